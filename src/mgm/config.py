@@ -1,0 +1,175 @@
+"""Every setting of a run, as frozen dataclasses. Imports no torch: `mgm --help` reads this file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which images, and how many of them carry labels."""
+
+    data: str = "rooms"
+    """Built-in name (`mgm data list`) or path of a data set."""
+    split: str = "random"
+    """How samples are split into train, validation and test: random, scene, official (as the set offers)."""
+    split_seed: int = 0
+    """Seed of the split and of the choice of labelled images."""
+    fraction: float = 1.0
+    """Share of the training images that is fully labelled; the rest has scene labels only."""
+    image_size: int = 64
+    """Side of the square images in pixels, a multiple of 16 (with a generator: 32, 64, 128 or 256)."""
+    tasks: tuple[str, ...] = ()
+    """Tasks to learn; empty: all that the data set offers."""
+    num_images: int = 0
+    """Limit on the number of images (rooms: how many to render); 0: all."""
+    augment: bool = True
+    """Paired augmentation (flip, crop and zoom, photometric) of labelled images, for every recipe alike."""
+    pretrain: str = ""
+    """Data set to train M on first (`rooms`); empty: none."""
+    cache: str = ""
+    """Folder for converted data; empty: $MGM_CACHE or ~/.cache/mgm."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Shapes of the networks."""
+
+    architecture: str = "multi_task"
+    """How tasks share layers: multi_task, single_task."""
+    depth: int = 18
+    """Layers of the encoder: 10, 18 or 34 (paper: ResNet-18; ST_l, MT_l: 34)."""
+    widths: tuple[int, int, int, int] = (48, 96, 192, 360)
+    """Channels of the encoder's four stages (paper A: 48, 96, 192, 360); decoders and refinement follow."""
+    refinement_depth: int = 10
+    """Layers of the refinement network's encoders (paper A: ResNet-10)."""
+    refinement_hidden: int = 128
+    """Hidden layer of the refinement network (paper A)."""
+    projection_size: int = 128
+    """Length of the self-supervised embedding (paper A)."""
+    generator: str = "sagan"
+    """Generator and discriminator: sagan, dcgan."""
+    generator_width: int = 64
+    """Base number of channels of the generator."""
+    discriminator_width: int = 64
+    """Base number of channels of the discriminator."""
+    latent_size: int = 128
+    """Length of the generator's latent vector."""
+
+
+@dataclass(frozen=True)
+class MethodConfig:
+    """What is learned from what: the points that tell the paper's models apart."""
+
+    refinement: str = "eml"
+    """How the refinement network trains (paper 3.2, D.2): eml, eml_explicit, peoe, lset, none."""
+    self_supervision: str = "simclr"
+    """Self-supervised task on the encoder: simclr, reconstruction, none."""
+    extra_images: str = "generator"
+    """Where extra images come from: generator, frozen_generator, weak, composites, rooms, labelled, none."""
+    extra_uses: tuple[str, ...] = ("refinement", "self_supervision")
+    """What extra images are used for: refinement, self_supervision, labels (where they have any)."""
+    extra_ratio: float = 1.0
+    """Extra images per labelled image and step (paper Figure 5)."""
+    refinement_weight: float = 1.0
+    """Weight of the scene losses."""
+    self_supervision_weight: float = 1.0
+    """Weight of the self-supervised losses."""
+    adversarial_weight: float = 1.0
+    """Weight of the generator's adversarial loss."""
+    label_weight: float = 1.0
+    """Weight of the task losses on extra images that have labels."""
+    generator_updates: int = 2
+    """Adversarial updates per minibatch in joint training (paper B: 2)."""
+    gradient_into_generator: bool = False
+    """Let the losses on synthesized images train the generator too (the paper's algorithm stops at the image)."""
+    temperature: float = 0.5
+    """Temperature of NT-Xent (eq. 6)."""
+    estimation_steps: int = 3
+    """Ascent steps of the explicit E-step (refinement eml_explicit)."""
+    estimation_rate: float = 0.1
+    """Step size of the explicit E-step, relative to each prediction's own spread."""
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Budgets, optimisers, hardware."""
+
+    steps: int = 2000
+    """Updates of M on labelled batches, over all stages; what recipes are compared at."""
+    joint_share: float = 0.5
+    """Share of `steps` that is joint training (stage 3); the first part trains M alone (stage 1)."""
+    generator_steps: int = 1000
+    """Updates of the generator while M is frozen (stage 2)."""
+    pretrain_steps: int = 600
+    """Updates of M on the `pretrain` data set, if there is one."""
+    batch_size: int = 32
+    """Labelled images per step (paper B: 32)."""
+    generator_batch_size: int = 128
+    """Batch of stage 2 (paper B: 128)."""
+    learning_rate: float = 1e-3
+    """Adam's rate for M, the refinement and the self-supervised network (paper B)."""
+    generator_rate: float = 1e-4
+    """Adam's rate for the generator and the embedding layer (paper B)."""
+    discriminator_rate: float = 4e-4
+    """Adam's rate for the discriminator (paper B)."""
+    weight_decay: float = 0.0
+    """L2 penalty on M in the task update alone."""
+    optimizer_step: Literal["separate", "combined"] = "separate"
+    """separate: one Adam per loss, one after another (paper, Algorithm 1); combined: one backward pass, one Adam per network."""
+    statistics: Literal["labelled", "all"] = "labelled"
+    """Whose batches move the running statistics of M's batch norm: the labelled ones alone, or all."""
+    ema: float = 0.0
+    """Decay of the moving average of M's weights that is evaluated, with warm-up; 0: none."""
+    max_gradient_norm: float = 0.0
+    """Clip each update's gradient to this norm; 0: never."""
+    validate_every: int = 200
+    """Steps between evaluations on the validation set, where the best model is kept."""
+    checkpoint_every: int = 200
+    """Steps between checkpoints."""
+    device: str = "auto"
+    """auto, cpu, cuda, mps."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Arithmetic of the networks; losses are always fp32."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A complete run. `replace` derives one from another."""
+
+    recipe: str = "mgm"
+    """Name of the recipe that it derives from."""
+    seed: int = 0
+    """Seed of weights, batches and noise."""
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    method: MethodConfig = field(default_factory=MethodConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+    def tiny(self) -> Experiment:
+        """The same in a few seconds on one core, for tests."""
+        return replace(
+            self,
+            data=replace(self.data, image_size=32),
+            model=replace(
+                self.model,
+                depth=10,
+                widths=(8, 8, 16, 16),
+                refinement_hidden=16,
+                projection_size=16,
+                generator_width=4,
+                discriminator_width=4,
+                latent_size=16,
+            ),
+            training=replace(
+                self.training,
+                steps=6,
+                generator_steps=3,
+                pretrain_steps=2,
+                batch_size=4,
+                generator_batch_size=4,
+                validate_every=3,
+                checkpoint_every=2,
+            ),
+        )

@@ -1,0 +1,53 @@
+"""The contract of a data source: named samples, what they offer, and how they are split."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+
+from mgm.types import DatasetInfo, Sample
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Indices of the samples for training, model selection and the final test; disjoint, each sorted."""
+
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+
+
+class DataSource(ABC):
+    """Reads samples of one data set from its own format, at any resolution."""
+
+    @property
+    @abstractmethod
+    def info(self) -> DatasetInfo:
+        """What the data set offers."""
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> dict[str, object]:
+        """Plain values that change when the samples would: path, counts, version, settings. The cache's key."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Number of samples."""
+
+    @abstractmethod
+    def read(self, index: int, size: int) -> Sample:
+        """One sample, square, ``size`` pixels a side.
+
+        Raises:
+            DataError: If a file is missing, unreadable or inconsistent; the message names the file and the remedy.
+        """
+
+    @abstractmethod
+    def splits(self, kind: str, seed: int) -> Splits:
+        """The split called ``kind`` ("random", "scene", "official", ... as the set offers).
+
+        Raises:
+            ConfigError: If the set has no such split; the message lists those it has.
+        """

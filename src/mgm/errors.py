@@ -1,0 +1,53 @@
+"""Errors that users can meet. Each says what is wrong, where, and what to do; the CLI prints it and exits with 2."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import TypeVar
+
+Value = TypeVar("Value")
+
+
+class MgmError(Exception):
+    """Base of every error that a user can cause and mend."""
+
+
+class ConfigError(MgmError):
+    """A setting that does not exist, does not fit another one, or lies outside its range."""
+
+
+class DataError(MgmError):
+    """A data set, folder or file that is missing, unreadable or contradicts itself."""
+
+
+class RunError(MgmError):
+    """A run folder that is missing, incomplete, damaged, or already in use."""
+
+
+class TrainingDivergedError(MgmError):
+    """A loss became NaN, infinite or exploded; the last good checkpoint is kept."""
+
+
+def choose(kind: str, name: str, choices: dict[str, Value]) -> Value:
+    """Look up ``name`` in a registry.
+
+    Args:
+        kind: What the registry holds, for the message: ``"task"``, ``"recipe"``.
+        name: The name a user gave.
+        choices: The registry.
+
+    Raises:
+        ConfigError: If there is no such name; the message lists the choices and the nearest one.
+    """
+    if name in choices:
+        return choices[name]
+    raise ConfigError(unknown(kind, name, choices))
+
+
+def unknown(kind: str, name: str, choices: Iterable[str]) -> str:
+    """The message for an unknown name: the nearest choice, then all of them."""
+    names = sorted(choices)
+    near = get_close_matches(name, names, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return f"unknown {kind} {name!r}.{hint} Choices: {', '.join(names)}"

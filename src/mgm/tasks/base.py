@@ -1,0 +1,114 @@
+"""The contract of a task: one object that owns everything that differs between tasks."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class MetricInfo:
+    """How to read a metric."""
+
+    title: str
+    higher_is_better: bool
+    unit: str = ""
+
+
+class TaskMetrics(ABC):
+    """Streaming scores of one task: ``update`` per batch, ``compute`` at the end.
+
+    The result over batches equals the result over all data at once, and in several processes over all of theirs.
+    """
+
+    @abstractmethod
+    def update(self, prediction: Tensor, target: Tensor) -> None:
+        """Take in a batch; invalid pixels count for nothing."""
+
+    @abstractmethod
+    def compute(self) -> dict[str, float]:
+        """Metric name -> value; NaN where no valid pixel was seen."""
+
+
+class Task(ABC):
+    """A dense prediction task. Subclasses are final; `mgm.tasks.TASKS` is the registry.
+
+    Spaces: a *prediction* is what a decoder puts out, ``[B, channels, H, W]`` float. A *target* is what a data set
+    stores (see `mgm.types.Targets`). A *value* is a prediction turned into target space by `decode`.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    unit: ClassVar[str] = ""
+    metrics_info: ClassVar[dict[str, MetricInfo]]
+    """Metric name -> how to read it, in the order of tables."""
+    primary: ClassVar[str]
+    """The metric that stands for the task."""
+
+    def __init__(self, classes: Sequence[str] = ()) -> None:
+        self.classes = tuple(classes)
+
+    @property
+    @abstractmethod
+    def channels(self) -> int:
+        """Number of channels of a prediction."""
+
+    @abstractmethod
+    def valid(self, target: Tensor) -> Tensor:
+        """``[B, H, W]`` bool: pixels that have a label."""
+
+    @abstractmethod
+    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Scalar training loss, the mean over the valid pixels of all processes; 0 (with a graph) if there is none."""
+
+    @abstractmethod
+    def divergence(self, prediction: Tensor, estimate: Tensor) -> Tensor:
+        """Scalar ``-log P(estimate | prediction)`` up to a constant, averaged over pixels, differentiable in both.
+
+        Both arguments are predictions. Used by the explicit E- and M-step (paper eq. 4, 5).
+        """
+
+    @abstractmethod
+    def refinement_input(self, prediction: Tensor) -> Tensor:
+        """``[B, channels, H, W]``: the form in which the refinement network sees a prediction."""
+
+    @abstractmethod
+    def decode(self, prediction: Tensor) -> Tensor:
+        """Prediction -> value in target space (class index, metres, unit vector, ...)."""
+
+    @abstractmethod
+    def resize(self, prediction: Tensor, size: tuple[int, int]) -> Tensor:
+        """A prediction at another resolution, interpolated as suits the task."""
+
+    @abstractmethod
+    def metrics(self, device: torch.device | str = "cpu") -> TaskMetrics:
+        """A fresh set of streaming scores."""
+
+    @abstractmethod
+    def constant(self, targets: Iterable[Tensor]) -> Tensor:
+        """``[channels]``: the best constant prediction for the given targets (mode, median or mean)."""
+
+    @abstractmethod
+    def flip(self, target: Tensor) -> Tensor:
+        """The target of the left-right mirrored image; vectors change sign, pixels change place."""
+
+    @abstractmethod
+    def zoom(self, target: Tensor, factor: Tensor) -> Tensor:
+        """Values (not places) after magnifying the image by ``factor`` ``[B]``: depth is divided by it."""
+
+    @abstractmethod
+    def missing(self, batch: int, height: int, width: int) -> Tensor:
+        """A target without a single valid pixel."""
+
+    @abstractmethod
+    def colour(self, value: Tensor) -> Tensor:
+        """``[B, 3, H, W]`` uint8 picture of values; invalid pixels are dark grey."""
+
+    @abstractmethod
+    def error(self, value: Tensor, target: Tensor) -> Tensor:
+        """``[B, H, W]`` float in [0, 1]: 0 right, 1 as wrong as the scale shows; NaN where invalid."""

@@ -1,0 +1,83 @@
+"""The few data structures that pass between the parts of the package."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # NumPy and torch cost a second to import; `mgm --help` needs neither
+    import numpy as np
+    import torch
+    from torch import Tensor
+
+Predictions = dict[str, "Tensor"]
+"""Task name -> network output ``[B, C, H, W]``."""
+
+Targets = dict[str, "Tensor"]
+"""Task name -> target: ``semantic`` int64 ``[B, H, W]``, every other task float32 ``[B, C, H, W]``."""
+
+IGNORE_INDEX = 255
+"""Label of a pixel without a class. In every other task a pixel without a value is NaN."""
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What a data set offers, apart from the samples themselves."""
+
+    name: str
+    tasks: tuple[str, ...]
+    """Names of the tasks that at least some samples have labels for."""
+    classes: tuple[str, ...] = ()
+    """Names of the semantic classes in index order; empty without segmentation."""
+    scenes: tuple[str, ...] = ()
+    """Names of the scene classes (or, multi-hot, of the objects) in index order; empty without weak labels."""
+    multi_hot: bool = False
+    """Whether an image may carry several weak labels at once."""
+    notes: dict[str, str] = field(default_factory=dict)
+    """What a reader of results has to know, e.g. how the normals were derived."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image with its labels, as NumPy arrays; what a data source yields and a store keeps.
+
+    A missing label is an invalid one: ``semantic`` all ``IGNORE_INDEX``, other tasks all NaN, scene all NaN. So a sample
+    always has every task that its data set offers.
+    """
+
+    image: np.ndarray
+    """``[3, H, W]`` uint8 RGB."""
+    targets: dict[str, np.ndarray]
+    """``semantic`` uint8 ``[H, W]``; every other task float32 ``[C, H, W]``, NaN where invalid."""
+    scene: np.ndarray
+    """``[K]`` float32: one-hot or multi-hot; NaN when unknown."""
+    name: str = ""
+    """Where the sample comes from, for messages and pictures."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples stacked and normalised for a network."""
+
+    images: Tensor
+    """``[B, 3, H, W]`` float32 RGB in (-1, 1)."""
+    targets: Targets
+    """Per task, see `Targets`; empty for images without pixel labels."""
+    scene: Tensor
+    """``[B, K]`` float32 one-hot or multi-hot; a row of NaN is a missing label."""
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.images)
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch on another device."""
+        return Batch(
+            self.images.to(device),
+            {task: target.to(device) for task, target in self.targets.items()},
+            self.scene.to(device),
+        )
+
+    def with_tasks(self, tasks: tuple[str, ...]) -> Batch:
+        """The batch with the targets of ``tasks`` alone."""
+        return replace(self, targets={task: self.targets[task] for task in tasks if task in self.targets})
