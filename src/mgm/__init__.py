@@ -1,1 +1,45 @@
-"""mgm."""
+"""Multi-task visual learning with generative modelling (MGM; Bao, Hebert, Wang, ICML 2022).
+
+    import mgm
+
+    result = mgm.train(mgm.make_experiment("mgm", preset="quick"), "runs/first")
+    model = mgm.load("runs/first")
+    values = model.predict("photo.jpg")  # {"semantic": [H, W], "depth": [1, H, W] in metres, "normal": [3, H, W], ...}
+
+Names are loaded on first use, because torch takes a second to import and `mgm --help` does not need it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from mgm.version import __version__
+
+if TYPE_CHECKING:
+    from mgm.api import evaluate, generate, load, train
+    from mgm.config import Experiment
+    from mgm.errors import MgmError
+    from mgm.experiments.recipes import make_experiment
+
+_PLACES = {
+    "train": "mgm.api",
+    "load": "mgm.api",
+    "evaluate": "mgm.api",
+    "generate": "mgm.api",
+    "Experiment": "mgm.config",
+    "make_experiment": "mgm.experiments.recipes",
+    "MgmError": "mgm.errors",
+}
+
+__all__ = ["Experiment", "MgmError", "__version__", "evaluate", "generate", "load", "make_experiment", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PLACES:
+        return getattr(import_module(_PLACES[name]), name)
+    raise AttributeError(f"module 'mgm' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Annotated, Literal
+
+import tyro
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,7 @@ class TrainingConfig:
 class Experiment:
     """A complete run. `replace` derives one from another."""
 
-    recipe: str = "mgm"
+    recipe: Annotated[str, tyro.conf.Suppress] = "mgm"
     """Name of the recipe that it derives from."""
     seed: int = 0
     """Seed of weights, batches and noise."""
@@ -151,7 +153,7 @@ class Experiment:
         """The same in a few seconds on one core, for tests."""
         return replace(
             self,
-            data=replace(self.data, image_size=32),
+            data=replace(self.data, image_size=32, num_images=80),
             model=replace(
                 self.model,
                 depth=10,

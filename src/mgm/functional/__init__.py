@@ -1,0 +1,1 @@
+"""Tensor mathematics without state: losses, means over valid pixels, statistics over processes."""

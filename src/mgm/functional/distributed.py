@@ -1,7 +1,7 @@
 """Statistics over all processes, differentiable, and free of cost in a single process.
 
-Convention: every process computes a loss on its part of the global batch, scaled such that the *mean* over processes of the
-gradients is the gradient of the loss on the whole batch.
+Convention: every process computes a loss on its part of the global batch, scaled such that the *mean* over processes of
+the gradients is the gradient of the loss on the whole batch.
 """
 
 from __future__ import annotations

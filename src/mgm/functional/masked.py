@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from mgm.functional.distributed import global_sum, world_size
+from mgm.functional.precision import at_least_float32
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
@@ -22,3 +23,20 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     kept = torch.where(mask, values, torch.zeros_like(values))
     count = global_sum(mask.sum()).clamp(min=1)
     return kept.sum() * world_size() / count
+
+
+def masked_l1(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """Mean absolute difference where ``mask`` holds, over the batches of all processes.
+
+    Args:
+        prediction: ``[B, C, H, W]``, float.
+        target: Same shape; may be NaN or infinite where masked out.
+        mask: Same shape, or one that broadcasts to it; bool.
+
+    Returns:
+        Scalar, float32, scaled like `masked_mean`; 0 with a graph if nothing is valid.
+    """
+    mask = mask.expand_as(prediction)
+    # masked before the absolute value: its derivative at NaN is NaN, and NaN times a zero gradient is NaN again
+    difference = torch.where(mask, at_least_float32(prediction) - target, 0.0)
+    return masked_mean(difference.abs(), mask)

@@ -1,0 +1,23 @@
+"""The networks of the method. They receive channel counts, not tasks."""
+
+from mgm.networks.decoder import Decoder
+from mgm.networks.embedding import LatentEmbedding
+from mgm.networks.encoder import ResNetEncoder
+from mgm.networks.generators import GENERATORS, Discriminator, Generator, GeneratorPair
+from mgm.networks.normalization import BatchNorm2d, ConditionalBatchNorm2d, frozen_buffers, spectral_norm
+from mgm.networks.refinement import RefinementNetwork
+
+__all__ = [
+    "GENERATORS",
+    "BatchNorm2d",
+    "ConditionalBatchNorm2d",
+    "Decoder",
+    "Discriminator",
+    "Generator",
+    "GeneratorPair",
+    "LatentEmbedding",
+    "RefinementNetwork",
+    "ResNetEncoder",
+    "frozen_buffers",
+    "spectral_norm",
+]

@@ -1,0 +1,42 @@
+# `make train` and `make test` do everything on a fresh machine, the environment included.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+OUT ?= runs/first
+
+.PHONY: install train test test-all lint types format check clean
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "mgm needs Python 3.11 or newer; this is $$($(PYTHON) --version). Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	@touch $@
+
+train: $(STAMP)  ## main job: MGM and its baseline on the embedded rooms, all three stages, table and pictures
+	$(BIN)/mgm train mgm --preset quick --out $(OUT)
+
+test: $(STAMP)  ## the fast tests
+	$(BIN)/python -m pytest -m "not slow and not gpu" -n 2
+
+test-all: $(STAMP)  ## all tests
+	$(BIN)/python -m pytest -n 2
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)
+	$(BIN)/pyright
+
+format: $(STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+check: lint types test
+
+clean:
+	rm -rf $(VENV) build dist src/*.egg-info

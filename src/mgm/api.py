@@ -1,0 +1,41 @@
+"""What the command line does, as functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from mgm.config import Experiment
+from mgm.experiments import run as runs
+from mgm.experiments import trained
+from mgm.experiments.trained import TrainedModel
+from mgm.functional.distributed import rank
+from mgm.training.evaluate import Scores
+
+
+def train(experiment: Experiment, out: str | Path, *, resume: bool = False, baseline: bool = True) -> dict[str, Any]:
+    """Train, evaluate, and write result and pictures to a folder; see `mgm.experiments.run.train`."""
+    result = runs.train(experiment, Path(out), resume=resume, baseline=baseline)
+    if rank() == 0:
+        from mgm.report.run import draw_run  # matplotlib takes a while to import
+
+        draw_run(Path(out))
+    return result
+
+
+def load(run: str | Path, device: str = "cpu") -> TrainedModel:
+    """The trained network of a run, ready to predict; see `TrainedModel`."""
+    return TrainedModel.load(run, device)
+
+
+def evaluate(run: str | Path, *, data: str = "", split: str = "test", device: str = "cpu") -> Scores:
+    """Task -> metric -> value of a run on a split of its own or another data set."""
+    return trained.evaluate_run(Path(run), data=data, split=split, device=device)[2]
+
+
+def generate(run: str | Path, num: int, *, stage: str = "", seed: int = 0, device: str = "cpu") -> Mapping[str, Tensor]:
+    """Scene -> ``[num, 3, S, S]`` images in (-1, 1) from a run's generator."""
+    return trained.generate(Path(run), num, stage=stage, seed=seed, device=device)

@@ -1,0 +1,89 @@
+"""The command line. Imports no torch before a verb needs it: ``mgm --help`` answers at once."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from mgm.errors import ConfigError, MgmError, unknown
+from mgm.version import __version__
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A command and how to carry it out."""
+
+    summary: str
+    example: str
+    run: Callable[[list[str]], None]
+
+
+def _lazy(name: str) -> Callable[[list[str]], None]:
+    def run(arguments: list[str]) -> None:
+        from mgm import commands
+
+        getattr(commands, name)(arguments)
+
+    return run
+
+
+VERBS: dict[str, Verb] = {
+    "train": Verb("train a recipe, evaluate it, compare it with the baseline", "mgm train mgm --out runs/first", _lazy("train")),
+    "evaluate": Verb("score a run on a split of its own or another data set", "mgm evaluate runs/first", _lazy("evaluate")),
+    "predict": Verb("predict every task for photographs of any size", "mgm predict runs/first photo.jpg --out predictions", _lazy("predict")),
+    "generate": Verb("a grid of new images by scene", "mgm generate runs/first --num 8 --out generated.png", _lazy("generate")),
+    "data": Verb("list, render and inspect data sets", "mgm data inspect rooms --out rooms.png", _lazy("data")),
+}
+
+
+def usage() -> str:
+    """The text of ``mgm --help``."""
+    from mgm.experiments.recipes import PRESETS, RECIPES
+
+    width = max(len(name) for name in (*VERBS, *RECIPES, *PRESETS))
+    lines = ["mgm: multi-task visual learning with generative modelling", "", "usage: mgm VERB ...", "", "verbs:"]
+    lines += [f"  {name:<{width}}  {verb.summary}" for name, verb in VERBS.items()]
+    lines += ["", "recipes (mgm train RECIPE):"]
+    lines += [f"  {name:<{width}}  {recipe.description}" for name, recipe in RECIPES.items()]
+    lines += ["", "presets (mgm train RECIPE --preset PRESET):"]
+    lines += [f"  {name:<{width}}  {preset.description}" for name, preset in PRESETS.items()]
+    lines += ["", "examples:"]
+    lines += [f"  {verb.example}" for verb in VERBS.values()]
+    lines += ["", "mgm VERB --help says more; mgm --version prints the version."]
+    return "\n".join(lines)
+
+
+def dispatch(arguments: Sequence[str]) -> None:
+    """Carry out one command line.
+
+    Raises:
+        MgmError: Whatever a user can mend.
+    """
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(usage())
+    elif arguments[0] == "--version":
+        print(f"mgm {__version__}")
+    elif arguments[0] in VERBS:
+        VERBS[arguments[0]].run(list(arguments[1:]))
+    else:
+        raise ConfigError(unknown("verb", arguments[0], VERBS))
+
+
+def main() -> None:
+    """Entry point: an error that the user can mend is one line and exit code 2."""
+    try:
+        dispatch(sys.argv[1:])
+    except MgmError as error:
+        print(f"mgm: error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("mgm: stopped; a training run continues with --resume", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(141)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,319 @@
+"""The verbs of the command line: options, and what is printed. The work is done in `mgm.api`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import tyro
+
+from mgm.config import Experiment
+from mgm.errors import ConfigError
+from mgm.experiments.recipes import PRESETS, RECIPES, make_experiment
+
+Options = TypeVar("Options")
+
+
+def parse(kind: type[Options], verb: str, arguments: list[str], default: Options | None = None) -> Options:
+    """Options of a verb from its arguments; unknown ones are an error that lists the near ones (exit code 2)."""
+    return tyro.cli(
+        kind,
+        prog=f"mgm {verb}",
+        args=arguments,
+        default=default,
+        config=(tyro.conf.OmitArgPrefixes,),
+    )
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Train a recipe, evaluate the best model, and (unless it is a baseline itself) compare it with the equal-budget baseline.
+
+    Example: mgm train mgm --data ../photos --preset small --fraction 0.25 --out runs/photos
+    """
+
+    recipe: tyro.conf.Positional[str] = "mgm"
+    """What to train; `mgm --help` lists the recipes."""
+    preset: str = "quick"
+    """Scale: quick, small, paper, tiny. Every field below overrides it."""
+    config: Path | None = None
+    """Settings from a YAML file (config.yaml of a run) instead of a preset."""
+    out: Path | None = None
+    """The run's folder; default: runs/RECIPE-DATA-sSEED."""
+    resume: Path | None = None
+    """Continue the run in this folder, with its own settings."""
+    baseline: bool = True
+    """Also train the multi-task baseline at the same budget, and report the gain."""
+    experiment: Annotated[Experiment, tyro.conf.arg(name="")] = field(default_factory=Experiment)
+
+
+def train(arguments: list[str]) -> None:
+    """``mgm train``."""
+    options = parse_train(arguments)
+    from mgm import api  # torch is needed from here on
+
+    if options.resume:
+        from mgm.experiments.folder import RunFolder
+
+        folder = RunFolder(options.resume)
+        experiment = folder.experiment()
+        result = api.train(experiment, folder.path, resume=True, baseline=options.baseline and folder.baseline.exists)
+        out = folder.path
+    else:
+        experiment = options.experiment
+        name = Path(experiment.data.data).stem or experiment.data.data
+        out = options.out or Path("runs") / f"{experiment.recipe}-{name}-s{experiment.seed}"
+        result = api.train(experiment, out, baseline=options.baseline)
+    from mgm.functional.distributed import rank
+
+    if rank() == 0:
+        _print_result(out, result)
+
+
+def parse_train(arguments: list[str]) -> TrainOptions:
+    """Options of ``mgm train``: recipe and preset (or a file) give the defaults that the rest overrides.
+
+    Raises:
+        ConfigError: If the recipe, the preset or the file is unknown.
+    """
+    recipe = arguments[0] if arguments and not arguments[0].startswith("-") else ""
+    preset = _value_of("--preset", arguments)
+    file = _value_of("--config", arguments)
+    if file and preset:
+        raise ConfigError("--config and --preset exclude each other: the file holds all settings")
+    if file:
+        from mgm.experiments.settings import from_yaml
+
+        base = from_yaml(Path(file))
+        base = replace(RECIPES[recipe].derive(base), recipe=recipe) if recipe in RECIPES else base
+        if recipe and recipe not in RECIPES:
+            make_experiment(recipe)  # raises, with the choices
+    else:
+        base = make_experiment(recipe or "mgm", preset or "quick")
+    default = TrainOptions(recipe=base.recipe, experiment=base)
+    return parse(TrainOptions, "train", arguments, default)
+
+
+def _value_of(option: str, arguments: list[str]) -> str:
+    for number, argument in enumerate(arguments):
+        if argument == option and number + 1 < len(arguments):
+            return arguments[number + 1]
+        if argument.startswith(option + "="):
+            return argument.partition("=")[2]
+    return ""
+
+
+def _print_result(out: Path, result: dict[str, Any]) -> None:
+    from rich.console import Console
+
+    from mgm.experiments.folder import RunFolder
+    from mgm.report.tables import comparison_table
+    from mgm.tasks import make_tasks
+
+    info = RunFolder(out).info()
+    rows = {"constant": result["constant"]}
+    baseline = result.get("baseline")
+    if baseline:
+        rows[baseline["recipe"]] = baseline["test"]
+    rows[result["recipe"]] = result["test"]
+    console = Console()
+    console.print(comparison_table(rows, make_tasks(tuple(result["test"]), info.classes)))
+    if baseline:
+        mean = result["gain"]["mean"]
+        console.print(
+            f"{result['recipe']} against {baseline['recipe']} at {result['steps']} updates each: mean gain {100 * mean:+.1f} % "
+            "(one seed: differences of a few per cent are within its noise)"
+        )
+    console.print(f"test set of {result['data']}, {result['num_labelled']} labelled images, {result['seconds']:.0f} s")
+    console.print(f"results, pictures and checkpoints: {out}", soft_wrap=True)
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """Score the best model of a run.
+
+    Example: mgm evaluate runs/first --split validation --json
+    """
+
+    run: tyro.conf.Positional[Path]
+    """The run's folder."""
+    data: str = ""
+    """Another data set, by name or path; empty: the run's own."""
+    split: str = "test"
+    """train, validation or test."""
+    json: bool = False
+    """Print JSON instead of a table."""
+    device: str = "cpu"
+    """Where to compute."""
+
+
+def evaluate(arguments: list[str]) -> None:
+    """``mgm evaluate``."""
+    options = parse(EvaluateOptions, "evaluate", arguments)
+    from mgm.experiments.trained import evaluate_run
+    from mgm.training.journal import plain
+
+    trained, data, scores = evaluate_run(options.run, data=options.data, split=options.split, device=options.device)
+    if options.json:
+        print(json.dumps(plain(scores), indent=2))
+        return
+    from rich.console import Console
+
+    from mgm.report.tables import comparison_table
+
+    count = len(getattr(data.splits, options.split))
+    Console().print(comparison_table({trained.experiment.recipe: scores}, trained.tasks))
+    print(f"{options.split} set of {data.info.name}, {count} images")
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """Predict every task for photographs of any size: a coloured picture and the raw array per task.
+
+    Example: mgm predict runs/first photo.jpg holiday/*.png --out predictions
+    """
+
+    run: tyro.conf.Positional[Path]
+    """The run's folder."""
+    images: tyro.conf.Positional[tuple[Path, ...]]
+    """Image files."""
+    out: Path = Path("predictions")
+    """Folder for the results: NAME_TASK.png, NAME_TASK.npy and NAME_all.png."""
+    device: str = "cpu"
+    """Where to compute."""
+
+
+def predict(arguments: list[str]) -> None:
+    """``mgm predict``."""
+    options = parse(PredictOptions, "predict", arguments)
+    if not options.images:
+        raise ConfigError("no images given; usage: mgm predict RUN IMAGE... --out DIR")
+    from mgm.experiments.trained import TrainedModel
+    from mgm.report.files import write_prediction
+
+    names = [image.stem for image in options.images]
+    doubles = sorted({name for name in names if names.count(name) > 1})
+    if doubles:
+        raise ConfigError(f"several images are called {doubles[0]!r}; their results would overwrite each other")
+    model = TrainedModel.load(options.run, options.device)
+    for image in options.images:
+        for path in write_prediction(model, image, options.out):
+            print(path)
+
+
+@dataclass(frozen=True)
+class GenerateOptions:
+    """A grid of new images by scene, from the generator of a run.
+
+    Example: mgm generate runs/first --num 8 --out generated.png
+    """
+
+    run: tyro.conf.Positional[Path]
+    """The run's folder."""
+    num: int = 8
+    """Images per scene."""
+    out: Path = Path("generated.png")
+    """Picture to write."""
+    stage: str = ""
+    """generator: as it was before joint training; joint: after it; empty: the latest."""
+    seed: int = 0
+    """Seed of the noise."""
+    device: str = "cpu"
+    """Where to compute."""
+
+
+def generate(arguments: list[str]) -> None:
+    """``mgm generate``."""
+    options = parse(GenerateOptions, "generate", arguments)
+    if options.num < 1:
+        raise ConfigError(f"--num is {options.num}; it must be at least 1")
+    if options.stage not in ("", "generator", "joint"):
+        raise ConfigError(f"unknown stage {options.stage!r}. Choices: generator, joint")
+    from mgm.experiments.trained import generate as sample
+    from mgm.report.files import write_generated
+
+    images = sample(options.run, options.num, stage=options.stage, seed=options.seed, device=options.device)
+    write_generated(options.out, images)
+    print(options.out)
+
+
+@dataclass(frozen=True)
+class ListOptions:
+    """List the built-in data sets and the layouts that are understood.
+
+    Example: mgm data list
+    """
+
+
+@dataclass(frozen=True)
+class RenderOptions:
+    """Render the embedded rooms into the cache (training does it by itself).
+
+    Example: mgm data render --num-images 2000 --image-size 128
+    """
+
+    num_images: int = 1000
+    """How many rooms."""
+    image_size: int = 64
+    """Side in pixels."""
+    cache: str = ""
+    """Folder for converted data; empty: $MGM_CACHE or ~/.cache/mgm."""
+
+
+@dataclass(frozen=True)
+class InspectOptions:
+    """Say what a data set holds, and draw a contact sheet of it.
+
+    Example: mgm data inspect ../shared/data/camvid --out camvid.png
+    """
+
+    data: tyro.conf.Positional[str]
+    """Name or path."""
+    out: Path = Path("contact_sheet.png")
+    """Picture to write."""
+    image_size: int = 128
+    """Side of the pictures in pixels."""
+    num: int = 12
+    """Samples in the picture."""
+
+
+def data(arguments: list[str]) -> None:
+    """``mgm data list|render|inspect``."""
+    verbs = {"list": (ListOptions, _data_list), "render": (RenderOptions, _data_render), "inspect": (InspectOptions, _data_inspect)}
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print("usage: mgm data " + "|".join(verbs))
+        for name, (kind, _) in verbs.items():
+            print(f"  {name:<8}  {(kind.__doc__ or '').splitlines()[0]}")
+        return
+    if arguments[0] not in verbs:
+        from mgm.errors import unknown
+
+        raise ConfigError(unknown("data command", arguments[0], verbs))
+    kind, run = verbs[arguments[0]]
+    run(parse(kind, f"data {arguments[0]}", arguments[1:]))  # type: ignore[arg-type]
+
+
+def _data_list(options: ListOptions) -> None:
+    from mgm.data import DATASETS
+
+    for name, entry in DATASETS.items():
+        print(f"{name:<10}  {entry.description}")
+
+
+def _data_render(options: RenderOptions) -> None:
+    from mgm.data.rooms import RoomsSource
+    from mgm.data.store import cached_store
+
+    store = cached_store(RoomsSource(options.num_images), options.image_size, options.cache)
+    print(store.path)
+
+
+def _data_inspect(options: InspectOptions) -> None:
+    from mgm.data import open_source
+    from mgm.report.files import inspect_source
+
+    for line in inspect_source(open_source(options.data), options.image_size, options.num, options.out):
+        print(line)

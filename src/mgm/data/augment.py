@@ -1,0 +1,145 @@
+"""Random changes of labelled images in which pixels, labels and their values stay true to each other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mgm.errors import ConfigError
+from mgm.tasks.base import Task
+from mgm.types import Batch, Targets
+
+
+class PairedAugmentation:
+    """Flip, crop with zoom, and photometric changes of a batch, on its device.
+
+    Per image: a left-right flip with probability 1/2; a window of random place and size, stretched to the whole picture
+    (``zoom`` is log-uniform; below 1 the window is larger than the picture); brightness, contrast and saturation. Tasks
+    say what a flip and a zoom do to their values: normals change sign in x, depth is divided by the zoom (a scene that
+    is nearer by the factor looks the same). Pixels that the picture does not cover are invalid in every task.
+
+    Not kornia: there, labels out of view become class 0, flipped normals keep their sign, and depth keeps its value.
+    Approximations: a window off the centre is treated as seen by the same camera; ``edge_texture`` is moved as it is,
+    though a magnified or blurred image would have other edges.
+
+    Args:
+        tasks: Name -> task, for every target in the batches.
+        image_size: Side of the resulting square images in pixels.
+        zoom: Smallest and largest magnification.
+        photometric: Largest relative change of brightness, contrast and saturation, in [0, 1).
+        outside: What images show beyond their border, for zooms below 1: mid-grey, or their reflection.
+
+    Raises:
+        ConfigError: If a setting is out of range.
+    """
+
+    def __init__(
+        self,
+        tasks: dict[str, Task],
+        image_size: int,
+        *,
+        zoom: tuple[float, float] = (1.0, 1.5),
+        photometric: float = 0.2,
+        outside: Literal["grey", "reflection"] = "grey",
+    ) -> None:
+        if not 0 < zoom[0] <= zoom[1]:
+            raise ConfigError(f"zoom {zoom} must be two positive numbers in ascending order")
+        if not 0 <= photometric < 1:
+            raise ConfigError(f"photometric change {photometric} must lie in [0, 1)")
+        self._tasks = dict(tasks)
+        self._image_size = image_size
+        self._zoom = zoom
+        self._photometric = photometric
+        self._outside: Literal["zeros", "reflection"] = "zeros" if outside == "grey" else "reflection"
+
+    def __call__(self, batch: Batch, seed: int) -> Batch:
+        """A changed copy of a batch.
+
+        Args:
+            batch: Images and targets of one size.
+            seed: The result depends on the batch and this number alone; the global random state is left alone.
+
+        Returns:
+            Batch of the same length with images ``[B, 3, image_size, image_size]``; scene labels are the same.
+        """
+        count, device = len(batch), batch.images.device
+        draws = torch.rand(count, 7, generator=torch.Generator().manual_seed(seed)).to(device)
+        images, targets = flip(batch, draws[:, 0] < 0.5, self._tasks)
+        low, high = self._zoom
+        factor = low * (high / low) ** draws[:, 1]
+        room = (1 - 1 / factor).abs()[:, None]
+        grid = window_grid(1 / factor, (2 * draws[:, 2:4] - 1) * room, self._image_size)
+        inside = (grid.abs() <= 1).all(dim=-1)
+        images = F.grid_sample(images, grid, mode="bilinear", padding_mode=self._outside, align_corners=False)
+        targets = {
+            name: self._tasks[name].zoom(_move(self._tasks[name], target, grid, inside), factor)
+            for name, target in targets.items()
+        }
+        return replace(batch, images=self._recolour(images, draws[:, 4:7]), targets=targets)
+
+    def _recolour(self, images: Tensor, draws: Tensor) -> Tensor:
+        """Brightness, contrast and saturation by factors in 1 - p .. 1 + p, clipped to the range of colours."""
+        if self._photometric == 0:
+            return images
+        brightness, contrast, saturation = (1 + self._photometric * (2 * draws - 1)).T[:, :, None, None, None]
+        colours = (images + 1) / 2 * brightness
+        grey = colours.mean(dim=1, keepdim=True)
+        middle = grey.mean(dim=(2, 3), keepdim=True)
+        colours = grey + saturation * (colours - grey)
+        colours = middle + contrast * (colours - middle)
+        return colours.clamp(0, 1) * 2 - 1
+
+
+def flip(batch: Batch, mirrored: Tensor, tasks: dict[str, Task]) -> tuple[Tensor, Targets]:
+    """Mirror some images of a batch left-right, with their targets.
+
+    Args:
+        batch: The batch.
+        mirrored: ``[B]`` bool, which images to mirror.
+        tasks: Name -> task.
+
+    Returns:
+        Images and targets.
+    """
+    images = torch.where(_per_image(mirrored, batch.images), batch.images.flip(-1), batch.images)
+    targets = {
+        name: torch.where(_per_image(mirrored, target), tasks[name].flip(target), target)
+        for name, target in batch.targets.items()
+    }
+    return images, targets
+
+
+def window_grid(half_side: Tensor, centre: Tensor, size: int) -> Tensor:
+    """Where the pixels of a window lie in the picture, for `grid_sample` with ``align_corners=False``.
+
+    Args:
+        half_side: ``[B]``, half the window's side; 1 is the whole picture.
+        centre: ``[B, 2]``, x and y of the window's centre; the picture spans -1 .. 1.
+        size: Pixels along a side.
+
+    Returns:
+        ``[B, size, size, 2]`` x and y.
+    """
+    middles = (2 * torch.arange(size, device=half_side.device) + 1) / size - 1
+    along = centre[:, :, None] + half_side[:, None, None] * middles
+    x, y = along[:, 0, None, :].expand(-1, size, -1), along[:, 1, :, None].expand(-1, -1, size)
+    return torch.stack([x, y], dim=-1)
+
+
+def _move(task: Task, target: Tensor, grid: Tensor, inside: Tensor) -> Tensor:
+    """Nearest label under every point of the grid; invalid where the picture does not reach."""
+    planes = target if target.ndim == 4 else target[:, None]
+    moved = F.grid_sample(planes.float(), grid, mode="nearest", padding_mode="border", align_corners=False)
+    moved = (moved if target.ndim == 4 else moved[:, 0]).to(target.dtype)
+    count, height, width = inside.shape
+    missing = task.missing(count, height, width).to(device=target.device, dtype=target.dtype)
+    return torch.where(inside[:, None] if target.ndim == 4 else inside, moved, missing)
+
+
+def _per_image(choice: Tensor, values: Tensor) -> Tensor:
+    """``[B]`` with trailing axes, to choose whole images of ``values``."""
+    return choice.reshape(-1, *(1 for _ in values.shape[1:]))

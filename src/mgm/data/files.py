@@ -1,0 +1,170 @@
+"""Files of a data set, in a folder or inside a zip archive that is never unpacked."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+import zlib
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+from mgm.errors import DataError
+
+MAX_FILE_BYTES = 1 << 30
+"""A larger member of an archive is refused before it is inflated."""
+
+
+class FileTree(ABC):
+    """Read access to the files of one data set by their relative names, such as ``rgb/0001.jpg``."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @abstractmethod
+    def names(self) -> list[str]:
+        """All files, sorted, with forward slashes."""
+
+    @abstractmethod
+    def read(self, name: str) -> bytes:
+        """Content of a file.
+
+        Raises:
+            DataError: If it is missing, unreadable, damaged or too large.
+        """
+
+    @abstractmethod
+    def digest(self) -> str:
+        """A short hash that changes when a file is added, removed or replaced; reads no content."""
+
+    def describe(self, name: str) -> str:
+        """What to call a file in messages."""
+        return f"{self.path}/{name}"
+
+    def stems(self, folder: str, suffix: str) -> dict[str, str]:
+        """File name without ``suffix`` -> relative name, for the files directly inside ``folder``."""
+        found = {}
+        for name in self.names():
+            parent, _, base = name.rpartition("/")
+            if parent == folder and base.lower().endswith(suffix):
+                found[base[: -len(suffix)]] = name
+        return found
+
+    def lines(self, name: str) -> list[str]:
+        """Lines of a text file, without blank ones.
+
+        Raises:
+            DataError: If it is missing or no UTF-8 text.
+        """
+        try:
+            text = self.read(name).decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise DataError(f"{self.describe(name)}: is no UTF-8 text; fetch it again") from error
+        return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+class FolderTree(FileTree):
+    """Files below a folder."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._names: list[str] | None = None
+
+    def names(self) -> list[str]:
+        """All files below the folder; listed once."""
+        if self._names is None:
+            self._names = sorted(
+                file.relative_to(self.path).as_posix() for file in self.path.rglob("*") if file.is_file()
+            )
+        return self._names
+
+    def read(self, name: str) -> bytes:
+        """Content of a file below the folder."""
+        try:
+            return (self.path / name).read_bytes()
+        except FileNotFoundError as error:
+            raise DataError(f"{self.describe(name)}: missing; the data set is not complete, fetch it again") from error
+        except OSError as error:
+            raise DataError(f"{self.describe(name)}: cannot be read ({error.strerror})") from error
+
+    def digest(self) -> str:
+        """Hash of names, sizes and times of change."""
+        entries = []
+        for name in self.names():
+            state = (self.path / name).stat()
+            entries.append(f"{name}\0{state.st_size}\0{state.st_mtime_ns}")
+        return hashlib.sha256("\n".join(entries).encode()).hexdigest()[:16]
+
+
+class ZipTree(FileTree):
+    """Files inside a zip archive, perhaps below one common top folder. Can be pickled: each process opens its own."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._archive: zipfile.ZipFile | None = None
+        self._members: dict[str, zipfile.ZipInfo] | None = None
+
+    def __getstate__(self) -> dict[str, object]:
+        return {"path": self.path, "_archive": None, "_members": None}
+
+    def names(self) -> list[str]:
+        """All members, below the common top folder if there is one."""
+        return sorted(self._index())
+
+    def read(self, name: str) -> bytes:
+        """Content of a member; its checksum is verified."""
+        member = self._index().get(name)
+        if member is None:
+            raise DataError(f"{self.describe(name)}: missing in the archive; fetch it again")
+        if member.file_size > MAX_FILE_BYTES:
+            raise DataError(f"{self.describe(name)}: {member.file_size} bytes inside an archive are refused; unpack it")
+        try:
+            return self._open().read(member)
+        except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, NotImplementedError) as error:
+            raise DataError(
+                f"{self.describe(name)}: damaged in the archive ({error}); fetch the archive again"
+            ) from error
+
+    def digest(self) -> str:
+        """Hash of names, sizes and checksums."""
+        entries = [f"{name}\0{member.file_size}\0{member.CRC}" for name, member in sorted(self._index().items())]
+        return hashlib.sha256("\n".join(entries).encode()).hexdigest()[:16]
+
+    def close(self) -> None:
+        """Close the archive; reading opens it again."""
+        if self._archive is not None:
+            self._archive.close()
+            self._archive = None
+
+    def __del__(self) -> None:
+        self.close()
+
+    def _open(self) -> zipfile.ZipFile:
+        if self._archive is None:
+            try:
+                self._archive = zipfile.ZipFile(self.path)
+            except (zipfile.BadZipFile, OSError) as error:
+                raise DataError(f"{self.path}: is no readable zip archive ({error}); fetch it again") from error
+        return self._archive
+
+    def _index(self) -> dict[str, zipfile.ZipInfo]:
+        if self._members is None:
+            members = [member for member in self._open().infolist() if not member.is_dir()]
+            tops = {member.filename.partition("/")[0] if "/" in member.filename else "" for member in members}
+            top = f"{tops.pop()}/" if len(tops) == 1 and "" not in tops else ""
+            self._members = {member.filename.removeprefix(top): member for member in members}
+        return self._members
+
+
+def open_tree(path: Path | str) -> FileTree:
+    """The files below a folder or inside a zip archive.
+
+    Raises:
+        DataError: If there is neither.
+    """
+    path = Path(path).expanduser()
+    if path.is_dir():
+        return FolderTree(path)
+    if path.is_file() and zipfile.is_zipfile(path):
+        return ZipTree(path)
+    what = "is neither a folder nor a zip archive" if path.exists() else "does not exist"
+    raise DataError(f"{path}: {what}; give the folder or the zip file of a data set")

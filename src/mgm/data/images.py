@@ -1,0 +1,198 @@
+"""Decoding picture files that others wrote, and resizing pictures and label maps."""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+import zlib
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from mgm.errors import DataError
+from mgm.types import IGNORE_INDEX
+
+MAX_PIXELS = 100_000_000
+"""Larger pictures are refused before they are decoded: a small file can claim any size."""
+
+_COLOUR_MODES = frozenset({"RGB", "RGBA", "RGBX", "L", "LA", "P", "PA", "CMYK", "YCbCr", "1"})
+_INDEX_MODES = frozenset({"L", "P", "I", "I;16", "I;16B", "I;16L"})
+_DECODER_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, struct.error, zlib.error)
+
+
+def read_rgb(source: Path | bytes, name: str = "") -> np.ndarray:
+    """Decode a colour picture; grey and palette pictures are converted, transparency is dropped.
+
+    Args:
+        source: A file, or its content.
+        name: What to call it in messages; needed for bytes.
+
+    Returns:
+        ``[H, W, 3]`` uint8.
+
+    Raises:
+        DataError: If the file is missing, empty, damaged, no picture, absurdly large, or not of a colour mode.
+    """
+    image, name = _decode(source, name)
+    if image.mode not in _COLOUR_MODES:
+        raise DataError(f"{name}: mode {image.mode!r} is not a colour picture of 8 bits; save it as 8-bit RGB")
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def read_labels(source: Path | bytes, name: str = "") -> np.ndarray:
+    """Decode a map of integers: grey of 8 or 16 bits as it is, a palette picture as its indices.
+
+    Args:
+        source: A file, or its content.
+        name: What to call it in messages; needed for bytes.
+
+    Returns:
+        ``[H, W]`` of an integer type.
+
+    Raises:
+        DataError: If the file is missing, empty, damaged, no picture, absurdly large, or has colour channels.
+    """
+    image, name = _decode(source, name)
+    if image.mode not in _INDEX_MODES:
+        raise DataError(
+            f"{name}: mode {image.mode!r} is not a map of one number per pixel; "
+            "save labels as 8-bit grey or palette (or 16-bit grey) PNG, not as colours"
+        )
+    return np.array(image)
+
+
+def read_array(source: Path | bytes, name: str = "") -> np.ndarray:
+    """Load one NumPy array (``.npy``); pickled objects are refused, they could run code.
+
+    Raises:
+        DataError: If the file is missing, empty, damaged, or holds anything but numbers.
+    """
+    content, name = _content(source, name)
+    try:
+        array = np.load(io.BytesIO(content), allow_pickle=False)
+    except (OSError, ValueError, EOFError, SyntaxError) as error:
+        raise DataError(
+            f"{name}: not a readable .npy array of numbers ({error}); write it again with numpy.save"
+        ) from error
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
+        raise DataError(f"{name}: holds no plain array of numbers; write it again with numpy.save")
+    return array
+
+
+def check_same_size(name: str, array: np.ndarray, other_name: str, other: np.ndarray) -> None:
+    """Check that two pictures of one sample cover the same pixels.
+
+    Args:
+        name: File of ``array``.
+        array: ``[H, W, ...]``.
+        other_name: File of ``other``.
+        other: ``[H, W, ...]``.
+
+    Raises:
+        DataError: If height or width differ.
+    """
+    if array.shape[:2] != other.shape[:2]:
+        height, width = array.shape[:2]
+        other_height, other_width = other.shape[:2]
+        raise DataError(
+            f"{name} is {width} x {height} pixels but {other_name} is {other_width} x {other_height}; "
+            "the pictures of a sample must match: prepare this pair again"
+        )
+
+
+def check_labels(labels: np.ndarray, num_classes: int, name: str) -> None:
+    """Check that every label is a class index or `IGNORE_INDEX`.
+
+    Args:
+        labels: Integers of any shape.
+        num_classes: Number of classes.
+        name: Where the labels come from.
+
+    Raises:
+        DataError: If there is any other label.
+    """
+    wrong = ((labels < 0) | (labels >= num_classes)) & (labels != IGNORE_INDEX)
+    if wrong.any():
+        raise DataError(
+            f"{name}: label {labels[wrong][0]} is neither a class (0..{num_classes - 1}) nor {IGNORE_INDEX} (ignore); "
+            "mend the file or the list of classes"
+        )
+
+
+def resize_rgb(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Resample a colour picture: averages (box filter) where it shrinks, bicubic where it grows, per axis.
+
+    Args:
+        image: ``[H, W, 3]`` uint8.
+        height: New height in pixels.
+        width: New width in pixels.
+
+    Returns:
+        ``[height, width, 3]`` uint8.
+    """
+    picture = Image.fromarray(np.ascontiguousarray(image))
+    vertical, horizontal = _filter(image.shape[0], height), _filter(image.shape[1], width)
+    if vertical == horizontal:
+        return np.array(picture.resize((width, height), vertical))
+    picture = picture.resize((width, picture.height), horizontal)
+    return np.array(picture.resize((width, height), vertical))
+
+
+def resize_nearest(values: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Resample labels: every new pixel copies the pixel under its centre, so no value is ever made up.
+
+    Args:
+        values: ``[H, W]`` or ``[H, W, C]`` of any type; NaN and ignore labels move like other values.
+        height: New height in pixels.
+        width: New width in pixels.
+
+    Returns:
+        ``[height, width]`` or ``[height, width, C]`` of the same type.
+    """
+    rows = (2 * np.arange(height) + 1) * values.shape[0] // (2 * height)
+    columns = (2 * np.arange(width) + 1) * values.shape[1] // (2 * width)
+    return values[rows[:, None], columns[None, :]]
+
+
+def planes(image: np.ndarray) -> np.ndarray:
+    """``[H, W, C]`` to a contiguous ``[C, H, W]``."""
+    return np.ascontiguousarray(image.transpose(2, 0, 1))
+
+
+def _filter(old: int, new: int) -> Image.Resampling:
+    return Image.Resampling.BOX if new <= old else Image.Resampling.BICUBIC
+
+
+def _content(source: Path | bytes, name: str) -> tuple[bytes, str]:
+    if isinstance(source, Path):
+        name = name or str(source)
+        try:
+            source = source.read_bytes()
+        except OSError as error:
+            raise DataError(f"{name}: cannot be read ({error.strerror}); is the data set complete?") from error
+    name = name or "a picture"
+    if not source:
+        raise DataError(f"{name}: the file is empty; fetch or prepare it again")
+    return source, name
+
+
+def _decode(source: Path | bytes, name: str) -> tuple[Image.Image, str]:
+    content, name = _content(source, name)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns about sizes that are checked below
+            image = Image.open(io.BytesIO(content))
+            if image.width * image.height > MAX_PIXELS:
+                raise Image.DecompressionBombError
+            image.load()
+    except Image.DecompressionBombError as error:
+        raise DataError(
+            f"{name}: claims to have more than {MAX_PIXELS // 1_000_000} million pixels; remove it or scale it down"
+        ) from error
+    except Image.UnidentifiedImageError as error:
+        raise DataError(f"{name}: is no picture that can be read (PNG, JPEG, ...); replace or remove it") from error
+    except _DECODER_ERRORS as error:
+        raise DataError(f"{name}: is damaged or cut short ({error}); fetch or prepare it again") from error
+    return image, name

@@ -1,0 +1,95 @@
+"""The six dense labels, and how each is defined and encoded."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mgm.data.rooms.render import Hits
+from mgm.data.rooms.scene import Scene
+
+CURVATURE_SCALE = 5.0
+"""1/m: the curvature that is encoded as 0.75, that of a ball of 20 cm radius."""
+RESHADING_DISTANCE = 4.0
+"""Metres at which the camera's lamp has lost half of its strength."""
+EDGE_SCALE = 0.12
+"""Brightness step per pixel at which the edge response reaches 1 - 1/e."""
+
+NOTES = {
+    "depth": "z-depth along the optical axis in metres, exact",
+    "normal": "unit vectors, x right, y down, z forward, exact, towards the camera",
+    "edge_texture": "1 - exp(-g / 0.12), g the gradient of the smoothed luma of the picture, as Canny without thinning",
+    "reshading": "Lambert shading by a lamp at the camera: cos(angle) / (1 + (distance / 4 m)^2)",
+    "principal_curvature": "0.5 + 0.5 k / (|k| + 5/m), larger curvature first, convex above 0.5, exact",
+}
+"""Task -> its definition."""
+
+
+def encode_curvature(curvature: np.ndarray) -> np.ndarray:
+    """Curvatures in 1/m as numbers in (0, 1): ``0.5 + 0.5 k / (|k| + 5/m)``; flat is 0.5, convex above."""
+    return 0.5 + 0.5 * curvature / (np.abs(curvature) + CURVATURE_SCALE)
+
+
+def decode_curvature(code: np.ndarray) -> np.ndarray:
+    """The inverse of `encode_curvature`."""
+    signed = 2 * code - 1
+    return CURVATURE_SCALE * signed / (1 - np.abs(signed))
+
+
+def reshading(rays: np.ndarray, hits: Hits) -> np.ndarray:
+    """Grey shading ``[n]`` in [0, 1] of the bare geometry, lit by a lamp at the camera (Taskonomy's "reshading").
+
+    ``cos(angle between normal and ray) / (1 + (d / 4 m)^2)`` with d the distance from the camera; neither textures nor
+    the room's lights matter.
+    """
+    length = np.sqrt((rays * rays).sum(0))
+    cosine = np.clip(-(rays * hits.normal).sum(0) / length, 0, 1)
+    return cosine / (1 + (hits.distance * length / RESHADING_DISTANCE) ** 2)
+
+
+def edge_texture(image: np.ndarray) -> np.ndarray:
+    """Edges of a picture, whatever causes them: Canny's filter without thinning and thresholds, as in Taskonomy.
+
+    The luma (Rec. 601) is smoothed with the binomial kernel (1, 4, 6, 4, 1)/16 along both axes, Sobel's gradient is
+    taken in units of brightness per pixel, and its length g becomes ``1 - exp(-g / 0.12)``.
+
+    Args:
+        image: ``[3, H, W]`` uint8 RGB.
+
+    Returns:
+        ``[1, H, W]`` float32 in [0, 1).
+    """
+    weights = np.array([0.299, 0.587, 0.114], dtype=np.float32) / 255
+    luma = np.tensordot(weights, image.astype(np.float32), 1)
+    padded = np.pad(luma, 3, mode="edge")
+    for axis in (0, 1):
+        padded = _along(padded, (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16), axis)
+    down = _along(_along(padded, (-0.5, 0.0, 0.5), 0), (0.25, 0.5, 0.25), 1)
+    right = _along(_along(padded, (-0.5, 0.0, 0.5), 1), (0.25, 0.5, 0.25), 0)
+    strength = np.sqrt(down * down + right * right)
+    return (1 - np.exp(-strength / EDGE_SCALE)).astype(np.float32)[None]
+
+
+def _along(values: np.ndarray, kernel: tuple[float, ...], axis: int) -> np.ndarray:
+    """Correlation with a short kernel along one axis; the result is shorter by the kernel's length less one."""
+    length = values.shape[axis] - len(kernel) + 1
+    parts = [
+        np.float32(weight) * (values[k : k + length] if axis == 0 else values[:, k : k + length])
+        for k, weight in enumerate(kernel)
+        if weight
+    ]
+    return np.sum(parts, axis=0, dtype=np.float32)
+
+
+def geometry_labels(scene: Scene, rays: np.ndarray, hits: Hits) -> dict[str, np.ndarray]:
+    """``semantic`` ``[1, n]`` uint8 and the labels ``[C, n]`` float32 that follow from the geometry alone."""
+    normal = scene.camera.axes @ hits.normal
+    labels = {
+        "depth": hits.distance[None],
+        "normal": normal / np.sqrt((normal * normal).sum(0)),
+        "reshading": reshading(rays, hits)[None],
+        "principal_curvature": encode_curvature(hits.curvature),
+    }
+    return {
+        "semantic": scene.label[hits.surface][None],
+        **{task: np.ascontiguousarray(label, dtype=np.float32) for task, label in labels.items()},
+    }

@@ -1,0 +1,95 @@
+"""Composed objects: a list of primitives in a frame of their own."""
+
+from __future__ import annotations
+
+from math import cos, sin
+
+from mgm.data.rooms.primitives import Row
+from mgm.data.rooms.vocabulary import LABEL
+
+Point = tuple[float, float, float]
+
+
+class Model:
+    """An object under construction: x along its width, y from its back to its front, z up, metres.
+
+    Furniture has its origin on the floor in the middle of its back, so that a wall goes through the origin.
+    """
+
+    def __init__(self, label: str, width: float = 0.0, depth: float = 0.0, height: float = 0.0) -> None:
+        self.label = label
+        self.width = width
+        self.depth = depth
+        self.height = height
+        self.rows: list[Row] = []
+
+    def box(
+        self,
+        material: int,
+        centre: Point,
+        size: Point,
+        turn: Point = (0.0, 0.0, 0.0),
+        label: str | None = None,
+        casts: bool = True,
+    ) -> None:
+        """A box of the given size, turned about its own y, then x, then z axis (``turn`` is in order x, y, z)."""
+        half = (max(size[0], 2e-3) / 2, max(size[1], 2e-3) / 2, max(size[2], 2e-3) / 2)
+        shape = (0.0, 0.0, 0.0, -1.0, 1.0, 0.0, 0.0)
+        self.rows.append((*centre, *half, *turn, *shape, LABEL[label or self.label], material, float(casts)))
+
+    def tube(
+        self,
+        material: int,
+        centre: Point,
+        radius: float | tuple[float, float],
+        height: float,
+        taper: float = 0.0,
+        caps: tuple[bool, bool] = (True, True),
+        turn: Point = (0.0, 0.0, 0.0),
+        label: str | None = None,
+        casts: bool = True,
+    ) -> None:
+        """A cylinder, cone or frustum: ``radius`` is the mean one, ``1 + taper`` times it at the top.
+
+        Without a cap (bottom, top) it is open there.
+        """
+        radii = radius if isinstance(radius, tuple) else (radius, radius)
+        shape = (1.0, 0.0, taper, -1.0, 1.0, float(caps[0]), float(caps[1]))
+        half = (*radii, height / 2)
+        self.rows.append((*centre, *half, *turn, *shape, LABEL[label or self.label], material, float(casts)))
+
+    def ball(
+        self,
+        material: int,
+        centre: Point,
+        radii: float | Point,
+        low: float = -1.0,
+        high: float = 1.0,
+        lid: bool = False,
+        turn: Point = (0.0, 0.0, 0.0),
+        label: str | None = None,
+        casts: bool = True,
+    ) -> None:
+        """An ellipsoid, or what lies between ``low`` and ``high`` of it; then open or, with a lid, solid."""
+        half = radii if isinstance(radii, tuple) else (radii, radii, radii)
+        shape = (1.0, 1.0, 0.0, low, high, float(lid), float(lid))
+        self.rows.append((*centre, *half, *turn, *shape, LABEL[label or self.label], material, float(casts)))
+
+    def legs(self, material: int, width: float, depth: float, height: float, thick: float, round_legs: bool) -> None:
+        """Four legs under the corners of a ``width`` by ``depth`` top whose back is at y = 0."""
+        inset = thick * 0.8
+        for x in (-width / 2 + inset, width / 2 - inset):
+            for y in (inset, depth - inset):
+                if round_legs:
+                    self.tube(material, (x, y, height / 2), thick / 2, height, taper=0.2)
+                else:
+                    self.box(material, (x, y, height / 2), (thick, thick, height))
+
+    def attach(self, other: Model, place: Point, yaw: float = 0.0) -> None:
+        """Add another object's primitives, turned by ``yaw`` about its origin and moved to ``place``."""
+        c, s = cos(yaw), sin(yaw)
+        x0, y0, z0 = place
+        for row in other.rows:
+            x, y = row[0], row[1]
+            moved = (x0 + c * x - s * y, y0 + s * x + c * y, z0 + row[2])
+            self.rows.append((*moved, *row[3:8], row[8] + yaw, *row[9:]))

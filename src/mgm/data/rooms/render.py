@@ -1,0 +1,153 @@
+"""What rays see: the surface they hit, and the light it sends back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mgm.data.rooms.camera import group, ungroup
+from mgm.data.rooms.casting import nearest, occluded
+from mgm.data.rooms.lights import Light, through_opening
+from mgm.data.rooms.primitives import Primitives, box_geometry, quadric_geometry
+from mgm.data.rooms.scene import Scene
+
+
+@dataclass(frozen=True)
+class Hits:
+    """Where ``n`` rays end."""
+
+    surface: np.ndarray
+    """``[n]`` index into the scene's surfaces."""
+    distance: np.ndarray
+    """``[n]`` in units of the ray's length: z-depth in metres for camera rays."""
+    point: np.ndarray
+    """``[3, n]`` world position, metres."""
+    normal: np.ndarray
+    """``[3, n]`` unit normal that looks back along the ray."""
+    coordinates: np.ndarray
+    """``[2, n]`` texture coordinates, metres."""
+    curvature: np.ndarray
+    """``[2, n]`` principal curvatures in 1/m, larger first, positive where the surface bulges towards the viewer."""
+
+
+def trace(scene: Scene, primitives: Primitives, origin: np.ndarray, rays: np.ndarray) -> Hits:
+    """First hits of rays ``[3, n]`` from one origin; ``surface`` counts within ``primitives``, then the room's sides."""
+    count = rays.shape[1]
+    groups = nearest(primitives, scene.room, origin, group(rays))
+    distance, surface = (ungroup(values, count) for values in groups)
+    point = origin[:, None] + distance * rays
+    normal, coordinates = np.zeros_like(point), np.zeros_like(point[:2])
+    curvature = np.zeros_like(coordinates)
+
+    _trace_sides(surface - len(primitives), point, normal, coordinates)
+    boxes = np.flatnonzero(surface < primitives.num_boxes)
+    quadrics = np.flatnonzero((surface >= primitives.num_boxes) & (surface < len(primitives)))
+    for points, solid in ((boxes, False), (quadrics, True)):
+        if not len(points):
+            continue
+        index = surface[points]
+        half = primitives.half.T[:, index]
+        rotation = primitives.rotation.reshape(-1, 9).T[:, index].reshape(3, 3, -1)
+        offset = point[:, points] - primitives.centre.T[:, index]
+        unit = (rotation * offset).sum(1) / half
+        if solid:
+            shape = np.stack([primitives.roundness, primitives.taper, primitives.low, primitives.high])
+            shape = np.concatenate([shape[:, index], primitives.cap_radius2.T[:, index]])
+            local, coordinates[:, points], curvature[:, points] = quadric_geometry(unit, half, shape)
+        else:
+            local, coordinates[:, points] = box_geometry(unit, half)
+        normal[:, points] = (rotation * local[:, None]).sum(0)
+    away = (normal * rays).sum(0) > 0
+    normal = np.where(away, -normal, normal)
+    curvature = np.where(away, -curvature[::-1], curvature)
+    return Hits(surface, distance, point, normal, coordinates, curvature)
+
+
+def _trace_sides(side: np.ndarray, point: np.ndarray, normal: np.ndarray, coordinates: np.ndarray) -> None:
+    """Fill in normals and coordinates of points on the room's sides; ``side`` is negative elsewhere."""
+    for axis, (u, v) in enumerate(((1, 2), (0, 2), (0, 1))):
+        points = np.flatnonzero(side >> 1 == axis)
+        normal[axis, points] = 1.0 - 2.0 * (side[points] & 1)
+        coordinates[0, points] = point[u, points]
+        coordinates[1, points] = point[v, points]
+
+
+def radiance(scene: Scene, origin: np.ndarray, rays: np.ndarray, hits: Hits, pixel: float) -> np.ndarray:
+    """Light ``[3, n]`` (linear RGB) that comes back along the rays, with what mirrors show.
+
+    Args:
+        scene: The scene.
+        origin: ``[3]`` the camera.
+        rays: ``[3, n]`` directions.
+        hits: Where they end.
+        pixel: Size of a pixel at distance 1.
+    """
+    material = scene.material[hits.surface]
+    light = _shade(scene, origin, rays, hits, material, pixel)
+    glass = scene.table.specular[material] < 0
+    for mirror in np.unique(hits.surface[glass]):
+        points = np.flatnonzero(hits.surface == mirror)
+        normal = hits.normal[:, points[0]]
+        facing = points[normal @ hits.normal[:, points] > 0.999]
+        behind = 2 * (normal @ (hits.point[:, facing[0]] - origin))
+        image, direction = origin + behind * normal, rays[:, facing]
+        direction = direction - 2 * (normal @ direction) * normal[:, None]
+        keep = (scene.primitives.centre - hits.point[:, facing[0]]) @ normal > 0.04
+        seen = trace(scene, scene.primitives.select(keep), image.astype(np.float32), direction)
+        surface = np.concatenate([np.flatnonzero(keep), np.arange(6) + len(scene.primitives)])[seen.surface]
+        shown = _shade(scene, image, direction, seen, scene.material[surface], pixel)
+        light[:, facing] = 0.04 * light[:, facing] + 0.82 * shown
+    return light
+
+
+def _shade(
+    scene: Scene, origin: np.ndarray, rays: np.ndarray, hits: Hits, material: np.ndarray, pixel: float
+) -> np.ndarray:
+    """Light ``[3, n]`` from the hit points by Lambert's law and Blinn's highlights, with shadows."""
+    table, lighting = scene.table, scene.lighting
+    view = -rays / np.sqrt((rays * rays).sum(0))
+    cosine = np.maximum((view * hits.normal).sum(0), 0.05)
+    albedo = table.albedo(material, hits.coordinates, hits.distance * np.float32(pixel) / np.sqrt(cosine))
+    up = 0.5 + 0.5 * hits.normal[2]
+    ambient = lighting.below[:, None] + (lighting.above - lighting.below)[:, None] * up
+    diffuse = ambient * _openness(scene.room, hits)
+    shine = np.zeros_like(diffuse)
+    specular, gloss = np.maximum(table.specular[material], 0), table.gloss[material]
+    for light in lighting.lights:
+        received, towards = _received(scene, light, hits)
+        diffuse += light.colour[:, None] * received
+        halfway = towards + view
+        halfway /= np.sqrt((halfway * halfway).sum(0)) + 1e-6
+        lobe = specular * np.exp(-gloss * (1 - np.maximum((halfway * hits.normal).sum(0), 0)) * 2)
+        shine += light.colour[:, None] * (lobe * received)
+    return albedo * (diffuse + table.glow[material]) + shine
+
+
+def _received(scene: Scene, light: Light, hits: Hits) -> tuple[np.ndarray, np.ndarray]:
+    """Share of a light ``[n]`` that arrives at the hit points, shadows included, and directions ``[3, n]`` to it."""
+    towards = light.position[:, None] - hits.point
+    distance2 = (towards * towards).sum(0)
+    towards /= np.sqrt(distance2)
+    received = np.maximum((towards * hits.normal).sum(0), 0)
+    if light.opening is None:
+        received /= distance2 + np.float32(0.4)
+    else:
+        received *= through_opening(light, scene.room, hits.point)
+    if light.facing is not None:
+        received *= np.clip(-(light.facing @ towards), 0, 1)
+    lit = np.flatnonzero(received > 1e-3)
+    if len(lit):
+        ends = hits.point[:, lit] + np.float32(4e-3) * hits.normal[:, lit] - light.position[:, None]
+        hidden = ungroup(occluded(scene.casters, light.position, group(ends)), len(lit))
+        received[lit] *= ~hidden
+    return received, towards
+
+
+def _openness(room: np.ndarray, hits: Hits) -> np.ndarray:
+    """How much of the ambient light reaches a point ``[n]``: less near walls, floor and ceiling that it faces."""
+    share = np.ones_like(hits.distance)
+    for axis in range(3):
+        for gap, facing in ((hits.point[axis], -1.0), (room[axis] - hits.point[axis], 1.0)):
+            share *= 1 - np.float32(0.3) * np.exp(gap * np.float32(-3.5)) * (1 + np.float32(facing) * hits.normal[axis])
+    return share

@@ -1,0 +1,86 @@
+"""The data source ``rooms``: indoor scenes that render themselves, with exact labels for all six tasks."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mgm.data.base import DataSource, Splits
+from mgm.data.rooms.dice import Dice
+from mgm.data.rooms.labels import NOTES
+from mgm.data.rooms.picture import take
+from mgm.data.rooms.scene import compose
+from mgm.data.rooms.vocabulary import CLASSES, SCENES
+from mgm.data.splits import random_split
+from mgm.errors import ConfigError
+from mgm.types import DatasetInfo, Sample
+
+VERSION = 1
+"""Raise whenever a change of the generator changes any sample: caches are keyed by it."""
+TASKS = ("semantic", "depth", "normal", "edge_texture", "reshading", "principal_curvature")
+_ORDER, _LAYOUT, _NOISE = range(3)
+"""Streams of random numbers."""
+
+
+class RoomsSource(DataSource):
+    """Procedural indoor scenes.
+
+    Sample ``index`` of seed ``seed`` is always the same scene, whatever was read before and at whatever resolution.
+    Scene types come evenly, in random order.
+
+    Args:
+        num_images: Number of samples.
+        seed: Another seed, other scenes.
+
+    Example:
+        >>> source = RoomsSource(num_images=10)
+        >>> source.read(3, size=64).image.shape
+        (3, 64, 64)
+    """
+
+    def __init__(self, num_images: int = 2000, seed: int = 0) -> None:
+        if num_images < 1 or seed < 0:
+            raise ConfigError(f"rooms needs num_images >= 1 and seed >= 0, got {num_images} and {seed}")
+        self.num_images = num_images
+        self.seed = seed
+
+    @property
+    def info(self) -> DatasetInfo:
+        """Tasks, classes, scene types and the definitions of the labels."""
+        return DatasetInfo("rooms", TASKS, CLASSES, SCENES, notes=dict(NOTES))
+
+    @property
+    def fingerprint(self) -> dict[str, object]:
+        """Name, generator version, count and seed."""
+        return {"name": "rooms", "version": VERSION, "num_images": self.num_images, "seed": self.seed}
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        return self.num_images
+
+    def scene_type(self, index: int) -> int:
+        """Index into `SCENES`: each run of ten samples holds every scene type once, in random order."""
+        block, place = divmod(index, len(SCENES))
+        return Dice([VERSION, self.seed, _ORDER, block]).shuffled(range(len(SCENES)))[place]
+
+    def read(self, index: int, size: int) -> Sample:
+        """Render one sample, see `DataSource.read`."""
+        if not 0 <= index < self.num_images:
+            raise IndexError(f"sample {index} of {self.num_images}")
+        kind = self.scene_type(index)
+        scene = compose(Dice([VERSION, self.seed, _LAYOUT, index]), SCENES[kind])
+        noise = np.random.default_rng([VERSION, self.seed, _NOISE, index])
+        image, targets = take(scene, size, noise)
+        one_hot = np.zeros(len(SCENES), dtype=np.float32)
+        one_hot[kind] = 1
+        return Sample(image, {task: targets[task] for task in TASKS}, one_hot, f"rooms/{self.seed}/{index:05d}")
+
+    def splits(self, kind: str, seed: int) -> Splits:
+        """``random``: 70/15/15 % by seed; ``official``: the first 60 %, the next 20 %, the last 20 %."""
+        count = self.num_images
+        if kind == "random":
+            held_out = round(0.15 * count)
+            return random_split(count, held_out, held_out, seed)
+        if kind == "official":
+            train, validation, test = np.split(np.arange(count), [round(0.6 * count), round(0.8 * count)])
+            return Splits(train, validation, test)
+        raise ConfigError(f"rooms has no split {kind!r}. Choices: official, random")

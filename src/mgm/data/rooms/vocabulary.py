@@ -1,0 +1,48 @@
+"""Names of the classes and scene types, in NYUv2's spelling where it has them."""
+
+from __future__ import annotations
+
+CLASSES = (
+    "wall",
+    "floor",
+    "ceiling",
+    "cabinet",
+    "bed",
+    "chair",
+    "sofa",
+    "table",
+    "door",
+    "window",
+    "bookshelf",
+    "picture",
+    "counter",
+    "curtain",
+    "pillow",
+    "mirror",
+    "floor mat",
+    "books",
+    "refridgerator",
+    "television",
+    "box",
+    "toilet",
+    "sink",
+    "lamp",
+    "bathtub",
+    "otherprop",
+)
+
+SCENES = (
+    "bathroom",
+    "bedroom",
+    "classroom",
+    "dining_room",
+    "foyer",
+    "kitchen",
+    "laundry_room",
+    "living_room",
+    "office",
+    "playroom",
+)
+
+LABEL = {name: index for index, name in enumerate(CLASSES)}
+"""Class name -> index."""

@@ -1,0 +1,139 @@
+"""Which samples train, select the model and test it, and which of the training samples carry labels.
+
+Every function depends on its arguments alone: the same seed gives the same split on every machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mgm.data.base import Splits
+from mgm.errors import DataError
+
+
+def random_split(count: int, num_validation: int, num_test: int, seed: int) -> Splits:
+    """Split samples at random, one by one.
+
+    Args:
+        count: Number of samples.
+        num_validation: Number of samples for model selection, at least 0.
+        num_test: Number of samples for the final test, at least 0.
+        seed: Seed, at least 0.
+
+    Raises:
+        DataError: If no sample is left to train on.
+    """
+    _check_sizes(count, num_validation, num_test)
+    order = np.random.default_rng([seed, 0]).permutation(count)
+    held_out = num_validation + num_test
+    return Splits(np.sort(order[held_out:]), np.sort(order[:num_validation]), np.sort(order[num_validation:held_out]))
+
+
+def grouped_split(groups: Sequence[str], num_validation: int, num_test: int, seed: int) -> Splits:
+    """Split whole groups (scenes, buildings, videos), so that no group lies in two parts.
+
+    Args:
+        groups: Group of every sample.
+        num_validation: Wanted number of samples for model selection. The set of groups is chosen, in random order, such
+            that the number is met as nearly as whole groups allow; a wanted part gets at least one group.
+        num_test: The same for the test, met from the groups that are left.
+        seed: Seed, at least 0.
+
+    Raises:
+        DataError: If there are fewer groups than wanted parts, or no sample is left to train on.
+    """
+    _check_sizes(len(groups), num_validation, num_test)
+    names, member = np.unique(np.asarray(groups), return_inverse=True)
+    parts = 1 + (num_validation > 0) + (num_test > 0)
+    if len(names) < parts:
+        raise DataError(
+            f"{len(names)} group(s) of images cannot be split into {parts} parts without tearing one apart; "
+            "use the split 'random' or more scenes"
+        )
+    sizes = np.bincount(member)
+    left = [int(group) for group in np.random.default_rng([seed, 1]).permutation(len(names))]
+    chosen: list[np.ndarray] = []
+    for target, spare in ((num_validation, 1 + (num_test > 0)), (num_test, 1)):
+        part = _nearest_subset([int(sizes[group]) for group in left], target, spare)
+        taken = [left[position] for position in part]
+        chosen.append(np.flatnonzero(np.isin(member, taken)))
+        left = [group for group in left if group not in set(taken)]
+    return Splits(np.flatnonzero(np.isin(member, left)), chosen[0], chosen[1])
+
+
+def labelled_subset(train: np.ndarray, strata: np.ndarray, fraction: float, seed: int) -> np.ndarray:
+    """Choose the training samples that carry labels: nested over fractions and stratified.
+
+    A larger fraction with the same seed contains a smaller one. The strata are served by Webster's method (the k-th
+    sample of a stratum of n has priority (k - 1/2) / n, ties at random), which needs no rounding rule and, unlike the
+    largest-remainder method, never takes a seat away when the total grows.
+
+    Args:
+        train: ``[N]`` indices of the training samples, each once.
+        strata: ``[N]`` integer stratum of each, e.g. its scene class; a missing one may be any number such as -1.
+        fraction: Wanted share, in (0, 1].
+        seed: Seed, at least 0.
+
+    Returns:
+        ``[max(1, round(fraction * N))]`` sorted indices.
+
+    Raises:
+        DataError: If there is no training sample, the lengths differ, or the fraction is out of range.
+    """
+    train, strata = np.asarray(train), np.asarray(strata)
+    if len(train) == 0 or train.shape != strata.shape:
+        raise DataError(
+            f"{len(train)} training images and {len(strata)} strata: need one stratum for each of at least 1 image"
+        )
+    if not 0 < fraction <= 1:
+        raise DataError(f"the labelled fraction is {fraction}, it must lie in (0, 1]")
+    rng = np.random.default_rng([seed, 2])
+    priority = np.empty(len(train))
+    for stratum in np.unique(strata):
+        members = rng.permutation(np.flatnonzero(strata == stratum))
+        priority[members] = (np.arange(len(members)) + 0.5) / len(members)
+    order = np.lexsort((rng.random(len(train)), priority))
+    return np.sort(train[order[: max(1, round(fraction * len(train)))]])
+
+
+def limit_training(splits: Splits, num_images: int, seed: int) -> Splits:
+    """The same split with at most ``num_images`` training samples; validation and test stay whole.
+
+    Args:
+        splits: Any split.
+        num_images: Limit; 0 or less means none. A larger limit with the same seed contains a smaller one.
+        seed: Seed, at least 0.
+    """
+    if num_images <= 0 or num_images >= len(splits.train):
+        return splits
+    order = np.random.default_rng([seed, 3]).permutation(len(splits.train))
+    return Splits(np.sort(splits.train[order[:num_images]]), splits.validation, splits.test)
+
+
+def _check_sizes(count: int, num_validation: int, num_test: int) -> None:
+    if min(num_validation, num_test) < 0 or num_validation + num_test >= count:
+        raise DataError(
+            f"{count} images cannot give {num_validation} for validation, {num_test} for the test, and any to train on"
+        )
+
+
+def _nearest_subset(sizes: list[int], target: int, spare: int) -> list[int]:
+    """Positions of a subset whose sum is as near to ``target`` as possible, leaving ``spare`` items out.
+
+    Subset sums by dynamic programming: every sum remembers the subset of fewest leading items that makes it, so the
+    random order of the items decides among the many subsets of equal sum.
+    """
+    if target == 0:
+        return []
+    bound = target + max(sizes)
+    subsets: dict[int, tuple[int, ...]] = {0: ()}
+    for position, size in enumerate(sizes):
+        for total, subset in list(subsets.items()):
+            if total + size <= bound and total + size not in subsets and len(subset) + 1 <= len(sizes) - spare:
+                subsets[total + size] = (*subset, position)
+        if target in subsets:
+            break
+    best = min((total for total in subsets if total > 0), key=lambda total: (abs(total - target), total))
+    return list(subsets[best])

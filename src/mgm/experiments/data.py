@@ -1,0 +1,254 @@
+"""The data of an experiment: which images are labelled, and the batches that every part of the training asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from mgm.config import Experiment
+from mgm.data import open_source
+from mgm.data.augment import PairedAugmentation
+from mgm.data.base import DataSource, Splits
+from mgm.data.composites import Composites
+from mgm.data.loading import StoreReader, epoch_indices
+from mgm.data.rooms import RoomsSource
+from mgm.data.splits import labelled_subset
+from mgm.data.store import cached_store
+from mgm.errors import ConfigError, DataError
+from mgm.functional.distributed import rank, world_size
+from mgm.networks.encoder import ResNetEncoder
+from mgm.tasks import make_tasks
+from mgm.tasks.base import Task
+from mgm.training.algorithm import EXTRA_IMAGES
+from mgm.training.seeding import derive_seed
+from mgm.training.trainer import Feed
+from mgm.types import Batch, DatasetInfo
+
+FOREIGN_ROOMS = 2000
+"""Rooms that are rendered for pre-training or as extra images."""
+
+
+@dataclass(frozen=True)
+class ExperimentData:
+    """Samples on the training device, their split, and who is labelled.
+
+    Args:
+        info: What the data set offers.
+        tasks: The tasks to learn.
+        reader: Batches of samples by index.
+        splits: Train, validation and test.
+        labelled: Training indices with all labels.
+        weak: The other training indices, of which only the scene is used.
+    """
+
+    info: DatasetInfo
+    tasks: dict[str, Task]
+    reader: StoreReader
+    splits: Splits
+    labelled: np.ndarray
+    weak: np.ndarray
+
+    @property
+    def num_scenes(self) -> int:
+        """Number of weak labels."""
+        return len(self.info.scenes)
+
+    def batches(self, indices: np.ndarray, batch_size: int) -> Iterator[Batch]:
+        """This process' part of the samples, in order and without augmentation."""
+        own = indices[rank() :: world_size()]
+        for start in range(0, len(own), batch_size):
+            yield self.reader.batch(own[start : start + batch_size])
+
+    def constants(self, batch_size: int) -> dict[str, torch.Tensor]:
+        """Task -> best constant prediction for the labelled images."""
+        batches = [
+            self.reader.batch(self.labelled[start : start + batch_size]).targets
+            for start in range(0, len(self.labelled), batch_size)
+        ]
+        return {name: task.constant(batch[name] for batch in batches) for name, task in self.tasks.items()}
+
+
+def load_data(experiment: Experiment, device: torch.device, *, for_training: bool = True) -> ExperimentData:
+    """Read, convert (once, into the cache) and split the data of an experiment.
+
+    Args:
+        experiment: Settings.
+        device: Where small data sets are kept as a whole.
+        for_training: Whether to check that there is enough to train on.
+
+    Raises:
+        ConfigError: If settings do not fit the data.
+        DataError: If the data are missing or damaged.
+    """
+    config = experiment.data
+    check_image_size(experiment)
+    if not 0 < config.fraction <= 1:
+        raise ConfigError(f"fraction is {config.fraction}; it must lie in (0, 1]")
+    source = open_source(config.data, config.num_images)
+    splits = limited(source.splits(config.split, config.split_seed), config.num_images, source)
+    tasks = make_tasks(config.tasks or source.info.tasks, source.info.classes)
+    missing = [name for name in tasks if name not in source.info.tasks]
+    if missing:
+        raise ConfigError(f"{source.info.name} has no labels for {', '.join(missing)}; it offers {', '.join(source.info.tasks)}")
+    reader = open_reader(source, config.image_size, config.cache, tasks, device)
+    scenes = reader.scenes
+    labelled = labelled_subset(splits.train, strata(scenes, splits.train), config.fraction, config.split_seed)
+    data = ExperimentData(source.info, tasks, reader, splits, labelled, np.setdiff1d(splits.train, labelled))
+    if for_training:
+        _check_amounts(experiment, data, scenes)
+    return data
+
+
+def open_reader(source: DataSource, size: int, cache: str, tasks: dict[str, Task], device: torch.device) -> StoreReader:
+    """The samples of a source from its cached conversion; the first process converts, the others wait."""
+    if rank() == 0:
+        cached_store(source, size, cache)
+    if world_size() > 1:
+        torch.distributed.barrier()
+    return StoreReader(cached_store(source, size, cache), tasks, device)
+
+
+def strata(scenes: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    """What labelled subsets are balanced over: the scene, or the commonest combination of labels; -1 where unknown."""
+    known = np.nan_to_num(scenes[indices], nan=-1.0)
+    _, group = np.unique(known, axis=0, return_inverse=True)
+    return group.reshape(-1)
+
+
+def limited(splits: Splits, num_images: int, source: DataSource) -> Splits:
+    """At most ``num_images`` training images (rooms are limited when they are rendered)."""
+    if not num_images or num_images >= len(splits.train) or source.info.name == "rooms":
+        return splits
+    chosen = np.random.default_rng(num_images).choice(splits.train, num_images, replace=False)
+    return replace(splits, train=np.sort(chosen))
+
+
+def check_image_size(experiment: Experiment) -> None:
+    """Raise `ConfigError` unless the networks can work at the image size."""
+    size, stride = experiment.data.image_size, ResNetEncoder.STRIDE
+    if size < stride or size % stride:
+        near = max(stride, round(size / stride) * stride)
+        raise ConfigError(f"image_size is {size}; it must be a multiple of {stride}, for example {near}")
+    generated = EXTRA_IMAGES[experiment.method.extra_images].generator != "none"
+    if generated and size not in (32, 64, 128, 256):
+        raise ConfigError(f"image_size is {size}; the generators make images of 32, 64, 128 or 256 pixels")
+
+
+def _check_amounts(experiment: Experiment, data: ExperimentData, scenes: np.ndarray) -> None:
+    """Raise where there are too few images, or labels, for what the method wants of them."""
+    method, training = experiment.method, experiment.training
+    if len(data.labelled) < training.batch_size:
+        raise DataError(
+            f"{data.info.name}: {len(data.labelled)} labelled training images are too few for batches of "
+            f"{training.batch_size}; lower --batch-size or raise --fraction"
+        )
+    if method.extra_images == "weak" and not len(data.weak):
+        raise ConfigError("weakly labelled images are what --fraction leaves over, and it is 1; use --fraction 0.5, say")
+    if method.refinement == "none":
+        return
+    if not data.num_scenes:
+        raise ConfigError(f"{data.info.name} has no scene labels, so there is nothing to refine with; use --refinement none")
+    kinds = np.unique(scenes[data.labelled], axis=0)
+    if len(kinds[~np.isnan(kinds).any(1)]) < 2:
+        raise ConfigError(
+            f"{data.info.name}: all labelled images have the same scene label, from which the refinement network learns "
+            "nothing; use --refinement none, or data with several scenes"
+        )
+
+
+def make_feeds(experiment: Experiment, data: ExperimentData, device: torch.device) -> dict[str, Feed]:
+    """Name -> batches by step: those of the stages, and those of the source of extra images.
+
+    Every feed draws from its own random streams, so the labelled batches are the same whatever else a recipe uses.
+    """
+    feeds = {
+        "labelled": _feed(experiment, data, data.labelled, "labelled"),
+        "generator": _feed(experiment, data, data.labelled, "generator"),
+    }
+    extra = experiment.method.extra_images
+    if extra == "weak":
+        feeds[extra] = _feed(experiment, data, data.weak, extra, keep_targets=False)
+    elif extra == "labelled":
+        feeds[extra] = _feed(experiment, data, data.labelled, "again")
+    elif extra == "composites":
+        feeds[extra] = _feed(experiment, data, data.labelled, extra, composites=Composites(data.tasks))
+    elif extra == "rooms":
+        feeds[extra] = foreign_feed(experiment, data, "rooms", "rooms", device)
+    if experiment.data.pretrain:
+        feeds["pretrain"] = foreign_feed(experiment, data, experiment.data.pretrain, "pretrain", device)
+    return feeds
+
+
+def _feed(
+    experiment: Experiment,
+    data: ExperimentData,
+    indices: np.ndarray,
+    stream: str,
+    *,
+    keep_targets: bool = True,
+    composites: Composites | None = None,
+) -> Feed:
+    """Batches of some of the images, augmented if the experiment augments."""
+    augment = PairedAugmentation(data.tasks, experiment.data.image_size) if experiment.data.augment else None
+    order_seed = derive_seed(experiment.seed, stream, "order")
+
+    def feed(step: int, count: int) -> Batch:
+        batch = data.reader.batch(epoch_indices(indices, count, step, order_seed, rank=rank(), world_size=world_size()))
+        if composites:
+            batch = composites(batch, seed=derive_seed(experiment.seed, stream, "composites", step, rank()))
+        if augment:
+            batch = augment(batch, seed=derive_seed(experiment.seed, stream, "augment", step, rank()))
+        return batch if keep_targets else replace(batch, targets={})
+
+    return feed
+
+
+def foreign_feed(experiment: Experiment, data: ExperimentData, name: str, stream: str, device: torch.device) -> Feed:
+    """Batches of another data set: the tasks that mean the same in both, the scenes that have the same name.
+
+    Segmentation counts only where the classes are the same; the label of a scene that the experiment's data do not know
+    is missing.
+    """
+    # other rooms than those of the experiment itself, whose test images must not be seen in training
+    source = RoomsSource(FOREIGN_ROOMS, seed=1) if name == "rooms" else open_source(name)
+    same = [
+        task
+        for task in data.tasks
+        if task in source.info.tasks and (task != "semantic" or source.info.classes == data.info.classes)
+    ]
+    if not same:
+        raise ConfigError(f"{name} and {data.info.name} have no task in common that {experiment.recipe} learns")
+    tasks = {task: data.tasks[task] for task in same}
+    reader = open_reader(source, experiment.data.image_size, experiment.data.cache, tasks, device)
+    indices = source.splits("random", experiment.data.split_seed).train
+    augment = PairedAugmentation(tasks, experiment.data.image_size) if experiment.data.augment else None
+    order_seed = derive_seed(experiment.seed, stream, "order")
+
+    def feed(step: int, count: int) -> Batch:
+        batch = reader.batch(epoch_indices(indices, count, step, order_seed, rank=rank(), world_size=world_size()))
+        batch = replace(batch, scene=translate_scenes(batch.scene, source.info.scenes, data.info.scenes))
+        return augment(batch, seed=derive_seed(experiment.seed, stream, "augment", step, rank())) if augment else batch
+
+    return feed
+
+
+def translate_scenes(scene: torch.Tensor, names: tuple[str, ...], wanted: tuple[str, ...]) -> torch.Tensor:
+    """Labels over ``names`` as labels over ``wanted``; NaN for an image whose scene has no namesake.
+
+    Args:
+        scene: ``[B, len(names)]`` one-hot.
+        names: Scenes of the data set that the labels come from.
+        wanted: Scenes of the data set that they are meant for.
+
+    Returns:
+        ``[B, max(1, len(wanted))]``.
+    """
+    table = torch.zeros(len(names), max(1, len(wanted)), device=scene.device)
+    for row, name in enumerate(names):
+        if name in wanted:
+            table[row, wanted.index(name)] = 1.0
+    translated = scene.nan_to_num(0.0) @ table
+    return torch.where(translated.sum(1, keepdim=True) > 0, translated, torch.nan)

@@ -1,0 +1,40 @@
+"""Device, precision and processes, through Lightning Fabric."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+from lightning.fabric import Fabric
+
+from mgm.config import TrainingConfig
+from mgm.errors import ConfigError, choose
+
+_ACCELERATORS = {"auto": "auto", "cpu": "cpu", "cuda": "cuda", "mps": "mps"}
+_PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
+
+
+def launch(config: TrainingConfig) -> Fabric:
+    """A fabric for this process, joined to the others when torchrun started several.
+
+    Raises:
+        ConfigError: If the device is unknown or not there.
+    """
+    accelerator = choose("device", config.device, _ACCELERATORS)
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device is 'cuda' but no CUDA GPU is visible to PyTorch; use --device cpu (or auto)")
+    if config.device == "mps" and not torch.backends.mps.is_available():
+        raise ConfigError("device is 'mps' but PyTorch sees no Apple GPU; use --device cpu (or auto)")
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    fabric = Fabric(
+        accelerator=accelerator,
+        devices=local,
+        num_nodes=world // local,
+        strategy="ddp" if world > 1 else "auto",
+        precision=choose("precision", config.precision, _PRECISIONS),  # type: ignore[arg-type]
+    )
+    fabric.launch()
+    if fabric.world_size != world:
+        raise ConfigError(f"torchrun started {world} processes but only {fabric.world_size} train together; check --nproc-per-node")
+    return fabric

@@ -1,0 +1,75 @@
+"""A progress bar with the key figures, on standard error; plain lines where it is no terminal."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from mgm.functional.distributed import rank
+
+LINE_EVERY_S = 30.0
+"""Seconds between lines where no bar can be drawn."""
+
+
+class RichProgress:
+    """Shows stage, step, losses, validation score and time left.
+
+    Args:
+        title: What is being trained, e.g. the recipe.
+    """
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self.console = Console(stderr=True)
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[figures]}"),
+            console=self.console,
+            disable=rank() > 0 or not sys.stderr.isatty(),
+        )
+        self._task: TaskID | None = None
+        self._stage = ""
+        self._total = 0
+        self._figures: dict[str, float] = {}
+        self._last_line = 0.0
+
+    def __enter__(self) -> RichProgress:
+        self.bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.bar.stop()
+
+    def stage(self, name: str, done: int, total: int) -> None:
+        """A stage begins, or goes on after a pause."""
+        self._stage, self._total = name, total
+        self._figures = {key: value for key, value in self._figures.items() if key == "score"}
+        self._task = self.bar.add_task(f"[bold]{self.title}[/] {name}", completed=done, total=total, figures="")
+        self._last_line = 0.0
+        self._print_line(done)
+
+    def step(self, done: int, figures: dict[str, float]) -> None:
+        """Steps were done; figures are the latest losses or scores."""
+        self._figures.update(figures)
+        shown = "  ".join(f"{name} {value:.3f}" for name, value in self._figures.items())
+        if self._task is not None:
+            self.bar.update(self._task, completed=done, figures=shown)
+        self._print_line(done)
+
+    def _print_line(self, done: int) -> None:
+        """Where there is no terminal (a log file, CI), one line now and then."""
+        now = time.monotonic()
+        due = now - self._last_line >= LINE_EVERY_S or done == self._total
+        if not self.bar.disable or rank() > 0 or not due:
+            return
+        self._last_line = now
+        shown = "  ".join(f"{name} {value:.3f}" for name, value in self._figures.items())
+        print(f"{self.title} {self._stage} {done}/{self._total}  {shown}", file=sys.stderr, flush=True)

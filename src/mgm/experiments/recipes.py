@@ -1,0 +1,127 @@
+"""The models that are compared, each derived from another, and the presets that fit them to a machine.
+
+Imports no torch, so that the command line can list its choices at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from mgm.config import Experiment
+from mgm.errors import choose
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A named way to train."""
+
+    description: str
+    derive: Callable[[Experiment], Experiment]
+    """Makes it out of the full method."""
+
+
+def _method(**changes: object) -> Callable[[Experiment], Experiment]:
+    def derive(experiment: Experiment) -> Experiment:
+        return replace(experiment, method=replace(experiment.method, **changes))  # type: ignore[arg-type]
+
+    return derive
+
+
+def _model(of: str, **changes: object) -> Callable[[Experiment], Experiment]:
+    def derive(experiment: Experiment) -> Experiment:
+        base = RECIPES[of].derive(experiment)
+        return replace(base, model=replace(base.model, **changes))  # type: ignore[arg-type]
+
+    return derive
+
+
+RECIPES: dict[str, Recipe] = {
+    "mgm": Recipe("the full method: refinement, SimCLR, a generator trained jointly", _method()),
+    "mgm_no_generator": Recipe("MGM/G: refinement and SimCLR on labelled images only", _method(extra_images="none")),
+    "mgm_control": Recipe(
+        "MGM/G with its auxiliary losses twice per step on labelled images: MGM's number of encoder updates, no generator",
+        _method(extra_images="labelled"),
+    ),
+    "mgm_real": Recipe("MGM_r: weakly labelled real images in place of synthesized ones", _method(extra_images="weak")),
+    "mgm_not_joint": Recipe("MGM/j: images from a generator trained beforehand and frozen", _method(extra_images="frozen_generator")),
+    "mt": Recipe(
+        "multi-task baseline: shared encoder, one decoder per task",
+        _method(refinement="none", self_supervision="none", extra_images="none"),
+    ),
+    "st": Recipe("single-task baseline: one network per task", _model("mt", architecture="single_task")),
+}
+"""Recipe name -> how it follows from the full method (paper C; further ones are further entries)."""
+
+
+def _quick(experiment: Experiment) -> Experiment:
+    return replace(
+        experiment,
+        data=replace(experiment.data, image_size=64, num_images=1000, fraction=0.5, tasks=("semantic", "depth", "normal")),
+        model=replace(
+            experiment.model, depth=10, widths=(16, 32, 64, 120), generator_width=12, discriminator_width=12, latent_size=64
+        ),
+        training=replace(
+            experiment.training,
+            steps=600,
+            generator_steps=100,
+            batch_size=16,
+            generator_batch_size=32,
+            optimizer_step="combined",
+            ema=0.99,
+            validate_every=100,
+            checkpoint_every=100,
+        ),
+    )
+
+
+def _small(experiment: Experiment) -> Experiment:
+    return replace(
+        experiment,
+        data=replace(experiment.data, image_size=64),
+        model=replace(
+            experiment.model, widths=(24, 48, 96, 180), generator_width=16, discriminator_width=16
+        ),
+        training=replace(
+            experiment.training,
+            steps=1500,
+            generator_steps=400,
+            batch_size=16,
+            generator_batch_size=32,
+            ema=0.99,
+        ),
+    )
+
+
+def _paper(experiment: Experiment) -> Experiment:
+    return replace(
+        experiment,
+        data=replace(experiment.data, image_size=128, augment=False),
+        training=replace(
+            experiment.training, steps=40_000, generator_steps=20_000, validate_every=1000, checkpoint_every=1000
+        ),
+    )
+
+
+PRESETS: dict[str, Recipe] = {
+    "quick": Recipe("minutes on two cores: 64 px, narrow networks, 600 steps on 350 labelled rooms", _quick),
+    "small": Recipe("an hour on a laptop: 64 px, half the paper's width", _small),
+    "paper": Recipe("the paper's networks and optimisers at 128 px, no augmentation; needs a GPU", _paper),
+    "tiny": Recipe("seconds; for trying things out, its numbers mean nothing", lambda experiment: experiment.tiny()),
+}
+"""Preset name -> how it changes an experiment. Any field can be overridden afterwards."""
+
+
+def make_experiment(recipe: str, preset: str = "quick") -> Experiment:
+    """The settings of a recipe at the scale of a preset.
+
+    Raises:
+        ConfigError: If either name is unknown; the message lists the choices.
+    """
+    base = choose("preset", preset, PRESETS).derive(Experiment())
+    return replace(choose("recipe", recipe, RECIPES).derive(base), recipe=recipe)
+
+
+def baseline_of(experiment: Experiment) -> Experiment:
+    """The multi-task baseline on the same data, with the same networks and the same budget of labelled updates."""
+    return replace(RECIPES["mt"].derive(experiment), recipe="mt")

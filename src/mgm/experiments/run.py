@@ -1,0 +1,174 @@
+"""A run from its settings to its result: data, training, the best model's scores, pictures."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy
+import torch
+from lightning.fabric import Fabric
+from torch import nn
+
+from mgm.config import Experiment
+from mgm.experiments.data import ExperimentData, load_data, make_feeds
+from mgm.experiments.devices import launch
+from mgm.experiments.folder import RunFolder, read_json, write_json
+from mgm.experiments.progress import RichProgress
+from mgm.experiments.recipes import baseline_of
+from mgm.functional.distributed import rank, world_size
+from mgm.training.algorithm import joint_updates, stages
+from mgm.training.build import build_networks
+from mgm.training.checkpoint import load_checkpoint
+from mgm.training.evaluate import Scores, constant_predictor, evaluate, evaluate_model, mean_gain, task_gain
+from mgm.training.journal import Journal
+from mgm.training.trainer import Trainer
+from mgm.version import __version__
+
+
+def train(experiment: Experiment, out: Path, *, resume: bool = False, baseline: bool = True) -> dict[str, Any]:
+    """Train, evaluate, and write everything to a folder.
+
+    Args:
+        experiment: Settings.
+        out: The run's folder; must be new or empty unless ``resume``.
+        resume: Continue the run in ``out`` from its last checkpoint; a finished run returns its result at once.
+        baseline: Also train the multi-task baseline with the same budget (for recipes that are more than it), into
+            ``out/baseline``, and report the gain over it.
+
+    Returns:
+        What `result.json` holds.
+
+    Raises:
+        ConfigError: If settings contradict each other or the data.
+        DataError: If the data are missing or damaged.
+        RunError: If the folder is in use or holds something else.
+        TrainingDivergedError: If a loss is NaN or explodes.
+    """
+    folder = RunFolder(out)
+    if resume and folder.finished:
+        return read_json(folder.result)
+    schedule = stages(experiment.method, experiment.training, pretrain=bool(experiment.data.pretrain))
+    fabric = launch(experiment.training)
+    data = load_data(experiment, fabric.device)
+    if fabric.is_global_zero and not (resume and folder.exists):
+        folder.create(experiment, data.info)
+    fabric.barrier()
+    lock = folder.lock() if fabric.is_global_zero else None
+    try:
+        reference = None
+        if baseline and len(joint_updates(experiment.method)) > 1:
+            reference = _train_baseline(experiment, folder, resume)
+        trainer = _make_trainer(experiment, folder, data, schedule, fabric)
+        trainer.restore()
+        with trainer.progress:
+            trainer.run()
+        return _finish(experiment, folder, data, trainer, reference)
+    finally:
+        if lock:
+            lock.release()
+
+
+def _train_baseline(experiment: Experiment, folder: RunFolder, resume: bool) -> dict[str, Any]:
+    begun = folder.baseline.exists
+    return train(baseline_of(experiment), folder.baseline.path, resume=resume and begun, baseline=False)
+
+
+def _make_trainer(experiment: Experiment, folder: RunFolder, data: ExperimentData, schedule: Any, fabric: Fabric) -> Trainer:
+    networks = build_networks(
+        frozenset().union(*(stage.trains for stage in schedule)),
+        data.tasks,
+        experiment.model,
+        image_size=experiment.data.image_size,
+        num_scenes=data.num_scenes,
+        seed=experiment.seed,
+    ).to(fabric.device)
+    batch_size = experiment.training.batch_size
+    constants = constant_predictor(data.constants(batch_size))
+    reference = evaluate(constants, data.batches(data.splits.validation, batch_size), data.tasks)
+
+    def validate(model: nn.Module) -> tuple[Scores, float]:
+        with fabric.autocast():
+            scores = evaluate_model(model, data.batches(data.splits.validation, batch_size), data.tasks)
+        return scores, mean_gain(scores, reference, data.tasks)
+
+    return Trainer(
+        experiment,
+        schedule,
+        networks,
+        data.tasks,
+        make_feeds(experiment, data, fabric.device),
+        validate,
+        fabric,
+        folder.checkpoints,
+        Journal(folder.journal if rank() == 0 else None),
+        RichProgress(experiment.recipe),
+        multi_hot=data.info.multi_hot,
+    )
+
+
+def _finish(
+    experiment: Experiment,
+    folder: RunFolder,
+    data: ExperimentData,
+    trainer: Trainer,
+    baseline: dict[str, Any] | None,
+) -> dict[str, Any]:
+    """Score the best model, on the test set for the first and only time, and write result and pictures."""
+    best = load_checkpoint(folder.checkpoints / "best.pt", trainer.fabric.device)
+    model = trainer.evaluated_model
+    model.load_state_dict(best["model"])
+    batch_size = experiment.training.batch_size
+    with trainer.fabric.autocast():
+        validation = evaluate_model(model, data.batches(data.splits.validation, batch_size), data.tasks)
+        test = evaluate_model(model, data.batches(data.splits.test, batch_size), data.tasks)
+    constant = evaluate(
+        constant_predictor(data.constants(batch_size)), data.batches(data.splits.test, batch_size), data.tasks
+    )
+    result: dict[str, Any] = {
+        "recipe": experiment.recipe,
+        "data": data.info.name,
+        "fraction": experiment.data.fraction,
+        "seed": experiment.seed,
+        "image_size": experiment.data.image_size,
+        "num_labelled": len(data.labelled),
+        "steps": experiment.training.steps,
+        "best_step": best["step"],
+        "seconds": round(trainer.position.seconds, 1),
+        "commit": current_commit(),
+        "versions": versions(),
+        "device": str(trainer.fabric.device),
+        "world_size": world_size(),
+        "validation": validation,
+        "test": test,
+        "constant": constant,
+    }
+    if baseline:
+        result["baseline"] = {key: baseline[key] for key in ("recipe", "steps", "validation", "test")}
+        result["gain"] = {
+            name: task_gain(test[name], baseline["test"][name], task) for name, task in data.tasks.items()
+        } | {"mean": mean_gain(test, baseline["test"], data.tasks)}
+    if trainer.fabric.is_global_zero:
+        write_json(folder.result, result)
+    trainer.fabric.barrier()
+    return result
+
+
+def current_commit() -> str | None:
+    """The commit of the source code that runs, with ``+changes`` when it was edited; None outside a checkout."""
+    place = Path(__file__).parent
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", "-C", str(place), *arguments], capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return git("rev-parse", "--short", "HEAD") + ("+changes" if git("status", "--porcelain", "--", str(place)) else "")
+    except (subprocess.CalledProcessError, FileNotFoundError):
+        return None
+
+
+def versions() -> dict[str, str]:
+    """What the numbers were made with."""
+    return {"mgm": __version__, "torch": torch.__version__, "numpy": numpy.__version__, "python": platform.python_version()}

@@ -1,0 +1,90 @@
+"""Experiments to YAML and back, checked field by field."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from mgm.config import DataConfig, Experiment, MethodConfig, ModelConfig, TrainingConfig
+from mgm.errors import ConfigError, unknown
+
+GROUPS = {"data": DataConfig, "model": ModelConfig, "method": MethodConfig, "training": TrainingConfig}
+
+
+def to_dict(experiment: Experiment) -> dict[str, Any]:
+    """Plain nested values."""
+
+    def listed(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: listed(item) for key, item in value.items()}
+        return list(value) if isinstance(value, tuple) else value
+
+    return listed(dataclasses.asdict(experiment))
+
+
+def to_yaml(experiment: Experiment) -> str:
+    """The settings as people write them."""
+    return yaml.safe_dump(to_dict(experiment), sort_keys=False)
+
+
+def from_yaml(path: Path) -> Experiment:
+    """Read settings; what the file leaves out keeps its default.
+
+    Raises:
+        ConfigError: If the file is missing, is no YAML, or has unknown fields or values of the wrong type.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path} does not exist; a run folder has its settings in config.yaml") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is no YAML ({str(error).splitlines()[0]})") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} holds no settings; it must be a mapping such as config.yaml of a run")
+    return from_dict(values, str(path))
+
+
+def from_dict(values: dict[str, Any], where: str = "settings") -> Experiment:
+    """Build an experiment from plain values.
+
+    Raises:
+        ConfigError: If a field is unknown (the message lists the choices) or a value does not fit it.
+    """
+    _check_names(values, Experiment, where)
+    built: dict[str, Any] = {}
+    for name, value in values.items():
+        group = GROUPS.get(name)
+        if group is None:
+            built[name] = value
+            continue
+        if not isinstance(value, dict):
+            raise ConfigError(f"{where}: {name} must be a mapping of fields, not {value!r}")
+        _check_names(value, group, f"{where}, {name}")
+        built[name] = _validated(group, value, f"{where}, {name}")
+    return _validated(Experiment, built, where)
+
+
+def _check_names(values: dict[str, Any], kind: type, where: str) -> None:
+    names = [field.name for field in dataclasses.fields(kind)]
+    for name in values:
+        if name not in names:
+            raise ConfigError(f"{where}: {unknown('field', str(name), names)}")
+
+
+@cache
+def _adapter(kind: type) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def _validated(kind: type, values: dict[str, Any], where: str) -> Any:
+    try:
+        return _adapter(kind).validate_python(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"{where}: {place}: {first['msg']} (got {first['input']!r})") from None

@@ -1,0 +1,39 @@
+"""The hinge form of the adversarial game.
+
+Lim and Ye, "Geometric GAN" (2017), as used by SAGAN (Zhang et al., 2019, eq. 4). With equal batches in all processes
+the mean over processes is the loss of the global batch.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from mgm.functional.precision import at_least_float32
+
+
+def discriminator_hinge_loss(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
+    """``mean(max(0, 1 - D(real))) + mean(max(0, 1 + D(fake)))``: 2 at chance, 0 when both are beyond the margin.
+
+    Args:
+        real_scores: Any shape, unbounded scores of real images.
+        fake_scores: Any shape, unbounded scores of synthesized images.
+
+    Returns:
+        Scalar, float32.
+    """
+    real = F.relu(1 - at_least_float32(real_scores)).mean()
+    fake = F.relu(1 + at_least_float32(fake_scores)).mean()
+    return real + fake
+
+
+def generator_hinge_loss(fake_scores: Tensor) -> Tensor:
+    """``-mean(D(fake))``.
+
+    Args:
+        fake_scores: Any shape, unbounded scores of synthesized images.
+
+    Returns:
+        Scalar, float32.
+    """
+    return -at_least_float32(fake_scores).mean()

@@ -1,0 +1,56 @@
+"""Unit vectors: angles between them and their coding as colours."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mgm.functional.precision import at_least_float32
+
+
+def angle_degrees(first: Tensor, second: Tensor, dim: int = 1) -> Tensor:
+    """Angle between vectors of any length, exact also near 0 and 180 degrees, where the arc cosine is not.
+
+    W. Kahan, "How futile are mindless assessments of roundoff" (2006), section 12: for unit vectors ``u``, ``v`` the
+    angle is ``2 atan2(|u - v|, |u + v|)``. Meant for metrics: its gradient is not finite at 0.
+
+    Args:
+        first: Vectors along ``dim``.
+        second: Same shape, or one that broadcasts.
+        dim: The dimension of the components.
+
+    Returns:
+        Degrees in [0, 180], without ``dim``. A zero vector is 90 degrees from every other one.
+    """
+    u = F.normalize(at_least_float32(first), dim=dim)
+    v = F.normalize(at_least_float32(second), dim=dim)
+    return torch.rad2deg(2 * torch.atan2((u - v).norm(dim=dim), (u + v).norm(dim=dim)))
+
+
+def encode_normals(normals: Tensor) -> Tensor:
+    """Components in (-1, 1) to (0, 1), as in the 8-bit pictures that normals are stored in."""
+    return (normals + 1) / 2
+
+
+def unit_vectors(vectors: Tensor, dim: int = 1) -> Tensor:
+    """Vectors scaled to length 1; what has no direction faces the viewer.
+
+    Args:
+        vectors: Three components along ``dim``.
+        dim: The dimension of the components.
+
+    Returns:
+        Same shape, at least float32; ``(0, 0, 1)`` for the zero vector.
+    """
+    vectors = at_least_float32(vectors)
+    length = vectors.norm(dim=dim, keepdim=True)
+    shape = [1] * vectors.ndim
+    shape[dim] = 3
+    towards_viewer = vectors.new_tensor([0.0, 0.0, 1.0]).view(shape)
+    return torch.where(length > 1e-6, vectors / length.clamp(min=1e-6), towards_viewer)
+
+
+def decode_normals(encoded: Tensor, dim: int = 1) -> Tensor:
+    """Components in (0, 1), or beyond, to unit vectors; see `unit_vectors`."""
+    return unit_vectors(at_least_float32(encoded) * 2 - 1, dim)

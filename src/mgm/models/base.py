@@ -1,0 +1,73 @@
+"""The contract of a predictor ``M``: one encoder module, one decoder per task."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor, nn
+
+from mgm.errors import ConfigError
+from mgm.networks.encoder import WIDTHS
+from mgm.types import Predictions
+
+
+class MultiTaskModel(nn.Module, ABC):
+    """``M``: images to predictions of all tasks (paper 3.1), in two halves that are trained and frozen apart.
+
+    What architectures differ in, how tasks share layers, lies inside the encoder and in what of its output a decoder
+    reads. Whatever works on features (self-supervision, the embedding layer) therefore works for every architecture.
+    Subclasses are final and only say what the halves are; `mgm.models.MODELS` is the registry.
+
+    Args:
+        channels: Task -> channels of its prediction.
+        depth: Layers of the encoder: 10, 18 or 34 (ST_l, MT_l; Table 8); decoders match it.
+        widths: Channels of the encoder's four stages.
+
+    Raises:
+        ConfigError: If there is no task, the depth is unknown or ``widths`` is not four positive numbers.
+    """
+
+    encoder: nn.Module
+    """``[B, 3, H, W]`` to features ``[B, F, H/16, W/16]``; its ``out_channels`` is ``F``."""
+    decoders: nn.ModuleDict
+    """Task -> module from the features, all of them, to ``[B, C, H, W]``."""
+
+    def __init__(self, channels: Mapping[str, int], depth: int = 18, widths: Sequence[int] = WIDTHS) -> None:
+        super().__init__()
+        if not channels:
+            raise ConfigError("a model needs at least one task")
+        self.encoder, decoders = self.build(channels, depth, widths)
+        self.decoders = nn.ModuleDict(decoders)
+
+    @staticmethod
+    @abstractmethod
+    def build(
+        channels: Mapping[str, int], depth: int, widths: Sequence[int]
+    ) -> tuple[nn.Module, Mapping[str, nn.Module]]:
+        """The encoder, with an attribute ``out_channels``, and the decoders; arguments as of the class."""
+
+    @property
+    def feature_channels(self) -> int:
+        """Channels ``F`` of the features."""
+        channels = self.encoder.out_channels
+        assert isinstance(channels, int)
+        return channels
+
+    def decode(self, features: Tensor) -> Predictions:
+        """Features ``[B, F, H/16, W/16]`` to each task's prediction ``[B, C, H, W]``."""
+        return {task: decoder(features) for task, decoder in self.decoders.items()}
+
+    def forward(self, images: Tensor) -> Predictions:
+        """Predictions of all tasks.
+
+        Args:
+            images: ``[B, 3, H, W]`` RGB in (-1, 1), both sides multiples of 16.
+
+        Returns:
+            Task -> ``[B, C, H, W]``, without activation.
+
+        Raises:
+            ConfigError: If a side is not a multiple of 16.
+        """
+        return self.decode(self.encoder(images))

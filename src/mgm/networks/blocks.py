@@ -1,0 +1,69 @@
+"""Building blocks of encoder and decoder. No ReLU works in place: a residual is never altered."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mgm.networks.normalization import BatchNorm2d
+
+
+def conv3x3(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
+    """3x3 convolution without bias (batch norm follows)."""
+    return nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1, bias=False)
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions and a shortcut (He et al., 2016).
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        stride: Stride of the first convolution; the shortcut becomes a projection if it or the channels change.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
+        super().__init__()
+        self.conv1 = conv3x3(in_channels, out_channels, stride)
+        self.norm1 = BatchNorm2d(out_channels)
+        self.conv2 = conv3x3(out_channels, out_channels)
+        self.norm2 = BatchNorm2d(out_channels)
+        self.shortcut = nn.Sequential()
+        if stride != 1 or in_channels != out_channels:
+            self.shortcut.append(nn.Conv2d(in_channels, out_channels, 1, stride=stride, bias=False))
+            self.shortcut.append(BatchNorm2d(out_channels))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """``[B, in, H, W]`` to ``[B, out, H/stride, W/stride]``, rounded up."""
+        residual = self.norm2(self.conv2(F.relu(self.norm1(self.conv1(features)))))
+        return F.relu(residual + self.shortcut(features))
+
+
+class ConvBlock(nn.Sequential):
+    """3x3 convolution, batch norm, leaky ReLU: the size stays."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(conv3x3(in_channels, out_channels), BatchNorm2d(out_channels), nn.LeakyReLU(0.2))
+
+
+class UpBlock(nn.Sequential):
+    """4x4 transposed convolution of stride 2, batch norm, leaky ReLU: the size doubles.
+
+    Kernel 4 rather than Taskonomy's 3: every output pixel then gets equally many inputs, which avoids a checkerboard.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(
+            nn.ConvTranspose2d(in_channels, out_channels, 4, stride=2, padding=1, bias=False),
+            BatchNorm2d(out_channels),
+            nn.LeakyReLU(0.2),
+        )
+
+
+def initialise_convolutions(module: nn.Module) -> None:
+    """Kaiming initialisation (fan-out, ReLU) of all convolutions, as in the standard ResNet."""
+    for layer in module.modules():
+        if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
+            # a transposed kernel is [in, out, k, k]: what it fans out to is what torch takes for its fan-in
+            mode = "fan_in" if isinstance(layer, nn.ConvTranspose2d) else "fan_out"
+            nn.init.kaiming_normal_(layer.weight, mode=mode, nonlinearity="relu")

@@ -1,0 +1,22 @@
+"""The embedding layer between encoder and generator."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+
+class LatentEmbedding(nn.Module):
+    """Mean shift of the latent: ``z = embed(E(x)) + noise`` (paper 3.2; appendix A: average pooling and a dense layer).
+
+    Args:
+        in_channels: Channels of the features.
+        latent_size: Length ``L`` of the generator's latent.
+    """
+
+    def __init__(self, in_channels: int, latent_size: int) -> None:
+        super().__init__()
+        self.dense = nn.Linear(in_channels, latent_size)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """``[B, in_channels, H, W]`` features to the shift ``[B, L]``."""
+        return self.dense(features.mean(dim=(2, 3)))

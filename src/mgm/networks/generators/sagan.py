@@ -1,0 +1,174 @@
+"""Self-attention GAN (Zhang et al., 2019), the paper's generator (3.2, appendix A)."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mgm.functional.precision import at_least_float32
+from mgm.networks.generators.base import BASE_SIDE, Discriminator, Generator, ProjectionScore
+from mgm.networks.generators.resampling import DownsampledConv2d, UpsampledConv2d
+from mgm.networks.normalization import BatchNorm2d, ConditionalBatchNorm2d, spectral_norm
+
+MAX_MULTIPLE = 16
+"""Channels of the lowest resolutions, in units of the width."""
+
+Layer = TypeVar("Layer", bound=nn.Conv2d | nn.Linear | nn.Embedding)
+
+
+def xavier(layer: Layer) -> Layer:
+    """Initialise with Xavier's uniform distribution, biases with 0."""
+    nn.init.xavier_uniform_(layer.weight)
+    if not isinstance(layer, nn.Embedding) and layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
+def normalised(layer: nn.Conv2d | nn.Linear) -> nn.Module:
+    """Initialise, then normalise spectrally."""
+    return spectral_norm(xavier(layer))
+
+
+def attention_side(image_size: int) -> int:
+    """Side of the feature map with self-attention: 32, or 16 where 32 px is the image itself."""
+    return min(32, image_size // 2)
+
+
+class SelfAttention(nn.Module):
+    """Every position looks at all others: ``x + γ·attention(x)``, γ starting at 0 (Zhang et al., 2019, eq. 1-3).
+
+    Keys and values are max-pooled by 2, as in the authors' code, which leaves a quarter of the positions to look at.
+
+    Args:
+        channels: Channels ``C`` of the features; queries and keys have ``C/8``, values ``C/2``.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        inner, values = max(channels // 8, 1), max(channels // 2, 1)
+        self.query = normalised(nn.Conv2d(channels, inner, 1, bias=False))
+        self.key = normalised(nn.Conv2d(channels, inner, 1, bias=False))
+        self.value = normalised(nn.Conv2d(channels, values, 1, bias=False))
+        self.output = normalised(nn.Conv2d(values, channels, 1, bias=False))
+        self.gamma = nn.Parameter(torch.zeros(()))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """``[B, C, H, W]`` with even sides to the same shape."""
+        query = self.query(features).flatten(2).mT
+        key = F.max_pool2d(self.key(features), 2).flatten(2).mT
+        value = F.max_pool2d(self.value(features), 2).flatten(2).mT
+        seen = F.scaled_dot_product_attention(query, key, value, scale=1.0)
+        return features + self.gamma * self.output(seen.mT.unflatten(2, features.shape[2:]))
+
+
+class GeneratorBlock(nn.Module):
+    """Residual block that doubles the size: CBN, ReLU, upsampled convolution, CBN, ReLU, convolution; 1x1 shortcut."""
+
+    def __init__(self, in_channels: int, out_channels: int, num_labels: int) -> None:
+        super().__init__()
+        self.norm1 = ConditionalBatchNorm2d(in_channels, num_labels)
+        self.conv1 = normalised(UpsampledConv2d(in_channels, out_channels))
+        self.norm2 = ConditionalBatchNorm2d(out_channels, num_labels)
+        self.conv2 = normalised(nn.Conv2d(out_channels, out_channels, 3, padding=1))
+        self.shortcut = normalised(nn.Conv2d(in_channels, out_channels, 1))
+
+    def forward(self, features: Tensor, labels: Tensor) -> Tensor:
+        """``[B, in, H, W]`` and ``[B, K]`` to ``[B, out, 2H, 2W]``."""
+        residual = self.conv1(F.relu(self.norm1(features, labels)))
+        residual = self.conv2(F.relu(self.norm2(residual, labels)))
+        # a 1x1 convolution commutes with the resampling, and is four times cheaper before it
+        return residual + F.interpolate(self.shortcut(features), scale_factor=2, mode="nearest")
+
+
+class SAGANGenerator(Generator):
+    """Dense layer, residual blocks with conditional batch norm, self-attention at 32 px; spectral norm throughout.
+
+    With 128 px and width 64 these are the channels of Zhang et al.: 1024, 1024, 512, 256, 128, 64.
+    """
+
+    def __init__(self, image_size: int, latent_size: int, num_labels: int, width: int = 64) -> None:
+        super().__init__(image_size, latent_size, num_labels, width)
+        channels = [width * min(image_size // side, MAX_MULTIPLE) for side in self.sides]
+        self.dense = normalised(nn.Linear(latent_size, channels[0] * BASE_SIDE**2))
+        self.blocks = nn.ModuleList(GeneratorBlock(before, after, num_labels) for before, after in pairwise(channels))
+        self.attended_block = self.sides.index(attention_side(image_size)) - 1
+        self.attention = SelfAttention(channels[self.attended_block + 1])
+        self.norm = BatchNorm2d(width)
+        self.output = normalised(nn.Conv2d(width, 3, 3, padding=1))
+
+    def forward(self, latent: Tensor, labels: Tensor) -> Tensor:
+        """See `Generator.forward`."""
+        features = self.dense(latent).unflatten(1, (-1, BASE_SIDE, BASE_SIDE))
+        for index, block in enumerate(self.blocks):
+            features = block(features, labels)
+            if index == self.attended_block:
+                features = self.attention(features)
+        return torch.tanh(at_least_float32(self.output(F.relu(self.norm(features)))))
+
+
+class DiscriminatorBlock(nn.Module):
+    """Residual block: ReLU, convolution, ReLU, convolution that halves the size; 1x1 shortcut.
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        first: Whether the input is an image, which must not be rectified.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, *, first: bool = False) -> None:
+        super().__init__()
+        self.first = first
+        self.conv1 = normalised(nn.Conv2d(in_channels, out_channels, 3, padding=1))
+        self.conv2 = normalised(DownsampledConv2d(out_channels, out_channels))
+        self.shortcut = normalised(nn.Conv2d(in_channels, out_channels, 1))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """``[B, in, H, W]`` to ``[B, out, H/2, W/2]``."""
+        residual = self.conv1(features if self.first else F.relu(features))
+        return self.conv2(F.relu(residual)) + self.shortcut(F.avg_pool2d(features, 2))
+
+
+class FinalBlock(nn.Module):
+    """Residual block that keeps size and channels: ReLU, convolution, ReLU, convolution."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = normalised(nn.Conv2d(channels, channels, 3, padding=1))
+        self.conv2 = normalised(nn.Conv2d(channels, channels, 3, padding=1))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """``[B, C, H, W]`` to the same shape."""
+        return features + self.conv2(F.relu(self.conv1(F.relu(features))))
+
+
+class SAGANDiscriminator(Discriminator):
+    """Residual blocks down to 4x4, self-attention at 32 px, sum pooling, projection output; spectral norm throughout.
+
+    With 128 px and width 64 these are the channels of Zhang et al.: 64, 128, 256, 512, 1024, 1024.
+    """
+
+    def __init__(self, image_size: int, num_labels: int, width: int = 64) -> None:
+        super().__init__(image_size, num_labels, width)
+        down = self.sides[-2::-1]
+        channels = [3, *(width * min(image_size // (2 * side), MAX_MULTIPLE) for side in down)]
+        self.blocks = nn.ModuleList(
+            DiscriminatorBlock(before, after, first=index == 0)
+            for index, (before, after) in enumerate(pairwise(channels))
+        )
+        self.attended_block = down.index(attention_side(image_size))
+        self.attention = SelfAttention(channels[self.attended_block + 1])
+        self.final = FinalBlock(channels[-1])
+        self.score = ProjectionScore(xavier(nn.Linear(channels[-1], 1)), xavier(nn.Embedding(num_labels, channels[-1])))
+
+    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
+        """See `Discriminator.forward`."""
+        features = images
+        for index, block in enumerate(self.blocks):
+            features = block(features)
+            if index == self.attended_block:
+                features = self.attention(features)
+        return self.score(F.relu(self.final(features)).sum(dim=(2, 3)), labels)

@@ -1,0 +1,139 @@
+"""Scores of several models side by side, for the terminal and for documents."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from rich.markup import escape
+from rich.table import Table
+
+from mgm.errors import choose
+from mgm.tasks.base import MetricInfo, Task
+from mgm.training.evaluate import Scores, mean_gain, task_gain
+
+UNKNOWN = "–"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A metric of a task over all models."""
+
+    task: str
+    title: str
+    metric: str
+    """Title with direction and unit."""
+    cells: tuple[str, ...]
+    best: tuple[bool, ...]
+    gain: str
+    """Of the last model over the baseline; empty but for the primary metric."""
+
+
+def comparison_table(
+    results: dict[str, Scores], tasks: dict[str, Task], *, baseline: str = "", primary_only: bool = False
+) -> Table:
+    """A row per model and a column per metric, the best value in bold, and the last model's gain over the baseline.
+
+    Args:
+        results: Title of a model -> its scores; a value that is NaN, None or absent is shown as unknown.
+        tasks: Whose metrics to show.
+        baseline: What the last model is held against; empty: the model before it.
+        primary_only: Leave out all metrics but the primary ones.
+
+    Raises:
+        ConfigError: If ``baseline`` is none of the models.
+    """
+    table = Table(caption="↑ higher is better, ↓ lower is better", caption_justify="left")
+    table.add_column("model", no_wrap=True)
+    columns = _columns(results, tasks, baseline, primary_only)
+    previous = ""
+    for column in columns:
+        heading = column.title if column.task != previous else ""
+        table.add_column(escape(f"{heading}\n{column.metric}"), justify="right", overflow="fold")
+        previous = column.task
+    for row, title in enumerate(results):
+        cells = [f"[bold green]{c.cells[row]}[/]" if c.best[row] else c.cells[row] for c in columns]
+        table.add_row(escape(title), *cells, end_section=row == len(results) - 1)
+    if len(results) > 1:
+        gain = _gain_title(results, tasks, baseline).replace(" (", "\n(")
+        table.add_row(escape(gain), *(column.gain for column in columns))
+    return table
+
+
+def comparison_markdown(
+    results: dict[str, Scores], tasks: dict[str, Task], *, baseline: str = "", primary_only: bool = False
+) -> str:
+    """`comparison_table` as a Markdown table, ending with a line break."""
+    columns = _columns(results, tasks, baseline, primary_only)
+    lines = [["model", *(f"{column.title}: {column.metric}" for column in columns)]]
+    lines.append([":--", *("--:" for _ in columns)])
+    for row, title in enumerate(results):
+        lines.append([title, *(f"**{c.cells[row]}**" if c.best[row] else c.cells[row] for c in columns)])
+    if len(results) > 1:
+        lines.append([_gain_title(results, tasks, baseline), *(column.gain for column in columns)])
+    return "".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |\n" for line in lines)
+
+
+def _columns(results: dict[str, Scores], tasks: dict[str, Task], baseline: str, primary_only: bool) -> list[Column]:
+    columns = []
+    for name, task in tasks.items():
+        scores = [_known(result.get(name, {})) for result in results.values()]
+        for metric, info in task.metrics_info.items():
+            if primary_only and metric != task.primary:
+                continue
+            values = [score.get(metric, math.nan) for score in scores]
+            gain = ""
+            if metric == task.primary and len(results) > 1:
+                reference = _known(_baseline(results, baseline)[1].get(name, {}))
+                gain = _percent(task_gain(scores[-1], reference, task))
+            columns.append(
+                Column(
+                    name,
+                    task.title,
+                    _metric_title(info),
+                    tuple(_number(value, info) for value in values),
+                    _best(values, info),
+                    gain,
+                )
+            )
+    return columns
+
+
+def _known(scores: dict[str, float]) -> dict[str, float]:
+    """The scores without those that are None, which is how JSON files write NaN."""
+    return {metric: value for metric, value in scores.items() if value is not None}
+
+
+def _baseline(results: dict[str, Scores], baseline: str) -> tuple[str, Scores]:
+    title = baseline or list(results)[-2]
+    return title, choose("baseline", title, results)
+
+
+def _gain_title(results: dict[str, Scores], tasks: dict[str, Task], baseline: str) -> str:
+    title, reference = _baseline(results, baseline)
+    last = list(results)[-1]
+    known = {name: _known(results[last].get(name, {})) for name in tasks}
+    mean = mean_gain(known, {name: _known(reference.get(name, {})) for name in tasks}, tasks)
+    return f"gain over {title} (mean {_percent(mean)})"
+
+
+def _metric_title(info: MetricInfo) -> str:
+    unit = f" [{info.unit}]" if info.unit else ""
+    return f"{info.title}{unit} {'↑' if info.higher_is_better else '↓'}"
+
+
+def _number(value: float, info: MetricInfo) -> str:
+    if not math.isfinite(value):
+        return UNKNOWN
+    return f"{value:.2f}" if info.unit == "°" else f"{value:.3f}"
+
+
+def _percent(gain: float) -> str:
+    return f"{gain:+.1%}".replace("%", " %") if math.isfinite(gain) else UNKNOWN
+
+
+def _best(values: list[float], info: MetricInfo) -> tuple[bool, ...]:
+    """Which values are the best; none where there is no other to compare with."""
+    known = [value for value in values if math.isfinite(value)]
+    best = (max if info.higher_is_better else min)(known) if len(known) > 1 else None
+    return tuple(value == best for value in values)

@@ -1,0 +1,31 @@
+"""Reconstruction of the image from the shared features (paper Table 4, MGM_recon)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mgm.config import ModelConfig
+from mgm.networks.decoder import Decoder
+from mgm.selfsup.base import SelfSupervision
+
+if TYPE_CHECKING:
+    from mgm.training.step import Step
+
+
+class Reconstruction(SelfSupervision):
+    """The image back from ``E(x)``, by mean squared error."""
+
+    network: ClassVar[str] = "reconstruction"
+
+    @staticmethod
+    def build_head(feature_channels: int, model: ModelConfig) -> nn.Module:
+        """A decoder of the tasks' kind with three output channels."""
+        return Decoder(feature_channels, 3, model.widths)
+
+    def loss(self, step: Step, source: str) -> Tensor:
+        """Mean squared error in the image's range (-1, 1)."""
+        restored = step.networks[self.network](step.features(source))
+        return F.mse_loss(restored.float(), step.images_of(source).images.detach().float())

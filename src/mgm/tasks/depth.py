@@ -1,0 +1,96 @@
+"""Depth in metres."""
+
+from __future__ import annotations
+
+from typing import ClassVar, final
+
+import torch
+from torch import Tensor
+
+from mgm.functional.precision import at_least_float32
+from mgm.tasks.base import MetricInfo, TaskMetrics
+from mgm.tasks.metrics import StreamingSums, ratio, wide_sum
+from mgm.tasks.pictures import paint_scale
+from mgm.tasks.regression import RegressionTask
+
+PICTURE_RANGE_M = 10.0
+"""Depth at the far end of the colour scale, the range of NYUv2's sensor."""
+
+CLOSEST_M = 1e-3
+"""Predictions below this depth count as this one in ratios, where 0 and negative depths have no meaning."""
+
+
+@final
+class DepthMetrics(TaskMetrics):
+    """The usual errors of depth (Eigen et al., 2014), each over all valid pixels of the data set."""
+
+    def __init__(self, device: torch.device | str) -> None:
+        names = ("count", "absolute", "relative", "squared", "close")
+        self._sums = StreamingSums(dict.fromkeys(names, 1), device)
+
+    def update(self, prediction: Tensor, target: Tensor) -> None:
+        """Take in metres, ``[B, 1, H, W]``."""
+        valid = Depth.has_depth(target)
+        predicted = at_least_float32(prediction)[valid]
+        true = target[valid]
+        difference = (predicted - true).abs()
+        positive = predicted.clamp(min=CLOSEST_M)
+        self._sums.update(
+            count=valid.sum(),
+            absolute=wide_sum(difference),
+            relative=wide_sum(difference / true),
+            squared=wide_sum(difference.square()),
+            close=(torch.maximum(positive / true, true / positive) < 1.25).sum(),
+        )
+
+    def compute(self) -> dict[str, float]:
+        """The four scores of `Depth.metrics_info`."""
+        sums = self._sums.totals()
+        mean = {name: ratio(sums[name], sums["count"]) for name in ("absolute", "relative", "squared", "close")}
+        return {
+            "abs_error_m": mean["absolute"],
+            "relative_error": mean["relative"],
+            "rmse_m": mean["squared"] ** 0.5,
+            "delta1": mean["close"],
+        }
+
+
+@final
+class Depth(RegressionTask):
+    """Distance of each pixel in metres, as it is (paper A): L1."""
+
+    name: ClassVar[str] = "depth"
+    title: ClassVar[str] = "Depth"
+    unit: ClassVar[str] = "m"
+    metrics_info: ClassVar[dict[str, MetricInfo]] = {
+        "abs_error_m": MetricInfo("absolute error", higher_is_better=False, unit="m"),
+        "relative_error": MetricInfo("relative error", higher_is_better=False),
+        "rmse_m": MetricInfo("RMSE", higher_is_better=False, unit="m"),
+        "delta1": MetricInfo("δ < 1.25", higher_is_better=True),
+    }
+    primary: ClassVar[str] = "abs_error_m"
+
+    @staticmethod
+    def has_depth(target: Tensor) -> Tensor:
+        """Same shape as ``target``, bool: finite and above 0, which many sensors write for a missing value."""
+        return target.isfinite() & (target > 0)
+
+    def valid(self, target: Tensor) -> Tensor:
+        """Pixels with a finite depth above 0."""
+        return self.has_depth(target).squeeze(1)
+
+    def zoom(self, target: Tensor, factor: Tensor) -> Tensor:
+        """What looks twice as large is half as far away."""
+        return target / factor.view(-1, 1, 1, 1)
+
+    def metrics(self, device: torch.device | str = "cpu") -> TaskMetrics:
+        """Absolute and relative error, root mean square, share within 25 %."""
+        return DepthMetrics(device)
+
+    def colour(self, value: Tensor) -> Tensor:
+        """Near is bright, far is dark; the scale ends at 10 m in every picture, so that they compare."""
+        return paint_scale(value / PICTURE_RANGE_M, "viridis_r")
+
+    def distance(self, value: Tensor, target: Tensor) -> Tensor:
+        """1 at an error of 1 m."""
+        return (value - target).abs().squeeze(1)

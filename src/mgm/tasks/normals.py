@@ -1,0 +1,139 @@
+"""Surface normals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar, final
+
+import torch
+from torch import Tensor
+
+from mgm.functional.precision import at_least_float32
+from mgm.functional.vectors import angle_degrees, decode_normals, encode_normals, unit_vectors
+from mgm.tasks.base import MetricInfo, TaskMetrics
+from mgm.tasks.metrics import StreamingSums, ratio, wide_sum
+from mgm.tasks.pictures import paint
+from mgm.tasks.regression import RegressionTask
+
+WITHIN_DEG = {"within_11_25": 11.25, "within_22_5": 22.5, "within_30": 30.0}
+"""Metric -> angle below which a normal counts as right (Fouhey et al., 2013)."""
+
+BINS_PER_DEGREE = 100
+"""Resolution of the streamed median."""
+
+ERROR_SCALE_DEG = 60.0
+"""Angle at the end of the scale of error maps."""
+
+
+@final
+class NormalMetrics(TaskMetrics):
+    """Angles between predicted and true normals, over all valid pixels of the data set."""
+
+    def __init__(self, device: torch.device | str) -> None:
+        sizes = {"count": 1, "angle": 1, "coded": 1, "histogram": 180 * BINS_PER_DEGREE}
+        self._sums = StreamingSums(sizes | dict.fromkeys(WITHIN_DEG, 1), device)
+
+    def update(self, prediction: Tensor, target: Tensor) -> None:
+        """Take in (0, 1)-encoded predictions and unit vectors, ``[B, 3, H, W]``."""
+        valid = SurfaceNormals.has_normal(target)
+        predicted = at_least_float32(prediction).movedim(1, -1)[valid]  # [N, 3]
+        true = target.movedim(1, -1)[valid]
+        angle = angle_degrees(decode_normals(predicted), true)
+        coded = angle_degrees(predicted, encode_normals(true)).deg2rad()
+        bins = (angle * BINS_PER_DEGREE).long().clamp(max=180 * BINS_PER_DEGREE - 1)
+        self._sums.update(
+            count=valid.sum(),
+            angle=wide_sum(angle),
+            coded=wide_sum(coded),
+            histogram=torch.bincount(bins, minlength=180 * BINS_PER_DEGREE),
+            **{name: (angle < limit).sum() for name, limit in WITHIN_DEG.items()},
+        )
+
+    def compute(self) -> dict[str, float]:
+        """The six scores of `SurfaceNormals.metrics_info`."""
+        sums = self._sums.totals()
+        return {
+            "angle_deg": ratio(sums["angle"], sums["count"]),
+            "angle_median_deg": histogram_median(sums["histogram"]) / BINS_PER_DEGREE,
+            "angle_coded_rad": ratio(sums["coded"], sums["count"]),
+            **{name: ratio(sums[name], sums["count"]) for name in WITHIN_DEG},
+        }
+
+
+def histogram_median(histogram: Tensor) -> float:
+    """Median in units of bins, half a bin exact: the centre of the bin that the lower median fell into.
+
+    Args:
+        histogram: ``[bins]``, counts.
+
+    Returns:
+        In (0, bins); NaN without a count.
+    """
+    cumulated = histogram.cumsum(0)
+    if not cumulated[-1] > 0:
+        return float("nan")
+    return float(torch.searchsorted(cumulated, cumulated[-1] / 2)) + 0.5
+
+
+@final
+class SurfaceNormals(RegressionTask):
+    """Direction that the surface faces: L1 on the vector encoded in (0, 1) (paper A).
+
+    Targets are unit vectors in the camera's frame, x to the right, y up, z towards the viewer; a pixel without a normal
+    is NaN, or the zero vector.
+    """
+
+    name: ClassVar[str] = "normal"
+    title: ClassVar[str] = "Surface normals"
+    unit: ClassVar[str] = "°"
+    num_channels: ClassVar[int] = 3
+    metrics_info: ClassVar[dict[str, MetricInfo]] = {
+        "angle_deg": MetricInfo("mean angle", higher_is_better=False, unit="°"),
+        "angle_median_deg": MetricInfo("median angle", higher_is_better=False, unit="°"),
+        "angle_coded_rad": MetricInfo("mean angle, coded", higher_is_better=False, unit="rad"),
+        "within_11_25": MetricInfo("within 11.25°", higher_is_better=True),
+        "within_22_5": MetricInfo("within 22.5°", higher_is_better=True),
+        "within_30": MetricInfo("within 30°", higher_is_better=True),
+    }
+    primary: ClassVar[str] = "angle_deg"
+
+    @staticmethod
+    def has_normal(target: Tensor) -> Tensor:
+        """``[B, H, W]`` bool: finite and not the zero vector."""
+        return target.isfinite().all(dim=1) & (target != 0).any(dim=1)
+
+    def valid(self, target: Tensor) -> Tensor:
+        """Pixels with a normal."""
+        return self.has_normal(target)
+
+    def encode(self, target: Tensor) -> Tensor:
+        """Components from (-1, 1) to (0, 1)."""
+        return encode_normals(target)
+
+    def decode(self, prediction: Tensor) -> Tensor:
+        """Unit vectors; what has no direction faces the viewer."""
+        return decode_normals(prediction)
+
+    def constant(self, targets: Iterable[Tensor]) -> Tensor:
+        """The mean direction, encoded; towards the viewer without any valid pixel."""
+        total = torch.zeros(3, dtype=torch.float64)
+        for target in targets:
+            total += target.movedim(1, -1)[self.valid(target)].double().sum(dim=0).cpu()
+        return encode_normals(unit_vectors(total, dim=0)).float()
+
+    def flip(self, target: Tensor) -> Tensor:
+        """Pixels change place, and left becomes right: x changes sign. A normal of any zoom stays what it is."""
+        return target.flip(-1) * target.new_tensor([-1.0, 1.0, 1.0]).view(1, 3, 1, 1)
+
+    def metrics(self, device: torch.device | str = "cpu") -> TaskMetrics:
+        """Mean and median angle, the paper's angle between encoded vectors, shares within three angles."""
+        return NormalMetrics(device)
+
+    def colour(self, value: Tensor) -> Tensor:
+        """The encoding as it is: red to the right, green up, blue towards the viewer."""
+        absent = ~self.valid(value).unsqueeze(1)
+        return paint(encode_normals(value).masked_fill(absent, float("nan")))
+
+    def distance(self, value: Tensor, target: Tensor) -> Tensor:
+        """1 at an angle of 60 degrees."""
+        return angle_degrees(value, target) / ERROR_SCALE_DEG

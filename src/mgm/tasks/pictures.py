@@ -1,0 +1,125 @@
+"""Values as colours."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+INVALID_COLOUR = (40, 40, 40)
+"""RGB of a pixel without a value: dark grey."""
+
+MAX_CLASSES = 255
+"""Label maps are stored in 8 bits, and 255 is the pixel without a class."""
+
+_RGB_TO_CONES = np.array(
+    [
+        [0.4122214708, 0.5363325363, 0.0514459929],
+        [0.2119034982, 0.6806995451, 0.1073969566],
+        [0.0883024619, 0.2817188376, 0.6299787005],
+    ]
+)
+_CONES_TO_LAB = np.array(
+    [
+        [0.2104542553, 0.7936177850, -0.0040720468],
+        [1.9779984951, -2.4285922050, 0.4505937099],
+        [0.0259040371, 0.7827717662, -0.8086757660],
+    ]
+)
+
+
+def paint(unit_rgb: Tensor) -> Tensor:
+    """Colours in [0, 1] as 8-bit pictures; clipped, and dark grey where any channel is NaN.
+
+    Args:
+        unit_rgb: ``[B, 3, H, W]``, float.
+
+    Returns:
+        ``[B, 3, H, W]``, uint8.
+    """
+    known = unit_rgb.isfinite().all(dim=1, keepdim=True)
+    levels = (unit_rgb.clamp(0, 1) * 255).round()
+    grey = levels.new_tensor(INVALID_COLOUR).view(1, 3, 1, 1)
+    return torch.where(known, levels, grey).to(torch.uint8)
+
+
+def paint_scale(position: Tensor, colormap: str) -> Tensor:
+    """Positions on a scale as colours.
+
+    Args:
+        position: ``[B, 1, H, W]``, 0 at the start of the scale and 1 at its end; clipped; NaN is dark grey.
+        colormap: Name of a matplotlib colormap.
+
+    Returns:
+        ``[B, 3, H, W]``, uint8.
+    """
+    known = position.isfinite()
+    index = torch.where(known, position.clamp(0, 1) * 255, 0.0).round().long().squeeze(1)
+    colours = torch.from_numpy(_colormap(colormap)).to(position.device)[index].movedim(-1, 1)
+    grey = colours.new_tensor(INVALID_COLOUR).view(1, 3, 1, 1)
+    return torch.where(known, colours, grey)
+
+
+def paint_classes(labels: Tensor, num_classes: int) -> Tensor:
+    """Class indices as colours of `palette`; any other index is dark grey.
+
+    Args:
+        labels: ``[B, H, W]``, integer.
+        num_classes: Indices below this one are classes.
+
+    Returns:
+        ``[B, 3, H, W]``, uint8.
+    """
+    known = (labels >= 0) & (labels < num_classes)
+    colours = np.concatenate([palette(num_classes), np.array([INVALID_COLOUR], dtype=np.uint8)])
+    table = torch.from_numpy(colours).to(labels.device)
+    return table[torch.where(known, labels, num_classes).long()].movedim(-1, 1)
+
+
+@lru_cache
+def _colormap(name: str) -> np.ndarray:
+    """``[256, 3]`` uint8 colours of a matplotlib colormap, from start to end."""
+    import matplotlib
+
+    return (matplotlib.colormaps[name](np.linspace(0, 1, 256))[:, :3] * 255).round().astype(np.uint8)
+
+
+def palette(num_classes: int) -> np.ndarray:
+    """``[num_classes, 3]`` uint8: colours as far from each other, and from dark grey, as they come.
+
+    A class has the same colour however many there are.
+
+    Raises:
+        ValueError: If more than 255 colours are asked for.
+    """
+    if num_classes > MAX_CLASSES:
+        raise ValueError(f"there are {MAX_CLASSES} colours, not {num_classes}")
+    return _all_colours()[:num_classes].copy()
+
+
+@lru_cache
+def _all_colours() -> np.ndarray:
+    """Greedy choice: each colour is the candidate whose nearest predecessor is farthest in OKLab.
+
+    Candidates are no darker than a lightness of 0.35: dark colours look alike, and like holes, on most screens.
+    """
+    levels = np.linspace(0, 255, 12).round()
+    candidates = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(-1, 3)
+    candidates = candidates[_oklab(candidates)[:, 0] >= 0.35]
+    places = _oklab(candidates)
+    distance = np.linalg.norm(places - _oklab(np.array([INVALID_COLOUR])), axis=1)
+    chosen = []
+    for _ in range(MAX_CLASSES):
+        chosen.append(int(distance.argmax()))
+        distance = np.minimum(distance, np.linalg.norm(places - places[chosen[-1]], axis=1))
+    return candidates[chosen].astype(np.uint8)
+
+
+def _oklab(rgb: np.ndarray) -> np.ndarray:
+    """``[N, 3]`` 8-bit sRGB to the perceptual space OKLab (B. Ottosson, 2020, bottosson.github.io/posts/oklab)."""
+    unit = rgb / 255
+    linear = np.where(unit <= 0.04045, unit / 12.92, ((unit + 0.055) / 1.055) ** 2.4)
+    cones = np.cbrt(linear @ _RGB_TO_CONES.T)
+    return cones @ _CONES_TO_LAB.T

@@ -1,0 +1,112 @@
+"""What the tasks with real values share: L1 loss, NaN for a missing value, the median as the best constant."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from mgm.functional.masked import masked_l1
+from mgm.functional.precision import at_least_float32
+from mgm.functional.resizing import resize_bilinear
+from mgm.tasks.base import Task
+
+MEDIAN_VALUES = 2**22
+"""Values per channel up to which a median is exact."""
+
+
+class RegressionTask(Task):
+    """A task whose prediction and target differ by no more than a fixed coding."""
+
+    num_channels: ClassVar[int] = 1
+
+    @property
+    def channels(self) -> int:
+        """As many as the target has."""
+        return self.num_channels
+
+    def valid(self, target: Tensor) -> Tensor:
+        """Pixels whose every channel is finite."""
+        return target.isfinite().all(dim=1)
+
+    def encode(self, target: Tensor) -> Tensor:
+        """Target -> the prediction that would be perfect; NaN stays NaN."""
+        return target
+
+    def decode(self, prediction: Tensor) -> Tensor:
+        """The prediction as it is, in float32."""
+        return at_least_float32(prediction)
+
+    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Mean absolute difference over valid pixels and channels."""
+        return masked_l1(prediction, self.encode(target), self.valid(target).unsqueeze(1))
+
+    def divergence(self, prediction: Tensor, estimate: Tensor) -> Tensor:
+        """Mean absolute difference: the Laplace likelihood that the L1 loss stands for."""
+        return (at_least_float32(prediction) - at_least_float32(estimate)).abs().mean()
+
+    def refinement_input(self, prediction: Tensor) -> Tensor:
+        """The prediction as it is."""
+        return prediction
+
+    def resize(self, prediction: Tensor, size: tuple[int, int]) -> Tensor:
+        """Interpolated bilinearly."""
+        return resize_bilinear(prediction, size)
+
+    def constant(self, targets: Iterable[Tensor]) -> Tensor:
+        """Median of each channel over the valid pixels; 0 without any.
+
+        Exact up to `MEDIAN_VALUES` pixels; beyond, of an even subsample of at least a third of that many.
+        """
+        return channel_medians(((self.encode(target), self.valid(target)) for target in targets), self.channels)
+
+    def flip(self, target: Tensor) -> Tensor:
+        """Pixels change place."""
+        return target.flip(-1)
+
+    def zoom(self, target: Tensor, factor: Tensor) -> Tensor:
+        """Values do not depend on distance."""
+        return target
+
+    def missing(self, batch: int, height: int, width: int) -> Tensor:
+        """All NaN."""
+        return torch.full((batch, self.channels, height, width), float("nan"))
+
+    def error(self, value: Tensor, target: Tensor) -> Tensor:
+        """Distance to the target on the task's own scale."""
+        return torch.where(self.valid(target), self.distance(value, target).clamp(0, 1), float("nan"))
+
+    @abstractmethod
+    def distance(self, value: Tensor, target: Tensor) -> Tensor:
+        """``[B, H, W]``: how wrong a value is; 1 is the end of the scale of `error`."""
+
+
+def channel_medians(batches: Iterable[tuple[Tensor, Tensor]], channels: int, limit: int = MEDIAN_VALUES) -> Tensor:
+    """Median per channel of a stream in bounded memory; deterministic.
+
+    Keeps every ``stride``-th valid pixel and triples the stride when there are more than ``limit``. An odd stride meets
+    all columns of an image whose width is a power of two.
+
+    Args:
+        batches: Values ``[B, C, H, W]`` and their validity ``[B, H, W]``.
+        channels: C, for a stream without batches.
+        limit: Number of pixels up to which the result is exact.
+
+    Returns:
+        ``[C]``, float32: the lower median; 0 without any valid pixel.
+    """
+    kept: list[Tensor] = []
+    stride, seen, total = 1, 0, 0
+    for values, valid in batches:
+        pixels = values.movedim(1, -1)[valid].detach().float().cpu()  # [N, C]
+        kept.append(pixels[-seen % stride :: stride])
+        seen += len(pixels)
+        total += len(kept[-1])
+        while total > limit:
+            stride *= 3
+            kept = [torch.cat(kept)[::3]]
+            total = len(kept[0])
+    return torch.cat(kept).median(dim=0).values if total else torch.zeros(channels)

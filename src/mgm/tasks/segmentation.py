@@ -1,0 +1,153 @@
+"""Semantic segmentation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import ClassVar, final
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mgm.errors import ConfigError
+from mgm.functional.masked import masked_mean
+from mgm.functional.precision import at_least_float32
+from mgm.functional.resizing import resize_bilinear
+from mgm.tasks.base import MetricInfo, Task, TaskMetrics
+from mgm.tasks.metrics import StreamingSums, ratio
+from mgm.tasks.pictures import MAX_CLASSES, paint_classes
+from mgm.types import IGNORE_INDEX
+
+
+def mean_iou(confusion: Tensor) -> float:
+    """Intersection over union, averaged over the classes that occur in targets or predictions.
+
+    Args:
+        confusion: ``[K, K]``, pixels by target (row) and prediction (column).
+
+    Returns:
+        In [0, 1]; NaN without a pixel.
+    """
+    both = confusion.diagonal()
+    either = confusion.sum(0) + confusion.sum(1) - both
+    present = either > 0
+    return float((both[present] / either[present]).mean())
+
+
+@final
+class SegmentationMetrics(TaskMetrics):
+    """Scores from one confusion matrix over the whole data set, not averaged over images.
+
+    A class that is in neither the targets nor the predictions is left out of the mean; one that is predicted but never
+    there counts as 0.
+    """
+
+    def __init__(self, num_classes: int, device: torch.device | str) -> None:
+        self.num_classes = num_classes
+        self._sums = StreamingSums({"confusion": num_classes**2}, device)
+
+    def update(self, prediction: Tensor, target: Tensor) -> None:
+        """Take in logits ``[B, K, H, W]`` and labels ``[B, H, W]``."""
+        cell = target * self.num_classes + prediction.argmax(dim=1)
+        # unlabelled pixels go to one cell too many, which is dropped: no copy of the labelled ones
+        cell = torch.where(target != IGNORE_INDEX, cell, self.num_classes**2)
+        self._sums.update(confusion=torch.bincount(cell.flatten(), minlength=self.num_classes**2 + 1)[:-1])
+
+    def compute(self) -> dict[str, float]:
+        """``miou`` and ``pixel_accuracy``, in [0, 1]."""
+        confusion = self._sums.totals()["confusion"].view(self.num_classes, self.num_classes)
+        accuracy = ratio(confusion.diagonal().sum(), confusion.sum())
+        return {"miou": mean_iou(confusion), "pixel_accuracy": accuracy}
+
+
+@final
+class SemanticSegmentation(Task):
+    """A class per pixel: cross-entropy on logits.
+
+    Raises:
+        ConfigError: If there are no classes, or more than 255.
+    """
+
+    name: ClassVar[str] = "semantic"
+    title: ClassVar[str] = "Semantic segmentation"
+    metrics_info: ClassVar[dict[str, MetricInfo]] = {
+        "miou": MetricInfo("mIoU", higher_is_better=True),
+        "pixel_accuracy": MetricInfo("pixel accuracy", higher_is_better=True),
+    }
+    primary: ClassVar[str] = "miou"
+
+    def __init__(self, classes: Sequence[str] = ()) -> None:
+        super().__init__(classes)
+        if not self.classes:
+            raise ConfigError(
+                "the task 'semantic' needs classes, and the data set names none: leave the task out, or name them"
+            )
+        if len(self.classes) > MAX_CLASSES:
+            raise ConfigError(f"the task 'semantic' takes up to {MAX_CLASSES} classes, not {len(self.classes)}")
+
+    @property
+    def channels(self) -> int:
+        """One logit per class."""
+        return len(self.classes)
+
+    def valid(self, target: Tensor) -> Tensor:
+        """Pixels with a class."""
+        return target != IGNORE_INDEX
+
+    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Cross-entropy in nats."""
+        per_pixel = F.cross_entropy(at_least_float32(prediction), target, ignore_index=IGNORE_INDEX, reduction="none")
+        return masked_mean(per_pixel, self.valid(target))
+
+    def divergence(self, prediction: Tensor, estimate: Tensor) -> Tensor:
+        """Kullback-Leibler divergence of the prediction's distribution from the estimate's, in nats."""
+        predicted = F.log_softmax(at_least_float32(prediction), dim=1)
+        estimated = F.log_softmax(at_least_float32(estimate), dim=1)
+        return (estimated.exp() * (estimated - predicted)).sum(dim=1).mean()
+
+    def refinement_input(self, prediction: Tensor) -> Tensor:
+        """Class probabilities."""
+        return F.softmax(at_least_float32(prediction), dim=1)
+
+    def decode(self, prediction: Tensor) -> Tensor:
+        """``[B, H, W]`` int64: the most probable class."""
+        return prediction.argmax(dim=1)
+
+    def resize(self, prediction: Tensor, size: tuple[int, int]) -> Tensor:
+        """Logits, interpolated bilinearly."""
+        return resize_bilinear(prediction, size)
+
+    def metrics(self, device: torch.device | str = "cpu") -> TaskMetrics:
+        """Mean intersection over union and pixel accuracy."""
+        return SegmentationMetrics(self.channels, device)
+
+    def constant(self, targets: Iterable[Tensor]) -> Tensor:
+        """Log frequencies of the classes: the least cross-entropy, and the mode as the most probable class.
+
+        A class that never occurs gets a finite but hopeless logit; without any label all are alike.
+        """
+        counts = torch.zeros(self.channels, dtype=torch.int64)
+        for target in targets:
+            counts += torch.bincount(target[self.valid(target)].flatten().cpu(), minlength=self.channels)
+        frequencies = counts.double() / counts.sum().clamp(min=1)
+        return frequencies.clamp(min=1e-9).log().float()
+
+    def flip(self, target: Tensor) -> Tensor:
+        """Pixels change place."""
+        return target.flip(-1)
+
+    def zoom(self, target: Tensor, factor: Tensor) -> Tensor:
+        """Classes do not depend on distance."""
+        return target
+
+    def missing(self, batch: int, height: int, width: int) -> Tensor:
+        """All pixels without a class."""
+        return torch.full((batch, height, width), IGNORE_INDEX, dtype=torch.int64)
+
+    def colour(self, value: Tensor) -> Tensor:
+        """A fixed colour per class, see `mgm.tasks.pictures.palette`."""
+        return paint_classes(value, self.channels)
+
+    def error(self, value: Tensor, target: Tensor) -> Tensor:
+        """1 where the class is wrong."""
+        return torch.where(self.valid(target), (value != target).float(), float("nan"))

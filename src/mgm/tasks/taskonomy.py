@@ -1,0 +1,97 @@
+"""Edge texture, reshading and principal curvature: the further tasks of Taskonomy (Zamir et al., 2018).
+
+Their values are pixel values in [0, 1], coded as the data set has them. They are kept under zoom: reshading and edges
+do not depend on distance, and the scale that a curvature is coded on is the data set's own.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import ClassVar, final
+
+import torch
+from torch import Tensor
+
+from mgm.functional.precision import at_least_float32
+from mgm.tasks.base import MetricInfo, TaskMetrics
+from mgm.tasks.metrics import StreamingSums, ratio, wide_sum
+from mgm.tasks.pictures import paint
+from mgm.tasks.regression import RegressionTask
+
+ERROR_SCALE = 0.25
+"""Difference at the end of the scale of error maps."""
+
+
+@final
+class L1Metrics(TaskMetrics):
+    """Mean absolute difference over all valid pixels and channels of the data set."""
+
+    def __init__(self, device: torch.device | str) -> None:
+        self._sums = StreamingSums({"count": 1, "absolute": 1}, device)
+
+    def update(self, prediction: Tensor, target: Tensor) -> None:
+        """Take in ``[B, C, H, W]``."""
+        valid = target.isfinite().all(dim=1, keepdim=True).expand_as(target)
+        difference = at_least_float32(prediction)[valid] - target[valid]
+        self._sums.update(count=valid.sum(), absolute=wide_sum(difference.abs()))
+
+    def compute(self) -> dict[str, float]:
+        """``l1``."""
+        sums = self._sums.totals()
+        return {"l1": ratio(sums["absolute"], sums["count"])}
+
+
+class CodedTask(RegressionTask):
+    """Values in [0, 1], judged by their mean absolute difference."""
+
+    metrics_info: ClassVar[dict[str, MetricInfo]] = {"l1": MetricInfo("L1", higher_is_better=False)}
+    primary: ClassVar[str] = "l1"
+
+    def metrics(self, device: torch.device | str = "cpu") -> TaskMetrics:
+        """Mean absolute difference."""
+        return L1Metrics(device)
+
+    def distance(self, value: Tensor, target: Tensor) -> Tensor:
+        """1 at a difference of 0.25."""
+        return (value - target).abs().mean(dim=1) / ERROR_SCALE
+
+    @abstractmethod
+    def colour(self, value: Tensor) -> Tensor:
+        """As in the base class."""
+
+
+@final
+class EdgeTexture(CodedTask):
+    """Strength of edges in the image itself."""
+
+    name: ClassVar[str] = "edge_texture"
+    title: ClassVar[str] = "Edge texture"
+
+    def colour(self, value: Tensor) -> Tensor:
+        """White on black."""
+        return paint(value.expand(-1, 3, -1, -1))
+
+
+@final
+class Reshading(CodedTask):
+    """Shading of the scene by one light at the camera."""
+
+    name: ClassVar[str] = "reshading"
+    title: ClassVar[str] = "Reshading"
+
+    def colour(self, value: Tensor) -> Tensor:
+        """Lit is white."""
+        return paint(value.expand(-1, 3, -1, -1))
+
+
+@final
+class PrincipalCurvature(CodedTask):
+    """The two principal curvatures of the surface; 0.5 is flat."""
+
+    name: ClassVar[str] = "principal_curvature"
+    title: ClassVar[str] = "Principal curvature"
+    num_channels: ClassVar[int] = 2
+
+    def colour(self, value: Tensor) -> Tensor:
+        """The curvatures in red and green over grey: flat is grey, and colours diverge from it."""
+        return paint(torch.cat((value, torch.full_like(value[:, :1], 0.5)), dim=1))

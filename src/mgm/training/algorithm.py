@@ -1,0 +1,239 @@
+"""The method as the paper lists it: which updates make up a step, and which stages make up the training.
+
+Nothing else happens here. A loss lives in `objectives`, how an update is carried out in `trainer`, and a variant of the paper is
+another entry in one of the dictionaries below.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Literal
+
+import torch
+
+from mgm.config import MethodConfig, TrainingConfig
+from mgm.errors import ConfigError, choose, unknown
+from mgm.selfsup import SELF_SUPERVISION
+from mgm.training.objectives import (
+    detached_refinement_loss,
+    discriminator_loss,
+    estimation_loss,
+    generator_loss,
+    refinement_loss,
+    task_loss,
+)
+from mgm.training.step import Step
+from mgm.training.updates import Stage, Update
+from mgm.types import Batch
+
+MULTI_TASK = Update("task", trains=("encoder", "decoders"), loss=task_loss, statistics=("encoder", "decoders"))
+"""Algorithm 1, line 1."""
+
+ADVERSARIAL = (
+    # the images of G are made in D's loss and used again in G's, hence G's statistics move here
+    Update("discriminator", ("discriminator",), discriminator_loss, statistics=("discriminator", "generator")),
+    Update("generator", ("generator", "embedding", "encoder"), generator_loss),
+)
+"""Algorithm 1, line 4: the adversarial error reaches E through the embedding layer."""
+
+
+@dataclass(frozen=True)
+class RefinementStrategy:
+    """How R and the networks before it learn from scene labels."""
+
+    real: tuple[Update, ...] = ()
+    """On labelled images."""
+    extra: tuple[Update, ...] = ()
+    """On extra images, whose predictions may be unreliable."""
+    attached: bool = False
+    """Whether the loss on synthesized images reaches the generator."""
+
+
+_REFINE = Update("refinement", ("refinement", "encoder"), partial(refinement_loss, source="labelled"), statistics=("refinement",))
+_REFINE_EXTRA = Update("extra_refinement", ("encoder",), partial(refinement_loss, source="extra"))
+_EVERY_NETWORK = ("encoder", "decoders", "refinement")
+
+REFINEMENT: dict[str, RefinementStrategy] = {
+    # EM-like (3.2): real images train R and E; synthesized ones E alone, with R frozen
+    "eml": RefinementStrategy((_REFINE,), (_REFINE_EXTRA,)),
+    # the same with an explicit E-step (eq. 4, 5)
+    "eml_explicit": RefinementStrategy((_REFINE,), (replace(_REFINE_EXTRA, loss=partial(estimation_loss, source="extra")),)),
+    # plain end to end (D.2): the scene loss updates every network it passes through
+    "peoe": RefinementStrategy(
+        (replace(_REFINE, trains=_EVERY_NETWORK),),
+        (replace(_REFINE_EXTRA, trains=_EVERY_NETWORK),),
+        attached=True,
+    ),
+    # loosely separate (D.2): R learns from M's predictions as they are; its error reaches E on extra images only
+    "lset": RefinementStrategy(
+        (replace(_REFINE, trains=("refinement",), loss=partial(detached_refinement_loss, source="labelled")),),
+        (_REFINE_EXTRA,),
+    ),
+    "none": RefinementStrategy(),
+}
+
+
+@dataclass(frozen=True)
+class ExtraImages:
+    """Where images beyond the labelled minibatch come from."""
+
+    description: str
+    generator: Literal["none", "frozen", "joint"] = "none"
+    """Whether a generator makes them, and whether joint training goes on training it."""
+    labelled: bool = False
+    """Whether they carry pixel labels, so that `labels` is a possible use."""
+
+
+EXTRA_IMAGES: dict[str, ExtraImages] = {
+    "generator": ExtraImages("synthesized by the generator that is trained jointly (MGM)", generator="joint"),
+    "frozen_generator": ExtraImages("synthesized by a generator trained beforehand and frozen (MGM/j)", generator="frozen"),
+    "weak": ExtraImages("real images of which only the scene is known (MGM_r)"),
+    "labelled": ExtraImages("the labelled images once more (the control of equal cost)", labelled=True),
+    "composites": ExtraImages("half the classes of one labelled image pasted into another", labelled=True),
+    "rooms": ExtraImages("rendered rooms with their exact geometry", labelled=True),
+    "none": ExtraImages("no extra images (MGM/G)"),
+}
+
+EXTRA_USES = ("refinement", "self_supervision", "labels")
+
+
+def check_method(method: MethodConfig) -> None:
+    """Raise `ConfigError` for names that do not exist and for choices that exclude each other."""
+    choose("refinement", method.refinement, REFINEMENT)
+    extra = choose("source of extra images", method.extra_images, EXTRA_IMAGES)
+    if method.self_supervision not in (*SELF_SUPERVISION, "none"):
+        raise ConfigError(unknown("self-supervision", method.self_supervision, (*SELF_SUPERVISION, "none")))
+    for use in method.extra_uses:
+        if use not in EXTRA_USES:
+            raise ConfigError(unknown("use of extra images", use, EXTRA_USES))
+    if "labels" in method.extra_uses and not extra.labelled:
+        labelled = ", ".join(name for name, source in EXTRA_IMAGES.items() if source.labelled)
+        raise ConfigError(
+            f"extra images from {method.extra_images!r} have no pixel labels, so extra_uses cannot be 'labels'. "
+            f"Sources with labels: {labelled}"
+        )
+    if method.extra_images != "none" and method.extra_ratio <= 0:
+        raise ConfigError(f"extra_ratio is {method.extra_ratio}; it must be positive (or set extra_images to none)")
+
+
+def joint_updates(method: MethodConfig) -> tuple[Update, ...]:
+    """One step of joint training: Algorithm 1 from its first line to its last."""
+    refinement = REFINEMENT[method.refinement]
+    extra = EXTRA_IMAGES[method.extra_images]
+    return (
+        MULTI_TASK,
+        *_weighted(refinement.real, method.refinement_weight),
+        *_self_supervised(method, "labelled"),
+        *(_adversarial(method) * method.generator_updates if extra.generator == "joint" else ()),
+        *_extra_updates(method, refinement),
+    )
+
+
+def _extra_updates(method: MethodConfig, refinement: RefinementStrategy) -> tuple[Update, ...]:
+    """What the extra images of a step are used for."""
+    by_use = {
+        "refinement": _weighted(_reaching_generator(refinement.extra, method), method.refinement_weight),
+        "self_supervision": _reaching_generator(_self_supervised(method, "extra"), method),
+        "labels": (Update("extra_task", ("encoder", "decoders"), partial(task_loss, source="extra"), method.label_weight),),
+    }
+    if method.extra_images == "none":
+        return ()
+    return tuple(update for use in EXTRA_USES if use in method.extra_uses for update in by_use[use])
+
+
+def _self_supervised(method: MethodConfig, source: str) -> tuple[Update, ...]:
+    """NT-Xent (or its stand-in): on labelled images it trains the head too, on extra ones E alone."""
+    if method.self_supervision == "none":
+        return ()
+    task = SELF_SUPERVISION[method.self_supervision]()
+    loss = partial(task.loss, source=source)
+    weight = method.self_supervision_weight
+    if source == "labelled":
+        return (Update("self_supervision", (task.network, "encoder"), loss, weight, statistics=(task.network,)),)
+    return (Update("extra_self_supervision", ("encoder",), loss, weight),)
+
+
+def _adversarial(method: MethodConfig) -> tuple[Update, ...]:
+    discriminator, generator = ADVERSARIAL
+    return discriminator, replace(generator, weight=method.adversarial_weight)
+
+
+def _weighted(updates: tuple[Update, ...], weight: float) -> tuple[Update, ...]:
+    return tuple(replace(update, weight=weight) for update in updates)
+
+
+def _reaching_generator(updates: tuple[Update, ...], method: MethodConfig) -> tuple[Update, ...]:
+    """Let losses on synthesized images train G where the method wants that (PEoE, `gradient_into_generator`)."""
+    if not images_attached(method):
+        return updates
+    return tuple(replace(update, trains=(*update.trains, "generator", "embedding")) for update in updates)
+
+
+def images_attached(method: MethodConfig) -> bool:
+    """Whether gradients flow from the losses on synthesized images into the generator."""
+    joint = EXTRA_IMAGES[method.extra_images].generator == "joint"
+    return joint and (REFINEMENT[method.refinement].attached or method.gradient_into_generator)
+
+
+def generator_updates(method: MethodConfig) -> tuple[Update, ...]:
+    """Stage 2: the adversarial updates with M frozen; a generator that stays frozen later has no embedding layer."""
+    discriminator, generator = ADVERSARIAL
+    trains = ("generator", "embedding") if EXTRA_IMAGES[method.extra_images].generator == "joint" else ("generator",)
+    return discriminator, replace(generator, trains=trains)
+
+
+def stages(method: MethodConfig, training: TrainingConfig, *, pretrain: bool = False) -> tuple[Stage, ...]:
+    """The training (paper B): M alone, then the generator with M frozen, then all together.
+
+    The budget `TrainingConfig.steps` counts updates of M on labelled batches; a method without joint updates spends all of
+    it in stage 1.
+    """
+    check_method(method)
+    joint = joint_updates(method)
+    has_generator = EXTRA_IMAGES[method.extra_images].generator != "none"
+    joint_steps = round(training.steps * training.joint_share) if len(joint) > 1 else 0
+    everything = (
+        Stage("pretrain", (MULTI_TASK,), training.pretrain_steps if pretrain else 0, training.batch_size, data="pretrain"),
+        Stage("multi_task", (MULTI_TASK,), training.steps - joint_steps, training.batch_size),
+        Stage(
+            "generator",
+            generator_updates(method),
+            training.generator_steps if has_generator and joint_steps else 0,
+            training.generator_batch_size,
+            data="generator",
+        ),
+        Stage("joint", joint, joint_steps, training.batch_size),
+    )
+    return tuple(_with_statistics(stage, training.statistics) for stage in everything if stage.steps)
+
+
+def _with_statistics(stage: Stage, policy: str) -> Stage:
+    """Under the policy ``all``, every pass through M in training moves its running statistics."""
+    if policy == "labelled" or not stage.trains_model:
+        return stage
+    moved = tuple(replace(u, statistics=tuple({*u.statistics, "encoder", "decoders"})) for u in stage.updates)
+    return replace(stage, updates=moved)
+
+
+def synthesize(step: Step, count: int) -> Batch:
+    """``(x~, c) = G(x, c)``: images for which only the label is known (Algorithm 1, line 5).
+
+    The label is the minibatch's for one scene per image, and random where several may hold (G.1).
+    """
+    labels = step.labels()[torch.arange(count, device=step.batch.scene.device) % len(step.batch)]
+    if step.multi_hot:
+        labels = random_multi_hot(labels, step)
+    with torch.set_grad_enabled(images_attached(step.method)):
+        images = step.networks["generator"](step.latent(count), labels)
+    return Batch(images.float(), {}, labels)
+
+
+def random_multi_hot(labels: torch.Tensor, step: Step) -> torch.Tensor:
+    """Every class drawn on its own, as often as it occurs in the minibatch: its column, shuffled.
+
+    A draw without any class keeps the image's own labels.
+    """
+    order = step.noise(*labels.shape).argsort(dim=0)
+    shuffled = labels.gather(0, order)
+    return torch.where(shuffled.sum(1, keepdim=True) > 0, shuffled, labels)

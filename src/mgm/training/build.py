@@ -1,0 +1,88 @@
+"""The networks of a run, each initialised from its own random stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from torch import nn
+
+from mgm.config import ModelConfig
+from mgm.errors import choose
+from mgm.models import MODELS
+from mgm.models.base import MultiTaskModel
+from mgm.networks.embedding import LatentEmbedding
+from mgm.networks.generators import GENERATORS
+from mgm.networks.refinement import RefinementNetwork
+from mgm.selfsup import SELF_SUPERVISION
+from mgm.tasks.base import Task
+from mgm.training.seeding import seeded
+
+
+class Networks(nn.Module, Mapping[str, nn.Module]):
+    """All networks of a run by name; ``encoder`` and ``decoders`` are the parts of ``model``."""
+
+    def __init__(self, model: MultiTaskModel, others: dict[str, nn.Module]) -> None:
+        super().__init__()
+        self.model = model
+        self.others = nn.ModuleDict(others)
+
+    def __getitem__(self, name: str) -> nn.Module:
+        if name in ("encoder", "decoders"):
+            return getattr(self.model, name)
+        return self.others[name]
+
+    def __iter__(self):  # noqa: ANN204
+        yield from ("encoder", "decoders", *self.others)
+
+    def __len__(self) -> int:
+        return 2 + len(self.others)
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
+def build_model(tasks: dict[str, Task], config: ModelConfig, seed: int) -> MultiTaskModel:
+    """M alone: the encoder and a decoder per task."""
+    with seeded(seed, "model"):
+        return choose("architecture", config.architecture, MODELS)(
+            {name: task.channels for name, task in tasks.items()}, config.depth, config.widths
+        )
+
+
+def build_networks(
+    names: frozenset[str], tasks: dict[str, Task], config: ModelConfig, *, image_size: int, num_scenes: int, seed: int
+) -> Networks:
+    """M and whatever other networks the stages train.
+
+    Args:
+        names: Networks that some stage trains (`Stage.trains`).
+        tasks: The tasks to learn.
+        config: Shapes.
+        image_size: Side of the images that a generator makes.
+        num_scenes: Number of weak labels; without any, the generator is unconditional.
+        seed: The run's seed. Every network draws from its own stream, so networks that two recipes have in common start
+            from the same weights.
+    """
+    model = build_model(tasks, config, seed)
+    features = model.feature_channels
+    pair = choose("generator", config.generator, GENERATORS)
+    labels = max(num_scenes, 1)
+    channels = {name: task.channels for name, task in tasks.items()}
+    builders: dict[str, Callable[[], nn.Module]] = {
+        "refinement": lambda: RefinementNetwork(
+            channels, num_scenes, config.refinement_depth, config.widths, config.refinement_hidden
+        ),
+        "embedding": lambda: LatentEmbedding(features, config.latent_size),
+        "generator": lambda: pair.generator(image_size, config.latent_size, labels, config.generator_width),
+        "discriminator": lambda: pair.discriminator(image_size, labels, config.discriminator_width),
+    }
+    for method in SELF_SUPERVISION.values():
+        builders[method.network] = lambda method=method: method.build_head(features, config)
+    others: dict[str, nn.Module] = {}
+    for name in sorted(names - {"encoder", "decoders"}):
+        with seeded(seed, name):
+            others[name] = builders[name]()
+    return Networks(model, others)

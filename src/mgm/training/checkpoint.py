@@ -1,0 +1,48 @@
+"""Files that are whole or absent: checkpoints and other results, written beside their place and then moved there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+
+from mgm.errors import RunError
+
+
+def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Let ``write`` fill a temporary file, then put it in the place of ``path`` in one go."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Save tensors and plain values; whatever was at ``path`` stays until the new file is complete."""
+    write_atomically(path, lambda file: torch.save(state, file))
+
+
+def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """Load a checkpoint without running any code from it (``weights_only=True``).
+
+    Raises:
+        RunError: If the file is missing, damaged, or holds anything but tensors and plain values.
+    """
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+    except FileNotFoundError:
+        raise RunError(f"{path} does not exist; the run has not come that far (continue it with --resume)") from None
+    except Exception as error:  # a damaged file can fail in any way the unpickler knows
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise RunError(f"{path} is damaged or no checkpoint of mgm ({reason}); delete it or train again") from None
+    if not isinstance(state, dict):
+        raise RunError(f"{path} holds no dictionary, so it is no checkpoint of mgm")
+    return state

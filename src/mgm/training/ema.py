@@ -1,0 +1,43 @@
+"""A moving average of M's weights, for evaluation."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import nn
+
+
+class WeightAverage:
+    """Exponential moving average with warm-up.
+
+    At update ``t`` the decay is ``min(decay, (1 + t) / (10 + t))``, so that the first steps, far from where training ends,
+    are soon forgotten. Buffers (running statistics) are averages already and are copied.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.updates = 0
+        self.model = copy.deepcopy(model).requires_grad_(False)
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        """Take in the weights after a step."""
+        self.updates += 1
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        averaged, current = list(self.model.parameters()), list(model.parameters())
+        torch._foreach_lerp_(averaged, current, 1 - decay)
+        for kept, buffer in zip(self.model.buffers(), model.buffers(), strict=True):
+            kept.copy_(buffer)
+
+    def state_dict(self) -> dict[str, object]:
+        """Weights and the number of updates."""
+        return {"updates": self.updates, "model": self.model.state_dict()}
+
+    def load_state_dict(self, state: dict[str, object]) -> None:
+        """Continue from a saved average."""
+        updates, weights = state["updates"], state["model"]
+        assert isinstance(updates, int)
+        assert isinstance(weights, dict)
+        self.updates = updates
+        self.model.load_state_dict(weights)

@@ -1,0 +1,78 @@
+"""Scores of M over a set of images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor, nn
+
+from mgm.tasks.base import Task
+from mgm.types import Batch, Predictions
+
+Scores = dict[str, dict[str, float]]
+"""Task -> metric -> value."""
+
+
+@torch.no_grad()
+def evaluate(predict: Callable[[Tensor], Predictions], batches: Iterable[Batch], tasks: dict[str, Task]) -> Scores:
+    """Stream batches through a predictor.
+
+    In several processes each passes its own part of the images and all get the scores of the whole.
+
+    Args:
+        predict: Images ``[B, 3, H, W]`` to predictions.
+        batches: Images with targets; a task without targets in any batch scores NaN.
+        tasks: What to score.
+    """
+    meters = {name: None for name in tasks}
+    for batch in batches:
+        predictions = predict(batch.images)
+        for name, task in tasks.items():
+            if name in batch.targets:
+                meters[name] = meters[name] or task.metrics(batch.images.device)
+                meters[name].update(predictions[name].float(), batch.targets[name])
+    return {name: meter.compute() if meter else {} for name, meter in meters.items()}
+
+
+@torch.no_grad()
+def evaluate_model(model: nn.Module, batches: Iterable[Batch], tasks: dict[str, Task]) -> Scores:
+    """`evaluate` with a network in evaluation mode; its mode is restored."""
+    training = model.training
+    model.eval()
+    try:
+        return evaluate(model, batches, tasks)
+    finally:
+        model.train(training)
+
+
+def constant_predictor(constants: dict[str, Tensor]) -> Callable[[Tensor], Predictions]:
+    """A predictor that says the same for every pixel: what a model has to beat.
+
+    Args:
+        constants: Task -> ``[C]``, from `Task.constant`.
+    """
+
+    def predict(images: Tensor) -> Predictions:
+        shape = (len(images), -1, *images.shape[-2:])
+        return {task: value.to(images.device)[None, :, None, None].expand(shape) for task, value in constants.items()}
+
+    return predict
+
+
+def mean_gain(scores: Scores, reference: Scores, tasks: dict[str, Task]) -> float:
+    """Mean relative improvement of the tasks' primary metrics over a reference, positive is better.
+
+    Known as delta_m (Maninis et al., 2019, eq. 3) when the reference is a set of single-task models. Against the constant
+    predictor it is what the best checkpoint is chosen by.
+    """
+    gains = [task_gain(scores[name], reference[name], task) for name, task in tasks.items()]
+    known = [gain for gain in gains if gain == gain]
+    return sum(known) / len(known) if known else float("nan")
+
+
+def task_gain(scores: dict[str, float], reference: dict[str, float], task: Task) -> float:
+    """Relative improvement of a task's primary metric; NaN where either is unknown."""
+    value, base = scores.get(task.primary, float("nan")), reference.get(task.primary, float("nan"))
+    sign = 1.0 if task.metrics_info[task.primary].higher_is_better else -1.0
+    return sign * (value - base) / max(abs(base), 1e-12)

@@ -1,0 +1,79 @@
+"""The losses of the method: one function per line of Algorithm 1. Each returns a scalar and changes nothing.
+
+``source`` says which images a loss looks at: ``"labelled"`` (the minibatch) or ``"extra"`` (synthesized, or whatever the recipe
+puts in their place).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mgm.functional.adversarial import discriminator_hinge_loss, generator_hinge_loss
+from mgm.functional.classification import scene_loss
+from mgm.training.step import Step
+from mgm.types import Predictions
+
+
+def task_loss(step: Step, source: str = "labelled") -> Tensor:
+    """``L_multi(y, M(x))``: the sum of the tasks' losses, each averaged over its valid pixels (Algorithm 1, line 1)."""
+    predictions = step.predictions(source)
+    targets = step.images_of(source).targets
+    losses = [task.loss(predictions[name], targets[name]) for name, task in step.tasks.items() if name in targets]
+    return torch.stack(losses).sum()
+
+
+def refinement_loss(step: Step, source: str) -> Tensor:
+    """``L_CE(c, R(M(x)))`` (Algorithm 1, lines 2 and 5); binary cross-entropy for multi-hot labels (G.1)."""
+    logits = step.networks["refinement"](step.refinement_inputs(step.predictions(source)))
+    return scene_loss(logits, step.images_of(source).scene, step.multi_hot)
+
+
+def detached_refinement_loss(step: Step, source: str) -> Tensor:
+    """The same with M's predictions taken as data: R learns apart from M (LSeT, D.2)."""
+    predictions = {task: prediction.detach() for task, prediction in step.predictions(source).items()}
+    logits = step.networks["refinement"](step.refinement_inputs(predictions))
+    return scene_loss(logits, step.images_of(source).scene, step.multi_hot)
+
+
+def estimation_loss(step: Step, source: str) -> Tensor:
+    """Error between M's predictions and their estimate ``y†`` (the explicit EM reading: eq. 4, then eq. 5)."""
+    predictions = step.predictions(source)
+    estimate = estimate_predictions(step, source, predictions)
+    return torch.stack([task.divergence(predictions[name], estimate[name]) for name, task in step.tasks.items()]).sum()
+
+
+def estimate_predictions(step: Step, source: str, predictions: Predictions) -> Predictions:
+    """E-step (eq. 4): ``y† = argmax_y log P(y | x; M) + log P(c | y; R)``, by a few ascent steps from ``y = M(x)``.
+
+    Each task's gradient is scaled to unit root mean square and the step to the spread of its prediction, so that one rate
+    serves logits, metres and normals alike.
+    """
+    start = {task: prediction.detach().float() for task, prediction in predictions.items()}
+    estimate = {task: prediction.clone().requires_grad_() for task, prediction in start.items()}
+    scene = step.images_of(source).scene
+    for _ in range(step.method.estimation_steps):
+        logits = step.networks["refinement"](step.refinement_inputs(estimate))
+        energy = scene_loss(logits, scene, step.multi_hot)
+        for name, task in step.tasks.items():
+            energy = energy + task.divergence(start[name], estimate[name])
+        gradients = torch.autograd.grad(energy, list(estimate.values()))
+        for (task, values), gradient in zip(estimate.items(), gradients, strict=True):
+            direction = gradient / gradient.square().mean().sqrt().clamp(min=1e-12)
+            moved = values.detach() - step.method.estimation_rate * start[task].std() * direction
+            estimate[task] = moved.requires_grad_()
+    return {task: values.detach() for task, values in estimate.items()}
+
+
+def discriminator_loss(step: Step) -> Tensor:
+    """Hinge loss of D on the minibatch and on images synthesized with its labels (Algorithm 1, line 4)."""
+    labels = step.labels()
+    images = torch.cat([step.batch.images, step.fakes().detach().to(step.batch.images.dtype)])
+    # one pass for both halves: D holds no batch statistics, so they do not see each other
+    real_scores, fake_scores = step.networks["discriminator"](images, labels.repeat(2, 1)).chunk(2)
+    return discriminator_hinge_loss(real_scores, fake_scores)
+
+
+def generator_loss(step: Step) -> Tensor:
+    """Hinge loss of G; its gradient runs on through the embedding layer into E (Algorithm 1, line 4; Figure 3)."""
+    return generator_hinge_loss(step.networks["discriminator"](step.fakes(), step.labels()))

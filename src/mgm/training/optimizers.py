@@ -1,0 +1,72 @@
+"""Adam for every update (or, combined, for every network), with the paper's rates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import nn
+
+from mgm.config import TrainingConfig
+from mgm.training.updates import Stage, Update
+
+GAN_BETAS = (0.0, 0.9)
+"""Of generator and discriminator (Zhang et al., SAGAN, 4)."""
+BETAS = (0.9, 0.999)
+
+
+def parameters_of(networks: Mapping[str, nn.Module], names: tuple[str, ...]) -> list[nn.Parameter]:
+    """Parameters of the named networks."""
+    return [parameter for name in names for parameter in networks[name].parameters()]
+
+
+def _group(networks: Mapping[str, nn.Module], name: str, config: TrainingConfig, weight_decay: float) -> dict[str, object]:
+    rates = {
+        "generator": config.generator_rate,
+        "embedding": config.generator_rate,
+        "discriminator": config.discriminator_rate,
+    }
+    return {
+        "params": list(networks[name].parameters()),
+        "lr": rates.get(name, config.learning_rate),
+        "betas": GAN_BETAS if name in ("generator", "discriminator") else BETAS,
+        "weight_decay": weight_decay,
+    }
+
+
+def optimizer_names(updates: tuple[Update, ...], config: TrainingConfig) -> dict[str, tuple[str, ...]]:
+    """Optimiser name -> networks that it steps.
+
+    Separate: one per update, named after it. Combined: one per network.
+    """
+    if config.optimizer_step == "separate":
+        return {update.name: update.trains for update in updates}
+    return {network: (network,) for update in updates for network in update.trains}
+
+
+def build_optimizers(
+    networks: Mapping[str, nn.Module], stages: tuple[Stage, ...], config: TrainingConfig
+) -> dict[str, torch.optim.Optimizer]:
+    """All optimisers of a run. An update that occurs in several stages keeps its moments from one to the next.
+
+    Weight decay acts once per step on M, in the task update (two optimisers that own the encoder must not both shrink it).
+    """
+    optimizers: dict[str, torch.optim.Optimizer] = {}
+    for stage in stages:
+        for name, trained in optimizer_names(stage.updates, config).items():
+            # the generator's update trains the encoder too, but only in joint training: keep the widest set
+            decays = name == "task" or (config.optimizer_step == "combined" and name in ("encoder", "decoders"))
+            groups = [_group(networks, network, config, config.weight_decay if decays else 0.0) for network in trained]
+            optimizers.setdefault(name, torch.optim.Adam(groups, lr=config.learning_rate, fused=True))
+            _add_missing(optimizers[name], groups)
+    return optimizers
+
+
+def _add_missing(optimizer: torch.optim.Optimizer, groups: list[dict[str, object]]) -> None:
+    """Give an optimiser the networks that it does not step yet."""
+    known = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    for group in groups:
+        parameters = group["params"]
+        assert isinstance(parameters, list)
+        if parameters and id(parameters[0]) not in known:
+            optimizer.add_param_group(group)

@@ -1,0 +1,324 @@
+"""The generic training loop. It carries out updates, whatever they are; the method is in `algorithm`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+import torch.distributed as dist
+from lightning.fabric import Fabric
+from torch import Tensor, nn
+
+from mgm.config import Experiment
+from mgm.errors import RunError, TrainingDivergedError
+from mgm.functional.distributed import rank, world_size
+from mgm.networks.normalization import frozen_buffers
+from mgm.tasks.base import Task
+from mgm.training.algorithm import EXTRA_IMAGES, synthesize
+from mgm.training.build import Networks
+from mgm.training.checkpoint import load_checkpoint, save_checkpoint
+from mgm.training.ema import WeightAverage
+from mgm.training.evaluate import Scores
+from mgm.training.journal import Journal
+from mgm.training.optimizers import build_optimizers, optimizer_names, parameters_of
+from mgm.training.seeding import derive_seed
+from mgm.training.step import Step
+from mgm.training.updates import Stage, Update
+from mgm.types import Batch
+
+EXPLODED = 1e6
+"""A loss beyond this is taken as a diverged training, though it is still finite."""
+SNAPSHOT_IMAGES = 128
+"""Images whose latent means are kept with a generator."""
+LOG_EVERY = 20
+"""Steps between looks at the losses; each look waits for the device."""
+
+Feed = Callable[[int, int], Batch]
+"""``feed(step, count)``: this process' part of the batch of a step, the same whenever it is asked for."""
+
+
+class Progress(Protocol):
+    """What the trainer tells about its way."""
+
+    def __enter__(self) -> object:
+        """Show something."""
+
+    def __exit__(self, *error: Any) -> None:
+        """Show it no more."""
+
+    def stage(self, name: str, done: int, total: int) -> None:
+        """A stage begins, or goes on after a pause."""
+
+    def step(self, done: int, figures: dict[str, float]) -> None:
+        """Steps were done; figures are the latest losses or scores."""
+
+
+@dataclass
+class Position:
+    """How far a training has come: everything that a checkpoint holds apart from weights."""
+
+    stage: int = 0
+    step: int = 0
+    """Steps done in the stage."""
+    best_score: float = float("-inf")
+    best_step: int = -1
+    journal_size: int = 0
+    seconds: float = 0.0
+    """Time spent training, in all sittings."""
+
+
+@dataclass
+class Trainer:
+    """Runs stages from wherever the last checkpoint left them.
+
+    Args:
+        experiment: Settings.
+        stages: What to do (`algorithm.stages`).
+        networks: What to train, on the fabric's device.
+        tasks: Task name -> task.
+        feeds: Where batches come from: ``labelled``, and the names that stages and the method ask for.
+        validate: Scores of a model on the validation set and the one number by which the best is kept.
+        fabric: Device, precision, processes.
+        folder: Where checkpoints go.
+        progress: Told about every logged step.
+        multi_hot: Whether an image may have several scene labels.
+    """
+
+    experiment: Experiment
+    stages: tuple[Stage, ...]
+    networks: Networks
+    tasks: dict[str, Task]
+    feeds: dict[str, Feed]
+    validate: Callable[[nn.Module], tuple[Scores, float]]
+    fabric: Fabric
+    folder: Path
+    journal: Journal
+    progress: Progress
+    multi_hot: bool = False
+    position: Position = field(default_factory=Position)
+
+    def __post_init__(self) -> None:
+        config = self.experiment.training
+        self.optimizers = build_optimizers(self.networks, self.stages, config)
+        self.average = WeightAverage(self.networks.model, config.ema) if config.ema else None
+        self._clock = time.perf_counter()
+
+    @property
+    def evaluated_model(self) -> nn.Module:
+        """The weights that are validated, tested and used: the moving average, where there is one."""
+        return self.average.model if self.average else self.networks.model
+
+    def run(self) -> None:
+        """Do all that is left to do.
+
+        Raises:
+            TrainingDivergedError: If a loss is NaN or explodes; the last checkpoint stays as it was.
+        """
+        self._clock = time.perf_counter()
+        while self.position.stage < len(self.stages):
+            stage = self.stages[self.position.stage]
+            self._run_stage(stage)
+            if "generator" in stage.trains:
+                self._save(f"generator_after_{stage.name}.pt", **self._generator_snapshot())
+            self.position.stage += 1
+            self.position.step = 0
+            self.save()
+
+    def _run_stage(self, stage: Stage) -> None:
+        config = self.experiment.training
+        self.networks.train()
+        for name, network in self.networks.items():
+            network.requires_grad_(name in stage.trains)
+        self.progress.stage(stage.name, self.position.step, stage.steps)
+        recent: list[dict[str, Tensor]] = []
+        while self.position.step < stage.steps:
+            recent.append(self.train_step(stage, self.position.step))
+            self.position.step += 1
+            done = self.position.step
+            validates = stage.trains_model and stage.data == "labelled" and done % config.validate_every == 0
+            saves = done % config.checkpoint_every == 0
+            last = done == stage.steps
+            if validates or saves or last or done % LOG_EVERY == 0:
+                self._log(stage, recent)
+                recent = []
+            if validates or (last and stage.trains_model and stage.data == "labelled"):
+                self._validate(stage)
+            if saves and not last:
+                self.save()
+
+    def train_step(self, stage: Stage, index: int) -> dict[str, Tensor]:
+        """One step of a stage: every update of it, in order.
+
+        Returns:
+            Update name -> its loss (of the last time, if the update stands several times), still on the device.
+        """
+        combined = self.experiment.training.optimizer_step == "combined"
+        earlier = sum(s.steps for s in self.stages[: self.position.stage] if s.data == stage.data)
+        batch = self.feeds[stage.data](earlier + index, stage.batch_size)
+        step = Step(
+            self.networks,
+            self.tasks,
+            self.experiment.method,
+            batch,
+            derive_seed(self.experiment.seed, stage.name, index, rank()),
+            lambda current: self._extra_images(current, index),
+            multi_hot=self.multi_hot,
+            defer_encoder=combined,
+        )
+        carry_out = self._combined_step if combined else self._separate_steps
+        losses = carry_out(stage, step)
+        if self.average and stage.trains_model:
+            self.average.update(self.networks.model)
+        return losses
+
+    def _extra_images(self, step: Step, index: int) -> Batch:
+        method = self.experiment.method
+        count = max(1, round(method.extra_ratio * len(step.batch)))
+        if EXTRA_IMAGES[method.extra_images].generator == "none":
+            return self.feeds[method.extra_images](index, count * world_size())
+        with frozen_buffers(*self.networks.values()):
+            return synthesize(step, count)
+
+    def _separate_steps(self, stage: Stage, step: Step) -> dict[str, Tensor]:
+        """Algorithm 1 as it stands: after each loss its own optimiser, before the next loss is computed."""
+        losses = {}
+        for update in stage.updates:
+            optimizer = self.optimizers[update.name]
+            optimizer.zero_grad(set_to_none=True)
+            loss = self._loss(update, step)
+            loss.backward(inputs=parameters_of(self.networks, update.trains))
+            self._apply(optimizer)
+            step.forget(update.trains)
+            losses[update.name] = loss.detach()
+        return losses
+
+    def _combined_step(self, stage: Stage, step: Step) -> dict[str, Tensor]:
+        """All losses at the same weights, one backward pass through the encoder, one step per network."""
+        optimizers = [self.optimizers[name] for name in optimizer_names(stage.updates, self.experiment.training)]
+        for optimizer in optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        losses = {}
+        for update in stage.updates:
+            loss = self._loss(update, step)
+            leaves = step.encoder_outputs if "encoder" in update.trains else []
+            loss.backward(inputs=[*parameters_of(self.networks, update.trains), *leaves], retain_graph=True)
+            losses[update.name] = loss.detach()
+        step.backward_through_encoder(parameters_of(self.networks, ("encoder",)))
+        for optimizer in optimizers:
+            self._apply(optimizer)
+        return losses
+
+    def _loss(self, update: Update, step: Step) -> Tensor:
+        """The weighted loss, with the buffers of all networks held still but those that the update names."""
+        held = [network for name, network in self.networks.items() if name not in update.statistics]
+        with frozen_buffers(*held), self.fabric.autocast():
+            return update.weight * update.loss(step)
+
+    def _apply(self, optimizer: torch.optim.Optimizer) -> None:
+        """Average the gradients over processes, clip, step."""
+        gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        if world_size() > 1 and gradients:
+            flat = torch.cat([gradient.flatten() for gradient in gradients])
+            dist.all_reduce(flat)
+            flat /= world_size()
+            parts = flat.split([gradient.numel() for gradient in gradients])
+            for gradient, part in zip(gradients, parts, strict=True):
+                gradient.copy_(part.view_as(gradient))
+        limit = self.experiment.training.max_gradient_norm
+        if limit:
+            parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+            nn.utils.clip_grad_norm_(parameters, limit)
+        optimizer.step()
+
+    @torch.no_grad()
+    def _generator_snapshot(self) -> dict[str, Any]:
+        """The generator with the latent means of some labelled images, so that it can be used without the data."""
+        batch = self.feeds["generator"](0, SNAPSHOT_IMAGES * world_size())
+        step = Step(self.networks, self.tasks, self.experiment.method, batch, 0, lambda _: batch, multi_hot=self.multi_hot)
+        means = torch.zeros(len(batch), step.latent_size, device=batch.images.device)
+        if "embedding" in self.networks:
+            with frozen_buffers(*self.networks.values()):
+                means = self.networks["embedding"](step.features("labelled"))
+        return {"generator": self.networks["generator"].state_dict(), "latent_means": means, "labels": step.labels()}
+
+    def _log(self, stage: Stage, recent: list[dict[str, Tensor]]) -> None:
+        """Mean losses since the last look; stops a training that has diverged."""
+        names = recent[-1].keys() if recent else ()
+        means = {name: torch.stack([losses[name] for losses in recent]).float().mean().item() for name in names}
+        done = self.position.step
+        for name, value in means.items():
+            if not abs(value) < EXPLODED:
+                raise TrainingDivergedError(
+                    f"stage {stage.name!r}, step {done}: the {name} loss is {value:g}. The last good checkpoint is kept in "
+                    f"{self.folder}. Try a lower learning rate, max_gradient_norm 1, or fp32."
+                )
+        if means:
+            self.journal.write(stage=stage.name, step=done, losses=means)
+            self.progress.step(done, means)
+
+    def _validate(self, stage: Stage) -> None:
+        """Score M on the validation set; keep the best weights."""
+        scores, score = self.validate(self.evaluated_model)
+        self.journal.write(stage=stage.name, step=self.position.step, validation=scores, score=score)
+        self.progress.step(self.position.step, {"score": score})
+        if score > self.position.best_score:
+            self.position.best_score = score
+            self.position.best_step = self.steps_done
+            self._save("best.pt", model=self.evaluated_model.state_dict(), step=self.steps_done, score=score)
+        self.networks.train()
+
+    @property
+    def steps_done(self) -> int:
+        """Steps of M on labelled batches over all stages so far: what budgets are counted in."""
+        done = [(stage, stage.steps) for stage in self.stages[: self.position.stage]]
+        if self.position.stage < len(self.stages):
+            done.append((self.stages[self.position.stage], self.position.step))
+        return sum(steps for stage, steps in done if stage.trains_model and stage.data == "labelled")
+
+    def save(self) -> None:
+        """Write the checkpoint from which `restore` continues bitwise."""
+        now = time.perf_counter()
+        self.position.seconds += now - self._clock
+        self._clock = now
+        self.position.journal_size = self.journal.size
+        self._save(
+            "last.pt",
+            position=vars(self.position),
+            networks=self.networks.state_dict(),
+            optimizers={name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
+            average=self.average.state_dict() if self.average else None,
+        )
+
+    def _save(self, name: str, **state: Any) -> None:
+        if self.fabric.is_global_zero:
+            save_checkpoint(self.folder / name, state)
+        if world_size() > 1:
+            dist.barrier()
+
+    def restore(self) -> bool:
+        """Continue from the last checkpoint, if there is one.
+
+        Raises:
+            RunError: If the checkpoint does not fit the settings.
+        """
+        path = self.folder / "last.pt"
+        if not path.exists():
+            self.journal.cut(0)
+            return False
+        state = load_checkpoint(path, self.fabric.device)
+        try:
+            self.networks.load_state_dict(state["networks"])
+            for name, optimizer in self.optimizers.items():
+                optimizer.load_state_dict(state["optimizers"][name])
+            if self.average:
+                self.average.load_state_dict(state["average"])
+            self.position = Position(**state["position"])
+        except (KeyError, TypeError, RuntimeError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise RunError(f"{path} does not fit this run's settings ({reason}); start a new run in another folder") from None
+        self.journal.cut(self.position.journal_size)
+        return True

@@ -1,0 +1,58 @@
+"""Training steps as data: an update names its loss and the networks that it changes; a stage is a tuple of updates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from mgm.training.step import Step
+
+
+@dataclass(frozen=True)
+class Update:
+    """One line of the algorithm: a loss and what it trains.
+
+    Gradients pass *through* every network but are accumulated in those of ``trains`` alone (the backward pass is given exactly
+    these parameters, so it does not compute any other weight gradient).
+
+    Adam's moments belong to the update: two updates that train the same network do not share them (paper, Algorithm 1: every
+    loss has its own optimiser), and an update that stands twice in a stage has one state. With ``optimizer_step: combined``
+    the moments belong to the network instead.
+    """
+
+    name: str
+    trains: tuple[str, ...]
+    loss: Callable[[Step], Tensor]
+    weight: float = 1.0
+    statistics: tuple[str, ...] = ()
+    """Networks whose buffers (running statistics of batch norm, power iteration of spectral norm) move in this update.
+
+    Every other network normalises with the statistics of the batch it is given and remembers nothing of it. So M's running
+    statistics describe labelled images, which are what it is used on, and not synthesized ones or SimCLR views.
+    """
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of the training: the same updates, over and over."""
+
+    name: str
+    updates: tuple[Update, ...]
+    steps: int
+    batch_size: int
+    data: str = "labelled"
+    """Which feed its batches come from."""
+
+    @property
+    def trains(self) -> frozenset[str]:
+        """Networks that this stage changes; all others are frozen."""
+        return frozenset(network for update in self.updates for network in update.trains)
+
+    @property
+    def trains_model(self) -> bool:
+        """Whether the predictions of M change, so that evaluating is worth while."""
+        return "decoders" in self.trains

@@ -1,0 +1,75 @@
+"""Folders and archives look the same, and broken ones say so."""
+
+import pickle
+import zipfile
+
+import pytest
+
+from fakes import write_files
+from mgm.data.files import open_tree
+from mgm.errors import DataError
+
+FILES = {"a/1.png": b"one", "a/2.png": b"two", "b/1.PNG": b"three", "list.txt": b" x \n\ny\n"}
+
+
+@pytest.fixture(params=["folder", "zip", "zip below a folder"])
+def tree(request, tmp_path):
+    if request.param == "folder":
+        return open_tree(write_files(tmp_path / "data", FILES))
+    with zipfile.ZipFile(tmp_path / "data.zip", "w") as archive:
+        for name, content in FILES.items():
+            archive.writestr(f"top/{name}" if "below" in request.param else name, content)
+    return open_tree(str(tmp_path / "data.zip"))
+
+
+def test_same_view(tree):
+    assert tree.names() == sorted(FILES)
+    assert tree.read("a/2.png") == b"two"
+    assert tree.stems("a", ".png") == {"1": "a/1.png", "2": "a/2.png"}
+    assert tree.stems("b", ".png") == {"1": "b/1.PNG"}
+    assert tree.lines("list.txt") == ["x", "y"]
+
+
+def test_missing_files_are_named(tree):
+    with pytest.raises(DataError, match=r"a/3.png: missing"):
+        tree.read("a/3.png")
+
+
+def test_can_be_pickled_after_use(tree):
+    tree.read("a/1.png")
+    copy = pickle.loads(pickle.dumps(tree))
+    assert copy.read("a/1.png") == b"one"
+    assert copy.digest() == tree.digest()
+
+
+def test_digest_sees_changes(tmp_path):
+    folder = write_files(tmp_path / "data", FILES)
+    before = open_tree(folder).digest()
+    assert open_tree(folder).digest() == before
+    (folder / "a" / "2.png").write_bytes(b"TWO!")
+    assert open_tree(folder).digest() != before
+
+
+def test_damaged_members_are_named(tmp_path):
+    path = tmp_path / "data.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a/1.png", b"0123456789" * 9)
+        archive.writestr("list.txt", "x")
+    content = bytearray(path.read_bytes())
+    content[60] ^= 255
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"a/1.png: damaged in the archive"):
+        open_tree(path).read("a/1.png")
+
+
+def test_neither_folder_nor_archive(tmp_path):
+    with pytest.raises(DataError, match="does not exist"):
+        open_tree(tmp_path / "nowhere")
+    (tmp_path / "text.zip").write_text("no archive")
+    with pytest.raises(DataError, match="neither a folder nor a zip"):
+        open_tree(tmp_path / "text.zip")
+
+
+def test_list_that_is_no_text(tmp_path):
+    with pytest.raises(DataError, match=r"list.txt: is no UTF-8"):
+        open_tree(write_files(tmp_path, {"list.txt": b"\xff\xfe\x00"})).lines("list.txt")

@@ -1,0 +1,145 @@
+"""Pictures that others wrote: decoded, or refused with the file's name and what to do; and resampling."""
+
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from fakes import jpeg, png
+from mgm.data import images
+from mgm.data.images import check_labels, check_same_size, read_array, read_labels, read_rgb, resize_nearest, resize_rgb
+from mgm.errors import DataError
+
+RGB = np.random.default_rng(0).integers(0, 256, (12, 20, 3)).astype(np.uint8)
+
+
+def encoded(image: Image.Image, kind: str = "PNG") -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, kind)
+    return stream.getvalue()
+
+
+def test_reads_colours_from_bytes_and_files(tmp_path):
+    np.testing.assert_array_equal(read_rgb(png(RGB)), RGB)
+    (tmp_path / "a.png").write_bytes(png(RGB))
+    np.testing.assert_array_equal(read_rgb(tmp_path / "a.png"), RGB)
+
+
+def test_grey_becomes_rgb_and_transparency_is_dropped():
+    np.testing.assert_array_equal(read_rgb(png(RGB[..., 0])), np.repeat(RGB[..., :1], 3, axis=2))
+    transparent = np.dstack([RGB, np.zeros(RGB.shape[:2], np.uint8)])
+    np.testing.assert_array_equal(read_rgb(png(transparent)), RGB)
+
+
+def test_labels_are_palette_indices_not_colours():
+    labels = np.arange(240, dtype=np.uint8).reshape(12, 20)
+    picture = Image.fromarray(labels).convert("P")
+    picture.putpalette([7] * 768)
+    np.testing.assert_array_equal(read_labels(encoded(picture)), labels)
+    np.testing.assert_array_equal(read_labels(png(labels)), labels)
+
+
+def test_sixteen_bit_labels_keep_their_values():
+    values = np.arange(240, dtype=np.uint16).reshape(12, 20) * 200
+    np.testing.assert_array_equal(read_labels(png(values)), values)
+
+
+@pytest.mark.parametrize("read", [read_rgb, read_labels])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"", "empty"), (b"hello, this is text", "no picture"), (png(RGB)[:-60], "damaged"), (jpeg(RGB)[:300], "damaged")],
+)
+def test_bad_files_are_named_with_a_remedy(read, content, message, tmp_path):
+    with pytest.raises(DataError, match=rf"some\.png.*{message}.*(again|replace)"):
+        read(content, "some.png")
+    (tmp_path / "on_disk.png").write_bytes(content)
+    with pytest.raises(DataError, match=f"on_disk.png.*{message}"):
+        read(tmp_path / "on_disk.png")
+
+
+def test_every_truncation_is_a_data_error():
+    for content in (png(RGB), jpeg(RGB)):
+        for length in range(0, len(content) - 20, 7):
+            with pytest.raises(DataError):
+                read_rgb(content[:length], "cut")
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(DataError, match="nothing.png"):
+        read_rgb(tmp_path / "nothing.png")
+
+
+def test_wrong_modes():
+    with pytest.raises(DataError, match="'RGB' is not a map of one number"):
+        read_labels(png(RGB), "labels.png")
+    with pytest.raises(DataError, match="8-bit RGB"):
+        read_rgb(encoded(Image.fromarray(np.ones((4, 4), np.float32)), "TIFF"), "float.tif")
+
+
+def test_absurd_sizes_are_refused_before_decoding(monkeypatch):
+    monkeypatch.setattr(images, "MAX_PIXELS", 100)
+    with pytest.raises(DataError, match="million pixels"):
+        read_rgb(png(RGB), "bomb.png")
+    monkeypatch.undo()
+    header = bytearray(encoded(Image.new("1", (1, 1))))
+    header[16:24] = (60000).to_bytes(4, "big") * 2  # claims 3.6 gigapixels
+    with pytest.raises(DataError):
+        read_rgb(bytes(header), "bomb.png")
+
+
+def test_arrays_and_no_pickles(tmp_path):
+    np.save(tmp_path / "a.npy", np.arange(3.0))
+    np.testing.assert_array_equal(read_array(tmp_path / "a.npy"), np.arange(3.0))
+    np.save(tmp_path / "b.npy", np.array([{"x": 1}]), allow_pickle=True)
+    np.save(tmp_path / "c.npy", np.array(["text"]))
+    (tmp_path / "d.npy").write_bytes((tmp_path / "a.npy").read_bytes()[:-3])
+    for name in "bcd":
+        with pytest.raises(DataError, match=f"{name}.npy"):
+            read_array(tmp_path / f"{name}.npy")
+
+
+def test_sizes_must_match():
+    check_same_size("a", RGB, "b", RGB[..., 0])
+    with pytest.raises(DataError, match=r"a is 20 x 12 pixels but b is 19 x 12"):
+        check_same_size("a", RGB, "b", RGB[:, 1:, 0])
+
+
+def test_labels_must_be_classes():
+    check_labels(np.array([0, 3, 255]), 4, "x")
+    for wrong in (4, -1, 254):
+        with pytest.raises(DataError, match=f"x: label {wrong}"):
+            check_labels(np.array([0, wrong]), 4, "x")
+
+
+def test_shrinking_averages():
+    np.testing.assert_allclose(resize_rgb(RGB, 6, 10), RGB.reshape(6, 2, 10, 2, 3).mean((1, 3)), atol=1)
+
+
+def test_growing_is_smooth_and_mixed_axes_work():
+    ramp = np.repeat(np.arange(0, 200, 10, dtype=np.uint8)[None, :, None], 3, axis=2).repeat(12, 0)
+    grown = resize_rgb(ramp, 4, 80)
+    assert grown.shape == (4, 80, 3)
+    assert np.abs(np.diff(grown[0, 4:-4, 0].astype(int))).max() <= 4
+    assert resize_rgb(RGB, *RGB.shape[:2]).tolist() == RGB.tolist()
+
+
+@given(st.integers(1, 40), st.integers(1, 40))
+def test_nearest_copies_the_pixel_under_the_centre(old, new):
+    source = resize_nearest(np.arange(old)[:, None], new, 1)[:, 0]
+    centre = (np.arange(new) + 0.5) * old / new
+    assert (np.abs(source + 0.5 - centre) <= 0.5 + 1e-9).all()
+
+
+@pytest.mark.parametrize("new", [32, 64, 128, 256])
+def test_nearest_agrees_with_pillow(new):
+    labels = np.random.default_rng(new).integers(0, 255, (170, 223)).astype(np.uint8)
+    theirs = np.array(Image.fromarray(labels).resize((new, new), Image.Resampling.NEAREST))
+    np.testing.assert_array_equal(resize_nearest(labels, new, new), theirs)
+
+
+def test_nearest_moves_nan_like_any_value():
+    values = np.array([[[1.0], [np.nan]]])
+    np.testing.assert_array_equal(resize_nearest(values, 2, 4)[..., 0], [[1, 1, np.nan, np.nan]] * 2)

@@ -1,0 +1,132 @@
+"""Splits are partitions, depend on their seed alone, and labelled subsets are nested and balanced."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mgm.data.base import Splits
+from mgm.data.splits import grouped_split, labelled_subset, limit_training, random_split
+from mgm.errors import DataError
+
+seeds = st.integers(0, 2**32)
+fractions = st.floats(0.01, 1.0)
+
+
+def assert_partition(splits: Splits, count: int) -> None:
+    parts = (splits.train, splits.validation, splits.test)
+    assert sorted(np.concatenate(parts).tolist()) == list(range(count))
+    assert all((np.diff(part) > 0).all() for part in parts)
+
+
+@given(st.integers(0, 20), st.integers(0, 20), st.integers(1, 30), seeds)
+def test_random_split_is_a_partition_of_the_wanted_sizes(num_validation, num_test, num_train, seed):
+    count = num_validation + num_test + num_train
+    splits = random_split(count, num_validation, num_test, seed)
+    assert_partition(splits, count)
+    assert (len(splits.train), len(splits.validation), len(splits.test)) == (num_train, num_validation, num_test)
+
+
+def test_random_split_depends_on_the_seed_alone():
+    first, again, other = (random_split(100, 20, 20, seed) for seed in (3, 3, 4))
+    np.testing.assert_array_equal(first.test, again.test)
+    assert set(first.test.tolist()) != set(other.test.tolist())
+
+
+def test_random_split_is_pinned():
+    # published numbers rest on it: it must never change between versions
+    splits = random_split(10, 2, 3, seed=0)
+    assert (splits.validation.tolist(), splits.test.tolist()) == ([4, 6], [2, 3, 7])
+
+
+@pytest.mark.parametrize("sizes", [(5, 3, 2), (5, 6, 0), (0, 0, 0), (5, -1, 2)])
+def test_random_split_needs_training_images(sizes):
+    with pytest.raises(DataError, match="any to train on"):
+        random_split(*sizes, seed=0)
+
+
+@given(st.lists(st.integers(1, 9), min_size=3, max_size=12), st.data(), seeds)
+def test_grouped_split_keeps_groups_whole_and_sizes_near(sizes, data, seed):
+    groups = [f"scene {group}" for group, size in enumerate(sizes) for _ in range(size)]
+    num_validation = data.draw(st.integers(1, max(1, len(groups) // 3)))
+    splits = grouped_split(groups, num_validation, 1, seed)
+    assert_partition(splits, len(groups))
+    names = [{groups[index] for index in part} for part in (splits.train, splits.validation, splits.test)]
+    assert all(names)
+    assert sum(map(len, names)) == len(set.union(*names))
+    sums = {0}
+    for size in sizes:
+        sums |= {total + size for total in sums}
+    if len(names[1]) < len(sizes) - 2:  # otherwise the other parts' own needs bound it
+        nearest = min(abs(total - num_validation) for total in sums if total)
+        assert abs(len(splits.validation) - num_validation) <= nearest
+
+
+def test_grouped_split_without_one_part():
+    splits = grouped_split(["a", "a", "b", "c", "c", "c"], 3, 0, seed=1)
+    assert len(splits.test) == 0
+    assert len(splits.validation) == 3
+
+
+def test_grouped_split_depends_on_the_seed():
+    groups = [str(index // 3) for index in range(90)]
+    splits = [grouped_split(groups, 15, 15, seed) for seed in (0, 0, 1)]
+    np.testing.assert_array_equal(splits[0].validation, splits[1].validation)
+    assert splits[0].validation.tolist() != splits[2].validation.tolist()
+
+
+def test_grouped_split_needs_enough_groups():
+    with pytest.raises(DataError, match="2 group"):
+        grouped_split(["a", "a", "b", "b"], 1, 1, seed=0)
+
+
+@given(st.lists(st.integers(-1, 5), min_size=1, max_size=80), fractions, fractions, seeds)
+def test_labelled_subsets_are_nested(strata, first, second, seed):
+    train = np.arange(len(strata)) * 3 + 7
+    small, large = sorted((first, second))
+    inner = labelled_subset(train, np.array(strata), small, seed)
+    outer = labelled_subset(train, np.array(strata), large, seed)
+    assert set(inner.tolist()) <= set(outer.tolist()) <= set(train.tolist())
+    assert len(inner) == max(1, round(small * len(train)))
+    assert (np.diff(inner) > 0).all()
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=8), fractions, seeds)
+def test_labelled_subset_is_as_balanced_as_whole_images_allow(sizes, fraction, seed):
+    strata = np.repeat(np.arange(len(sizes)), sizes)
+    subset = labelled_subset(np.arange(len(strata)), strata, fraction, seed)
+    counts = np.bincount(strata[subset], minlength=len(sizes))
+    share = len(subset) / len(strata)
+    # giving a label of one stratum to another never lessens the sum of (count - share * size)^2 / size
+    cost = (counts - share * np.array(sizes)) ** 2 / np.array(sizes)
+    for giver in np.flatnonzero(counts > 0):
+        for taker in np.flatnonzero(counts < sizes):
+            moved = counts.copy()
+            moved[giver] -= 1
+            moved[taker] += 1
+            assert ((moved - share * np.array(sizes)) ** 2 / np.array(sizes)).sum() >= cost.sum() - 1e-9
+    assert (np.abs(counts - share * np.array(sizes)) < 2).all()
+
+
+def test_labelled_subset_of_everything_and_of_next_to_nothing():
+    train, strata = np.array([4, 8, 15]), np.zeros(3, int)
+    np.testing.assert_array_equal(labelled_subset(train, strata, 1.0, 0), train)
+    assert len(labelled_subset(train, strata, 0.01, 0)) == 1
+
+
+@pytest.mark.parametrize(
+    ("train", "strata", "fraction"), [([], [], 0.5), ([1], [0, 1], 0.5), ([1], [0], 0.0), ([1], [0], 1.1)]
+)
+def test_labelled_subset_rejects_nonsense(train, strata, fraction):
+    with pytest.raises(DataError):
+        labelled_subset(np.array(train), np.array(strata), fraction, 0)
+
+
+def test_limits_are_nested_and_touch_training_alone():
+    splits = random_split(50, 10, 10, seed=0)
+    small, large = limit_training(splits, 8, 1), limit_training(splits, 20, 1)
+    assert set(small.train.tolist()) < set(large.train.tolist()) < set(splits.train.tolist())
+    assert len(small.train) == 8
+    assert small.test is splits.test
+    assert limit_training(splits, 0, 1) is splits
+    assert limit_training(splits, 99, 1) is splits

@@ -1,0 +1,128 @@
+"""Two processes with half a batch each give the gradients and metrics of one process with the whole batch."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from mgm.functional.classification import scene_loss
+from mgm.functional.contrastive import nt_xent
+from mgm.functional.distributed import differentiable_sum, gather_batch, global_sum, rank, world_size
+from mgm.functional.masked import masked_mean
+from mgm.tasks import TASKS, make_tasks
+
+NUM_PROCESSES = 2
+PER_PROCESS = 3
+
+
+def inputs() -> dict[str, Tensor]:
+    """The whole batch; the halves hold different numbers of valid pixels and labels."""
+    generator = torch.Generator().manual_seed(0)
+    images, other_views = torch.randn(2, NUM_PROCESSES * PER_PROCESS, 4, generator=generator, dtype=torch.float64)
+    scene = torch.eye(4, dtype=torch.float64)[torch.arange(6) % 4]
+    scene[[1, 3, 4]] = float("nan")
+    mask = torch.rand(6, 5, generator=generator) < torch.linspace(0.1, 0.9, 6).unsqueeze(1)
+    return {"images": images, "other_views": other_views, "scene": scene, "mask": mask}
+
+
+def losses(batch: dict[str, Tensor], weight: Tensor) -> dict[str, Tensor]:
+    """Each loss of a linear network with parameters ``weight`` [4, 5]."""
+    features, other = batch["images"] @ weight, batch["other_views"] @ weight
+    return {
+        "masked_mean": masked_mean(features.square(), batch["mask"]),
+        "nt_xent": nt_xent(features, other, 0.5),
+        "scene_loss": scene_loss(features[:, :4], batch["scene"], multi_hot=False),
+        "multi_hot": scene_loss(features[:, :4], batch["scene"], multi_hot=True),
+    }
+
+
+def gradients(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    weight = torch.linspace(-1, 1, 20, dtype=torch.float64).view(4, 5).sin().requires_grad_()
+    return {
+        name: torch.autograd.grad(loss, weight, retain_graph=True)[0] for name, loss in losses(batch, weight).items()
+    }
+
+
+def scores(images: slice) -> dict[str, dict[str, float]]:
+    """Metrics of every task on part of eight images."""
+    result = {}
+    for name, task in make_tasks(list(TASKS), ("a", "b", "c")).items():
+        generator = torch.Generator().manual_seed(1)
+        prediction = torch.rand(8, task.channels, 4, 4, generator=generator)
+        if name == "semantic":
+            target = torch.randint(3, (8, 4, 4), generator=generator)
+        else:
+            target = torch.rand(8, task.channels, 4, 4, generator=generator)
+        metrics = task.metrics()
+        if images.stop > images.start:
+            metrics.update(prediction[images], target[images])
+        result[name] = metrics.compute()
+    return result
+
+
+def work(index: int, folder: str) -> None:
+    """What one process does."""
+    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=index, world_size=NUM_PROCESSES)
+    assert (rank(), world_size()) == (index, NUM_PROCESSES)
+    part = slice(index * PER_PROCESS, (index + 1) * PER_PROCESS)
+    own = gradients({name: values[part] for name, values in inputs().items()})
+    averaged = {name: global_sum(values) / NUM_PROCESSES for name, values in own.items()}
+    values = torch.full((2, 1), float(index), requires_grad=True)
+    gathered = gather_batch(values)
+    (gathered * torch.arange(1.0, 5.0).unsqueeze(1)).sum().backward()
+    summed = differentiable_sum(torch.tensor(float(index + 1)))
+    torch.save(
+        {
+            "gradients": averaged,
+            "scores": scores(slice(0, 5) if index == 0 else slice(5, 8)),
+            "scores_of_one": scores(slice(0, 8) if index == 0 else slice(0, 0)),
+            "gathered": gathered.detach(),
+            "gather_gradient": values.grad,
+            "summed": summed,
+        },
+        f"{folder}/{index}.pt",
+    )
+    dist.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def outcome(tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
+    folder: Path = tmp_path_factory.mktemp("processes")
+    torch.multiprocessing.spawn(work, args=(str(folder),), nprocs=NUM_PROCESSES)
+    return [torch.load(folder / f"{index}.pt") for index in range(NUM_PROCESSES)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["masked_mean", "nt_xent", "scene_loss", "multi_hot"])
+def test_mean_gradient_is_that_of_the_whole_batch(outcome: list[dict], name: str) -> None:
+    expected = gradients(inputs())[name]
+    for process in outcome:
+        torch.testing.assert_close(process["gradients"][name], expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TASKS)
+def test_metrics_are_those_of_all_data(outcome: list[dict], name: str) -> None:
+    expected = scores(slice(0, 8))[name]
+    for process in outcome:
+        assert process["scores"][name] == pytest.approx(expected)
+        assert process["scores_of_one"][name] == pytest.approx(expected)
+
+
+@pytest.mark.slow
+def test_gather_and_sum(outcome: list[dict]) -> None:
+    for index, process in enumerate(outcome):
+        assert process["gathered"].flatten().tolist() == [0.0, 0.0, 1.0, 1.0]
+        # both processes weigh row k by k + 1
+        assert process["gather_gradient"].flatten().tolist() == [[2.0, 4.0], [6.0, 8.0]][index]
+        assert process["summed"].item() == 3.0
+
+
+def test_one_process_costs_nothing() -> None:
+    values = torch.randn(3, requires_grad=True)
+    assert gather_batch(values) is values
+    assert differentiable_sum(values) is values
+    assert not global_sum(values).requires_grad
+    assert (rank(), world_size()) == (0, 1)

@@ -1,0 +1,28 @@
+"""Resizing keeps constants, averages when shrinking, and repeats nothing."""
+
+import torch
+
+from mgm.functional.resizing import resize_bilinear
+
+
+def test_same_size_is_the_same() -> None:
+    values = torch.randn(2, 3, 4, 5)
+    assert resize_bilinear(values, (4, 5)) is values
+
+
+def test_constants_stay() -> None:
+    for size in ((3, 3), (16, 9)):
+        resized = resize_bilinear(torch.full((1, 2, 8, 8), 0.7, dtype=torch.bfloat16), size)
+        assert resized.shape == (1, 2, *size)
+        torch.testing.assert_close(resized, torch.full_like(resized, 0.6992), atol=1e-4, rtol=0)
+
+
+def test_ramp_is_interpolated_between_pixel_centres() -> None:
+    ramp = torch.arange(8.0).expand(1, 1, 4, 8)
+    doubled = resize_bilinear(ramp, (8, 16))[0, 0, 0]
+    torch.testing.assert_close(doubled[1:-1], (torch.arange(16.0) / 2 - 0.25)[1:-1])
+
+
+def test_shrinking_averages() -> None:
+    board = (torch.arange(16) % 2).float().expand(1, 1, 16, 16)
+    torch.testing.assert_close(resize_bilinear(board, (4, 4))[..., 1:-1], torch.full((1, 1, 4, 2), 0.5))

@@ -1,0 +1,107 @@
+"""SimCLR's views: range, seeds, independence."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from mgm.selfsup.views import TwoViews
+
+
+@pytest.fixture(scope="module")
+def two_views() -> TwoViews:
+    return TwoViews(32)
+
+
+@pytest.fixture
+def images() -> Tensor:
+    return torch.rand(6, 3, 32, 32, generator=torch.Generator().manual_seed(3)) * 2 - 1
+
+
+def test_shape_type_and_range(two_views: TwoViews, images: Tensor) -> None:
+    low, high = 0.0, 0.0
+    for seed in range(5):
+        for view in two_views(images.requires_grad_(), seed):
+            assert view.shape == images.shape
+            assert view.dtype == torch.float32
+            assert not view.requires_grad
+            low, high = min(low, view.min().item()), max(high, view.max().item())
+    assert -1.0 <= low < -0.8  # the whole range is in use: nothing became its negative or noise
+    assert 0.8 < high <= 1.0
+
+
+def test_the_seed_decides(two_views: TwoViews, images: Tensor) -> None:
+    first, again, other = two_views(images, 5), two_views(images, 5), two_views(images, 6)
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not torch.equal(first[0], other[0])
+    fresh = TwoViews(32)(images, 5)
+    assert all(torch.equal(a, b) for a, b in zip(first, fresh, strict=True))
+
+
+def test_global_random_state_is_neither_used_nor_changed(two_views: TwoViews, images: Tensor) -> None:
+    torch.manual_seed(1)
+    before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()
+    view, _ = two_views(images, 0)
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert random.getstate() == before[1]
+    assert np.random.get_state()[1].tolist() == before[2]
+    torch.manual_seed(2)
+    np.random.seed(2)
+    random.seed(2)
+    assert torch.equal(two_views(images, 0)[0], view)
+
+
+def test_random_state_survives_an_error(two_views: TwoViews) -> None:
+    before = torch.get_rng_state()
+    with pytest.raises(Exception, match=r".+"):
+        two_views(torch.zeros(2, 3, 0, 0), 0)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_views_and_images_have_draws_of_their_own(two_views: TwoViews, images: Tensor) -> None:
+    same = images[:1].expand(4, -1, -1, -1)
+    views = torch.cat(two_views(same, 0))
+    for i in range(8):
+        for j in range(i):
+            assert not torch.allclose(views[i], views[j])
+
+
+@pytest.mark.parametrize("level", [-1.0, -0.3, 0.4, 1.0])
+def test_constant_images_stay_constant(two_views: TwoViews, level: float) -> None:
+    for view in two_views(torch.full((16, 3, 32, 32), level), 0):
+        spread = view.amax(dim=(2, 3)) - view.amin(dim=(2, 3))
+        assert spread.max() < 1e-5
+
+
+def test_untouched_grey_keeps_its_level(two_views: TwoViews) -> None:
+    # about half of the views have no jitter, and nothing else changes a constant grey: no mapping is left out
+    view, _ = two_views(torch.full((32, 3, 32, 32), -0.3), 0)
+    kept = ((view + 0.3).abs().amax(dim=(1, 2, 3)) < 1e-5).float().mean()
+    assert 0.25 < kept < 0.75
+
+
+def test_share_of_grey_views(two_views: TwoViews, images: Tensor) -> None:
+    many = torch.cat(two_views(images.repeat(40, 1, 1, 1), 0))
+    grey = (many.amax(dim=1) - many.amin(dim=1)).amax(dim=(1, 2)) < 1e-5
+    assert 0.14 < grey.float().mean() < 0.26
+
+
+def test_share_of_flips(two_views: TwoViews) -> None:
+    ramp = torch.linspace(-1, 1, 32).expand(200, 3, 32, 32)
+    view, _ = two_views(ramp, 0)
+    falls = view.mean(dim=1)[:, :, :8].mean(dim=(1, 2)) > view.mean(dim=1)[:, :, -8:].mean(dim=(1, 2))
+    assert 0.4 < falls.float().mean() < 0.6
+
+
+def test_other_sizes(images: Tensor) -> None:
+    view, _ = TwoViews(16)(images[:1], 0)
+    assert view.shape == (1, 3, 16, 16)
+
+
+def test_half_precision_images_are_seen_in_float32(two_views: TwoViews, images: Tensor) -> None:
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        view, _ = two_views(images.bfloat16(), 0)
+    assert view.dtype == torch.float32
+    assert torch.equal(view, two_views(images.bfloat16().float(), 0)[0])

@@ -1,0 +1,87 @@
+"""Depth scores by hand, depths that are none, and zoom."""
+
+import pytest
+import torch
+from task_cases import make_task, random_prediction, random_target
+from torch import Tensor
+
+
+def scores(prediction: Tensor, target: Tensor) -> dict[str, float]:
+    metrics = make_task("depth").metrics()
+    metrics.update(prediction.view(1, 1, 1, -1), target.view(1, 1, 1, -1))
+    return metrics.compute()
+
+
+def test_scores_by_hand() -> None:
+    result = scores(torch.tensor([2.0, 3.0, 7.0, 9.0]), torch.tensor([1.0, 3.0, 8.0, float("nan")]))
+    assert result["abs_error_m"] == pytest.approx((1 + 0 + 1) / 3)
+    assert result["relative_error"] == pytest.approx((1 + 0 + 1 / 8) / 3)
+    assert result["rmse_m"] == pytest.approx((2 / 3) ** 0.5)
+    assert result["delta1"] == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize(("prediction", "close"), [(1.2499, 1.0), (1.2501, 0.0), (0.8001, 1.0), (0.7999, 0.0)])
+def test_delta_is_symmetric_in_the_ratio(prediction: float, close: float) -> None:
+    assert scores(torch.tensor([prediction]), torch.tensor([1.0]))["delta1"] == close
+
+
+def test_scores_equal_loops() -> None:
+    task = make_task("depth")
+    prediction, target = random_prediction(task), random_target(task)
+    pairs = [(p, t) for p, t in zip(prediction.flatten().tolist(), target.flatten().tolist(), strict=True) if t == t]
+    result = scores(prediction, target)
+    mean = len(pairs)
+    assert result["abs_error_m"] == pytest.approx(sum(abs(p - t) for p, t in pairs) / mean)
+    assert result["relative_error"] == pytest.approx(sum(abs(p - t) / t for p, t in pairs) / mean)
+    assert result["rmse_m"] == pytest.approx((sum((p - t) ** 2 for p, t in pairs) / mean) ** 0.5)
+    assert result["delta1"] == pytest.approx(sum(max(p / t, t / p) < 1.25 for p, t in pairs) / mean)
+
+
+def test_negative_predictions_are_wrong_but_harmless() -> None:
+    result = scores(torch.tensor([-1.0, 0.0]), torch.tensor([1.0, 1.0]))
+    assert result["abs_error_m"] == pytest.approx(1.5)
+    assert result["delta1"] == 0.0
+
+
+@pytest.mark.parametrize("none", [0.0, -1.0, float("inf"), float("nan")])
+def test_depths_that_are_none(none: float) -> None:
+    task = make_task("depth")
+    target = torch.tensor([2.0, none]).view(1, 1, 1, 2)
+    assert task.valid(target).flatten().tolist() == [True, False]
+    prediction = torch.tensor([3.0, 3.0]).view(1, 1, 1, 2).requires_grad_()
+    loss = task.loss(prediction, target)
+    loss.backward()
+    assert loss.item() == 1.0
+    assert prediction.grad is not None
+    assert prediction.grad.flatten().tolist() == [1.0, 0.0]
+    assert scores(prediction, target)["abs_error_m"] == 1.0
+    assert task.constant([target]).item() == 2.0
+
+
+def test_magnified_things_are_nearer() -> None:
+    task = make_task("depth")
+    target = torch.full((2, 1, 1, 1), 6.0)
+    assert task.zoom(target, torch.tensor([1.5, 0.5])).flatten().tolist() == [4.0, 12.0]
+
+
+def test_colours_are_on_one_scale_of_10_metres() -> None:
+    task = make_task("depth")
+    near, far, beyond = (task.colour(torch.full((1, 1, 1, 1), metres)).flatten().tolist() for metres in (0, 10, 30))
+    assert far == beyond
+    assert sum(near) > sum(far)
+
+
+def test_error_is_full_at_1_metre() -> None:
+    task = make_task("depth")
+    value = torch.tensor([2.0, 2.5, 3.0, 9.0]).view(1, 1, 1, 4)
+    assert task.error(value, torch.full_like(value, 2.0)).flatten().tolist() == [0.0, 0.5, 1.0, 1.0]
+
+
+def test_sums_do_not_lose_pixels() -> None:
+    # in float32 a running sum of this size would stand still
+    metrics = make_task("depth").metrics()
+    big = torch.full((1, 1, 1, 1), 1e9)
+    metrics.update(big + 1e8, big)
+    for _ in range(20):
+        metrics.update(torch.full((1, 1, 1, 1), 1.5), torch.ones(1, 1, 1, 1))
+    assert metrics.compute()["abs_error_m"] * 21 - 1e8 == pytest.approx(10.0, abs=1e-3)

@@ -1,0 +1,100 @@
+"""mIoU by hand, absent classes, and agreement with torchmetrics."""
+
+import math
+
+import pytest
+import torch
+from task_cases import make_task, random_prediction, random_target
+from torch import Tensor
+from torch.nn import functional as F
+from torchmetrics.classification import MulticlassJaccardIndex
+
+from mgm.types import IGNORE_INDEX
+
+
+def scores(predicted: Tensor, target: Tensor) -> dict[str, float]:
+    metrics = make_task("semantic").metrics()
+    metrics.update(F.one_hot(predicted, 5).movedim(-1, 1).float(), target)
+    return metrics.compute()
+
+
+def iou_by_loops(predicted: Tensor, target: Tensor) -> float:
+    per_class = []
+    pixels = [(p, t) for p, t in zip(predicted.flatten().tolist(), target.flatten().tolist(), strict=True) if t != 255]
+    for c in range(5):
+        either = sum(c in pair for pair in pixels)
+        if either:
+            per_class.append(sum(pair == (c, c) for pair in pixels) / either)
+    return sum(per_class) / len(per_class)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("num_used", [2, 5])
+def test_miou_equals_loops(seed: int, num_used: int) -> None:
+    task = make_task("semantic")
+    target = random_target(task, seed)
+    target = torch.where(target == IGNORE_INDEX, target, target % num_used)
+    predicted = random_prediction(task, seed + 1).argmax(1) % (num_used + 1) % 5
+    result = scores(predicted, target)
+    valid = target != IGNORE_INDEX
+    assert result["miou"] == pytest.approx(iou_by_loops(predicted, target))
+    assert result["pixel_accuracy"] == pytest.approx(float((predicted == target)[valid].float().mean()))
+    reference = MulticlassJaccardIndex(5, ignore_index=IGNORE_INDEX)
+    assert result["miou"] == pytest.approx(float(reference(predicted, target)))
+
+
+def test_absent_classes() -> None:
+    # class 0: 1 of 2 pixels; class 1: predicted, never there; classes 2 to 4: nowhere
+    predicted, target = torch.tensor([[[0, 1]]]), torch.tensor([[[0, 0]]])
+    assert scores(predicted, target)["miou"] == pytest.approx((0.5 + 0.0) / 2)
+    assert scores(target, target)["miou"] == 1.0
+
+
+def test_scores_are_of_the_data_set_not_of_images() -> None:
+    predicted = torch.tensor([[[0, 0, 0, 0]], [[0, 1, 1, 1]]])
+    target = torch.tensor([[[0, 0, 0, 0]], [[1, 1, 1, 0]]])
+    # the mean over images would be ((1) + (0 + .5) / 2) / 2
+    assert scores(predicted, target)["miou"] == pytest.approx((4 / 6 + 2 / 4) / 2)
+
+
+def test_constant_is_the_mode_and_the_log_frequencies() -> None:
+    task = make_task("semantic")
+    target = torch.tensor([[[2, 2, 2, 1, 1, 0, 255, 255, 255, 255]]])
+    constant = task.constant([target])
+    assert constant.argmax() == 2
+    expected = torch.tensor([1 / 6, 2 / 6, 3 / 6, 0, 0])
+    torch.testing.assert_close(constant.softmax(0), expected, atol=1e-6, rtol=0)
+
+
+def test_loss_at_chance() -> None:
+    task = make_task("semantic")
+    assert task.loss(torch.zeros(2, 5, 5, 6), random_target(task)).item() == pytest.approx(math.log(5))
+
+
+def test_divergence_is_that_of_the_estimate_from_the_prediction() -> None:
+    task = make_task("semantic")
+    prediction, estimate = random_prediction(task, 0), random_prediction(task, 1)
+    p, q = prediction.double().softmax(1), estimate.double().softmax(1)
+    expected = (q * (q / p).log()).sum(1).mean()
+    assert task.divergence(prediction, estimate).item() == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_divergence_stands_extreme_logits() -> None:
+    task = make_task("semantic")
+    sure = torch.zeros(1, 5, 1, 1)
+    sure[:, 0] = 1e4
+    assert task.divergence(sure, sure).item() == 0.0
+    assert task.divergence(sure.roll(1, 1), sure).isfinite()
+
+
+def test_refinement_sees_probabilities() -> None:
+    task = make_task("semantic")
+    seen = task.refinement_input(random_prediction(task))
+    torch.testing.assert_close(seen.sum(dim=1), torch.ones(2, 5, 6))
+    assert seen.min() >= 0
+
+
+def test_classes_stay_under_zoom() -> None:
+    task = make_task("semantic")
+    target = random_target(task)
+    assert torch.equal(task.zoom(target, torch.tensor([2.0, 0.5])), target)

@@ -1,0 +1,302 @@
+"""What holds for every entry of the registry, without exception."""
+
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from task_cases import (
+    CLASSES,
+    flip_prediction,
+    loss_by_loops,
+    make_task,
+    perfect_prediction,
+    random_prediction,
+    random_target,
+)
+from torch import Tensor
+
+from mgm.errors import ConfigError
+from mgm.tasks import TASKS, Task, make_tasks
+from mgm.types import IGNORE_INDEX
+
+SEEDS = st.integers(0, 10**6)
+SHARES = st.sampled_from([0.0, 0.3, 0.9])
+few = settings(max_examples=15, deadline=None)
+
+
+@pytest.fixture(params=list(TASKS))
+def task(request: pytest.FixtureRequest) -> Task:
+    return make_task(request.param)
+
+
+every_task = pytest.mark.parametrize("name", list(TASKS))
+
+
+def test_registry_is_in_the_order_of_the_paper() -> None:
+    assert list(TASKS) == ["semantic", "depth", "normal", "edge_texture", "reshading", "principal_curvature"]
+    assert all(task.name == name for name, task in TASKS.items())
+
+
+def test_make_tasks_keeps_the_order_asked_for() -> None:
+    tasks = make_tasks(["depth", "semantic"], CLASSES)
+    assert list(tasks) == ["depth", "semantic"]
+    assert tasks["semantic"].channels == 5
+
+
+@pytest.mark.parametrize(
+    ("names", "classes", "message"),
+    [
+        (["dpeth"], CLASSES, "Did you mean 'depth'"),
+        (["colour"], CLASSES, "principal_curvature, reshading, semantic"),
+        (["depth", "normal", "depth"], CLASSES, "'depth' is chosen more than once"),
+        ([], CLASSES, "no task chosen. Choices: semantic, depth"),
+        (["semantic"], (), "needs classes"),
+        (["semantic"], tuple(map(str, range(256))), "up to 255 classes, not 256"),
+    ],
+)
+def test_wrong_choices_name_the_remedy(names: list[str], classes: tuple[str, ...], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make_tasks(names, classes)
+
+
+def test_metrics_are_those_announced(task: Task) -> None:
+    metrics = task.metrics()
+    metrics.update(random_prediction(task), random_target(task))
+    assert list(metrics.compute()) == list(task.metrics_info)
+    assert task.primary == next(iter(task.metrics_info))
+    assert task.title
+    assert all(info.title for info in task.metrics_info.values())
+    assert all(isinstance(value, float) for value in metrics.compute().values())
+
+
+def test_shapes_and_types(task: Task) -> None:
+    prediction, target = random_prediction(task), random_target(task)
+    value = task.decode(prediction)
+    assert prediction.shape == (2, task.channels, 5, 6)
+    assert value.shape == target.shape
+    assert value.dtype == target.dtype
+    assert task.valid(target).shape == (2, 5, 6)
+    assert task.valid(target).dtype == torch.bool
+    assert task.refinement_input(prediction).shape == prediction.shape
+    for size in ((10, 12), (3, 4), (5, 6)):
+        assert task.resize(prediction, size).shape == (2, task.channels, *size)
+        assert task.decode(task.resize(prediction, size)).shape[-2:] == size
+    assert task.colour(value).shape == (2, 3, 5, 6)
+    assert task.colour(value).dtype == torch.uint8
+    assert task.error(value, target).shape == (2, 5, 6)
+    assert task.constant([target, target]).shape == (task.channels,)
+    assert task.constant([target]).dtype == torch.float32
+    for changed in (task.flip(target), task.zoom(target, torch.tensor([1.5, 0.5])), task.missing(2, 5, 6)):
+        assert changed.shape == target.shape
+        assert changed.dtype == target.dtype
+
+
+def test_half_precision_predictions_are_welcome(task: Task) -> None:
+    prediction, target = random_prediction(task).bfloat16(), random_target(task)
+    value = task.decode(prediction)
+    assert task.loss(prediction, target).dtype == torch.float32
+    assert task.divergence(prediction, prediction).dtype == torch.float32
+    assert value.dtype == target.dtype
+    metrics = task.metrics()
+    metrics.update(prediction, target)
+    rounded = task.metrics()
+    rounded.update(prediction.float(), target)
+    assert metrics.compute() == rounded.compute()
+
+
+def test_missing_is_invalid_and_holes_are_holes(task: Task) -> None:
+    assert not task.valid(task.missing(2, 5, 6)).any()
+    target = random_target(task)
+    holes = target == IGNORE_INDEX if task.name == "semantic" else target.isnan().any(dim=1)
+    assert holes.any()
+    assert torch.equal(task.valid(target), ~holes)
+
+
+@every_task
+@given(seed=SEEDS, invalid=SHARES)
+@few
+def test_loss_equals_loops(name: str, seed: int, invalid: float) -> None:
+    task = make_task(name)
+    prediction = random_prediction(task, seed + 1, size=(2, 3))
+    target = random_target(task, seed, size=(2, 3), invalid=invalid)
+    expected = loss_by_loops(task, prediction, target) if task.valid(target).any() else 0.0
+    assert task.loss(prediction, target).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_no_label_trains_nothing(task: Task) -> None:
+    prediction = random_prediction(task).requires_grad_()
+    loss = task.loss(prediction, task.missing(2, 5, 6))
+    loss.backward()
+    assert loss.item() == 0.0
+    assert prediction.grad is not None
+    assert not prediction.grad.any()
+
+
+def test_no_label_scores_nothing(task: Task) -> None:
+    untouched, empty = task.metrics(), task.metrics()
+    empty.update(random_prediction(task), task.missing(2, 5, 6))
+    for metrics in (untouched, empty):
+        assert all(math.isnan(value) for value in metrics.compute().values())
+
+
+@every_task
+@given(seed=SEEDS)
+@few
+def test_invalid_pixels_change_nothing(name: str, seed: int) -> None:
+    task = make_task(name)
+    target = random_target(task, seed)
+    prediction = random_prediction(task, seed + 1)
+    hole = ~task.valid(target).unsqueeze(1)
+    other = torch.where(hole, random_prediction(task, seed + 2) * 100 - 50, prediction)
+    outcomes = []
+    for candidate in (prediction, other):
+        candidate = candidate.clone().requires_grad_()
+        loss = task.loss(candidate, target)
+        loss.backward()
+        metrics = task.metrics()
+        metrics.update(candidate, target)
+        outcomes.append((loss.detach(), candidate.grad, metrics.compute()))
+    assert outcomes[0][1] is not None
+    assert outcomes[0][1].isfinite().all()
+    assert not outcomes[0][1].masked_select(hole).any()
+    torch.testing.assert_close(outcomes[0], outcomes[1], rtol=0, atol=0, equal_nan=True)
+
+
+@every_task
+@given(seed=SEEDS, invalid=SHARES)
+@few
+def test_mirrored_images_cost_the_same(name: str, seed: int, invalid: float) -> None:
+    task = make_task(name)
+    prediction, target = random_prediction(task, seed + 1), random_target(task, seed, invalid=invalid)
+    mirrored = flip_prediction(task, prediction), task.flip(target)
+    torch.testing.assert_close(task.loss(*mirrored), task.loss(prediction, target))
+    torch.testing.assert_close(task.flip(task.flip(target)), target, equal_nan=True)
+    assert torch.equal(task.valid(mirrored[1]), task.valid(target).flip(-1))
+    values = task.decode(mirrored[0]), task.flip(task.decode(prediction))
+    torch.testing.assert_close(*values)
+
+
+@every_task
+@given(seed=SEEDS, cuts=st.lists(st.integers(0, 7), max_size=3))
+@few
+def test_streamed_metrics_are_those_of_all_at_once(name: str, seed: int, cuts: list[int]) -> None:
+    task = make_task(name)
+    prediction, target = random_prediction(task, seed + 1, batch=7), random_target(task, seed, batch=7)
+    at_once, streamed = task.metrics(), task.metrics()
+    at_once.update(prediction, target)
+    edges = [0, *sorted(cuts), 7]
+    for start, stop in pairwise(edges):
+        streamed.update(prediction[start:stop], target[start:stop])
+    assert streamed.compute() == pytest.approx(at_once.compute(), nan_ok=True)
+
+
+def test_metrics_can_be_read_between_batches(task: Task) -> None:
+    prediction, target = random_prediction(task, batch=4), random_target(task, batch=4)
+    metrics = task.metrics()
+    metrics.update(prediction[:2], target[:2])
+    first = metrics.compute()
+    metrics.update(prediction[2:], target[2:])
+    at_once = task.metrics()
+    at_once.update(prediction, target)
+    assert metrics.compute() == pytest.approx(at_once.compute())
+    assert metrics.compute() != first
+
+
+def test_nothing_beats_a_perfect_prediction(task: Task) -> None:
+    target = random_target(task)
+    best = task.metrics()
+    best.update(perfect_prediction(task, target), target)
+    other = task.metrics()
+    other.update(random_prediction(task), target)
+    for name, info in task.metrics_info.items():
+        value, worse = best.compute()[name], other.compute()[name]
+        assert value == pytest.approx(1.0 if info.higher_is_better else 0.0, abs=0.006), name
+        assert value > worse if info.higher_is_better else value < worse, name
+    assert task.loss(perfect_prediction(task, target), target).item() == pytest.approx(0.0, abs=1e-6)
+
+
+def test_errors_are_0_where_right_and_nan_where_unknown(task: Task) -> None:
+    target = random_target(task)
+    right = task.error(task.decode(perfect_prediction(task, target)), target)
+    wrong = task.error(task.decode(random_prediction(task)), target)
+    valid = task.valid(target)
+    for error in (right, wrong):
+        assert torch.equal(error.isnan(), ~valid)
+        assert error[valid].min() >= 0
+        assert error[valid].max() <= 1
+    torch.testing.assert_close(right[valid], torch.zeros_like(right[valid]), atol=1e-5, rtol=0)
+    assert wrong[valid].mean() > 0.1
+
+
+def test_pictures_show_holes_in_dark_grey_alone(task: Task) -> None:
+    target = random_target(task)
+    dark = (task.colour(target) == 40).all(dim=1)
+    assert torch.equal(dark, ~task.valid(target))
+    assert not (task.colour(task.decode(perfect_prediction(task, target))) == 40).all(dim=1).any()
+
+
+def test_pictures_tell_values_apart(task: Task) -> None:
+    target = random_target(task, invalid=0.0)
+    colours = task.colour(target).movedim(1, -1).reshape(-1, 3).unique(dim=0)
+    assert len(colours) >= (5 if task.name == "semantic" else 25)
+
+
+def perturbed(constant: Tensor, seed: int) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    spread = 10.0 ** (torch.rand(1, generator=generator) * 3 - 3)
+    return constant + torch.randn(len(constant), generator=generator) * spread
+
+
+@every_task
+@given(seed=SEEDS)
+@few
+def test_no_other_constant_is_better(name: str, seed: int) -> None:
+    task = make_task(name)
+    target = random_target(task, seed % 7, batch=4)
+    best = task.constant([target[:1], target[1:]])
+
+    def cost(constant: Tensor) -> float:
+        prediction = constant.view(1, -1, 1, 1).expand(4, -1, 5, 6)
+        if name == "normal":  # the mean direction is best for the cosine, not for the L1 loss
+            valid = task.valid(target)
+            return float(-(task.decode(prediction) * target).sum(dim=1)[valid].mean())
+        return float(task.loss(prediction, target))
+
+    assert cost(best) <= cost(perturbed(best, seed)) + 1e-6
+
+
+def test_constants_do_not_depend_on_batches_or_holes(task: Task) -> None:
+    target = random_target(task, batch=4)
+    torch.testing.assert_close(task.constant(target.split(1)), task.constant([target]))
+    with_holes = [target, task.missing(3, 5, 6)]
+    torch.testing.assert_close(task.constant(with_holes), task.constant([target]))
+    assert task.constant([task.missing(1, 5, 6)]).isfinite().all()
+    assert task.constant([]).shape == (task.channels,)
+
+
+@every_task
+@given(seed=SEEDS)
+@few
+def test_divergence_is_least_at_the_prediction(name: str, seed: int) -> None:
+    task = make_task(name)
+    prediction, estimate = random_prediction(task, seed), random_prediction(task, seed + 1)
+    assert task.divergence(prediction, prediction).item() == pytest.approx(0.0, abs=1e-6)
+    assert task.divergence(prediction, estimate).item() > 1e-3
+
+
+def test_gradients(task: Task) -> None:
+    prediction = random_prediction(task, batch=1, size=(2, 2)).double().requires_grad_()
+    estimate = random_prediction(task, seed=5, batch=1, size=(2, 2)).double().requires_grad_()
+    target = random_target(task, batch=1, size=(2, 2))
+    assert torch.autograd.gradcheck(lambda values: task.loss(values, target), prediction)
+    assert torch.autograd.gradcheck(task.divergence, (prediction, estimate))
+    assert torch.autograd.gradcheck(task.refinement_input, prediction)
+
+
+def test_zooming_by_1_is_nothing(task: Task) -> None:
+    target = random_target(task)
+    torch.testing.assert_close(task.zoom(target, torch.ones(2)), target, equal_nan=True)
+    assert torch.equal(task.valid(task.zoom(target, torch.tensor([0.5, 2.0]))), task.valid(target))

@@ -1,0 +1,99 @@
+"""A trainer on random images in memory: the whole algorithm without any data set."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from lightning.fabric import Fabric
+
+from mgm.config import Experiment
+from mgm.experiments.recipes import make_experiment
+from mgm.tasks import make_tasks
+from mgm.training.algorithm import stages
+from mgm.training.build import build_networks
+from mgm.training.journal import Journal
+from mgm.training.seeding import derive_seed
+from mgm.training.trainer import Trainer
+from mgm.types import Batch
+
+CLASSES = ("wall", "floor", "thing")
+NUM_SCENES = 3
+
+
+class SilentProgress:
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        return None
+
+    def stage(self, name, done, total):
+        self.last = (name, done, total)
+
+    def step(self, done, figures):
+        self.figures = figures
+
+
+def toy_tasks():
+    return make_tasks(("semantic", "depth", "normal"), CLASSES)
+
+
+def toy_batch(seed: int, count: int, size: int = 32, *, multi_hot: bool = False) -> Batch:
+    random = torch.Generator().manual_seed(seed)
+    images = torch.rand(count, 3, size, size, generator=random) * 2 - 1
+    normal = torch.randn(count, 3, size, size, generator=random)
+    targets = {
+        "semantic": torch.randint(len(CLASSES), (count, size, size), generator=random),
+        "depth": torch.rand(count, 1, size, size, generator=random) * 5 + 0.5,
+        "normal": normal / normal.norm(dim=1, keepdim=True),
+    }
+    if multi_hot:
+        scene = (torch.rand(count, NUM_SCENES, generator=random) > 0.5).float()
+    else:
+        scene = torch.eye(NUM_SCENES)[torch.arange(count) % NUM_SCENES]
+    return Batch(images, targets, scene)
+
+
+def toy_experiment(recipe: str = "mgm", *, method=None, training=None, model=None) -> Experiment:
+    experiment = make_experiment(recipe, "tiny")
+    return replace(
+        experiment,
+        method=replace(experiment.method, **(method or {})),
+        training=replace(experiment.training, **(training or {})),
+        model=replace(experiment.model, **(model or {})),
+    )
+
+
+def toy_trainer(experiment: Experiment, folder: Path, *, multi_hot: bool = False, validate=None) -> Trainer:
+    tasks = toy_tasks()
+    schedule = stages(experiment.method, experiment.training, pretrain=bool(experiment.data.pretrain))
+    networks = build_networks(
+        frozenset().union(*(stage.trains for stage in schedule)),
+        tasks,
+        experiment.model,
+        image_size=experiment.data.image_size,
+        num_scenes=NUM_SCENES,
+        seed=experiment.seed,
+    )
+
+    def feed(name):
+        return lambda step, count: toy_batch(derive_seed(name, step) % 2**31, count, multi_hot=multi_hot)
+
+    feeds = {name: feed(name) for name in ("labelled", "generator", "weak", "composites", "rooms", "pretrain")}
+    feeds["labelled"] = feed("labelled")
+    folder.mkdir(parents=True, exist_ok=True)
+    return Trainer(
+        experiment,
+        schedule,
+        networks,
+        tasks,
+        feeds,
+        validate or (lambda model: ({"depth": {"abs_error_m": 1.0}}, 0.0)),
+        Fabric(accelerator="cpu", devices=1),
+        folder,
+        Journal(folder / "metrics.jsonl"),
+        SilentProgress(),
+        multi_hot=multi_hot,
+    )

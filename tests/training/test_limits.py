@@ -1,0 +1,103 @@
+"""Limit cases: where a recipe reduces to another, it does so bit for bit."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from toys import toy_batch, toy_experiment, toy_trainer
+
+from mgm.training.step import Step
+
+ZERO = {"refinement_weight": 0.0, "self_supervision_weight": 0.0, "adversarial_weight": 0.0}
+
+
+def weights(trainer):
+    return [p.detach().clone() for p in trainer.networks.model.state_dict().values()]
+
+
+@pytest.mark.parametrize("optimizer_step", ["separate", "combined"])
+@pytest.mark.parametrize("recipe", ["mgm", "mgm_no_generator", "mgm_real", "mgm_not_joint"])
+def test_zero_weights_equal_the_multi_task_baseline(tmp_path, recipe, optimizer_step):
+    training = {"optimizer_step": optimizer_step}
+    baseline = toy_trainer(toy_experiment("mt", training=training), tmp_path / "mt")
+    full = toy_trainer(toy_experiment(recipe, method=ZERO, training=training), tmp_path / recipe)
+    assert all(torch.equal(a, b) for a, b in zip(weights(baseline), weights(full), strict=True))
+    baseline.run()
+    full.run()
+    assert baseline.steps_done == full.steps_done == 6
+    for a, b in zip(weights(baseline), weights(full), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-6 if optimizer_step == "combined" else 0)
+
+
+def test_full_method_differs_from_the_baseline(tmp_path):
+    baseline = toy_trainer(toy_experiment("mt"), tmp_path / "mt")
+    full = toy_trainer(toy_experiment("mgm"), tmp_path / "mgm")
+    baseline.run()
+    full.run()
+    assert any(not torch.equal(a, b) for a, b in zip(weights(baseline), weights(full), strict=True))
+
+
+def test_combined_gradient_is_the_sum_of_the_separate_ones(tmp_path):
+    """One backward pass through the encoder gives what the losses give one by one, at the same weights."""
+    trainer = toy_trainer(toy_experiment(training={"optimizer_step": "combined", "statistics": "labelled"}), tmp_path)
+    stage = trainer.stages[-1]
+    trainer.networks.train()
+
+    def make_step(defer):
+        return Step(
+            trainer.networks,
+            trainer.tasks,
+            trainer.experiment.method,
+            toy_batch(5, 4),
+            9,
+            lambda current: trainer._extra_images(current, 0),
+            defer_encoder=defer,
+        )
+
+    captured = {}
+    trainer._apply = lambda optimizer: captured.update(
+        {id(p): p.grad.clone() for group in optimizer.param_groups for p in group["params"] if p.grad is not None}
+    )
+    state = {key: value.clone() for key, value in trainer.networks.state_dict().items()}
+    trainer._combined_step(stage, make_step(True))
+    combined = dict(captured)
+
+    trainer.networks.load_state_dict(state)
+    trainer.networks.zero_grad(set_to_none=True)
+    step = make_step(False)
+    for update in stage.updates:
+        loss = trainer._loss(update, step)
+        parameters = [p for name in update.trains for p in trainer.networks[name].parameters()]
+        loss.backward(inputs=parameters, retain_graph=True)
+    for name, parameter in trainer.networks.named_parameters():
+        assert parameter.grad is not None, name
+        torch.testing.assert_close(combined[id(parameter)], parameter.grad, rtol=1e-3, atol=1e-5)
+
+
+def test_sharing_within_a_step_does_not_alter_the_result(tmp_path):
+    """Features, predictions and fakes that losses share equal those that each loss would compute for itself."""
+    shared = toy_trainer(toy_experiment(), tmp_path / "a")
+    alone = toy_trainer(toy_experiment(), tmp_path / "b")
+    stage = shared.stages[-1]
+    for trainer in (shared, alone):
+        trainer.networks.train()
+        trainer.position.stage = 2
+    original = Step.forget
+
+    def forget_all(step, trains):
+        fakes = step._fakes
+        original(step, trains)
+        step._features.clear()
+        step._predictions.clear()
+        # the noise of the fakes is drawn once per pair of D's and G's update, so the fakes themselves stay
+        step._fakes = fakes if trains == ("discriminator",) else None
+
+    losses = [shared.train_step(stage, index) for index in range(2)]
+    Step.forget = forget_all
+    try:
+        expected = [alone.train_step(stage, index) for index in range(2)]
+    finally:
+        Step.forget = original
+    assert all(torch.equal(a[key], b[key]) for a, b in zip(losses, expected, strict=True) for key in a)
+    for a, b in zip(weights(shared), weights(alone), strict=True):
+        assert torch.equal(a, b)
