@@ -29,10 +29,20 @@ def _lazy(name: str) -> Callable[[list[str]], None]:
 
 
 VERBS: dict[str, Verb] = {
-    "train": Verb("train a recipe, evaluate it, compare it with the baseline", "mgm train mgm --out runs/first", _lazy("train")),
-    "evaluate": Verb("score a run on a split of its own or another data set", "mgm evaluate runs/first", _lazy("evaluate")),
-    "predict": Verb("predict every task for photographs of any size", "mgm predict runs/first photo.jpg --out predictions", _lazy("predict")),
-    "generate": Verb("a grid of new images by scene", "mgm generate runs/first --num 8 --out generated.png", _lazy("generate")),
+    "train": Verb(
+        "train a recipe, evaluate it, compare it with the baseline", "mgm train mgm --out runs/first", _lazy("train")
+    ),
+    "evaluate": Verb(
+        "score a run on a split of its own or another data set", "mgm evaluate runs/first", _lazy("evaluate")
+    ),
+    "predict": Verb(
+        "predict every task for photographs of any size",
+        "mgm predict runs/first photo.jpg --out predictions",
+        _lazy("predict"),
+    ),
+    "generate": Verb(
+        "a grid of new images by scene", "mgm generate runs/first --num 8 --out generated.png", _lazy("generate")
+    ),
     "data": Verb("list, render and inspect data sets", "mgm data inspect rooms --out rooms.png", _lazy("data")),
 }
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -12,7 +11,7 @@ import tyro
 
 from mgm.config import Experiment
 from mgm.errors import ConfigError
-from mgm.experiments.recipes import PRESETS, RECIPES, make_experiment
+from mgm.experiments.recipes import RECIPES, make_experiment
 
 Options = TypeVar("Options")
 
@@ -282,7 +281,11 @@ class InspectOptions:
 
 def data(arguments: list[str]) -> None:
     """``mgm data list|render|inspect``."""
-    verbs = {"list": (ListOptions, _data_list), "render": (RenderOptions, _data_render), "inspect": (InspectOptions, _data_inspect)}
+    verbs = {
+        "list": (ListOptions, _data_list),
+        "render": (RenderOptions, _data_render),
+        "inspect": (InspectOptions, _data_inspect),
+    }
     if not arguments or arguments[0] in ("-h", "--help"):
         print("usage: mgm data " + "|".join(verbs))
         for name, (kind, _) in verbs.items():

@@ -56,7 +56,7 @@ def test_bad_files_are_named_with_a_remedy(read, content, message, tmp_path):
     with pytest.raises(DataError, match=rf"some\.png.*{message}.*(again|replace)"):
         read(content, "some.png")
     (tmp_path / "on_disk.png").write_bytes(content)
-    with pytest.raises(DataError, match=f"on_disk.png.*{message}"):
+    with pytest.raises(DataError, match=rf"on_disk\.png.*{message}"):
         read(tmp_path / "on_disk.png")
 
 

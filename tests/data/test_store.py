@@ -117,7 +117,7 @@ def _build(path: str) -> int:
 
 def test_two_builders_at_once(tmp_path):
     path = tmp_path / "store"
-    with multiprocessing.get_context("fork").Pool(2) as pool:
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
         assert pool.map(_build, [str(path)] * 2) == [200, 200]
     alone = build_store(FakeSource(count=200), SIZE, tmp_path / "alone", workers=1)
     assert contents(path) == contents(alone.path)

@@ -12,6 +12,7 @@ from mgm.functional.contrastive import nt_xent
 from mgm.functional.distributed import differentiable_sum, gather_batch, global_sum, rank, world_size
 from mgm.functional.masked import masked_mean
 from mgm.tasks import TASKS, make_tasks
+from mgm.tasks.metrics import StreamingSums
 
 NUM_PROCESSES = 2
 PER_PROCESS = 3
@@ -62,6 +63,13 @@ def scores(images: slice) -> dict[str, dict[str, float]]:
     return result
 
 
+def count_to(number: int) -> Tensor:
+    """A sum that differs between processes."""
+    sums = StreamingSums({"count": 1}, "cpu")
+    sums.update(count=torch.tensor(number))
+    return sums.totals()["count"]
+
+
 def work(index: int, folder: str) -> None:
     """What one process does."""
     dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=index, world_size=NUM_PROCESSES)
@@ -81,6 +89,7 @@ def work(index: int, folder: str) -> None:
             "gathered": gathered.detach(),
             "gather_gradient": values.grad,
             "summed": summed,
+            "totals": count_to(index + 1),
         },
         f"{folder}/{index}.pt",
     )
@@ -118,6 +127,7 @@ def test_gather_and_sum(outcome: list[dict]) -> None:
         # both processes weigh row k by k + 1
         assert process["gather_gradient"].flatten().tolist() == [[2.0, 4.0], [6.0, 8.0]][index]
         assert process["summed"].item() == 3.0
+        assert process["totals"].item() == 3.0
 
 
 def test_one_process_costs_nothing() -> None:

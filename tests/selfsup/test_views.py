@@ -23,13 +23,26 @@ def images() -> Tensor:
 def test_shape_type_and_range(two_views: TwoViews, images: Tensor) -> None:
     low, high = 0.0, 0.0
     for seed in range(5):
-        for view in two_views(images.requires_grad_(), seed):
+        for view in two_views(images, seed):
             assert view.shape == images.shape
             assert view.dtype == torch.float32
             assert not view.requires_grad
             low, high = min(low, view.min().item()), max(high, view.max().item())
     assert -1.0 <= low < -0.8  # the whole range is in use: nothing became its negative or noise
     assert 0.8 < high <= 1.0
+
+
+@pytest.mark.parametrize("kind", ["random", "black", "white", "grey"])
+def test_gradients_reach_the_images_and_are_finite(two_views: TwoViews, images: Tensor, kind: str) -> None:
+    flat = {"black": -1.0, "white": 1.0, "grey": 0.0}
+    source = torch.full_like(images, flat[kind]) if kind in flat else images
+    source = source.clone().requires_grad_()
+    for seed in range(3):
+        first, second = two_views(source, seed)
+        (first.square().sum() + second.sin().sum()).backward()
+    assert source.grad is not None
+    assert source.grad.isfinite().all()
+    assert source.grad.any()
 
 
 def test_the_seed_decides(two_views: TwoViews, images: Tensor) -> None:
@@ -86,6 +99,30 @@ def test_share_of_grey_views(two_views: TwoViews, images: Tensor) -> None:
     many = torch.cat(two_views(images.repeat(40, 1, 1, 1), 0))
     grey = (many.amax(dim=1) - many.amin(dim=1)).amax(dim=(1, 2)) < 1e-5
     assert 0.14 < grey.float().mean() < 0.26
+
+
+def test_crops_magnify(two_views: TwoViews) -> None:
+    # a vertical ramp is neither flipped nor, without crops, short of its ends
+    ramp = torch.linspace(-1, 1, 32).view(1, 1, 32, 1).expand(100, 3, 32, 32)
+    view, _ = two_views(ramp, 0)
+    brightness = view.mean(dim=(1, 3))
+    assert (brightness[:, -1] - brightness[:, 0]).median() < 1.6
+
+
+def test_jitter_changes_hue_and_saturation(two_views: TwoViews) -> None:
+    orange = torch.tensor([0.8, 0.0, -0.6]).view(1, 3, 1, 1).expand(100, 3, 32, 32)
+    view, _ = two_views(orange, 0)
+    colour = view.mean(dim=(2, 3))
+    assert (colour.argmax(dim=1) != 0).float().mean() > 0.03
+    assert (colour[:, 0] - colour[:, 2]).std() > 0.1
+
+
+def test_blur_smooths_about_half(two_views: TwoViews) -> None:
+    noise = torch.rand(200, 1, 32, 32, generator=torch.Generator().manual_seed(0)).expand(-1, 3, -1, -1) * 2 - 1
+    view, _ = two_views(noise, 0)
+    steps = view.mean(dim=1).diff(dim=1).square().mean(dim=(1, 2)) / view.mean(dim=1).var(dim=(1, 2))
+    assert steps.median() < 0.72  # 0.9 without blur, crops alone
+    assert steps.quantile(0.9) > 1.0
 
 
 def test_share_of_flips(two_views: TwoViews) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from toys import toy_batch, toy_experiment, toy_trainer
 
 from mgm.training.step import Step
+from toys import toy_batch, toy_experiment, toy_trainer
 
 ZERO = {"refinement_weight": 0.0, "self_supervision_weight": 0.0, "adversarial_weight": 0.0}
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from toys import toy_experiment, toy_trainer
 
 from mgm.errors import RunError, TrainingDivergedError
 from mgm.training.checkpoint import load_checkpoint, save_checkpoint, write_atomically
+from toys import toy_experiment, toy_trainer
 
 
 class KilledError(Exception):

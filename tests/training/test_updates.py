@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from toys import toy_batch, toy_experiment, toy_trainer
 
 from mgm.training.algorithm import REFINEMENT
 from mgm.training.step import Step
 from mgm.training.updates import Stage
+from toys import toy_batch, toy_experiment, toy_trainer
 
 
 def snapshot(networks):

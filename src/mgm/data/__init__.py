@@ -1,7 +1,7 @@
 """Data sets: reading, splitting, converting, loading and augmenting them.
 
-`DATASETS` lists those with a name of their own; `open_source` opens one by name or path. This file imports no NumPy and no
-torch, so that the command line can list data sets at once.
+`DATASETS` lists those with a name of their own; `open_source` opens one by name or path. This file imports neither
+NumPy nor torch, so that the command line can list data sets at once.
 """
 
 from __future__ import annotations

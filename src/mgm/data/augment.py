@@ -54,7 +54,7 @@ class PairedAugmentation:
         self._image_size = image_size
         self._zoom = zoom
         self._photometric = photometric
-        self._outside: Literal["zeros", "reflection"] = "zeros" if outside == "grey" else "reflection"
+        self._outside = outside
 
     def __call__(self, batch: Batch, seed: int) -> Batch:
         """A changed copy of a batch.
@@ -74,7 +74,11 @@ class PairedAugmentation:
         room = (1 - 1 / factor).abs()[:, None]
         grid = window_grid(1 / factor, (2 * draws[:, 2:4] - 1) * room, self._image_size)
         inside = (grid.abs() <= 1).all(dim=-1)
-        images = F.grid_sample(images, grid, mode="bilinear", padding_mode=self._outside, align_corners=False)
+        # grey is filled in afterwards: padding by zeros would tint the outermost half pixel, which has a label
+        padding = "border" if self._outside == "grey" else "reflection"
+        images = F.grid_sample(images, grid, mode="bilinear", padding_mode=padding, align_corners=False)
+        if self._outside == "grey":
+            images = images * inside[:, None]
         targets = {
             name: self._tasks[name].zoom(_move(self._tasks[name], target, grid, inside), factor)
             for name, target in targets.items()

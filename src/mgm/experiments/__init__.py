@@ -1,0 +1,1 @@
+"""Runs: settings, recipes, data, and what is done with a trained model."""

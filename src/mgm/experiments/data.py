@@ -15,7 +15,7 @@ from mgm.data.base import DataSource, Splits
 from mgm.data.composites import Composites
 from mgm.data.loading import StoreReader, epoch_indices
 from mgm.data.rooms import RoomsSource
-from mgm.data.splits import labelled_subset
+from mgm.data.splits import labelled_subset, limit_training
 from mgm.data.store import cached_store
 from mgm.errors import ConfigError, DataError
 from mgm.functional.distributed import rank, world_size
@@ -88,11 +88,15 @@ def load_data(experiment: Experiment, device: torch.device, *, for_training: boo
     if not 0 < config.fraction <= 1:
         raise ConfigError(f"fraction is {config.fraction}; it must lie in (0, 1]")
     source = open_source(config.data, config.num_images)
-    splits = limited(source.splits(config.split, config.split_seed), config.num_images, source)
+    splits = source.splits(config.split, config.split_seed)
+    if source.info.name != "rooms":  # of which only as many are rendered
+        splits = limit_training(splits, config.num_images, config.split_seed)
     tasks = make_tasks(config.tasks or source.info.tasks, source.info.classes)
     missing = [name for name in tasks if name not in source.info.tasks]
     if missing:
-        raise ConfigError(f"{source.info.name} has no labels for {', '.join(missing)}; it offers {', '.join(source.info.tasks)}")
+        raise ConfigError(
+            f"{source.info.name} has no labels for {', '.join(missing)}; it offers {', '.join(source.info.tasks)}"
+        )
     reader = open_reader(source, config.image_size, config.cache, tasks, device)
     scenes = reader.scenes
     labelled = labelled_subset(splits.train, strata(scenes, splits.train), config.fraction, config.split_seed)
@@ -108,7 +112,7 @@ def open_reader(source: DataSource, size: int, cache: str, tasks: dict[str, Task
         cached_store(source, size, cache)
     if world_size() > 1:
         torch.distributed.barrier()
-    return StoreReader(cached_store(source, size, cache), tasks, device)
+    return StoreReader(cached_store(source, size, cache), tuple(tasks), device)
 
 
 def strata(scenes: np.ndarray, indices: np.ndarray) -> np.ndarray:
@@ -116,14 +120,6 @@ def strata(scenes: np.ndarray, indices: np.ndarray) -> np.ndarray:
     known = np.nan_to_num(scenes[indices], nan=-1.0)
     _, group = np.unique(known, axis=0, return_inverse=True)
     return group.reshape(-1)
-
-
-def limited(splits: Splits, num_images: int, source: DataSource) -> Splits:
-    """At most ``num_images`` training images (rooms are limited when they are rendered)."""
-    if not num_images or num_images >= len(splits.train) or source.info.name == "rooms":
-        return splits
-    chosen = np.random.default_rng(num_images).choice(splits.train, num_images, replace=False)
-    return replace(splits, train=np.sort(chosen))
 
 
 def check_image_size(experiment: Experiment) -> None:
@@ -146,11 +142,15 @@ def _check_amounts(experiment: Experiment, data: ExperimentData, scenes: np.ndar
             f"{training.batch_size}; lower --batch-size or raise --fraction"
         )
     if method.extra_images == "weak" and not len(data.weak):
-        raise ConfigError("weakly labelled images are what --fraction leaves over, and it is 1; use --fraction 0.5, say")
+        raise ConfigError(
+            "weakly labelled images are what --fraction leaves over, and it is 1; use --fraction 0.5, say"
+        )
     if method.refinement == "none":
         return
     if not data.num_scenes:
-        raise ConfigError(f"{data.info.name} has no scene labels, so there is nothing to refine with; use --refinement none")
+        raise ConfigError(
+            f"{data.info.name} has no scene labels, so there is nothing to refine with; use --refinement none"
+        )
     kinds = np.unique(scenes[data.labelled], axis=0)
     if len(kinds[~np.isnan(kinds).any(1)]) < 2:
         raise ConfigError(
@@ -196,7 +196,7 @@ def _feed(
     order_seed = derive_seed(experiment.seed, stream, "order")
 
     def feed(step: int, count: int) -> Batch:
-        batch = data.reader.batch(epoch_indices(indices, count, step, order_seed, rank=rank(), world_size=world_size()))
+        batch = data.reader.batch(_draw(indices, count, step, order_seed))
         if composites:
             batch = composites(batch, seed=derive_seed(experiment.seed, stream, "composites", step, rank()))
         if augment:
@@ -204,6 +204,12 @@ def _feed(
         return batch if keep_targets else replace(batch, targets={})
 
     return feed
+
+
+def _draw(indices: np.ndarray, count: int, step: int, seed: int) -> np.ndarray:
+    """This process' share of a step's samples; few samples are repeated to fill a large batch."""
+    pool = np.tile(indices, -(-count // len(indices)))
+    return epoch_indices(pool, count, step, seed, rank=rank(), world_size=world_size())
 
 
 def foreign_feed(experiment: Experiment, data: ExperimentData, name: str, stream: str, device: torch.device) -> Feed:
@@ -228,7 +234,7 @@ def foreign_feed(experiment: Experiment, data: ExperimentData, name: str, stream
     order_seed = derive_seed(experiment.seed, stream, "order")
 
     def feed(step: int, count: int) -> Batch:
-        batch = reader.batch(epoch_indices(indices, count, step, order_seed, rank=rank(), world_size=world_size()))
+        batch = reader.batch(_draw(indices, count, step, order_seed))
         batch = replace(batch, scene=translate_scenes(batch.scene, source.info.scenes, data.info.scenes))
         return augment(batch, seed=derive_seed(experiment.seed, stream, "augment", step, rank())) if augment else batch
 

@@ -36,5 +36,7 @@ def launch(config: TrainingConfig) -> Fabric:
     )
     fabric.launch()
     if fabric.world_size != world:
-        raise ConfigError(f"torchrun started {world} processes but only {fabric.world_size} train together; check --nproc-per-node")
+        raise ConfigError(
+            f"torchrun started {world} processes but only {fabric.world_size} train together; check --nproc-per-node"
+        )
     return fabric

@@ -93,7 +93,9 @@ class RunFolder:
             RunError: If the folder holds no run.
         """
         if not self.exists:
-            raise RunError(f"{self.path} is no run folder (no config.yaml); runs are made by: mgm train --out {self.path}")
+            raise RunError(
+                f"{self.path} is no run folder (no config.yaml); runs are made by: mgm train --out {self.path}"
+            )
         return from_yaml(self.config)
 
     def info(self) -> DatasetInfo:
@@ -103,7 +105,9 @@ class RunFolder:
         try:
             return DatasetInfo(**{**values, **lists})
         except TypeError as error:
-            raise RunError(f"{self.dataset} does not describe a data set ({error}); restore it or train again") from None
+            raise RunError(
+                f"{self.dataset} does not describe a data set ({error}); restore it or train again"
+            ) from None
 
     def lock(self) -> FileLock:
         """Keeps a second process from training in the same folder.

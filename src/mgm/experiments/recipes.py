@@ -44,7 +44,9 @@ RECIPES: dict[str, Recipe] = {
         _method(extra_images="labelled"),
     ),
     "mgm_real": Recipe("MGM_r: weakly labelled real images in place of synthesized ones", _method(extra_images="weak")),
-    "mgm_not_joint": Recipe("MGM/j: images from a generator trained beforehand and frozen", _method(extra_images="frozen_generator")),
+    "mgm_not_joint": Recipe(
+        "MGM/j: images from a generator trained beforehand and frozen", _method(extra_images="frozen_generator")
+    ),
     "mt": Recipe(
         "multi-task baseline: shared encoder, one decoder per task",
         _method(refinement="none", self_supervision="none", extra_images="none"),
@@ -57,9 +59,16 @@ RECIPES: dict[str, Recipe] = {
 def _quick(experiment: Experiment) -> Experiment:
     return replace(
         experiment,
-        data=replace(experiment.data, image_size=64, num_images=1000, fraction=0.5, tasks=("semantic", "depth", "normal")),
+        data=replace(
+            experiment.data, image_size=64, num_images=1000, fraction=0.5, tasks=("semantic", "depth", "normal")
+        ),
         model=replace(
-            experiment.model, depth=10, widths=(16, 32, 64, 120), generator_width=12, discriminator_width=12, latent_size=64
+            experiment.model,
+            depth=10,
+            widths=(16, 32, 64, 120),
+            generator_width=12,
+            discriminator_width=12,
+            latent_size=64,
         ),
         training=replace(
             experiment.training,
@@ -79,9 +88,7 @@ def _small(experiment: Experiment) -> Experiment:
     return replace(
         experiment,
         data=replace(experiment.data, image_size=64),
-        model=replace(
-            experiment.model, widths=(24, 48, 96, 180), generator_width=16, discriminator_width=16
-        ),
+        model=replace(experiment.model, widths=(24, 48, 96, 180), generator_width=16, discriminator_width=16),
         training=replace(
             experiment.training,
             steps=1500,

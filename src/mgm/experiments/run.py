@@ -76,7 +76,9 @@ def _train_baseline(experiment: Experiment, folder: RunFolder, resume: bool) -> 
     return train(baseline_of(experiment), folder.baseline.path, resume=resume and begun, baseline=False)
 
 
-def _make_trainer(experiment: Experiment, folder: RunFolder, data: ExperimentData, schedule: Any, fabric: Fabric) -> Trainer:
+def _make_trainer(
+    experiment: Experiment, folder: RunFolder, data: ExperimentData, schedule: Any, fabric: Fabric
+) -> Trainer:
     networks = build_networks(
         frozenset().union(*(stage.trains for stage in schedule)),
         data.tasks,
@@ -161,14 +163,23 @@ def current_commit() -> str | None:
     place = Path(__file__).parent
 
     def git(*arguments: str) -> str:
-        return subprocess.run(["git", "-C", str(place), *arguments], capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(
+            ["git", "-C", str(place), *arguments], capture_output=True, text=True, check=True
+        ).stdout.strip()
 
     try:
-        return git("rev-parse", "--short", "HEAD") + ("+changes" if git("status", "--porcelain", "--", str(place)) else "")
+        return git("rev-parse", "--short", "HEAD") + (
+            "+changes" if git("status", "--porcelain", "--", str(place)) else ""
+        )
     except (subprocess.CalledProcessError, FileNotFoundError):
         return None
 
 
 def versions() -> dict[str, str]:
     """What the numbers were made with."""
-    return {"mgm": __version__, "torch": torch.__version__, "numpy": numpy.__version__, "python": platform.python_version()}
+    return {
+        "mgm": __version__,
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+        "python": platform.python_version(),
+    }

@@ -90,7 +90,7 @@ class TrainedModel:
         else:
             pixels = np.asarray(image.convert("RGB") if isinstance(image, Image.Image) else image)
         side = self.experiment.data.image_size
-        small = torch.from_numpy(resize_rgb(pixels, side)).permute(2, 0, 1)[None].float() / 127.5 - 1
+        small = torch.from_numpy(resize_rgb(pixels, side, side)).permute(2, 0, 1)[None].float() / 127.5 - 1
         predictions = self.predict_batch(small)
         size = (pixels.shape[0], pixels.shape[1])
         return {name: task.decode(task.resize(predictions[name], size))[0].cpu() for name, task in self.tasks.items()}
@@ -177,4 +177,7 @@ def conditioning(labels: Tensor, info: DatasetInfo, most: int = 12) -> dict[str,
         return dict(zip(info.scenes, torch.eye(len(info.scenes), device=labels.device), strict=True))
     rows, counts = labels.unique(dim=0, return_counts=True)
     common = rows[counts.argsort(descending=True, stable=True)[:most]]
-    return {", ".join(name for name, on in zip(info.scenes, row.tolist(), strict=True) if on) or "none": row for row in common}
+    return {
+        ", ".join(name for name, on in zip(info.scenes, row.tolist(), strict=True) if on) or "none": row
+        for row in common
+    }

@@ -37,6 +37,7 @@ def masked_l1(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
         Scalar, float32, scaled like `masked_mean`; 0 with a graph if nothing is valid.
     """
     mask = mask.expand_as(prediction)
-    # masked before the absolute value: its derivative at NaN is NaN, and NaN times a zero gradient is NaN again
+    # masked right after the difference, whose derivatives are constants: what follows would multiply a zero gradient
+    # by derivatives at NaN, and zero times NaN is NaN
     difference = torch.where(mask, at_least_float32(prediction) - target, 0.0)
     return masked_mean(difference.abs(), mask)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 from torch import Tensor
 
-from mgm.report.canvas import Canvas, Caption, shorten, wrapped
+from mgm.report.canvas import Canvas, Caption, shorten, text_width, wrapped
 from mgm.report.tiles import GAP, photograph, tile_size
 
 GROUP_GAP = 24
 HEADER = 28
 LABEL_WIDTH = 150
+"""The most that the names of scenes take; longer ones are wrapped."""
+LABEL_GAP = 14
 FONT = 14
 LINE = 18
 
@@ -30,7 +33,9 @@ def generated_sheet(path: Path, rows: dict[str, Tensor], scenes: Sequence[str], 
         ValueError: If a group does not have ``per_scene`` images for every label.
     """
     canvas = Canvas()
-    left = LABEL_WIDTH
+    labels = [wrapped(scene.replace("_", " "), LABEL_WIDTH, FONT) for scene in scenes]
+    right = max((text_width(line, FONT) for lines in labels for line in lines), default=0.0)
+    left = math.ceil(right) + LABEL_GAP
     height = 0
     for group, images in rows.items():
         if len(images) != len(scenes) * per_scene:
@@ -43,9 +48,9 @@ def generated_sheet(path: Path, rows: dict[str, Tensor], scenes: Sequence[str], 
             tile = photograph(image, (height, width))
             canvas.picture(tile, left + column * (width + GAP), HEADER + row * (height + GAP))
         left += span + GROUP_GAP
-    for row, scene in enumerate(scenes):
-        lines = wrapped(scene.replace("_", " "), LABEL_WIDTH - 14, FONT)[: max(1, height // LINE)]
-        top = HEADER + row * (height + GAP) + (height - len(lines) * LINE) / 2
-        for number, line in enumerate(lines):
-            canvas.caption(Caption(line, LABEL_WIDTH - 14, top + number * LINE, FONT, align="right"))
+    for row, lines in enumerate(labels):
+        shown = lines[: max(1, height // LINE)]
+        top = HEADER + row * (height + GAP) + (height - len(shown) * LINE) / 2
+        for number, line in enumerate(shown):
+            canvas.caption(Caption(line, right, top + number * LINE, FONT, align="right"))
     canvas.write(path)

@@ -12,7 +12,7 @@ from mgm.report.canvas import FAINT_INK, Canvas, Caption, shorten, text_width
 from mgm.report.tiles import ERROR_COLOURS
 from mgm.tasks.base import Task
 from mgm.tasks.depth import PICTURE_RANGE_M
-from mgm.tasks.normals import ERROR_SCALE_DEG
+from mgm.tasks.normals import ERROR_SCALE_DEG, SurfaceNormals
 from mgm.tasks.pictures import paint_scale
 from mgm.tasks.segmentation import SemanticSegmentation
 from mgm.tasks.taskonomy import ERROR_SCALE
@@ -58,6 +58,8 @@ def legend_height(task: Task, seen: list[int], width: int) -> int:
 def draw_legend(canvas: Canvas, task: Task, seen: list[int], box: tuple[int, int, int, int], *, errors: bool) -> None:
     """Explain the colours of a task, and those of its error maps.
 
+    Values of three channels or more that are no normals have colours that no small picture explains; they get none.
+
     Args:
         canvas: Where to draw.
         task: Whose colours.
@@ -70,8 +72,12 @@ def draw_legend(canvas: Canvas, task: Task, seen: list[int], box: tuple[int, int
         _draw_classes(canvas, task, seen, box)
         return
     shown = min(height, 150)
-    draw = {1: _draw_scale, 2: _draw_square, 3: _draw_sphere}[task.channels]
-    draw(canvas, task, x, y, shown)
+    if isinstance(task, SurfaceNormals):
+        _draw_sphere(canvas, task, x, y, shown)
+    elif task.channels == 1:
+        _draw_scale(canvas, task, x, y, shown)
+    elif task.channels == 2:
+        _draw_square(canvas, task, x, y, shown)
     if errors and task.name in ERROR_ENDS:
         _draw_errors(canvas, x + width, y, shown, f"≥ {ERROR_ENDS[task.name]}")
 

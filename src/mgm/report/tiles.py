@@ -14,7 +14,7 @@ from mgm.tasks.pictures import paint_scale
 
 GAP = 4
 """White pixels between neighbouring tiles."""
-LEAST_SIDE = 144
+LEAST_SIDE = 160
 """Tiles are enlarged by a whole factor until their longer side has this many pixels."""
 LARGEST_SIDE = 640
 """Larger pictures are scaled down."""

@@ -28,11 +28,11 @@ class TaskMetrics(ABC):
 
     @abstractmethod
     def update(self, prediction: Tensor, target: Tensor) -> None:
-        """Take in a batch; invalid pixels count for nothing."""
+        """Take in a batch of predictions (as decoders put them out) and targets; invalid pixels count for nothing."""
 
     @abstractmethod
     def compute(self) -> dict[str, float]:
-        """Metric name -> value; NaN where no valid pixel was seen."""
+        """Metric name -> value; NaN where no valid pixel was seen. In several processes all of them have to call it."""
 
 
 class Task(ABC):

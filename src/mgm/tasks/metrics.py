@@ -41,7 +41,7 @@ class StreamingSums(Metric):
 
     def compute(self) -> dict[str, Tensor]:
         """The sums of this process; `totals` is what to call."""
-        return {name: getattr(self, name).clone() for name in self.names}
+        return {name: getattr(self, name) for name in self.names}
 
     def totals(self) -> dict[str, Tensor]:
         """Name -> float64 sum over all processes, on the CPU; all of them have to call it."""

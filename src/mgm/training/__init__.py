@@ -1,0 +1,1 @@
+"""The algorithm and the loop that carries it out."""

@@ -50,7 +50,9 @@ class RefinementStrategy:
     """Whether the loss on synthesized images reaches the generator."""
 
 
-_REFINE = Update("refinement", ("refinement", "encoder"), partial(refinement_loss, source="labelled"), statistics=("refinement",))
+_REFINE = Update(
+    "refinement", ("refinement", "encoder"), partial(refinement_loss, source="labelled"), statistics=("refinement",)
+)
 _REFINE_EXTRA = Update("extra_refinement", ("encoder",), partial(refinement_loss, source="extra"))
 _EVERY_NETWORK = ("encoder", "decoders", "refinement")
 
@@ -58,7 +60,9 @@ REFINEMENT: dict[str, RefinementStrategy] = {
     # EM-like (3.2): real images train R and E; synthesized ones E alone, with R frozen
     "eml": RefinementStrategy((_REFINE,), (_REFINE_EXTRA,)),
     # the same with an explicit E-step (eq. 4, 5)
-    "eml_explicit": RefinementStrategy((_REFINE,), (replace(_REFINE_EXTRA, loss=partial(estimation_loss, source="extra")),)),
+    "eml_explicit": RefinementStrategy(
+        (_REFINE,), (replace(_REFINE_EXTRA, loss=partial(estimation_loss, source="extra")),)
+    ),
     # plain end to end (D.2): the scene loss updates every network it passes through
     "peoe": RefinementStrategy(
         (replace(_REFINE, trains=_EVERY_NETWORK),),
@@ -87,7 +91,9 @@ class ExtraImages:
 
 EXTRA_IMAGES: dict[str, ExtraImages] = {
     "generator": ExtraImages("synthesized by the generator that is trained jointly (MGM)", generator="joint"),
-    "frozen_generator": ExtraImages("synthesized by a generator trained beforehand and frozen (MGM/j)", generator="frozen"),
+    "frozen_generator": ExtraImages(
+        "synthesized by a generator trained beforehand and frozen (MGM/j)", generator="frozen"
+    ),
     "weak": ExtraImages("real images of which only the scene is known (MGM_r)"),
     "labelled": ExtraImages("the labelled images once more (the control of equal cost)", labelled=True),
     "composites": ExtraImages("half the classes of one labelled image pasted into another", labelled=True),
@@ -135,7 +141,9 @@ def _extra_updates(method: MethodConfig, refinement: RefinementStrategy) -> tupl
     by_use = {
         "refinement": _weighted(_reaching_generator(refinement.extra, method), method.refinement_weight),
         "self_supervision": _reaching_generator(_self_supervised(method, "extra"), method),
-        "labels": (Update("extra_task", ("encoder", "decoders"), partial(task_loss, source="extra"), method.label_weight),),
+        "labels": (
+            Update("extra_task", ("encoder", "decoders"), partial(task_loss, source="extra"), method.label_weight),
+        ),
     }
     if method.extra_images == "none":
         return ()
@@ -194,7 +202,9 @@ def stages(method: MethodConfig, training: TrainingConfig, *, pretrain: bool = F
     has_generator = EXTRA_IMAGES[method.extra_images].generator != "none"
     joint_steps = round(training.steps * training.joint_share) if len(joint) > 1 else 0
     everything = (
-        Stage("pretrain", (MULTI_TASK,), training.pretrain_steps if pretrain else 0, training.batch_size, data="pretrain"),
+        Stage(
+            "pretrain", (MULTI_TASK,), training.pretrain_steps if pretrain else 0, training.batch_size, data="pretrain"
+        ),
         Stage("multi_task", (MULTI_TASK,), training.steps - joint_steps, training.batch_size),
         Stage(
             "generator",

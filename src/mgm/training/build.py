@@ -31,7 +31,7 @@ class Networks(nn.Module, Mapping[str, nn.Module]):
             return getattr(self.model, name)
         return self.others[name]
 
-    def __iter__(self):  # noqa: ANN204
+    def __iter__(self):
         yield from ("encoder", "decoders", *self.others)
 
     def __len__(self) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 
-from mgm.tasks.base import Task
+from mgm.tasks.base import Task, TaskMetrics
 from mgm.types import Batch, Predictions
 
 Scores = dict[str, dict[str, float]]
@@ -22,17 +22,18 @@ def evaluate(predict: Callable[[Tensor], Predictions], batches: Iterable[Batch],
 
     Args:
         predict: Images ``[B, 3, H, W]`` to predictions.
-        batches: Images with targets; a task without targets in any batch scores NaN.
+        batches: Images with targets; a task without targets in any batch has no scores.
         tasks: What to score.
     """
-    meters = {name: None for name in tasks}
+    meters: dict[str, TaskMetrics] = {}
     for batch in batches:
         predictions = predict(batch.images)
         for name, task in tasks.items():
             if name in batch.targets:
-                meters[name] = meters[name] or task.metrics(batch.images.device)
+                if name not in meters:
+                    meters[name] = task.metrics(batch.images.device)
                 meters[name].update(predictions[name].float(), batch.targets[name])
-    return {name: meter.compute() if meter else {} for name, meter in meters.items()}
+    return {name: meters[name].compute() if name in meters else {} for name in tasks}
 
 
 @torch.no_grad()

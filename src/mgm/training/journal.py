@@ -64,4 +64,6 @@ def read_journal(path: Path) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
         except json.JSONDecodeError as error:
             if number < len(lines):
-                raise RunError(f"{path}, line {number}: no JSON record ({error}); restore the file or train again") from None
+                raise RunError(
+                    f"{path}, line {number}: no JSON record ({error}); restore the file or train again"
+                ) from None

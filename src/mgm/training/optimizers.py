@@ -20,7 +20,9 @@ def parameters_of(networks: Mapping[str, nn.Module], names: tuple[str, ...]) -> 
     return [parameter for name in names for parameter in networks[name].parameters()]
 
 
-def _group(networks: Mapping[str, nn.Module], name: str, config: TrainingConfig, weight_decay: float) -> dict[str, object]:
+def _group(
+    networks: Mapping[str, nn.Module], name: str, config: TrainingConfig, weight_decay: float
+) -> dict[str, object]:
     rates = {
         "generator": config.generator_rate,
         "embedding": config.generator_rate,

@@ -125,9 +125,10 @@ class Step:
 
     def fakes(self) -> Tensor:
         """G(z, c) for the minibatch's features and labels, with a graph, shared by D's and G's losses."""
-        if self._fakes is None:
-            self._fakes = self.networks["generator"](self.latent(len(self.batch)), self.labels())
-        return self._fakes
+        fakes = self._fakes
+        if fakes is None:
+            fakes = self._fakes = self.networks["generator"](self.latent(len(self.batch)), self.labels())
+        return fakes
 
     def latent(self, count: int) -> Tensor:
         """``z = embed(E(x)) + noise`` (paper 3.2, Figure 3), ``[count, L]``; x cycles through the minibatch.

@@ -47,7 +47,7 @@ class Progress(Protocol):
     def __enter__(self) -> object:
         """Show something."""
 
-    def __exit__(self, *error: Any) -> None:
+    def __exit__(self, *error: object) -> None:
         """Show it no more."""
 
     def stage(self, name: str, done: int, total: int) -> None:
@@ -238,7 +238,9 @@ class Trainer:
     def _generator_snapshot(self) -> dict[str, Any]:
         """The generator with the latent means of some labelled images, so that it can be used without the data."""
         batch = self.feeds["generator"](0, SNAPSHOT_IMAGES * world_size())
-        step = Step(self.networks, self.tasks, self.experiment.method, batch, 0, lambda _: batch, multi_hot=self.multi_hot)
+        step = Step(
+            self.networks, self.tasks, self.experiment.method, batch, 0, lambda _: batch, multi_hot=self.multi_hot
+        )
         means = torch.zeros(len(batch), step.latent_size, device=batch.images.device)
         if "embedding" in self.networks:
             with frozen_buffers(*self.networks.values()):
@@ -319,6 +321,8 @@ class Trainer:
             self.position = Position(**state["position"])
         except (KeyError, TypeError, RuntimeError, ValueError) as error:
             reason = str(error).splitlines()[0]
-            raise RunError(f"{path} does not fit this run's settings ({reason}); start a new run in another folder") from None
+            raise RunError(
+                f"{path} does not fit this run's settings ({reason}); start a new run in another folder"
+            ) from None
         self.journal.cut(self.position.journal_size)
         return True

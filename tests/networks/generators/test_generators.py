@@ -184,12 +184,12 @@ def test_running_statistics_serve_evaluation(pair):
     generator = make_generator(pair)
     norms = [layer for layer in generator.modules() if isinstance(layer, BatchNorm2d)]
     assert all(norm.momentum == 0.1 for norm in norms)
-    latent, labels = torch.randn(32, 8), LABELS[torch.arange(32) % 3]
+    latent, labels = torch.randn(16, 8), LABELS[torch.arange(16) % 3]
     with torch.no_grad():
-        for _ in range(60):
+        for _ in range(100):
             trained = generator(latent, labels)
         evaluated = generator.eval()(latent, labels)
-    assert (evaluated - trained).abs().mean() < 0.03
+    assert (evaluated - trained).abs().mean() < 0.02
 
 
 def test_power_iterations_are_one_per_pass(pair):

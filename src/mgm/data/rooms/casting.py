@@ -18,7 +18,7 @@ LANES = 64
 """Rays per group."""
 _NEAR = 1e-3
 _TINY = np.float32(1e-9)
-_BITE = 128
+_BITE = 256
 """Pairs solved at once: their arrays stay in the processor's cache."""
 _WIDE = np.float32(3.0)
 """Groups whose cone is wider than this tangent are tested against everything."""
@@ -61,7 +61,7 @@ def occluded(primitives: Primitives, origin: np.ndarray, rays: np.ndarray) -> np
     blocked = np.zeros((rays.shape[0], rays.shape[2]), dtype=bool)
     if not len(primitives):
         return blocked
-    reach = np.sqrt((rays * rays).sum(1).max(1))
+    reach = np.sqrt(_length2(rays).max(1))
     mask = _candidates(primitives, origin, rays, reach)
     for group, _, found in _solve(primitives, origin, rays, mask):
         starts = _starts(group)
@@ -71,14 +71,15 @@ def occluded(primitives: Primitives, origin: np.ndarray, rays: np.ndarray) -> np
 
 def _room_sides(room: np.ndarray, origin: np.ndarray, rays: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Distance to the walls, floor and ceiling from inside, and which of the six it is."""
-    positive = rays > 0
-    size = np.abs(rays) + _TINY
-    target = np.where(positive, (room - origin)[:, None], origin[:, None])
-    steps = target / size
-    axis = steps.argmin(1)
-    distance = steps.min(1).astype(np.float32)
-    towards = np.take_along_axis(positive, axis[:, None, :], 1)[:, 0]
-    return distance, 2 * axis + towards
+    distance, surface = np.full(rays[:, 0].shape, np.float32(np.inf)), np.zeros(rays[:, 0].shape, dtype=np.int32)
+    for axis in range(3):
+        inverse = 1 / (rays[:, axis] + _TINY)
+        low, high = (0 - origin[axis]) * inverse, (room[axis] - origin[axis]) * inverse
+        step = np.maximum(low, high)
+        closer = step < distance
+        np.minimum(distance, step, out=distance)
+        np.copyto(surface, 2 * axis + (high > low), where=closer, casting="unsafe")
+    return distance, surface
 
 
 def _candidates(
@@ -87,40 +88,47 @@ def _candidates(
     """``[G, N]`` bool: pairs of a group and a primitive that may meet. ``reach`` ``[G]`` bounds the rays' lengths."""
     axis = rays.mean(2)
     axis /= np.sqrt((axis * axis).sum(1, keepdims=True)) + _TINY
-    along = np.matmul(axis[:, None, :], rays)[:, 0]
-    cosine2 = (np.maximum(along, 0) ** 2 / ((rays * rays).sum(1) + _TINY)).min(1)
-    tangent = np.sqrt((1 - cosine2).clip(0) / (cosine2 + 1e-6)) + np.float32(1e-4)
+    along = axis[:, 0:1] * rays[:, 0] + axis[:, 1:2] * rays[:, 1] + axis[:, 2:3] * rays[:, 2]
+    cosine = (along / np.sqrt(_length2(rays))).min(1).clip(1e-3)
+    tangent = np.sqrt((1 - cosine * cosine).clip(0)) / cosine + np.float32(1e-3)
 
     offset = origin - primitives.centre
     extent = np.sqrt((offset * offset).sum(1)) + np.sqrt((primitives.half**2).sum(1))
-    local_origin = np.einsum("nij,nj->in", primitives.rotation, offset)
-    frames = primitives.rotation.transpose(2, 1, 0).reshape(3, -1)
-    inverse = (axis @ frames).reshape(len(axis), 3, -1)
-    inverse = 1 / np.where(np.abs(inverse) < _TINY, _TINY, inverse)
-    middle = local_origin * inverse
-    np.abs(inverse, out=inverse)
-    inverse *= primitives.half.T + (tangent[:, None] * extent)[:, None, :]
-    near = -(middle + inverse).min(1)
-    far = (inverse - middle).min(1)
-    mask = (near <= far) & (far > 0)
+    margin = tangent[:, None] * extent
+    near = far = np.float32(np.inf)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for side in range(3):
+            frame = primitives.rotation[:, side]
+            inverse = 1 / (axis @ frame.T)
+            middle = (frame * offset).sum(1) * inverse
+            np.abs(inverse, out=inverse)
+            inverse *= margin + primitives.half[:, side]
+            near = np.fmin(near, middle + inverse)
+            far = np.fmin(far, inverse - middle)
+    mask = (near + far >= 0) & (far > 0)
     if reach is not None:
-        mask &= near <= reach[:, None]
+        mask &= near >= -reach[:, None]
     mask |= (tangent > _WIDE)[:, None]
     return mask
+
+
+def _length2(rays: np.ndarray) -> np.ndarray:
+    """Squared lengths ``[G, LANES]``."""
+    return rays[:, 0] * rays[:, 0] + rays[:, 1] * rays[:, 1] + rays[:, 2] * rays[:, 2]
 
 
 def _solve(
     primitives: Primitives, origin: np.ndarray, rays: np.ndarray, mask: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Distances ``[P, LANES]`` for the pairs of ``mask``, with their groups and primitives ``[P]``, in bites."""
-    count = primitives.num_boxes
     unit_origin, to_unit = primitives.unit_origin(origin), primitives.to_unit
-    for solve, first, last in ((_solve_boxes, 0, count), (_solve_quadrics, count, len(primitives))):
+    limits = (0, primitives.num_boxes, primitives.num_boxes + primitives.num_open, len(primitives))
+    for solve, first, last in zip((_solve_boxes, _solve_open, _solve_capped), limits, limits[1:], strict=False):
         groups, indices = np.nonzero(mask[:, first:last])
         indices += first
         for start in range(0, len(groups), _BITE):
             group, index = groups[start : start + _BITE], indices[start : start + _BITE]
-            yield group, index, solve(primitives, index, unit_origin[index], to_unit[index] @ rays[group])
+            yield group, index, solve(primitives, index, unit_origin[index, :, None], to_unit[index] @ rays[group])
 
 
 def _starts(group: np.ndarray) -> np.ndarray:
@@ -132,43 +140,48 @@ def _solve_boxes(primitives: Primitives, index: np.ndarray, origin: np.ndarray, 
     """Distances ``[P, LANES]`` to boxes by the slab method, infinite without a hit; unit-frame inputs."""
     del primitives, index
     with np.errstate(divide="ignore", invalid="ignore"):
-        inverse = 1 / rays
-        middle = origin[:, :, None] * inverse
-    np.abs(inverse, out=inverse)
-    enter = middle + inverse
-    np.subtract(inverse, middle, out=inverse)
-    near = -np.fmin(np.fmin(enter[:, 0], enter[:, 1]), enter[:, 2])
-    far = np.fmin(np.fmin(inverse[:, 0], inverse[:, 1]), inverse[:, 2])
-    return np.where((near < far) & (near > _NEAR), near, np.float32(np.inf))
+        inverse = np.divide(1, rays, out=rays)
+        middle = origin * inverse
+        np.abs(inverse, out=inverse)
+        enter = middle + inverse
+        inverse -= middle
+        near = np.fmin(np.fmin(enter[:, 0], enter[:, 1]), enter[:, 2])
+        far = np.fmin(np.fmin(inverse[:, 0], inverse[:, 1]), inverse[:, 2])
+        return np.where((near + far > 0) & (near < -_NEAR), -near, np.float32(np.inf))
 
 
-def _solve_quadrics(primitives: Primitives, index: np.ndarray, origin: np.ndarray, rays: np.ndarray) -> np.ndarray:
-    """Distances ``[P, LANES]`` to quadrics and their caps, infinite without a hit; unit-frame inputs."""
+def _solve_open(primitives: Primitives, index: np.ndarray, origin: np.ndarray, rays: np.ndarray) -> np.ndarray:
+    """Distances ``[P, LANES]`` to the curved surface of quadrics, infinite without a hit; unit-frame inputs."""
     e, s = primitives.roundness[index, None], primitives.taper[index, None]
     low, high = primitives.low[index, None], primitives.high[index, None]
-    cap = primitives.cap_radius2[index]
-    ox, oy, oz = origin[:, 0, None], origin[:, 1, None], origin[:, 2, None]
+    ox, oy, oz = origin[:, 0], origin[:, 1], origin[:, 2]
     dx, dy, dz = rays[:, 0], rays[:, 1], rays[:, 2]
     radius = 1 + s * oz
     square = dx * dx + dy * dy + (e - s * s) * (dz * dz)
     linear = ox * dx + oy * dy + (e * oz - s * radius) * dz
     constant = ox * ox + oy * oy + e * oz * oz - radius * radius
-    root = linear * linear - square * constant
-    missed = root < 0
-    np.sqrt(np.maximum(root, 0, out=root), out=root)
-    infinite = np.float32(np.inf)
-    best = np.full_like(root, infinite)
+    best = np.full_like(linear, np.float32(np.inf))
     with np.errstate(divide="ignore", invalid="ignore"):
+        # A negative discriminant gives NaN, which fails every comparison below.
+        root = np.sqrt(linear * linear - square * constant)
         # The stable form: q has no cancellation, the roots are q / square and constant / q.
         q = -(linear + np.copysign(root, linear))
         for step in (q / square, constant / q):
             height = oz + step * dz
-            valid = (height >= low) & (height <= high) & (step > _NEAR) & ~missed
-            best = np.where(valid, np.minimum(best, step), best)
-        for end, limit in ((low, cap[:, 0:1]), (high, cap[:, 1:2])):
-            step = (end - oz) / dz
-            across2 = (ox + step * dx) ** 2 + (oy + step * dy) ** 2
-            best = np.where((across2 <= limit) & (step > _NEAR), np.minimum(best, step), best)
+            valid = (height >= low) & (height <= high) & (step > _NEAR) & (step < best)
+            best = np.where(valid, step, best)
+    return best
+
+
+def _solve_capped(primitives: Primitives, index: np.ndarray, origin: np.ndarray, rays: np.ndarray) -> np.ndarray:
+    """Distances ``[P, LANES]`` to quadrics and their flat caps, infinite without a hit; unit-frame inputs."""
+    best = _solve_open(primitives, index, origin, rays)
+    inverse = 1 / (rays[:, 2] + _TINY)
+    ends = (primitives.low[index, None], primitives.high[index, None])
+    for end, limit in zip(ends, primitives.cap_radius2[index].T[:, :, None], strict=True):
+        step = (end - origin[:, 2]) * inverse
+        x, y = origin[:, 0] + step * rays[:, 0], origin[:, 1] + step * rays[:, 1]
+        best = np.where((x * x + y * y <= limit) & (step > _NEAR) & (step < best), step, best)
     return best
 
 

@@ -18,7 +18,9 @@ def window(dice: Dice, materials: Materials, width: float, height: float, bright
     for z in (0.0, height):
         model.box(frame, (0, 0.03, z), (width + thick, 0.07, thick), casts=False)
     for k in range(1, dice.integer(1, 3)):
-        model.box(frame, ((k / 2 - 0.5) * width + (width / 2 if k == 2 else 0), 0.025, height / 2), (0.04, 0.04, height))
+        model.box(
+            frame, ((k / 2 - 0.5) * width + (width / 2 if k == 2 else 0), 0.025, height / 2), (0.04, 0.04, height)
+        )
     if dice.chance(0.6):
         model.box(frame, (0, 0.025, height * dice.choice((0.5, 0.68))), (width, 0.04, 0.04), casts=False)
     if dice.chance(0.5):
@@ -30,7 +32,11 @@ def door(dice: Dice, materials: Materials) -> Model:
     """Leaf with panels, frame and handle."""
     width, height = dice.uniform(0.8, 0.95), dice.uniform(1.98, 2.12)
     model = Model("door", width, 0.08, height)
-    leaf = materials.doors(width, height, dice.integer(1, 2), dice.integer(1, 4)) if dice.chance(0.7) else materials.furniture()
+    leaf = (
+        materials.doors(width, height, dice.integer(1, 2), dice.integer(1, 4))
+        if dice.chance(0.7)
+        else materials.furniture()
+    )
     frame = leaf if dice.chance(0.3) else materials.furniture()
     model.box(leaf, (0, 0.02, height / 2), (width, 0.04, height))
     for x in (-width / 2 - 0.03, width / 2 + 0.03):
@@ -63,7 +69,13 @@ def board(dice: Dice, materials: Materials, width: float) -> Model:
     """A black- or whiteboard or a pin board (class picture)."""
     height = dice.uniform(1.0, 1.25)
     model = Model("picture", width, 0.08, height)
-    body, ink = dice.choice((((0.03, 0.09, 0.05), (0.6, 0.6, 0.6)), ((0.75, 0.76, 0.77), (0.05, 0.06, 0.2)), ((0.4, 0.26, 0.13), (0.7, 0.7, 0.6))))
+    body, ink = dice.choice(
+        (
+            ((0.03, 0.09, 0.05), (0.6, 0.6, 0.6)),
+            ((0.75, 0.76, 0.77), (0.05, 0.06, 0.2)),
+            ((0.4, 0.26, 0.13), (0.7, 0.7, 0.6)),
+        )
+    )
     face = materials.add("print", materials.near(body), ink, (0.12, 0.12), dice.uniform(0.2, 0.8), 0.2, upright=True)
     model.box(materials.metal(), (0, 0.012, height / 2), (width, 0.025, height))
     model.box(face, (0, 0.018, height / 2), (width - 0.06, 0.026, height - 0.06))
@@ -97,7 +109,14 @@ def curtains(dice: Dice, materials: Materials, width: float, height: float) -> M
         for k in range(folds):
             x = side * (width / 2 + 0.12 - (k + 0.5) * reach / folds)
             depth = 0.09 + 0.02 * (k % 2)
-            model.tube(cloth, (x, depth, height / 2), (reach / folds * 0.62, 0.05), height, dice.uniform(-0.1, 0.05), (False, False))
+            model.tube(
+                cloth,
+                (x, depth, height / 2),
+                (reach / folds * 0.62, 0.05),
+                height,
+                dice.uniform(-0.1, 0.05),
+                (False, False),
+            )
     model.tube(materials.metal(), (0, 0.1, height + 0.01), 0.018, width + 0.5, turn=(0, 1.5708, 0))
     return model
 

@@ -157,7 +157,9 @@ def _foyer(dice: Dice) -> Room:
         windows(room, 1, dice.uniform(0.5, 2.2), 0.3)
     ceiling_lights(room, dice.integer(1, 2), dice.chance(0.75))
     if dice.chance(0.7):
-        chest = room.against_wall(storage.cabinet(dice, materials, dice.uniform(0.6, 1.2), 0.32, dice.uniform(0.7, 1.0)))
+        chest = room.against_wall(
+            storage.cabinet(dice, materials, dice.uniform(0.6, 1.2), 0.32, dice.uniform(0.7, 1.0))
+        )
         if chest:
             strew(room, chest, dice.integer(1, 3))
             along = chest.x if chest.wall % 2 == 0 else chest.y

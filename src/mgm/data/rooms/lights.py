@@ -49,7 +49,9 @@ def choose_lighting(dice: Dice, room: Room) -> Lighting:
         opening = dice.choice(room.openings)
         middle, inward = _opening_frame(room, opening)
         sky = np.array([0.8, 0.92, 1.1]) * dice.uniform(0.8, 4.5) * scale
-        lights.append(Light((middle - 0.35 * inward).astype(np.float32), sky.astype(np.float32), inward.astype(np.float32)))
+        lights.append(
+            Light((middle - 0.35 * inward).astype(np.float32), sky.astype(np.float32), inward.astype(np.float32))
+        )
     if room.openings and dice.chance(0.45):
         lights.append(_sun(dice, room, dice.choice(room.openings)))
     ambient = dice.uniform(0.18, 0.5)

@@ -155,7 +155,9 @@ class Materials:
     def lacquer(self) -> int:
         """Painted furniture."""
         colour = self.colour(0.08, 0.85) if self.dice.chance(0.6) else self.near((0.75, 0.74, 0.7), 0.15)
-        return self.add("plain", colour, None, (0.5, 0.5), 0.08, self.dice.uniform(0.05, 0.3), self.dice.uniform(15, 70))
+        return self.add(
+            "plain", colour, None, (0.5, 0.5), 0.08, self.dice.uniform(0.05, 0.3), self.dice.uniform(15, 70)
+        )
 
     def furniture(self) -> int:
         """What tables, cupboards and shelves are made of."""
@@ -163,7 +165,9 @@ class Materials:
 
     def metal(self) -> int:
         """Steel, brass or black iron."""
-        colour = self.near(self.dice.choice(((0.45, 0.46, 0.48), (0.05, 0.05, 0.055), (0.45, 0.33, 0.14), (0.7, 0.7, 0.7))))
+        colour = self.near(
+            self.dice.choice(((0.45, 0.46, 0.48), (0.05, 0.05, 0.055), (0.45, 0.33, 0.14), (0.7, 0.7, 0.7)))
+        )
         return self.add("plain", colour, None, (0.2, 0.2), 0.1, self.dice.uniform(0.4, 0.9), self.dice.uniform(30, 120))
 
     def plastic(self) -> int:
@@ -173,7 +177,9 @@ class Materials:
     def ceramic(self) -> int:
         """Sanitary ware: white as a rule, sometimes coloured."""
         colour = self.near((0.78, 0.78, 0.76), 0.12) if self.dice.chance(0.65) else self.colour(0.15, 0.8)
-        return self.add("plain", colour, None, (0.5, 0.5), 0.04, self.dice.uniform(0.3, 0.6), self.dice.uniform(50, 150))
+        return self.add(
+            "plain", colour, None, (0.5, 0.5), 0.04, self.dice.uniform(0.3, 0.6), self.dice.uniform(50, 150)
+        )
 
     def stone(self) -> int:
         """Marble or granite."""
@@ -249,7 +255,9 @@ class Materials:
         texture = dice.choice(("landscape", "blobs", "blobs", "checks", "stripes", "marble", "dots", "print"))
         first, second = self.colour(0.05, 0.8, 1.0), self.colour(0.02, 0.8, 1.0)
         size = height if texture == "landscape" else height * dice.uniform(0.15, 0.5)
-        return self.add(texture, first, second, (size, size), dice.uniform(0.7, 1.0), 0.1, 60, upright=True, offset=(0.3, 0.0))
+        return self.add(
+            texture, first, second, (size, size), dice.uniform(0.7, 1.0), 0.1, 60, upright=True, offset=(0.3, 0.0)
+        )
 
     def screen(self) -> int:
         """A display, off or showing something."""
@@ -259,14 +267,18 @@ class Materials:
         size = dice.uniform(0.04, 0.25)
         texture = dice.choice(("print", "blobs", "landscape"))
         colours = self.colour(0.2, 0.9, 0.9), self.colour(0.05, 0.9, 0.9)
-        return self.add(texture, *colours, (size, size), 1.0, 0.2, 60, dice.uniform(0.3, 0.9), upright=True, offset=(0.3, 0.1))
+        return self.add(
+            texture, *colours, (size, size), 1.0, 0.2, 60, dice.uniform(0.3, 0.9), upright=True, offset=(0.3, 0.1)
+        )
 
     def outdoors(self, height: float, brightness: float) -> int:
         """The view through a window pane of the given height."""
         shift = self.dice.uniform(0, 97)
         sky = self.near(self.dice.choice(((0.55, 0.72, 1.0), (0.8, 0.85, 0.9), (0.9, 0.75, 0.6), (0.3, 0.4, 0.6))))
         trees = self.near(self.dice.choice(((0.1, 0.22, 0.06), (0.3, 0.26, 0.22), (0.25, 0.3, 0.2))))
-        return self.add("outdoors", sky, trees, (height, height), 1.0, 0.3, 90, glow=brightness, upright=True, offset=(shift, 0.0))
+        return self.add(
+            "outdoors", sky, trees, (height, height), 1.0, 0.3, 90, glow=brightness, upright=True, offset=(shift, 0.0)
+        )
 
     def glowing(self, brightness: float) -> int:
         """A lit shade."""

@@ -9,9 +9,9 @@ from mgm.data.rooms.labels import edge_texture, geometry_labels
 from mgm.data.rooms.render import radiance, trace
 from mgm.data.rooms.scene import Scene
 
-_SUBPIXELS = ((0.375, 0.125), (0.875, 0.375), (0.125, 0.625), (0.625, 0.875))
+_SUBPIXELS = np.array([[0.375, 0.875, 0.125, 0.625], [0.125, 0.375, 0.625, 0.875]])
 """Rotated grid: places of the extra samples inside a pixel."""
-_CONTRAST = 0.06
+_CONTRAST = 0.1
 """Difference between neighbours, of displayed brightness, above which both get extra samples."""
 
 
@@ -19,7 +19,8 @@ def take(scene: Scene, size: int, noise: np.random.Generator) -> tuple[np.ndarra
     """A square picture ``[3, size, size]`` uint8 and its labels, exact at the middles of the pixels.
 
     The colour is first sampled once per pixel. Pixels that differ from a neighbour in surface or brightness get four
-    more samples (Whitted, "An improved illumination model for shaded display", 1980).
+    more samples (Whitted, "An improved illumination model for shaded display", 1980). Of those, the ones on the
+    pixel's own surface keep its colour unless the brightness differed.
     """
     rows, columns = pixel_order(size)
     camera, pixel = scene.camera, 2 * scene.camera.tangent / size
@@ -28,19 +29,26 @@ def take(scene: Scene, size: int, noise: np.random.Generator) -> tuple[np.ndarra
     light = radiance(scene, camera.position, rays, hits, pixel)
     gain = _gain(light, scene.exposure)
 
-    values = np.empty((3, size, size), dtype=np.float32)
-    values[:, rows, columns] = develop(light * gain)
-    surface = np.empty((size, size), dtype=np.int64)
+    colours = develop(light * gain)
+    values, surface = np.empty((3, size, size), dtype=np.float32), np.empty((size, size), dtype=np.int64)
+    values[:, rows, columns] = colours
     surface[rows, columns] = hits.surface
-    refined = np.flatnonzero(_uneven(values, surface)[rows, columns])
+    border, contrast = _differs(surface[None], 0)[rows, columns], _differs(values, _CONTRAST)[rows, columns]
+    refined = np.flatnonzero(border | contrast)
     if len(refined):
-        row, column = rows[refined], columns[refined]
-        x = np.stack([column + dx for dx, _ in _SUBPIXELS], axis=1).ravel()
-        y = np.stack([row + dy for _, dy in _SUBPIXELS], axis=1).ravel()
+        samples = np.repeat(refined, _SUBPIXELS.shape[1])
+        x, y = (
+            columns[samples] + np.tile(_SUBPIXELS[0], len(refined)),
+            rows[samples] + np.tile(_SUBPIXELS[1], len(refined)),
+        )
         more = camera.rays(x, y, size)
         seen = trace(scene, scene.primitives, camera.position, more)
-        extra = develop(radiance(scene, camera.position, more, seen, pixel / 2) * gain)
-        values[:, row, column] = extra.reshape(3, -1, len(_SUBPIXELS)).mean(2)
+        extra = colours[:, samples]
+        fresh = np.flatnonzero(contrast[samples] | (seen.surface != hits.surface[samples]))
+        if len(fresh):
+            again = more[:, fresh]
+            extra[:, fresh] = develop(radiance(scene, camera.position, again, seen.take(fresh), pixel / 2) * gain)
+        values[:, rows[refined], columns[refined]] = extra.reshape(3, -1, _SUBPIXELS.shape[1]).mean(2)
 
     image = _sensor(values, scene.grain, noise)
     labels = {}
@@ -63,17 +71,16 @@ def develop(light: np.ndarray) -> np.ndarray:
     return (1 - np.exp(-1.3 * np.maximum(light, 0))) ** np.float32(1 / 2.2)
 
 
-def _uneven(values: np.ndarray, surface: np.ndarray) -> np.ndarray:
-    """``[H, W]`` bool: pixels that differ from the one right of or below them, and those too."""
-    uneven = np.zeros(surface.shape, dtype=bool)
-    for axis in (0, 1):
-        step = np.abs(np.diff(values, axis=axis + 1)).max(0) > _CONTRAST
-        step |= np.diff(surface, axis=axis) != 0
-        first = (slice(None, -1), slice(None)) if axis == 0 else (slice(None), slice(None, -1))
-        second = (slice(1, None), slice(None)) if axis == 0 else (slice(None), slice(1, None))
-        uneven[first] |= step
-        uneven[second] |= step
-    return uneven
+def _differs(values: np.ndarray, threshold: float) -> np.ndarray:
+    """``[H, W]`` bool: pixels of ``[C, H, W]`` that differ by more from the one to the right or below, and those too."""
+    differs = np.zeros(values.shape[1:], dtype=bool)
+    down = (np.abs(values[:, 1:] - values[:, :-1]) > threshold).any(0)
+    right = (np.abs(values[:, :, 1:] - values[:, :, :-1]) > threshold).any(0)
+    differs[1:] |= down
+    differs[:-1] |= down
+    differs[:, 1:] |= right
+    differs[:, :-1] |= right
+    return differs
 
 
 def _sensor(values: np.ndarray, grain: float, noise: np.random.Generator) -> np.ndarray:

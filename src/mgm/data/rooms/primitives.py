@@ -27,7 +27,7 @@ casts shadows."""
 
 @dataclass(frozen=True)
 class Primitives:
-    """``N`` primitives as arrays, boxes first."""
+    """``N`` primitives as arrays: boxes, then quadrics without caps, then those with one or two."""
 
     centre: np.ndarray
     """``[N, 3]`` world position, metres."""
@@ -49,6 +49,8 @@ class Primitives:
     casts: np.ndarray
     """``[N]`` bool: takes light from others."""
     num_boxes: int
+    num_open: int
+    """Number of quadrics without caps."""
 
     def __len__(self) -> int:
         """Number of primitives."""
@@ -66,7 +68,8 @@ class Primitives:
     def select(self, keep: np.ndarray) -> Primitives:
         """The primitives where ``keep`` ``[N]`` is true."""
         arrays = {name: getattr(self, name)[keep] for name in _ARRAYS}
-        return Primitives(**arrays, num_boxes=int(keep[: self.num_boxes].sum()))
+        boxes, rounds = keep[: self.num_boxes], keep[self.num_boxes : self.num_boxes + self.num_open]
+        return Primitives(**arrays, num_boxes=int(boxes.sum()), num_open=int(rounds.sum()))
 
 
 _ARRAYS = (
@@ -85,9 +88,10 @@ _ARRAYS = (
 
 
 def assemble(rows: Sequence[Row]) -> Primitives:
-    """Rows (see `Row`) as arrays, boxes before quadrics, otherwise in the given order."""
+    """Rows (see `Row`) as arrays, sorted by kind, otherwise in the given order."""
     table = np.array(rows, dtype=np.float32).reshape(-1, COLUMNS)
-    table = table[np.argsort(table[:, 9], kind="stable")]
+    kind = table[:, 9] * (1 + np.maximum(table[:, 14], table[:, 15]))
+    table = table[np.argsort(kind, kind="stable")]
     roundness, taper, low, high = table[:, 10], table[:, 11], table[:, 12], table[:, 13]
     ends = np.stack([low, high], axis=1)
     radius2 = (1 + taper[:, None] * ends) ** 2 - roundness[:, None] * ends**2
@@ -103,7 +107,8 @@ def assemble(rows: Sequence[Row]) -> Primitives:
         label=table[:, 16].astype(np.uint8),
         material=table[:, 17].astype(np.int64),
         casts=table[:, 18] > 0,
-        num_boxes=int((table[:, 9] == 0).sum()),
+        num_boxes=int((kind == 0).sum()),
+        num_open=int((kind == 1).sum()),
     )
 
 
@@ -165,7 +170,9 @@ def quadric_geometry(
     length2 = np.maximum(squared.sum(0), 1e-12)
     mean = (length2 * hessian.sum(0) - (hessian * squared).sum(0)) / (2 * length2 * np.sqrt(length2))
     gauss = (
-        squared[0] * hessian[1] * hessian[2] + squared[1] * hessian[0] * hessian[2] + squared[2] * hessian[0] * hessian[1]
+        squared[0] * hessian[1] * hessian[2]
+        + squared[1] * hessian[0] * hessian[2]
+        + squared[2] * hessian[0] * hessian[1]
     ) / length2**2
     root = np.sqrt(np.maximum(mean**2 - gauss, 0))
     inside = x * x + y * y + roundness * z * z < radius**2 - 4e-3

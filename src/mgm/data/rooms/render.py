@@ -30,6 +30,11 @@ class Hits:
     curvature: np.ndarray
     """``[2, n]`` principal curvatures in 1/m, larger first, positive where the surface bulges towards the viewer."""
 
+    def take(self, points: np.ndarray) -> Hits:
+        """The hits at the given places."""
+        vectors = (self.point, self.normal, self.coordinates, self.curvature)
+        return Hits(self.surface[points], self.distance[points], *(values[:, points] for values in vectors))
+
 
 def trace(scene: Scene, primitives: Primitives, origin: np.ndarray, rays: np.ndarray) -> Hits:
     """First hits of rays ``[3, n]`` from one origin; ``surface`` counts within ``primitives``, then the room's sides."""

@@ -91,7 +91,9 @@ def office_chair(dice: Dice, materials: Materials) -> Model:
         model.attach(arm, (0, y, 0), yaw)
     model.tube(frame, (0, y, seat / 2 + 0.03), 0.03, seat - 0.1)
     model.box(cloth, (0, y, seat), (width, width, 0.09))
-    model.box(cloth, (0, 0.08, (seat + top) / 2 + 0.06), (width * 0.9, 0.07, top - seat - 0.1), (dice.uniform(0, 0.2), 0, 0))
+    model.box(
+        cloth, (0, 0.08, (seat + top) / 2 + 0.06), (width * 0.9, 0.07, top - seat - 0.1), (dice.uniform(0, 0.2), 0, 0)
+    )
     if dice.chance(0.5):
         for x in (-width / 2, width / 2):
             model.box(frame, (x, y, seat + 0.2), (0.05, 0.28, 0.03))
@@ -107,7 +109,9 @@ def stool(dice: Dice, materials: Materials) -> Model:
         model.tube(materials.fabric(), (0, radius, 0.2), radius, 0.4, taper=dice.uniform(-0.1, 0.1))
         return model
     frame = materials.metal() if dice.chance(0.4) else materials.wood()
-    model.tube(materials.furniture() if dice.chance(0.5) else materials.fabric(), (0, radius, seat - 0.03), radius, 0.06)
+    model.tube(
+        materials.furniture() if dice.chance(0.5) else materials.fabric(), (0, radius, seat - 0.03), radius, 0.06
+    )
     for x, y in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
         spread = 0.6 * radius
         model.tube(frame, (x * spread, radius + y * spread, seat / 2), 0.016, seat, turn=(0.12 * y, -0.12 * x, 0))

@@ -100,7 +100,9 @@ def toy(dice: Dice, materials: Materials, size: float = 0.2) -> Model:
         model.ball(fur, (0, radius, radius * 1.75), radius * 0.5)
         for x in (-1, 1):
             model.ball(fur, (x * radius * 0.4, radius, radius * 2.15), radius * 0.2)
-            model.ball(fur, (x * radius * 0.6, radius * 1.4, radius * 0.3), (radius * 0.25, radius * 0.5, radius * 0.25))
+            model.ball(
+                fur, (x * radius * 0.6, radius * 1.4, radius * 0.3), (radius * 0.25, radius * 0.5, radius * 0.25)
+            )
     return model
 
 
@@ -131,7 +133,9 @@ def table_lamp(dice: Dice, materials: Materials) -> Model:
     else:
         model.tube(foot, (0, radius, 0.012), radius * 0.6, 0.024)
     model.tube(foot, (0, radius, height * 0.35), 0.012, height * 0.7)
-    model.tube(shade, (0, radius, height * 0.78), radius * 0.85, height * 0.44, -dice.uniform(0.1, 0.35), (False, False))
+    model.tube(
+        shade, (0, radius, height * 0.78), radius * 0.85, height * 0.44, -dice.uniform(0.1, 0.35), (False, False)
+    )
     return model
 
 
@@ -159,7 +163,9 @@ def ceiling_lamp(dice: Dice, materials: Materials, lit: bool, drop: float) -> Mo
     if style == 0:
         model.ball(shade, (0, 0, -drop), dice.uniform(0.1, 0.2), casts=False)
     elif style == 1:
-        model.tube(shade, (0, 0, -drop), dice.uniform(0.13, 0.22), 0.2, -dice.uniform(0.3, 0.7), (False, False), casts=False)
+        model.tube(
+            shade, (0, 0, -drop), dice.uniform(0.13, 0.22), 0.2, -dice.uniform(0.3, 0.7), (False, False), casts=False
+        )
     elif style == 2:
         model.ball(shade, (0, 0, -drop - 0.1), dice.uniform(0.16, 0.26), low=0.0, casts=False)
     else:

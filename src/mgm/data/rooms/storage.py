@@ -153,7 +153,9 @@ def counter(dice: Dice, materials: Materials, width: float, basin: bool, stove: 
         x, dark = -side * width * 0.22, materials.add("plain", (0.02, 0.02, 0.022), specular=0.5, gloss=80)
         model.box(dark, (x, depth / 2 + 0.02, height + 0.004), (0.56, 0.48, 0.012), label="otherprop")
         for dx, dy in ((-0.13, -0.11), (0.13, -0.11), (-0.13, 0.11), (0.13, 0.11)):
-            model.tube(metal, (x + dx, depth / 2 + 0.02 + dy, height + 0.016), 0.08, 0.012, label="otherprop", casts=False)
+            model.tube(
+                metal, (x + dx, depth / 2 + 0.02 + dy, height + 0.016), 0.08, 0.012, label="otherprop", casts=False
+            )
         model.box(dark, (x, depth - 0.01, height * 0.45), (0.52, 0.03, 0.42), label="otherprop", casts=False)
     return model
 

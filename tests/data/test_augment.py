@@ -1,0 +1,210 @@
+"""Augmentation: images, labels and label values stay true to each other."""
+
+import math
+
+import pytest
+import torch
+
+from mgm.data.augment import PairedAugmentation, flip, window_grid
+from mgm.errors import ConfigError
+from mgm.tasks import TASKS, make_tasks
+from mgm.types import Batch
+
+SIZE = 32
+CLASSES = tuple("abcdefgh")
+ALL = make_tasks(tuple(TASKS), CLASSES)
+PLAIN = {"photometric": 0.0}
+
+
+def coordinates(count: int, size: int = SIZE) -> Batch:
+    """Images and dense targets show their own coordinates, x in channel 0 and y in 1; depth 4 m, class by column."""
+    line = (2 * torch.arange(size) + 1) / size - 1
+    x, y = line.expand(size, size), line[:, None].expand(size, size)
+    images = torch.stack([x, y, x * 0]).expand(count, -1, -1, -1).clone()
+    column = (torch.arange(size) * len(CLASSES) // size).expand(count, size, -1).clone()
+    targets = {name: images[:, : task.channels].clone() for name, task in ALL.items() if name != "semantic"}
+    normal = torch.tensor([0.6, 0.0, -0.8])[:, None, None].expand(count, 3, size, size).clone()
+    return Batch(
+        images,
+        targets | {"semantic": column, "normal": normal, "depth": torch.full((count, 1, size, size), 4.0)},
+        torch.eye(count),
+    )
+
+
+def assert_same(one: Batch, other: Batch) -> None:
+    torch.testing.assert_close(one.images, other.images, rtol=0, atol=0)
+    assert one.targets.keys() == other.targets.keys()
+    for name, target in one.targets.items():
+        torch.testing.assert_close(target, other.targets[name], rtol=0, atol=0, equal_nan=True)
+
+
+def test_flipping_twice_is_the_identity():
+    batch = coordinates(4)
+    mirrored = torch.tensor([True, False, True, False])
+    once = Batch(*flip(batch, mirrored, ALL), batch.scene)
+    assert not torch.equal(once.images[0], batch.images[0])
+    assert torch.equal(once.images[1], batch.images[1])
+    assert_same(Batch(*flip(once, mirrored, ALL), batch.scene), batch)
+
+
+def test_flipped_normals_are_those_of_the_flipped_surface():
+    # a plane z = 5 + x / 2 + y / 4, seen straight on: its normal is (a, b, -1) / length; mirrored, the slope in x turns
+    x = torch.linspace(-1, 1, SIZE).expand(SIZE, SIZE)
+    depth = 5 + x / 2 + x.T / 4
+
+    def normals(surface: torch.Tensor) -> torch.Tensor:
+        dy, dx = torch.gradient(surface, spacing=2 / (SIZE - 1))
+        vectors = torch.stack([dx, dy, -torch.ones_like(dx)])
+        return vectors / vectors.norm(dim=0)
+
+    targets = {"depth": depth[None, None], "normal": normals(depth)[None]}
+    batch = Batch(torch.zeros(1, 3, SIZE, SIZE), targets, torch.ones(1, 1))
+    _, flipped = flip(batch, torch.tensor([True]), ALL)
+    torch.testing.assert_close(flipped["normal"][0], normals(flipped["depth"][0, 0]))
+
+
+def test_whole_picture_at_zoom_one_is_left_as_it_is():
+    batch = coordinates(16)
+    result = PairedAugmentation(ALL, SIZE, zoom=(1, 1), **PLAIN)(batch, seed=0)
+    mirrored = result.images[:, 0, 0, 0] > 0
+    assert 0 < mirrored.sum() < 16
+    expected = Batch(*flip(batch, mirrored, ALL), batch.scene)
+    torch.testing.assert_close(result.images, expected.images)
+    for name, target in result.targets.items():
+        torch.testing.assert_close(target, expected.targets[name])
+    assert torch.equal(result.scene, batch.scene)
+
+
+@pytest.mark.parametrize("zoom", [(1.0, 1.5), (0.6, 0.9), (0.7, 1.4)])
+def test_labels_lie_where_their_pixels_lie(zoom):
+    batch = coordinates(32)
+    result = PairedAugmentation(ALL, SIZE, zoom=zoom, **PLAIN)(batch, seed=1)
+    for name in ("reshading", "edge_texture", "principal_curvature"):
+        target = result.targets[name]
+        seen = ALL[name].valid(target)[:, None] & (result.images[:, :2].abs() < 0.9).all(dim=1, keepdim=True)
+        difference = (target - result.images[:, : target.shape[1]]).abs()
+        # nearest against bilinear: half a source pixel apart at most
+        assert difference[seen.expand_as(difference)].max() <= 1 / SIZE + 1e-5
+    column = ((result.images[:, 0] + 1) / 2 * len(CLASSES)).floor().long()
+    inside = ALL["semantic"].valid(result.targets["semantic"])
+    assert (column == result.targets["semantic"])[inside].float().mean() > 0.8  # class borders move by half a pixel
+
+
+def test_marker_pixel_moves_with_its_label():
+    batch = coordinates(24)
+    marked = batch.images.clone().fill_(-1)
+    marked[:, :, 12:16, 8:12] = 1
+    semantic = torch.zeros(24, SIZE, SIZE, dtype=torch.int64)
+    semantic[:, 12:16, 8:12] = 5
+    result = PairedAugmentation(ALL, SIZE, **PLAIN)(Batch(marked, {"semantic": semantic}, batch.scene), seed=2)
+    assert set(result.targets) == {"semantic"}
+    bright = result.images.mean(dim=1) > 0
+    disagree = (bright != (result.targets["semantic"] == 5)).sum(dim=(1, 2))
+    assert (disagree <= 4).all()
+    assert bright.any(dim=2).any(dim=1).sum() > 20
+
+
+def test_depth_is_divided_by_the_zoom_that_enlarges_the_object():
+    # size in the picture times distance stays what it is: object size times focal length
+    batch = coordinates(64, 64)
+    disc = torch.zeros(64, 1, 64, 64)
+    disc[:, :, 28:36, 28:36] = 1.0
+    batch.targets["reshading"] = disc
+    result = PairedAugmentation(ALL, 64, zoom=(1.0, 2.0), **PLAIN)(batch, seed=3)
+    depth = result.targets["depth"]
+    assert (depth.amax(dim=(1, 2, 3)) == depth.amin(dim=(1, 2, 3))).all()
+    side = result.targets["reshading"].sum(dim=(1, 2, 3)).sqrt()
+    whole = (result.targets["reshading"][:, 0, [0, -1]].sum(dim=(1, 2)) == 0) & (
+        result.targets["reshading"][:, 0, :, [0, -1]].sum(dim=(1, 2)) == 0
+    )
+    assert whole.sum() > 30
+    torch.testing.assert_close(
+        (side * depth[:, 0, 0, 0])[whole], torch.full((int(whole.sum()),), 32.0), rtol=0.1, atol=0
+    )
+    assert depth.min() < 2.3
+    assert depth.max() > 3.7
+
+
+def test_normals_keep_their_direction_but_for_the_flip():
+    normal = PairedAugmentation(ALL, SIZE)(coordinates(16), seed=4).targets["normal"]
+    torch.testing.assert_close(normal[:, 0].abs(), torch.full((16, SIZE, SIZE), 0.6))
+    torch.testing.assert_close(normal[:, 2], torch.full((16, SIZE, SIZE), -0.8))
+
+
+@pytest.mark.parametrize("outside", ["grey", "reflection"])
+def test_pixels_out_of_view_are_invalid_in_every_task(outside):
+    zoom = 0.5
+    result = PairedAugmentation(ALL, SIZE, zoom=(zoom, zoom), outside=outside, **PLAIN)(coordinates(16), seed=5)
+    for name, task in ALL.items():
+        valid = task.valid(result.targets[name])
+        assert (valid.sum(dim=(1, 2)) == (SIZE * zoom) ** 2).all()
+        columns = valid.any(dim=1)
+        assert (columns.sum(dim=1) == SIZE * zoom).all()
+    away = ~ALL["depth"].valid(result.targets["depth"])
+    grey = result.images.abs().sum(dim=1) < 1e-6
+    assert grey[away].float().mean() > 0.85 if outside == "grey" else grey[away].float().mean() < 0.1
+
+
+def test_nothing_is_invalid_when_only_magnified():
+    result = PairedAugmentation(ALL, SIZE)(coordinates(16), seed=6)
+    assert all(task.valid(result.targets[name]).all() for name, task in ALL.items())
+
+
+def test_invalid_pixels_stay_invalid():
+    batch = coordinates(8)
+    batch.targets["depth"].fill_(math.nan)
+    batch.targets["semantic"].fill_(255)
+    result = PairedAugmentation(ALL, SIZE)(batch, seed=7)
+    assert result.targets["depth"].isnan().all()
+    assert (result.targets["semantic"] == 255).all()
+    assert result.targets["semantic"].dtype == torch.int64
+
+
+def test_photometric_changes_stay_in_range_and_leave_labels_alone():
+    batch = Batch(torch.rand(16, 3, SIZE, SIZE) * 2 - 1, coordinates(16).targets, torch.eye(16))
+    plain = PairedAugmentation(ALL, SIZE, **PLAIN)(batch, seed=8)
+    changed = PairedAugmentation(ALL, SIZE, photometric=0.5)(batch, seed=8)
+    assert changed.images.abs().max() <= 1
+    assert ((changed.images - plain.images).abs().mean(dim=(1, 2, 3)) > 0.01).all()
+    assert_same(Batch(plain.images, changed.targets, batch.scene), plain)
+
+
+def test_saturation_leaves_grey_pictures_grey():
+    batch = Batch(torch.rand(8, 1, SIZE, SIZE).expand(-1, 3, -1, -1) * 2 - 1, {}, torch.eye(8))
+    images = PairedAugmentation({}, SIZE)(batch, seed=9).images
+    torch.testing.assert_close(images[:, 0], images[:, 2])
+
+
+def test_depends_on_the_seed_alone_and_leaves_global_randomness_alone():
+    augment, batch = PairedAugmentation(ALL, SIZE, zoom=(0.8, 1.5)), coordinates(8)
+    before = torch.random.get_rng_state()
+    first = augment(batch, seed=10)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    torch.rand(3)
+    assert_same(augment(batch, seed=10), first)
+    assert not torch.equal(augment(batch, seed=11).images, first.images)
+    assert_same(batch, coordinates(8))  # the argument is untouched
+
+
+def test_images_of_a_batch_are_changed_each_in_its_own_way():
+    images = PairedAugmentation(ALL, SIZE)(coordinates(8), seed=12).images
+    assert len({tuple(image.flatten()[:5].tolist()) for image in images}) == 8
+
+
+def test_size_of_the_result_is_chosen():
+    result = PairedAugmentation(ALL, 16, zoom=(1, 1), **PLAIN)(coordinates(2), seed=0)
+    assert result.images.shape == (2, 3, 16, 16)
+    assert result.targets["normal"].shape == (2, 3, 16, 16)
+
+
+def test_window_covers_what_it_says():
+    grid = window_grid(torch.tensor([1.0, 0.5]), torch.tensor([[0.0, 0.0], [0.5, -0.5]]), 4)
+    torch.testing.assert_close(grid[0, 0, :, 0], torch.tensor([-0.75, -0.25, 0.25, 0.75]))
+    assert grid[1, ..., 0].min() == 0.125
+    assert grid[1, ..., 1].max() == -0.125
+
+
+@pytest.mark.parametrize("settings", [{"zoom": (0, 1)}, {"zoom": (1.5, 1.0)}, {"photometric": 1.0}])
+def test_settings_out_of_range(settings):
+    with pytest.raises(ConfigError):
+        PairedAugmentation(ALL, SIZE, **settings)

@@ -1,0 +1,71 @@
+"""Data sets by name and by path."""
+
+import subprocess
+import sys
+
+import pytest
+
+from fakes import write_camvid, write_files, write_nyuv2, write_nyuv2_zip
+from mgm.data import DATASETS, open_source
+from mgm.data.camvid import CamVidSource
+from mgm.data.nyuv2 import NYUv2Source
+from mgm.errors import ConfigError, DataError
+
+
+def test_every_entry_is_described():
+    for name, entry in DATASETS.items():
+        assert entry.description, name
+        assert bool(entry.layout) == bool(entry.instructions), name
+
+
+def test_paths_are_recognised_by_their_content(tmp_path):
+    assert isinstance(open_source(str(write_nyuv2(tmp_path / "some", count=2))), NYUv2Source)
+    assert isinstance(open_source(str(write_nyuv2_zip(tmp_path / "file.zip", count=2, side=32, top="x"))), NYUv2Source)
+    assert isinstance(open_source(str(write_camvid(tmp_path / "other"))), CamVidSource)
+
+
+def test_built_in_names_are_looked_for_in_one_place(tmp_path, monkeypatch):
+    monkeypatch.setenv("MGM_DATA", str(tmp_path))
+    write_camvid(tmp_path / "camvid")
+    write_nyuv2_zip(tmp_path / "nyuv2.zip", count=2, side=32)
+    assert isinstance(open_source("camvid"), CamVidSource)
+    assert isinstance(open_source("nyuv2"), NYUv2Source)
+
+
+@pytest.mark.parametrize("name", ["nyuv2", "camvid"])
+def test_absent_data_come_with_instructions(name, tmp_path, monkeypatch):
+    monkeypatch.delenv("MGM_DATA", raising=False)
+    with pytest.raises(DataError, match=f"MGM_DATA is not set.*MGM_DATA/{name}"):
+        open_source(name)
+    monkeypatch.setenv("MGM_DATA", str(tmp_path))
+    with pytest.raises(DataError, match=f"not in {tmp_path}/{name} or"):
+        open_source(name)
+
+
+def test_unknown_layout_lists_the_known(tmp_path):
+    write_files(tmp_path / "photos", {"a.jpg": b"x"})
+    with pytest.raises(DataError, match=r"(?s)photos.*nyuv2: .*camvid: "):
+        open_source(str(tmp_path / "photos"))
+
+
+def test_mistyped_name_and_path(tmp_path):
+    with pytest.raises(ConfigError, match="Did you mean 'nyuv2'"):
+        open_source("nyu2")
+    with pytest.raises(DataError, match="does not exist"):
+        open_source(str(tmp_path / "nowhere"))
+
+
+def test_rooms_of_any_number():
+    assert len(open_source("rooms", 7)) == 7
+    assert len(open_source("rooms")) == 2000
+
+
+def test_listing_imports_neither_numpy_nor_torch():
+    code = "import sys, mgm.data; assert not {'numpy', 'torch'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_reading_and_storing_import_no_torch():
+    # worker processes start in a tenth of the time
+    code = "import sys, mgm.data.nyuv2, mgm.data.store; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,102 @@
+import math
+
+import pytest
+from rich.console import Console
+
+from mgm.errors import ConfigError
+from mgm.report.tables import comparison_markdown, comparison_table
+from mgm.tasks import make_tasks
+
+TASKS = make_tasks(("semantic", "depth", "normal"), ("wall", "floor"))
+
+
+def scores(miou, depth, angle):
+    return {
+        "semantic": {"miou": miou, "pixel_accuracy": 0.5},
+        "depth": {"abs_error_m": depth},
+        "normal": {"angle_deg": angle},
+    }
+
+
+RESULTS = {"constant": scores(0.02, 1.2, 40.0), "MT": scores(0.2, 0.8, 25.0), "MGM [ours]": scores(0.22, 0.6, 25.5)}
+
+
+def cells(markdown):
+    return [[cell.strip() for cell in line.strip("|\n").split("|")] for line in markdown.splitlines()]
+
+
+def render(table, width=200):
+    console = Console(width=width, force_terminal=True, color_system=None, _environ={})
+    with console.capture() as capture:
+        console.print(table)
+    return capture.get()
+
+
+def test_markdown_holds_the_numbers_with_the_best_in_bold_in_both_directions():
+    header, rule, constant, baseline, ours, gain = cells(comparison_markdown(RESULTS, TASKS, primary_only=True))
+    assert header[1:] == [
+        "Semantic segmentation: mIoU ↑",
+        "Depth: absolute error [m] ↓",
+        "Surface normals: mean angle [°] ↓",
+    ]
+    assert rule == [":--", "--:", "--:", "--:"]
+    assert constant == ["constant", "0.020", "1.200", "40.00"]
+    assert baseline == ["MT", "0.200", "0.800", "**25.00**"]
+    assert ours == ["MGM [ours]", "**0.220**", "**0.600**", "25.50"]
+    assert gain == ["gain over MT (mean +11.0 %)", "+10.0 %", "+25.0 %", "-2.0 %"]
+
+
+def test_gain_over_another_baseline():
+    gain = cells(comparison_markdown(RESULTS, TASKS, baseline="constant", primary_only=True))[-1]
+    assert gain[1:] == ["+1000.0 %", "+50.0 %", "+36.2 %"]
+    with pytest.raises(ConfigError, match="constant"):
+        comparison_markdown(RESULTS, TASKS, baseline="constnat")
+
+
+def test_all_metrics_in_the_tasks_order():
+    header, *rows = cells(comparison_markdown(RESULTS, TASKS))
+    assert len(header) == 1 + sum(len(task.metrics_info) for task in TASKS.values())
+    assert all(len(row) == len(header) for row in rows)
+    assert rows[1][2] == "**0.500**"  # a tie: all are the best
+    assert rows[1][4] == "–"
+    assert rows[-1][2] == ""
+
+
+def test_unknown_values_are_never_the_best():
+    results = {
+        "constant": scores(math.nan, None, 40.0),
+        "MT": {"semantic": {"miou": 0.2}},
+        "MGM": scores(0.1, None, 20.0),
+    }
+    rows = cells(comparison_markdown(results, TASKS, primary_only=True))
+    assert rows[2] == ["constant", "–", "–", "40.00"]
+    assert rows[3] == ["MT", "**0.200**", "–", "–"]
+    assert rows[4] == ["MGM", "0.100", "–", "**20.00**"]
+    assert rows[5] == ["gain over MT (mean -50.0 %)", "-50.0 %", "–", "–"]
+
+
+def test_a_single_model_has_nothing_to_be_better_than():
+    rows = cells(comparison_markdown({"MGM": RESULTS["MT"]}, TASKS, primary_only=True))
+    assert rows[2:] == [["MGM", "0.200", "0.800", "25.00"]]
+    assert comparison_table({"MGM": RESULTS["MT"]}, TASKS).row_count == 1
+
+
+def test_names_cannot_break_the_markdown():
+    rows = cells(comparison_markdown({"a|b": RESULTS["MT"]}, TASKS))
+    assert rows[2][0] == "a&#124;b"
+    assert len(rows[2]) == len(rows[0])
+
+
+def test_terminal_table_shows_the_same():
+    text = render(comparison_table(RESULTS, TASKS, primary_only=True))
+    for part in ("MGM [ours]", "absolute error [m] ↓", "0.220", "25.50", "gain over MT", "+25.0 %", "-2.0 %"):
+        assert part in text
+    table = comparison_table(RESULTS, TASKS, primary_only=True)
+    assert list(table.columns[1].cells) == ["0.020", "0.200", "[bold green]0.220[/]", "+10.0 %"]
+    assert list(table.columns[3].cells)[1:3] == ["[bold green]25.00[/]", "25.50"]
+
+
+def test_terminal_table_fits_into_80_columns():
+    text = render(comparison_table(RESULTS, TASKS, primary_only=True), width=80)
+    assert all(len(line) <= 80 for line in text.splitlines())
+    assert "0.220" in text
