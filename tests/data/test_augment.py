@@ -150,6 +150,15 @@ def test_nothing_is_invalid_when_only_magnified():
     assert all(task.valid(result.targets[name]).all() for name, task in ALL.items())
 
 
+def test_windows_reach_every_border():
+    images = PairedAugmentation({}, SIZE, zoom=(2, 2), **PLAIN)(
+        Batch(coordinates(256).images, {}, torch.eye(256)), seed=14
+    ).images
+    for axis in (0, 1):
+        assert images[:, axis].min() < -0.96
+        assert images[:, axis].max() > 0.96
+
+
 def test_invalid_pixels_stay_invalid():
     batch = coordinates(8)
     batch.targets["depth"].fill_(math.nan)
@@ -208,3 +217,15 @@ def test_window_covers_what_it_says():
 def test_settings_out_of_range(settings):
     with pytest.raises(ConfigError):
         PairedAugmentation(ALL, SIZE, **settings)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_same_changes_on_every_device():
+    augment, batch = PairedAugmentation(ALL, SIZE, zoom=(0.8, 1.5)), coordinates(8)
+    here, there = augment(batch, seed=13), augment(batch.to(torch.device("cuda")), seed=13)
+    assert there.images.is_cuda
+    torch.testing.assert_close(there.images.cpu(), here.images, rtol=0, atol=1e-4)
+    for name, target in here.targets.items():
+        differs = ~torch.isclose(there.targets[name].cpu().float(), target.float(), equal_nan=True)
+        assert differs.float().mean() < 0.01  # pixels on the edge between two source pixels

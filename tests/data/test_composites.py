@@ -109,3 +109,12 @@ def test_depends_on_the_seed_alone():
 def test_needs_segmentation():
     with pytest.raises(ConfigError, match="semantic"):
         Composites(make_tasks(("depth",)))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_same_composites_on_every_device():
+    here = Composites(TASKS)(batch_of_ids(), seed=10)
+    there = Composites(TASKS)(batch_of_ids().to(torch.device("cuda")), seed=10)
+    assert torch.equal(there.images.cpu(), here.images)
+    assert torch.equal(there.targets["semantic"].cpu(), here.targets["semantic"])

@@ -68,7 +68,7 @@ def test_every_truncation_is_a_data_error():
 
 
 def test_missing_file(tmp_path):
-    with pytest.raises(DataError, match="nothing.png"):
+    with pytest.raises(DataError, match=r"nothing\.png"):
         read_rgb(tmp_path / "nothing.png")
 
 

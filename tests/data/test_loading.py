@@ -114,3 +114,14 @@ def test_too_few_images_and_unequal_shares():
 def test_pinned():
     # resumed runs and published numbers rest on it: it must never change between versions
     assert epoch_indices(np.arange(6), 4, 1, seed=0).tolist() == [0, 1, 1, 4]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("resident_bytes", [0, 10**9])
+def test_batches_on_the_gpu(store, resident_bytes):
+    here = StoreReader(store, TASKS).batch([5, 2])
+    there = StoreReader(store, TASKS, "cuda", resident_bytes).batch([5, 2])
+    torch.testing.assert_close(there.images.cpu(), here.images)
+    for task in TASKS:
+        torch.testing.assert_close(there.targets[task].cpu(), here.targets[task], equal_nan=True)

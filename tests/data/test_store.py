@@ -149,6 +149,7 @@ def test_killed_process_leaves_no_lock_and_half_its_work(reference, tmp_path):
         assert process.stdout.readline() == "now\n"
         process.kill()
     assert len(list((tmp_path / "store.partial").glob("chunk-*"))) == 1
+    (tmp_path / "store.partial" / "chunk-000001.json.123.tmp").write_text("[")  # killed while writing a marker
     build_store(FakeSource(), SIZE, path, workers=1)
     assert contents(path) == contents(reference.path)
 

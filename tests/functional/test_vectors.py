@@ -36,7 +36,7 @@ def test_coding_and_back() -> None:
 
 def test_no_direction_faces_the_viewer() -> None:
     decoded = decode_normals(torch.full((1, 3, 1, 1), 0.5))
-    assert decoded.flatten().tolist() == [0.0, 0.0, 1.0]
+    assert decoded.flatten().tolist() == [0.0, 0.0, -1.0]
 
 
 def test_gradient_of_decoding_is_finite_even_without_a_direction() -> None:

@@ -45,7 +45,7 @@ def test_coded_angle_takes_the_prediction_as_it_is() -> None:
     metrics = make_task("normal").metrics()
     raw = torch.tensor([0.2, 0.9, 0.7]).view(1, 3, 1, 1)
     metrics.update(raw, tilted([0.0]))
-    truth = torch.tensor([0.5, 0.5, 1.0])
+    truth = torch.tensor([0.5, 0.5, 0.0])
     cosine = raw.flatten() @ truth / raw.norm() / truth.norm()
     assert metrics.compute()["angle_coded_rad"] == pytest.approx(math.acos(cosine), abs=1e-5)
 
@@ -99,7 +99,8 @@ def test_zoom_keeps_directions() -> None:
 
 def test_colours_of_the_axes() -> None:
     task = make_task("normal")
-    axes = torch.eye(3).view(1, 3, 3, 1)
+    # right, up, towards the viewer; the frame is x right, y down, z forward
+    axes = torch.diag(torch.tensor([1.0, -1.0, -1.0])).view(1, 3, 3, 1)
     assert task.colour(axes).squeeze().T.tolist() == [[255, 128, 128], [128, 255, 128], [128, 128, 255]]
 
 
@@ -113,4 +114,4 @@ def test_constant_is_the_mean_direction() -> None:
     task = make_task("normal")
     target = tilted([10.0, 50.0])
     torch.testing.assert_close(task.constant([target]), encode_normals(tilted([30.0])).flatten())
-    assert task.constant([]).tolist() == [0.5, 0.5, 1.0]
+    assert task.constant([]).tolist() == [0.5, 0.5, 0.0]

@@ -217,6 +217,8 @@ def _finish(plan: _Plan, source: DataSource, path: Path) -> None:
     names = [name for marker in markers for name in json.loads(marker.read_text(encoding="utf-8"))]
     manifest = make_manifest(source.info, source.fingerprint, plan.size, names, plan.layouts)
     _write_atomically(plan.folder / MANIFEST, json.dumps(manifest))
+    for draft in plan.folder.glob("*.tmp"):  # of workers that were killed while writing
+        draft.unlink(missing_ok=True)
     plan.folder.rename(path)
     for file in (*markers, plan.folder / _PLAN):
         (path / file.name).unlink(missing_ok=True)

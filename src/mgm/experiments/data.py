@@ -20,6 +20,7 @@ from mgm.data.store import cached_store
 from mgm.errors import ConfigError, DataError
 from mgm.functional.distributed import rank, world_size
 from mgm.networks.encoder import ResNetEncoder
+from mgm.networks.generators import IMAGE_SIZES
 from mgm.tasks import make_tasks
 from mgm.tasks.base import Task
 from mgm.training.algorithm import EXTRA_IMAGES
@@ -129,8 +130,9 @@ def check_image_size(experiment: Experiment) -> None:
         near = max(stride, round(size / stride) * stride)
         raise ConfigError(f"image_size is {size}; it must be a multiple of {stride}, for example {near}")
     generated = EXTRA_IMAGES[experiment.method.extra_images].generator != "none"
-    if generated and size not in (32, 64, 128, 256):
-        raise ConfigError(f"image_size is {size}; the generators make images of 32, 64, 128 or 256 pixels")
+    if generated and size not in IMAGE_SIZES:
+        sizes = ", ".join(str(side) for side in IMAGE_SIZES)
+        raise ConfigError(f"image_size is {size}; the generators make images of these sides: {sizes}")
 
 
 def _check_amounts(experiment: Experiment, data: ExperimentData, scenes: np.ndarray) -> None:

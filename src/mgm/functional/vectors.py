@@ -41,13 +41,13 @@ def unit_vectors(vectors: Tensor, dim: int = 1) -> Tensor:
         dim: The dimension of the components.
 
     Returns:
-        Same shape, at least float32; ``(0, 0, 1)`` for the zero vector.
+        Same shape, at least float32; ``(0, 0, -1)`` for the zero vector (z is forward).
     """
     vectors = at_least_float32(vectors)
     length = vectors.norm(dim=dim, keepdim=True)
     shape = [1] * vectors.ndim
     shape[dim] = 3
-    towards_viewer = vectors.new_tensor([0.0, 0.0, 1.0]).view(shape)
+    towards_viewer = vectors.new_tensor([0.0, 0.0, -1.0]).view(shape)
     return torch.where(length > 1e-6, vectors / length.clamp(min=1e-6), towards_viewer)
 
 

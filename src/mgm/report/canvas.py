@@ -95,9 +95,8 @@ class Canvas:
         for pixels, x, y in self._pictures:
             sheet[y + MARGIN : y + MARGIN + pixels.shape[0], x + MARGIN : x + MARGIN + pixels.shape[1]] = pixels
         # a hundredth of a pixel more, because Agg cuts the product of size and resolution down to a whole number
-        figure = Figure(figsize=((width + 0.01) / _DPI, (height + 0.01) / _DPI), dpi=_DPI)
+        figure = Figure(figsize=((width + 0.01) / _DPI, (height + 0.01) / _DPI), dpi=_DPI, facecolor="none")
         agg = FigureCanvasAgg(figure)
-        figure.figimage(sheet, origin="upper")
         for caption in self._captions:
             top = height - MARGIN - caption.y
             figure.text(
@@ -115,7 +114,11 @@ class Canvas:
             )
         with _any_glyph():
             agg.draw()
-        return np.asarray(agg.buffer_rgba())[..., :3].copy()
+        text = np.asarray(agg.buffer_rgba())
+        written = text[..., 3] > 0  # laid over the pictures here, because matplotlib would resample them
+        opacity = text[written, 3:] / 255
+        sheet[written] = (sheet[written] * (1 - opacity) + text[written, :3] * opacity).round()
+        return sheet
 
     def write(self, path: Path) -> None:
         """Render into a PNG file."""

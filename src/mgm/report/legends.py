@@ -139,7 +139,7 @@ def _draw_sphere(canvas: Canvas, task: Task, x: int, y: int, height: int) -> Non
     across = torch.linspace(-1.02, 1.02, side).expand(side, side)
     up = -across.T
     square = across**2 + up**2
-    ball = task.colour(torch.stack((across, up, (1 - square).clamp(min=0).sqrt()))[None])[0]
+    ball = task.colour(torch.stack((across, -up, -(1 - square).clamp(min=0).sqrt()))[None])[0]
     ball = torch.where(square <= 1, ball, 255).permute(1, 2, 0).numpy()
     canvas.picture(ball, x, y + LINE)
     canvas.caption(Caption("up", x + side / 2, y, FONT, align="center"))

@@ -69,4 +69,4 @@ def draw_generated(folder: RunFolder) -> None:
 
 def scene_name(row: Tensor, scenes: tuple[str, ...]) -> str:
     """The scene, or all objects, of a label row ``[K]``; empty where unknown."""
-    return ", ".join(name for name, value in zip(scenes, row.tolist(), strict=False) if value == 1)
+    return ", ".join(name.replace("_", " ") for name, value in zip(scenes, row.tolist(), strict=False) if value == 1)

@@ -32,7 +32,7 @@ class Column:
 def comparison_table(
     results: dict[str, Scores], tasks: dict[str, Task], *, baseline: str = "", primary_only: bool = False
 ) -> Table:
-    """A row per model and a column per metric, the best value in bold, and the last model's gain over the baseline.
+    """A row per metric and a column per model, the best value in bold, and the last model's gain over the baseline.
 
     Args:
         results: Title of a model -> its scores; a value that is NaN, None or absent is shown as unknown.
@@ -44,19 +44,24 @@ def comparison_table(
         ConfigError: If ``baseline`` is none of the models.
     """
     table = Table(caption="↑ higher is better, ↓ lower is better", caption_justify="left")
-    table.add_column("model", no_wrap=True)
+    table.add_column("task")
+    table.add_column("metric")
+    for title in results:
+        table.add_column(escape(title), justify="right")
+    compared = len(results) > 1
+    if compared:
+        table.add_column(escape(_gain_title(results, tasks, baseline).replace(" (", "\n(")), justify="right")
     columns = _columns(results, tasks, baseline, primary_only)
-    previous = ""
-    for column in columns:
-        heading = column.title if column.task != previous else ""
-        table.add_column(escape(f"{heading}\n{column.metric}"), justify="right", overflow="fold")
-        previous = column.task
-    for row, title in enumerate(results):
-        cells = [f"[bold green]{c.cells[row]}[/]" if c.best[row] else c.cells[row] for c in columns]
-        table.add_row(escape(title), *cells, end_section=row == len(results) - 1)
-    if len(results) > 1:
-        gain = _gain_title(results, tasks, baseline).replace(" (", "\n(")
-        table.add_row(escape(gain), *(column.gain for column in columns))
+    for column, following in zip(columns, [*columns[1:], None], strict=True):
+        first = column is next(c for c in columns if c.task == column.task)
+        cells = [f"[bold green]{cell}[/]" if best else cell for cell, best in zip(column.cells, column.best, strict=True)]
+        table.add_row(
+            escape(column.title) if first else "",
+            escape(column.metric),
+            *cells,
+            *([column.gain] if compared else []),
+            end_section=following is None or following.task != column.task,
+        )
     return table
 
 

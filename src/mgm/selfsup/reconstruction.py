@@ -23,7 +23,7 @@ class Reconstruction(SelfSupervision):
     @staticmethod
     def build_head(feature_channels: int, model: ModelConfig) -> nn.Module:
         """A decoder of the tasks' kind with three output channels."""
-        return Decoder(feature_channels, 3, model.widths)
+        return Decoder(feature_channels, 3, model.widths, depth=model.depth)
 
     def loss(self, step: Step, source: str) -> Tensor:
         """Mean squared error in the image's range (-1, 1)."""

@@ -48,7 +48,7 @@ class StreamingSums(Metric):
         with warnings.catch_warnings():
             # nothing seen yet is a legitimate answer here: the metrics are NaN then
             warnings.filterwarnings("ignore", message="The ``compute`` method of metric")
-            return {name: total.double().cpu() for name, total in self.compute().items()}
+            return {name: total.cpu().double() for name, total in self.compute().items()}
 
 
 def wide_sum(values: Tensor) -> Tensor:

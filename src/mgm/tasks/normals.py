@@ -79,8 +79,8 @@ def histogram_median(histogram: Tensor) -> float:
 class SurfaceNormals(RegressionTask):
     """Direction that the surface faces: L1 on the vector encoded in (0, 1) (paper A).
 
-    Targets are unit vectors in the camera's frame, x to the right, y up, z towards the viewer; a pixel without a normal
-    is NaN, or the zero vector.
+    Targets are unit vectors in the camera's frame, x to the right, y down, z forward, so that a surface facing the viewer
+    has a negative z; a pixel without a normal is NaN, or the zero vector.
     """
 
     name: ClassVar[str] = "normal"
@@ -118,7 +118,7 @@ class SurfaceNormals(RegressionTask):
         """The mean direction, encoded; towards the viewer without any valid pixel."""
         total = torch.zeros(3, dtype=torch.float64)
         for target in targets:
-            total += target.movedim(1, -1)[self.valid(target)].double().sum(dim=0).cpu()
+            total += target.movedim(1, -1)[self.valid(target)].cpu().double().sum(dim=0)
         return encode_normals(unit_vectors(total, dim=0)).float()
 
     def flip(self, target: Tensor) -> Tensor:
@@ -130,9 +130,10 @@ class SurfaceNormals(RegressionTask):
         return NormalMetrics(device)
 
     def colour(self, value: Tensor) -> Tensor:
-        """The encoding as it is: red to the right, green up, blue towards the viewer."""
+        """Red to the right, green up, blue towards the viewer, as most tools show normals."""
         absent = ~self.valid(value).unsqueeze(1)
-        return paint(encode_normals(value).masked_fill(absent, float("nan")))
+        shown = value * value.new_tensor([1.0, -1.0, -1.0]).view(1, 3, 1, 1)
+        return paint(encode_normals(shown).masked_fill(absent, float("nan")))
 
     def distance(self, value: Tensor, target: Tensor) -> Tensor:
         """1 at an angle of 60 degrees."""

@@ -120,8 +120,12 @@ class Step:
         return size
 
     def labels(self) -> Tensor:
-        """Scene labels of the minibatch for conditioning; an unknown label is a row of zeros (no active class)."""
-        return self.batch.scene.nan_to_num(0.0)
+        """Scene labels of the minibatch for conditioning, ``[B, max(1, K)]``.
+
+        An unknown label is a row of zeros (no active class); data without scene labels have one class for all images.
+        """
+        scene = self.batch.scene
+        return scene.nan_to_num(0.0) if scene.shape[1] else scene.new_ones(len(scene), 1)
 
     def fakes(self) -> Tensor:
         """G(z, c) for the minibatch's features and labels, with a graph, shared by D's and G's losses."""

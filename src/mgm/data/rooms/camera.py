@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import radians, tan
+from functools import lru_cache
+from math import cos, hypot, radians, sin, tan
 
 import numpy as np
 
@@ -48,63 +49,73 @@ def ungroup(values: np.ndarray, count: int) -> np.ndarray:
     return values.reshape(-1)[:count]
 
 
-def pixel_order(size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and columns ``[size * size]`` of the pixels, block by block of 8 by 8, so that groups are compact."""
+@lru_cache(maxsize=8)
+def pixel_order(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Order in which the pixels are cast: block by block of 8 by 8, so that groups are compact.
+
+    Returns:
+        Rows and columns ``[size * size]`` in that order, and the place of each pixel in it, row by row.
+    """
     blocks = -(-size // _TILE)
     index = np.arange(blocks * _TILE).reshape(blocks, _TILE)
     rows, columns = np.broadcast_arrays(index[:, None, :, None], index[None, :, None, :])
     rows, columns = rows.reshape(-1), columns.reshape(-1)
     inside = (rows < size) & (columns < size)
-    return rows[inside], columns[inside]
+    rows, columns = rows[inside], columns[inside]
+    return rows, columns, np.argsort(rows * size + columns)
 
 
 def choose_camera(dice: Dice, room: Room) -> Camera:
     """The best of a few random views: inside the room, clear of objects, with many of them in sight."""
     tangent = tan(radians(dice.uniform(50, 74)) / 2)
     options = [_candidate(dice, room) for _ in range(_CANDIDATES)]
-    scores = [_score(room, position, axes, tangent) for position, axes in options]
-    position, axes = options[int(np.argmax(scores))]
-    return Camera(position.astype(np.float32), axes.astype(np.float32), tangent)
+    positions, axes = np.stack([place for place, _ in options]), np.stack([axes for _, axes in options])
+    best = int(np.argmax(_scores(room, positions, axes, tangent)))
+    return Camera(positions[best].astype(np.float32), axes[best].astype(np.float32), tangent)
 
 
 def _candidate(dice: Dice, room: Room) -> tuple[np.ndarray, np.ndarray]:
     """A position, mostly near the walls, and a direction towards an object or the middle, slightly rolled."""
-    width, length, height = room.size
-    sides = [dice.uniform(0, 1) ** 2 * 0.42 for _ in range(2)]
-    x, y = (0.25 + share * (span - 0.5) for share, span in zip(sides, (width, length), strict=True))
-    x, y = (width - x if dice.chance(0.5) else x), (length - y if dice.chance(0.5) else y)
-    position = np.array([x, y, dice.uniform(1.0, min(2.0, height - 0.35))])
-    spot = dice.choice(room.spots)
-    share = dice.uniform(0.3, 0.8)
-    target = np.array(
-        [
-            share * width / 2 + (1 - share) * spot.x + dice.uniform(-0.3, 0.3),
-            share * length / 2 + (1 - share) * spot.y + dice.uniform(-0.3, 0.3),
-            dice.uniform(0.45, 1.25),
-        ]
-    )
-    forward = target - position
-    forward[2] = np.clip(forward[2], -0.55, 0.2) * 1.0 if np.hypot(*forward[:2]) > 0.5 else -0.3
-    forward /= np.linalg.norm(forward)
-    right = np.cross(forward, (0.0, 0.0, 1.0))
-    right /= np.linalg.norm(right)
-    down = np.cross(forward, right)
+    place, target = [], []
+    spot, share = dice.choice(room.spots), dice.uniform(0.3, 0.8)
+    for span, goal in ((room.size[0], spot.x), (room.size[1], spot.y)):
+        gap = 0.25 + dice.uniform(0, 1) ** 2 * 0.42 * (span - 0.5)
+        place.append(gap if dice.chance(0.5) else span - gap)
+        target.append(share * span / 2 + (1 - share) * goal + dice.uniform(-0.3, 0.3))
+    height = dice.uniform(1.0, min(2.0, room.size[2] - 0.35))
+    x, y = target[0] - place[0], target[1] - place[1]
+    level = max(hypot(x, y), 1e-3)
+    slope = min(max((dice.uniform(0.45, 1.25) - height) / max(level, 0.5), -0.6), 0.2)
+    length = hypot(1.0, slope)
+    forward = (x / level / length, y / level / length, slope / length)
+    right = (y / level, -x / level, 0.0)
+    down = (forward[2] * x / level, forward[2] * y / level, -1 / length)
     roll = radians(dice.uniform(-4, 4))
-    turned = np.cos(roll) * right + np.sin(roll) * down, np.cos(roll) * down - np.sin(roll) * right
-    return position, np.stack([*turned, forward])
+    c, s = cos(roll), sin(roll)
+    turned = [(c * r + s * d, c * d - s * r) for r, d in zip(right, down, strict=True)]
+    axes = np.array([[r for r, _ in turned], [d for _, d in turned], forward])
+    return np.array([*place, height]), axes
 
 
-def _score(room: Room, position: np.ndarray, axes: np.ndarray, tangent: float) -> float:
-    """Objects in sight, less for near obstacles; very low inside an object."""
-    bounds = np.array(room.occupied or [(0, 0, 0, 0, 0, 0)])
+def _scores(room: Room, positions: np.ndarray, axes: np.ndarray, tangent: float) -> np.ndarray:
+    """Classes and objects in sight ``[V]``, less for near obstacles; very low inside an object.
+
+    Args:
+        room: The furnished room.
+        positions: ``[V, 3]`` metres.
+        axes: ``[V, 3, 3]`` as in `Camera`.
+        tangent: As in `Camera`.
+    """
+    bounds = np.array(room.occupied or [(0.0,) * 6])
     low, high = bounds[:, 0::2], bounds[:, 1::2]
-    gap = np.linalg.norm(np.maximum(np.maximum(low - position, position - high), 0), axis=1)
-    score = -100.0 * float((gap < 0.22).sum())
-    places = np.array([(s.x, s.y, s.z + s.model.height / 2) for s in room.spots]) - position
-    right, down, forward = axes @ places.T
-    seen = (forward > 0.7) & (np.abs(right) < forward * tangent) & (np.abs(down) < 1.1 * forward * tangent)
-    labels = {spot.model.label for spot, visible in zip(room.spots, seen, strict=True) if visible}
-    middle = axes @ ((low + high) / 2 - position).T
-    ahead = (middle[2] > 0) & (np.hypot(middle[0], middle[1]) < middle[2] * tangent)
-    score -= 2.5 * float((ahead & (gap < 0.7)).sum())
-    return score + 1.2 * len(labels) + 0.25 * float(seen.sum())
+    place, turn = positions[:, None], axes.transpose(0, 2, 1)
+    gap = np.sqrt((np.maximum(np.maximum(low - place, place - high), 0) ** 2).sum(2))
+    middle = ((low + high) / 2 - place) @ turn
+    ahead = (middle[..., 2] > 0) & (np.hypot(middle[..., 0], middle[..., 1]) < middle[..., 2] * tangent)
+    objects = (np.array([(s.x, s.y, s.z + s.model.height / 2) for s in room.spots]) - place) @ turn
+    limit = objects[..., 2] * tangent
+    seen = (limit > 0.4) & (np.abs(objects[..., 0]) < limit) & (np.abs(objects[..., 1]) < 1.1 * limit)
+    labels = [spot.model.label for spot in room.spots]
+    variety = [len({label for label, visible in zip(labels, row, strict=True) if visible}) for row in seen.tolist()]
+    near = 100.0 * (gap < 0.22).sum(1) + 2.5 * (ahead & (gap < 0.7)).sum(1)
+    return 1.2 * np.array(variety) + 0.25 * seen.sum(1) - near

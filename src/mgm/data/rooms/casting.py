@@ -82,9 +82,7 @@ def _room_sides(room: np.ndarray, origin: np.ndarray, rays: np.ndarray) -> tuple
     return distance, surface
 
 
-def _candidates(
-    primitives: Primitives, origin: np.ndarray, rays: np.ndarray, reach: np.ndarray | None
-) -> np.ndarray:
+def _candidates(primitives: Primitives, origin: np.ndarray, rays: np.ndarray, reach: np.ndarray | None) -> np.ndarray:
     """``[G, N]`` bool: pairs of a group and a primitive that may meet. ``reach`` ``[G]`` bounds the rays' lengths."""
     axis = rays.mean(2)
     axis /= np.sqrt((axis * axis).sum(1, keepdims=True)) + _TINY
@@ -124,11 +122,16 @@ def _solve(
     unit_origin, to_unit = primitives.unit_origin(origin), primitives.to_unit
     limits = (0, primitives.num_boxes, primitives.num_boxes + primitives.num_open, len(primitives))
     for solve, first, last in zip((_solve_boxes, _solve_open, _solve_capped), limits, limits[1:], strict=False):
-        groups, indices = np.nonzero(mask[:, first:last])
-        indices += first
+        flat = np.flatnonzero(mask[:, first:last])
+        groups = flat // max(last - first, 1)
+        indices = flat - groups * (last - first) + first
         for start in range(0, len(groups), _BITE):
             group, index = groups[start : start + _BITE], indices[start : start + _BITE]
-            yield group, index, solve(primitives, index, unit_origin[index, :, None], to_unit[index] @ rays[group])
+            yield (
+                group,
+                index,
+                solve(primitives, index, unit_origin[index, :, None], to_unit[index] @ np.take(rays, group, axis=0)),
+            )
 
 
 def _starts(group: np.ndarray) -> np.ndarray:
@@ -195,5 +198,6 @@ def _keep_nearest(
     improved = best < distance[groups]
     distance[groups] = np.where(improved, best, distance[groups])
     wanted = np.where(improved, best, np.float32(-1))
-    pair, lane = np.nonzero(found == np.repeat(wanted, np.diff(starts, append=len(group)), axis=0))
-    surface[group[pair], lane] = index[pair]
+    won = np.flatnonzero(found == np.repeat(wanted, np.diff(starts, append=len(group)), axis=0))
+    pair = won // LANES
+    surface.reshape(-1)[group[pair] * LANES + won % LANES] = index[pair]

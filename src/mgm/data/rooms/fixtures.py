@@ -44,7 +44,7 @@ def door(dice: Dice, materials: Materials) -> Model:
     model.box(frame, (0, 0.03, height + 0.03), (width + 0.14, 0.06, 0.08))
     metal, x = materials.metal(), dice.sign() * (width / 2 - 0.08)
     model.ball(metal, (x, 0.08, 1.0), 0.03)
-    model.tube(metal, (x, 0.05, 1.0), 0.015, 0.06, turn=(1.5708, 0, 0))
+    model.rod(metal, (x, 0.05, 1.0), 0.015, 0.06, (1.5708, 0, 0))
     return model
 
 
@@ -117,7 +117,7 @@ def curtains(dice: Dice, materials: Materials, width: float, height: float) -> M
                 dice.uniform(-0.1, 0.05),
                 (False, False),
             )
-    model.tube(materials.metal(), (0, 0.1, height + 0.01), 0.018, width + 0.5, turn=(0, 1.5708, 0))
+    model.rod(materials.metal(), (0, 0.1, height + 0.01), 0.018, width + 0.5, (0, 1.5708, 0))
     return model
 
 
@@ -217,7 +217,7 @@ def shower_curtain(dice: Dice, materials: Materials) -> Model:
     model, cloth, count = Model("curtain", 1.6, 0.1, 1.9), materials.fabric(), dice.integer(4, 8)
     for k in range(count):
         model.tube(cloth, (-0.7 + k * 0.085, 0.05, 1.05), (0.055, 0.04), 1.5, 0, (False, False))
-    model.tube(materials.metal(), (0, 0.05, 1.83), 0.014, 1.6, turn=(0, 1.5708, 0))
+    model.rod(materials.metal(), (0, 0.05, 1.83), 0.014, 1.6, (0, 1.5708, 0))
     return model
 
 
@@ -225,7 +225,7 @@ def towel_rail(dice: Dice, materials: Materials) -> Model:
     """A rod with a towel over it (class otherprop); the origin is its lower edge."""
     width = dice.uniform(0.35, 0.6)
     model, cloth = Model("otherprop", width, 0.1, 0.6), materials.fabric()
-    model.tube(materials.metal(), (0, 0.06, 0.58), 0.012, width + 0.1, turn=(0, 1.5708, 0))
+    model.rod(materials.metal(), (0, 0.06, 0.58), 0.012, width + 0.1, (0, 1.5708, 0))
     model.box(cloth, (0, 0.08, 0.34), (width * 0.8, 0.015, dice.uniform(0.35, 0.5)))
     model.tube(cloth, (0, 0.06, 0.58), 0.025, width * 0.8, turn=(0, 1.5708, 0))
     return model

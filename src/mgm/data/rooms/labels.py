@@ -6,6 +6,7 @@ import numpy as np
 
 from mgm.data.rooms.render import Hits
 from mgm.data.rooms.scene import Scene
+from mgm.data.rooms.vectors import dot, length
 
 CURVATURE_SCALE = 5.0
 """1/m: the curvature that is encoded as 0.75, that of a ball of 20 cm radius."""
@@ -41,9 +42,9 @@ def reshading(rays: np.ndarray, hits: Hits) -> np.ndarray:
     ``cos(angle between normal and ray) / (1 + (d / 4 m)^2)`` with d the distance from the camera; neither textures nor
     the room's lights matter.
     """
-    length = np.sqrt((rays * rays).sum(0))
-    cosine = np.clip(-(rays * hits.normal).sum(0) / length, 0, 1)
-    return cosine / (1 + (hits.distance * length / RESHADING_DISTANCE) ** 2)
+    unit = length(rays)
+    cosine = np.clip(-dot(rays, hits.normal) / unit, 0, 1)
+    return cosine / (1 + (hits.distance * unit / RESHADING_DISTANCE) ** 2)
 
 
 def edge_texture(image: np.ndarray) -> np.ndarray:
@@ -71,13 +72,13 @@ def edge_texture(image: np.ndarray) -> np.ndarray:
 
 def _along(values: np.ndarray, kernel: tuple[float, ...], axis: int) -> np.ndarray:
     """Correlation with a short kernel along one axis; the result is shorter by the kernel's length less one."""
-    length = values.shape[axis] - len(kernel) + 1
-    parts = [
-        np.float32(weight) * (values[k : k + length] if axis == 0 else values[:, k : k + length])
-        for k, weight in enumerate(kernel)
-        if weight
-    ]
-    return np.sum(parts, axis=0, dtype=np.float32)
+    count = values.shape[axis] - len(kernel) + 1
+    shape = (count, values.shape[1]) if axis == 0 else (values.shape[0], count)
+    result = np.zeros(shape, dtype=np.float32)
+    for k, weight in enumerate(kernel):
+        if weight:
+            result += np.float32(weight) * (values[k : k + count] if axis == 0 else values[:, k : k + count])
+    return result
 
 
 def geometry_labels(scene: Scene, rays: np.ndarray, hits: Hits) -> dict[str, np.ndarray]:
@@ -85,7 +86,7 @@ def geometry_labels(scene: Scene, rays: np.ndarray, hits: Hits) -> dict[str, np.
     normal = scene.camera.axes @ hits.normal
     labels = {
         "depth": hits.distance[None],
-        "normal": normal / np.sqrt((normal * normal).sum(0)),
+        "normal": normal / length(normal),
         "reshading": reshading(rays, hits)[None],
         "principal_curvature": encode_curvature(hits.curvature),
     }

@@ -14,7 +14,7 @@ _SUN_DISTANCE = 60.0
 
 @dataclass(frozen=True)
 class Light:
-    """A point light, seen from everything that no primitive hides."""
+    """A point light."""
 
     position: np.ndarray
     """``[3]`` metres."""
@@ -22,6 +22,8 @@ class Light:
     """``[3]`` irradiance at one metre; for the sun, everywhere."""
     facing: np.ndarray | None = None
     """``[3]`` main direction of a window's light, which falls off with the cosine; None: all directions alike."""
+    shadows: bool = True
+    """False for a secondary light, taken to be broad and soft."""
     opening: Opening | None = None
     """The window that sunlight has to pass; None: not the sun."""
 
@@ -42,19 +44,21 @@ def choose_lighting(dice: Dice, room: Room) -> Lighting:
     lights: list[Light] = []
     lamps = room.lamps or [(width * dice.uniform(0.2, 0.8), length * dice.uniform(0.2, 0.8), height - 0.15)]
     scale = max(1.0, (width * length) ** 0.5 / 2.6)
-    for place in lamps[:2]:
-        colour = _warmth(dice) * dice.uniform(0.8, 3.2) * scale / min(len(lamps), 2)
-        lights.append(Light(np.array(place, dtype=np.float32), colour.astype(np.float32)))
-    if room.openings and len(lights) < 2:
+    by_day = bool(room.openings) and dice.chance(0.4)
+    for number, place in enumerate(lamps[:2]):
+        main = number == 0 and not by_day
+        strength = dice.uniform(0.8, 3.2) * scale * (1.0 if main else 0.45)
+        colour = _warmth(dice) * strength
+        lights.append(Light(np.array(place, dtype=np.float32), colour.astype(np.float32), shadows=main))
+    if room.openings:
         opening = dice.choice(room.openings)
         middle, inward = _opening_frame(room, opening)
-        sky = np.array([0.8, 0.92, 1.1]) * dice.uniform(0.8, 4.5) * scale
-        lights.append(
-            Light((middle - 0.35 * inward).astype(np.float32), sky.astype(np.float32), inward.astype(np.float32))
-        )
+        sky = np.array([0.8, 0.92, 1.1]) * dice.uniform(1.5, 4.5) * scale * (1.5 if by_day else 0.5)
+        place = (middle - 0.35 * inward).astype(np.float32)
+        lights.append(Light(place, sky.astype(np.float32), inward.astype(np.float32), shadows=by_day))
     if room.openings and dice.chance(0.45):
         lights.append(_sun(dice, room, dice.choice(room.openings)))
-    ambient = dice.uniform(0.18, 0.5)
+    ambient = dice.uniform(0.12, 0.42)
     above = _warmth(dice, 0.15) * ambient * dice.uniform(0.9, 1.3)
     below = _warmth(dice, 0.3) * ambient * dice.uniform(0.5, 0.9)
     return Lighting(tuple(lights), above.astype(np.float32), below.astype(np.float32))
@@ -90,8 +94,6 @@ def through_opening(light: Light, room: np.ndarray, point: np.ndarray) -> np.nda
     opening = light.opening
     if opening is None:
         return np.ones(point.shape[1], dtype=np.float32)
-    across = 1 - opening.wall % 2
-    plane = room[across] if opening.wall in (1, 2) else 0.0
     plane = (0.0, room[0], room[1], 0.0)[opening.wall]
     axis = 1 if opening.wall % 2 == 0 else 0
     towards = light.position[:, None] - point

@@ -9,6 +9,7 @@ import numpy as np
 
 from mgm.data.rooms.dice import Dice
 from mgm.data.rooms.textures import TEXTURES, Patch
+from mgm.data.rooms.vectors import pick
 
 Colour = tuple[float, float, float]
 """Linear RGB in [0, 1]."""
@@ -61,22 +62,25 @@ class MaterialTable:
         """
         weight, shade = np.zeros_like(footprint), np.ones_like(footprint)
         kinds = self.kind[material]
-        for kind, texture in enumerate(TEXTURES.values()):
+        textures = tuple(TEXTURES.values())
+        for kind in np.flatnonzero(np.bincount(kinds)):
             points = np.flatnonzero(kinds == kind)
-            if not len(points):
-                continue
             row = material[points]
-            scale, offset, swap = self.scale[:, row], self.offset[:, row], self.swap[row]
-            u, v = coordinates[0, points], coordinates[1, points]
+            scale, offset, swap = pick(self.scale, row), pick(self.offset, row), self.swap[row]
+            u, v = pick(coordinates, points)
             patch = Patch(
                 np.where(swap, v, u) / scale[0] + offset[0],
                 np.where(swap, u, v) / scale[1] + offset[1],
                 footprint[points] / np.minimum(scale[0], scale[1]),
                 self.contrast[row],
             )
-            weight[points], shade[points] = texture(patch)
-        first = self.first[:, material]
-        return np.clip((first + (self.second[:, material] - first) * weight) * shade, 0, 1)
+            weight[points], shade[points] = textures[kind](patch)
+        first = pick(self.first, material)
+        result = pick(self.second - self.first, material)
+        result *= weight
+        result += first
+        result *= shade
+        return np.clip(result, 0, 1, out=result)
 
 
 class Materials:

@@ -58,6 +58,12 @@ class Model:
         half = (*radii, height / 2)
         self.rows.append((*centre, *half, *turn, *shape, LABEL[label or self.label], material, float(casts)))
 
+    def rod(
+        self, material: int, centre: Point, radius: float, length: float, turn: Point = (0.0, 0.0, 0.0), label: str = ""
+    ) -> None:
+        """A thin tube whose ends nobody sees."""
+        self.tube(material, centre, radius, length, 0.0, (False, False), turn, label or self.label)
+
     def ball(
         self,
         material: int,
@@ -81,7 +87,7 @@ class Model:
         for x in (-width / 2 + inset, width / 2 - inset):
             for y in (inset, depth - inset):
                 if round_legs:
-                    self.tube(material, (x, y, height / 2), thick / 2, height, taper=0.2)
+                    self.tube(material, (x, y, height / 2), thick / 2, height, 0.2, (False, False))
                 else:
                     self.box(material, (x, y, height / 2), (thick, thick, height))
 

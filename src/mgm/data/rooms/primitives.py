@@ -17,6 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mgm.data.rooms.vectors import dot
+
 COLUMNS = 19
 """Numbers per primitive in the rows that `assemble` takes."""
 
@@ -144,7 +146,7 @@ def box_geometry(unit: np.ndarray, half: np.ndarray) -> tuple[np.ndarray, np.nda
 
 def quadric_geometry(
     unit: np.ndarray, half: np.ndarray, shape: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Normal, texture coordinates and curvature of points on quadrics.
 
     For an implicit surface with gradient g and Hessian diag(h), the mean and Gaussian curvature are
@@ -166,9 +168,9 @@ def quadric_geometry(
     radius = 1 + taper * z
     gradient = np.stack([x, y, roundness * z - taper * radius]) / half
     hessian = np.stack([np.ones_like(x), np.ones_like(x), roundness - taper**2]) / half**2
-    squared = gradient**2
+    squared = gradient * gradient
     length2 = np.maximum(squared.sum(0), 1e-12)
-    mean = (length2 * hessian.sum(0) - (hessian * squared).sum(0)) / (2 * length2 * np.sqrt(length2))
+    mean = (length2 * hessian.sum(0) - dot(hessian, squared)) / (2 * length2 * np.sqrt(length2))
     gauss = (
         squared[0] * hessian[1] * hessian[2]
         + squared[1] * hessian[0] * hessian[2]

@@ -11,6 +11,10 @@ from mgm.data.rooms.casting import nearest, occluded
 from mgm.data.rooms.lights import Light, through_opening
 from mgm.data.rooms.primitives import Primitives, box_geometry, quadric_geometry
 from mgm.data.rooms.scene import Scene
+from mgm.data.rooms.vectors import dot, length, pick
+
+_DIM = 0.02
+"""Irradiance below which nobody sees whether it is in the shadow."""
 
 
 @dataclass(frozen=True)
@@ -30,46 +34,50 @@ class Hits:
     curvature: np.ndarray
     """``[2, n]`` principal curvatures in 1/m, larger first, positive where the surface bulges towards the viewer."""
 
-    def take(self, points: np.ndarray) -> Hits:
-        """The hits at the given places."""
-        vectors = (self.point, self.normal, self.coordinates, self.curvature)
-        return Hits(self.surface[points], self.distance[points], *(values[:, points] for values in vectors))
+
+def cast(scene: Scene, primitives: Primitives, origin: np.ndarray, rays: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distance and surface ``[n]`` of the first hits of rays ``[3, n]`` from one origin.
+
+    The surface counts within ``primitives``, then the room's sides.
+    """
+    distance, surface = nearest(primitives, scene.room, origin, group(rays))
+    return ungroup(distance, rays.shape[1]), ungroup(surface, rays.shape[1])
 
 
-def trace(scene: Scene, primitives: Primitives, origin: np.ndarray, rays: np.ndarray) -> Hits:
-    """First hits of rays ``[3, n]`` from one origin; ``surface`` counts within ``primitives``, then the room's sides."""
-    count = rays.shape[1]
-    groups = nearest(primitives, scene.room, origin, group(rays))
-    distance, surface = (ungroup(values, count) for values in groups)
+def locate(
+    primitives: Primitives, origin: np.ndarray, rays: np.ndarray, distance: np.ndarray, surface: np.ndarray
+) -> Hits:
+    """The geometry at the ends of rays, see `cast`."""
     point = origin[:, None] + distance * rays
     normal, coordinates = np.zeros_like(point), np.zeros_like(point[:2])
     curvature = np.zeros_like(coordinates)
-
-    _trace_sides(surface - len(primitives), point, normal, coordinates)
+    _locate_sides(surface - len(primitives), point, normal, coordinates)
     boxes = np.flatnonzero(surface < primitives.num_boxes)
     quadrics = np.flatnonzero((surface >= primitives.num_boxes) & (surface < len(primitives)))
     for points, solid in ((boxes, False), (quadrics, True)):
         if not len(points):
             continue
         index = surface[points]
-        half = primitives.half.T[:, index]
-        rotation = primitives.rotation.reshape(-1, 9).T[:, index].reshape(3, 3, -1)
-        offset = point[:, points] - primitives.centre.T[:, index]
-        unit = (rotation * offset).sum(1) / half
+        half = pick(primitives.half.T, index)
+        rotation = pick(primitives.rotation.reshape(-1, 9).T, index).reshape(3, 3, -1)
+        offset = pick(point, points) - pick(primitives.centre.T, index)
+        unit = np.stack([dot(axis, offset) for axis in rotation]) / half
         if solid:
             shape = np.stack([primitives.roundness, primitives.taper, primitives.low, primitives.high])
-            shape = np.concatenate([shape[:, index], primitives.cap_radius2.T[:, index]])
-            local, coordinates[:, points], curvature[:, points] = quadric_geometry(unit, half, shape)
+            shape = pick(np.concatenate([shape, primitives.cap_radius2.T]), index)
+            local, coordinates[:, points], bend = quadric_geometry(unit, half, shape)
         else:
             local, coordinates[:, points] = box_geometry(unit, half)
-        normal[:, points] = (rotation * local[:, None]).sum(0)
-    away = (normal * rays).sum(0) > 0
-    normal = np.where(away, -normal, normal)
-    curvature = np.where(away, -curvature[::-1], curvature)
+            bend = None
+        outward = np.stack([dot(axis, local) for axis in rotation.swapaxes(0, 1)])
+        hidden = dot(outward, pick(rays, points)) > 0
+        normal[:, points] = outward * np.where(hidden, np.float32(-1), np.float32(1))
+        if bend is not None:
+            curvature[:, points] = np.where(hidden, -bend[::-1], bend)
     return Hits(surface, distance, point, normal, coordinates, curvature)
 
 
-def _trace_sides(side: np.ndarray, point: np.ndarray, normal: np.ndarray, coordinates: np.ndarray) -> None:
+def _locate_sides(side: np.ndarray, point: np.ndarray, normal: np.ndarray, coordinates: np.ndarray) -> None:
     """Fill in normals and coordinates of points on the room's sides; ``side`` is negative elsewhere."""
     for axis, (u, v) in enumerate(((1, 2), (0, 2), (0, 1))):
         points = np.flatnonzero(side >> 1 == axis)
@@ -99,7 +107,8 @@ def radiance(scene: Scene, origin: np.ndarray, rays: np.ndarray, hits: Hits, pix
         image, direction = origin + behind * normal, rays[:, facing]
         direction = direction - 2 * (normal @ direction) * normal[:, None]
         keep = (scene.primitives.centre - hits.point[:, facing[0]]) @ normal > 0.04
-        seen = trace(scene, scene.primitives.select(keep), image.astype(np.float32), direction)
+        others, image = scene.primitives.select(keep), image.astype(np.float32)
+        seen = locate(others, image, direction, *cast(scene, others, image, direction))
         surface = np.concatenate([np.flatnonzero(keep), np.arange(6) + len(scene.primitives)])[seen.surface]
         shown = _shade(scene, image, direction, seen, scene.material[surface], pixel)
         light[:, facing] = 0.04 * light[:, facing] + 0.82 * shown
@@ -111,8 +120,8 @@ def _shade(
 ) -> np.ndarray:
     """Light ``[3, n]`` from the hit points by Lambert's law and Blinn's highlights, with shadows."""
     table, lighting = scene.table, scene.lighting
-    view = -rays / np.sqrt((rays * rays).sum(0))
-    cosine = np.maximum((view * hits.normal).sum(0), 0.05)
+    view = rays / -length(rays)
+    cosine = np.maximum(dot(view, hits.normal), 0.05)
     albedo = table.albedo(material, hits.coordinates, hits.distance * np.float32(pixel) / np.sqrt(cosine))
     up = 0.5 + 0.5 * hits.normal[2]
     ambient = lighting.below[:, None] + (lighting.above - lighting.below)[:, None] * up
@@ -123,8 +132,8 @@ def _shade(
         received, towards = _received(scene, light, hits)
         diffuse += light.colour[:, None] * received
         halfway = towards + view
-        halfway /= np.sqrt((halfway * halfway).sum(0)) + 1e-6
-        lobe = specular * np.exp(-gloss * (1 - np.maximum((halfway * hits.normal).sum(0), 0)) * 2)
+        cosine = np.maximum(dot(halfway, hits.normal), 0) / (length(halfway) + np.float32(1e-6))
+        lobe = specular * np.exp(gloss * (2 * cosine - 2))
         shine += light.colour[:, None] * (lobe * received)
     return albedo * (diffuse + table.glow[material]) + shine
 
@@ -132,18 +141,20 @@ def _shade(
 def _received(scene: Scene, light: Light, hits: Hits) -> tuple[np.ndarray, np.ndarray]:
     """Share of a light ``[n]`` that arrives at the hit points, shadows included, and directions ``[3, n]`` to it."""
     towards = light.position[:, None] - hits.point
-    distance2 = (towards * towards).sum(0)
+    distance2 = dot(towards, towards)
     towards /= np.sqrt(distance2)
-    received = np.maximum((towards * hits.normal).sum(0), 0)
+    received = np.maximum(dot(towards, hits.normal), 0)
     if light.opening is None:
         received /= distance2 + np.float32(0.4)
     else:
         received *= through_opening(light, scene.room, hits.point)
     if light.facing is not None:
         received *= np.clip(-(light.facing @ towards), 0, 1)
-    lit = np.flatnonzero(received > 1e-3)
+    if not light.shadows:
+        return received, towards
+    lit = np.flatnonzero(received * light.colour.max() > _DIM)
     if len(lit):
-        ends = hits.point[:, lit] + np.float32(4e-3) * hits.normal[:, lit] - light.position[:, None]
+        ends = pick(hits.point, lit) + np.float32(4e-3) * pick(hits.normal, lit) - light.position[:, None]
         hidden = ungroup(occluded(scene.casters, light.position, group(ends)), len(lit))
         received[lit] *= ~hidden
     return received, towards

@@ -87,9 +87,9 @@ def office_chair(dice: Dice, materials: Materials) -> Model:
         yaw = 1.2566 * k
         arm = Model("chair")
         arm.box(frame, (0.13, 0, 0.07), (0.28, 0.04, 0.035), (0, 0.12, 0))
-        arm.ball(frame, (0.26, 0, 0.03), 0.03)
+        arm.ball(frame, (0.26, 0, 0.03), 0.03, casts=False)
         model.attach(arm, (0, y, 0), yaw)
-    model.tube(frame, (0, y, seat / 2 + 0.03), 0.03, seat - 0.1)
+    model.rod(frame, (0, y, seat / 2 + 0.03), 0.03, seat - 0.1)
     model.box(cloth, (0, y, seat), (width, width, 0.09))
     model.box(
         cloth, (0, 0.08, (seat + top) / 2 + 0.06), (width * 0.9, 0.07, top - seat - 0.1), (dice.uniform(0, 0.2), 0, 0)
@@ -114,7 +114,7 @@ def stool(dice: Dice, materials: Materials) -> Model:
     )
     for x, y in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
         spread = 0.6 * radius
-        model.tube(frame, (x * spread, radius + y * spread, seat / 2), 0.016, seat, turn=(0.12 * y, -0.12 * x, 0))
+        model.rod(frame, (x * spread, radius + y * spread, seat / 2), 0.016, seat, turn=(0.12 * y, -0.12 * x, 0))
     return model
 
 

@@ -113,7 +113,7 @@ def plant(dice: Dice, materials: Materials) -> Model:
     pot = radius * 1.6
     model.tube(materials.ceramic(), (0, radius, pot / 2), radius * 0.8, pot, taper=0.2, caps=(True, False))
     model.tube(green, (0, radius, pot * 0.85), radius * 0.85, 0.02, casts=False)
-    model.tube(materials.wood(), (0, radius, (pot + height * 0.6) / 2), 0.015, height * 0.6)
+    model.rod(materials.wood(), (0, radius, (pot + height * 0.6) / 2), 0.015, height * 0.6)
     for k in range(dice.integer(5, 8)):
         yaw, lean = 0.9 * k + dice.uniform(-0.3, 0.3), dice.uniform(0.4, 1.1)
         length = dice.uniform(0.18, 0.32)
@@ -132,7 +132,7 @@ def table_lamp(dice: Dice, materials: Materials) -> Model:
         model.ball(materials.ceramic(), (0, radius, height * 0.28), (radius * 0.55, radius * 0.55, height * 0.28))
     else:
         model.tube(foot, (0, radius, 0.012), radius * 0.6, 0.024)
-    model.tube(foot, (0, radius, height * 0.35), 0.012, height * 0.7)
+    model.rod(foot, (0, radius, height * 0.35), 0.012, height * 0.7)
     model.tube(
         shade, (0, radius, height * 0.78), radius * 0.85, height * 0.44, -dice.uniform(0.1, 0.35), (False, False)
     )
@@ -145,7 +145,7 @@ def floor_lamp(dice: Dice, materials: Materials) -> Model:
     model, pole = Model("lamp", 2 * radius, 2 * radius, height), materials.metal()
     shade = materials.glowing(dice.uniform(0.5, 1.4)) if dice.chance(0.6) else materials.fabric()
     model.tube(pole, (0, radius, 0.015), 0.14, 0.03)
-    model.tube(pole, (0, radius, height / 2), 0.016, height - 0.1)
+    model.rod(pole, (0, radius, height / 2), 0.016, height - 0.1)
     if dice.chance(0.7):
         taper = -dice.uniform(0, 0.4)
         model.tube(shade, (0, radius, height - 0.15), radius * 0.85, 0.3, taper, (False, False), casts=False)
@@ -159,7 +159,7 @@ def ceiling_lamp(dice: Dice, materials: Materials, lit: bool, drop: float) -> Mo
     model, style = Model("lamp", 0.5, 0.5, drop), dice.integer(0, 3)
     shade = materials.glowing(dice.uniform(0.8, 1.8)) if lit else materials.ceramic()
     if style != 3:
-        model.tube(materials.metal(), (0, 0, -drop / 2), 0.008, drop, casts=False)
+        model.rod(materials.metal(), (0, 0, -drop / 2), 0.008, drop)
     if style == 0:
         model.ball(shade, (0, 0, -drop), dice.uniform(0.1, 0.2), casts=False)
     elif style == 1:

@@ -17,7 +17,7 @@ def table(dice: Dice, materials: Materials, low: bool = False, round_share: floa
         radius = dice.uniform(0.35, 0.5) if low else dice.uniform(0.45, 0.65)
         model = Model("table", 2 * radius, 2 * radius, height)
         model.tube(top, (0, radius, height - thick / 2), radius, thick)
-        model.tube(frame, (0, radius, height / 2), dice.uniform(0.04, 0.1), height - thick)
+        model.rod(frame, (0, radius, height / 2), dice.uniform(0.04, 0.1), height - thick)
         model.tube(frame, (0, radius, 0.03), radius * 0.5, 0.06, taper=-0.3)
         return model
     width = dice.uniform(0.6, 1.1) if low else dice.uniform(0.8, 1.8)
@@ -148,7 +148,7 @@ def counter(dice: Dice, materials: Materials, width: float, basin: bool, stove: 
         model.box(bowl, (x, depth / 2 + 0.02, height + 0.004), (0.56, 0.44, 0.012), label="sink")
         model.ball(bowl, (x, depth / 2 + 0.02, height + 0.008), (0.24, 0.18, 0.012), label="sink", casts=False)
         model.tube(metal, (x, 0.09, height + 0.12), 0.016, 0.24, label="sink")
-        model.tube(metal, (x, 0.17, height + 0.23), 0.013, 0.18, turn=(1.4, 0, 0), label="sink")
+        model.rod(metal, (x, 0.17, height + 0.23), 0.013, 0.18, (1.4, 0, 0), "sink")
     if stove:
         x, dark = -side * width * 0.22, materials.add("plain", (0.02, 0.02, 0.022), specular=0.5, gloss=80)
         model.box(dark, (x, depth / 2 + 0.02, height + 0.004), (0.56, 0.48, 0.012), label="otherprop")

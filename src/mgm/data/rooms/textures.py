@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
-_TABLE = 256
+_TABLE = 128
 """Side of the noise table; one cell is one unit of noise coordinates."""
 
 

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mgm.config import Experiment
+from mgm.errors import ConfigError
+from mgm.experiments.recipes import PRESETS, RECIPES, baseline_of, make_experiment
+from mgm.experiments.settings import GROUPS, from_dict, from_yaml, to_dict, to_yaml
+from mgm.training.algorithm import EXTRA_IMAGES, joint_updates, stages
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_recipe_survives_yaml(tmp_path, recipe, preset):
+    experiment = make_experiment(recipe, preset)
+    path = tmp_path / "config.yaml"
+    path.write_text(to_yaml(experiment))
+    assert from_yaml(path) == experiment
+
+
+@given(st.floats(0.01, 1.0), st.integers(0, 2**31), st.lists(st.sampled_from(["semantic", "depth"]), max_size=2))
+def test_round_trip_of_any_values(fraction, seed, tasks):
+    base = make_experiment("mgm")
+    experiment = replace(base, seed=seed, data=replace(base.data, fraction=fraction, tasks=tuple(tasks)))
+    assert from_dict(to_dict(experiment)) == experiment
+
+
+@pytest.mark.parametrize(
+    "values, message",
+    [
+        ({"sed": 1}, "unknown field 'sed'. Did you mean 'seed'"),
+        ({"data": {"fractoin": 1}}, "Did you mean 'fraction'"),
+        ({"data": {"fraction": "much"}}, "data: fraction"),
+        ({"training": {"precision": "fp8"}}, "precision"),
+        ({"model": {"widths": [1, 2, 3]}}, "widths"),
+        ({"data": 3}, "must be a mapping"),
+    ],
+)
+def test_wrong_settings_are_named(values, message):
+    with pytest.raises(ConfigError, match=message):
+        from_dict(values)
+
+
+def test_files_that_are_no_settings(tmp_path):
+    with pytest.raises(ConfigError, match="does not exist"):
+        from_yaml(tmp_path / "none.yaml")
+    (tmp_path / "list.yaml").write_text("- 1\n- 2\n")
+    with pytest.raises(ConfigError, match="no settings"):
+        from_yaml(tmp_path / "list.yaml")
+    (tmp_path / "bad.yaml").write_text("a: [1, 2\n")
+    with pytest.raises(ConfigError, match="no YAML"):
+        from_yaml(tmp_path / "bad.yaml")
+    (tmp_path / "code.yaml").write_text("!!python/object/apply:os.system ['true']\n")
+    with pytest.raises(ConfigError, match="no YAML"):
+        from_yaml(tmp_path / "code.yaml")
+
+
+def test_unknown_recipe_and_preset_list_the_choices():
+    with pytest.raises(ConfigError, match="Did you mean 'mgm_real'.*Choices: .*mgm_control"):
+        make_experiment("mgm_reel")
+    with pytest.raises(ConfigError, match="Choices: paper, quick, small, tiny"):
+        make_experiment("mgm", "huge")
+
+
+def test_field_names_are_unique_over_groups():
+    """The command line has one flat name space."""
+    names = [field.name for group in GROUPS.values() for field in fields(group)]
+    names += [field.name for field in fields(Experiment) if field.name not in GROUPS]
+    assert len(names) == len(set(names))
+
+
+def test_every_field_is_documented():
+    import ast
+    import inspect
+
+    import mgm.config
+
+    for node in ast.parse(inspect.getsource(mgm.config)).body:
+        if not isinstance(node, ast.ClassDef):
+            continue
+        for statement, following in zip(node.body, [*node.body[1:], None], strict=True):
+            if isinstance(statement, ast.AnnAssign) and node.name != "Experiment":
+                assert isinstance(following, ast.Expr), f"{node.name}.{ast.unparse(statement.target)} has no docstring"
+
+
+def test_recipes_are_the_points_that_the_paper_compares():
+    updates = {name: [u.name for u in joint_updates(make_experiment(name).method)] for name in RECIPES}
+    auxiliary = ["task", "refinement", "self_supervision"]
+    extra = ["extra_refinement", "extra_self_supervision"]
+    assert updates["mt"] == updates["st"] == ["task"]
+    assert updates["mgm_no_generator"] == auxiliary
+    assert updates["mgm_control"] == updates["mgm_real"] == updates["mgm_not_joint"] == auxiliary + extra
+    assert updates["mgm"] == [*auxiliary, *["discriminator", "generator"] * 2, *extra]
+    assert make_experiment("st").model.architecture == "single_task"
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_budgets_are_equal(recipe):
+    experiment = make_experiment(recipe)
+    steps = sum(s.steps for s in stages(experiment.method, experiment.training) if s.trains_model)
+    assert steps == experiment.training.steps == baseline_of(experiment).training.steps
+
+
+def test_presets_treat_recipes_alike():
+    for preset in PRESETS:
+        shared = {(e.data, e.training) for e in (make_experiment(recipe, preset) for recipe in RECIPES)}
+        assert len(shared) == 1
+    assert make_experiment("mt", "quick").data.augment
+    assert make_experiment("mt", "small").data.augment
+    assert not make_experiment("mgm", "paper").data.augment
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"refinement": "em"}, "unknown refinement 'em'"),
+        ({"extra_images": "gan"}, "unknown source of extra images"),
+        ({"self_supervision": "moco"}, "unknown self-supervision"),
+        ({"extra_uses": ("label",)}, "Did you mean 'labels'"),
+        ({"extra_uses": ("labels",)}, "have no pixel labels"),
+        ({"extra_ratio": 0.0}, "must be positive"),
+    ],
+)
+def test_impossible_methods_are_refused(changes, message):
+    experiment = make_experiment("mgm")
+    with pytest.raises(ConfigError, match=message):
+        stages(replace(experiment.method, **changes), experiment.training)
+
+
+def test_every_source_combines_with_every_use():
+    method = make_experiment("mgm").method
+    for name, source in EXTRA_IMAGES.items():
+        uses = ("refinement", "self_supervision", "labels") if source.labelled else ("refinement", "self_supervision")
+        for count in range(len(uses) + 1):
+            changed = replace(method, extra_images=name, extra_uses=uses[:count])
+            extra = [u for u in joint_updates(changed) if u.name.startswith("extra")]
+            assert len(extra) == (0 if name == "none" else count)
