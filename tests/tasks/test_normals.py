@@ -45,7 +45,7 @@ def test_coded_angle_takes_the_prediction_as_it_is() -> None:
     metrics = make_task("normal").metrics()
     raw = torch.tensor([0.2, 0.9, 0.7]).view(1, 3, 1, 1)
     metrics.update(raw, tilted([0.0]))
-    truth = torch.tensor([0.5, 0.5, 0.0])
+    truth = torch.tensor([0.5, 0.5, 1.0])
     cosine = raw.flatten() @ truth / raw.norm() / truth.norm()
     assert metrics.compute()["angle_coded_rad"] == pytest.approx(math.acos(cosine), abs=1e-5)
 
@@ -74,7 +74,7 @@ def test_decoded_vectors_are_unit_vectors() -> None:
     prediction[0, :, 0, 0] = 0.5
     value = task.decode(prediction)
     torch.testing.assert_close(value.norm(dim=1), torch.ones(2, 5, 6))
-    assert value[0, :, 0, 0].tolist() == [0.0, 0.0, 1.0]
+    assert value[0, :, 0, 0].tolist() == [0.0, 0.0, -1.0]
     torch.testing.assert_close(task.decode(task.resize(prediction, (9, 9))).norm(dim=1), torch.ones(2, 9, 9))
 
 
