@@ -1,6 +1,7 @@
 """Augmentation: images, labels and label values stay true to each other."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from mgm.types import Batch
 SIZE = 32
 CLASSES = tuple("abcdefgh")
 ALL = make_tasks(tuple(TASKS), CLASSES)
-PLAIN = {"photometric": 0.0}
+PLAIN: dict[str, Any] = {"photometric": 0.0}
 
 
 def coordinates(count: int, size: int = SIZE) -> Batch:

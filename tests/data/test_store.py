@@ -98,6 +98,22 @@ def test_goes_on_alone_when_workers_die(reference, tmp_path):
     assert contents(store.path) == contents(reference.path)
 
 
+class SigningSource(FakeSource):
+    """Names samples after the process that reads them."""
+
+    def read(self, index: int, size: int) -> Sample:
+        return replace(super().read(index, size), name=str(os.getpid()))
+
+
+@pytest.mark.parametrize("worth", [False, True])
+def test_processes_are_started_only_if_that_pays(tmp_path, monkeypatch, worth):
+    monkeypatch.setattr(building.os, "sched_getaffinity", lambda process: {0, 1}, raising=False)
+    if worth:
+        monkeypatch.setattr(building, "SECONDS_PER_WORKER", 1e-9)
+    names = set(build_store(SigningSource(count=100), SIZE, tmp_path / "store").names)
+    assert len(names) >= 2 if worth else names == {str(os.getpid())}
+
+
 def test_errors_of_workers_arrive(tmp_path):
     with pytest.raises(RuntimeError, match="told to fail at 65"):
         build_store(FakeSource(fail_at=65), SIZE, tmp_path / "store", workers=2)

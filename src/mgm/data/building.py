@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -28,8 +29,8 @@ from mgm.types import DatasetInfo, Sample
 CHUNK_SIZE = 32
 """Samples between two markers: what a killed build loses per worker."""
 MAX_WORKERS = 16
-CHUNKS_PER_WORKER = 4
-"""Less work than this is not worth another process."""
+SECONDS_PER_WORKER = 5.0
+"""Less work than this is not worth another process, which imports the main module, perhaps torch, before it works."""
 _PLAN = "plan.json"
 _LOGGER = logging.getLogger("mgm")
 
@@ -113,8 +114,15 @@ def _check_disk(plan: _Plan, pending: list[int]) -> None:
 
 def _convert_chunks(source: DataSource, plan: _Plan, pending: list[int], workers: int) -> Iterator[int]:
     """Convert chunks, in processes if that pays; yields their numbers as they are finished."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    workers = min(workers or min(cores, MAX_WORKERS, len(pending) // CHUNKS_PER_WORKER), len(pending))
+    if workers == 0 and pending:
+        start = time.perf_counter()
+        _convert_chunk(source, plan, pending[0])
+        seconds = (time.perf_counter() - start) * (len(pending) - 1)
+        yield pending[0]
+        pending = pending[1:]
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        workers = min(cores, MAX_WORKERS, int(seconds / SECONDS_PER_WORKER))
+    workers = min(workers, len(pending))
     done = 0
     if workers > 1:
         with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start_worker, (source, plan)) as pool:

@@ -105,7 +105,7 @@ def build_store(
         source: Where samples come from; has to be picklable for more than one worker.
         size: Side of the square images in pixels.
         path: Folder to create.
-        workers: Processes; 0: as many as there are cores and enough work for; 1: this process alone.
+        workers: Processes; 0: as many as there are cores, and work for at least some seconds each; 1: this one alone.
         progress: Whether to draw a bar on standard error; None: if that is a terminal.
 
     Raises:

@@ -14,7 +14,7 @@ from mgm.data.rooms.room import Room
 
 _TILE = 8
 """Side of the pixel blocks that are cast as one group."""
-_CANDIDATES = 14
+_CANDIDATES = 20
 
 
 @dataclass(frozen=True)

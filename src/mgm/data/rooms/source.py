@@ -8,7 +8,7 @@ from mgm.data.base import DataSource, Splits
 from mgm.data.rooms.dice import Dice
 from mgm.data.rooms.labels import NOTES
 from mgm.data.rooms.picture import take
-from mgm.data.rooms.scene import compose
+from mgm.data.rooms.scene import Scene, compose
 from mgm.data.rooms.vocabulary import CLASSES, SCENES
 from mgm.data.splits import random_split
 from mgm.errors import ConfigError
@@ -62,12 +62,15 @@ class RoomsSource(DataSource):
         block, place = divmod(index, len(SCENES))
         return Dice([VERSION, self.seed, _ORDER, block]).shuffled(range(len(SCENES)))[place]
 
+    def scene(self, index: int) -> Scene:
+        """Geometry, light and camera of one sample."""
+        return compose(Dice([VERSION, self.seed, _LAYOUT, index]), SCENES[self.scene_type(index)])
+
     def read(self, index: int, size: int) -> Sample:
         """Render one sample, see `DataSource.read`."""
         if not 0 <= index < self.num_images:
             raise IndexError(f"sample {index} of {self.num_images}")
-        kind = self.scene_type(index)
-        scene = compose(Dice([VERSION, self.seed, _LAYOUT, index]), SCENES[kind])
+        kind, scene = self.scene_type(index), self.scene(index)
         noise = np.random.default_rng([VERSION, self.seed, _NOISE, index])
         image, targets = take(scene, size, noise)
         one_hot = np.zeros(len(SCENES), dtype=np.float32)
