@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 
 from mgm.errors import ConfigError, MgmError, unknown
 from mgm.version import __version__
@@ -19,11 +20,9 @@ class Verb:
     run: Callable[[list[str]], None]
 
 
-def _lazy(name: str) -> Callable[[list[str]], None]:
+def _lazy(name: str, module: str = "mgm.commands") -> Callable[[list[str]], None]:
     def run(arguments: list[str]) -> None:
-        from mgm import commands
-
-        getattr(commands, name)(arguments)
+        getattr(import_module(module), name)(arguments)
 
     return run
 
@@ -43,7 +42,11 @@ VERBS: dict[str, Verb] = {
     "generate": Verb(
         "a grid of new images by scene", "mgm generate runs/first --num 8 --out generated.png", _lazy("generate")
     ),
-    "data": Verb("list, render and inspect data sets", "mgm data inspect rooms --out rooms.png", _lazy("data")),
+    "data": Verb(
+        "list, render and inspect data sets",
+        "mgm data inspect rooms --out rooms.png",
+        _lazy("data", "mgm.commands_data"),
+    ),
 }
 
 

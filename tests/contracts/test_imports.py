@@ -30,7 +30,9 @@ ALLOWED = {
 def runtime_imports(path: Path) -> set[str]:
     """Layers that a file imports at run time (not for types alone)."""
     tree = ast.parse(path.read_text())
-    typing_only = [node for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)]
+    typing_only = [
+        node for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+    ]
     skipped = {id(child) for node in typing_only for child in ast.walk(node)}
     found = set()
     for node in ast.walk(tree):

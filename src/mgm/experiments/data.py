@@ -100,7 +100,8 @@ def load_data(experiment: Experiment, device: torch.device, *, for_training: boo
         )
     reader = open_reader(source, config.image_size, config.cache, tasks, device)
     scenes = reader.scenes
-    labelled = labelled_subset(splits.train, strata(scenes, splits.train), config.fraction, config.split_seed)
+    groups = strata(scenes, splits.train, source.info.multi_hot)
+    labelled = labelled_subset(splits.train, groups, config.fraction, config.split_seed)
     data = ExperimentData(source.info, tasks, reader, splits, labelled, np.setdiff1d(splits.train, labelled))
     if for_training:
         _check_amounts(experiment, data, scenes)
@@ -116,11 +117,12 @@ def open_reader(source: DataSource, size: int, cache: str, tasks: dict[str, Task
     return StoreReader(cached_store(source, size, cache), tuple(tasks), device)
 
 
-def strata(scenes: np.ndarray, indices: np.ndarray) -> np.ndarray:
-    """What labelled subsets are balanced over: the scene, or the commonest combination of labels; -1 where unknown."""
+def strata(scenes: np.ndarray, indices: np.ndarray, multi_hot: bool) -> np.ndarray:
+    """What labelled subsets are balanced over: the scene (multi-hot: nothing, since most combinations occur once)."""
+    if multi_hot or not scenes.shape[1]:
+        return np.zeros(len(indices), dtype=np.int64)
     known = np.nan_to_num(scenes[indices], nan=-1.0)
-    _, group = np.unique(known, axis=0, return_inverse=True)
-    return group.reshape(-1)
+    return np.unique(known, axis=0, return_inverse=True)[1].reshape(-1)
 
 
 def check_image_size(experiment: Experiment) -> None:

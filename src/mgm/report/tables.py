@@ -54,7 +54,9 @@ def comparison_table(
     columns = _columns(results, tasks, baseline, primary_only)
     for column, following in zip(columns, [*columns[1:], None], strict=True):
         first = column is next(c for c in columns if c.task == column.task)
-        cells = [f"[bold green]{cell}[/]" if best else cell for cell, best in zip(column.cells, column.best, strict=True)]
+        cells = [
+            f"[bold green]{cell}[/]" if best else cell for cell, best in zip(column.cells, column.best, strict=True)
+        ]
         table.add_row(
             escape(column.title) if first else "",
             escape(column.metric),

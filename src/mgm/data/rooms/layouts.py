@@ -48,9 +48,11 @@ def _shell(
 
 
 def _bathroom(dice: Dice) -> Room:
-    room = _shell(dice, (1.9, 3.1), 0.5, 0.25, 0.55)
+    room = _shell(dice, (2.0, 3.2), 0.5, 0.25, 0.55)
     materials = room.materials
-    if dice.chance(0.7):
+    if dice.chance(0.92):
+        room.against_wall(fixtures.toilet(dice, materials))
+    if dice.chance(0.65):
         spot = room.against_wall(fixtures.bathtub(dice, materials), corner=True)
         if spot and dice.chance(0.4):
             x, y = spot.world(0, spot.model.depth - 0.06)
@@ -59,8 +61,6 @@ def _bathroom(dice: Dice) -> Room:
     if spot and dice.chance(0.75):
         along = spot.x if spot.wall % 2 == 0 else spot.y
         room.at_wall(fixtures.mirror(dice, materials), spot.wall, along, 1.15)
-    if dice.chance(0.85):
-        room.against_wall(fixtures.toilet(dice, materials))
     if dice.chance(0.6):
         room.against_wall(fixtures.towel_rail(dice, materials), z=dice.uniform(0.7, 1.2))
     if dice.chance(0.2):
@@ -143,6 +143,8 @@ def _dining_room(dice: Dice) -> Room:
             strew(room, chest, dice.integer(1, 3))
     if dice.chance(0.3):
         room.against_wall(storage.wardrobe(dice, materials))
+    elif dice.chance(0.2):
+        room.against_wall(storage.fridge(dice, materials))
     wall_decoration(room, dice.integer(1, 4), 0.1)
     odds_and_ends(room, 0, 3)
     return room
@@ -178,8 +180,9 @@ def _foyer(dice: Dice) -> Room:
 def _kitchen(dice: Dice) -> Room:
     room = _shell(dice, (2.6, 4.2), 0.75, 0.2, 0.2)
     materials = room.materials
-    if dice.chance(0.85):
-        room.against_wall(storage.fridge(dice, materials), corner=dice.chance(0.6))
+    if dice.chance(0.92):
+        fridge = storage.fridge(dice, materials)
+        _ = room.against_wall(fridge, corner=True) or room.against_wall(fridge)
     basin = True
     for _ in range(dice.integer(1, 2)):
         width = dice.uniform(1.2, 2.6)
@@ -220,7 +223,9 @@ def _laundry_room(dice: Dice) -> Room:
         room.against_wall(fixtures.washbasin(dice, materials))
     if dice.chance(0.4):
         room.against_wall(storage.bookshelf(dice, materials))
-    if dice.chance(0.35):
+    if dice.chance(0.2):
+        room.against_wall(storage.fridge(dice, materials))
+    elif dice.chance(0.35):
         room.against_wall(storage.wardrobe(dice, materials))
     for _ in range(dice.integer(0, 3)):
         room.free(small.carton(dice, materials, dice.uniform(0.3, 0.65)), reach=0.95, turn=0.8, margin=0.0)

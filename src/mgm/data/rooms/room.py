@@ -144,7 +144,7 @@ class Room:
             corner: Whether it belongs into a corner.
         """
         dice = self.dice
-        for _ in range(10):
+        for _ in range(16):
             wall = dice.choice(walls)
             low, high = model.width / 2 + 0.02, self.span(wall) - model.width / 2 - 0.02
             if low > high:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import exp, log
 
 import numpy as np
 
@@ -43,7 +44,7 @@ def compose(dice: Dice, kind: str) -> Scene:
     room = build(dice, kind)
     lighting = choose_lighting(dice, room)
     camera = choose_camera(dice, room)
-    return finish(room, lighting, camera, dice.uniform(0.28, 0.85), dice.uniform(0.004, 0.016))
+    return finish(room, lighting, camera, exp(dice.uniform(log(0.13), log(1.0))), dice.uniform(0.004, 0.016))
 
 
 def finish(room: Room, lighting: Lighting, camera: Camera, exposure: float, grain: float) -> Scene:
