@@ -92,7 +92,7 @@ def test_terminal_table_shows_the_same():
     for part in ("MGM [ours]", "absolute error [m] ↓", "0.220", "25.50", "gain over MT", "+25.0 %", "-2.0 %"):
         assert part in text
     table = comparison_table(RESULTS, TASKS, primary_only=True)
-    assert [list(column.cells)[0] for column in table.columns[2:]] == [
+    assert [next(iter(column.cells)) for column in table.columns[2:]] == [
         "0.020",
         "0.200",
         "[bold green]0.220[/]",

@@ -22,7 +22,7 @@ from mgm.functional.distributed import rank, world_size
 from mgm.training.algorithm import joint_updates, stages
 from mgm.training.build import build_networks
 from mgm.training.checkpoint import load_checkpoint
-from mgm.training.evaluate import Scores, constant_predictor, evaluate, evaluate_model, mean_gain, task_gain
+from mgm.training.evaluate import Scores, constant_predictor, evaluate, evaluate_model, mean_gain, mean_skill, task_gain
 from mgm.training.journal import Journal
 from mgm.training.trainer import Trainer
 from mgm.version import __version__
@@ -94,7 +94,7 @@ def _make_trainer(
     def validate(model: nn.Module) -> tuple[Scores, float]:
         with fabric.autocast():
             scores = evaluate_model(model, data.batches(data.splits.validation, batch_size), data.tasks)
-        return scores, mean_gain(scores, reference, data.tasks)
+        return scores, mean_skill(scores, reference, data.tasks)
 
     return Trainer(
         experiment,

@@ -64,8 +64,7 @@ def constant_predictor(constants: dict[str, Tensor]) -> Callable[[Tensor], Predi
 def mean_gain(scores: Scores, reference: Scores, tasks: dict[str, Task]) -> float:
     """Mean relative improvement of the tasks' primary metrics over a reference, positive is better.
 
-    Known as delta_m (Maninis et al., 2019, eq. 3) when the reference is a set of single-task models. Against the constant
-    predictor it is what the best checkpoint is chosen by.
+    Known as delta_m (Maninis et al., 2019, eq. 3) when the reference is a set of single-task models.
     """
     gains = [task_gain(scores[name], reference[name], task) for name, task in tasks.items()]
     known = [gain for gain in gains if gain == gain]
@@ -77,3 +76,20 @@ def task_gain(scores: dict[str, float], reference: dict[str, float], task: Task)
     value, base = scores.get(task.primary, float("nan")), reference.get(task.primary, float("nan"))
     sign = 1.0 if task.metrics_info[task.primary].higher_is_better else -1.0
     return sign * (value - base) / max(abs(base), 1e-12)
+
+
+def mean_skill(scores: Scores, reference: Scores, tasks: dict[str, Task]) -> float:
+    """Mean share of the reference's error that is gone, over the tasks' primary metrics: 0 as bad as it, 1 perfect.
+
+    The error of a metric in (0, 1) that should be high is its distance to 1. Unlike a relative improvement, this is not
+    dominated by a metric that is next to nothing for the reference, as a constant predictor's mIoU is. The best checkpoint
+    is chosen by it.
+    """
+    skills = []
+    for name, task in tasks.items():
+        value, base = (s[name].get(task.primary, float("nan")) for s in (scores, reference))
+        if task.metrics_info[task.primary].higher_is_better:
+            value, base = 1 - value, 1 - base
+        skills.append(1 - value / max(base, 1e-12))
+    known = [skill for skill in skills if skill == skill]
+    return sum(known) / len(known) if known else float("nan")

@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from mgm.data.rooms import CLASSES, SCENES, RoomsSource
+from mgm.data.rooms import CLASSES, SCENES, RoomsSource, casting
 from mgm.data.rooms.labels import edge_texture
 from mgm.errors import ConfigError
 from mgm.types import Sample
@@ -120,6 +120,17 @@ def test_reshading_follows_from_depth_and_normal(samples):
         cosine = np.clip(-(rays * sample.targets["normal"]).sum(0) / length, 0, 1)
         expected = cosine / (1 + (sample.targets["depth"][0] * length / 4) ** 2)
         np.testing.assert_allclose(sample.targets["reshading"][0], expected, atol=1e-4)
+
+
+def test_ruling_out_pairs_early_loses_no_hit(samples, monkeypatch):
+    """Testing every ray against every primitive gives the same pictures."""
+    everything = lambda primitives, origin, rays, reach: np.ones((len(rays), len(primitives)), dtype=bool)  # noqa: E731
+    monkeypatch.setattr(casting, "_candidates", everything)
+    source = RoomsSource(num_images=12, seed=3)
+    for index in (1, 4, 8):
+        sample = source.read(index, 64)
+        np.testing.assert_array_equal(sample.targets["depth"], samples[index].targets["depth"])
+        assert (sample.image != samples[index].image).mean() < 1e-3
 
 
 def test_edge_texture_is_that_of_the_picture_and_finds_a_step(samples):

@@ -117,5 +117,6 @@ def _scores(room: Room, positions: np.ndarray, axes: np.ndarray, tangent: float)
     seen = (limit > 0.4) & (np.abs(objects[..., 0]) < limit) & (np.abs(objects[..., 1]) < 1.1 * limit)
     labels = [spot.model.label for spot in room.spots]
     variety = [len({label for label, visible in zip(labels, row, strict=True) if visible}) for row in seen.tolist()]
-    near = 100.0 * (gap < 0.22).sum(1) + 2.5 * (ahead & (gap < 0.7)).sum(1)
+    tall = high[:, 2] > place[..., 2] - 0.25
+    near = 100.0 * (gap < 0.22).sum(1) + 2.5 * (ahead & (gap < 0.7)).sum(1) + 3.0 * (ahead & tall & (gap < 1.1)).sum(1)
     return 1.2 * np.array(variety) + 0.25 * seen.sum(1) - near

@@ -21,7 +21,7 @@ def take(scene: Scene, size: int, noise: np.random.Generator) -> tuple[np.ndarra
 
     The colour is first sampled once per pixel. Pixels that differ from a neighbour in surface or brightness get three
     others instead (Whitted, "An improved illumination model for shaded display", 1980). Of those, the ones on the
-    pixel's own surface keep its colour unless the brightness differed.
+    pixel's own surface keep its colour unless the brightness differed within that surface.
     """
     rows, columns, place_of = pixel_order(size)
     camera, pixel = scene.camera, 2 * scene.camera.tangent / size
@@ -32,17 +32,14 @@ def take(scene: Scene, size: int, noise: np.random.Generator) -> tuple[np.ndarra
     gain = _gain(light, scene.exposure)
 
     colours = develop(light * gain)
-    values = pick(colours, place_of).reshape(3, size, size)
-    border = _differs(hits.surface[place_of].reshape(1, size, size), 0)[rows, columns]
-    contrast = _differs(values, _CONTRAST)[rows, columns]
-    refined = np.flatnonzero(border | contrast)
+    surface = hits.surface[place_of].reshape(size, size)
+    border, contrast = _uneven(pick(colours, place_of).reshape(3, size, size), surface)
+    contrast = contrast[rows, columns]
+    refined = np.flatnonzero(border[rows, columns] | contrast)
     if len(refined):
         samples = np.repeat(refined, _SUBPIXELS.shape[1])
-        x, y = (
-            columns[samples] + np.tile(_SUBPIXELS[0], len(refined)),
-            rows[samples] + np.tile(_SUBPIXELS[1], len(refined)),
-        )
-        more = camera.rays(x, y, size)
+        inside = np.tile(_SUBPIXELS, len(refined))
+        more = camera.rays(columns[samples] + inside[0], rows[samples] + inside[1], size)
         distance, seen = cast(scene, primitives, place, more)
         extra = pick(colours, samples)
         fresh = np.flatnonzero(contrast[samples] | (seen != hits.surface[samples]))
@@ -50,9 +47,9 @@ def take(scene: Scene, size: int, noise: np.random.Generator) -> tuple[np.ndarra
             again = pick(more, fresh)
             found = locate(primitives, place, again, distance[fresh], seen[fresh])
             extra[:, fresh] = develop(radiance(scene, place, again, found, pixel / 2) * gain)
-        values[:, rows[refined], columns[refined]] = extra.reshape(3, -1, _SUBPIXELS.shape[1]).mean(2)
+        colours[:, refined] = extra.reshape(3, len(refined), -1).mean(2)
 
-    image = _sensor(values, scene.grain, noise)
+    image = _sensor(pick(colours, place_of).reshape(3, size, size), scene.grain, noise)
     labels = {
         task: pick(label, place_of).reshape(-1, size, size)
         for task, label in geometry_labels(scene, rays, hits).items()
@@ -73,16 +70,17 @@ def develop(light: np.ndarray) -> np.ndarray:
     return (1 - np.exp(-1.3 * np.maximum(light, 0))) ** np.float32(1 / 2.2)
 
 
-def _differs(values: np.ndarray, threshold: float) -> np.ndarray:
-    """``[H, W]`` bool: pixels of ``[C, H, W]`` that differ by more from the one to the right or below, and those too."""
-    differs = np.zeros(values.shape[1:], dtype=bool)
-    down = (np.abs(values[:, 1:] - values[:, :-1]) > threshold).any(0)
-    right = (np.abs(values[:, :, 1:] - values[:, :, :-1]) > threshold).any(0)
-    differs[1:] |= down
-    differs[:-1] |= down
-    differs[:, 1:] |= right
-    differs[:, :-1] |= right
-    return differs
+def _uneven(values: np.ndarray, surface: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels ``[H, W]`` with a neighbour on another surface, and with one of other brightness on their own surface."""
+    border, contrast = np.zeros(surface.shape, dtype=bool), np.zeros(surface.shape, dtype=bool)
+    for first, second in ((np.s_[:-1, :], np.s_[1:, :]), (np.s_[:, :-1], np.s_[:, 1:])):
+        other = surface[first] != surface[second]
+        steps = np.abs(values[:, *second] - values[:, *first])
+        step = (steps > _CONTRAST).any(0) & ~other
+        for part in (first, second):
+            border[part] |= other
+            contrast[part] |= step
+    return border, contrast
 
 
 def _sensor(values: np.ndarray, grain: float, noise: np.random.Generator) -> np.ndarray:

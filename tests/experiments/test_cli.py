@@ -1,0 +1,352 @@
+"""Every verb through the entry point, on a small set of photographs; every error that a user can cause on the way."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from fakes import write_camvid, write_nyuv2
+from PIL import Image
+
+from mgm.cli import VERBS, main
+from mgm.experiments.recipes import RECIPES
+from mgm.training.checkpoint import load_checkpoint
+
+TINY = ["--preset", "tiny", "--batch-size", "4", "--generator-batch-size", "4"]
+
+
+def pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+@pytest.fixture
+def mgm(monkeypatch, capsys):
+    """Run a command line; returns exit code, standard output and standard error."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["mgm", *map(str, arguments)])
+        code = 0
+        try:
+            main()
+        except SystemExit as error:
+            code = error.code if isinstance(error.code, int) else 1
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory) -> Path:
+    return write_nyuv2(tmp_path_factory.mktemp("data") / "nyuv2")
+
+
+@pytest.fixture(scope="module")
+def finished(photographs, tmp_path_factory) -> Path:
+    """A finished run of the full method with its baseline."""
+    out = tmp_path_factory.mktemp("runs") / "mgm"
+    before = sys.argv
+    sys.argv = ["mgm", "train", "mgm", *TINY, "--data", str(photographs), "--out", str(out)]
+    try:
+        main()
+    finally:
+        sys.argv = before
+    return out
+
+
+def test_help_names_every_verb_recipe_and_an_example(mgm):
+    code, out, _ = mgm("--help")
+    assert code == 0
+    for name in (*VERBS, *RECIPES):
+        assert name in out
+    for verb in VERBS.values():
+        assert verb.example in out
+
+
+@pytest.mark.parametrize("verb", [*VERBS, "data inspect", "data render", "data list"])
+def test_help_of_every_verb_has_an_example(mgm, verb):
+    code, out, _ = mgm(*verb.split(), "--help")
+    assert code == 0
+    assert "Example" in out or verb == "data"
+
+
+def test_train_writes_everything(finished):
+    for name in ("config.yaml", "dataset.json", "metrics.jsonl", "result.json", "baseline/result.json"):
+        assert (finished / name).stat().st_size > 0
+    for name in ("predictions.png", "generated.png", "curves.png"):
+        assert pixels(finished / "pictures" / name).shape[1] > 200
+    result = json.loads((finished / "result.json").read_text())
+    keys = {"recipe", "data", "fraction", "seed", "image_size", "num_labelled", "steps", "seconds", "commit", "versions"}
+    assert keys <= result.keys()
+    assert result["recipe"] == "mgm"
+    assert result["baseline"]["recipe"] == "mt"
+    assert result["steps"] == result["baseline"]["steps"] == 6
+    for split in ("test", "validation"):
+        assert set(result[split]["semantic"]) == {"miou", "pixel_accuracy"}
+        assert set(result[split]["depth"]) == {"abs_error_m", "relative_error", "rmse_m", "delta1"}
+        assert set(result[split]["normal"]) == {
+            "angle_deg",
+            "angle_median_deg",
+            "angle_coded_rad",
+            "within_11_25",
+            "within_22_5",
+            "within_30",
+        }
+
+
+def test_gain_is_computed_from_the_two_results(finished):
+    result = json.loads((finished / "result.json").read_text())
+    ours, base = result["test"]["depth"]["abs_error_m"], result["baseline"]["test"]["depth"]["abs_error_m"]
+    assert result["gain"]["depth"] == pytest.approx((base - ours) / base)
+
+
+def test_checkpoints_hold_weights_and_plain_values_alone(finished):
+    for path in (finished / "checkpoints").iterdir():
+        assert load_checkpoint(path)  # weights_only=True: anything else is refused
+
+
+def test_evaluate_repeats_the_test_scores(mgm, finished):
+    code, out, _ = mgm("evaluate", finished, "--json")
+    assert code == 0
+    stored = json.loads((finished / "result.json").read_text())["test"]
+    for task, scores in json.loads(out).items():
+        for metric, value in scores.items():
+            assert value == pytest.approx(stored[task][metric], rel=1e-5), (task, metric)
+
+
+def test_evaluate_prints_a_table_of_another_split(mgm, finished):
+    code, out, _ = mgm("evaluate", finished, "--split", "validation")
+    assert code == 0
+    assert "mIoU" in out
+    assert "validation set of nyuv2" in out
+
+
+def test_predict_any_size(mgm, finished, tmp_path):
+    tall = tmp_path / "tall.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (75, 41, 3), dtype=np.uint8)).save(tall)
+    grey = tmp_path / "grey.jpg"
+    Image.fromarray(np.full((33, 90), 128, dtype=np.uint8)).save(grey)
+    code, out, _ = mgm("predict", finished, tall, grey, "--out", tmp_path / "out")
+    assert code == 0
+    assert str(tmp_path / "out" / "tall_depth.png") in out
+    depth = np.load(tmp_path / "out" / "tall_depth.npy")
+    assert depth.shape == (1, 75, 41)
+    assert depth.dtype == np.float32
+    assert np.load(tmp_path / "out" / "grey_semantic.npy").shape == (33, 90)
+    normal = np.load(tmp_path / "out" / "grey_normal.npy")
+    np.testing.assert_allclose(np.linalg.norm(normal, axis=0), 1, atol=1e-5)
+    assert pixels(tmp_path / "out" / "tall_semantic.png").shape[:2] == (75, 41)
+
+
+def test_generate_before_and_after(mgm, finished, tmp_path):
+    pictures = []
+    for stage in ("generator", "joint"):
+        code, _, _ = mgm("generate", finished, "--num", 2, "--stage", stage, "--out", tmp_path / f"{stage}.png")
+        assert code == 0
+        pictures.append(pixels(tmp_path / f"{stage}.png"))
+    assert pictures[0].shape == pictures[1].shape
+    assert not np.array_equal(*pictures)
+
+
+def test_resume_of_a_finished_run_prints_its_result(mgm, finished):
+    before = (finished / "result.json").read_bytes()
+    code, out, _ = mgm("train", "--resume", finished)
+    assert code == 0
+    assert "against mt" in out
+    assert (finished / "result.json").read_bytes() == before
+
+
+def test_killed_run_resumes_to_the_same_result(mgm, photographs, finished, tmp_path, monkeypatch):
+    """Killed in stage 2 of the full method, after its baseline: weights and scores end bitwise the same."""
+    from mgm.training.trainer import Trainer
+
+    original = Trainer.train_step
+
+    def dying(self, stage, index):
+        if stage.name == "generator" and index == 2:
+            raise KeyboardInterrupt
+        return original(self, stage, index)
+
+    monkeypatch.setattr(Trainer, "train_step", dying)
+    out = tmp_path / "killed"
+    code, _, err = mgm("train", "mgm", *TINY, "--data", photographs, "--out", out)
+    assert code == 130
+    assert "--resume" in err
+    assert not (out / "result.json").exists()
+    monkeypatch.setattr(Trainer, "train_step", original)
+    assert mgm("train", "--resume", out)[0] == 0
+    for name in ("best.pt", "generator_after_joint.pt"):
+        whole, resumed = (load_checkpoint(run / "checkpoints" / name) for run in (finished, out))
+        for key, value in (whole.get("model") or whole["generator"]).items():
+            assert torch.equal(value, (resumed.get("model") or resumed["generator"])[key])
+    results = [json.loads((run / "result.json").read_text()) for run in (finished, out)]
+    assert results[0]["test"] == results[1]["test"]
+    assert (finished / "metrics.jsonl").read_text() == (out / "metrics.jsonl").read_text()
+
+
+@pytest.mark.parametrize("recipe", [name for name in RECIPES if name != "mgm"])
+def test_every_recipe_trains(mgm, photographs, tmp_path, recipe):
+    code, out, err = mgm("train", recipe, *TINY, "--data", photographs, "--fraction", 0.5, "--no-baseline", "--out", tmp_path / "r")
+    assert code == 0, err
+    assert recipe in out
+    scores = json.loads((tmp_path / "r/result.json").read_text())["test"]
+    assert math.isfinite(scores["depth"]["abs_error_m"])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--extra-images", "composites", "--extra-uses", "labels"],
+        ["--extra-images", "generator", "--generator", "dcgan"],
+        ["--refinement", "eml_explicit", "--self-supervision", "reconstruction"],
+        ["--refinement", "peoe"],
+        ["--refinement", "lset", "--optimizer-step", "combined"],
+        ["--gradient-into-generator", "--optimizer-step", "combined", "--extra-ratio", "0.5"],
+        ["--precision", "bf16"],
+        ["--ema", "0.9", "--max-gradient-norm", "1", "--weight-decay", "1e-4", "--statistics", "all"],
+        ["--tasks", "depth", "--architecture", "single_task", "--no-augment"],
+    ],
+    ids=lambda options: options[1] if len(options) < 4 else "-".join(options[1::2]),
+)
+def test_settings_that_vary_the_method(mgm, photographs, tmp_path, options):
+    code, _, err = mgm("train", "mgm", *TINY, "--data", photographs, *options, "--no-baseline", "--out", tmp_path / "r")
+    assert code == 0, err
+
+
+def test_multi_hot_labels(mgm, tmp_path):
+    data = write_camvid(tmp_path / "camvid")
+    code, _, err = mgm("train", "mgm", *TINY, "--data", data, "--tasks", "semantic", "--split", "official", "--out", tmp_path / "r")
+    assert code == 0, err
+    assert (tmp_path / "r/pictures/generated.png").exists()
+
+
+def test_settings_file(mgm, photographs, finished, tmp_path):
+    code, _, err = mgm("train", "mt", "--config", finished / "config.yaml", "--seed", 3, "--out", tmp_path / "r")
+    assert code == 0, err
+    result = json.loads((tmp_path / "r/result.json").read_text())
+    assert (result["recipe"], result["seed"]) == ("mt", 3)
+
+
+def test_data_verbs(mgm, photographs, tmp_path):
+    code, out, _ = mgm("data", "list")
+    assert code == 0
+    assert "rooms" in out
+    code, out, _ = mgm("data", "inspect", photographs, "--num", 4, "--out", tmp_path / "sheet.png")
+    assert code == 0
+    assert (tmp_path / "sheet.png").exists()
+    code, out, _ = mgm("data", "render", "--num-images", 3, "--image-size", 32, "--cache", tmp_path / "cache")
+    assert code == 0
+    assert Path(out.strip()).exists()
+
+
+ERRORS = [
+    (["trian"], "Did you mean 'train'"),
+    (["train", "mgmm"], "unknown recipe 'mgmm'"),
+    (["train", "--preset", "huge"], "unknown preset"),
+    (["train", "--data", "/nowhere"], "/nowhere"),
+    (["train", "--image-size", "50"], "multiple of 16"),
+    (["train", "--image-size", "48"], "32, 64, 128, 256"),
+    (["train", "--fraction", "1.5"], "(0, 1]"),
+    (["train", "--refinement", "em"], "Did you mean 'eml'"),
+    (["train", "--extra-images", "gan"], "Choices"),
+    (["train", "--extra-uses", "labels"], "no pixel labels"),
+    (["train", "--generator", "biggan"], "unknown generator"),
+    (["train", "--architecture", "mt"], "unknown architecture"),
+    (["train", "--depth", "50"], "Choices"),
+    (["train", "--device", "cuda"], "no CUDA GPU"),
+    (["train", "--device", "tpu"], "unknown device"),
+    (["train", "--tasks", "depht"], "Did you mean 'depth'"),
+    (["train", "--batch-size", "4000"], "too few"),
+    (["train", "--split", "scenery"], "split"),
+    (["train", "mgm_real", "--fraction", "1"], "--fraction"),
+    (["train", "--steps", "-5"], "steps"),
+    (["train", "--config", "/nowhere.yaml"], "does not exist"),
+    (["train", "--config", "a.yaml", "--preset", "tiny"], "exclude"),
+    (["train", "--resume", "/nowhere"], "no run folder"),
+    (["evaluate", "/nowhere"], "no run folder"),
+    (["predict", "/nowhere", "a.jpg"], "no run folder"),
+    (["generate", "/nowhere"], "no run folder"),
+    (["data", "inspcet"], "Did you mean 'inspect'"),
+    (["data", "inspect", "/nowhere"], "/nowhere"),
+]
+
+
+@pytest.mark.parametrize("arguments, message", ERRORS, ids=lambda value: " ".join(value) if isinstance(value, list) else "")
+def test_errors_are_one_clear_line(mgm, photographs, tmp_path, arguments, message):
+    out = tmp_path / "out"
+    if arguments[0] == "train":
+        recipe = [] if len(arguments) > 1 and not arguments[1].startswith("-") else ["mgm"]
+        preset = [] if {"--preset", "--config", "--resume"} & set(arguments) else TINY[:2]
+        data = [] if "--data" in arguments else ["--data", photographs]
+        arguments = [arguments[0], *recipe, *arguments[1:], *preset, *data, "--out", out]
+    code, _, err = mgm(*arguments)
+    assert code == 2
+    assert err.startswith("mgm: error: ")
+    assert err.count("\n") == 1
+    assert message in err
+    assert not out.exists(), "an error must leave nothing behind"
+
+
+def test_unknown_option_lists_near_ones(mgm):
+    code, out, err = mgm("train", "mgm", "--fractoin", "0.5")
+    assert code == 2
+    assert "--fraction" in out + err
+    assert "Traceback" not in err
+
+
+def test_occupied_folder_is_refused(mgm, photographs, finished):
+    code, _, err = mgm("train", "mgm", *TINY, "--data", photographs, "--out", finished)
+    assert code == 2
+    assert "--resume" in err
+
+
+def test_predict_on_what_is_no_image(mgm, finished, tmp_path):
+    text = tmp_path / "notes.jpg"
+    text.write_text("no image")
+    code, _, err = mgm("predict", finished, text, "--out", tmp_path / "out")
+    assert code == 2
+    assert "notes.jpg" in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_generator_of_a_run_without_one(mgm, finished):
+    code, _, err = mgm("generate", finished / "baseline")
+    assert code == 2
+    assert "no generator" in err
+
+
+def test_damaged_files_of_a_run(mgm, finished, tmp_path):
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(finished, copy)
+    (copy / "checkpoints/best.pt").write_bytes(b"junk")
+    code, _, err = mgm("evaluate", copy)
+    assert code == 2
+    assert "damaged" in err
+    (copy / "dataset.json").write_text("{")
+    assert mgm("evaluate", copy)[0] == 2
+    (copy / "config.yaml").write_text("seed: [")
+    assert mgm("evaluate", copy)[0] == 2
+
+
+def test_one_scene_alone_is_refused(mgm, tmp_path):
+    import csv
+
+    root = write_nyuv2(tmp_path / "one")
+    rows = list(csv.DictReader((root / "index.csv").open()))
+    for row in rows:
+        row["scene_type"], row["scene_type_id"] = rows[0]["scene_type"], rows[0]["scene_type_id"]
+    with (root / "index.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
+    code, _, err = mgm("train", "mgm", *TINY, "--data", root, "--out", tmp_path / "r")
+    assert code == 2
+    assert "--refinement none" in err
