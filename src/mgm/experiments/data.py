@@ -19,11 +19,8 @@ from mgm.data.splits import labelled_subset, limit_training
 from mgm.data.store import cached_store
 from mgm.errors import ConfigError, DataError
 from mgm.functional.distributed import rank, world_size
-from mgm.networks.encoder import ResNetEncoder
-from mgm.networks.generators import IMAGE_SIZES
 from mgm.tasks import make_tasks
 from mgm.tasks.base import Task
-from mgm.training.algorithm import EXTRA_IMAGES
 from mgm.training.seeding import derive_seed
 from mgm.training.trainer import Feed
 from mgm.types import Batch, DatasetInfo
@@ -85,9 +82,6 @@ def load_data(experiment: Experiment, device: torch.device, *, for_training: boo
         DataError: If the data are missing or damaged.
     """
     config = experiment.data
-    check_image_size(experiment)
-    if not 0 < config.fraction <= 1:
-        raise ConfigError(f"fraction is {config.fraction}; it must lie in (0, 1]")
     source = open_source(config.data, config.num_images)
     splits = source.splits(config.split, config.split_seed)
     if source.info.name != "rooms":  # of which only as many are rendered
@@ -123,18 +117,6 @@ def strata(scenes: np.ndarray, indices: np.ndarray, multi_hot: bool) -> np.ndarr
         return np.zeros(len(indices), dtype=np.int64)
     known = np.nan_to_num(scenes[indices], nan=-1.0)
     return np.unique(known, axis=0, return_inverse=True)[1].reshape(-1)
-
-
-def check_image_size(experiment: Experiment) -> None:
-    """Raise `ConfigError` unless the networks can work at the image size."""
-    size, stride = experiment.data.image_size, ResNetEncoder.STRIDE
-    if size < stride or size % stride:
-        near = max(stride, round(size / stride) * stride)
-        raise ConfigError(f"image_size is {size}; it must be a multiple of {stride}, for example {near}")
-    generated = EXTRA_IMAGES[experiment.method.extra_images].generator != "none"
-    if generated and size not in IMAGE_SIZES:
-        sizes = ", ".join(str(side) for side in IMAGE_SIZES)
-        raise ConfigError(f"image_size is {size}; the generators make images of these sides: {sizes}")
 
 
 def _check_amounts(experiment: Experiment, data: ExperimentData, scenes: np.ndarray) -> None:

@@ -13,6 +13,7 @@ from lightning.fabric import Fabric
 from torch import nn
 
 from mgm.config import Experiment
+from mgm.experiments.checks import check_experiment
 from mgm.experiments.data import ExperimentData, load_data, make_feeds
 from mgm.experiments.devices import launch
 from mgm.experiments.folder import RunFolder, read_json, write_json
@@ -50,9 +51,12 @@ def train(experiment: Experiment, out: Path, *, resume: bool = False, baseline: 
     folder = RunFolder(out)
     if resume and folder.finished:
         return read_json(folder.result)
+    check_experiment(experiment)
     schedule = stages(experiment.method, experiment.training, pretrain=bool(experiment.data.pretrain))
     fabric = launch(experiment.training)
     data = load_data(experiment, fabric.device)
+    # everything that can be wrong with settings or data shows here, before anything is written
+    trainer = _make_trainer(experiment, folder, data, schedule, fabric)
     if fabric.is_global_zero and not (resume and folder.exists):
         folder.create(experiment, data.info)
     fabric.barrier()
@@ -61,7 +65,6 @@ def train(experiment: Experiment, out: Path, *, resume: bool = False, baseline: 
         reference = None
         if baseline and len(joint_updates(experiment.method)) > 1:
             reference = _train_baseline(experiment, folder, resume)
-        trainer = _make_trainer(experiment, folder, data, schedule, fabric)
         trainer.restore()
         with trainer.progress:
             trainer.run()

@@ -1,0 +1,167 @@
+"""Surface normals from depth.
+
+A plane ``n . P = k`` seen through a pinhole camera has an inverse depth that is linear in the ray ``(u, v, 1)`` of a pixel,
+since ``P = z (u, v, 1)`` gives ``1 / z = (n_x u + n_y v + n_z) / k``. So a plane is fitted to a neighbourhood by ordinary least
+squares of ``1 / z`` over ``(u, v, 1)``, and its coefficients are the normal up to length and sign. Badino, Huber, Park, Kanade: Fast and
+Accurate Computation of Surface Normals from Range Images, ICRA 2011 (section III).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+RADIUS_PX = 8
+"""Half the side of the neighbourhood for a picture of the size that the camera is given for."""
+TOLERANCE = 0.1
+"""Neighbours further away than this share of the depth belong to another surface."""
+MIN_SUPPORT = 0.15
+"""Share of the neighbourhood that has to belong to the surface."""
+
+
+@dataclass(frozen=True)
+class Intrinsics:
+    """A pinhole camera: focal lengths and optical centre in pixels, pixel centres at integers."""
+
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+
+    def scaled(self, horizontal: float, vertical: float) -> Intrinsics:
+        """The camera of a resized picture.
+
+        Args:
+            horizontal: New width over old width.
+            vertical: New height over old height.
+        """
+        return Intrinsics(
+            self.fx * horizontal,
+            self.fy * vertical,
+            (self.cx + 0.5) * horizontal - 0.5,
+            (self.cy + 0.5) * vertical - 0.5,
+        )
+
+
+NYUV2_CAMERA = Intrinsics(518.857901, 519.469611, 325.582449, 253.736166)
+"""Colour camera of NYU Depth V2 for 640 x 480 pixels."""
+
+
+def normals_from_depth(
+    depth: np.ndarray,
+    camera: Intrinsics,
+    *,
+    rows: np.ndarray | None = None,
+    columns: np.ndarray | None = None,
+    radius: int = RADIUS_PX,
+    tolerance: float = TOLERANCE,
+) -> np.ndarray:
+    """Normals of the planes that fit the neighbourhoods of pixels best, of the neighbours on the same surface.
+
+    A second fit takes only the neighbours near the first plane, which matters along edges and on steep surfaces.
+
+    Args:
+        depth: ``[H, W]`` metres along the optical axis; not positive or not finite: unknown.
+        camera: Of this picture.
+        rows: Rows to compute; all by default.
+        columns: Columns to compute; all by default.
+        radius: Half the side of the square neighbourhood in pixels, at least 1.
+        tolerance: Largest difference in depth between neighbours of one surface, as a share of the depth.
+
+    Returns:
+        ``[3, rows, columns]`` float32 unit vectors, x right, y down, z forward, facing the camera (a negative product with the
+        ray). NaN where depth is unknown or too few neighbours agree.
+    """
+    rows = np.arange(depth.shape[0]) if rows is None else rows
+    columns = np.arange(depth.shape[1]) if columns is None else columns
+    known = np.isfinite(depth) & (depth > 0)
+    inverse = np.zeros(depth.shape)
+    np.divide(1.0, depth, out=inverse, where=known)
+    window = _Window(np.pad(inverse, radius), rows + radius, columns + radius, radius, camera)
+    plane, support = window.fit(np.zeros((3, len(rows), len(columns))), 2 * tolerance)
+    refined, support = window.fit(plane, tolerance / 2, fallback=(plane, support))
+    good = (support >= max(3, MIN_SUPPORT * (2 * radius + 1) ** 2)) & known[np.ix_(rows, columns)]
+    # the fitted inverse depth at the pixel is relative to its ray: turn (a, b, value) into (a, b, c) of a u + b v + c
+    u, v = (columns - camera.cx) / camera.fx, ((rows - camera.cy) / camera.fy)[:, None]
+    normal = np.stack([refined[0], refined[1], refined[2] - refined[0] * u - refined[1] * v])
+    length = np.linalg.norm(normal, axis=0)
+    good &= (length > 0) & (refined[2] > 0)
+    return np.where(good, -normal / np.where(length > 0, length, 1), np.nan).astype(np.float32)
+
+
+class _Window:
+    """Least squares over square neighbourhoods of chosen pixels; coordinates are relative to the pixel's own ray."""
+
+    def __init__(
+        self, inverse: np.ndarray, rows: np.ndarray, columns: np.ndarray, radius: int, camera: Intrinsics
+    ) -> None:
+        self._inverse, self._rows, self._columns, self._radius, self._camera = inverse, rows, columns, radius, camera
+        self._centre = inverse[np.ix_(rows, columns)]
+
+    def fit(
+        self, guess: np.ndarray, tolerance: float, fallback: tuple[np.ndarray, np.ndarray] | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Fit ``1 / z = a du + b dv + c`` to the neighbours whose inverse depth is near that of a guessed plane.
+
+        Args:
+            guess: ``[3, h, w]`` slopes a, b of a plane through the pixel itself; the third entry is not used.
+            tolerance: Largest difference, as a share of the pixel's inverse depth.
+            fallback: What to return where fewer than three neighbours are near.
+
+        Returns:
+            ``[3, h, w]`` coefficients, and ``[h, w]`` the number of neighbours.
+        """
+        shape = self._centre.shape
+        count, su, sv, suu, suv, svv, sw, suw, svw = (np.zeros(shape) for _ in range(9))
+        limit = tolerance * self._centre
+        for down in range(-self._radius, self._radius + 1):
+            dv = down / self._camera.fy
+            for right in range(-self._radius, self._radius + 1):
+                du = right / self._camera.fx
+                value = self._inverse[np.ix_(self._rows + down, self._columns + right)]
+                step = value - self._centre
+                near = (value > 0) & (np.abs(step - guess[0] * du - guess[1] * dv) <= limit)
+                weight = near.astype(float)
+                step *= weight
+                count += weight
+                su += du * weight
+                sv += dv * weight
+                suu += du * du * weight
+                suv += du * dv * weight
+                svv += dv * dv * weight
+                sw += step
+                suw += du * step
+                svw += dv * step
+        plane, solvable = _solve(count, su, sv, suu, suv, svv, sw, suw, svw)
+        plane[2] += self._centre
+        if fallback is None:
+            return plane, np.where(solvable, count, 0)
+        return np.where(solvable, plane, fallback[0]), np.where(solvable, count, fallback[1])
+
+
+def _solve(
+    count: np.ndarray,
+    su: np.ndarray,
+    sv: np.ndarray,
+    suu: np.ndarray,
+    suv: np.ndarray,
+    svv: np.ndarray,
+    sw: np.ndarray,
+    suw: np.ndarray,
+    svw: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The normal equations of a plane in closed form, from sums over the neighbours.
+
+    Returns:
+        ``[3, h, w]`` slopes and value at the pixel; ``[h, w]`` bool, whether the neighbours span a plane.
+    """
+    total = np.maximum(count, 1)
+    mean_u, mean_v, mean_w = su / total, sv / total, sw / total
+    uu, uv, vv = suu - su * mean_u, suv - su * mean_v, svv - sv * mean_v
+    uw, vw = suw - su * mean_w, svw - sv * mean_w
+    determinant = uu * vv - uv * uv
+    solvable = (count >= 3) & (determinant > 1e-6 * np.maximum(uu, vv) ** 2)
+    safe = np.where(solvable, determinant, 1)
+    a, b = (vv * uw - uv * vw) / safe, (uu * vw - uv * uw) / safe
+    return np.stack([a, b, mean_w - a * mean_u - b * mean_v]), solvable
