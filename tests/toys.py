@@ -68,7 +68,12 @@ def toy_experiment(recipe: str = "mgm", *, method=None, training=None, model=Non
 
 def toy_trainer(experiment: Experiment, folder: Path, *, multi_hot: bool = False, validate=None) -> Trainer:
     tasks = toy_tasks()
-    schedule = stages(experiment.method, experiment.training, pretrain=bool(experiment.data.pretrain))
+    schedule = stages(
+        experiment.method,
+        experiment.training,
+        architecture=experiment.model.architecture,
+        pretrain=bool(experiment.data.pretrain),
+    )
     networks = build_networks(
         frozenset().union(*(stage.trains for stage in schedule)),
         tasks,

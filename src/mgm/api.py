@@ -11,15 +11,16 @@ from torch import Tensor
 from mgm.config import Experiment
 from mgm.experiments import run as runs
 from mgm.experiments import trained
+from mgm.experiments.devices import is_first_process, part
 from mgm.experiments.trained import TrainedModel
-from mgm.functional.distributed import rank
 from mgm.training.evaluate import Scores
 
 
 def train(experiment: Experiment, out: str | Path, *, resume: bool = False, baseline: bool = True) -> dict[str, Any]:
     """Train, evaluate, and write result and pictures to a folder; see `mgm.experiments.run.train`."""
     result = runs.train(experiment, Path(out), resume=resume, baseline=baseline)
-    if rank() == 0:
+    part()
+    if is_first_process():
         from mgm.report.run import draw_run  # matplotlib takes a while to import
 
         draw_run(Path(out))

@@ -66,9 +66,9 @@ def train(arguments: list[str]) -> None:
         name = Path(experiment.data.data).stem or experiment.data.data
         out = options.out or Path("runs") / f"{experiment.recipe}-{name}-s{experiment.seed}"
         result = api.train(experiment, out, baseline=options.baseline)
-    from mgm.functional.distributed import rank
+    from mgm.experiments.devices import is_first_process
 
-    if rank() == 0:
+    if is_first_process():
         _print_result(out, result)
 
 

@@ -39,7 +39,7 @@ class ModelConfig:
     """Shapes of the networks."""
 
     architecture: str = "multi_task"
-    """How tasks share layers: multi_task, single_task."""
+    """How tasks share layers: multi_task, single_task, cross_stitch, cross_stitch_channels, adashare."""
     depth: int = 18
     """Layers of the encoder: 10, 18 or 34 (paper: ResNet-18; ST_l, MT_l: 34)."""
     widths: tuple[int, int, int, int] = (48, 96, 192, 360)
@@ -92,6 +92,10 @@ class MethodConfig:
     """Ascent steps of the explicit E-step (refinement eml_explicit)."""
     estimation_rate: float = 0.1
     """Step size of the explicit E-step, relative to each prediction's own spread."""
+    sparsity_weight: float = 0.001
+    """Weight of the loss by which an AdaShare policy skips blocks (architecture adashare)."""
+    sharing_weight: float = 0.05
+    """Weight of the loss by which the tasks of an AdaShare policy choose alike, above all early blocks."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,8 @@ class TrainingConfig:
     """Adam's rate for the generator and the embedding layer (paper B)."""
     discriminator_rate: float = 4e-4
     """Adam's rate for the discriminator (paper B)."""
+    policy_rate: float = 1e-2
+    """Adam's rate for the policy of AdaShare."""
     weight_decay: float = 0.0
     """L2 penalty on M in the task update alone."""
     optimizer_step: Literal["separate", "combined"] = "separate"

@@ -91,11 +91,30 @@ def test_recipes_are_the_points_that_the_paper_compares():
     updates = {name: [u.name for u in joint_updates(make_experiment(name).method)] for name in RECIPES}
     auxiliary = ["task", "refinement", "self_supervision"]
     extra = ["extra_refinement", "extra_self_supervision"]
-    assert updates["mt"] == updates["st"] == ["task"]
+    baselines = {"mt", "st", "mt_large", "st_large", "cross_stitch", "adashare"}
+    assert all((updates[name] == ["task"]) == (name in baselines) for name in RECIPES)
     assert updates["mgm_no_generator"] == auxiliary
     assert updates["mgm_control"] == updates["mgm_real"] == updates["mgm_not_joint"] == auxiliary + extra
     assert updates["mgm"] == [*auxiliary, *["discriminator", "generator"] * 2, *extra]
+    assert updates["mgm_cross_stitch"] == updates["mgm_adashare"] == updates["mgm_dcgan"] == updates["mgm"]
+    assert updates["mgm_reconstruction"] == updates["mgm"]
+    assert updates["mgm_no_self"] == updates["st_refine"] == [u for u in updates["mgm"] if "self_super" not in u]
+    assert updates["mgm_no_refinement"] == updates["st_self"] == [u for u in updates["mgm"] if "refinement" not in u]
     assert make_experiment("st").model.architecture == "single_task"
+    for large, small in (("st_large", "st"), ("mt_large", "mt")):
+        base = make_experiment(small, "paper")
+        assert replace(base, recipe=large, model=replace(base.model, depth=34)) == make_experiment(large, "paper")
+
+
+def test_the_architecture_adds_its_updates_to_every_step_of_m():
+    method, training = make_experiment("mgm").method, make_experiment("mgm").training
+    plain = stages(method, training, pretrain=True)
+    adashare = stages(method, training, architecture="adashare", pretrain=True)
+    for before, after in zip(plain, adashare, strict=True):
+        names = [update.name for update in after.updates]
+        assert ("policy" in names) == (after.name in ("multi_task", "joint"))
+        assert [name for name in names if name != "policy"] == [update.name for update in before.updates]
+        assert (after.steps, after.data) == (before.steps, before.data)
 
 
 @pytest.mark.parametrize("recipe", RECIPES)

@@ -1,5 +1,7 @@
 """The contract of every entry of `MODELS`."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -34,17 +36,31 @@ def test_halves_make_the_whole(architecture):
         assert torch.equal(whole[task], model.decoders[task](features))
 
 
-def test_encoder_and_decoders_hold_all_parameters(architecture):
+def test_parts_hold_every_parameter_once(architecture):
     model = architecture(CHANNELS, 10, NARROW)
-    assert sum(1 for _ in model.parameters()) == sum(
-        1 for half in (model.encoder, model.decoders) for _ in half.parameters()
-    )
+    assert list(model.parts)[:2] == ["encoder", "decoders"]
+    own = [id(parameter) for part in model.parts.values() for parameter in part.parameters()]
+    assert sorted(own) == sorted(id(parameter) for parameter in model.parameters())
 
 
-def test_every_parameter_trains(architecture):
+def test_every_parameter_of_the_halves_trains(architecture):
     model = architecture(CHANNELS, 10, NARROW)
     sum(values.square().sum() for values in model(torch.randn(4, 3, 64, 64)).values()).backward()
-    assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
+    for half in (model.encoder, model.decoders):
+        assert [name for name, p in half.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+
+def test_a_copy_is_independent(architecture):
+    """As the moving average needs it: a copy follows its own parameters."""
+    model = architecture(CHANNELS, 10, NARROW).eval()
+    twin = copy.deepcopy(model)
+    images = torch.randn(2, 3, 32, 32)
+    before = model(images)["depth"]
+    with torch.no_grad():
+        for parameter in twin.parameters():
+            parameter.zero_()
+    assert torch.equal(model(images)["depth"], before)
+    assert not twin(images)["depth"].any()
 
 
 @pytest.mark.parametrize("depth", [10, 18, 34])

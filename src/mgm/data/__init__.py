@@ -7,6 +7,7 @@ NumPy nor torch, so that the command line can list data sets at once.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,8 @@ class Dataset:
     """What its folder contains; empty for a set that makes itself."""
     instructions: str = ""
     """How to get it."""
+    folder: str = ""
+    """Name of its folder or zip below ``$MGM_DATA``, if it is not that of the entry."""
 
 
 def _rooms(path: Path | None, num_images: int) -> DataSource:
@@ -55,6 +58,86 @@ def _camvid(path: Path | None, num_images: int) -> DataSource:
 
     assert path is not None
     return CamVidSource(path)
+
+
+def _nyuv2_mat(path: Path | None, num_images: int) -> DataSource:
+    from mgm.data.nyuv2_mat import NYUv2MatSource
+
+    assert path is not None
+    return NYUv2MatSource(path)
+
+
+def _nyuv2_mat13(path: Path | None, num_images: int) -> DataSource:
+    from mgm.data.nyuv2_mat import NYUv2MatSource
+
+    assert path is not None
+    return NYUv2MatSource(path, num_classes=13)
+
+
+def _taskonomy(path: Path | None, num_images: int) -> DataSource:
+    from mgm.data.taskonomy import TaskonomySource
+
+    assert path is not None
+    return TaskonomySource(path)
+
+
+def _taskonomy_small(path: Path | None, num_images: int) -> DataSource:
+    from mgm.data.taskonomy import SUBSET_MIN_SCENE_IMAGES, TaskonomySource
+    from mgm.data.taskonomy_files import SUBSET
+
+    assert path is not None
+    return TaskonomySource(path, buildings=SUBSET, min_scene_images=SUBSET_MIN_SCENE_IMAGES)
+
+
+def _cityscapes(path: Path | None, num_images: int) -> DataSource:
+    from mgm.data.cityscapes import CityscapesSource
+
+    assert path is not None
+    return CityscapesSource(path)
+
+
+def _cityscapes_zurich(path: Path | None, num_images: int) -> DataSource:
+    from mgm.data.cityscapes import CityscapesSource
+
+    assert path is not None
+    return CityscapesSource(path, cities=("zurich",))
+
+
+def _mtan(path: Path | None, num_images: int) -> DataSource:
+    from mgm.data.mtan import MtanSource
+
+    assert path is not None
+    return MtanSource(path)
+
+
+def _authors(path: Path | None, num_images: int) -> DataSource:
+    from mgm.data.authors import AuthorsSource
+
+    assert path is not None
+    return AuthorsSource(path)
+
+
+def _store(path: Path | None, num_images: int) -> DataSource:
+    from mgm.data.store import StoreSource
+
+    assert path is not None
+    return StoreSource(path)
+
+
+def _folder(path: Path | None, num_images: int) -> DataSource:
+    from mgm.data.folder import FolderSource
+
+    assert path is not None
+    return FolderSource(path)
+
+
+def _matches(pattern: str) -> Callable[[FileTree], bool]:
+    """Whether any file's name matches."""
+
+    def check(tree: FileTree) -> bool:
+        return any(re.search(pattern, file) for file in tree.names())
+
+    return check
 
 
 def _has_all(*names: str) -> Callable[[FileTree], bool]:
@@ -89,8 +172,89 @@ DATASETS: dict[str, Dataset] = {
         "{train,val,test}/rgb/NAME.jpg, {train,val,test}/semantic/NAME.png, classes.txt (a folder or a zip)",
         "CamVid is given out for research by the University of Cambridge; convert it to this layout",
     ),
+    "nyuv2_mat": Dataset(
+        "NYU Depth V2 as given out, 1,449 images: 40 classes, depth, normals, 27 scene types",
+        _nyuv2_mat,
+        _matches(r"^nyu_depth_v2_labeled\.mat$"),
+        "nyu_depth_v2_labeled.mat, classMapping40.mat, splits.mat (for the official split), normals_gt/ (if you have it)",
+        "NYU Depth V2 is given out for research by its authors",
+    ),
+    "nyuv2_mat13": Dataset(
+        "the same with 13 classes",
+        _nyuv2_mat13,
+        lambda tree: False,
+        "as nyuv2_mat",
+        "NYU Depth V2 is given out for research by its authors",
+        "nyuv2_mat",
+    ),
+    "taskonomy": Dataset(
+        "Taskonomy: all six tasks, 17 classes, the scene categories with more than 1,000 images",
+        _taskonomy,
+        _matches(r"(^|/)rgb/(.*/)?point_\d+_view_\d+(_domain_\w+)?\.png$"),
+        "DOMAIN/BUILDING/point_P_view_V_domain_DOMAIN.png, or BUILDING/DOMAIN/..., class_scene as .npy (a folder or a zip)",
+        "Taskonomy is given out for non-commercial research by Stanford and EPFL",
+    ),
+    "taskonomy_small": Dataset(
+        "the buildings allensville, benevolence and coffeen of Taskonomy, scene categories with more than 50 images",
+        _taskonomy_small,
+        lambda tree: False,
+        "as taskonomy",
+        "Taskonomy is given out for non-commercial research by Stanford and EPFL",
+        "taskonomy",
+    ),
+    "cityscapes": Dataset(
+        "Cityscapes, 3,475 labelled street photographs: 19 classes, depth, 30 multi-hot weak labels",
+        _cityscapes,
+        _matches(r"_leftImg8bit\.png$"),
+        "{leftImg8bit,gtFine,disparity,camera}/{train,val}/CITY/CITY_SEQ_FRAME_*, or one city's leftImg8bit/train/CITY "
+        "(a folder or a zip)",
+        "Cityscapes is given out for non-commercial use after registration",
+    ),
+    "cityscapes_zurich": Dataset(
+        "the 122 photographs of Zurich of Cityscapes",
+        _cityscapes_zurich,
+        lambda tree: False,
+        "as cityscapes",
+        "Cityscapes is given out for non-commercial use after registration",
+        "cityscapes",
+    ),
+    "mtan": Dataset(
+        "NYUv2 or Cityscapes as preprocessed for MTAN: 13, 19, 7 or 2 classes, depth, normals",
+        _mtan,
+        _matches(r"^(train|val)/image/[^/]+\.npy$"),
+        "{train,val}/{image,label or label_7 or label_19,depth,normal}/NUMBER.npy (a folder or a zip)",
+        "the authors of MTAN give the preprocessed sets out on their page",
+    ),
+    "authors": Dataset(
+        "the layout of the public code of MGM's authors: segmentation, depth, normals, scenes",
+        _authors,
+        _matches(r"^(ss|de)/[^/]+/[^/]+\.npy$|^(nm|sn|msk)/[^/]+/"),
+        "{rgb,ss,de,nm or sn,msk}/SCENE/NAME, ss and de as .npy (a folder or a zip)",
+        "convert your data to this layout",
+    ),
 }
 """Built-in name -> how to open it."""
+
+STORE = Dataset(
+    "a store made by `mgm data prepare`, from any of the others", _store, _has_all("manifest.json", "image.npy"), "any name"
+)
+OWN_FOLDER = Dataset(
+    "your own pictures: rgb/ and a folder per task, matched by name; dataset.yaml and labels.csv if needed",
+    _folder,
+    _matches(r"^((train|val|valid|validation|test)/)?rgb/"),
+    "rgb/NAME.jpg, {semantic,depth,normal,...}/NAME.png, also below {train,val,test}/ (a folder or a zip); see docs/data.md",
+)
+SETTINGS_FILE = "dataset.yaml"
+"""Its presence makes any folder a folder of one's own."""
+
+
+def recognise(tree: FileTree) -> Dataset | None:
+    """What files are: a store, a built-in data set, or a folder of one's own."""
+    if STORE.recognises(tree):
+        return STORE
+    if SETTINGS_FILE in tree.names():
+        return OWN_FOLDER
+    return next((entry for entry in (*DATASETS.values(), OWN_FOLDER) if entry.recognises(tree)), None)
 
 
 def open_source(name_or_path: str, num_images: int = 0) -> DataSource:
@@ -98,8 +262,8 @@ def open_source(name_or_path: str, num_images: int = 0) -> DataSource:
 
     Args:
         name_or_path: ``rooms``; another built-in name, looked for in ``$MGM_DATA`` as folder ``<name>`` or archive
-            ``<name>.zip``; or a folder or zip archive, recognised by what it contains. A name goes before a path: write
-            ``./rooms`` for a folder of that name.
+            ``<name>.zip``; or a folder, zip archive or store, recognised by what it contains. A name goes before a path:
+            write ``./rooms`` for a folder of that name.
         num_images: How many rooms to render (0: 2,000). Sets of photographs are opened whole, so that one converted
             store serves every limit: apply `mgm.data.splits.limit_training` to their splits.
 
@@ -119,23 +283,28 @@ def open_source(name_or_path: str, num_images: int = 0) -> DataSource:
         )
     from mgm.data.files import open_tree
 
+    if path.suffix.lower() == ".mat":
+        return DATASETS["nyuv2_mat"].open(path, num_images)
     tree = open_tree(path)
     for entry in DATASETS.values():
         if entry.recognises(tree):
             return entry.open(path, num_images)
-    layouts = "\n".join(f"  {name}: {entry.layout}" for name, entry in DATASETS.items() if entry.layout)
+    layouts = "\n".join(
+        f"  {name}: {entry.layout}" for name, entry in DATASETS.items() if entry.layout and not entry.folder
+    )
     raise DataError(f"{path}: is of no known layout. Known are\n{layouts}")
 
 
 def _installed(name: str, entry: Dataset) -> Path:
     """Where the files of a built-in data set lie below ``$MGM_DATA``."""
     root = os.environ.get("MGM_DATA", "")
-    places = [Path(root).expanduser() / name, Path(root).expanduser() / f"{name}.zip"] if root else []
+    folder = entry.folder or name
+    places = [Path(root).expanduser() / folder, Path(root).expanduser() / f"{folder}.zip"] if root else []
     for place in places:
         if place.exists():
             return place
     searched = f"not in {' or '.join(map(str, places))}" if places else "$MGM_DATA is not set"
     raise DataError(
         f"data set {name!r} is not here ({searched}). {entry.instructions}: {entry.layout}; then put it into "
-        f"$MGM_DATA/{name}, or give its path instead of the name"
+        f"$MGM_DATA/{folder}{'' if entry.folder else ', or give its path instead of the name'}"
     )

@@ -22,6 +22,9 @@ class Splits:
 class DataSource(ABC):
     """Reads samples of one data set from its own format, at any resolution."""
 
+    split_kinds: tuple[str, ...] = ("random",)
+    """What `splits` can be asked for; a store keeps all of them."""
+
     @property
     @abstractmethod
     def info(self) -> DatasetInfo:
@@ -46,8 +49,16 @@ class DataSource(ABC):
 
     @abstractmethod
     def splits(self, kind: str, seed: int) -> Splits:
-        """The split called ``kind`` ("random", "scene", "official", ... as the set offers).
+        """The split called ``kind`` (one of `split_kinds`).
 
         Raises:
             ConfigError: If the set has no such split; the message lists those it has.
         """
+
+    def remarks(self, index: int) -> tuple[str, ...]:
+        """What looks wrong with the files of a sample though they can be read; most sources have nothing to say.
+
+        Raises:
+            DataError: If a file cannot be read.
+        """
+        return ()

@@ -34,6 +34,8 @@ class CamVidSource(DataSource):
         DataError: If the list of classes, a folder or the partner of a file is missing.
     """
 
+    split_kinds = _KINDS
+
     def __init__(self, path: Path | str) -> None:
         self._tree = open_tree(path)
         self._classes = tuple(self._tree.lines("classes.txt"))

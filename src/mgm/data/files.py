@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-import zlib
 from abc import ABC, abstractmethod
 from pathlib import Path
 
@@ -73,7 +72,9 @@ class FolderTree(FileTree):
         """All files below the folder; listed once."""
         if self._names is None:
             self._names = sorted(
-                file.relative_to(self.path).as_posix() for file in self.path.rglob("*") if file.is_file()
+                name
+                for file in self.path.rglob("*")
+                if not _is_litter(name := file.relative_to(self.path).as_posix()) and file.is_file()
             )
         return self._names
 
@@ -119,7 +120,7 @@ class ZipTree(FileTree):
             raise DataError(f"{self.describe(name)}: {member.file_size} bytes inside an archive are refused; unpack it")
         try:
             return self._open().read(member)
-        except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, NotImplementedError) as error:
+        except Exception as error:  # of a damaged member zipfile raises many kinds
             raise DataError(
                 f"{self.describe(name)}: damaged in the archive ({error}); fetch the archive again"
             ) from error
@@ -142,13 +143,20 @@ class ZipTree(FileTree):
         if self._archive is None:
             try:
                 self._archive = zipfile.ZipFile(self.path)
-            except (zipfile.BadZipFile, OSError) as error:
+            except Exception as error:  # of a damaged directory zipfile raises many kinds
                 raise DataError(f"{self.path}: is no readable zip archive ({error}); fetch it again") from error
         return self._archive
 
     def _index(self) -> dict[str, zipfile.ZipInfo]:
         if self._members is None:
             members = [member for member in self._open().infolist() if not member.is_dir()]
+            for member in members:
+                if _is_unsafe(member.filename):
+                    raise DataError(
+                        f"{self.path}: holds a file with the unsafe path {member.filename!r}, which leads out of the "
+                        "archive; do not use it, or pack your files again"
+                    )
+            members = [member for member in members if not _is_litter(member.filename)]
             tops = {member.filename.partition("/")[0] if "/" in member.filename else "" for member in members}
             top = f"{tops.pop()}/" if len(tops) == 1 and "" not in tops else ""
             self._members = {member.filename.removeprefix(top): member for member in members}
@@ -168,3 +176,14 @@ def open_tree(path: Path | str) -> FileTree:
         return ZipTree(path)
     what = "is neither a folder nor a zip archive" if path.exists() else "does not exist"
     raise DataError(f"{path}: {what}; give the folder or the zip file of a data set")
+
+
+def _is_unsafe(name: str) -> bool:
+    """Whether the path of a member is absolute or leads upwards."""
+    parts = name.replace("\\", "/").split("/")
+    return parts[0] == "" or parts[0].endswith(":") or ".." in parts
+
+
+def _is_litter(name: str) -> bool:
+    """Whether a file is one that systems leave behind: hidden, or of a Mac's archive."""
+    return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/")) or name.endswith("Thumbs.db")

@@ -1,9 +1,9 @@
 """Surface normals from depth.
 
 A plane ``n . P = k`` seen through a pinhole camera has an inverse depth that is linear in the ray ``(u, v, 1)`` of a pixel,
-since ``P = z (u, v, 1)`` gives ``1 / z = (n_x u + n_y v + n_z) / k``. So a plane is fitted to a neighbourhood by ordinary least
-squares of ``1 / z`` over ``(u, v, 1)``, and its coefficients are the normal up to length and sign. Badino, Huber, Park, Kanade: Fast and
-Accurate Computation of Surface Normals from Range Images, ICRA 2011 (section III).
+since ``P = z (u, v, 1)`` gives ``1 / z = (n_x u + n_y v + n_z) / k``. So a plane is fitted to a neighbourhood by ordinary
+least squares of ``1 / z`` over ``(u, v, 1)``; its coefficients are the normal up to length and sign. Badino, Huber, Park,
+Kanade: Fast and Accurate Computation of Surface Normals from Range Images, ICRA 2011.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-RADIUS_PX = 8
-"""Half the side of the neighbourhood for a picture of the size that the camera is given for."""
-TOLERANCE = 0.1
+RADIUS_PX = 10
+"""Half the side of the neighbourhood, for a picture of 640 x 480 pixels."""
+TOLERANCE = 0.06
 """Neighbours further away than this share of the depth belong to another surface."""
 MIN_SUPPORT = 0.15
 """Share of the neighbourhood that has to belong to the surface."""

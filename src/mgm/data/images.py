@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import io
-import struct
 import warnings
-import zlib
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ MAX_PIXELS = 100_000_000
 
 _COLOUR_MODES = frozenset({"RGB", "RGBA", "RGBX", "L", "LA", "P", "PA", "CMYK", "YCbCr", "1"})
 _INDEX_MODES = frozenset({"L", "P", "I", "I;16", "I;16B", "I;16L"})
-_DECODER_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, struct.error, zlib.error)
+_NUMBER_MODES = frozenset({"L", "I", "I;16", "I;16B", "I;16L", "F", "RGB", "RGBA", "RGBX"})
 
 
 def read_rgb(source: Path | bytes, name: str = "") -> np.ndarray:
@@ -58,9 +57,30 @@ def read_labels(source: Path | bytes, name: str = "") -> np.ndarray:
     if image.mode not in _INDEX_MODES:
         raise DataError(
             f"{name}: mode {image.mode!r} is not a map of one number per pixel; "
-            "save labels as 8-bit grey or palette (or 16-bit grey) PNG, not as colours"
+            "save labels as 8-bit grey or palette (or 16-bit grey) PNG, or say in dataset.yaml what the colours mean"
         )
     return np.array(image)
+
+
+def read_numbers(source: Path | bytes, name: str = "") -> np.ndarray:
+    """Decode a picture whose pixels are numbers: grey of 8 or 16 bits, fractions (TIFF), or three channels of 8 bits.
+
+    Args:
+        source: A file, or its content.
+        name: What to call it in messages; needed for bytes.
+
+    Returns:
+        ``[H, W]`` or ``[H, W, 3]``, as they are in the file; transparency is dropped.
+
+    Raises:
+        DataError: If the file is missing, empty, damaged, no picture, absurdly large, or has a palette or other channels.
+    """
+    image, name = _decode(source, name)
+    if image.mode not in _NUMBER_MODES:
+        raise DataError(
+            f"{name}: mode {image.mode!r} holds no plain numbers; save it as grey (8 or 16 bits) or RGB PNG"
+        )
+    return np.array(image.convert("RGB") if image.mode in ("RGBA", "RGBX") else image)
 
 
 def read_array(source: Path | bytes, name: str = "") -> np.ndarray:
@@ -71,14 +91,30 @@ def read_array(source: Path | bytes, name: str = "") -> np.ndarray:
     """
     content, name = _content(source, name)
     try:
-        array = np.load(io.BytesIO(content), allow_pickle=False)
-    except (OSError, ValueError, EOFError, SyntaxError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of headers that Python 2 wrote
+            shape, dtype = _array_header(content)
+            if dtype.kind not in "biuf":
+                raise DataError(f"{name}: holds objects or text, not numbers; write it again with numpy.save")
+            if prod(shape) * dtype.itemsize > len(content):
+                raise DataError(f"{name}: is cut short; write it again with numpy.save")
+            return np.load(io.BytesIO(content), allow_pickle=False)
+    except DataError:
+        raise
+    except Exception as error:  # the header is Python text, and may be anything
         raise DataError(
             f"{name}: not a readable .npy array of numbers ({error}); write it again with numpy.save"
         ) from error
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
-        raise DataError(f"{name}: holds no plain array of numbers; write it again with numpy.save")
-    return array
+
+
+def _array_header(content: bytes) -> tuple[tuple[int, ...], np.dtype]:
+    stream = io.BytesIO(content)
+    version = np.lib.format.read_magic(stream)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(stream)
+    if min(shape, default=0) < 0:
+        raise ValueError(f"shape {shape}")
+    return shape, dtype
 
 
 def check_same_size(name: str, array: np.ndarray, other_name: str, other: np.ndarray) -> None:
@@ -193,6 +229,6 @@ def _decode(source: Path | bytes, name: str) -> tuple[Image.Image, str]:
         ) from error
     except Image.UnidentifiedImageError as error:
         raise DataError(f"{name}: is no picture that can be read (PNG, JPEG, ...); replace or remove it") from error
-    except _DECODER_ERRORS as error:
+    except Exception as error:  # decoders of damaged files raise nearly anything
         raise DataError(f"{name}: is damaged or cut short ({error}); fetch or prepare it again") from error
     return image, name

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -24,6 +25,7 @@ class StoreReader:
         tasks: Tasks to read targets of; empty for images and scene labels alone.
         device: Where batches are to lie.
         resident_bytes: Up to this size all is loaded at once, in the store's compact types.
+        scenes: ``[N, K]`` float32 labels in place of the store's own.
 
     Raises:
         ConfigError: If the store has no such task.
@@ -35,6 +37,7 @@ class StoreReader:
         tasks: Sequence[str],
         device: torch.device | str = "cpu",
         resident_bytes: int = RESIDENT_BYTES,
+        scenes: np.ndarray | None = None,
     ) -> None:
         for task in tasks:
             if task not in store.info.tasks:
@@ -42,25 +45,26 @@ class StoreReader:
         self.store = store
         self.tasks = tuple(tasks)
         self.device = torch.device(device)
+        self.is_resident = store.num_bytes(tasks) <= resident_bytes
+        """Whether all samples lie on the device."""
         self._resident: dict[str, Tensor] = {}
-        if store.num_bytes(tasks) <= resident_bytes:
-            for name in ("image", "scene", *self.tasks):
+        if self.is_resident:
+            for name in ("image", *self.tasks):
                 self._resident[name] = torch.from_numpy(np.array(store.arrays[name])).to(self.device)
+        self.scenes = np.array(store.arrays["scene"]) if scenes is None else scenes
+        """``[N, K]`` float32, the scene labels of all samples."""
+        self._resident["scene"] = torch.from_numpy(self.scenes).to(self.device)
 
     def __len__(self) -> int:
         """Number of samples in the store."""
         return len(self.store)
 
-    @property
-    def scenes(self) -> np.ndarray:
-        """``[N, K]`` float32, the scene labels of all samples."""
-        return np.array(self.store.arrays["scene"])
-
-    def batch(self, indices: np.ndarray | Sequence[int]) -> Batch:
+    def batch(self, indices: np.ndarray | Sequence[int], *, targets: bool = True) -> Batch:
         """The samples with the given indices, in their order; an index may occur twice.
 
         Args:
             indices: ``[B]`` integers in 0 .. number of samples - 1.
+            targets: Whether to read the targets too.
 
         Raises:
             DataError: If an index is out of range.
@@ -69,18 +73,36 @@ class StoreReader:
         if len(rows) and (rows.min() < 0 or rows.max() >= len(self)):
             raise DataError(f"sample {rows.max()} (or a negative one) was asked for; {self.store.path} has {len(self)}")
         on_device = torch.from_numpy(rows).to(self.device)
-        targets = {}
-        for task in self.tasks:
-            values = self._rows(task, rows, on_device)
-            targets[task] = values.long() if values.dtype == torch.uint8 else values.float()
+        values = {task: self._rows(task, rows, on_device) for task in (self.tasks if targets else ())}
         images = self._rows("image", rows, on_device).float().div_(127.5).sub_(1)
-        return Batch(images, targets, self._rows("scene", rows, on_device))
+        converted = {task: rows.long() if rows.dtype == torch.uint8 else rows.float() for task, rows in values.items()}
+        return Batch(images, converted, self._rows("scene", rows, on_device))
 
     def _rows(self, name: str, rows: np.ndarray, on_device: Tensor) -> Tensor:
         if name in self._resident:
             # not `[rows]`, which is 22 times slower on uint8
             return self._resident[name].index_select(0, on_device)
         return torch.from_numpy(np.asarray(self.store.arrays[name][rows])).to(self.device)
+
+
+class Prefetch:
+    """Batches by step, of which a thread loads the next while the current one is used.
+
+    Args:
+        load: Step and number of samples -> batch; depends on nothing else.
+    """
+
+    def __init__(self, load: Callable[[int, int], Batch]) -> None:
+        self._load = load
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="mgm-prefetch")
+        self._next: tuple[tuple[int, int], Future[Batch]] | None = None
+
+    def __call__(self, step: int, count: int) -> Batch:
+        """The batch of a step, at once if it is the one after the last that was asked for."""
+        wanted, ready = (step, count), self._next
+        batch = ready[1].result() if ready and ready[0] == wanted else self._load(step, count)
+        self._next = ((step + 1, count), self._thread.submit(self._load, step + 1, count))
+        return batch
 
 
 def epoch_indices(

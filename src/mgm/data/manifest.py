@@ -1,4 +1,4 @@
-"""The list of what a store holds, kept beside its arrays as ``manifest.json``."""
+"""The list of what a store holds, kept beside its arrays as ``manifest.json``; its size does not depend on theirs."""
 
 from __future__ import annotations
 
@@ -7,36 +7,34 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mgm.errors import DataError
 from mgm.types import DatasetInfo
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST = "manifest.json"
 
 Layouts = dict[str, tuple[str, tuple[int, ...]]]
 """Array -> dtype and shape."""
 
+VALUES = {
+    "image": "RGB, 0 to 255; networks see value / 127.5 - 1",
+    "scene": "1 for each scene (or object) of the image, 0 for the others, NaN where unknown",
+    "labelled": "1 where the image has any valid pixel of the task (columns: the tasks in their order)",
+    "names": "UTF-8 names of the samples, end to end",
+    "name_ends": "end of each name in names.npy",
+    "splits": "0 train, 1 validation, 2 test, 3 none (rows: see splits in this file)",
+    "semantic": "class index; 255 where there is no label",
+    "depth": "metres along the optical axis; NaN where there is no label",
+    "normal": "unit vectors, x right, y down, z forward; NaN where there is no label",
+    "edge_texture": "strength in [0, 1]; NaN where there is no label",
+    "reshading": "brightness in [0, 1]; NaN where there is no label",
+    "principal_curvature": "two curvatures coded in [0, 1], 0.5 is flat; NaN where there is no label",
+}
+"""Array -> what its numbers mean."""
 
-def make_manifest(
-    info: DatasetInfo, fingerprint: dict[str, object], size: int, names: list[str], layouts: Layouts
-) -> dict[str, Any]:
-    """All that is written into the file, as plain values.
-
-    Args:
-        info: What the data set offers.
-        fingerprint: Of the source, see `DataSource.fingerprint`.
-        size: Side of the square images in pixels.
-        names: Name of every sample.
-        layouts: Types and shapes of the arrays.
-    """
-    return {
-        "version": FORMAT_VERSION,
-        "info": info_to_plain(info),
-        "fingerprint": fingerprint,
-        "size": size,
-        "names": names,
-        "arrays": {name: {"dtype": dtype, "shape": list(shape)} for name, (dtype, shape) in layouts.items()},
-    }
+_FIELDS = {"size", "count", "fingerprint", "arrays", "splits", "labelled", "skipped", "checksums"}
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
@@ -46,26 +44,37 @@ def read_manifest(path: Path) -> dict[str, Any]:
         DataError: If the folder or the file is missing, unreadable, incomplete or of another version.
     """
     if not path.is_dir():
-        raise DataError(f"{path}: there is no store here; one is made from a data set on first use")
+        raise DataError(f"{path}: there is no store here; one is made from a data set by: mgm data prepare")
     try:
         manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-        version, count = manifest["version"], len(manifest["names"])
-        complete = {"size", "fingerprint"} <= manifest.keys()
-        complete &= {"image", "scene", *manifest["info"]["tasks"]} <= manifest["arrays"].keys()
-        complete &= all(layout["shape"][0] == count and layout["dtype"] for layout in manifest["arrays"].values())
-        info_from_plain(manifest["info"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        raise damaged(path, f"{MANIFEST} is missing or unreadable") from error
+        version = manifest["version"]
+        if version == FORMAT_VERSION:
+            _check(manifest)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+        raise damaged(path, f"{MANIFEST} is missing, unreadable or not complete") from error
     if version != FORMAT_VERSION:
         raise damaged(path, f"format {version}, this version of mgm reads format {FORMAT_VERSION}")
-    if not complete:
-        raise damaged(path, f"{MANIFEST} is not complete")
     return manifest
+
+
+def _check(manifest: dict[str, Any]) -> None:
+    """Raise `ValueError` (or what a wrong type raises) if anything is missing."""
+    arrays, count = manifest["arrays"], manifest["count"]
+    info_from_plain(manifest["info"])
+    per_sample = ["image", "scene", "labelled", "name_ends", *manifest["info"]["tasks"]]
+    complete = manifest.keys() >= _FIELDS and arrays.keys() >= {*per_sample, "names", "splits"}
+    if not complete or any(arrays[name]["shape"][0] != count for name in per_sample):
+        raise ValueError
+    for layout in arrays.values():
+        np.dtype(layout["dtype"])
+    for rows in manifest["splits"].values():
+        if min(rows) < 0 or max(rows) >= arrays["splits"]["shape"][0]:
+            raise ValueError
 
 
 def damaged(path: Path, what: str) -> DataError:
     """The error for a store that cannot be used, with the remedy."""
-    return DataError(f"{path}: the store is damaged ({what}); delete the folder, it is made again on next use")
+    return DataError(f"{path}: the store is damaged ({what}); delete the folder and convert the data set again")
 
 
 def info_to_plain(info: DatasetInfo) -> dict[str, Any]:

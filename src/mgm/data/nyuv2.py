@@ -60,6 +60,8 @@ class NYUv2Source(DataSource):
         DataError: If a list, a folder or the partner of a file is missing, or a list contradicts itself.
     """
 
+    split_kinds = _KINDS
+
     def __init__(self, path: Path | str) -> None:
         self._tree = open_tree(path)
         self._classes = tuple(self._tree.lines("classes40.txt"))

@@ -1,6 +1,6 @@
 """Converted data: one memory-mapped array per kind of value, at the resolution of training.
 
-Reading a batch from it is some seventy times faster than decoding pictures.
+A batch is read from it hundreds of times faster than its pictures are decoded (`benchmarks/data.py`).
 """
 
 from __future__ import annotations
@@ -9,18 +9,21 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 
-from mgm.data.base import DataSource
-from mgm.data.building import convert
+from mgm.data.base import DataSource, Splits
+from mgm.data.building import write_samples
+from mgm.data.columns import KEPT_SEEDS, Names, decode_split
+from mgm.data.finishing import finish
+from mgm.data.images import planes, resize_nearest, resize_rgb
 from mgm.data.lock import FileLock
 from mgm.data.manifest import FORMAT_VERSION, damaged, info_from_plain, info_to_plain, read_manifest
-from mgm.errors import DataError
+from mgm.errors import ConfigError, DataError, unknown
 from mgm.types import DatasetInfo, Sample
 
 _LOGGER = logging.getLogger("mgm")
@@ -29,11 +32,14 @@ _LOGGER = logging.getLogger("mgm")
 class Store:
     """A finished folder of arrays, opened read-only. Can be pickled: another process maps the files anew.
 
+    Opening reads the manifest alone, whose size does not depend on the number of samples.
+
     - ``image.npy``: uint8 ``[N, 3, S, S]`` RGB
     - ``semantic.npy``: uint8 ``[N, S, S]`` class index, 255 = ignore
     - every other task: float16 ``[N, C, S, S]``, NaN where invalid
     - ``scene.npy``: float32 ``[N, K]``
-    - ``manifest.json``: what the data set offers, names of the samples, shapes, fingerprint of the source
+    - ``labelled.npy``, ``names.npy``, ``name_ends.npy``, ``splits.npy``: see `mgm.data.manifest.VALUES`
+    - ``manifest.json``: what the data set offers, shapes, splits, counts, origin, checksums
 
     Args:
         path: The folder.
@@ -44,14 +50,18 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._manifest = read_manifest(path)
-        self.size: int = self._manifest["size"]
+        self.manifest = read_manifest(path)
+        """What `manifest.json` says."""
+        self.size: int = self.manifest["size"]
         """Side of the square images in pixels."""
-        self.names: list[str] = self._manifest["names"]
-        """Name of every sample."""
-        self.fingerprint: dict[str, object] = self._manifest["fingerprint"]
+        self.fingerprint: dict[str, object] = self.manifest["fingerprint"]
         """Of the source, see `DataSource.fingerprint`."""
-        self.arrays = {name: _map_array(path, name, layout) for name, layout in self._manifest["arrays"].items()}
+        arrays = {name: _map_array(path, name, layout) for name, layout in self.manifest["arrays"].items()}
+        self.names: Sequence[str] = Names(arrays.pop("names"), arrays.pop("name_ends"))
+        """Name of every sample."""
+        self._splits = arrays.pop("splits")
+        self._labelled = arrays.pop("labelled")
+        self.arrays = arrays
         """``image``, ``scene`` and the tasks -> memory-mapped array."""
 
     def __reduce__(self) -> tuple[type[Store], tuple[Path]]:
@@ -59,12 +69,38 @@ class Store:
 
     def __len__(self) -> int:
         """Number of samples."""
-        return len(self.names)
+        return self.manifest["count"]
 
     @cached_property
     def info(self) -> DatasetInfo:
         """What the data set offers."""
-        return info_from_plain(self._manifest["info"])
+        return info_from_plain(self.manifest["info"])
+
+    @property
+    def split_kinds(self) -> tuple[str, ...]:
+        """What `splits` can be asked for."""
+        return tuple(self.manifest["splits"])
+
+    def splits(self, kind: str, seed: int) -> Splits:
+        """The split that the source made.
+
+        Raises:
+            ConfigError: If the source had no such split, or it was not kept for this seed.
+        """
+        rows = self.manifest["splits"].get(kind)
+        if rows is None:
+            raise ConfigError(unknown(f"split of {self.path}", kind, self.split_kinds))
+        if len(rows) > 1 and not 0 <= seed < len(rows):
+            raise ConfigError(
+                f"{self.path} keeps its splits for the seeds 0 to {KEPT_SEEDS - 1}, not {seed}; "
+                "use the files that it was made of for others"
+            )
+        return decode_split(self._splits[rows[seed if len(rows) > 1 else 0]])
+
+    def has_labels(self, tasks: Iterable[str]) -> np.ndarray:
+        """``[N]`` bool: samples with a valid pixel in at least one of the tasks."""
+        columns = [self.info.tasks.index(task) for task in tasks]
+        return self._labelled[:, columns].sum(axis=1, dtype=np.int64) > 0
 
     def num_bytes(self, tasks: Iterable[str]) -> int:
         """Size of images, scene labels and the targets of ``tasks`` together."""
@@ -84,6 +120,54 @@ class Store:
         return Sample(image, targets, scene, self.names[index])
 
 
+@final
+class StoreSource(DataSource):
+    """A prepared store as a data set of its own; the files that it was made of are not needed.
+
+    Args:
+        path: The store's folder.
+
+    Raises:
+        DataError: See `Store`.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.store = open_store(path)
+        self.split_kinds = self.store.split_kinds
+
+    @property
+    def info(self) -> DatasetInfo:
+        """What the original data set offered."""
+        return self.store.info
+
+    @property
+    def fingerprint(self) -> dict[str, object]:
+        """Size and checksums of the store."""
+        return {"reader": "store", "size": self.store.size, "checksums": self.store.manifest["checksums"]}
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        return len(self.store)
+
+    def read(self, index: int, size: int) -> Sample:
+        """One sample, at the store's size or scaled down from it; see `DataSource.read`."""
+        sample = self.store.sample(index)
+        if size == self.store.size:
+            return sample
+        if size > self.store.size:
+            raise DataError(
+                f"{self.store.path}: holds images of {self.store.size} px, {size} are wanted; use --image-size "
+                f"{self.store.size} or less, or convert the original files again: mgm data prepare SOURCE --image-size {size}"
+            )
+        targets = {task: _shrink(target, size) for task, target in sample.targets.items()}
+        image = planes(resize_rgb(sample.image.transpose(1, 2, 0), size, size))
+        return Sample(image, targets, sample.scene, sample.name)
+
+    def splits(self, kind: str, seed: int) -> Splits:
+        """The split that the original data set made; see `Store.splits`."""
+        return self.store.splits(kind, seed)
+
+
 def open_store(path: Path | str) -> Store:
     """Open a finished store.
 
@@ -94,7 +178,15 @@ def open_store(path: Path | str) -> Store:
 
 
 def build_store(
-    source: DataSource, size: int, path: Path | str, *, workers: int = 0, progress: bool | None = None
+    source: DataSource,
+    size: int,
+    path: Path | str,
+    *,
+    workers: int = 0,
+    progress: bool | None = None,
+    skip_bad: bool = False,
+    replace: bool = False,
+    origin: str = "",
 ) -> Store:
     """Convert all samples of a source.
 
@@ -107,6 +199,9 @@ def build_store(
         path: Folder to create.
         workers: Processes; 0: as many as there are cores, and work for at least some seconds each; 1: this one alone.
         progress: Whether to draw a bar on standard error; None: if that is a terminal.
+        skip_bad: Leave out samples that are unreadable or contradict what the source offers, and list them in the manifest.
+        replace: Convert even if there is a store under ``path``, which goes when the new one is finished.
+        origin: Where the source was found, for the manifest.
 
     Raises:
         DataError: If a sample is unreadable or contradicts what the source offers, if the disk is too full, or if
@@ -117,15 +212,17 @@ def build_store(
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(
-            f"{path.parent}: cannot be created ({error.strerror}); set $MGM_CACHE to another one"
+            f"{path.parent}: cannot be created ({error.strerror}); choose another folder (for the cache: $MGM_CACHE)"
         ) from error
     lock = FileLock(
         path.with_name(f"{path.name}.lock"),
         on_wait=lambda holder: _LOGGER.info("%s is being made by process %d; waiting", path, holder),
     )
     with lock:
-        if not path.exists():
-            convert(source, size, path, workers, progress)
+        if replace or not path.exists():
+            folder = path.with_name(f"{path.name}.partial")
+            plan = write_samples(source, size, folder, workers, progress, skip_bad)
+            finish(plan, source, path, origin)
     store = open_store(path)
     if store.size != size or store.fingerprint != json.loads(json.dumps(source.fingerprint)):
         raise DataError(f"{path}: holds another data set or size; choose another folder or delete this one")
@@ -135,7 +232,7 @@ def build_store(
 def cached_store(
     source: DataSource, size: int, cache_dir: str = "", *, workers: int = 0, progress: bool | None = None
 ) -> Store:
-    """The store of a source, made on first use.
+    """The store of a source, made on first use; a source that is a store of this size already is just opened.
 
     Args:
         source: Where samples come from.
@@ -147,6 +244,8 @@ def cached_store(
     Raises:
         DataError: See `build_store`.
     """
+    if isinstance(source, StoreSource) and source.store.size == size:
+        return source.store
     path = store_path(source, size, cache_dir)
     return open_store(path) if path.exists() else build_store(source, size, path, workers=workers, progress=progress)
 
@@ -158,9 +257,18 @@ def store_path(source: DataSource, size: int, cache_dir: str = "") -> Path:
     return root / f"{source.info.name}-{size}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
 
 
+def _shrink(target: np.ndarray, size: int) -> np.ndarray:
+    if target.ndim == 2:
+        return resize_nearest(target, size, size)
+    return planes(resize_nearest(target.transpose(1, 2, 0), size, size))
+
+
 def _map_array(path: Path, name: str, layout: dict[str, Any]) -> np.ndarray:
+    file = path / f"{name}.npy"
     try:
-        array = np.load(path / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+        array = np.load(
+            file, mmap_mode="r" if layout["shape"] and 0 not in layout["shape"] else None, allow_pickle=False
+        )
     except (OSError, ValueError, EOFError, SyntaxError) as error:
         raise damaged(path, f"{name}.npy is missing or cut short") from error
     if list(array.shape) != layout["shape"] or array.dtype != layout["dtype"]:

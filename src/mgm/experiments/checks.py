@@ -26,6 +26,7 @@ POSITIVE = {
         "learning_rate",
         "generator_rate",
         "discriminator_rate",
+        "policy_rate",
         "validate_every",
         "checkpoint_every",
     ),
@@ -42,6 +43,8 @@ NOT_NEGATIVE = {
         "generator_updates",
         "estimation_steps",
         "estimation_rate",
+        "sparsity_weight",
+        "sharing_weight",
     ),
     "training": ("generator_steps", "pretrain_steps", "weight_decay", "max_gradient_norm"),
 }

@@ -13,11 +13,12 @@ from mgm.data import open_source
 from mgm.data.augment import PairedAugmentation
 from mgm.data.base import DataSource, Splits
 from mgm.data.composites import Composites
-from mgm.data.loading import StoreReader, epoch_indices
+from mgm.data.loading import Prefetch, StoreReader, epoch_indices
 from mgm.data.rooms import RoomsSource
 from mgm.data.splits import labelled_subset, limit_training
-from mgm.data.store import cached_store
+from mgm.data.store import Store, cached_store
 from mgm.errors import ConfigError, DataError
+from mgm.experiments.scenes import count_kinds, info_with_derived_scenes, scenes_from_segmentation
 from mgm.functional.distributed import rank, world_size
 from mgm.tasks import make_tasks
 from mgm.tasks.base import Task
@@ -38,8 +39,9 @@ class ExperimentData:
         tasks: The tasks to learn.
         reader: Batches of samples by index.
         splits: Train, validation and test.
-        labelled: Training indices with all labels.
+        labelled: Training indices whose labels are used; each has labels of at least one task.
         weak: The other training indices, of which only the scene is used.
+        derived_scenes: Whether the scene labels were made from the segmentation.
     """
 
     info: DatasetInfo
@@ -48,6 +50,7 @@ class ExperimentData:
     splits: Splits
     labelled: np.ndarray
     weak: np.ndarray
+    derived_scenes: bool = False
 
     @property
     def num_scenes(self) -> int:
@@ -84,31 +87,31 @@ def load_data(experiment: Experiment, device: torch.device, *, for_training: boo
     config = experiment.data
     source = open_source(config.data, config.num_images)
     splits = source.splits(config.split, config.split_seed)
-    if source.info.name != "rooms":  # of which only as many are rendered
+    if not isinstance(source, RoomsSource):  # of which only as many are rendered
         splits = limit_training(splits, config.num_images, config.split_seed)
-    tasks = make_tasks(config.tasks or source.info.tasks, source.info.classes)
-    missing = [name for name in tasks if name not in source.info.tasks]
+    info = source.info
+    tasks = make_tasks(config.tasks or info.tasks, info.classes)
+    missing = [name for name in tasks if name not in info.tasks]
     if missing:
-        raise ConfigError(
-            f"{source.info.name} has no labels for {', '.join(missing)}; it offers {', '.join(source.info.tasks)}"
-        )
-    reader = open_reader(source, config.image_size, config.cache, tasks, device)
-    scenes = reader.scenes
-    groups = strata(scenes, splits.train, source.info.multi_hot)
-    labelled = labelled_subset(splits.train, groups, config.fraction, config.split_seed)
-    data = ExperimentData(source.info, tasks, reader, splits, labelled, np.setdiff1d(splits.train, labelled))
+        raise ConfigError(f"{info.name} has no labels for {', '.join(missing)}; it offers {', '.join(info.tasks)}")
+    store = open_converted(source, config.image_size, config.cache)
+    derived = not info.scenes and "semantic" in tasks
+    reader = StoreReader(store, tuple(tasks), device, scenes=scenes_from_segmentation(store) if derived else None)
+    info = info_with_derived_scenes(info) if derived else info
+    candidates = splits.train[store.has_labels(tasks)[splits.train]]
+    if not len(candidates):
+        raise DataError(f"{info.name}: no training image has a label of {', '.join(tasks)}")
+    groups = strata(reader.scenes, candidates, info.multi_hot)
+    labelled = labelled_subset(candidates, groups, config.fraction, config.split_seed)
+    data = ExperimentData(info, tasks, reader, splits, labelled, np.setdiff1d(splits.train, labelled), derived)
     if for_training:
-        _check_amounts(experiment, data, scenes)
+        _check_amounts(experiment, data)
     return data
 
 
-def open_reader(source: DataSource, size: int, cache: str, tasks: dict[str, Task], device: torch.device) -> StoreReader:
-    """The samples of a source from its cached conversion; the first process converts, the others wait."""
-    if rank() == 0:
-        cached_store(source, size, cache)
-    if world_size() > 1:
-        torch.distributed.barrier()
-    return StoreReader(cached_store(source, size, cache), tuple(tasks), device)
+def open_converted(source: DataSource, size: int, cache: str) -> Store:
+    """The cached conversion of a source; of several processes one converts, the others wait for its lock."""
+    return cached_store(source, size, cache)
 
 
 def strata(scenes: np.ndarray, indices: np.ndarray, multi_hot: bool) -> np.ndarray:
@@ -119,7 +122,7 @@ def strata(scenes: np.ndarray, indices: np.ndarray, multi_hot: bool) -> np.ndarr
     return np.unique(known, axis=0, return_inverse=True)[1].reshape(-1)
 
 
-def _check_amounts(experiment: Experiment, data: ExperimentData, scenes: np.ndarray) -> None:
+def _check_amounts(experiment: Experiment, data: ExperimentData) -> None:
     """Raise where there are too few images, or labels, for what the method wants of them."""
     method, training = experiment.method, experiment.training
     if len(data.labelled) < training.batch_size:
@@ -133,12 +136,7 @@ def _check_amounts(experiment: Experiment, data: ExperimentData, scenes: np.ndar
         )
     if method.refinement == "none":
         return
-    if not data.num_scenes:
-        raise ConfigError(
-            f"{data.info.name} has no scene labels, so there is nothing to refine with; use --refinement none"
-        )
-    kinds = np.unique(scenes[data.labelled], axis=0)
-    if len(kinds[~np.isnan(kinds).any(1)]) < 2:
+    if data.num_scenes and not data.derived_scenes and count_kinds(data.reader.scenes[data.labelled]) < 2:
         raise ConfigError(
             f"{data.info.name}: all labelled images have the same scene label, from which the refinement network learns "
             "nothing; use --refinement none, or data with several scenes"
@@ -179,17 +177,26 @@ def _feed(
 ) -> Feed:
     """Batches of some of the images, augmented if the experiment augments."""
     augment = PairedAugmentation(data.tasks, experiment.data.image_size) if experiment.data.augment else None
-    order_seed = derive_seed(experiment.seed, stream, "order")
+    load = _loader(data.reader, indices, derive_seed(experiment.seed, stream, "order"), targets=keep_targets)
 
     def feed(step: int, count: int) -> Batch:
-        batch = data.reader.batch(_draw(indices, count, step, order_seed))
+        batch = load(step, count)
         if composites:
             batch = composites(batch, seed=derive_seed(experiment.seed, stream, "composites", step, rank()))
         if augment:
             batch = augment(batch, seed=derive_seed(experiment.seed, stream, "augment", step, rank()))
-        return batch if keep_targets else replace(batch, targets={})
+        return batch
 
     return feed
+
+
+def _loader(reader: StoreReader, indices: np.ndarray, seed: int, *, targets: bool = True) -> Feed:
+    """Batches of some of the samples by step, read ahead where they come from disk."""
+
+    def load(step: int, count: int) -> Batch:
+        return reader.batch(_draw(indices, count, step, seed), targets=targets)
+
+    return load if reader.is_resident else Prefetch(load)
 
 
 def _draw(indices: np.ndarray, count: int, step: int, seed: int) -> np.ndarray:
@@ -214,13 +221,14 @@ def foreign_feed(experiment: Experiment, data: ExperimentData, name: str, stream
     if not same:
         raise ConfigError(f"{name} and {data.info.name} have no task in common that {experiment.recipe} learns")
     tasks = {task: data.tasks[task] for task in same}
-    reader = open_reader(source, experiment.data.image_size, experiment.data.cache, tasks, device)
+    store = open_converted(source, experiment.data.image_size, experiment.data.cache)
+    reader = StoreReader(store, tuple(tasks), device)
     indices = source.splits("random", experiment.data.split_seed).train
     augment = PairedAugmentation(tasks, experiment.data.image_size) if experiment.data.augment else None
-    order_seed = derive_seed(experiment.seed, stream, "order")
+    load = _loader(reader, indices, derive_seed(experiment.seed, stream, "order"))
 
     def feed(step: int, count: int) -> Batch:
-        batch = reader.batch(_draw(indices, count, step, order_seed))
+        batch = load(step, count)
         batch = replace(batch, scene=translate_scenes(batch.scene, source.info.scenes, data.info.scenes))
         return augment(batch, seed=derive_seed(experiment.seed, stream, "augment", step, rank())) if augment else batch
 

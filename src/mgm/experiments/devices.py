@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import torch
+import torch.distributed as dist
 from lightning.fabric import Fabric
 
 from mgm.config import TrainingConfig
@@ -40,3 +41,15 @@ def launch(config: TrainingConfig) -> Fabric:
             f"torchrun started {world} processes but only {fabric.world_size} train together; check --nproc-per-node"
         )
     return fabric
+
+
+def is_first_process() -> bool:
+    """Whether this process speaks for all of them; also true before they have joined and after they have parted."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def part() -> None:
+    """End the work together: from here on every process computes for itself alone."""
+    if dist.is_available() and dist.is_initialized():
+        dist.barrier()
+        dist.destroy_process_group()

@@ -52,6 +52,32 @@ RECIPES: dict[str, Recipe] = {
         _method(refinement="none", self_supervision="none", extra_images="none"),
     ),
     "st": Recipe("single-task baseline: one network per task", _model("mt", architecture="single_task")),
+    "st_large": Recipe("ST_l: single-task networks with ResNet-34 and matching decoders", _model("st", depth=34)),
+    "mt_large": Recipe("MT_l: the multi-task network with ResNet-34 and matching decoders", _model("mt", depth=34)),
+    "cross_stitch": Recipe(
+        "Cross-Stitch: one network per task, feature maps mixed after every stage",
+        _model("mt", architecture="cross_stitch"),
+    ),
+    "adashare": Recipe(
+        "AdaShare: each task selects or skips the blocks of a shared encoder, by a learned policy",
+        _model("mt", architecture="adashare"),
+    ),
+    "mgm_cross_stitch": Recipe("MGM on Cross-Stitch networks", _model("mgm", architecture="cross_stitch")),
+    "mgm_adashare": Recipe("MGM on the AdaShare network", _model("mgm", architecture="adashare")),
+    "mgm_no_self": Recipe("MGM/self: without self-supervision", _method(self_supervision="none")),
+    "mgm_no_refinement": Recipe("MGM/refine: without the refinement network", _method(refinement="none")),
+    "mgm_reconstruction": Recipe(
+        "MGM_recon: reconstruction of the image as self-supervision", _method(self_supervision="reconstruction")
+    ),
+    "mgm_dcgan": Recipe("MGM-DCGAN: the full method with a DCGAN", _model("mgm", generator="dcgan")),
+    "st_refine": Recipe(
+        "ST+Refine: single-task networks and the refinement of synthesized images",
+        _model("mgm_no_self", architecture="single_task"),
+    ),
+    "st_self": Recipe(
+        "ST+Self: single-task networks and SimCLR, on synthesized images too",
+        _model("mgm_no_refinement", architecture="single_task"),
+    ),
 }
 """Recipe name -> how it follows from the full method (paper C; further ones are further entries)."""
 

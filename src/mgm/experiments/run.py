@@ -19,6 +19,7 @@ from mgm.experiments.devices import launch
 from mgm.experiments.folder import RunFolder, read_json, write_json
 from mgm.experiments.progress import RichProgress
 from mgm.experiments.recipes import baseline_of
+from mgm.experiments.scenes import without_scenes
 from mgm.functional.distributed import rank, world_size
 from mgm.training.algorithm import joint_updates, stages
 from mgm.training.build import build_networks
@@ -52,9 +53,15 @@ def train(experiment: Experiment, out: Path, *, resume: bool = False, baseline: 
     if resume and folder.finished:
         return read_json(folder.result)
     check_experiment(experiment)
-    schedule = stages(experiment.method, experiment.training, pretrain=bool(experiment.data.pretrain))
     fabric = launch(experiment.training)
     data = load_data(experiment, fabric.device)
+    experiment = without_scenes(experiment, data)
+    schedule = stages(
+        experiment.method,
+        experiment.training,
+        architecture=experiment.model.architecture,
+        pretrain=bool(experiment.data.pretrain),
+    )
     # everything that can be wrong with settings or data shows here, before anything is written
     trainer = _make_trainer(experiment, folder, data, schedule, fabric)
     if fabric.is_global_zero and not (resume and folder.exists):
@@ -92,7 +99,7 @@ def _make_trainer(
     ).to(fabric.device)
     batch_size = experiment.training.batch_size
     constants = constant_predictor(data.constants(batch_size))
-    reference = evaluate(constants, data.batches(data.splits.validation, batch_size), data.tasks)
+    reference = evaluate(constants, data.batches(data.splits.validation, batch_size), data.tasks, fabric.device)
 
     def validate(model: nn.Module) -> tuple[Scores, float]:
         with fabric.autocast():
@@ -130,7 +137,10 @@ def _finish(
         validation = evaluate_model(model, data.batches(data.splits.validation, batch_size), data.tasks)
         test = evaluate_model(model, data.batches(data.splits.test, batch_size), data.tasks)
     constant = evaluate(
-        constant_predictor(data.constants(batch_size)), data.batches(data.splits.test, batch_size), data.tasks
+        constant_predictor(data.constants(batch_size)),
+        data.batches(data.splits.test, batch_size),
+        data.tasks,
+        trainer.fabric.device,
     )
     result: dict[str, Any] = {
         "recipe": experiment.recipe,

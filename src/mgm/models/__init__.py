@@ -1,9 +1,25 @@
 """Predictors; `MODELS` is the registry: constructors ``(channels, depth, widths)``."""
 
+from mgm.models.adashare import AdaShareNetwork
 from mgm.models.base import MultiTaskModel
+from mgm.models.cross_stitch import ChannelCrossStitchNetworks, CrossStitchNetworks
 from mgm.models.multi_task import MultiTaskNetwork
 from mgm.models.single_task import SingleTaskNetworks
 
-MODELS: dict[str, type[MultiTaskModel]] = {"multi_task": MultiTaskNetwork, "single_task": SingleTaskNetworks}
+MODELS: dict[str, type[MultiTaskModel]] = {
+    "multi_task": MultiTaskNetwork,
+    "single_task": SingleTaskNetworks,
+    "cross_stitch": CrossStitchNetworks,
+    "cross_stitch_channels": ChannelCrossStitchNetworks,
+    "adashare": AdaShareNetwork,
+}
 
-__all__ = ["MODELS", "MultiTaskModel", "MultiTaskNetwork", "SingleTaskNetworks"]
+__all__ = [
+    "MODELS",
+    "AdaShareNetwork",
+    "ChannelCrossStitchNetworks",
+    "CrossStitchNetworks",
+    "MultiTaskModel",
+    "MultiTaskNetwork",
+    "SingleTaskNetworks",
+]

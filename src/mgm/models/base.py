@@ -12,6 +12,19 @@ from mgm.networks.encoder import WIDTHS
 from mgm.types import Predictions
 
 
+class StepwiseModule(nn.Module, ABC):
+    """A module whose passes in training depend on the step: on how far training has come, or on noise of that step."""
+
+    @abstractmethod
+    def begin_step(self, seed: int, progress: float) -> None:
+        """Prepare for the passes of one step; the arguments alone say how, so that a resumed run repeats them.
+
+        Args:
+            seed: Of this step's noise, the same in all processes.
+            progress: Share of the training of M that is done, in [0, 1].
+        """
+
+
 class MultiTaskModel(nn.Module, ABC):
     """``M``: images to predictions of all tasks (paper 3.1), in two halves that are trained and frozen apart.
 
@@ -46,6 +59,17 @@ class MultiTaskModel(nn.Module, ABC):
         channels: Mapping[str, int], depth: int, widths: Sequence[int]
     ) -> tuple[nn.Module, Mapping[str, nn.Module]]:
         """The encoder, with an attribute ``out_channels``, and the decoders; arguments as of the class."""
+
+    @property
+    def parts(self) -> dict[str, nn.Module]:
+        """The halves, and whatever else an architecture has to be trained apart, by name; together all parameters."""
+        return dict(self.named_children())
+
+    def begin_step(self, seed: int, progress: float) -> None:
+        """Tell every `StepwiseModule` inside that a training step begins; arguments as there."""
+        for module in self.modules():
+            if isinstance(module, StepwiseModule):
+                module.begin_step(seed, progress)
 
     @property
     def feature_channels(self) -> int:

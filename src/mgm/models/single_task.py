@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -29,9 +29,13 @@ class ParallelEncoders(nn.Module):
         self.encoders = nn.ModuleDict({task: ResNetEncoder(3, depth, widths) for task in tasks})
         self.out_channels = len(self.encoders) * widths[-1]
 
+    def __iter__(self) -> Iterator[ResNetEncoder]:
+        """The encoders in the order of the features."""
+        return (encoder for encoder in self.encoders.values() if isinstance(encoder, ResNetEncoder))
+
     def forward(self, images: Tensor) -> Tensor:
         """``[B, 3, H, W]`` to ``[B, tasks * C, H/16, W/16]``."""
-        return torch.cat([encoder(images) for encoder in self.encoders.values()], dim=1)
+        return torch.cat([encoder(images) for encoder in self], dim=1)
 
 
 class OwnFeatures(nn.Module):
@@ -54,6 +58,15 @@ class OwnFeatures(nn.Module):
         return self.decoder(features.narrow(1, self.start, self.size))
 
 
+def own_decoders(channels: Mapping[str, int], depth: int, widths: Sequence[int]) -> dict[str, nn.Module]:
+    """A decoder per task that reads its own ``widths[-1]`` of the features, which stand in the order of the tasks."""
+    part = widths[-1]
+    return {
+        task: OwnFeatures(Decoder(part, size, widths, depth), index * part, part)
+        for index, (task, size) in enumerate(channels.items())
+    }
+
+
 class SingleTaskNetworks(MultiTaskModel):
     """No layer is shared: a task's loss reaches its own network alone. Arguments: see `MultiTaskModel`.
 
@@ -71,9 +84,4 @@ class SingleTaskNetworks(MultiTaskModel):
         channels: Mapping[str, int], depth: int, widths: Sequence[int]
     ) -> tuple[nn.Module, Mapping[str, nn.Module]]:
         """One encoder per task; a decoder reads the part of the features that is its own encoder's."""
-        encoder, part = ParallelEncoders(channels, depth, widths), widths[-1]
-        decoders = {
-            task: OwnFeatures(Decoder(part, size, widths, depth), index * part, part)
-            for index, (task, size) in enumerate(channels.items())
-        }
-        return encoder, decoders
+        return ParallelEncoders(channels, depth, widths), own_decoders(channels, depth, widths)

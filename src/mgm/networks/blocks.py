@@ -33,10 +33,13 @@ class BasicBlock(nn.Module):
             self.shortcut.append(nn.Conv2d(in_channels, out_channels, 1, stride=stride, bias=False))
             self.shortcut.append(BatchNorm2d(out_channels))
 
+    def residual(self, features: Tensor) -> Tensor:
+        """What the two convolutions add to the shortcut, same shapes as of the block."""
+        return self.norm2(self.conv2(F.relu(self.norm1(self.conv1(features)))))
+
     def forward(self, features: Tensor) -> Tensor:
         """``[B, in, H, W]`` to ``[B, out, H/stride, W/stride]``, rounded up."""
-        residual = self.norm2(self.conv2(F.relu(self.norm1(self.conv1(features)))))
-        return F.relu(residual + self.shortcut(features))
+        return F.relu(self.residual(features) + self.shortcut(features))
 
 
 class ConvBlock(nn.Sequential):

@@ -79,6 +79,24 @@ class ResNetEncoder(nn.Module):
         self.layers = resnet(in_channels, depth, widths)
         self.out_channels = widths[-1]
 
+    def stem(self, images: Tensor) -> Tensor:
+        """What comes before the stages: ``[B, C, H, W]`` to ``[B, widths[0], H/4, W/4]``.
+
+        Raises:
+            ConfigError: If a side is not a multiple of 16.
+        """
+        height, width = images.shape[-2:]
+        if height % self.STRIDE or width % self.STRIDE:
+            raise ConfigError(
+                f"images of {height}x{width} pixels: both sides must be multiples of {self.STRIDE}; set data.image_size"
+            )
+        return self.layers[: -len(STRIDES)](images)
+
+    @property
+    def stages(self) -> list[nn.Sequential]:
+        """The four stages in their order, each a sequence of `BasicBlock`."""
+        return [stage for stage in self.layers.children() if isinstance(stage, nn.Sequential)]
+
     def forward(self, images: Tensor) -> Tensor:
         """Features of images.
 
@@ -91,9 +109,7 @@ class ResNetEncoder(nn.Module):
         Raises:
             ConfigError: If a side is not a multiple of 16.
         """
-        height, width = images.shape[-2:]
-        if height % self.STRIDE or width % self.STRIDE:
-            raise ConfigError(
-                f"images of {height}x{width} pixels: both sides must be multiples of {self.STRIDE}; set data.image_size"
-            )
-        return self.layers(images)
+        features = self.stem(images)
+        for stage in self.stages:
+            features = stage(features)
+        return features

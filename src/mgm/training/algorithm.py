@@ -20,6 +20,7 @@ from mgm.training.objectives import (
     discriminator_loss,
     estimation_loss,
     generator_loss,
+    policy_loss,
     refinement_loss,
     task_loss,
 )
@@ -29,6 +30,12 @@ from mgm.types import Batch
 
 MULTI_TASK = Update("task", trains=("encoder", "decoders"), loss=task_loss, statistics=("encoder", "decoders"))
 """Algorithm 1, line 1."""
+
+ARCHITECTURE_UPDATES: dict[str, tuple[Update, ...]] = {
+    # AdaShare learns which blocks a task selects in turn with the weights
+    "adashare": (Update("policy", trains=("policy",), loss=policy_loss),),
+}
+"""Architecture -> what it needs in a step beside the task update, for those that need anything."""
 
 ADVERSARIAL = (
     # the images of G are made in D's loss and used again in G's, hence G's statistics move here
@@ -191,7 +198,9 @@ def generator_updates(method: MethodConfig) -> tuple[Update, ...]:
     return discriminator, replace(generator, trains=trains)
 
 
-def stages(method: MethodConfig, training: TrainingConfig, *, pretrain: bool = False) -> tuple[Stage, ...]:
+def stages(
+    method: MethodConfig, training: TrainingConfig, *, architecture: str = "multi_task", pretrain: bool = False
+) -> tuple[Stage, ...]:
     """The training (paper B): M alone, then the generator with M frozen, then all together.
 
     The budget `TrainingConfig.steps` counts updates of M on labelled batches; a method without joint updates spends all of
@@ -199,13 +208,14 @@ def stages(method: MethodConfig, training: TrainingConfig, *, pretrain: bool = F
     """
     check_method(method)
     joint = joint_updates(method)
+    model = (MULTI_TASK, *ARCHITECTURE_UPDATES.get(architecture, ()))
     has_generator = EXTRA_IMAGES[method.extra_images].generator != "none"
     joint_steps = round(training.steps * training.joint_share) if len(joint) > 1 else 0
     everything = (
         Stage(
             "pretrain", (MULTI_TASK,), training.pretrain_steps if pretrain else 0, training.batch_size, data="pretrain"
         ),
-        Stage("multi_task", (MULTI_TASK,), training.steps - joint_steps, training.batch_size),
+        Stage("multi_task", model, training.steps - joint_steps, training.batch_size),
         Stage(
             "generator",
             generator_updates(method),
@@ -213,7 +223,7 @@ def stages(method: MethodConfig, training: TrainingConfig, *, pretrain: bool = F
             training.generator_batch_size,
             data="generator",
         ),
-        Stage("joint", joint, joint_steps, training.batch_size),
+        Stage("joint", (*model, *joint[1:]), joint_steps, training.batch_size),
     )
     return tuple(_with_statistics(stage, training.statistics) for stage in everything if stage.steps)
 

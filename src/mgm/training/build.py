@@ -19,7 +19,7 @@ from mgm.training.seeding import seeded
 
 
 class Networks(nn.Module, Mapping[str, nn.Module]):
-    """All networks of a run by name; ``encoder`` and ``decoders`` are the parts of ``model``."""
+    """All networks of a run by name: the parts of ``model`` (``encoder``, ``decoders``, ...) and the others."""
 
     def __init__(self, model: MultiTaskModel, others: dict[str, nn.Module]) -> None:
         super().__init__()
@@ -27,15 +27,14 @@ class Networks(nn.Module, Mapping[str, nn.Module]):
         self.others = nn.ModuleDict(others)
 
     def __getitem__(self, name: str) -> nn.Module:
-        if name in ("encoder", "decoders"):
-            return getattr(self.model, name)
-        return self.others[name]
+        parts = self.model.parts
+        return parts[name] if name in parts else self.others[name]
 
     def __iter__(self):
-        yield from ("encoder", "decoders", *self.others)
+        yield from (*self.model.parts, *self.others)
 
     def __len__(self) -> int:
-        return 2 + len(self.others)
+        return len(self.model.parts) + len(self.others)
 
     def __hash__(self) -> int:
         return id(self)
@@ -82,7 +81,7 @@ def build_networks(
     for method in SELF_SUPERVISION.values():
         builders[method.network] = lambda method=method: method.build_head(features, config)
     others: dict[str, nn.Module] = {}
-    for name in sorted(names - {"encoder", "decoders"}):
+    for name in sorted(names - model.parts.keys()):
         with seeded(seed, name):
             others[name] = builders[name]()
     return Networks(model, others)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 
-from mgm.tasks.base import Task, TaskMetrics
+from mgm.tasks.base import Task
 from mgm.types import Batch, Predictions
 
 Scores = dict[str, dict[str, float]]
@@ -15,25 +15,30 @@ Scores = dict[str, dict[str, float]]
 
 
 @torch.no_grad()
-def evaluate(predict: Callable[[Tensor], Predictions], batches: Iterable[Batch], tasks: dict[str, Task]) -> Scores:
+def evaluate(
+    predict: Callable[[Tensor], Predictions],
+    batches: Iterable[Batch],
+    tasks: dict[str, Task],
+    device: torch.device | str = "cpu",
+) -> Scores:
     """Stream batches through a predictor.
 
-    In several processes each passes its own part of the images and all get the scores of the whole.
+    In several processes each passes its own part of the images, which may be none, and all get the scores of the whole.
 
     Args:
         predict: Images ``[B, 3, H, W]`` to predictions.
-        batches: Images with targets; a task without targets in any batch has no scores.
+        batches: Images with targets; a task without targets in any batch scores NaN.
         tasks: What to score.
+        device: Where the batches are.
     """
-    meters: dict[str, TaskMetrics] = {}
+    meters = {name: task.metrics(device) for name, task in tasks.items()}
     for batch in batches:
         predictions = predict(batch.images)
-        for name, task in tasks.items():
+        for name, meter in meters.items():
             if name in batch.targets:
-                if name not in meters:
-                    meters[name] = task.metrics(batch.images.device)
-                meters[name].update(predictions[name].float(), batch.targets[name])
-    return {name: meters[name].compute() if name in meters else {} for name in tasks}
+                meter.update(predictions[name].float(), batch.targets[name])
+    # every process computes every task: this is where they exchange their sums
+    return {name: meter.compute() for name, meter in meters.items()}
 
 
 @torch.no_grad()
@@ -42,7 +47,7 @@ def evaluate_model(model: nn.Module, batches: Iterable[Batch], tasks: dict[str, 
     training = model.training
     model.eval()
     try:
-        return evaluate(model, batches, tasks)
+        return evaluate(model, batches, tasks, next(model.parameters()).device)
     finally:
         model.train(training)
 

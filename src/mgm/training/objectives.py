@@ -11,16 +11,41 @@ from torch import Tensor
 
 from mgm.functional.adversarial import discriminator_hinge_loss, generator_hinge_loss
 from mgm.functional.classification import scene_loss
+from mgm.models.adashare import AdaShareEncoder, Policy
 from mgm.training.step import Step
-from mgm.types import Predictions
+from mgm.types import Batch, Predictions
 
 
 def task_loss(step: Step, source: str = "labelled") -> Tensor:
     """``L_multi(y, M(x))``: the sum of the tasks' losses, each averaged over its valid pixels (Algorithm 1, line 1)."""
-    predictions = step.predictions(source)
-    targets = step.images_of(source).targets
-    losses = [task.loss(predictions[name], targets[name]) for name, task in step.tasks.items() if name in targets]
+    return _sum_of_losses(step, step.predictions(source), step.images_of(source))
+
+
+def _sum_of_losses(step: Step, predictions: Predictions, batch: Batch) -> Tensor:
+    losses = [
+        task.loss(predictions[name], batch.targets[name]) for name, task in step.tasks.items() if name in batch.targets
+    ]
     return torch.stack(losses).sum()
+
+
+def policy_loss(step: Step) -> Tensor:
+    """``L_multi + λ_sp L_sparsity + λ_sh L_sharing`` of AdaShare's policy, M's weights held (Sun et al., 2020, eq. 5).
+
+    Weights and policy train in turn, as in the paper; there on halves of the data, here on the same minibatch. While
+    there is nothing to decide (warm-up, fixed decisions) it is 0 without a gradient.
+    """
+    encoder, policy = step.networks["encoder"], step.networks["policy"]
+    assert isinstance(encoder, AdaShareEncoder)
+    assert isinstance(policy, Policy)
+    if not policy.num_open:
+        return torch.zeros((), device=step.batch.images.device, requires_grad=True)
+    features = encoder.take(step.batch.images, policy.gates())
+    predictions = {task: decoder(features) for task, decoder in step.decoders.items()}
+    return (
+        _sum_of_losses(step, predictions, step.batch)
+        + step.method.sparsity_weight * policy.sparsity()
+        + step.method.sharing_weight * policy.sharing()
+    )
 
 
 def refinement_loss(step: Step, source: str) -> Tensor:

@@ -27,6 +27,7 @@ def _group(
         "generator": config.generator_rate,
         "embedding": config.generator_rate,
         "discriminator": config.discriminator_rate,
+        "policy": config.policy_rate,
     }
     return {
         "params": list(networks[name].parameters()),

@@ -148,11 +148,11 @@ class Step:
     def forget(self, changed: tuple[str, ...]) -> None:
         """Drop what was computed with networks that have changed."""
         changed_set = set(changed)
-        if "encoder" in changed_set:
+        if changed_set & {"encoder", "policy"}:
             self._features.clear()
-        if changed_set & {"encoder", "decoders"}:
+        if changed_set & {"encoder", "policy", "decoders"}:
             self._predictions.clear()
-        if changed_set & {"encoder", "embedding", "generator"}:
+        if changed_set & {"encoder", "policy", "embedding", "generator"}:
             self._fakes = None
             if self._extra is not None and self._extra.images.requires_grad:
                 self._extra = None

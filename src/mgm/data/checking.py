@@ -1,0 +1,88 @@
+"""Whether samples are what their source promises."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from mgm.data.base import DataSource
+from mgm.data.images import check_labels
+from mgm.data.targets import CHANNELS
+from mgm.errors import DataError, choose
+from mgm.types import DatasetInfo, Sample
+
+
+def target_shape(task: str, size: int) -> tuple[int, ...]:
+    """Shape of the target of a task: ``[size, size]`` for ``semantic``, ``[channels, size, size]`` for the others.
+
+    Raises:
+        ConfigError: If there is no such task.
+    """
+    return (size, size) if task == "semantic" else (choose("task", task, CHANNELS), size, size)
+
+
+def read_checked(source: DataSource, info: DatasetInfo, index: int, size: int) -> Sample:
+    """Read a sample and check it.
+
+    Raises:
+        DataError: If it is unreadable, or not what the source promises.
+    """
+    sample = source.read(index, size)
+    check_sample(sample, info, size)
+    return sample
+
+
+def find_bad(source: DataSource, size: int) -> Iterator[tuple[int, str]]:
+    """Decode every sample.
+
+    Yields:
+        The index of each sample and what is wrong with it; empty: nothing.
+    """
+    info = source.info
+    for index in range(len(source)):
+        try:
+            read_checked(source, info, index, size)
+        except DataError as error:
+            yield index, str(error)
+        else:
+            yield index, ""
+
+
+def check_sample(sample: Sample, info: DatasetInfo, size: int) -> None:
+    """Check one sample against what its source promises.
+
+    Raises:
+        DataError: Naming the sample and what is wrong with it.
+    """
+    where = f"{info.name}, sample {sample.name!r}"
+    if sample.image.dtype != np.uint8 or sample.image.shape != (3, size, size):
+        raise DataError(
+            f"{where}: the image is {sample.image.dtype} {sample.image.shape}, not uint8 (3, {size}, {size})"
+        )
+    if set(sample.targets) != set(info.tasks):
+        raise DataError(f"{where}: has targets {sorted(sample.targets)}, the data set offers {sorted(info.tasks)}")
+    for task, target in sample.targets.items():
+        _check_target(task, target, info, size, where)
+    if sample.scene.shape != (len(info.scenes),):
+        raise DataError(
+            f"{where}: {sample.scene.shape} scene labels, the data set has {len(info.scenes)} scene classes"
+        )
+    known = sample.scene[~np.isnan(sample.scene)]
+    if ((known < 0) | (known > 1)).any() or (not info.multi_hot and len(known) and abs(known.sum() - 1) > 1e-3):
+        raise DataError(f"{where}: the scene label is no {'multi-hot' if info.multi_hot else 'one-hot'} vector")
+
+
+def _check_target(task: str, target: np.ndarray, info: DatasetInfo, size: int, where: str) -> None:
+    wanted = target_shape(task, size)
+    if target.shape != wanted:
+        raise DataError(f"{where}: {task} has shape {target.shape}, not {wanted}")
+    if task == "semantic":
+        check_labels(target, len(info.classes), where)
+    elif (np.abs(target) > np.finfo(np.float16).max).any():
+        raise DataError(f"{where}: {task} is infinite or above 65504; mark pixels without a value by NaN")
+
+
+def has_labels(task: str, target: np.ndarray, num_classes: int) -> bool:
+    """Whether any pixel of a target is valid."""
+    return bool((target < num_classes).any()) if task == "semantic" else bool(np.isfinite(target).any())

@@ -1,0 +1,133 @@
+"""``mgm data prepare``: a store under a name of one's own, that never takes the place of anything else by accident."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from math import prod
+from pathlib import Path
+from typing import final
+
+import numpy as np
+
+from mgm.data.base import DataSource, Splits
+from mgm.data.building import num_bytes, sample_layouts
+from mgm.data.manifest import MANIFEST
+from mgm.data.store import Store, build_store
+from mgm.errors import ConfigError, DataError, unknown
+from mgm.types import DatasetInfo, Sample
+
+
+@final
+class SelectedTasks(DataSource):
+    """A data set with some of its tasks.
+
+    Args:
+        source: The data set.
+        tasks: Names of the tasks to keep.
+
+    Raises:
+        ConfigError: If the data set does not offer one of them.
+    """
+
+    def __init__(self, source: DataSource, tasks: tuple[str, ...]) -> None:
+        for task in tasks:
+            if task not in source.info.tasks:
+                raise ConfigError(unknown(f"task of {source.info.name}", task, source.info.tasks))
+        self._source = source
+        self._tasks = tuple(task for task in source.info.tasks if task in tasks)
+        self.split_kinds = source.split_kinds
+
+    @property
+    def info(self) -> DatasetInfo:
+        """Without the tasks that are left out."""
+        info = self._source.info
+        return replace(info, tasks=self._tasks, classes=info.classes if "semantic" in self._tasks else ())
+
+    @property
+    def fingerprint(self) -> dict[str, object]:
+        """That of the data set, and the tasks."""
+        return {**self._source.fingerprint, "tasks": list(self._tasks)}
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        return len(self._source)
+
+    def read(self, index: int, size: int) -> Sample:
+        """One sample; see `DataSource.read`."""
+        sample = self._source.read(index, size)
+        return replace(sample, targets={task: sample.targets[task] for task in self._tasks})
+
+    def splits(self, kind: str, seed: int) -> Splits:
+        """The data set's split."""
+        return self._source.splits(kind, seed)
+
+    def remarks(self, index: int) -> tuple[str, ...]:
+        """The data set's remarks."""
+        return self._source.remarks(index)
+
+
+def needed_bytes(source: DataSource, size: int) -> int:
+    """Size of a store: its samples and the small arrays."""
+    names_and_splits = 200 * len(source)
+    return num_bytes(sample_layouts(source.info, size, len(source))) + names_and_splits
+
+
+def check_target(path: Path, force: bool) -> None:
+    """Raise `DataError` unless a store may be made under ``path``."""
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return
+    if not (path.is_dir() and (path / MANIFEST).is_file()):
+        raise DataError(f"{path}: is there already and is no store; choose another place with --out")
+    if not force:
+        raise DataError(f"{path}: is a finished store; choose another place with --out, or replace it with --force")
+
+
+def prepare_store(
+    source: DataSource,
+    size: int,
+    path: Path,
+    *,
+    origin: str = "",
+    skip_bad: bool = False,
+    force: bool = False,
+    workers: int = 0,
+    progress: bool | None = None,
+) -> Store:
+    """Convert a data set into a store that can be used instead of it.
+
+    Args:
+        source: The data set.
+        size: Side of the square images in pixels.
+        path: The store's folder.
+        origin: What the user called the data set.
+        skip_bad: Go on without samples that cannot be used.
+        force: Replace a finished store, once the new one is finished.
+        workers: Processes; see `mgm.data.store.build_store`.
+        progress: See `mgm.data.store.build_store`.
+
+    Raises:
+        ConfigError: If the size or the number of processes cannot be.
+        DataError: If something else is in the place, a sample is bad, or the disk is full.
+    """
+    if size < 1 or workers < 0:
+        raise ConfigError(f"--image-size is {size} and --workers {workers}; they must be at least 1, and 0 (automatic)")
+    check_target(path, force)
+    if path.is_dir() and not any(path.iterdir()):
+        path.rmdir()
+    return build_store(
+        source, size, path, workers=workers, progress=progress, skip_bad=skip_bad, replace=force, origin=origin
+    )
+
+
+def free_bytes(path: Path) -> int:
+    """Room on the disk that will hold ``path``."""
+    place = path.absolute()
+    while not place.exists():
+        place = place.parent
+    return shutil.disk_usage(place).free
+
+
+def checked_arrays(store: Store) -> int:
+    """Number of values in all arrays of a store."""
+    return sum(int(prod(np.shape(array))) for array in store.arrays.values())

@@ -1,0 +1,110 @@
+"""Cross-Stitch networks (Misra et al., 2016): one network per task, whose feature maps are mixed after every stage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from mgm.models.base import MultiTaskModel
+from mgm.models.single_task import ParallelEncoders, own_decoders
+
+OWN_SHARE = 0.9
+"""What a task keeps of its own feature map at first; the others share the rest evenly."""
+
+
+class CrossStitchUnit(nn.Module):
+    """A learned linear combination of all tasks' feature maps, per task (Misra et al., 2016, eq. 1).
+
+    ``x'_k = Σ_j w_kj x_j``, the same at every pixel. At first ``w_kk`` = 0.9 and ``w_kj = (1 - 0.9) / (T - 1)``: every row
+    sums to 1, so the scale of the features stays (a convex combination, as in the paper, for any number of tasks). With
+    the identity the tasks do not see each other.
+
+    Args:
+        num_tasks: Tasks ``T``.
+        channels: 1: one T x T matrix for the whole feature map; its number of channels: one per channel.
+
+    Example:
+        >>> CrossStitchUnit(num_tasks=3).weight[0, :, 0].tolist()
+        [0.8999999761581421, 0.05000000074505806, 0.05000000074505806]
+    """
+
+    def __init__(self, num_tasks: int, channels: int = 1) -> None:
+        super().__init__()
+        others = (1 - OWN_SHARE) / (num_tasks - 1) if num_tasks > 1 else 0.0
+        weight = torch.full((num_tasks, num_tasks), others)
+        weight.fill_diagonal_(OWN_SHARE if num_tasks > 1 else 1.0)
+        self.weight = nn.Parameter(weight[:, :, None].repeat(1, 1, channels))
+
+    def forward(self, columns: Sequence[Tensor]) -> list[Tensor]:
+        """One feature map ``[B, C, H, W]`` per task to as many mixed ones."""
+        stacked = torch.stack(list(columns))
+        return [(weight[:, None, :, None, None] * stacked).sum(dim=0) for weight in self.weight.to(stacked.dtype)]
+
+
+class CrossStitchEncoder(nn.Module):
+    """One encoder per task with a cross-stitch unit after each of the four stages.
+
+    Args:
+        tasks: Names of the tasks, in the order of the features.
+        depth: Layers of each encoder: 10, 18 or 34.
+        widths: Channels of each encoder's four stages.
+        per_channel: Whether every channel has its own T x T matrix.
+    """
+
+    out_channels: int
+    """Channels of all tasks' features together."""
+
+    def __init__(self, tasks: Iterable[str], depth: int, widths: Sequence[int], *, per_channel: bool) -> None:
+        super().__init__()
+        self.columns = ParallelEncoders(tasks, depth, widths)
+        self.out_channels = self.columns.out_channels
+        count = len(self.columns.encoders)
+        self.units = nn.ModuleList(CrossStitchUnit(count, width if per_channel else 1) for width in widths)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """``[B, 3, H, W]`` to ``[B, tasks * C, H/16, W/16]``."""
+        features = [column.stem(images) for column in self.columns]
+        for unit, *stages in zip(self.units, *(column.stages for column in self.columns), strict=True):
+            features = unit([stage(part) for stage, part in zip(stages, features, strict=True)])
+        return torch.cat(features, dim=1)
+
+
+class CrossStitchNetworks(MultiTaskModel):
+    """Networks of `SingleTaskNetworks` that exchange features, by one matrix per stage. Arguments: see `MultiTaskModel`.
+
+    The units train with the encoder, at its rate. (Misra et al., with plain gradient descent, need a far higher rate for
+    the units than for the layers; the size of Adam's steps does not depend on the scale of the gradients.) With identity
+    units it is `SingleTaskNetworks`, and its columns start from the same weights.
+
+    Example:
+        >>> model = CrossStitchNetworks({"semantic": 40, "depth": 1})
+        >>> model(torch.zeros(1, 3, 64, 64))["depth"].shape
+        torch.Size([1, 1, 64, 64])
+    """
+
+    @staticmethod
+    def build(
+        channels: Mapping[str, int], depth: int, widths: Sequence[int]
+    ) -> tuple[nn.Module, Mapping[str, nn.Module]]:
+        """Stitched encoders; a decoder reads the part of the features that is its own column's."""
+        encoder = CrossStitchEncoder(channels, depth, widths, per_channel=False)
+        return encoder, own_decoders(channels, depth, widths)
+
+
+class ChannelCrossStitchNetworks(MultiTaskModel):
+    """The same with one matrix per stage and channel. Arguments: see `MultiTaskModel`.
+
+    Example:
+        >>> ChannelCrossStitchNetworks({"semantic": 40, "depth": 1}).encoder.units[0].weight.shape
+        torch.Size([2, 2, 48])
+    """
+
+    @staticmethod
+    def build(
+        channels: Mapping[str, int], depth: int, widths: Sequence[int]
+    ) -> tuple[nn.Module, Mapping[str, nn.Module]]:
+        """Stitched encoders; a decoder reads the part of the features that is its own column's."""
+        encoder = CrossStitchEncoder(channels, depth, widths, per_channel=True)
+        return encoder, own_decoders(channels, depth, widths)

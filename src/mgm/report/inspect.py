@@ -1,0 +1,175 @@
+"""A look at a data set before training: what was understood, what is suspicious, and a sheet of samples."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mgm.data.base import DataSource, Splits
+from mgm.data.checking import read_checked
+from mgm.data.progress import progress_bar
+from mgm.errors import ConfigError, DataError
+from mgm.report.contact import contact_sheet
+from mgm.report.files import make_folder
+from mgm.report.inspect_statistics import DatasetStatistics
+from mgm.report.run import scene_name
+from mgm.tasks import TASKS, make_tasks
+from mgm.types import Sample
+
+PARTS = ("train", "validation", "test")
+MOST_LISTED = 10
+"""Of bad files and of each kind of suspicion."""
+UNITS = {"depth": " m"}
+
+
+@dataclass(frozen=True)
+class Look:
+    """How to look at a data set.
+
+    Args:
+        size: Side of the pictures in pixels.
+        num_shown: Samples on the sheet.
+        most: Samples to read, spread evenly; 0: all.
+        split: Which split to count by.
+        out: The sheet's file.
+    """
+
+    size: int
+    num_shown: int
+    most: int
+    split: str
+    out: Path
+
+
+def inspect_source(source: DataSource, look: Look) -> Iterator[str]:
+    """Read a data set, say what it holds, and draw a contact sheet. Files that cannot be read are listed and left out.
+
+    Args:
+        source: The data set.
+        look: How to look at it.
+
+    Yields:
+        Lines for people.
+
+    Raises:
+        ConfigError: If no sample is to be shown, or there is no such split.
+        DataError: If no sample can be read.
+    """
+    if look.num_shown < 1 or look.size < 1 or look.most < 0:
+        raise ConfigError("--num and --image-size must be at least 1, --most 0 (all) or more")
+    info = source.info
+    yield f"{info.name}: {len(source)} images; tasks {', '.join(info.tasks)}; {len(info.classes)} classes"
+    for kind, note in info.notes.items():
+        yield f"note on {kind}: {note}"
+    parts, split_line = _parts(source, look.split)
+    yield split_line
+    statistics, shown, bad = DatasetStatistics(info), [], {}
+    count = len(source) if not look.most else min(look.most, len(source))
+    chosen = np.unique(np.linspace(0, len(source) - 1, count).round().astype(int))
+    pictured = set(chosen[np.linspace(0, count - 1, min(look.num_shown, count)).round().astype(int)].tolist())
+    with progress_bar("reading", len(chosen)) as advance:
+        for index in chosen.tolist():
+            sample = _read(source, index, look.size, statistics, bad)
+            if sample is not None:
+                statistics.add(sample, str(parts[index]))
+                shown += [sample] if index in pictured else []
+            advance(1)
+    statistics.conclude()
+    if count < len(source):
+        yield f"read {count} of them, spread evenly (--most 0 reads all)"
+    yield from _describe(statistics)
+    yield from _complain(statistics, bad)
+    if not shown:
+        raise DataError(f"{info.name}: none of the samples for the contact sheet can be read")
+    _draw(shown, source, look.out)
+    yield f"contact sheet: {look.out}"
+
+
+def _read(
+    source: DataSource, index: int, size: int, statistics: DatasetStatistics, bad: dict[int, str]
+) -> Sample | None:
+    try:
+        sample = read_checked(source, source.info, index, size)
+        for remark in source.remarks(index):
+            statistics.suspect("remark of the reader", remark)
+    except DataError as error:
+        bad[index] = str(error)
+        return None
+    return sample
+
+
+def _parts(source: DataSource, kind: str) -> tuple[np.ndarray, str]:
+    """The part of each sample in a split, and a line about it."""
+    names = np.full(len(source), "", "U10")
+    try:
+        splits: Splits = source.splits(kind, 0)
+    except DataError as error:
+        return names, f"split {kind}: impossible ({error})"
+    for part in PARTS:
+        names[getattr(splits, part)] = part
+    sizes = ", ".join(f"{len(getattr(splits, part))} {part}" for part in PARTS)
+    return names, f"split {kind}, seed 0: {sizes} (this data set has: {', '.join(source.split_kinds)})"
+
+
+def _describe(statistics: DatasetStatistics) -> Iterator[str]:
+    """Counts per task, scene and class."""
+    info = statistics.info
+    for name, task in statistics.tasks.items():
+        line = f"  {name}: {task.images} of {statistics.num_samples} images labelled{_by_part(task.by_part)}"
+        if task.images:
+            line += f"; {100 * task.invalid_share:.1f} % of their pixels invalid"
+            if name != "semantic":
+                unit = UNITS.get(name, "")
+                line += f"; values {task.lowest:.3g} to {task.highest:.3g}{unit}"
+        yield line
+    label = "object" if info.multi_hot else "scene"
+    for name, counts in statistics.scenes.items():
+        yield f"  {label} {name}: {counts.total()} images{_by_part(counts)}"
+    if statistics.num_without_scene and info.scenes:
+        yield f"  {label} unknown: {statistics.num_without_scene} images"
+    total = max(1, int(statistics.class_pixels.sum()))
+    for index, name in enumerate(info.classes):
+        pixels, images = statistics.class_pixels[index], statistics.class_images[index]
+        yield f"  class {name}: {100 * pixels / total:.2f} % of labelled pixels, in {images} images"
+
+
+def _by_part(counts: Counter[str]) -> str:
+    found = [f"{counts[part]} {part}" for part in PARTS if counts[part]]
+    return f" ({', '.join(found)})" if found else ""
+
+
+def _complain(statistics: DatasetStatistics, bad: dict[int, str]) -> Iterator[str]:
+    """Bad files and suspicions, the first few of each kind."""
+    if bad:
+        yield f"BAD: {len(bad)} samples cannot be used (mgm data verify lists all; mgm data prepare --skip-bad leaves them out)"
+        yield from _first(list(bad.values()))
+    for what, names in statistics.suspicious.items():
+        count = len([name for name in names if name])
+        yield f"SUSPICIOUS: {what}" + (f" ({count})" if count else "")
+        yield from _first([name for name in names if name])
+    if not bad and not statistics.suspicious:
+        yield "nothing suspicious"
+
+
+def _first(lines: list[str]) -> Iterator[str]:
+    yield from (f"  {line}" for line in lines[:MOST_LISTED])
+    if len(lines) > MOST_LISTED:
+        yield f"  and {len(lines) - MOST_LISTED} more"
+
+
+def _draw(samples: list[Sample], source: DataSource, out: Path) -> None:
+    info = source.info
+    images = torch.from_numpy(np.stack([sample.image for sample in samples])).float() / 127.5 - 1
+    targets = {}
+    for task in info.tasks:
+        values = torch.from_numpy(np.stack([sample.targets[task] for sample in samples]))
+        targets[task] = values.long() if task == "semantic" else values.float()
+    names = [scene_name(torch.from_numpy(sample.scene), info.scenes) for sample in samples]
+    make_folder(out.parent)
+    tasks = make_tasks([task for task in TASKS if task in info.tasks], info.classes)
+    contact_sheet(out, images, targets, tasks, names)

@@ -1,0 +1,319 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from mgm.models import AdaShareNetwork, MultiTaskNetwork
+from mgm.models.adashare import AdaShareEncoder, Policy, PolicySchedule
+from mgm.training.checkpoint import load_checkpoint
+from mgm.training.step import Step
+from mgm.training.updates import Stage
+from toys import toy_batch, toy_experiment, toy_trainer
+
+NARROW = (4, 6, 8, 10)
+CHANNELS = {"semantic": 5, "depth": 1, "normals": 3}
+LEARNING = PolicySchedule(warm_up=0.0, curriculum=0.0, fixed=2.0)
+
+
+def pair(depth=18):
+    """AdaShare and the multi-task network with the same weights."""
+    models = []
+    for build in (AdaShareNetwork, MultiTaskNetwork):
+        torch.manual_seed(5)
+        models.append(build(CHANNELS, depth, NARROW))
+    return models
+
+
+def learning_policy(blocks=4, tasks=3, logits=None):
+    policy = Policy(blocks, tasks, LEARNING)
+    if logits is not None:
+        with torch.no_grad():
+            policy.logits.copy_(logits)
+    policy.begin_step(seed=1, progress=0.5)
+    return policy
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("depth", [10, 18])
+def test_everything_selected_is_the_multi_task_network_bitwise(depth, training):
+    adashare, multi_task = pair(depth)
+    images = torch.randn(3, 3, 32, 32)
+    predictions, expected = adashare.train(training)(images), multi_task.train(training)(images)
+    for task in CHANNELS:
+        assert torch.equal(predictions[task], expected[task])
+    for (name, own), other in zip(adashare.encoder.trunk.named_buffers(), multi_task.encoder.buffers(), strict=True):
+        assert torch.equal(own, other), name
+
+
+def test_gates_of_one_are_the_multi_task_network_too():
+    """The pass that the policy learns from computes each path on its own, and the same."""
+    adashare, multi_task = pair()
+    gates = [[torch.ones(()) for _ in CHANNELS] for _ in adashare.encoder.blocks]
+    images = torch.randn(3, 3, 32, 32)
+    assert torch.equal(adashare.encoder.take(images, gates), multi_task.encoder(images).repeat(1, 3, 1, 1))
+
+
+def test_skipped_blocks_leave_their_shortcuts():
+    torch.manual_seed(0)
+    encoder = AdaShareEncoder(1, 18, NARROW).eval()
+    images = torch.randn(2, 3, 32, 32)
+    features = encoder.trunk.stem(images)
+    for block in encoder.blocks:
+        features = torch.relu(block.shortcut(features))
+    assert torch.equal(encoder.take(images, [[0.0]] * 8), features)
+
+
+@pytest.mark.parametrize("carrying", [False, True])
+def test_every_task_takes_its_own_path(carrying):
+    """Tasks together get what each would get alone, whether or not they share computation."""
+    encoder = AdaShareEncoder(3, 18, NARROW).eval()
+    images = torch.randn(2, 3, 32, 32)
+    decisions = torch.randint(2, (8, 3), generator=torch.Generator().manual_seed(2)).float()
+    gates = [list(row) for row in decisions] if carrying else decisions.tolist()
+    together = encoder.take(images, gates).split(NARROW[-1], dim=1)
+    alone = AdaShareEncoder(1, 18, NARROW).eval()
+    alone.load_state_dict(encoder.state_dict())
+    for task in range(3):
+        torch.testing.assert_close(together[task], alone.take(images, decisions[:, task : task + 1].tolist()))
+
+
+def test_tasks_that_decide_alike_share_the_computation():
+    encoder = AdaShareEncoder(3, 10, NARROW)
+    calls = []
+    for number, block in enumerate(encoder.blocks):
+        block.register_forward_hook(lambda *_, number=number: calls.append(number))
+    encoder.take(torch.randn(2, 3, 32, 32), [[1, 1, 1], [1, 1, 0], [1, 0, 0], [1, 1, 1]])
+    assert calls == [0, 1, 2, 3, 3, 3]
+
+
+def test_gate_gradient_is_the_inner_product_with_the_residual():
+    encoder = AdaShareEncoder(1, 10, NARROW).double().eval()
+    images = torch.randn(2, 3, 32, 32, dtype=torch.float64)
+    values = torch.rand(4, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda v: encoder.take(images, [[gate] for gate in v]).square().mean(), values)
+
+
+def test_samples_follow_the_probabilities():
+    logits = torch.tensor([[-2.0, 0.0, 1.5]])
+    policy = learning_policy(1, 3, logits)
+    total = torch.zeros(1, 3)
+    for seed in range(4000):
+        policy.begin_step(seed, 0.5)
+        total += torch.tensor(policy.decisions())
+    torch.testing.assert_close(total / 4000, torch.sigmoid(logits), atol=0.03, rtol=0)
+
+
+def test_noise_is_a_function_of_the_step_alone():
+    first, second = learning_policy(8, 3, torch.zeros(8, 3)), learning_policy(8, 3, torch.zeros(8, 3))
+    state = torch.get_rng_state()
+    draws = []
+    for seed in (3, 4, 3):
+        first.begin_step(seed, 0.5)
+        draws.append(first.decisions())
+    second.begin_step(3, 0.5)
+    assert draws[0] == draws[2] == second.decisions()
+    assert draws[0] != draws[1]
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_evaluation_takes_the_likelier_decision():
+    logits = torch.tensor([[0.1, -0.1], [-3.0, 3.0]])
+    policy = learning_policy(2, 2, logits).eval()
+    for seed in range(5):
+        policy.begin_step(seed, 0.5)
+        assert policy.decisions() == [[1.0, 0.0], [0.0, 1.0]]
+
+
+def test_gradient_is_that_of_the_relaxed_decision():
+    policy = learning_policy(3, 2, torch.randn(3, 2))
+    weights = torch.randn(3, 2)
+    sum(weights[block, k] * gate for block, row in enumerate(policy.gates()) for k, gate in enumerate(row)).backward()
+    relaxed = torch.sigmoid((policy.logits.detach() + policy._noise) / policy.temperature)
+    torch.testing.assert_close(policy.logits.grad, weights * relaxed * (1 - relaxed) / policy.temperature)
+    assert all(gate.item() in (0.0, 1.0) for row in policy.gates() for gate in row)
+
+
+def test_curriculum_opens_the_last_block_first_and_all_in_the_end():
+    policy = Policy(4, 2, PolicySchedule(warm_up=0.2, curriculum=0.6, fixed=0.8))
+    seen = {}
+    for progress in (0.0, 0.19, 0.2, 0.31, 0.41, 0.51, 0.6, 0.79, 0.8, 1.0):
+        policy.begin_step(1, progress)
+        seen[progress] = policy.num_open
+        carrying = [any(isinstance(gate, torch.Tensor) for gate in row) for row in policy.gates()]
+        assert carrying == [False] * (4 - policy.num_open) + [True] * policy.num_open
+    assert list(seen.values()) == [0, 0, 1, 2, 3, 4, 4, 4, 0, 0]
+
+
+def test_temperature_falls_from_the_first_to_the_last():
+    policy = Policy(4, 2, PolicySchedule(warm_up=0.2, curriculum=0.6, fixed=0.8))
+    temperatures = []
+    for progress in (0.0, 0.2, 0.5, 0.8, 1.0):
+        policy.begin_step(1, progress)
+        temperatures.append(policy.temperature)
+    assert temperatures == pytest.approx([5, 5, (5 * 0.5) ** 0.5, 0.5, 0.5])
+
+
+def test_losses_of_the_policy_equal_their_formulas():
+    logits = torch.randn(4, 3)
+    policy = learning_policy(4, 3, logits)
+    alpha = torch.sigmoid(logits)
+    torch.testing.assert_close(policy.sparsity(), alpha.log().sum())
+    sharing = sum(
+        (4 - block) / 4 * abs(alpha[block, j] - alpha[block, k])
+        for block in range(4)
+        for j, k in ((0, 1), (0, 2), (1, 2))
+    )
+    torch.testing.assert_close(policy.sharing(), sharing)
+    policy.schedule = PolicySchedule(warm_up=0.0, curriculum=1.0, fixed=2.0)
+    policy.begin_step(1, 0.3)
+    torch.testing.assert_close(policy.sparsity(), alpha[2:].log().sum())
+    later = sum(
+        (4 - block) / 4 * abs(alpha[block, j] - alpha[block, k])
+        for block in (2, 3)
+        for j, k in ((0, 1), (0, 2), (1, 2))
+    )
+    torch.testing.assert_close(policy.sharing(), later)
+
+
+def scheduled_trainer(folder, schedule, recipe="adashare", **settings):
+    trainer = toy_trainer(toy_experiment(recipe, **settings), folder)
+    trainer.networks.model.policy.schedule = schedule
+    return trainer
+
+
+@pytest.mark.parametrize("optimizer_step", ["separate", "combined"])
+def test_training_in_warm_up_is_multi_task_training(tmp_path, optimizer_step):
+    training = {"optimizer_step": optimizer_step}
+    ours = scheduled_trainer(tmp_path / "a", PolicySchedule(warm_up=1.0), training=training)
+    multi_task = toy_trainer(toy_experiment("mt", training=training), tmp_path / "b")
+    ours.run()
+    multi_task.run()
+    assert (ours.networks["policy"].logits == Policy.INITIAL_LOGIT).all()
+    ours, multi_task = ours.networks.model, multi_task.networks.model
+    for half in ("encoder", "decoders"):
+        for a, b in zip(
+            ours.parts[half].state_dict().values(), multi_task.parts[half].state_dict().values(), strict=True
+        ):
+            # the gradients of the three tasks are added in another order
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("optimizer_step", ["separate", "combined"])
+def test_policy_learns_and_then_stays(tmp_path, optimizer_step):
+    schedule = PolicySchedule(warm_up=1 / 6, curriculum=1 / 3, fixed=0.5)
+    trainer = scheduled_trainer(tmp_path, schedule, training={"optimizer_step": optimizer_step})
+    stage, logits = trainer.stages[0], []
+    trainer.networks.train()
+    for index in range(stage.steps):
+        trainer.position.step = index
+        trainer.train_step(stage, index)
+        logits.append(trainer.networks["policy"].logits.detach().clone())
+    changes = [not torch.equal(a, b) for a, b in zip([torch.full_like(logits[0], 2.0), *logits], logits, strict=False)]
+    assert changes == [False, True, True, False, False, False]
+    assert torch.equal(logits[1][:-1], logits[0][:-1]), "the curriculum begins with the last block"
+
+
+def run_update(trainer, update):
+    before = {name: [p.detach().clone() for p in part.parameters()] for name, part in trainer.networks.items()}
+    buffers = [buffer.clone() for buffer in trainer.networks.buffers()]
+    batch = toy_batch(3, 4)
+    step = Step(
+        trainer.networks,
+        trainer.tasks,
+        trainer.experiment.method,
+        batch,
+        1,
+        lambda current: trainer._extra_images(current, 0),
+    )
+    trainer._separate_steps(Stage("joint", (update,), 1, 4), step)
+    changed = {
+        name
+        for name, part in trainer.networks.items()
+        if any(not torch.equal(a, b) for a, b in zip(before[name], part.parameters(), strict=True))
+    }
+    moved = any(not torch.equal(a, b) for a, b in zip(buffers, trainer.networks.buffers(), strict=True))
+    return changed, moved
+
+
+def test_every_update_changes_exactly_what_it_names(tmp_path):
+    trainer = scheduled_trainer(tmp_path, LEARNING, "mgm_adashare")
+    assert [update.name for update in trainer.stages[-1].updates][:3] == ["task", "policy", "refinement"]
+    for update in trainer.stages[-1].updates:
+        trainer.position.stage = 2
+        trainer.networks.train()
+        trainer._prepare_model("test")
+        changed, moved = run_update(trainer, update)
+        assert changed == set(update.trains), update.name
+        assert not moved or update.statistics, update.name
+
+
+def test_policy_trades_accuracy_for_sparsity(tmp_path):
+    """With a heavy sparsity loss blocks are skipped, with a negative one all are kept: the weight has the last word."""
+    probabilities = []
+    for weight in (-100.0, 100.0):
+        trainer = scheduled_trainer(
+            tmp_path / str(weight), LEARNING, method={"sparsity_weight": weight}, training={"policy_rate": 0.5}
+        )
+        trainer.run()
+        probabilities.append(torch.sigmoid(trainer.networks["policy"].logits.detach()))
+    assert (probabilities[0] > 0.9).all()
+    assert (probabilities[1] < 0.5).all()
+
+
+def test_sharing_loss_draws_tasks_together():
+    policy = learning_policy(3, 2, torch.tensor([[1.0, -1.0]] * 3))
+    optimizer = torch.optim.SGD(policy.parameters(), lr=0.1)
+    for _ in range(20):
+        optimizer.zero_grad()
+        policy.sharing().backward()
+        optimizer.step()
+    apart = (torch.sigmoid(policy.logits[:, 0]) - torch.sigmoid(policy.logits[:, 1])).tolist()
+    assert apart[0] < apart[1] < apart[2] < 0.46, "early blocks first"
+
+
+class KilledError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("recipe, killed_after", [("adashare", 2), ("mgm_adashare", 3)])
+def test_killed_and_resumed_is_bitwise_uninterrupted(tmp_path, recipe, killed_after):
+    def make(name):
+        schedule = PolicySchedule(warm_up=0.1, curriculum=0.2, fixed=0.8)
+        settings = {"checkpoint_every": 1, "ema": 0.9, "steps": 4, "generator_steps": 2}
+        return scheduled_trainer(tmp_path / name, schedule, recipe, training=settings)
+
+    whole, killed = make("whole"), make("killed")
+    whole.run()
+    original, count = killed.train_step, 0
+
+    def dying(stage, index):
+        nonlocal count
+        count += 1
+        if count > killed_after:
+            raise KilledError
+        return original(stage, index)
+
+    killed.train_step = dying
+    with pytest.raises(KilledError):
+        killed.run()
+    resumed = make("killed")
+    assert resumed.restore()
+    resumed.run()
+    names = sorted(path.name for path in (tmp_path / "whole").glob("*.pt"))
+    assert "last.pt" in names
+    for name in names:
+        a, b = (load_checkpoint(tmp_path / folder / name) for folder in ("whole", "killed"))
+        a.get("position", {}).pop("seconds", None), b.get("position", {}).pop("seconds", None)
+        torch.testing.assert_close(a, b, rtol=0, atol=0)
+
+
+def test_saved_decisions_are_those_of_a_loaded_model():
+    """A model rebuilt from a state dictionary predicts along the learned paths."""
+    model = AdaShareNetwork(CHANNELS, 10, NARROW).eval()
+    with torch.no_grad():
+        model.policy.logits.copy_(torch.randn(4, 3))
+    loaded = AdaShareNetwork(CHANNELS, 10, NARROW).eval()
+    loaded.load_state_dict(model.state_dict())
+    images = torch.randn(2, 3, 32, 32)
+    for task, prediction in model(images).items():
+        assert torch.equal(loaded(images)[task], prediction)

@@ -1,0 +1,102 @@
+"""Two processes train as one process with the whole batch does."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from fakes import write_nyuv2
+from toys import toy_batch, toy_experiment, toy_trainer
+
+from mgm.selfsup.simclr import SimCLR
+from mgm.training.step import Step
+from mgm.training.updates import Stage
+
+COUNT = 8
+
+
+def fixed_views(images, seed):
+    """Views that depend on nothing but the image, so that both halves of a batch get what the whole batch gets."""
+    return images.flip(-1), images * 0.5
+
+
+def gradients(folder: Path, rank: int, world: int) -> dict[str, dict[str, torch.Tensor]]:
+    """Gradients of the losses on this process' share of the same global batch, averaged over processes."""
+    experiment = toy_experiment(model={"depth": 10})
+    trainer = toy_trainer(replace(experiment), folder)
+    trainer.networks.double().train()
+    stage = trainer.stages[-1]
+    batch = toy_batch(1, COUNT)
+    # masks of very different size in the two halves
+    batch.targets["depth"][: COUNT // 2, :, : 24] = float("nan")
+    batch.scene[0] = float("nan")
+    share = slice(rank * COUNT // world, (rank + 1) * COUNT // world)
+    own = replace(
+        batch,
+        images=batch.images[share].double(),
+        targets={k: v[share] if k == "semantic" else v[share].double() for k, v in batch.targets.items()},
+        scene=batch.scene[share].double(),
+    )
+    found = {}
+    for update in stage.updates:
+        if update.name not in ("task", "refinement", "self_supervision"):
+            continue
+        step = Step(trainer.networks, trainer.tasks, trainer.experiment.method, own, 0, lambda _: own)
+        trainer.optimizers[update.name].step = lambda: None  # the weights stay, the averaged gradients are looked at
+        trainer._separate_steps(Stage(stage.name, (update,), 1, COUNT), step)
+        found[update.name] = {
+            name: parameter.grad.clone()
+            for name, parameter in trainer.networks.named_parameters()
+            if parameter.grad is not None
+        }
+        trainer.networks.zero_grad(set_to_none=True)
+    return found
+
+
+def worker(rank: int, port: int, folder: str) -> None:
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    dist.init_process_group("gloo", rank=rank, world_size=2)
+    torch.set_num_threads(1)
+    SimCLR.loss.__globals__["TwoViews"] = lambda side: fixed_views
+    torch.save(gradients(Path(folder), rank, 2), f"{folder}/rank{rank}.pt")
+    dist.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_gradients_of_one_with_the_whole_batch(tmp_path, monkeypatch):
+    monkeypatch.setattr("mgm.selfsup.simclr.TwoViews", lambda side: fixed_views)
+    expected = gradients(tmp_path, 0, 1)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    mp.spawn(worker, args=(port, str(tmp_path)), nprocs=2)
+    for rank in range(2):
+        found = torch.load(tmp_path / f"rank{rank}.pt", weights_only=True)
+        assert found.keys() == expected.keys()
+        for update, values in expected.items():
+            assert found[update].keys() == values.keys()
+            for name, gradient in values.items():
+                torch.testing.assert_close(found[update][name], gradient, rtol=1e-6, atol=1e-9, msg=f"{update}: {name}")
+
+
+@pytest.mark.slow
+def test_torchrun_trains_with_two_processes(tmp_path):
+    data = write_nyuv2(tmp_path / "nyuv2")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "mgm"]
+    options = ["train", "mgm", "--preset", "tiny", "--data", str(data), "--out", str(tmp_path / "run")]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([*command, *options], capture_output=True, text=True, env=environment, timeout=180)
+    assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["world_size"] == 2
+    assert (tmp_path / "run" / "pictures" / "predictions.png").exists()
+    assert done.stdout.count("results, pictures and checkpoints") == 1
