@@ -236,7 +236,10 @@ DATASETS: dict[str, Dataset] = {
 """Built-in name -> how to open it."""
 
 STORE = Dataset(
-    "a store made by `mgm data prepare`, from any of the others", _store, _has_all("manifest.json", "image.npy"), "any name"
+    "a store made by `mgm data prepare`, from any of the others",
+    _store,
+    _has_all("manifest.json", "image.npy"),
+    "any name",
 )
 OWN_FOLDER = Dataset(
     "your own pictures: rgb/ and a folder per task, matched by name; dataset.yaml and labels.csv if needed",
@@ -286,11 +289,12 @@ def open_source(name_or_path: str, num_images: int = 0) -> DataSource:
     if path.suffix.lower() == ".mat":
         return DATASETS["nyuv2_mat"].open(path, num_images)
     tree = open_tree(path)
-    for entry in DATASETS.values():
-        if entry.recognises(tree):
-            return entry.open(path, num_images)
+    entry = recognise(tree)
+    if entry:
+        return entry.open(path, num_images)
+    known = {**DATASETS, "your own": OWN_FOLDER}
     layouts = "\n".join(
-        f"  {name}: {entry.layout}" for name, entry in DATASETS.items() if entry.layout and not entry.folder
+        f"  {name}: {entry.layout}" for name, entry in known.items() if entry.layout and not entry.folder
     )
     raise DataError(f"{path}: is of no known layout. Known are\n{layouts}")
 

@@ -1,8 +1,10 @@
-"""Whether samples are what their source promises."""
+"""Whether samples are what their source promises, and files what they were."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import numpy as np
 
@@ -86,3 +88,29 @@ def _check_target(task: str, target: np.ndarray, info: DatasetInfo, size: int, w
 def has_labels(task: str, target: np.ndarray, num_classes: int) -> bool:
     """Whether any pixel of a target is valid."""
     return bool((target < num_classes).any()) if task == "semantic" else bool(np.isfinite(target).any())
+
+
+def file_checksum(file: Path) -> str:
+    """SHA-256 of a file."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def find_changed(folder: Path, checksums: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Read files in full.
+
+    Args:
+        folder: Where they are.
+        checksums: Name -> SHA-256.
+
+    Yields:
+        Each name, and what is wrong with the file; empty: nothing.
+    """
+    for name, expected in checksums.items():
+        try:
+            found = file_checksum(folder / name)
+        except OSError as error:
+            yield name, f"{folder / name}: cannot be read ({error.strerror}); prepare the store again"
+            continue
+        wrong = f"{folder / name}: has changed since it was written; prepare the store again"
+        yield name, "" if found == expected else wrong

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -14,6 +13,7 @@ import numpy as np
 
 from mgm.data.base import DataSource
 from mgm.data.building import PLAN, Plan, cannot_write, write_atomically
+from mgm.data.checking import file_checksum
 from mgm.data.columns import encode_names, encode_splits
 from mgm.data.manifest import FORMAT_VERSION, MANIFEST, VALUES, Layouts, info_to_plain
 from mgm.errors import DataError
@@ -98,12 +98,6 @@ def compact(file: Path, order: np.ndarray) -> None:
         stream.truncate(array.offset + len(order) * row_bytes)
         stream.flush()
         os.fsync(stream.fileno())
-
-
-def file_checksum(file: Path) -> str:
-    """SHA-256 of a file."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _collect(plan: Plan) -> _Collected:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
-from math import prod
 from pathlib import Path
 from typing import final
-
-import numpy as np
 
 from mgm.data.base import DataSource, Splits
 from mgm.data.building import num_bytes, sample_layouts
@@ -126,8 +123,3 @@ def free_bytes(path: Path) -> int:
     while not place.exists():
         place = place.parent
     return shutil.disk_usage(place).free
-
-
-def checked_arrays(store: Store) -> int:
-    """Number of values in all arrays of a store."""
-    return sum(int(prod(np.shape(array))) for array in store.arrays.values())

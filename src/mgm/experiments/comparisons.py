@@ -114,43 +114,43 @@ def sentence(answer: Answer, alpha: float = 0.05) -> str:
         answer: From `answer_questions`.
         alpha: Level of significance.
     """
-    question = answer.question
-    pair = f"{question.recipe} against {question.reference}"
-    subject = f"{question.about[0].upper()}{question.about[1:]}, {pair}" if question.about else pair
-    known = [task.adjusted_p for task in answer.tasks.values() if not math.isnan(task.adjusted_p)]
-    if not known:
-        return f"{subject}: too few runs to tell whether they differ ({_gains(answer.tasks)})."
+    question, total = answer.question, len(answer.tasks)
     by_verdict = {
         verdict: {name: task for name, task in answer.tasks.items() if task.verdict(alpha) == verdict}
         for verdict in ("better", "worse", "open")
     }
-    total = len(answer.tasks)
-    clauses = []
-    for verdict, words in (("better", "beats"), ("worse", "loses to")):
-        if tasks := by_verdict[verdict]:
-            clauses.append(
-                f"{question.recipe} {words} {question.reference} on {len(tasks)} of {total} tasks at p < {alpha:g} "
-                f"({_gains(tasks)})"
-            )
-    if tasks := by_verdict["open"]:
-        clauses.append(
-            f"no difference can be shown on {len(tasks)} of {total} tasks ({_gains(tasks)})"
-            if clauses
-            else f"no difference can be shown on any of {total} tasks ({_gains(tasks)})"
-        )
-    return f"{subject}: {'; '.join(clauses)}; {_mean_gain(answer)}."
+    clauses = [
+        f"{question.recipe} {verb} {question.reference} on {len(by_verdict[verdict])} of {total} tasks at p < {alpha:g}: "
+        f"{_gains(by_verdict[verdict])}"
+        for verdict, verb in (("better", "beats"), ("worse", "loses to"))
+        if by_verdict[verdict]
+    ]
+    if all(math.isnan(task.adjusted_p) for task in answer.tasks.values()):
+        clauses = [
+            f"too few runs to tell {question.recipe} and {question.reference} apart on any task: {_gains(answer.tasks)}"
+        ]
+    elif by_verdict["open"]:
+        which = f"on the other {len(by_verdict['open'])}" if clauses else f"on any of {total} tasks"
+        between = "" if clauses else f" between {question.recipe} and {question.reference}"
+        clauses.append(f"no difference{between} can be shown {which}: {_gains(by_verdict['open'])}")
+    about = f"{question.about}: " if question.about else ""
+    text = f"{about}{'; '.join(clauses)}. Mean over tasks {_mean_gain(answer)}."
+    return text[0].upper() + text[1:] if question.about else text
 
 
 def _gains(tasks: Mapping[str, TaskAnswer]) -> str:
-    return ", ".join(f"{name} {_percent(task.gain)}{_p(task.adjusted_p)}" for name, task in tasks.items())
+    return ", ".join(
+        f"{name} {_percent(task.gain)}" + ("" if math.isnan(task.adjusted_p) else f" ({_p(task.adjusted_p)})")
+        for name, task in tasks.items()
+    )
 
 
 def _mean_gain(answer: Answer) -> str:
     mean = answer.delta_m
     if math.isnan(mean.t_p):
-        return f"mean over tasks {_percent(mean.mean)}"
+        return _percent(mean.mean)
     interval = f"{_percent(mean.low)} to {_percent(mean.high)}"
-    return f"mean over tasks {_percent(mean.mean)} ({interval}{_p(answer.delta_m_adjusted_p)})"
+    return f"{_percent(mean.mean)} ({interval}, {_p(answer.delta_m_adjusted_p)})"
 
 
 def _percent(fraction: float) -> str:
@@ -158,9 +158,9 @@ def _percent(fraction: float) -> str:
 
 
 def _p(value: float) -> str:
-    if math.isnan(value):
-        return ""
-    return ", p < 0.001" if value < 0.001 else f", p = {value:.3f}" if value < 0.1 else f", p = {value:.2f}"
+    if value < 0.001:
+        return "p < 0.001"
+    return f"p = {value:.3f}" if value < 0.1 else f"p = {value:.2f}"
 
 
 def summary(answers: Sequence[Answer], alpha: float = 0.05) -> str:
