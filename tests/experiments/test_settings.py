@@ -88,7 +88,7 @@ def test_every_field_is_documented():
 
 
 def test_recipes_are_the_points_that_the_paper_compares():
-    updates = {name: [u.name for u in joint_updates(make_experiment(name).method)] for name in RECIPES}
+    updates = {name: [u.name for u in joint_updates(make_experiment(name, "paper").method)] for name in RECIPES}
     auxiliary = ["task", "refinement", "self_supervision"]
     extra = ["extra_refinement", "extra_self_supervision"]
     baselines = {"mt", "st", "mt_large", "st_large", "cross_stitch", "adashare"}

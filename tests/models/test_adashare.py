@@ -241,10 +241,25 @@ def test_every_update_changes_exactly_what_it_names(tmp_path):
     for update in trainer.stages[-1].updates:
         trainer.position.stage = 2
         trainer.networks.train()
-        trainer._prepare_model("test")
+        trainer.networks.model.begin_step(seed=1, progress=0.5)
         changed, moved = run_update(trainer, update)
         assert changed == set(update.trains), update.name
         assert not moved or update.statistics, update.name
+
+
+def test_a_step_forgets_what_an_older_policy_has_chosen(tmp_path):
+    trainer = scheduled_trainer(tmp_path, LEARNING)
+    trainer.networks.train()
+    batch = toy_batch(3, 4)
+    step = Step(trainer.networks, trainer.tasks, trainer.experiment.method, batch, 1, lambda current: batch)
+    features, predictions = step.features("labelled"), step.predictions("labelled")
+    step.forget(("refinement",))
+    assert step.features("labelled") is features
+    with torch.no_grad():
+        trainer.networks["policy"].logits.fill_(-9.0)
+    step.forget(("policy",))
+    assert not torch.equal(step.features("labelled"), features)
+    assert not torch.equal(step.predictions("labelled")["depth"], predictions["depth"])
 
 
 def test_policy_trades_accuracy_for_sparsity(tmp_path):

@@ -156,7 +156,9 @@ class Trainer:
         Returns:
             Update name -> its loss (of the last time, if the update stands several times), still on the device.
         """
-        self._prepare_model(stage.name, index)
+        # the same in all processes: they have to take the same paths through the model
+        model_seed = derive_seed(self.experiment.seed, "model", stage.name, index)
+        self.networks.model.begin_step(model_seed, self.steps_done / self.experiment.training.steps)
         combined = self.experiment.training.optimizer_step == "combined"
         earlier = sum(s.steps for s in self.stages[: self.position.stage] if s.data == stage.data)
         batch = self.feeds[stage.data](earlier + index, stage.batch_size)
@@ -175,11 +177,6 @@ class Trainer:
         if self.average and stage.trains_model:
             self.average.update(self.networks.model)
         return losses
-
-    def _prepare_model(self, *stream: object) -> None:
-        """Begin a step of M: the same in all processes, and again when it is repeated."""
-        seed = derive_seed(self.experiment.seed, "model", *stream)
-        self.networks.model.begin_step(seed, self.steps_done / self.experiment.training.steps)
 
     def _extra_images(self, step: Step, index: int) -> Batch:
         method = self.experiment.method
@@ -243,7 +240,6 @@ class Trainer:
     @torch.no_grad()
     def _generator_snapshot(self) -> dict[str, Any]:
         """The generator with the latent means of some labelled images, so that it can be used without the data."""
-        self._prepare_model("snapshot")
         batch = self.feeds["generator"](0, SNAPSHOT_IMAGES * world_size())
         step = Step(
             self.networks, self.tasks, self.experiment.method, batch, 0, lambda _: batch, multi_hot=self.multi_hot
