@@ -128,7 +128,7 @@ def _small(experiment: Experiment) -> Experiment:
         laptop,
         data=replace(laptop.data, image_size=64),
         model=replace(laptop.model, widths=(24, 48, 96, 180), generator_width=16, discriminator_width=16),
-        training=replace(laptop.training, steps=1800, generator_steps=300),
+        training=replace(laptop.training, steps=1200, generator_steps=200),
     )
 
 
@@ -144,7 +144,7 @@ def _paper(experiment: Experiment) -> Experiment:
 
 PRESETS: dict[str, Recipe] = {
     "quick": Recipe("minutes on two cores: 64 px, narrow networks, 900 steps; 350 labelled rooms", _quick),
-    "small": Recipe("under an hour on a laptop: 64 px, half the paper's width, 1,800 steps", _small),
+    "small": Recipe("half an hour on two cores: 64 px, half the paper's width, 1,200 steps", _small),
     "paper": Recipe("the paper's networks and optimisers at 128 px, no augmentation; needs a GPU", _paper),
     "tiny": Recipe("seconds; for trying things out, its numbers mean nothing", lambda experiment: experiment.tiny()),
 }
