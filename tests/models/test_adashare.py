@@ -213,6 +213,18 @@ def test_policy_learns_and_then_stays(tmp_path, optimizer_step):
     assert torch.equal(logits[1][:-1], logits[0][:-1]), "the curriculum begins with the last block"
 
 
+def test_all_processes_draw_the_same_decisions(tmp_path, monkeypatch):
+    """Batch norm waits for the other processes: a path that one alone takes would stop them all."""
+    noise = []
+    for rank in (0, 1):
+        monkeypatch.setattr("mgm.training.trainer.rank", lambda rank=rank: rank)
+        trainer = scheduled_trainer(tmp_path / str(rank), LEARNING)
+        trainer.networks.train()
+        trainer.train_step(trainer.stages[0], 1)
+        noise.append(trainer.networks["policy"]._noise)
+    assert torch.equal(*noise)
+
+
 def run_update(trainer, update):
     before = {name: [p.detach().clone() for p in part.parameters()] for name, part in trainer.networks.items()}
     buffers = [buffer.clone() for buffer in trainer.networks.buffers()]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import platform
+import shlex
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +154,7 @@ def _finish(
         "steps": experiment.training.steps,
         "best_step": best["step"],
         "seconds": round(trainer.position.seconds, 1),
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "commit": current_commit(),
         "versions": versions(),
         "device": str(trainer.fabric.device),
