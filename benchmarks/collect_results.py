@@ -1,0 +1,92 @@
+"""Gather finished runs into ``results/``: a JSON file with everything and a Markdown table made from it alone.
+
+    python benchmarks/collect_results.py NAME RUN [RUN ...]
+
+writes ``results/NAME.json`` and ``results/NAME.md``. Several runs of one recipe become one row, mean ± standard deviation
+over seeds. The baseline that a run trained along is a row of its own. Nothing in these files is edited by hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from mgm.experiments.folder import RunFolder
+from mgm.tasks import TASKS
+
+RESULTS = Path(__file__).parents[1] / "results"
+
+
+def gather(runs: list[Path]) -> dict[str, Any]:
+    """The results of runs and of their baselines, without paths of this machine."""
+    found = []
+    for run in runs:
+        folder = RunFolder(run)
+        members = [folder.baseline, folder] if folder.baseline.finished else [folder]
+        found += [json.loads(member.result.read_text()) for member in members]
+    return {"runs": [{key: value for key, value in result.items() if key != "baseline"} for result in found]}
+
+
+def spread(values: list[float], digits: int) -> str:
+    """Mean ± standard deviation; the value alone where there is one seed."""
+    mean = f"{statistics.fmean(values):.{digits}f}"
+    return mean if len(values) < 2 else f"{mean} ± {statistics.stdev(values):.{digits}f}"
+
+
+def table(runs: list[dict[str, Any]], split: str) -> str:
+    """Markdown: a row per recipe, a column per metric."""
+    rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for run in runs:
+        rows[run["recipe"]].append(run)
+    metrics = [
+        (task, metric, info)
+        for task, kind in TASKS.items()
+        if task in runs[0][split]
+        for metric, info in kind.metrics_info.items()
+    ]
+    titles = [f"{info.title} {'↑' if info.higher_is_better else '↓'}" for _, _, info in metrics]
+    lines = [["recipe", "seeds", *titles], [":--", "--:", *("--:" for _ in metrics)]]
+    if split == "test":
+        cells = [spread([run["constant"][task][metric] for run in runs], 3) for task, metric, _ in metrics]
+        lines.append(["constant predictor", "", *cells])
+    for recipe, members in rows.items():
+        cells = [spread([run[split][task][metric] for run in members], 3) for task, metric, _ in metrics]
+        lines.append([recipe, str(len(members)), *cells])
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def page(name: str, runs: list[dict[str, Any]]) -> str:
+    """The Markdown file: setting, commands, tables on test and validation."""
+    first = runs[0]
+    commands = list(dict.fromkeys(run["command"] for run in runs))
+    commits = ", ".join(sorted({str(run["commit"]) for run in runs}))
+    seconds = ", ".join(f"{run['recipe']} s{run['seed']}: {run['seconds']:.0f}" for run in runs)
+    return (
+        f"# {name}\n\n"
+        f"{first['data']}, {first['image_size']} px, {first['num_labelled']} labelled images, {first['steps']} updates of M; "
+        f"commit {commits}; torch {first['versions']['torch']}, {first['device']}. Made by `benchmarks/collect_results.py`.\n\n"
+        + "".join(f"    {command}\n" for command in commands)
+        + f"\nSeconds of training: {seconds}\n\n"
+        f"Test set, read once, with the checkpoint that was best on validation:\n\n{table(runs, 'test')}\n"
+        f"Validation set:\n\n{table(runs, 'validation')}"
+    )
+
+
+def main() -> None:
+    """Write both files."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name")
+    parser.add_argument("runs", nargs="+", type=Path)
+    options = parser.parse_args()
+    gathered = gather(options.runs)
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{options.name}.json").write_text(json.dumps(gathered, indent=1) + "\n")
+    (RESULTS / f"{options.name}.md").write_text(page(options.name, gathered["runs"]))
+
+
+if __name__ == "__main__":
+    main()
