@@ -3,6 +3,7 @@
 import pickle
 import zipfile
 
+import numpy as np
 import pytest
 
 from fakes import write_files
@@ -73,3 +74,40 @@ def test_neither_folder_nor_archive(tmp_path):
 def test_list_that_is_no_text(tmp_path):
     with pytest.raises(DataError, match=r"list.txt: is no UTF-8"):
         open_tree(write_files(tmp_path, {"list.txt": b"\xff\xfe\x00"})).lines("list.txt")
+
+
+@pytest.mark.parametrize("name", ["../evil.png", "/etc/evil.png", "a/../../evil.png", "C:/evil.png", "..\\evil.png"])
+def test_archives_with_unsafe_paths_are_refused(tmp_path, name):
+    with zipfile.ZipFile(tmp_path / "data.zip", "w") as archive:
+        archive.writestr("rgb/a.png", b"x")
+        archive.writestr(name, b"x")
+    with pytest.raises(DataError, match="data.zip: holds a file with the unsafe path"):
+        open_tree(tmp_path / "data.zip").names()
+
+
+def test_what_systems_leave_behind_is_no_data(tmp_path):
+    litter = {".DS_Store": b"x", "__MACOSX/a/._1.png": b"x", "a/Thumbs.db": b"x"}
+    with zipfile.ZipFile(tmp_path / "data.zip", "w") as archive:
+        for name, content in {**FILES, **litter}.items():
+            archive.writestr(name if name.startswith("__") else f"top/{name}", content)
+    assert open_tree(tmp_path / "data.zip").names() == sorted(FILES)
+    assert open_tree(write_files(tmp_path / "data", {**FILES, **litter})).names() == sorted(FILES)
+
+
+def test_mutated_archives_are_refused_or_read(tmp_path):
+    path = tmp_path / "data.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in FILES.items():
+            archive.writestr(name, content * 20)
+    content = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        data = bytearray(content)
+        data[int(rng.integers(len(data)))] = int(rng.integers(256))
+        path.write_bytes(data)
+        try:
+            tree = open_tree(path)
+            for name in tree.names():
+                tree.read(name)
+        except DataError as error:
+            assert "data.zip" in str(error)  # noqa: PT017

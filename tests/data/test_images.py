@@ -1,6 +1,8 @@
 """Pictures that others wrote: decoded, or refused with the file's name and what to do; and resampling."""
 
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -10,7 +12,16 @@ from PIL import Image
 
 from fakes import jpeg, png
 from mgm.data import images
-from mgm.data.images import check_labels, check_same_size, read_array, read_labels, read_rgb, resize_nearest, resize_rgb
+from mgm.data.images import (
+    check_labels,
+    check_same_size,
+    read_array,
+    read_labels,
+    read_numbers,
+    read_rgb,
+    resize_nearest,
+    resize_rgb,
+)
 from mgm.errors import DataError
 
 RGB = np.random.default_rng(0).integers(0, 256, (12, 20, 3)).astype(np.uint8)
@@ -143,3 +154,33 @@ def test_nearest_agrees_with_pillow(new):
 def test_nearest_moves_nan_like_any_value():
     values = np.array([[[1.0], [np.nan]]])
     np.testing.assert_array_equal(resize_nearest(values, 2, 4)[..., 0], [[1, 1, np.nan, np.nan]] * 2)
+
+
+def test_thirty_thousand_pixels_a_side_are_refused_before_decoding():
+    row = zlib.compress(bytes(1 + 30_000 // 8), 9)
+    header = struct.pack(">IIBBBBB", 30_000, 30_000, 1, 0, 0, 0, 0)
+    chunks = b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in ((b"IHDR", header), (b"IDAT", row), (b"IEND", b""))
+    )
+    for read in (read_rgb, read_labels, read_numbers):
+        with pytest.raises(DataError, match="huge.png: claims to have more than 100 million pixels"):
+            read(b"\x89PNG\r\n\x1a\n" + chunks, "huge.png")
+
+
+def test_numbers_are_read_as_they_are():
+    values = np.arange(240, dtype=np.uint16).reshape(12, 20) * 200
+    np.testing.assert_array_equal(read_numbers(png(values)), values)
+    np.testing.assert_array_equal(read_numbers(png(RGB)), RGB)
+    fractions = (values / 7).astype(np.float32)
+    np.testing.assert_array_equal(read_numbers(encoded(Image.fromarray(fractions), "TIFF")), fractions)
+    with pytest.raises(DataError, match="'P' holds no plain numbers"):
+        read_numbers(encoded(Image.new("P", (4, 4))), "palette.png")
+
+
+def test_arrays_that_claim_more_than_they_hold(tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((2, 3)))
+    content = (tmp_path / "a.npy").read_bytes()
+    claims = content.replace(b"(2, 3), }", b"(200000000000, 3), }").replace(b" " * 11 + b"\n", b"\n")
+    with pytest.raises(DataError, match="cut short"):
+        read_array(claims, "a.npy")

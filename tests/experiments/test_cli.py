@@ -372,3 +372,59 @@ def test_one_scene_alone_is_refused(mgm, tmp_path):
     code, _, err = mgm("train", "mgm", *TINY, "--data", root, "--out", tmp_path / "r")
     assert code == 2
     assert "--refinement none" in err
+
+
+def _truncate(root: Path) -> str:
+    victim = sorted((root / "rgb").iterdir())[0]
+    victim.write_bytes(victim.read_bytes()[:40])
+    return victim.name
+
+
+def _remove_folder(root: Path) -> str:
+    for file in (root / "depth").iterdir():
+        file.unlink()
+    (root / "depth").rmdir()
+    return "depth"
+
+
+def _remove_partner(root: Path) -> str:
+    victim = sorted((root / "normal").iterdir())[0]
+    victim.unlink()
+    return victim.stem
+
+
+def _shrink(root: Path) -> str:
+    victim = sorted((root / "semantic40").iterdir())[0]
+    Image.fromarray(pixels(victim)[:-7]).save(victim)
+    return victim.name
+
+
+def _label_out_of_range(root: Path) -> str:
+    victim = sorted((root / "semantic40").iterdir())[0]
+    labels = pixels(victim).copy()
+    labels[labels.shape[0] // 3 : labels.shape[0] // 2, labels.shape[1] // 3 : labels.shape[1] // 2] = 77
+    Image.fromarray(labels).save(victim)
+    return victim.name
+
+
+@pytest.mark.parametrize("damage", [_truncate, _remove_folder, _remove_partner, _shrink, _label_out_of_range])
+def test_damaged_data_stop_before_anything_is_written(mgm, tmp_path, damage):
+    root = write_nyuv2(tmp_path / "nyuv2")
+    named = damage(root)
+    out = tmp_path / "run"
+    code, _, err = mgm("train", "mgm", *TINY, "--data", root, "--out", out)
+    assert code == 2
+    assert err.splitlines()[-1].startswith("mgm: error: ")
+    assert named in err
+    assert "Traceback" not in err
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("uses", [("labels",), ("refinement", "self_supervision")])
+def test_rooms_for_pretraining_and_as_extra_images(mgm, photographs, tmp_path, monkeypatch, uses):
+    monkeypatch.setattr("mgm.experiments.data.FOREIGN_ROOMS", 20)
+    options = ["--pretrain", "rooms", "--extra-images", "rooms", "--extra-uses", *uses]
+    code, _, err = mgm("train", "mgm", *TINY, "--data", photographs, *options, "--no-baseline", "--out", tmp_path / "r")
+    assert code == 0, err
+    stages = [json.loads(line)["stage"] for line in (tmp_path / "r/metrics.jsonl").read_text().splitlines()]
+    assert list(dict.fromkeys(stages)) == ["pretrain", "multi_task", "joint"]

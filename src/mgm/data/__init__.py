@@ -160,7 +160,7 @@ DATASETS: dict[str, Dataset] = {
     "nyuv2": Dataset(
         "NYU Depth V2, 1,449 indoor photographs: 40 classes, depth, derived normals, 27 scene types",
         _nyuv2,
-        _has_all("rgb", "depth", "semantic40", "normal", "index.csv"),
+        _has_all("semantic40", "index.csv"),
         "rgb/NNNN.jpg, depth/NNNN.png, semantic40/NNNN.png, normal/NNNN.jpg, index.csv, classes40.txt, scene_types.txt "
         "(a folder or a zip)",
         "NYU Depth V2 is given out for research by its authors; convert it to this layout",
