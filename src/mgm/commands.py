@@ -55,11 +55,13 @@ def train(arguments: list[str]) -> None:
     from mgm import api  # torch is needed from here on
 
     if options.resume:
+        if len(arguments) > (1 if arguments[0].startswith("--resume=") else 2):
+            raise ConfigError("--resume goes on with the run's own settings; leave out every other option")
         from mgm.experiments.folder import RunFolder
 
         folder = RunFolder(options.resume)
         experiment = folder.experiment()
-        result = api.train(experiment, folder.path, resume=True, baseline=options.baseline and folder.baseline.exists)
+        result = api.train(experiment, folder.path, resume=True, baseline=folder.baseline.exists)
         out = folder.path
     else:
         experiment = options.experiment

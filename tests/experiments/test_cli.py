@@ -222,6 +222,7 @@ def test_every_recipe_trains(mgm, photographs, tmp_path, recipe):
         ["--refinement", "lset", "--optimizer-step", "combined"],
         ["--gradient-into-generator", "--optimizer-step", "combined", "--extra-ratio", "0.5"],
         ["--precision", "bf16"],
+        ["--batch-size", "1", "--generator-batch-size", "1"],
         ["--ema", "0.9", "--max-gradient-norm", "1", "--weight-decay", "1e-4", "--statistics", "all"],
         ["--tasks", "depth", "--architecture", "single_task", "--no-augment"],
     ],
@@ -288,6 +289,7 @@ ERRORS = [
     (["train", "--config", "/nowhere.yaml"], "does not exist"),
     (["train", "--config", "a.yaml", "--preset", "tiny"], "exclude"),
     (["train", "--resume", "/nowhere"], "no run folder"),
+    (["train", "--resume", "/nowhere", "--steps", "9"], "own settings"),
     (["evaluate", "/nowhere"], "no run folder"),
     (["predict", "/nowhere", "a.jpg"], "no run folder"),
     (["generate", "/nowhere"], "no run folder"),
@@ -301,9 +303,9 @@ ERRORS = [
 )
 def test_errors_are_one_clear_line(mgm, photographs, tmp_path, arguments, message):
     out = tmp_path / "out"
-    if arguments[0] == "train":
+    if arguments[0] == "train" and "--resume" not in arguments:
         recipe = [] if len(arguments) > 1 and not arguments[1].startswith("-") else ["mgm"]
-        preset = [] if {"--preset", "--config", "--resume"} & set(arguments) else TINY[:2]
+        preset = [] if {"--preset", "--config"} & set(arguments) else TINY[:2]
         data = [] if "--data" in arguments else ["--data", photographs]
         arguments = [arguments[0], *recipe, *arguments[1:], *preset, *data, "--out", out]
     code, _, err = mgm(*arguments)

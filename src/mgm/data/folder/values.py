@@ -52,15 +52,12 @@ def read_target(tree: FileTree, file: str, task: str, settings: FolderSettings, 
     if task == "semantic":
         return _semantic(tree, file, settings.semantic, classes)
     numbers = _numbers(tree, file)
-    if task == "depth":
-        return _depth(numbers, settings.depth, where)
-    if task == "normal":
-        vectors = _vectors(numbers, where)
-        length = np.linalg.norm(vectors, axis=2, keepdims=True)
-        usable = np.isfinite(length) & (length >= SHORTEST) & (length <= LONGEST)
-        unit = np.where(usable, vectors / np.where(usable, length, 1), np.nan).astype(np.float32)
-        return unit * np.array([1, -1, -1], np.float32) if settings.normal.axes == "opengl" else unit
-    return _coded(numbers, settings.maximum(task), _CODED_CHANNELS[task], where)
+    with np.errstate(over="ignore", invalid="ignore"):  # of numbers that are refused, or mean no value, further on
+        if task == "depth":
+            return _depth(numbers, settings.depth, where)
+        if task == "normal":
+            return _normal(_vectors(numbers, where), settings.normal.axes)
+        return _coded(numbers, settings.maximum(task), _CODED_CHANNELS[task], where)
 
 
 def normal_lengths(tree: FileTree, file: str) -> np.ndarray:
@@ -69,7 +66,9 @@ def normal_lengths(tree: FileTree, file: str) -> np.ndarray:
     Raises:
         DataError: See `read_target`.
     """
-    return np.linalg.norm(_vectors(_numbers(tree, file), tree.describe(file)), axis=2)
+    vectors = _vectors(_numbers(tree, file), tree.describe(file))
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.linalg.norm(vectors, axis=2)
 
 
 def raw_labels(tree: FileTree, file: str) -> np.ndarray:
@@ -145,8 +144,7 @@ def _depth(numbers: np.ndarray, layer: DepthLayer, where: str) -> np.ndarray:
             "'depth: {scale: METRES_PER_NUMBER}' in dataset.yaml"
         )
     scale = scale or (METRES["m"] if numbers.dtype.kind == "f" else METRES["mm"])
-    with np.errstate(over="ignore", invalid="ignore"):
-        metres = numbers.astype(np.float64) * scale
+    metres = numbers.astype(np.float64) * scale
     valid = np.isfinite(metres) & (metres > 0) & ~np.isin(numbers, layer.missing)
     if layer.max_m:
         valid &= metres <= layer.max_m
@@ -165,6 +163,14 @@ def _vectors(numbers: np.ndarray, where: str) -> np.ndarray:
     if numbers.dtype.kind != "f":
         raise DataError(f"{where}: is {numbers.dtype}; normals are 8-bit RGB or fractions in -1..1; write it again")
     return numbers.astype(np.float64)
+
+
+def _normal(vectors: np.ndarray, axes: str) -> np.ndarray:
+    """Unit vectors, x right, y down, z forward; NaN for what is no direction."""
+    length = np.linalg.norm(vectors, axis=2, keepdims=True)
+    usable = np.isfinite(length) & (length >= SHORTEST) & (length <= LONGEST)
+    unit = np.where(usable, vectors / np.where(usable, length, 1), np.nan).astype(np.float32)
+    return unit * np.array([1, -1, -1], np.float32) if axes == "opengl" else unit
 
 
 def _coded(numbers: np.ndarray, maximum: float, channels: int, where: str) -> np.ndarray:

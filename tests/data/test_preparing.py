@@ -1,0 +1,245 @@
+"""mgm data prepare: what is left out, what is never overwritten, and a store that needs nothing but itself."""
+
+import errno
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from fake_folder import write_own
+from fakes import FakeSource, write_camvid, write_nyuv2
+from mgm.data import building, finishing, open_source
+from mgm.data.camvid import CamVidSource
+from mgm.data.checking import find_changed
+from mgm.data.finishing import compact, compact_order
+from mgm.data.folder import FolderSource
+from mgm.data.nyuv2 import NYUv2Source
+from mgm.data.preparing import SelectedTasks, needed_bytes, prepare_store
+from mgm.data.store import StoreSource, build_store, cached_store, open_store
+from mgm.errors import ConfigError, DataError
+
+SIZE = 8
+BAD = (0, 5, 33, 68, 69)
+
+
+class PartlyBad(FakeSource):
+    """Cannot read some of its samples."""
+
+    def read(self, index, size):
+        if index in BAD:
+            raise DataError(f"sample {index} is bad")
+        return super().read(index, size)
+
+
+@pytest.fixture(scope="module")
+def partly_bad(tmp_path_factory):
+    return build_store(PartlyBad(), SIZE, tmp_path_factory.mktemp("bad") / "store", workers=1, skip_bad=True)
+
+
+def test_bad_samples_are_left_out_and_listed(partly_bad):
+    good = [index for index in range(70) if index not in BAD]
+    assert len(partly_bad) == 65
+    assert sorted(partly_bad.names) == sorted(f"fake-{index}" for index in good)
+    assert partly_bad.manifest["skipped"] == [f"sample {index} is bad" for index in BAD]
+    for place in range(65):
+        stored = partly_bad.sample(place)
+        original = FakeSource().read(int(stored.name.removeprefix("fake-")), SIZE)
+        np.testing.assert_array_equal(stored.image, original.image)
+        np.testing.assert_array_equal(stored.scene, original.scene)
+        np.testing.assert_allclose(stored.targets["depth"], original.targets["depth"], rtol=1e-3)
+
+
+def test_splits_follow_the_samples_that_are_left(partly_bad):
+    for seed in (0, 3):
+        kept, original = partly_bad.splits("random", seed), FakeSource().splits("random", seed)
+        for part in ("train", "validation", "test"):
+            names = {partly_bad.names[index] for index in getattr(kept, part)}
+            assert names == {f"fake-{index}" for index in getattr(original, part) if index not in BAD}
+
+
+def test_without_skipping_a_bad_sample_stops_and_skipping_goes_on_from_there(tmp_path, partly_bad):
+    with pytest.raises(DataError, match="sample 0 is bad"):
+        build_store(PartlyBad(), SIZE, tmp_path / "store", workers=1)
+    store = build_store(PartlyBad(), SIZE, tmp_path / "store", workers=2, skip_bad=True)
+    assert store.manifest["checksums"] == partly_bad.manifest["checksums"]
+
+
+def test_skipping_before_does_not_count_for_those_who_want_all(tmp_path, monkeypatch):
+    monkeypatch.setattr(finishing, "_put_in_place", None)
+    with pytest.raises(TypeError):  # as if killed at the very end
+        build_store(PartlyBad(), SIZE, tmp_path / "store", workers=1, skip_bad=True)
+    monkeypatch.undo()
+    with pytest.raises(DataError, match="sample 0 is bad"):
+        build_store(PartlyBad(), SIZE, tmp_path / "store", workers=1)
+    assert len(build_store(PartlyBad(), SIZE, tmp_path / "store", workers=1, skip_bad=True)) == 65
+
+
+@pytest.mark.parametrize("step", ["compact", "_write_manifest", "_put_in_place"])
+def test_killed_while_finishing(tmp_path, monkeypatch, step, partly_bad):
+    original = getattr(finishing, step)
+    calls = []
+
+    def dies(*arguments):
+        calls.append(1)
+        if len(calls) == 2 or step != "compact":
+            raise KeyboardInterrupt
+        return original(*arguments)
+
+    monkeypatch.setattr(finishing, step, dies)
+    with pytest.raises(KeyboardInterrupt):
+        build_store(PartlyBad(), SIZE, tmp_path / "store", workers=1, skip_bad=True)
+    monkeypatch.undo()
+    store = build_store(PartlyBad(), SIZE, tmp_path / "store", workers=1, skip_bad=True)
+    assert store.manifest["checksums"] == partly_bad.manifest["checksums"]
+
+
+def test_nothing_left(tmp_path):
+    class AllBad(FakeSource):
+        def read(self, index, size):
+            raise DataError(f"sample {index} is bad")
+
+    with pytest.raises(DataError, match=r"none of the 70 samples can be used. The first: sample 0 is bad"):
+        build_store(AllBad(), SIZE, tmp_path / "store", workers=1, skip_bad=True)
+
+
+@pytest.mark.parametrize("bad", [[], [0], [9], [0, 1, 2], [3, 8, 9], list(range(9))])
+def test_compacting_keeps_the_good_rows_and_may_be_repeated(tmp_path, bad):
+    values = np.arange(30, dtype=np.int16).reshape(10, 3)
+    np.save(tmp_path / "a.npy", values)
+    order = compact_order(10, bad)
+    assert sorted(order) == [row for row in range(10) if row not in bad]
+    for _ in range(2):
+        compact(tmp_path / "a.npy", order)
+        np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), values[order])
+        assert (tmp_path / "a.npy").stat().st_size <= 128 + 6 * len(order)
+
+
+def test_finished_stores_and_other_folders_are_never_overwritten(tmp_path):
+    path = tmp_path / "store"
+    store = prepare_store(FakeSource(), SIZE, path, workers=1)
+    with pytest.raises(DataError, match="finished store.*--force"):
+        prepare_store(FakeSource(seed=1), SIZE, path, workers=1)
+    assert open_store(path).manifest == store.manifest
+    other = tmp_path / "photos"
+    other.mkdir()
+    (other / "mine.jpg").write_bytes(b"x")
+    for force in (False, True):
+        with pytest.raises(DataError, match="is no store"):
+            prepare_store(FakeSource(), SIZE, other, force=force)
+    assert (other / "mine.jpg").read_bytes() == b"x"
+
+
+def test_force_replaces_only_once_the_new_one_is_finished(tmp_path):
+    path = tmp_path / "store"
+    prepare_store(FakeSource(), SIZE, path, workers=1)
+    with pytest.raises(RuntimeError, match="told to fail"):
+        prepare_store(FakeSource(seed=1, fail_at=50), SIZE, path, force=True, workers=1)
+    assert open_store(path).fingerprint == FakeSource().fingerprint
+    assert prepare_store(FakeSource(seed=1), SIZE, path, force=True, workers=1).fingerprint["seed"] == 1
+    assert {file.name for file in tmp_path.iterdir()} == {"store"}
+
+
+def test_full_disk_loses_nothing(tmp_path, monkeypatch):
+    path, original, calls = tmp_path / "store", building._write_rows, []
+
+    def full(*arguments):
+        calls.append(1)
+        if len(calls) > 12:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        original(*arguments)
+
+    monkeypatch.setattr(building, "_write_rows", full)
+    with pytest.raises(DataError, match=r"No space left.*it goes on where it stopped"):
+        build_store(FakeSource(), SIZE, path, workers=1)
+    monkeypatch.undo()
+    read = []
+    monkeypatch.setattr(
+        FakeSource,
+        "read",
+        lambda self, index, size, real=FakeSource.read: read.append(index) or real(self, index, size),
+    )
+    build_store(FakeSource(), SIZE, path, workers=1)
+    assert min(read) == 64
+
+
+def test_some_tasks_only(tmp_path):
+    source = SelectedTasks(FakeSource(), ("depth",))
+    store = prepare_store(source, SIZE, tmp_path / "store", workers=1, origin="here")
+    assert store.info.tasks == ("depth",)
+    assert store.info.classes == ()
+    assert set(store.arrays) == {"image", "scene", "depth"}
+    assert store.manifest["source"] == "here"
+    with pytest.raises(ConfigError, match="Did you mean 'depth'"):
+        SelectedTasks(FakeSource(), ("dept",))
+
+
+def test_announced_size_is_the_size(tmp_path):
+    source = FakeSource(count=200)
+    store = prepare_store(source, 16, tmp_path / "store", workers=1)
+    size = sum(file.stat().st_size for file in store.path.iterdir())
+    assert size == pytest.approx(needed_bytes(source, 16), rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("write", "kind"), [(write_nyuv2, NYUv2Source), (write_camvid, CamVidSource), (write_own, FolderSource)]
+)
+def test_store_stands_for_its_source(tmp_path, write, kind):
+    folder = write(tmp_path / "data")
+    source = kind(folder)
+    prepare_store(source, 32, tmp_path / "store", workers=1)
+    expected = {(split, seed): source.splits(split, seed) for split in source.split_kinds for seed in (0, 7)}
+    first = source.read(1, 16)
+    shutil.rmtree(folder)
+    prepared = open_source(str(tmp_path / "store"))
+    assert isinstance(prepared, StoreSource)
+    assert prepared.info == source.info
+    assert set(prepared.split_kinds) == set(source.split_kinds)
+    for (split, seed), wanted in expected.items():
+        for part in ("train", "validation", "test"):
+            np.testing.assert_array_equal(getattr(prepared.splits(split, seed), part), getattr(wanted, part))
+    small = prepared.read(1, 16)
+    assert small.name == first.name
+    assert np.abs(small.image.astype(int) - first.image).mean() < 3
+    for task in source.info.tasks:
+        assert small.targets[task].shape == first.targets[task].shape
+
+
+def test_store_is_opened_as_it_is_or_scaled_down(tmp_path):
+    store = prepare_store(FakeSource(), SIZE, tmp_path / "store", workers=1)
+    source = StoreSource(store.path)
+    assert cached_store(source, SIZE, str(tmp_path / "cache")) is source.store
+    assert not (tmp_path / "cache").exists()
+    assert cached_store(source, SIZE // 2, str(tmp_path / "cache")).size == SIZE // 2
+    with pytest.raises(DataError, match=r"holds images of 8 px, 16 are wanted; .*mgm data prepare SOURCE"):
+        cached_store(source, 16, str(tmp_path / "cache"))
+
+
+def test_splits_of_a_store_end_with_the_seeds_that_are_kept(tmp_path):
+    store = prepare_store(FakeSource(), SIZE, tmp_path / "store", workers=1)
+    with pytest.raises(ConfigError, match="seeds 0 to 9, not 10"):
+        store.splits("random", 10)
+    with pytest.raises(ConfigError, match="unknown split .*Choices: random"):
+        store.splits("scene", 0)
+
+
+def test_checksums_find_a_flipped_bit(tmp_path):
+    store = prepare_store(FakeSource(), SIZE, tmp_path / "store", workers=1)
+    checksums = store.manifest["checksums"]
+    assert set(checksums) == {file.name for file in store.path.iterdir()} - {"manifest.json"}
+    assert not any(reason for _, reason in find_changed(store.path, checksums))
+    data = bytearray((store.path / "depth.npy").read_bytes())
+    data[-5] ^= 1
+    (store.path / "depth.npy").write_bytes(data)
+    assert [name for name, reason in find_changed(store.path, checksums) if reason] == ["depth.npy"]
+    (store.path / "scene.npy").unlink()
+    assert "cannot be read" in dict(find_changed(store.path, checksums))["scene.npy"]
+
+
+def test_manifest_does_not_grow_with_the_data(tmp_path):
+    sizes = []
+    for count in (40, 400):
+        store = prepare_store(FakeSource(count=count), 2, tmp_path / str(count), workers=1)
+        json.loads((store.path / "manifest.json").read_text())
+        sizes.append((store.path / "manifest.json").stat().st_size)
+    assert sizes[1] - sizes[0] < 40
