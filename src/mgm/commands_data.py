@@ -14,6 +14,7 @@ from mgm.errors import ConfigError, unknown
 
 if TYPE_CHECKING:
     from mgm.data.base import DataSource
+    from mgm.data.store import Store
 
 BAD_FILES = 1
 """Exit code of ``mgm data verify`` when a file is bad; 2 is for what cannot be opened at all."""
@@ -53,8 +54,8 @@ class InspectOptions:
     """Name or path: a folder, a zip archive, a store."""
     out: Path = Path("contact_sheet.png")
     """Picture to write."""
-    image_size: int = 128
-    """Side of the pictures in pixels."""
+    image_size: int = 0
+    """Side of the pictures in pixels; 0: 128, or that of a store."""
     num: int = 12
     """Samples in the picture."""
     most: int = 2000
@@ -140,10 +141,12 @@ def _data_render(options: RenderOptions) -> None:
 
 def _data_inspect(options: InspectOptions) -> None:
     from mgm.data import open_source
+    from mgm.data.store import StoreSource
     from mgm.report.inspect import Look, inspect_source
 
-    look = Look(options.image_size, options.num, options.most, options.split, options.out)
-    for line in inspect_source(open_source(options.data), look):
+    source = open_source(options.data)
+    size = options.image_size or (source.store.size if isinstance(source, StoreSource) else 128)
+    for line in inspect_source(source, Look(size, options.num, options.most, options.split, options.out)):
         print(line)
 
 
@@ -152,7 +155,7 @@ def _data_verify(options: VerifyOptions) -> None:
     from mgm.data.store import StoreSource
 
     source = open_source(options.data)
-    bad = _bad_of_store(source) if isinstance(source, StoreSource) else _bad_of_source(source)
+    bad = _bad_of_store(source.store) if isinstance(source, StoreSource) else _bad_of_source(source)
     for reason in bad:
         print(reason)
     if bad:
@@ -173,16 +176,14 @@ def _bad_of_source(source: DataSource, size: int = 32) -> list[str]:
     return bad
 
 
-def _bad_of_store(source: DataSource) -> list[str]:
+def _bad_of_store(store: Store) -> list[str]:
     from mgm.data.checking import find_changed
     from mgm.data.progress import progress_bar
-    from mgm.data.store import StoreSource
 
-    assert isinstance(source, StoreSource)
-    checksums = source.store.manifest["checksums"]
+    checksums = store.manifest["checksums"]
     bad = []
-    with progress_bar(f"verifying {source.store.path}", len(checksums)) as advance:
-        for _, reason in find_changed(source.store.path, checksums):
+    with progress_bar(f"verifying {store.path}", len(checksums)) as advance:
+        for _, reason in find_changed(store.path, checksums):
             bad += [reason] if reason else []
             advance(1)
     return bad

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fakes import FakeSource
-from mgm.data.loading import StoreReader, epoch_indices
+from mgm.data.loading import Prefetch, StoreReader, epoch_indices
 from mgm.data.store import Store, build_store
 from mgm.errors import ConfigError, DataError
 
@@ -125,3 +125,41 @@ def test_batches_on_the_gpu(store, resident_bytes):
     torch.testing.assert_close(there.images.cpu(), here.images)
     for task in TASKS:
         torch.testing.assert_close(there.targets[task].cpu(), here.targets[task], equal_nan=True)
+
+
+def test_targets_may_be_left_out(store):
+    batch = StoreReader(store, TASKS).batch([1, 2], targets=False)
+    assert batch.targets == {}
+    torch.testing.assert_close(batch.images, StoreReader(store, TASKS).batch([1, 2]).images)
+
+
+def test_scenes_may_be_replaced(store):
+    scenes = np.arange(40, dtype=np.float32).reshape(20, 2)
+    reader = StoreReader(store, (), resident_bytes=0, scenes=scenes)
+    np.testing.assert_array_equal(reader.batch([3, 1]).scene, scenes[[3, 1]])
+    assert reader.scenes is scenes
+
+
+def test_prefetched_batches_are_those_that_were_asked_for(store):
+    reader, calls = StoreReader(store, TASKS, resident_bytes=0), []
+
+    def load(step: int, count: int):
+        calls.append((step, count))
+        return reader.batch(np.arange(step, step + count))
+
+    prefetch = Prefetch(load)
+    for step, count in ((0, 2), (1, 2), (2, 2), (7, 2), (8, 3), (3, 2)):  # in order, after a jump, of another size
+        torch.testing.assert_close(prefetch(step, count).images, reader.batch(np.arange(step, step + count)).images)
+    assert calls[:3] == [(0, 2), (1, 2), (2, 2)]
+
+
+def test_errors_of_the_prefetching_thread_arrive():
+    def load(step: int, count: int):
+        if step == 1:
+            raise DataError("gone")
+        return step
+
+    prefetch = Prefetch(load)
+    prefetch(0, 1)
+    with pytest.raises(DataError, match="gone"):
+        prefetch(1, 1)

@@ -18,6 +18,8 @@ from rich.progress import (
 
 from mgm.functional.distributed import rank
 
+BAR_WIDTH = 72
+"""Columns that description, bar, count and times take up."""
 LINE_EVERY_S = 30.0
 """Seconds between lines where no bar can be drawn."""
 
@@ -34,7 +36,7 @@ class RichProgress:
         self.console = Console(stderr=True)
         self.bar = Progress(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=12),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
@@ -66,9 +68,8 @@ class RichProgress:
     def step(self, done: int, figures: dict[str, float]) -> None:
         """Steps were done; figures are the latest losses or scores."""
         self._figures.update(figures)
-        shown = "  ".join(f"{name} {value:.3f}" for name, value in self._figures.items())
         if self._task is not None:
-            self.bar.update(self._task, completed=done, figures=shown)
+            self.bar.update(self._task, completed=done, figures=self._shown(self.console.width - BAR_WIDTH))
         self._print_line(done)
 
     def _print_line(self, done: int) -> None:
@@ -78,5 +79,15 @@ class RichProgress:
         if not self.bar.disable or rank() > 0 or not due:
             return
         self._last_line = now
-        shown = "  ".join(f"{name} {value:.3f}" for name, value in self._figures.items())
-        print(f"{self.title} {self._stage} {done}/{self._total}  {shown}", file=sys.stderr, flush=True)
+        print(f"{self.title} {self._stage} {done}/{self._total}  {self._shown()}", file=sys.stderr, flush=True)
+
+    def _shown(self, width: int = 1000) -> str:
+        """The figures that fit, the validation score and the tasks' loss before all others."""
+        order = sorted(self._figures, key=lambda name: ("score", "task").index(name) if name in ("score", "task") else 2)
+        text = ""
+        for name in order:
+            longer = f"{text}{name} {self._figures[name]:.3f}  "
+            if len(longer) > width:
+                break
+            text = longer
+        return text.rstrip()
