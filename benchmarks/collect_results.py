@@ -3,7 +3,8 @@
     python benchmarks/collect_results.py NAME RUN [RUN ...]
 
 writes ``results/NAME.json`` and ``results/NAME.md``. Several runs of one recipe become one row, mean ± standard deviation
-over seeds. The baseline that a run trained along is a row of its own. Nothing in these files is edited by hand.
+over seeds; ``LABEL=RUN`` puts a run in the row LABEL instead. The baseline that a run trained along is a row of its own.
+Nothing in these files is edited by hand.
 """
 
 from __future__ import annotations
@@ -21,13 +22,17 @@ from mgm.tasks import TASKS
 RESULTS = Path(__file__).parents[1] / "results"
 
 
-def gather(runs: list[Path]) -> dict[str, Any]:
-    """The results of runs and of their baselines, without paths of this machine."""
+def gather(runs: list[str]) -> dict[str, Any]:
+    """The results of runs and of their baselines."""
     found = []
     for run in runs:
-        folder = RunFolder(run)
-        members = [folder.baseline, folder] if folder.baseline.finished else [folder]
-        found += [json.loads(member.result.read_text()) for member in members]
+        label, _, path = run.rpartition("=")
+        folder = RunFolder(Path(path))
+        if folder.baseline.finished:
+            baseline = json.loads(folder.baseline.result.read_text())
+            found.append({"row": baseline["recipe"], **baseline})
+        result = json.loads(folder.result.read_text())
+        found.append({"row": label or result["recipe"], **result})
     return {"runs": [{key: value for key, value in result.items() if key != "baseline"} for result in found]}
 
 
@@ -38,10 +43,10 @@ def spread(values: list[float], digits: int) -> str:
 
 
 def table(runs: list[dict[str, Any]], split: str) -> str:
-    """Markdown: a row per recipe, a column per metric."""
+    """Markdown: a row per recipe or label, a column per metric."""
     rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for run in runs:
-        rows[run["recipe"]].append(run)
+        rows[run["row"]].append(run)
     metrics = [
         (task, metric, info)
         for task, kind in TASKS.items()
@@ -49,13 +54,13 @@ def table(runs: list[dict[str, Any]], split: str) -> str:
         for metric, info in kind.metrics_info.items()
     ]
     titles = [f"{info.title} {'↑' if info.higher_is_better else '↓'}" for _, _, info in metrics]
-    lines = [["recipe", "seeds", *titles], [":--", "--:", *("--:" for _ in metrics)]]
+    lines = [["model", "seeds", *titles], [":--", "--:", *("--:" for _ in metrics)]]
     if split == "test":
         cells = [spread([run["constant"][task][metric] for run in runs], 3) for task, metric, _ in metrics]
         lines.append(["constant predictor", "", *cells])
-    for recipe, members in rows.items():
+    for title, members in rows.items():
         cells = [spread([run[split][task][metric] for run in members], 3) for task, metric, _ in metrics]
-        lines.append([recipe, str(len(members)), *cells])
+        lines.append([title, str(len({run["seed"] for run in members})), *cells])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
@@ -64,7 +69,8 @@ def page(name: str, runs: list[dict[str, Any]]) -> str:
     first = runs[0]
     commands = list(dict.fromkeys(run["command"] for run in runs))
     commits = ", ".join(sorted({str(run["commit"]) for run in runs}))
-    seconds = ", ".join(f"{run['recipe']} s{run['seed']}: {run['seconds']:.0f}" for run in runs)
+    # the machine did other work meanwhile, so times are upper bounds
+    seconds = ", ".join(f"{run['row']} s{run['seed']}: {run['seconds']:.0f}" for run in runs)
     return (
         f"# {name}\n\n"
         f"{first['data']}, {first['image_size']} px, {first['num_labelled']} labelled images, {first['steps']} updates of M; "
@@ -80,7 +86,7 @@ def main() -> None:
     """Write both files."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name")
-    parser.add_argument("runs", nargs="+", type=Path)
+    parser.add_argument("runs", nargs="+")
     options = parser.parse_args()
     gathered = gather(options.runs)
     RESULTS.mkdir(exist_ok=True)

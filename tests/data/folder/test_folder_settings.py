@@ -1,5 +1,7 @@
 """dataset.yaml: every key that is wrong is named, with the near ones."""
 
+from pathlib import Path
+
 import pytest
 
 from fakes import write_files
@@ -72,3 +74,10 @@ def test_nothing_is_the_default(tmp_path):
 def test_mistakes(tmp_path, text, message):
     with pytest.raises(DataError, match=rf"dataset.yaml.*{message}"):
         settings(tmp_path, text)
+
+
+def test_the_example_in_the_documentation_is_right(tmp_path):
+    text = (Path(__file__).parents[3] / "docs" / "data.md").read_text()
+    found = settings(tmp_path, text.partition("```yaml\n")[2].partition("```")[0])
+    assert found.classes == ("wall", "floor", "thing")
+    assert found.normal.axes == "opengl"
