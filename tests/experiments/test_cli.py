@@ -201,7 +201,13 @@ def test_killed_run_resumes_to_the_same_result(mgm, photographs, finished, tmp_p
     assert (finished / "metrics.jsonl").read_text() == (out / "metrics.jsonl").read_text()
 
 
-@pytest.mark.parametrize("recipe", [name for name in RECIPES if name != "mgm"])
+QUICK_RECIPES = {"mt", "st", "mgm_no_generator", "mgm_real"}
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [name if name in QUICK_RECIPES else pytest.param(name, marks=pytest.mark.slow) for name in RECIPES if name != "mgm"],
+)
 def test_every_recipe_trains(mgm, photographs, tmp_path, recipe):
     code, out, err = mgm(
         "train", recipe, *TINY, "--data", photographs, "--fraction", 0.5, "--no-baseline", "--out", tmp_path / "r"

@@ -158,3 +158,12 @@ def test_every_source_combines_with_every_use():
             changed = replace(method, extra_images=name, extra_uses=uses[:count])
             extra = [u for u in joint_updates(changed) if u.name.startswith("extra")]
             assert len(extra) == (0 if name == "none" else count)
+
+
+@pytest.mark.parametrize(
+    "recipe, baseline", [("mgm", "mt"), ("mgm_cross_stitch", "cross_stitch"), ("mgm_adashare", "adashare"), ("st_self", "st")]
+)
+def test_baseline_is_the_same_architecture_without_the_method(recipe, baseline):
+    experiment = baseline_of(make_experiment(recipe))
+    assert experiment.recipe == baseline
+    assert experiment == make_experiment(baseline)

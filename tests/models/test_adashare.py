@@ -208,7 +208,10 @@ def test_policy_learns_and_then_stays(tmp_path, optimizer_step):
         trainer.position.step = index
         trainer.train_step(stage, index)
         logits.append(trainer.networks["policy"].logits.detach().clone())
-    changes = [not torch.equal(a, b) for a, b in zip([torch.full_like(logits[0], 2.0), *logits], logits, strict=False)]
+    changes = [
+        not torch.equal(a, b)
+        for a, b in zip([torch.full_like(logits[0], Policy.INITIAL_LOGIT), *logits], logits, strict=False)
+    ]
     assert changes == [False, True, True, False, False, False]
     assert torch.equal(logits[1][:-1], logits[0][:-1]), "the curriculum begins with the last block"
 

@@ -162,5 +162,7 @@ def make_experiment(recipe: str, preset: str = "quick") -> Experiment:
 
 
 def baseline_of(experiment: Experiment) -> Experiment:
-    """The multi-task baseline on the same data, with the same networks and the same budget of labelled updates."""
-    return replace(RECIPES["mt"].derive(experiment), recipe="mt")
+    """The same architecture trained on its tasks alone: same data, same networks, same budget of labelled updates."""
+    architecture = experiment.model.architecture
+    name = {"multi_task": "mt", "single_task": "st"}.get(architecture, architecture)
+    return replace(RECIPES["mt"].derive(experiment), recipe=name)

@@ -52,8 +52,8 @@ class Policy(StepwiseModule):
         schedule: When it learns.
     """
 
-    INITIAL_LOGIT: ClassVar[float] = 2.0
-    """α = 0.88: the change from the warm-up to sampled decisions is gentle."""
+    INITIAL_LOGIT: ClassVar[float] = 1.0
+    """α = 0.73 (the authors begin undecided): the change from the warm-up to sampled decisions is gentle."""
 
     def __init__(self, num_blocks: int, num_tasks: int, schedule: PolicySchedule | None = None) -> None:
         super().__init__()

@@ -22,7 +22,7 @@ def value_of(number: int) -> int:
     return 1 + number
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(pictures, st.booleans())
 def test_labels_reach_their_own_picture(layout, parts_first):
     files, expected = {}, {}
@@ -59,7 +59,7 @@ def test_labels_reach_their_own_picture(layout, parts_first):
                 assert (index in parts.validation) == sample.name.startswith("val/")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(st.booleans(), min_size=6, max_size=30), st.integers(0, 5))
 def test_made_splits_are_disjoint_complete_and_test_labelled_images_only(labelled, seed):
     if sum(labelled) < 3:
