@@ -43,7 +43,7 @@ VERBS: dict[str, Verb] = {
         "a grid of new images by scene", "mgm generate runs/first --num 8 --out generated.png", _lazy("generate")
     ),
     "data": Verb(
-        "list, render and inspect data sets",
+        "list, inspect, verify, prepare and render data sets",
         "mgm data inspect rooms --out rooms.png",
         _lazy("data", "mgm.commands_data"),
     ),

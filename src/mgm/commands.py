@@ -18,13 +18,15 @@ Options = TypeVar("Options")
 
 def parse(kind: type[Options], verb: str, arguments: list[str], default: Options | None = None) -> Options:
     """Options of a verb from its arguments; unknown ones are an error that lists the near ones (exit code 2)."""
-    return tyro.cli(
+    options = tyro.cli(
         kind,
         prog=f"mgm {verb}",
         args=arguments,
         default=default,
         config=(tyro.conf.OmitArgPrefixes,),
     )
+    assert isinstance(options, kind)
+    return options
 
 
 @dataclass(frozen=True)

@@ -206,7 +206,11 @@ QUICK_RECIPES = {"mt", "st", "mgm_no_generator", "mgm_real"}
 
 @pytest.mark.parametrize(
     "recipe",
-    [name if name in QUICK_RECIPES else pytest.param(name, marks=pytest.mark.slow) for name in RECIPES if name != "mgm"],
+    [
+        name if name in QUICK_RECIPES else pytest.param(name, marks=pytest.mark.slow)
+        for name in RECIPES
+        if name != "mgm"
+    ],
 )
 def test_every_recipe_trains(mgm, photographs, tmp_path, recipe):
     code, out, err = mgm(

@@ -161,7 +161,8 @@ def test_every_source_combines_with_every_use():
 
 
 @pytest.mark.parametrize(
-    "recipe, baseline", [("mgm", "mt"), ("mgm_cross_stitch", "cross_stitch"), ("mgm_adashare", "adashare"), ("st_self", "st")]
+    "recipe, baseline",
+    [("mgm", "mt"), ("mgm_cross_stitch", "cross_stitch"), ("mgm_adashare", "adashare"), ("st_self", "st")],
 )
 def test_baseline_is_the_same_architecture_without_the_method(recipe, baseline):
     experiment = baseline_of(make_experiment(recipe))

@@ -37,7 +37,7 @@ def gradients(folder: Path, rank: int, world: int) -> dict[str, dict[str, torch.
     stage = trainer.stages[-1]
     batch = toy_batch(1, COUNT)
     # masks of very different size in the two halves
-    batch.targets["depth"][: COUNT // 2, :, : 24] = float("nan")
+    batch.targets["depth"][: COUNT // 2, :, :24] = float("nan")
     batch.scene[0] = float("nan")
     share = slice(rank * COUNT // world, (rank + 1) * COUNT // world)
     own = replace(

@@ -83,7 +83,9 @@ class RichProgress:
 
     def _shown(self, width: int = 1000) -> str:
         """The figures that fit, the validation score and the tasks' loss before all others."""
-        order = sorted(self._figures, key=lambda name: ("score", "task").index(name) if name in ("score", "task") else 2)
+        order = sorted(
+            self._figures, key=lambda name: ("score", "task").index(name) if name in ("score", "task") else 2
+        )
         text = ""
         for name in order:
             longer = f"{text}{name} {self._figures[name]:.3f}  "

@@ -37,6 +37,8 @@ class RoomsSource(DataSource):
         (3, 64, 64)
     """
 
+    split_kinds = ("random", "official")
+
     def __init__(self, num_images: int = 2000, seed: int = 0) -> None:
         if num_images < 1 or seed < 0:
             raise ConfigError(f"rooms needs num_images >= 1 and seed >= 0, got {num_images} and {seed}")
