@@ -1,13 +1,11 @@
 """A folder of one's own, with faults as they happen, from the first look to a trained model, by the command line."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
 
 from fake_folder import write_own
-from mgm.cli import main
 from mgm.config import DataConfig, Experiment
 from mgm.data.folder import FolderSource
 from mgm.data.store import build_store, open_store
@@ -15,22 +13,6 @@ from mgm.experiments.data import load_data
 from mgm.experiments.recipes import make_experiment
 from mgm.experiments.scenes import without_scenes
 from mgm.experiments.settings import from_yaml
-
-
-@pytest.fixture
-def mgm(monkeypatch, capsys):
-    """Run a command line; returns exit code, standard output and standard error."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["mgm", *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as error:
-            code = error.code if isinstance(error.code, int) else 1
-        return code, *capsys.readouterr()
-
-    return run
 
 
 @pytest.mark.slow

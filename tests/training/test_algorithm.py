@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from toys import NUM_SCENES, toy_batch, toy_experiment, toy_trainer
 
 from mgm.functional.classification import scene_loss
 from mgm.training.algorithm import random_multi_hot, synthesize
 from mgm.training.ema import WeightAverage
 from mgm.training.objectives import estimate_predictions, estimation_loss
 from mgm.training.step import Step
+from toys import NUM_SCENES, toy_batch, toy_experiment, toy_trainer
 
 
 def make_step(trainer, batch, *, multi_hot=False, seed=1):

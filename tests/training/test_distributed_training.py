@@ -14,12 +14,12 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from fakes import write_nyuv2
-from toys import toy_batch, toy_experiment, toy_trainer
 
+from fakes import write_nyuv2
 from mgm.selfsup.simclr import SimCLR
 from mgm.training.step import Step
 from mgm.training.updates import Stage
+from toys import toy_batch, toy_experiment, toy_trainer
 
 COUNT = 8
 
