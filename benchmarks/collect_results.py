@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import statistics
 from collections import defaultdict
 from pathlib import Path
@@ -33,13 +34,15 @@ def gather(runs: list[str]) -> dict[str, Any]:
             found.append({"row": baseline["recipe"], **baseline})
         result = json.loads(folder.result.read_text())
         found.append({"row": label or result["recipe"], **result})
+    for result in found:
+        result["command"] = portable(result["command"])
     return {"runs": [{key: value for key, value in result.items() if key != "baseline"} for result in found]}
 
 
 def spread(values: list[float], digits: int) -> str:
-    """Mean ± standard deviation; the value alone where there is one seed."""
+    """Mean ± standard deviation; the value alone where there is but one."""
     mean = f"{statistics.fmean(values):.{digits}f}"
-    return mean if len(values) < 2 else f"{mean} ± {statistics.stdev(values):.{digits}f}"
+    return mean if len(set(values)) < 2 else f"{mean} ± {statistics.stdev(values):.{digits}f}"
 
 
 def table(runs: list[dict[str, Any]], split: str) -> str:
@@ -62,6 +65,15 @@ def table(runs: list[dict[str, Any]], split: str) -> str:
         cells = [spread([run[split][task][metric] for run in members], 3) for task, metric, _ in metrics]
         lines.append([title, str(len({run["seed"] for run in members})), *cells])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def portable(command: str) -> str:
+    """A command with its output under ``runs/``, wherever it went on this machine."""
+    words = shlex.split(command)
+    places = [number + 1 for number, word in enumerate(words[:-1]) if word == "--out"]
+    for place in places:
+        words[place] = f"runs/{Path(words[place]).name}"
+    return shlex.join(words)
 
 
 def page(name: str, runs: list[dict[str, Any]]) -> str:
