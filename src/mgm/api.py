@@ -27,16 +27,18 @@ def train(experiment: Experiment, out: str | Path, *, resume: bool = False, base
     return result
 
 
-def load(run: str | Path, device: str = "cpu") -> TrainedModel:
+def load(run: str | Path, device: str = "auto") -> TrainedModel:
     """The trained network of a run, ready to predict; see `TrainedModel`."""
     return TrainedModel.load(run, device)
 
 
-def evaluate(run: str | Path, *, data: str = "", split: str = "test", device: str = "cpu") -> Scores:
+def evaluate(run: str | Path, *, data: str = "", split: str = "test", device: str = "auto") -> Scores:
     """Task -> metric -> value of a run on a split of its own or another data set."""
     return trained.evaluate_run(Path(run), data=data, split=split, device=device)[2]
 
 
-def generate(run: str | Path, num: int, *, stage: str = "", seed: int = 0, device: str = "cpu") -> Mapping[str, Tensor]:
+def generate(
+    run: str | Path, num: int, *, stage: str = "", seed: int = 0, device: str = "auto"
+) -> Mapping[str, Tensor]:
     """Scene -> ``[num, 3, S, S]`` images in (-1, 1) from a run's generator."""
     return trained.generate(Path(run), num, stage=stage, seed=seed, device=device)

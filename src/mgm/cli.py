@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -85,6 +86,9 @@ def dispatch(arguments: Sequence[str]) -> None:
 
 def main() -> None:
     """Entry point: an error that the user can mend is one line and exit code 2."""
+    # Read when torch loads. Threads that wait by spinning take the cores from one another as soon as anything else runs:
+    # two threads on two cores of which one was busy took four times as long.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         dispatch(sys.argv[1:])
     except MgmError as error:

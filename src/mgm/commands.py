@@ -149,8 +149,8 @@ class EvaluateOptions:
     """train, validation or test."""
     json: bool = False
     """Print JSON instead of a table."""
-    device: str = "cpu"
-    """Where to compute."""
+    device: str = "auto"
+    """auto, cpu, cuda, mps."""
 
 
 def evaluate(arguments: list[str]) -> None:
@@ -185,8 +185,8 @@ class PredictOptions:
     """Image files."""
     out: Path = Path("predictions")
     """Folder for the results: NAME_TASK.png, NAME_TASK.npy and NAME_all.png."""
-    device: str = "cpu"
-    """Where to compute."""
+    device: str = "auto"
+    """auto, cpu, cuda, mps."""
 
 
 def predict(arguments: list[str]) -> None:
@@ -224,8 +224,8 @@ class GenerateOptions:
     """generator: as it was before joint training; joint: after it; empty: the latest."""
     seed: int = 0
     """Seed of the noise."""
-    device: str = "cpu"
-    """Where to compute."""
+    device: str = "auto"
+    """auto, cpu, cuda, mps."""
 
 
 def generate(arguments: list[str]) -> None:

@@ -331,6 +331,14 @@ def test_predict_on_what_is_no_image(mgm, finished, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("verb", ["evaluate", "predict", "generate"])
+def test_gpu_that_is_not_there(mgm, finished, tmp_path, verb):
+    images = [tmp_path / "a.png"] if verb == "predict" else []
+    code, _, err = mgm(verb, finished, *images, "--device", "cuda")
+    assert code == 2
+    assert "no CUDA GPU" in err
+
+
 def test_generator_of_a_run_without_one(mgm, finished):
     code, _, err = mgm("generate", finished / "baseline")
     assert code == 2

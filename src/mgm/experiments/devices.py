@@ -9,10 +9,34 @@ import torch.distributed as dist
 from lightning.fabric import Fabric
 
 from mgm.config import TrainingConfig
-from mgm.errors import ConfigError, choose
+from mgm.errors import ConfigError, choose, unknown
 
-_ACCELERATORS = {"auto": "auto", "cpu": "cpu", "cuda": "cuda", "mps": "mps"}
+DEVICES = ("auto", "cpu", "cuda", "mps")
 _PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
+
+
+def check_device(name: str) -> None:
+    """Raise `ConfigError` for a device that does not exist or is not there."""
+    if name not in DEVICES:
+        raise ConfigError(unknown("device", name, DEVICES))
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device is 'cuda' but no CUDA GPU is visible to PyTorch; use --device cpu (or auto)")
+    if name == "mps" and not torch.backends.mps.is_available():
+        raise ConfigError("device is 'mps' but PyTorch sees no Apple GPU; use --device cpu (or auto)")
+
+
+def single_device(name: str) -> torch.device:
+    """The device to predict on; ``auto`` is the GPU where there is one.
+
+    Raises:
+        ConfigError: If it is unknown or not there.
+    """
+    check_device(name)
+    if name != "auto":
+        return torch.device(name)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
 def launch(config: TrainingConfig) -> Fabric:
@@ -21,15 +45,11 @@ def launch(config: TrainingConfig) -> Fabric:
     Raises:
         ConfigError: If the device is unknown or not there.
     """
-    accelerator = choose("device", config.device, _ACCELERATORS)
-    if config.device == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("device is 'cuda' but no CUDA GPU is visible to PyTorch; use --device cpu (or auto)")
-    if config.device == "mps" and not torch.backends.mps.is_available():
-        raise ConfigError("device is 'mps' but PyTorch sees no Apple GPU; use --device cpu (or auto)")
+    check_device(config.device)
     world = int(os.environ.get("WORLD_SIZE", "1"))
     local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     fabric = Fabric(
-        accelerator=accelerator,
+        accelerator=config.device,
         devices=local,
         num_nodes=world // local,
         strategy="ddp" if world > 1 else "auto",

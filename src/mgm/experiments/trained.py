@@ -15,6 +15,7 @@ from mgm.config import Experiment
 from mgm.data.images import read_rgb, resize_rgb
 from mgm.errors import ConfigError, RunError
 from mgm.experiments.data import ExperimentData, load_data
+from mgm.experiments.devices import single_device
 from mgm.experiments.folder import RunFolder
 from mgm.models.base import MultiTaskModel
 from mgm.networks.generators import GENERATORS
@@ -45,7 +46,7 @@ class TrainedModel:
         self.device = device
 
     @classmethod
-    def load(cls, run: str | Path, device: str | torch.device = "cpu") -> TrainedModel:
+    def load(cls, run: str | Path, device: str = "auto") -> TrainedModel:
         """Read the best weights of a run.
 
         Raises:
@@ -54,15 +55,16 @@ class TrainedModel:
         folder = RunFolder(Path(run))
         experiment = folder.experiment()
         info = folder.info()
+        place = single_device(device)
         tasks = make_tasks(experiment.data.tasks or info.tasks, info.classes)
-        state = load_checkpoint(folder.checkpoints / "best.pt", device)
+        state = load_checkpoint(folder.checkpoints / "best.pt", place)
         model = build_model(tasks, experiment.model, experiment.seed)
         try:
             model.load_state_dict(state["model"])
         except (RuntimeError, KeyError) as error:
             reason = str(error).splitlines()[0]
             raise RunError(f"{folder.checkpoints / 'best.pt'} does not fit {folder.config} ({reason})") from None
-        return cls(experiment, info, model, torch.device(device))
+        return cls(experiment, info, model, place)
 
     @torch.no_grad()
     def predict_batch(self, images: Tensor) -> Predictions:
@@ -97,7 +99,7 @@ class TrainedModel:
 
 
 def evaluate_run(
-    run: Path, *, data: str = "", split: str = "test", device: str = "cpu"
+    run: Path, *, data: str = "", split: str = "test", device: str = "auto"
 ) -> tuple[TrainedModel, ExperimentData, Scores]:
     """Score the best model of a run on a split of its own data set, or of another one.
 
@@ -114,7 +116,7 @@ def evaluate_run(
     experiment = trained.experiment
     if data:
         experiment = replace(experiment, data=replace(experiment.data, data=data, tasks=tuple(trained.tasks)))
-    loaded = load_data(experiment, torch.device(device), for_training=False)
+    loaded = load_data(experiment, trained.device, for_training=False)
     if "semantic" in trained.tasks and loaded.info.classes != trained.info.classes:
         raise ConfigError(
             f"{loaded.info.name} has other classes than {trained.info.name}, which the run learned; "
@@ -127,7 +129,7 @@ def evaluate_run(
     return trained, loaded, scores
 
 
-def generate(run: Path, num: int, *, stage: str = "", seed: int = 0, device: str = "cpu") -> Mapping[str, Tensor]:
+def generate(run: Path, num: int, *, stage: str = "", seed: int = 0, device: str = "auto") -> Mapping[str, Tensor]:
     """New images from a run's generator, by scene.
 
     Args:
@@ -150,21 +152,22 @@ def generate(run: Path, num: int, *, stage: str = "", seed: int = 0, device: str
     path = next((path for path in paths if path.exists()), None)
     if path is None:
         raise RunError(f"{run} holds no generator; train one with: mgm train mgm")
-    state = load_checkpoint(path, device)
+    place = single_device(device)
+    state = load_checkpoint(path, place)
     config = experiment.model
     network = GENERATORS[config.generator].generator(
         experiment.data.image_size, config.latent_size, max(1, len(info.scenes)), config.generator_width
     )
     network.load_state_dict(state["generator"])
-    network.to(device).eval().requires_grad_(False)
+    network.to(place).eval().requires_grad_(False)
     groups = conditioning(state["labels"], info)
     images = {}
     for name, label in groups.items():
-        random = random_generator(torch.device(device), seed, name)
+        random = random_generator(place, seed, name)
         alike = (state["labels"] == label).all(1).nonzero().flatten()
-        pool = alike if len(alike) else torch.arange(len(state["labels"]), device=device)
-        chosen = pool[torch.randint(len(pool), (num,), generator=random, device=device)]
-        latent = state["latent_means"][chosen] + torch.randn(num, config.latent_size, generator=random, device=device)
+        pool = alike if len(alike) else torch.arange(len(state["labels"]), device=place)
+        chosen = pool[torch.randint(len(pool), (num,), generator=random, device=place)]
+        latent = state["latent_means"][chosen] + torch.randn(num, config.latent_size, generator=random, device=place)
         images[name] = network(latent, label.expand(num, -1))
     return images
 

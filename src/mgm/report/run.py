@@ -41,7 +41,7 @@ def draw_curves(folder: RunFolder) -> None:
 
 def draw_predictions(folder: RunFolder) -> None:
     """Test images with the predictions of the run and its baseline, error maps, and the truth."""
-    models = {title: TrainedModel.load(member.path) for title, member in members(folder).items()}
+    models = {title: TrainedModel.load(member.path, "cpu") for title, member in members(folder).items()}
     data = load_data(folder.experiment(), torch.device("cpu"), for_training=False)
     # spread over the test set, the same for every run on these data
     spread = np.linspace(0, len(data.splits.test) - 1, min(SHOWN_IMAGES, len(data.splits.test))).round().astype(int)
@@ -57,7 +57,7 @@ def draw_generated(folder: RunFolder) -> None:
     """Images by scene, before and after joint training, from the same noise; nothing without a generator."""
     titles = {"generator": "before joint training", "joint": "after joint training"}
     groups = {
-        title: generate(folder.path, SHOWN_PER_SCENE, stage=stage)
+        title: generate(folder.path, SHOWN_PER_SCENE, stage=stage, device="cpu")
         for stage, title in titles.items()
         if (folder.checkpoints / f"generator_after_{stage}.pt").exists()
     }
