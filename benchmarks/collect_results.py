@@ -17,6 +17,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from mgm.experiments.comparisons import Question, answer_questions, summary
 from mgm.experiments.folder import RunFolder
 from mgm.tasks import TASKS
 
@@ -67,6 +68,26 @@ def table(runs: list[dict[str, Any]], split: str) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
+def in_words(runs: list[dict[str, Any]], split: str) -> str:
+    """Paired tests of every row against the first, over the seeds that all rows have; empty with fewer than two seeds."""
+    by_row: dict[str, dict[int, dict[str, Any]]] = defaultdict(dict)
+    for run in runs:
+        by_row[run["row"]][run["seed"]] = run
+    seeds = sorted(set.intersection(*(set(members) for members in by_row.values())))
+    first, *others = by_row
+    if len(seeds) < 2 or not others:
+        return ""
+    primary = {task: kind.primary for task, kind in TASKS.items() if task in runs[0][split]}
+    results = {
+        row: {task: [members[seed][split][task][metric] for seed in seeds] for task, metric in primary.items()}
+        for row, members in by_row.items()
+    }
+    directions = {task: TASKS[task].metrics_info[metric].higher_is_better for task, metric in primary.items()}
+    answers = answer_questions(results, [Question(row, first) for row in others], directions)
+    lines = "".join(f"- {line}\n" for line in summary(answers).splitlines())
+    return f"\nOn the {split} set, paired by seed:\n\n{lines}"
+
+
 def portable(command: str) -> str:
     """A command with its output under ``runs/``, wherever it went on this machine."""
     words = shlex.split(command)
@@ -90,7 +111,7 @@ def page(name: str, runs: list[dict[str, Any]]) -> str:
         + "".join(f"    {command}\n" for command in commands)
         + f"\nSeconds of training: {seconds}\n\n"
         f"Test set, read once, with the checkpoint that was best on validation:\n\n{table(runs, 'test')}\n"
-        f"Validation set:\n\n{table(runs, 'validation')}"
+        f"Validation set:\n\n{table(runs, 'validation')}" + in_words(runs, "test")
     )
 
 
