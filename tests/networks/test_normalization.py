@@ -194,6 +194,9 @@ def test_spectral_norm_converges_and_stands_still_in_evaluation():
 def test_spectral_norm_survives_two_passes_before_backward():
     linear = spectral_norm(nn.Linear(4, 4))
     (linear(torch.randn(2, 4)) - linear(torch.randn(2, 4))).square().sum().backward()
+    gradients = [parameter.grad for parameter in linear.parameters() if parameter.grad is not None]
+    assert gradients
+    assert all(gradient.isfinite().all() for gradient in gradients)
 
 
 def test_spectral_norm_is_full_precision_under_autocast():

@@ -42,3 +42,4 @@ def test_samples_without_labels_or_scene(tmp_path):
 
 def test_no_labels_at_all(tmp_path):
     sheet(tmp_path / "a.png", 2, make_tasks(("depth",)), {}, [])
+    assert (tmp_path / "a.png").stat().st_size > 1000

@@ -91,6 +91,7 @@ def test_a_model_may_lack_a_task(tmp_path):
     tasks = make_tasks(("semantic", "depth"), CLASSES)
     images, predictions, targets = examples(tasks, count=1)
     draw(tmp_path / "a.png", images, targets, {"ST": {"depth": predictions["depth"]}, "MGM": predictions}, tasks)
+    assert (tmp_path / "a.png").stat().st_size > 1000
 
 
 def test_predictions_in_low_precision_and_with_gradients(tmp_path):
@@ -98,6 +99,7 @@ def test_predictions_in_low_precision_and_with_gradients(tmp_path):
     images, predictions, targets = examples(tasks, count=1)
     low = {name: prediction.bfloat16().requires_grad_() for name, prediction in predictions.items()}
     draw(tmp_path / "a.png", images, targets, {"MGM": low}, tasks)
+    assert (tmp_path / "a.png").stat().st_size > 1000
 
 
 @pytest.mark.parametrize("shape", [(32, 32), (20, 90), (90, 20), (300, 700)])

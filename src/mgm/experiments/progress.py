@@ -17,6 +17,7 @@ from rich.progress import (
 )
 
 from mgm.functional.distributed import rank
+from mgm.training.trainer import Progress as TrainingProgress
 
 BAR_WIDTH = 72
 """Columns that description, bar, count and times take up."""
@@ -24,7 +25,7 @@ LINE_EVERY_S = 30.0
 """Seconds between lines where no bar can be drawn."""
 
 
-class RichProgress:
+class RichProgress(TrainingProgress):
     """Shows stage, step, losses, validation score and time left.
 
     Args:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -41,18 +42,22 @@ Feed = Callable[[int, int], Batch]
 """``feed(step, count)``: this process' part of the batch of a step, the same whenever it is asked for."""
 
 
-class Progress(Protocol):
+class Progress(ABC):
     """What the trainer tells about its way."""
 
+    @abstractmethod
     def __enter__(self) -> object:
         """Show something."""
 
+    @abstractmethod
     def __exit__(self, *error: object) -> None:
         """Show it no more."""
 
+    @abstractmethod
     def stage(self, name: str, done: int, total: int) -> None:
         """A stage begins, or goes on after a pause."""
 
+    @abstractmethod
     def step(self, done: int, figures: dict[str, float]) -> None:
         """Steps were done; figures are the latest losses or scores."""
 
