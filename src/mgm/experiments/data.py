@@ -11,12 +11,12 @@ import torch
 from mgm.config import Experiment
 from mgm.data import open_source
 from mgm.data.augment import PairedAugmentation
-from mgm.data.base import DataSource, Splits
+from mgm.data.base import Splits
 from mgm.data.composites import Composites
 from mgm.data.loading import Prefetch, StoreReader, epoch_indices
 from mgm.data.rooms import RoomsSource
 from mgm.data.splits import labelled_subset, limit_training
-from mgm.data.store import Store, cached_store
+from mgm.data.store import cached_store
 from mgm.errors import ConfigError, DataError
 from mgm.experiments.scenes import count_kinds, info_with_derived_scenes, scenes_from_segmentation
 from mgm.functional.distributed import rank, world_size
@@ -94,7 +94,7 @@ def load_data(experiment: Experiment, device: torch.device, *, for_training: boo
     missing = [name for name in tasks if name not in info.tasks]
     if missing:
         raise ConfigError(f"{info.name} has no labels for {', '.join(missing)}; it offers {', '.join(info.tasks)}")
-    store = open_converted(source, config.image_size, config.cache)
+    store = cached_store(source, config.image_size, config.cache)  # of several processes one converts, the others wait
     derived = not info.scenes and "semantic" in tasks
     reader = StoreReader(store, tuple(tasks), device, scenes=scenes_from_segmentation(store) if derived else None)
     info = info_with_derived_scenes(info) if derived else info
@@ -107,11 +107,6 @@ def load_data(experiment: Experiment, device: torch.device, *, for_training: boo
     if for_training:
         _check_amounts(experiment, data)
     return data
-
-
-def open_converted(source: DataSource, size: int, cache: str) -> Store:
-    """The cached conversion of a source; of several processes one converts, the others wait for its lock."""
-    return cached_store(source, size, cache)
 
 
 def strata(scenes: np.ndarray, indices: np.ndarray, multi_hot: bool) -> np.ndarray:
@@ -221,7 +216,7 @@ def foreign_feed(experiment: Experiment, data: ExperimentData, name: str, stream
     if not same:
         raise ConfigError(f"{name} and {data.info.name} have no task in common that {experiment.recipe} learns")
     tasks = {task: data.tasks[task] for task in same}
-    store = open_converted(source, experiment.data.image_size, experiment.data.cache)
+    store = cached_store(source, experiment.data.image_size, experiment.data.cache)
     reader = StoreReader(store, tuple(tasks), device)
     indices = source.splits("random", experiment.data.split_seed).train
     augment = PairedAugmentation(tasks, experiment.data.image_size) if experiment.data.augment else None
