@@ -32,9 +32,9 @@ def load(run: str | Path, device: str = "auto") -> TrainedModel:
     return TrainedModel.load(run, device)
 
 
-def evaluate(run: str | Path, *, data: str = "", split: str = "test", device: str = "auto") -> Scores:
-    """Task -> metric -> value of a run on a split of its own or another data set."""
-    return trained.evaluate_run(Path(run), data=data, split=split, device=device)[2]
+def evaluate(run: str | Path, *, data: str = "", split: str = "", device: str = "auto") -> Scores:
+    """Task -> metric -> value of a run; see `mgm.experiments.trained.evaluate_run`."""
+    return trained.evaluate_run(Path(run), data=data, split=split, device=device).scores
 
 
 def generate(

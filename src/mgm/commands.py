@@ -145,8 +145,8 @@ class EvaluateOptions:
     """The run's folder."""
     data: str = ""
     """Another data set, by name or path; empty: the run's own."""
-    split: str = "test"
-    """train, validation or test."""
+    split: str = ""
+    """train, validation, test or all; empty: test of the run's own data, all images of another data set."""
     json: bool = False
     """Print JSON instead of a table."""
     device: str = "auto"
@@ -159,17 +159,19 @@ def evaluate(arguments: list[str]) -> None:
     from mgm.experiments.trained import evaluate_run
     from mgm.training.journal import plain
 
-    trained, data, scores = evaluate_run(options.run, data=options.data, split=options.split, device=options.device)
+    found = evaluate_run(options.run, data=options.data, split=options.split, device=options.device)
     if options.json:
-        print(json.dumps(plain(scores), indent=2))
+        print(json.dumps(plain(found.scores), indent=2))
         return
     from rich.console import Console
 
     from mgm.report.tables import comparison_table
 
-    count = len(getattr(data.splits, options.split))
-    Console().print(comparison_table({trained.experiment.recipe: scores}, trained.tasks))
-    print(f"{options.split} set of {data.info.name}, {count} images")
+    Console().print(comparison_table({found.recipe: found.scores}, found.tasks))
+    what = "all images" if found.split == "all" else f"{found.split} set"
+    print(f"{what} of {found.info.name}, {found.num_images} images")
+    if found.split == "all":
+        print("if the run was trained on some of these images, the scores flatter it")
 
 
 @dataclass(frozen=True)

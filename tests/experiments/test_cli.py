@@ -121,6 +121,19 @@ def test_evaluate_prints_a_table_of_another_split(mgm, finished):
     assert "validation set of nyuv2" in out
 
 
+def test_evaluate_on_other_data_takes_all_its_images(mgm, finished, tmp_path):
+    other = write_nyuv2(tmp_path / "other", count=5)
+    code, out, _ = mgm("evaluate", finished, "--data", other)
+    assert code == 0
+    assert "all images of nyuv2, 5 images" in out
+    assert "flatter" in out
+    road = write_camvid(tmp_path / "road")
+    code, _, err = mgm("evaluate", finished, "--data", road)
+    assert code == 2
+    assert "other classes" in err
+    assert mgm("evaluate", finished, "--split", "tset")[0] == 2
+
+
 def test_predict_any_size(mgm, finished, tmp_path):
     tall = tmp_path / "tall.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (75, 41, 3), dtype=np.uint8)).save(tall)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +12,11 @@ from PIL import Image
 from torch import Tensor
 
 from mgm.config import Experiment
+from mgm.data import open_source
 from mgm.data.images import read_rgb, resize_rgb
-from mgm.errors import ConfigError, RunError
-from mgm.experiments.data import ExperimentData, load_data
+from mgm.data.loading import StoreReader
+from mgm.data.store import cached_store
+from mgm.errors import ConfigError, RunError, unknown
 from mgm.experiments.devices import single_device
 from mgm.experiments.folder import RunFolder
 from mgm.models.base import MultiTaskModel
@@ -98,35 +100,65 @@ class TrainedModel:
         return {name: task.decode(task.resize(predictions[name], size))[0].cpu() for name, task in self.tasks.items()}
 
 
-def evaluate_run(
-    run: Path, *, data: str = "", split: str = "test", device: str = "auto"
-) -> tuple[TrainedModel, ExperimentData, Scores]:
-    """Score the best model of a run on a split of its own data set, or of another one.
+SPLITS = ("train", "validation", "test", "all")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of a run and what they were measured on."""
+
+    recipe: str
+    info: DatasetInfo
+    split: str
+    num_images: int
+    tasks: dict[str, Task]
+    """Tasks that both the run and the data know."""
+    scores: Scores
+
+
+def evaluate_run(run: Path, *, data: str = "", split: str = "", device: str = "auto") -> Evaluation:
+    """Score the best model of a run on its own data set or on another one.
 
     Args:
         run: The run's folder.
         data: Name or path of another data set with the same classes; empty: the run's own.
-        split: train, validation or test.
+        split: train, validation, test or all; empty: test for the run's own data, all images of another data set.
         device: Where to compute.
 
     Raises:
-        ConfigError: If the split does not exist, or the other data set's classes are not the run's.
+        ConfigError: If the split does not exist, the data sets have no task in common, or the other one has other classes.
     """
+    split = split or ("all" if data else "test")
+    if split not in SPLITS:
+        raise ConfigError(unknown("split", split, SPLITS))
     trained = TrainedModel.load(run, device)
-    experiment = trained.experiment
-    if data:
-        experiment = replace(experiment, data=replace(experiment.data, data=data, tasks=tuple(trained.tasks)))
-    loaded = load_data(experiment, trained.device, for_training=False)
-    if "semantic" in trained.tasks and loaded.info.classes != trained.info.classes:
+    config = trained.experiment.data
+    source = open_source(data or config.data, config.num_images)
+    tasks = _common_tasks(trained, source.info)
+    reader = StoreReader(cached_store(source, config.image_size, config.cache), tuple(tasks), trained.device)
+    if split == "all":
+        indices = np.arange(len(reader))
+    else:
+        indices = getattr(source.splits(config.split, config.split_seed), split)
+    size = trained.experiment.training.batch_size
+    batches = (reader.batch(indices[start : start + size]) for start in range(0, len(indices), size))
+    scores = evaluate_model(trained.model, batches, tasks)
+    return Evaluation(trained.experiment.recipe, source.info, split, len(indices), tasks, scores)
+
+
+def _common_tasks(trained: TrainedModel, info: DatasetInfo) -> dict[str, Task]:
+    """The run's tasks that the data have labels for; segmentation has to mean the same in both."""
+    tasks = {name: task for name, task in trained.tasks.items() if name in info.tasks}
+    if not tasks:
         raise ConfigError(
-            f"{loaded.info.name} has other classes than {trained.info.name}, which the run learned; "
+            f"{info.name} has no labels for what the run learned ({', '.join(trained.tasks)}); it offers {', '.join(info.tasks)}"
+        )
+    if "semantic" in tasks and info.classes != trained.info.classes:
+        raise ConfigError(
+            f"{info.name} has other classes than {trained.info.name}, which the run learned; "
             "evaluate on data with the same classes, or train with --tasks that leave semantic out"
         )
-    if split not in ("train", "validation", "test"):
-        raise ConfigError(f"unknown split {split!r}. Choices: test, train, validation")
-    indices = getattr(loaded.splits, split)
-    scores = evaluate_model(trained.model, loaded.batches(indices, experiment.training.batch_size), trained.tasks)
-    return trained, loaded, scores
+    return tasks
 
 
 def generate(run: Path, num: int, *, stage: str = "", seed: int = 0, device: str = "auto") -> Mapping[str, Tensor]:
