@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 import tyro
 
 from mgm.config import Experiment
-from mgm.errors import ConfigError
+from mgm.errors import ConfigError, choose
 from mgm.experiments.recipes import RECIPES, make_experiment
 
 Options = TypeVar("Options")
@@ -80,24 +80,36 @@ def parse_train(arguments: list[str]) -> TrainOptions:
     """Options of ``mgm train``: recipe and preset (or a file) give the defaults that the rest overrides.
 
     Raises:
-        ConfigError: If the recipe, the preset or the file is unknown.
+        ConfigError: If the recipe, the preset or the file is unknown, or they exclude each other.
     """
-    recipe = arguments[0] if arguments and not arguments[0].startswith("-") else ""
-    preset = _value_of("--preset", arguments)
-    file = _value_of("--config", arguments)
+    preset, file = _value_of("--preset", arguments), _value_of("--config", arguments)
     if file and preset:
         raise ConfigError("--config and --preset exclude each other: the file holds all settings")
-    if file:
-        from mgm.experiments.settings import from_yaml
+    first = arguments[0] if arguments and not arguments[0].startswith("-") else ""
+    options = parse(TrainOptions, "train", arguments, _train_defaults(first, preset, file))
+    if options.recipe != options.experiment.recipe:
+        # the recipe stood behind the options, so that its defaults could not be known before
+        options = parse(TrainOptions, "train", arguments, _train_defaults(options.recipe, preset, file))
+    return options
 
-        base = from_yaml(Path(file))
-        base = replace(RECIPES[recipe].derive(base), recipe=recipe) if recipe in RECIPES else base
-        if recipe and recipe not in RECIPES:
-            make_experiment(recipe)  # raises, with the choices
-    else:
-        base = make_experiment(recipe or "mgm", preset or "quick")
-    default = TrainOptions(recipe=base.recipe, experiment=base)
-    return parse(TrainOptions, "train", arguments, default)
+
+def _train_defaults(recipe: str, preset: str, file: str) -> TrainOptions:
+    if not file:
+        experiment = make_experiment(recipe or "mgm", preset or "quick")
+        return TrainOptions(recipe=experiment.recipe, experiment=experiment)
+    from mgm.experiments.settings import from_yaml
+
+    experiment = from_yaml(Path(file))
+    choose("recipe", experiment.recipe, RECIPES)
+    if recipe and recipe != experiment.recipe:
+        derived = choose("recipe", recipe, RECIPES).derive(experiment)
+        if experiment.recipe != "mgm":
+            raise ConfigError(
+                f"{file} holds the recipe {experiment.recipe!r}, from which {recipe!r} does not follow; "
+                "leave the recipe out, or take the settings of an 'mgm' run"
+            )
+        experiment = replace(derived, recipe=recipe)
+    return TrainOptions(recipe=experiment.recipe, experiment=experiment)
 
 
 def _value_of(option: str, arguments: list[str]) -> str:
@@ -196,6 +208,7 @@ def predict(arguments: list[str]) -> None:
     options = parse(PredictOptions, "predict", arguments)
     if not options.images:
         raise ConfigError("no images given; usage: mgm predict RUN IMAGE... --out DIR")
+    from mgm.data.images import read_rgb
     from mgm.experiments.trained import TrainedModel
     from mgm.report.files import write_prediction
 
@@ -204,6 +217,8 @@ def predict(arguments: list[str]) -> None:
     if doubles:
         raise ConfigError(f"several images are called {doubles[0]!r}; their results would overwrite each other")
     model = TrainedModel.load(options.run, options.device)
+    for image in options.images:
+        read_rgb(image)  # so that an unreadable one is found before anything is written
     for image in options.images:
         for path in write_prediction(model, image, options.out):
             print(path)
@@ -235,6 +250,8 @@ def generate(arguments: list[str]) -> None:
     options = parse(GenerateOptions, "generate", arguments)
     if options.num < 1:
         raise ConfigError(f"--num is {options.num}; it must be at least 1")
+    if options.out.suffix.lower() != ".png":
+        raise ConfigError(f"--out is {options.out}; the picture is a PNG, so let it end in .png")
     if options.stage not in ("", "generator", "joint"):
         raise ConfigError(f"unknown stage {options.stage!r}. Choices: generator, joint")
     from mgm.experiments.trained import generate as sample

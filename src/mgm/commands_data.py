@@ -132,6 +132,10 @@ def _data_list(options: ListOptions) -> None:
 
 
 def _data_render(options: RenderOptions) -> None:
+    if options.image_size < 1:
+        raise ConfigError(f"--image-size is {options.image_size}; it must be at least 1")
+    if options.num_images < 1:
+        raise ConfigError(f"--num-images is {options.num_images}; it must be at least 1")
     from mgm.data.rooms import RoomsSource
     from mgm.data.store import cached_store
 

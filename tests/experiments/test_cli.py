@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,9 @@ from PIL import Image
 
 from fakes import write_camvid, write_nyuv2
 from mgm.cli import VERBS, main
-from mgm.experiments.recipes import RECIPES
+from mgm.commands import parse_train
+from mgm.errors import ConfigError
+from mgm.experiments.recipes import RECIPES, make_experiment
 from mgm.training.checkpoint import load_checkpoint
 
 TINY = ["--preset", "tiny", "--batch-size", "4", "--generator-batch-size", "4"]
@@ -255,6 +258,44 @@ def test_settings_file(mgm, photographs, finished, tmp_path):
     assert (result["recipe"], result["seed"]) == ("mt", 3)
 
 
+def test_recipe_may_stand_behind_the_options():
+    options = parse_train(["--preset", "tiny", "mt", "--seed", "3"])
+    assert options.experiment == replace(make_experiment("mt", "tiny"), seed=3)
+    with pytest.raises(ConfigError, match="unknown recipe"):
+        parse_train(["--preset", "tiny", "mtt"])
+
+
+def test_recipe_that_does_not_follow_from_the_file(mgm, finished, tmp_path):
+    code, _, err = mgm("train", "mgm", "--config", finished / "baseline/config.yaml", "--out", tmp_path / "r")
+    assert code == 2
+    assert "does not follow" in err
+    made_up = tmp_path / "made_up.yaml"
+    made_up.write_text("recipe: hello\n")
+    code, _, err = mgm("train", "--config", made_up, "--out", tmp_path / "r")
+    assert code == 2
+    assert "unknown recipe 'hello'" in err
+
+
+def test_places_that_cannot_be_written(mgm, finished, tmp_path):
+    (tmp_path / "folder.png").mkdir()
+    code, _, err = mgm("generate", finished, "--num", 1, "--out", tmp_path / "folder.png")
+    assert code == 2
+    assert "cannot write" in err
+    photograph = tmp_path / "a.png"
+    Image.fromarray(np.zeros((20, 20, 3), np.uint8)).save(photograph)
+    code, _, err = mgm("predict", finished, photograph, "--out", "/proc")
+    assert code == 2
+    assert "cannot write" in err
+
+
+def test_one_bad_photograph_stops_before_the_good_ones(mgm, finished, tmp_path):
+    good, bad = tmp_path / "good.png", tmp_path / "bad.jpg"
+    Image.fromarray(np.zeros((20, 20, 3), np.uint8)).save(good)
+    bad.write_text("no image")
+    assert mgm("predict", finished, good, bad, "--out", tmp_path / "out")[0] == 2
+    assert not (tmp_path / "out").exists()
+
+
 def test_data_verbs(mgm, photographs, tmp_path):
     code, out, _ = mgm("data", "list")
     assert code == 0
@@ -289,6 +330,11 @@ ERRORS = [
     (["train", "mgm_real", "--fraction", "1"], "--fraction"),
     (["train", "--steps", "-5"], "steps"),
     (["train", "--learning-rate", "0"], "above 0"),
+    (["train", "--learning-rate", "inf"], "above 0"),
+    (["train", "--joint-share", "0"], "would be its baseline"),
+    (["train", "--config", "/tmp"], "cannot be read"),
+    (["data", "render", "--image-size", "-1"], "at least 1"),
+    (["generate", "/nowhere", "--out", "a.jpg"], ".png"),
     (["train", "--ema", "1"], "[0, 1)"),
     (["train", "--tasks", "depth", "--extra-images", "composites"], "semantic"),
     (["train", "--pretrain", "/nowhere"], "/nowhere"),

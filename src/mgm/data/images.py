@@ -37,6 +37,8 @@ def read_rgb(source: Path | bytes, name: str = "") -> np.ndarray:
     image, name = _decode(source, name)
     if image.mode not in _COLOUR_MODES:
         raise DataError(f"{name}: mode {image.mode!r} is not a colour picture of 8 bits; save it as 8-bit RGB")
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")  # what Pillow asks for, with a warning otherwise
     return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
@@ -207,7 +209,7 @@ def _content(source: Path | bytes, name: str) -> tuple[bytes, str]:
         try:
             source = source.read_bytes()
         except OSError as error:
-            raise DataError(f"{name}: cannot be read ({error.strerror}); is the data set complete?") from error
+            raise DataError(f"{name}: cannot be read ({error.strerror}); check the path") from error
     name = name or "a picture"
     if not source:
         raise DataError(f"{name}: the file is empty; fetch or prepare it again")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 from mgm.config import Experiment
 from mgm.errors import ConfigError, choose
 from mgm.models import MODELS
 from mgm.networks.encoder import BLOCKS, ResNetEncoder
 from mgm.networks.generators import GENERATORS, IMAGE_SIZES
-from mgm.training.algorithm import EXTRA_IMAGES, check_method
+from mgm.training.algorithm import EXTRA_IMAGES, check_method, joint_updates
 
 POSITIVE = {
     "data": ("image_size",),
@@ -64,7 +66,7 @@ def check_experiment(experiment: Experiment) -> None:
         for group, names in fields.items():
             for name in names:
                 value = getattr(getattr(experiment, group), name)
-                if not allowed(value):
+                if not (math.isfinite(value) and allowed(value)):
                     raise ConfigError(f"{name} is {value}; it must be {text}")
     training, data, model = experiment.training, experiment.data, experiment.model
     if not 0 < data.fraction <= 1:
@@ -81,6 +83,11 @@ def check_experiment(experiment: Experiment) -> None:
         if getattr(model, name) not in BLOCKS:
             raise ConfigError(f"{name} is {getattr(model, name)}. Choices: {', '.join(map(str, sorted(BLOCKS)))}")
     check_method(experiment.method)
+    if len(joint_updates(experiment.method)) > 1 and round(training.steps * training.joint_share) == 0:
+        raise ConfigError(
+            f"joint_share {training.joint_share:g} of {training.steps} steps leaves none for joint training, so "
+            f"{experiment.recipe} would be its baseline; raise either, or train mt"
+        )
     check_image_size(experiment)
 
 

@@ -76,6 +76,8 @@ class RunFolder:
         """
         # a run that was killed while it began has left nothing but empty folders and perhaps this file
         if any(file.is_file() and file != self.dataset for file in self.path.rglob("*")):
+            if self.exists:
+                self.lock().release()  # says so if another process is training here
             remedy = f"continue it with --resume {self.path}, or choose" if self.exists else "choose"
             raise RunError(f"{self.path} is not empty; {remedy} another folder with --out")
         try:
@@ -133,7 +135,7 @@ def read_json(path: Path) -> dict[str, Any]:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise RunError(f"{path} does not exist; the run is not finished (continue it with --resume)") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
         raise RunError(f"{path} is damaged ({error}); restore it or train again") from None
     if not isinstance(values, dict):
         raise RunError(f"{path} is damaged (no mapping); restore it or train again")

@@ -42,6 +42,8 @@ def from_yaml(path: Path) -> Experiment:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{path} does not exist; a run folder has its settings in config.yaml") from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read ({error.strerror}); give the file config.yaml of a run") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is no YAML ({str(error).splitlines()[0]})") from None
     if not isinstance(values, dict):

@@ -77,10 +77,11 @@ def mean_gain(scores: Scores, reference: Scores, tasks: dict[str, Task]) -> floa
 
 
 def task_gain(scores: dict[str, float], reference: dict[str, float], task: Task) -> float:
-    """Relative improvement of a task's primary metric; NaN where either is unknown."""
+    """Relative improvement of a task's primary metric; NaN where either is unknown or the reference is 0."""
     value, base = scores.get(task.primary, float("nan")), reference.get(task.primary, float("nan"))
     sign = 1.0 if task.metrics_info[task.primary].higher_is_better else -1.0
-    return sign * (value - base) / max(abs(base), 1e-12)
+    # relative to next to nothing no gain can be stated
+    return sign * (value - base) / abs(base) if abs(base) > 1e-6 else float("nan")
 
 
 def mean_skill(scores: Scores, reference: Scores, tasks: dict[str, Task]) -> float:

@@ -260,11 +260,13 @@ class Trainer:
         names = recent[-1].keys() if recent else ()
         means = {name: torch.stack([losses[name] for losses in recent]).float().mean().item() for name in names}
         done = self.position.step
+        saved = (self.folder / "last.pt").exists()
+        kept = f"The last good checkpoint is kept in {self.folder}" if saved else "No checkpoint had been saved yet"
         for name, value in means.items():
             if not abs(value) < EXPLODED:
                 raise TrainingDivergedError(
-                    f"stage {stage.name!r}, step {done}: the {name} loss is {value:g}. The last good checkpoint is kept in "
-                    f"{self.folder}. Try a lower learning rate, max_gradient_norm 1, or fp32."
+                    f"stage {stage.name!r}, step {done}: the {name} loss is {value:g}. {kept}. "
+                    "Try a lower learning rate, max_gradient_norm 1, or fp32."
                 )
         if means:
             self.journal.write(stage=stage.name, step=done, losses=means)
