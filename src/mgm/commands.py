@@ -125,17 +125,14 @@ def _print_result(out: Path, result: dict[str, Any]) -> None:
     from rich.console import Console
 
     from mgm.experiments.folder import RunFolder
+    from mgm.report.run import result_rows
     from mgm.report.tables import comparison_table
     from mgm.tasks import make_tasks
 
     info = RunFolder(out).info()
-    rows = {"constant": result["constant"]}
     baseline = result.get("baseline")
-    if baseline:
-        rows[baseline["recipe"]] = baseline["test"]
-    rows[result["recipe"]] = result["test"]
     console = Console()
-    console.print(comparison_table(rows, make_tasks(tuple(result["test"]), info.classes)))
+    console.print(comparison_table(result_rows(result), make_tasks(tuple(result["test"]), info.classes)))
     if baseline:
         mean = result["gain"]["mean"]
         console.print(

@@ -68,6 +68,9 @@ def test_train_writes_everything(finished):
     for name in ("predictions.png", "generated.png", "curves.png"):
         assert pixels(finished / "pictures" / name).shape[1] > 200
     result = json.loads((finished / "result.json").read_text())
+    table = (finished / "table.md").read_text()
+    assert f"{result['test']['depth']['rmse_m']:.3f}" in table
+    assert all(f"| {row} |" in table for row in ("constant", "mt", "mgm"))
     keys = {
         "recipe",
         "data",

@@ -1,19 +1,24 @@
-"""The pictures of a run, drawn from what its folder holds."""
+"""Table and pictures of a run, made from what its folder holds."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from mgm.experiments.data import load_data
-from mgm.experiments.folder import RunFolder
+from mgm.experiments.folder import RunFolder, read_json
 from mgm.experiments.trained import TrainedModel, generate
 from mgm.report.curves import curves
 from mgm.report.generated import generated_sheet
 from mgm.report.predictions import prediction_sheet
+from mgm.report.tables import comparison_markdown
+from mgm.tasks import make_tasks
+from mgm.training.checkpoint import write_atomically
+from mgm.training.evaluate import Scores
 from mgm.types import Predictions
 
 SHOWN_IMAGES = 6
@@ -21,11 +26,32 @@ SHOWN_PER_SCENE = 4
 
 
 def draw_run(run: Path) -> None:
-    """Write ``predictions.png`` (F17), ``generated.png`` (F18) and ``curves.png`` into the run's ``pictures`` folder."""
+    """Write a run's table and pictures from what its folder holds.
+
+    ``table.md``, and in ``pictures`` ``predictions.png`` (F17), ``generated.png`` (F18) and ``curves.png``.
+    """
     folder = RunFolder(run)
+    write_table(folder)
     draw_curves(folder)
     draw_predictions(folder)
     draw_generated(folder)
+
+
+def result_rows(result: dict[str, Any]) -> dict[str, Scores]:
+    """Rows of a run's table on the test set: constant predictor, baseline (where there is one), the run itself."""
+    baseline = result.get("baseline")
+    rows = {"constant": result["constant"]}
+    if baseline:
+        rows[baseline["recipe"]] = baseline["test"]
+    return {**rows, result["recipe"]: result["test"]}
+
+
+def write_table(folder: RunFolder) -> None:
+    """The final table as Markdown, to be pasted where people read it."""
+    result = read_json(folder.result)
+    tasks = make_tasks(tuple(result["test"]), folder.info().classes)
+    text = comparison_markdown(result_rows(result), tasks)
+    write_atomically(folder.path / "table.md", lambda file: file.write(text.encode()))
 
 
 def members(folder: RunFolder) -> dict[str, RunFolder]:
