@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 OUT ?= runs/first
 
-.PHONY: install train test test-all lint types format check clean
+.PHONY: install install-all train test test-all lint types format check docs clean
 
 install: $(STAMP)
 
@@ -15,6 +15,9 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	@touch $@
+
+install-all: $(STAMP)  ## with every extra: export, web page, Ray, pre-trained encoders, documentation
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,all]'
 
 train: $(STAMP)  ## main job: MGM and its baseline on the embedded rooms, all three stages, table and pictures
 	$(BIN)/mgm train mgm --preset quick --out $(OUT)
@@ -38,5 +41,8 @@ format: $(STAMP)
 
 check: lint types test
 
+docs: $(STAMP)  ## the documentation site in site/, warnings as errors; needs `make install-all`
+	$(BIN)/python docs/build.py
+
 clean:
-	rm -rf $(VENV) build dist src/*.egg-info
+	rm -rf $(VENV) build dist site src/*.egg-info

@@ -1,7 +1,10 @@
 import os
+import sys
 
 import pytest
 import torch
+
+from mgm.cli import main
 
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
@@ -17,3 +20,20 @@ def own_cache(tmp_path_factory):
     """Converted data of tests goes to a temporary folder, unless CI shares one."""
     if "MGM_CACHE" not in os.environ:
         os.environ["MGM_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture
+def mgm(monkeypatch, capsys):
+    """Run a command line; returns exit code, standard output and standard error."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["mgm", *map(str, arguments)])
+        code = 0
+        try:
+            main()
+        except SystemExit as error:
+            code = error.code if isinstance(error.code, int) else 1
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run

@@ -35,6 +35,9 @@ class SilentProgress:
     def step(self, done, figures):
         self.figures = figures
 
+    def validated(self, done, scores, score, model):
+        self.scores = scores
+
 
 def toy_tasks():
     return make_tasks(("semantic", "depth", "normal"), CLASSES)
@@ -66,13 +69,27 @@ def toy_experiment(recipe: str = "mgm", *, method=None, training=None, model=Non
     )
 
 
-def toy_trainer(experiment: Experiment, folder: Path, *, multi_hot: bool = False, validate=None) -> Trainer:
-    tasks = toy_tasks()
+def with_runs(experiment: Experiment) -> Experiment:
+    """The experiment with the earlier runs and the groups without which its recipe cannot be."""
+    method = {"mgm_combine": {"generator_runs": ("runs/a", "runs/b")}, "st_synthesized": {"annotator": "runs/a"}}
+    grouped = experiment.model.architecture == "task_groups"
+    return replace(
+        experiment,
+        method=replace(experiment.method, **method.get(experiment.recipe, {})),
+        model=replace(experiment.model, groups=("semantic+depth", "normal")) if grouped else experiment.model,
+    )
+
+
+def toy_trainer(
+    experiment: Experiment, folder: Path, *, multi_hot: bool = False, validate=None, tasks=None, annotate=None
+) -> Trainer:
+    tasks = tasks or toy_tasks()
     schedule = stages(
         experiment.method,
         experiment.training,
         architecture=experiment.model.architecture,
         pretrain=bool(experiment.data.pretrain),
+        freeze_encoder=experiment.model.freeze_encoder,
     )
     networks = build_networks(
         frozenset().union(*(stage.trains for stage in schedule)),
@@ -86,8 +103,8 @@ def toy_trainer(experiment: Experiment, folder: Path, *, multi_hot: bool = False
     def feed(name):
         return lambda step, count: toy_batch(derive_seed(name, step) % 2**31, count, multi_hot=multi_hot)
 
-    feeds = {name: feed(name) for name in ("labelled", "generator", "weak", "composites", "rooms", "pretrain")}
-    feeds["labelled"] = feed("labelled")
+    sources = ("labelled", "generator", "weak", "composites", "rooms", "pretrain", "saved_generators")
+    feeds = {name: feed(name) for name in sources}
     folder.mkdir(parents=True, exist_ok=True)
     return Trainer(
         experiment,
@@ -101,4 +118,5 @@ def toy_trainer(experiment: Experiment, folder: Path, *, multi_hot: bool = False
         Journal(folder / "metrics.jsonl"),
         SilentProgress(),
         multi_hot=multi_hot,
+        annotate=annotate or (lambda extra: extra),
     )

@@ -1,4 +1,4 @@
-"""What the command line does, as functions."""
+"""What the command line does, as functions; what only training needs is imported when it is called."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from typing import Any
 from torch import Tensor
 
 from mgm.config import Experiment
-from mgm.experiments import run as runs
-from mgm.experiments import trained
-from mgm.experiments.devices import is_first_process, part
-from mgm.experiments.trained import TrainedModel
+from mgm.experiments.predictor import TrainedModel
 from mgm.training.evaluate import Scores
 
 
 def train(experiment: Experiment, out: str | Path, *, resume: bool = False, baseline: bool = True) -> dict[str, Any]:
     """Train, evaluate, and write result and pictures to a folder; see `mgm.experiments.run.train`."""
-    result = runs.train(experiment, Path(out), resume=resume, baseline=baseline)
+    from mgm.experiments import run as runs
+    from mgm.experiments.devices import is_first_process, part
+    from mgm.report.training import TrainingSheet
+
+    result = runs.train(experiment, Path(out), resume=resume, baseline=baseline, watch=TrainingSheet)
     part()
     if is_first_process():
         from mgm.report.run import draw_run  # matplotlib takes a while to import
@@ -28,12 +29,14 @@ def train(experiment: Experiment, out: str | Path, *, resume: bool = False, base
 
 
 def load(run: str | Path, device: str = "auto") -> TrainedModel:
-    """The trained network of a run, ready to predict; see `TrainedModel`."""
+    """The trained network of a run or a model folder, ready to predict; see `TrainedModel`."""
     return TrainedModel.load(run, device)
 
 
 def evaluate(run: str | Path, *, data: str = "", split: str = "", device: str = "auto") -> Scores:
     """Task -> metric -> value of a run; see `mgm.experiments.trained.evaluate_run`."""
+    from mgm.experiments import trained
+
     return trained.evaluate_run(Path(run), data=data, split=split, device=device).scores
 
 
@@ -41,4 +44,6 @@ def generate(
     run: str | Path, num: int, *, stage: str = "", seed: int = 0, device: str = "auto"
 ) -> Mapping[str, Tensor]:
     """Scene -> ``[num, 3, S, S]`` images in (-1, 1) from a run's generator."""
+    from mgm.experiments import trained
+
     return trained.generate(Path(run), num, stage=stage, seed=seed, device=device)

@@ -38,15 +38,56 @@ VERBS: dict[str, Verb] = {
     "predict": Verb(
         "predict every task for photographs of any size",
         "mgm predict runs/first photo.jpg --out predictions",
-        _lazy("predict"),
+        _lazy("predict", "mgm.commands_predict"),
+    ),
+    "export": Verb(
+        "a folder, a torch.export program or ONNX that others can use",
+        "mgm export runs/first --out models/first",
+        _lazy("export", "mgm.commands_export"),
     ),
     "generate": Verb(
         "a grid of new images by scene", "mgm generate runs/first --num 8 --out generated.png", _lazy("generate")
+    ),
+    "experiment": Verb(
+        "rerun a table or figure of the paper, with seeds and statistics",
+        "mgm experiment table2 --data nyuv2 --seeds 3 --out runs/nyuv2",
+        _lazy("experiment", "mgm.commands_experiment"),
+    ),
+    "report": Verb(
+        "one page of a run or an experiment, to look at and to hand on",
+        "mgm report runs/first",
+        _lazy("report", "mgm.commands_report"),
+    ),
+    "runs": Verb("list runs with their state and key figures", "mgm runs runs", _lazy("runs", "mgm.commands_runs")),
+    "compare": Verb(
+        "finished runs side by side: test scores, statistics over seeds, predictions",
+        "mgm compare runs/mgm-s0 runs/mt-s0 --out compared.png",
+        _lazy("compare", "mgm.commands_runs"),
+    ),
+    "doctor": Verb(
+        "what is found on this machine, and what is missing for which feature",
+        "mgm doctor",
+        _lazy("doctor", "mgm.commands_doctor"),
+    ),
+    "completion": Verb(
+        "a script that completes mgm in bash, zsh or fish",
+        "mgm completion bash > ~/.local/share/bash-completion/completions/mgm",
+        _lazy("completion", "mgm.commands_completion"),
+    ),
+    "serve": Verb(
+        "a web page on which runs are tried out and compared",
+        "mgm serve runs/first",
+        _lazy("serve", "mgm.commands_serve"),
     ),
     "data": Verb(
         "list, inspect, verify, prepare and render data sets",
         "mgm data inspect rooms --out rooms.png",
         _lazy("data", "mgm.commands_data"),
+    ),
+    "bench": Verb(
+        "time and count a training step on this machine, beside the authors' order of passes",
+        "mgm bench step work --json step.json",
+        _lazy("bench", "mgm.commands_bench"),
     ),
 }
 

@@ -141,6 +141,7 @@ def _print_result(out: Path, result: dict[str, Any]) -> None:
         )
     console.print(f"test set of {result['data']}, {result['num_labelled']} labelled images, {result['seconds']:.0f} s")
     console.print(f"results, pictures and checkpoints: {out}", soft_wrap=True)
+    console.print(f"all of it on one page: mgm report {out}", soft_wrap=True)
 
 
 @dataclass(frozen=True)
@@ -181,44 +182,6 @@ def evaluate(arguments: list[str]) -> None:
     print(f"{what} of {found.info.name}, {found.num_images} images")
     if found.split == "all":
         print("if the run was trained on some of these images, the scores flatter it")
-
-
-@dataclass(frozen=True)
-class PredictOptions:
-    """Predict every task for photographs of any size: a coloured picture and the raw array per task.
-
-    Example: mgm predict runs/first photo.jpg holiday/*.png --out predictions
-    """
-
-    run: tyro.conf.Positional[Path]
-    """The run's folder."""
-    images: tyro.conf.Positional[tuple[Path, ...]]
-    """Image files."""
-    out: Path = Path("predictions")
-    """Folder for the results: NAME_TASK.png, NAME_TASK.npy and NAME_all.png."""
-    device: str = "auto"
-    """auto, cpu, cuda, mps."""
-
-
-def predict(arguments: list[str]) -> None:
-    """``mgm predict``."""
-    options = parse(PredictOptions, "predict", arguments)
-    if not options.images:
-        raise ConfigError("no images given; usage: mgm predict RUN IMAGE... --out DIR")
-    from mgm.data.images import read_rgb
-    from mgm.experiments.trained import TrainedModel
-    from mgm.report.files import write_prediction
-
-    names = [image.stem for image in options.images]
-    doubles = sorted({name for name in names if names.count(name) > 1})
-    if doubles:
-        raise ConfigError(f"several images are called {doubles[0]!r}; their results would overwrite each other")
-    model = TrainedModel.load(options.run, options.device)
-    for image in options.images:
-        read_rgb(image)  # so that an unreadable one is found before anything is written
-    for image in options.images:
-        for path in write_prediction(model, image, options.out):
-            print(path)
 
 
 @dataclass(frozen=True)

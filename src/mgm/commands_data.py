@@ -113,6 +113,7 @@ def data(arguments: list[str]) -> None:
         print("usage: mgm data " + "|".join(verbs))
         for name, (kind, _) in verbs.items():
             print(f"  {name:<8}  {(kind.__doc__ or '').splitlines()[0]}")
+        print("Example: mgm data inspect rooms --out rooms.png")
         return
     if arguments[0] not in verbs:
         raise ConfigError(unknown("data command", arguments[0], verbs))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -20,6 +20,8 @@ class DataConfig:
     """Seed of the split and of the choice of labelled images."""
     fraction: float = 1.0
     """Share of the training images that is fully labelled; the rest has scene labels only."""
+    weak_fraction: float = 1.0
+    """Share of the training images that may serve as weakly labelled, beside the labelled ones; 1: all the others."""
     image_size: int = 64
     """Side of the square images in pixels, a multiple of 16 (with a generator: 32, 64, 128 or 256)."""
     tasks: tuple[str, ...] = ()
@@ -28,6 +30,8 @@ class DataConfig:
     """Limit on the number of images (rooms: how many to render); 0: all."""
     augment: bool = True
     """Paired augmentation (flip, crop and zoom, photometric) of labelled images, for every recipe alike."""
+    weak_labels: Literal["scene", "objects"] = "scene"
+    """scene: the data set's scene labels (where it has none, objects); objects: the classes in view, multi-hot (paper G.1)."""
     pretrain: str = ""
     """Data set to train M on first (`rooms`); empty: none."""
     cache: str = ""
@@ -39,7 +43,17 @@ class ModelConfig:
     """Shapes of the networks."""
 
     architecture: str = "multi_task"
-    """How tasks share layers: multi_task, single_task, cross_stitch, cross_stitch_channels, adashare."""
+    """How tasks share layers: multi_task, single_task, task_groups, cross_stitch, cross_stitch_channels, adashare."""
+    groups: tuple[str, ...] = ()
+    """Tasks of each network of task_groups (semantic+depth normal); behind a slash those that are learned beside (normal/depth)."""
+    encoder: str = "resnet"
+    """resnet: the paper's, from scratch; hf:NAME_OR_FOLDER: a pre-trained backbone of transformers (docs/encoders.md)."""
+    backbone: Annotated[dict[str, Any], tyro.conf.Suppress] = field(default_factory=dict)
+    """Shape of the pre-trained backbone; training fills it in, so that the run can be loaded without the original."""
+    encoder_run: str = ""
+    """Finished run whose best model M's encoder starts from; empty: its own start."""
+    freeze_encoder: bool = False
+    """Train the decoders alone: the encoder, its batch statistics included, stays as it starts (paper Table 11)."""
     depth: int = 18
     """Layers of the encoder: 10, 18 or 34 (paper: ResNet-18; ST_l, MT_l: 34)."""
     widths: tuple[int, int, int, int] = (48, 96, 192, 360)
@@ -58,6 +72,8 @@ class ModelConfig:
     """Base number of channels of the discriminator."""
     latent_size: int = 128
     """Length of the generator's latent vector."""
+    identities: Literal["auto", "on", "off"] = "auto"
+    """Exact shortcuts in SAGAN's arithmetic, weights unchanged (docs/speed.md); auto: those that are faster on the device."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +85,13 @@ class MethodConfig:
     self_supervision: str = "simclr"
     """Self-supervised task on the encoder: simclr, reconstruction, none."""
     extra_images: str = "generator"
-    """Where extra images come from: generator, frozen_generator, weak, composites, rooms, labelled, none."""
+    """Where extra images come from: generator, frozen_generator, saved_generators, weak, composites, rooms, labelled, none."""
+    generator_runs: tuple[str, ...] = ()
+    """Runs whose generators, as they are, make the extra images in equal shares (extra_images saved_generators)."""
     extra_uses: tuple[str, ...] = ("refinement", "self_supervision")
-    """What extra images are used for: refinement, self_supervision, labels (where they have any)."""
+    """What extra images are used for: refinement, self_supervision, labels (where they have any, or from the annotator)."""
+    annotator: str = ""
+    """Finished run whose predictions label the extra images (paper Table 1: the oracle annotator); empty: none."""
     extra_ratio: float = 1.0
     """Extra images per labelled image and step (paper Figure 5)."""
     refinement_weight: float = 1.0
@@ -96,6 +116,8 @@ class MethodConfig:
     """Weight of the loss by which an AdaShare policy skips blocks (architecture adashare)."""
     sharing_weight: float = 0.05
     """Weight of the loss by which the tasks of an AdaShare policy choose alike, above all early blocks."""
+    balance: str = "sum"
+    """How the task losses share the encoder: sum, uncertainty, torchjd:NAME (docs/balancing.md)."""
 
 
 @dataclass(frozen=True)
@@ -114,8 +136,14 @@ class TrainingConfig:
     """Labelled images per step (paper B: 32)."""
     generator_batch_size: int = 128
     """Batch of stage 2 (paper B: 128)."""
+    checkpoint_activations: bool = False
+    """Keep only the inputs of blocks for the backward pass and compute the rest again: less memory, more time."""
+    accumulate: int = 1
+    """Parts that a batch is computed in, one after another, to save memory (docs/scaling.md says what stays equal)."""
     learning_rate: float = 1e-3
     """Adam's rate for M, the refinement and the self-supervised network (paper B)."""
+    encoder_rate_factor: float = 1.0
+    """Adam's rate for the encoder relative to `learning_rate`; 0.1 or less suits a pre-trained one."""
     generator_rate: float = 1e-4
     """Adam's rate for the generator and the embedding layer (paper B)."""
     discriminator_rate: float = 4e-4
@@ -136,10 +164,16 @@ class TrainingConfig:
     """Steps between evaluations on the validation set, where the best model is kept."""
     checkpoint_every: int = 200
     """Steps between checkpoints."""
+    tensorboard: bool = False
+    """Also write losses and validation scores for TensorBoard, into the run's folder (extra: tensorboard)."""
     device: str = "auto"
     """auto, cpu, cuda, mps."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """Arithmetic of the networks; losses are always fp32."""
+    channels_last: Literal["auto", "always", "never"] = "auto"
+    """Keep images and convolutions in the order height, width, channels; auto: on CUDA. On a CPU it is faster but has crashed."""
+    compile: Literal["never", "gpu", "always", "graphs"] = "never"
+    """Compile the networks: on a GPU, on any device (on a CPU it takes minutes and seldom pays), or as CUDA graphs."""
 
 
 @dataclass(frozen=True)

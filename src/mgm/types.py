@@ -65,10 +65,16 @@ class Batch:
     """Per task, see `Targets`; empty for images without pixel labels."""
     scene: Tensor
     """``[B, K]`` float32 one-hot or multi-hot; a row of NaN is a missing label."""
+    shares: dict[str, Tensor] = field(default_factory=dict)
+    """Of a part of a larger batch: task (or ``scene``) -> how much its mean counts in the mean over the parts."""
 
     def __len__(self) -> int:
         """Number of images."""
         return len(self.images)
+
+    def weigh(self, name: str, loss: Tensor) -> Tensor:
+        """A loss that is a mean over labels of a task (or ``scene``), such that its mean over parts is that of the whole."""
+        return self.shares[name] * loss if name in self.shares else loss
 
     def to(self, device: torch.device) -> Batch:
         """The batch on another device."""

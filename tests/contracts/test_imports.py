@@ -13,7 +13,10 @@ import pytest
 import mgm
 
 ROOT = Path(mgm.__file__).parent
-LAYERS = ["functional", "tasks", "data", "networks", "models", "selfsup", "training", "experiments", "report"]
+LIBRARY = ["functional", "tasks", "data", "networks", "models", "selfsup", "training", "experiments", "report"]
+APPLICATIONS = ["studies", "bench", "demo"]
+"""What only a verb of the command line imports."""
+LAYERS = LIBRARY + APPLICATIONS
 ALLOWED = {
     "functional": {"functional"},
     "tasks": {"functional", "tasks"},
@@ -22,8 +25,9 @@ ALLOWED = {
     "models": {"functional", "networks", "models"},
     "selfsup": {"functional", "networks", "selfsup"},
     "training": {"functional", "tasks", "networks", "models", "selfsup", "training"},
-    "experiments": set(LAYERS) - {"report"},
-    "report": set(LAYERS),
+    "experiments": set(LIBRARY) - {"report"},
+    "report": set(LIBRARY),
+    **{application: {*LIBRARY, application} for application in APPLICATIONS},
 }
 
 
@@ -60,7 +64,7 @@ def test_every_package_is_a_layer():
     assert {path.parent.name for path in ROOT.glob("*/__init__.py")} == set(LAYERS)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["--version"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["--version"], ["experiment", "list"]])
 def test_help_does_not_import_torch(arguments):
     code = f"import sys; sys.argv = ['mgm', *{arguments!r}]\nfrom mgm.cli import main\ntry: main()\nexcept SystemExit: pass\n"
     code += "assert 'torch' not in sys.modules and 'numpy' not in sys.modules"

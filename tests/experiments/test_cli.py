@@ -88,12 +88,13 @@ def test_train_writes_everything(finished):
     assert result["baseline"]["recipe"] == "mt"
     assert result["steps"] == result["baseline"]["steps"] == 6
     for split in ("test", "validation"):
-        assert set(result[split]["semantic"]) == {"miou", "pixel_accuracy"}
+        assert set(result[split]["semantic"]) == {"miou", "pixel_accuracy", "cross_entropy"}
         assert set(result[split]["depth"]) == {"abs_error_m", "relative_error", "rmse_m", "delta1"}
         assert set(result[split]["normal"]) == {
             "angle_deg",
             "angle_median_deg",
             "angle_coded_rad",
+            "l1_coded",
             "within_11_25",
             "within_22_5",
             "within_30",
@@ -206,6 +207,13 @@ def test_killed_run_resumes_to_the_same_result(mgm, photographs, finished, tmp_p
 QUICK_RECIPES = {"mt", "st", "mgm_no_generator", "mgm_real"}
 
 
+def needs(recipe: str, run: Path) -> list[str]:
+    """What only a user can give to a recipe."""
+    options = {"mgm_combine": ["--generator-runs", run], "st_synthesized": ["--annotator", run]}
+    groups = {key: ["--groups", "semantic+depth", "normal/depth"] for key in ("task_grouping", "mgm_task_grouping")}
+    return list(map(str, (options | groups).get(recipe, [])))
+
+
 @pytest.mark.parametrize(
     "recipe",
     [
@@ -214,10 +222,9 @@ QUICK_RECIPES = {"mt", "st", "mgm_no_generator", "mgm_real"}
         if name != "mgm"
     ],
 )
-def test_every_recipe_trains(mgm, photographs, tmp_path, recipe):
-    code, out, err = mgm(
-        "train", recipe, *TINY, "--data", photographs, "--fraction", 0.5, "--no-baseline", "--out", tmp_path / "r"
-    )
+def test_every_recipe_trains(mgm, photographs, finished, tmp_path, recipe):
+    options = [*TINY, "--data", photographs, "--fraction", 0.5, "--no-baseline", *needs(recipe, finished)]
+    code, out, err = mgm("train", recipe, *options, "--out", tmp_path / "r")
     assert code == 0, err
     assert "mIoU" in out
     scores = json.loads((tmp_path / "r/result.json").read_text())["test"]
@@ -339,6 +346,15 @@ ERRORS = [
     (["data", "render", "--image-size", "-1"], "at least 1"),
     (["generate", "/nowhere", "--out", "a.jpg"], ".png"),
     (["train", "--ema", "1"], "[0, 1)"),
+    (["train", "mgm_combine"], "--generator-runs RUN"),
+    (["train", "mgm_combine", "--generator-runs", "/nowhere"], "generator_runs /nowhere: no run folder"),
+    (["train", "st_synthesized"], "--annotator RUN"),
+    (["train", "st_synthesized", "--annotator", "/nowhere"], "annotator /nowhere: no run folder"),
+    (["train", "mt", "--encoder-run", "/nowhere"], "encoder_run /nowhere: no run folder"),
+    (["train", "mt", "--freeze-encoder"], "--encoder-run RUN"),
+    (["train", "task_grouping"], "--groups semantic+depth normal"),
+    (["train", "task_grouping", "--groups", "semantic+dept", "normal"], "'dept' is no task"),
+    (["train", "mt", "--groups", "semantic"], "task_grouping"),
     (["train", "--tasks", "depth", "--extra-images", "composites"], "semantic"),
     (["train", "--pretrain", "/nowhere"], "/nowhere"),
     (["train", "--config", "/nowhere.yaml"], "does not exist"),

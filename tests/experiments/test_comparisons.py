@@ -86,7 +86,7 @@ def test_level_of_significance(alpha, verdict):
 def test_one_seed_says_so():
     table = results(1, mt=(0, 0, 0), mgm=(0.05, 0.05, 0.05))
     (answer,) = answer_questions(table, [Question("mgm", "mt")], HIGHER)
-    assert sentence(answer).startswith("too few runs to tell mgm and mt apart on any task: semantic +5.")
+    assert sentence(answer).startswith("Too few runs to tell mgm and mt apart on any task: semantic +5.")
     assert "(" not in sentence(answer)
 
 

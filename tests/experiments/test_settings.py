@@ -6,11 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mgm.config import Experiment
+from mgm.config import Experiment, MethodConfig
 from mgm.errors import ConfigError
+from mgm.experiments.checks import check_experiment
 from mgm.experiments.recipes import PRESETS, RECIPES, baseline_of, make_experiment
 from mgm.experiments.settings import GROUPS, from_dict, from_yaml, to_dict, to_yaml
-from mgm.training.algorithm import EXTRA_IMAGES, joint_updates, stages
+from mgm.training.algorithm import EXTRA_IMAGES, check_method, joint_updates, stages
+from toys import with_runs
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -91,10 +93,13 @@ def test_recipes_are_the_points_that_the_paper_compares():
     updates = {name: [u.name for u in joint_updates(make_experiment(name, "paper").method)] for name in RECIPES}
     auxiliary = ["task", "refinement", "self_supervision"]
     extra = ["extra_refinement", "extra_self_supervision"]
-    baselines = {"mt", "st", "mt_large", "st_large", "cross_stitch", "adashare"}
+    baselines = {"mt", "st", "mt_large", "st_large", "cross_stitch", "adashare", "task_grouping"}
     assert all((updates[name] == ["task"]) == (name in baselines) for name in RECIPES)
     assert updates["mgm_no_generator"] == auxiliary
     assert updates["mgm_control"] == updates["mgm_real"] == updates["mgm_not_joint"] == auxiliary + extra
+    assert updates["mgm_combine"] == auxiliary + extra
+    assert updates["st_synthesized"] == ["task", "extra_task"]
+    assert updates["mgm_task_grouping"] == updates["mgm"]
     assert updates["mgm"] == [*auxiliary, *["discriminator", "generator"] * 2, *extra]
     assert updates["mgm_cross_stitch"] == updates["mgm_adashare"] == updates["mgm_dcgan"] == updates["mgm"]
     assert updates["mgm_reconstruction"] == updates["mgm"]
@@ -119,7 +124,7 @@ def test_the_architecture_adds_its_updates_to_every_step_of_m():
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_budgets_are_equal(recipe):
-    experiment = make_experiment(recipe)
+    experiment = with_runs(make_experiment(recipe))
     steps = sum(s.steps for s in stages(experiment.method, experiment.training) if s.trains_model)
     assert steps == experiment.training.steps == baseline_of(experiment).training.steps
 
@@ -142,6 +147,10 @@ def test_presets_treat_recipes_alike():
         ({"extra_uses": ("label",)}, "Did you mean 'labels'"),
         ({"extra_uses": ("labels",)}, "have no pixel labels"),
         ({"extra_ratio": 0.0}, "must be positive"),
+        ({"extra_images": "saved_generators"}, "--generator-runs RUN"),
+        ({"generator_runs": ("a",)}, "extra_images is 'generator'; set it to saved_generators"),
+        ({"annotator": "a"}, "--extra-uses labels"),
+        ({"annotator": "a", "extra_images": "none", "extra_uses": ("labels",)}, "--extra-images SOURCE"),
     ],
 )
 def test_impossible_methods_are_refused(changes, message):
@@ -162,9 +171,80 @@ def test_every_source_combines_with_every_use():
 
 @pytest.mark.parametrize(
     "recipe, baseline",
-    [("mgm", "mt"), ("mgm_cross_stitch", "cross_stitch"), ("mgm_adashare", "adashare"), ("st_self", "st")],
+    [
+        ("mgm", "mt"),
+        ("mgm_cross_stitch", "cross_stitch"),
+        ("mgm_adashare", "adashare"),
+        ("mgm_task_grouping", "task_grouping"),
+        ("mgm_combine", "mt"),
+        ("st_self", "st"),
+        ("st_synthesized", "st"),
+    ],
 )
 def test_baseline_is_the_same_architecture_without_the_method(recipe, baseline):
-    experiment = baseline_of(make_experiment(recipe))
+    experiment = baseline_of(with_runs(make_experiment(recipe)))
     assert experiment.recipe == baseline
-    assert experiment == make_experiment(baseline)
+    assert experiment == with_runs(make_experiment(baseline))
+    check_experiment(experiment)
+
+
+def test_baseline_of_extra_labels_has_none():
+    experiment = make_experiment("mgm")
+    method = replace(experiment.method, extra_images="composites", extra_uses=("labels",))
+    assert baseline_of(replace(experiment, method=method)) == make_experiment("mt")
+
+
+def test_an_annotator_allows_labels_of_every_source():
+    for name in EXTRA_IMAGES:
+        if name != "none":
+            runs = ("a",) if name == "saved_generators" else ()
+            check_method(MethodConfig(extra_images=name, generator_runs=runs, annotator="b", extra_uses=("labels",)))
+
+
+@pytest.mark.parametrize("training", ["quick", "paper"])
+def test_synthesized_single_task_training_has_three_stages(training):
+    experiment = with_runs(make_experiment("st_synthesized", training))
+    first, second, third = stages(experiment.method, experiment.training, architecture="single_task")
+    assert [update.name for update in third.updates] == ["task", "extra_task"]
+    assert [update.trains for update in second.updates] == [("discriminator",), ("generator",)]
+    assert first.steps + third.steps == experiment.training.steps
+    assert third.steps == round(experiment.training.steps * experiment.training.joint_share)
+
+
+@pytest.mark.parametrize(
+    "model, message",
+    [
+        ({"groups": ("semantic", "depth")}, "task_grouping"),
+        ({"freeze_encoder": True}, "--encoder-run RUN"),
+        ({"architecture": "adashare", "encoder_run": "a"}, "AdaShare"),
+    ],
+)
+def test_impossible_encoders_are_refused(model, message):
+    experiment = make_experiment("mt")
+    with pytest.raises(ConfigError, match=message):
+        check_experiment(replace(experiment, model=replace(experiment.model, **model)))
+
+
+def test_losses_of_a_frozen_encoder_that_train_nothing_are_named():
+    def frozen(**method):
+        experiment = make_experiment("mgm", "tiny")
+        return stages(replace(experiment.method, **method), experiment.training, freeze_encoder=True)
+
+    with pytest.raises(ConfigError, match="refinement, self_supervision, extra_refinement, extra_self_supervision;"):
+        frozen()
+    labels = frozen(extra_images="composites", refinement="none", self_supervision="none", extra_uses=("labels",))
+    assert [update.trains for update in labels[-1].updates] == [("decoders",), ("decoders",)]
+    plain_end_to_end = frozen(refinement="peoe", self_supervision="none", extra_uses=("refinement",))
+    assert not any("encoder" in (*u.trains, *u.statistics) for stage in plain_end_to_end for u in stage.updates)
+
+
+def test_batches_that_cannot_be_computed_in_equal_parts(monkeypatch):
+    experiment = make_experiment("mgm", "tiny")
+    uneven = replace(experiment, training=replace(experiment.training, batch_size=6, accumulate=4))
+    with pytest.raises(ConfigError, match="batch_size is 6; it must be a multiple of 4"):
+        check_experiment(uneven)
+    fitting = replace(experiment, training=replace(experiment.training, batch_size=8, accumulate=2))
+    check_experiment(fitting)
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    with pytest.raises(ConfigError, match=r"generator_batch_size is 4; it must be a multiple of 8 .*4 processes"):
+        check_experiment(fitting)

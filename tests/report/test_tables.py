@@ -58,7 +58,7 @@ def test_all_metrics_in_the_tasks_order():
     assert len(header) == 1 + sum(len(task.metrics_info) for task in TASKS.values())
     assert all(len(row) == len(header) for row in rows)
     assert rows[1][2] == "**0.500**"  # a tie: all are the best
-    assert rows[1][4] == "–"
+    assert rows[1][3] == "–"
     assert rows[-1][2] == ""
 
 

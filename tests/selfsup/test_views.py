@@ -1,13 +1,15 @@
 """SimCLR's views: range, seeds, independence."""
 
+import math
 import random
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from mgm.selfsup.views import TwoViews
+from mgm.selfsup.views import JITTER, RATIO, SCALE, TwoViews, blur, blur_kernels, crop, draw, grey
 
 
 @pytest.fixture(scope="module")
@@ -142,3 +144,68 @@ def test_half_precision_images_are_seen_in_float32(two_views: TwoViews, images: 
         view, _ = two_views(images.bfloat16(), 0)
     assert view.dtype == torch.float32
     assert torch.equal(view, two_views(images.bfloat16().float(), 0)[0])
+
+
+KORNIA = {
+    "brightness": ("adjust_brightness_accumulative", 1.0),
+    "contrast": ("adjust_contrast_with_mean_subtraction", 1.0),
+    "saturation": ("adjust_saturation_with_gray_subtraction", 1.0),
+    "hue": ("adjust_hue", 2 * math.pi),
+}
+
+
+@pytest.mark.parametrize("step", KORNIA)
+def test_steps_of_the_jitter_are_kornias(step: str, images: Tensor) -> None:
+    enhance = pytest.importorskip("kornia.enhance")
+    colours, values = (images + 1) / 2, torch.tensor([0.2, 0.7, 1.0, 1.3, 1.8, -0.2 if step == "hue" else 0.5])
+    name, unit = KORNIA[step]
+    expected = getattr(enhance, name)(colours, values * unit)
+    torch.testing.assert_close(JITTER[step](colours, values.view(-1, 1, 1, 1)), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_grey_is_kornias(images: Tensor) -> None:
+    color = pytest.importorskip("kornia.color")
+    torch.testing.assert_close(grey(images), color.rgb_to_grayscale(images))
+
+
+def test_blur_is_kornias(images: Tensor) -> None:
+    filters = pytest.importorskip("kornia.filters")
+    sigma = np.array([0.1, 0.5, 1.0, 1.5, 2.0, 0.0])
+    blurred = blur(images, torch.from_numpy(blur_kernels(sigma, 5)).float())
+    expected = filters.gaussian_blur2d(images[:5], (5, 5), torch.from_numpy(sigma[:5, None].repeat(2, 1)).float())
+    torch.testing.assert_close(blurred[:5], expected, atol=1e-5, rtol=1e-5)
+    assert torch.equal(blurred[5], images[5])
+
+
+def test_crop_of_everything_is_the_image_and_a_negative_width_mirrors_it(images: Tensor) -> None:
+    whole, mirrored = torch.tensor([[1.0, 1, 0, 0]]), torch.tensor([[-1.0, 1, 0, 0]])
+    torch.testing.assert_close(crop(images[:1], whole, 32), images[:1], atol=1e-5, rtol=0)
+    torch.testing.assert_close(crop(images[:1], mirrored, 32), images[:1].flip(-1), atol=1e-5, rtol=0)
+    quarter = crop(images[:1], torch.tensor([[0.5, 0.5, -0.5, 0.5]]), 16)
+    torch.testing.assert_close(quarter, images[:1, :, 16:, :16], atol=1e-5, rtol=0)
+
+
+def test_crops_have_the_stated_areas_and_shapes_and_stay_inside() -> None:
+    draws = draw(np.random.default_rng(0), 2000)
+    width, height = np.abs(draws["half_width"]), draws["half_height"]
+    area, ratio = width * height, width / height
+    assert SCALE[0] <= area.min() < 0.09
+    assert 0.95 < area.max() <= SCALE[1]
+    assert RATIO[0] - 1e-9 <= ratio.min() < 0.76
+    assert 1.32 < ratio.max() <= RATIO[1] + 1e-9
+    assert np.abs(np.log(ratio)).mean() == pytest.approx(math.log(4 / 3) / 2, rel=0.1)
+    assert max((np.abs(draws["x"]) + width).max(), (np.abs(draws["y"]) + height).max()) <= 1 + 1e-9
+
+
+def test_nothing_waits_for_the_device(two_views: TwoViews, images: Tensor) -> None:
+    class Launches(TorchDispatchMode):
+        names: tuple[str, ...] = ()
+
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            self.names += (str(func),)
+            return func(*args, **(kwargs or {}))
+
+    with Launches() as launches:
+        two_views(images, 0)
+    assert not [name for name in launches.names if "_local_scalar_dense" in name or "nonzero" in name]
+    assert len(launches.names) < 200

@@ -4,7 +4,8 @@ import math
 
 import torch
 
-from mgm.tasks.metrics import StreamingSums, ratio, wide_sum
+from mgm.tasks.metrics import ratio, wide_sum
+from mgm.tasks.streaming import StreamingSums
 
 
 def test_sums_are_float64_and_start_at_zero() -> None:

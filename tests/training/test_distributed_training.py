@@ -17,6 +17,7 @@ import torch.multiprocessing as mp
 
 from fakes import write_nyuv2
 from mgm.selfsup.simclr import SimCLR
+from mgm.training import averaging
 from mgm.training.step import Step
 from mgm.training.updates import Stage
 from toys import toy_batch, toy_experiment, toy_trainer
@@ -27,6 +28,25 @@ COUNT = 8
 def fixed_views(images, seed):
     """Views that depend on nothing but the image, so that both halves of a batch get what the whole batch gets."""
     return images.flip(-1), images * 0.5
+
+
+def combined_gradients(folder: Path, rank: int, world: int) -> dict[str, torch.Tensor]:
+    """Gradients of all losses without noise together, averaged over processes."""
+    method = {"extra_images": "none", "self_supervision": "reconstruction"}
+    trainer = toy_trainer(toy_experiment(method=method, training={"optimizer_step": "combined"}), folder)
+    trainer.networks.double().train()
+    trainer._apply = lambda optimizer: None
+    batch = toy_batch(1, COUNT)
+    share = slice(rank * COUNT // world, (rank + 1) * COUNT // world)
+    own = replace(
+        batch,
+        images=batch.images[share].double(),
+        targets={k: v[share] if k == "semantic" else v[share].double() for k, v in batch.targets.items()},
+        scene=batch.scene[share].double(),
+    )
+    step = Step(trainer.networks, trainer.tasks, trainer.experiment.method, own, 0, lambda _: own, defer_encoder=True)
+    trainer._combined_step(trainer.stages[-1], step)
+    return {name: p.grad.clone() for name, p in trainer.networks.named_parameters() if p.grad is not None}
 
 
 def gradients(folder: Path, rank: int, world: int) -> dict[str, dict[str, torch.Tensor]]:
@@ -67,14 +87,16 @@ def worker(rank: int, port: int, folder: str) -> None:
     dist.init_process_group("gloo", rank=rank, world_size=2)
     torch.set_num_threads(1)
     SimCLR.loss.__globals__["TwoViews"] = lambda side: fixed_views
-    torch.save(gradients(Path(folder), rank, 2), f"{folder}/rank{rank}.pt")
+    averaging.BUCKET_BYTES = 3000  # several buckets
+    found = gradients(Path(folder), rank, 2) | {"combined": combined_gradients(Path(folder), rank, 2)}
+    torch.save(found, f"{folder}/rank{rank}.pt")
     dist.destroy_process_group()
 
 
 @pytest.mark.slow
 def test_two_processes_give_the_gradients_of_one_with_the_whole_batch(tmp_path, monkeypatch):
     monkeypatch.setattr("mgm.selfsup.simclr.TwoViews", lambda side: fixed_views)
-    expected = gradients(tmp_path, 0, 1)
+    expected = gradients(tmp_path, 0, 1) | {"combined": combined_gradients(tmp_path, 0, 1)}
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from mgm.training.step import Step
-from toys import toy_batch, toy_experiment, toy_trainer
+from toys import toy_batch, toy_experiment, toy_tasks, toy_trainer, with_runs
 
 ZERO = {"refinement_weight": 0.0, "self_supervision_weight": 0.0, "adversarial_weight": 0.0}
 
@@ -16,11 +18,11 @@ def weights(trainer):
 
 
 @pytest.mark.parametrize("optimizer_step", ["separate", "combined"])
-@pytest.mark.parametrize("recipe", ["mgm", "mgm_no_generator", "mgm_real", "mgm_not_joint"])
+@pytest.mark.parametrize("recipe", ["mgm", "mgm_no_generator", "mgm_real", "mgm_not_joint", "mgm_combine"])
 def test_zero_weights_equal_the_multi_task_baseline(tmp_path, recipe, optimizer_step):
     training = {"optimizer_step": optimizer_step}
     baseline = toy_trainer(toy_experiment("mt", training=training), tmp_path / "mt")
-    full = toy_trainer(toy_experiment(recipe, method=ZERO, training=training), tmp_path / recipe)
+    full = toy_trainer(with_runs(toy_experiment(recipe, method=ZERO, training=training)), tmp_path / recipe)
     assert all(torch.equal(a, b) for a, b in zip(weights(baseline), weights(full), strict=True))
     baseline.run()
     full.run()
@@ -72,6 +74,83 @@ def test_combined_gradient_is_the_sum_of_the_separate_ones(tmp_path):
     for name, parameter in trainer.networks.named_parameters():
         assert parameter.grad is not None, name
         torch.testing.assert_close(combined[id(parameter)], parameter.grad, rtol=1e-3, atol=1e-5)
+
+
+def run(recipe, folder, *, tasks=None, **settings):
+    trainer = toy_trainer(toy_experiment(recipe, **settings), folder, tasks=tasks)
+    trainer.run()
+    return trainer.networks.model
+
+
+@pytest.mark.parametrize("optimizer_step", ["separate", "combined"])
+@pytest.mark.parametrize(
+    "prefix, limit", [("", ("mt", "st")), pytest.param("mgm_", ("mgm", "st_mgm"), marks=pytest.mark.slow)]
+)
+def test_training_of_one_group_is_multi_task_and_of_groups_of_one_single_task(tmp_path, prefix, limit, optimizer_step):
+    training = {"optimizer_step": optimizer_step}
+    for name, groups in zip(limit, [("semantic+depth+normal",), ("semantic", "depth", "normal")], strict=True):
+        grouped = run(
+            f"{prefix}task_grouping", tmp_path / f"{name}-groups", model={"groups": groups}, training=training
+        )
+        model = {"architecture": "single_task"} if name == "st_mgm" else None
+        expected = run(name.removeprefix("st_"), tmp_path / name, model=model, training=training)
+        for a, b in zip(grouped.state_dict().values(), expected.state_dict().values(), strict=True):
+            assert torch.equal(a, b)
+
+
+def test_networks_of_overlapping_groups_become_what_each_becomes_alone(tmp_path):
+    """Auxiliary tasks train their network as if it were a multi-task network on its own."""
+    grouped = toy_trainer(
+        toy_experiment("task_grouping", model={"groups": ("semantic+depth", "normal/depth")}), tmp_path / "both"
+    )
+    parts = {
+        "semantic+depth": {"semantic": "semantic", "depth": "depth"},
+        "normal": {"normal": "normal", "depth": "depth/normal"},
+    }
+    alone = {}
+    for group, heads in parts.items():
+        tasks = {task: grouped.tasks[task] for task in heads}
+        alone[group] = toy_trainer(toy_experiment("mt"), tmp_path / group.replace("+", "_"), tasks=tasks)
+        model = alone[group].networks.model
+        model.encoder.load_state_dict(grouped.networks.model.encoder.encoders[group].state_dict())
+        for task, head in heads.items():
+            model.decoders[task].load_state_dict(grouped.networks.model.decoders[head].decoder.state_dict())
+    for trainer in (grouped, *alone.values()):
+        trainer.run()
+    ours = grouped.networks.model
+    for group, heads in parts.items():
+        theirs = alone[group].networks.model
+        pairs = [(ours.encoder.encoders[group], theirs.encoder)]
+        pairs += [(ours.decoders[head].decoder, theirs.decoders[task]) for task, head in heads.items()]
+        for a, b in pairs:
+            for left, right in zip(a.state_dict().values(), b.state_dict().values(), strict=True):
+                torch.testing.assert_close(left, right, rtol=0, atol=0)
+
+
+def test_multi_task_training_of_one_task_is_single_task_training(tmp_path):
+    """So the baseline of MGM on a single task, called mt, is the single-task baseline."""
+    tasks = {"depth": toy_tasks()["depth"]}
+    states = [run(recipe, tmp_path / recipe, tasks=tasks).state_dict().values() for recipe in ("mt", "st")]
+    assert all(torch.equal(a, b) for a, b in zip(*states, strict=True))
+
+
+def annotate(extra):
+    return replace(extra, targets=toy_batch(11, len(extra)).targets)
+
+
+@pytest.mark.parametrize("optimizer_step", ["separate", "combined"])
+def test_annotated_images_of_no_weight_leave_single_task_training(tmp_path, optimizer_step):
+    runs = {}
+    for weight in (0.0, 1.0):
+        training = {"optimizer_step": optimizer_step}
+        experiment = with_runs(toy_experiment("st_synthesized", method={"label_weight": weight}, training=training))
+        runs[weight] = toy_trainer(experiment, tmp_path / str(weight), annotate=annotate)
+        runs[weight].run()
+    single = toy_trainer(toy_experiment("st", training={"optimizer_step": optimizer_step}), tmp_path / "st")
+    single.run()
+    for a, b in zip(weights(single), weights(runs[0.0]), strict=True):
+        assert torch.equal(a, b)
+    assert any(not torch.equal(a, b) for a, b in zip(weights(single), weights(runs[1.0]), strict=True))
 
 
 def test_sharing_within_a_step_does_not_alter_the_result(tmp_path):

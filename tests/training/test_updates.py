@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from mgm.models import MODELS
 from mgm.training.algorithm import REFINEMENT
 from mgm.training.step import Step
 from mgm.training.updates import Stage
-from toys import toy_batch, toy_experiment, toy_trainer
+from toys import toy_batch, toy_experiment, toy_trainer, with_runs
 
 
 def snapshot(networks):
@@ -70,6 +73,68 @@ def test_exactly_the_named_networks_change(tmp_path, method):
             parameters, buffers = run_single(trainer, stage, update)
             assert parameters == set(update.trains), f"{stage.name}/{update.name} changed {parameters}"
             assert buffers <= set(update.statistics), f"{stage.name}/{update.name} moved buffers of {buffers}"
+
+
+ARCHITECTURES = [name for name in MODELS if name not in ("multi_task", "single_task")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("optimizer_step", ["separate", "combined"])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_other_architectures_train_in_all_three_stages_of_the_method(tmp_path, architecture, optimizer_step):
+    """Exactly the networks of a stage change, as with the shared encoder."""
+    groups = ("semantic+depth", "normal/depth") if architecture == "task_groups" else ()
+    # longer than the warm-up of AdaShare's policy, shorter than until its decisions are fixed
+    training = {"optimizer_step": optimizer_step, "steps": 4, "joint_share": 0.75}
+    trainer = toy_trainer(
+        toy_experiment(model={"architecture": architecture, "groups": groups}, training=training), tmp_path
+    )
+    assert [stage.name for stage in trainer.stages] == ["multi_task", "generator", "joint"]
+    for number, stage in enumerate(trainer.stages):
+        trainer.position.stage, trainer.position.step = number, 0
+        before = snapshot(trainer.networks)[0]
+        trainer._run_stage(stage)
+        expected = set(stage.trains) - ({"policy"} if stage.name == "multi_task" else set())
+        assert changed(before, snapshot(trainer.networks)[0]) == expected, stage.name
+
+
+FROZEN = [
+    ("mt", {}),
+    ("st_synthesized", {}),
+    (
+        "mgm",
+        {"extra_images": "composites", "extra_uses": ("labels",), "refinement": "none", "self_supervision": "none"},
+    ),
+    ("mgm", {"refinement": "peoe", "self_supervision": "none", "extra_uses": ("refinement",)}),
+]
+
+
+@pytest.mark.parametrize("optimizer_step", ["separate", "combined"])
+@pytest.mark.parametrize("recipe, method", FROZEN)
+def test_a_frozen_encoder_stays_with_its_statistics(tmp_path, recipe, method, optimizer_step):
+    training = {
+        "optimizer_step": optimizer_step,
+        "statistics": "all",
+        "steps": 4,
+        "generator_steps": 2,
+        "weight_decay": 0.1,
+    }
+    experiment = toy_experiment(recipe, method=method, training=training, model={"freeze_encoder": True})
+    trainer = toy_trainer(
+        with_runs(experiment), tmp_path, annotate=lambda extra: replace(extra, targets=toy_batch(1, len(extra)).targets)
+    )
+    before = snapshot(trainer.networks)
+    images = toy_batch(5, 4).images
+    trainer.networks.train()
+    alone, beside = trainer.networks["encoder"](images[:1]), trainer.networks["encoder"](images)
+    torch.testing.assert_close(
+        alone, beside[:1], msg="features are those of evaluation, whatever stands beside an image"
+    )
+    trainer.run()
+    after = snapshot(trainer.networks)
+    assert changed(before[0], after[0]) == set().union(*(stage.trains for stage in trainer.stages))
+    assert "encoder" not in changed(before[0], after[0]) | changed(before[1], after[1])
+    assert "decoders" in changed(before[1], after[1])
 
 
 def test_declared_statistics_do_move(tmp_path):

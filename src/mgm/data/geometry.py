@@ -9,6 +9,7 @@ Kanade: Fast and Accurate Computation of Surface Normals from Range Images, ICRA
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import radians, tan
 
 import numpy as np
 
@@ -28,6 +29,30 @@ class Intrinsics:
     fy: float
     cx: float
     cy: float
+
+    @classmethod
+    def from_field_of_view(cls, degrees: float, height: int, width: int) -> Intrinsics:
+        """A camera with square pixels that looks through the middle of the picture.
+
+        Args:
+            degrees: Horizontal angle of view, above 0 and below 180.
+            height: Of the picture in pixels.
+            width: Of the picture in pixels.
+        """
+        focal = width / 2 / tan(radians(degrees) / 2)
+        return cls(focal, focal, (width - 1) / 2, (height - 1) / 2)
+
+    def back_project(self, depth: np.ndarray) -> np.ndarray:
+        """Places in the camera's frame, x right, y down, z forward.
+
+        Args:
+            depth: ``[H, W]`` metres along the optical axis.
+
+        Returns:
+            ``[H, W, 3]`` metres, of the type of ``depth``.
+        """
+        rows, columns = np.indices(depth.shape, dtype=depth.dtype)
+        return np.stack(((columns - self.cx) / self.fx * depth, (rows - self.cy) / self.fy * depth, depth), axis=-1)
 
     def scaled(self, horizontal: float, vertical: float) -> Intrinsics:
         """The camera of a resized picture.

@@ -34,7 +34,7 @@ def read_rgb(source: Path | bytes, name: str = "") -> np.ndarray:
     Raises:
         DataError: If the file is missing, empty, damaged, no picture, absurdly large, or not of a colour mode.
     """
-    image, name = _decode(source, name)
+    image, name = decode(source, name)
     if image.mode not in _COLOUR_MODES:
         raise DataError(f"{name}: mode {image.mode!r} is not a colour picture of 8 bits; save it as 8-bit RGB")
     if image.mode == "P" and "transparency" in image.info:
@@ -55,7 +55,7 @@ def read_labels(source: Path | bytes, name: str = "") -> np.ndarray:
     Raises:
         DataError: If the file is missing, empty, damaged, no picture, absurdly large, or has colour channels.
     """
-    image, name = _decode(source, name)
+    image, name = decode(source, name)
     if image.mode not in _INDEX_MODES:
         raise DataError(
             f"{name}: mode {image.mode!r} is not a map of one number per pixel; "
@@ -77,7 +77,7 @@ def read_numbers(source: Path | bytes, name: str = "") -> np.ndarray:
     Raises:
         DataError: If the file is missing, empty, damaged, no picture, absurdly large, or has a palette or other channels.
     """
-    image, name = _decode(source, name)
+    image, name = decode(source, name)
     if image.mode not in _NUMBER_MODES:
         raise DataError(
             f"{name}: mode {image.mode!r} holds no plain numbers; save it as grey (8 or 16 bits) or RGB PNG"
@@ -216,7 +216,12 @@ def _content(source: Path | bytes, name: str) -> tuple[bytes, str]:
     return source, name
 
 
-def _decode(source: Path | bytes, name: str) -> tuple[Image.Image, str]:
+def decode(source: Path | bytes, name: str = "") -> tuple[Image.Image, str]:
+    """A picture in the mode of its file, and what to call it in messages.
+
+    Raises:
+        DataError: If the file is missing, empty, damaged, no picture, or absurdly large.
+    """
     content, name = _content(source, name)
     try:
         with warnings.catch_warnings():

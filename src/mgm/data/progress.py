@@ -23,6 +23,7 @@ def progress_bar(title: str, total: int, show: bool | None = None) -> Iterator[C
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    # what is printed appears above the bar on a terminal; into a pipe or file it has to go as it is
+    with Progress(*columns, console=Console(stderr=True), redirect_stdout=sys.stdout.isatty()) as bar:
         task = bar.add_task(title, total=total)
         yield lambda steps: bar.advance(task, steps)

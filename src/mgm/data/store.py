@@ -250,11 +250,15 @@ def cached_store(
     return open_store(path) if path.exists() else build_store(source, size, path, workers=workers, progress=progress)
 
 
+def cache_root(cache_dir: str = "") -> Path:
+    """Folder of all stores: the given one, else ``$MGM_CACHE``, else ``~/.cache/mgm``."""
+    return Path(cache_dir or os.environ.get("MGM_CACHE", "") or "~/.cache/mgm").expanduser()
+
+
 def store_path(source: DataSource, size: int, cache_dir: str = "") -> Path:
     """Where the cached store of a source lies: a name that changes with the source, its settings and the size."""
-    root = Path(cache_dir or os.environ.get("MGM_CACHE", "") or "~/.cache/mgm").expanduser()
     key = json.dumps([FORMAT_VERSION, source.fingerprint, info_to_plain(source.info)], sort_keys=True)
-    return root / f"{source.info.name}-{size}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
+    return cache_root(cache_dir) / f"{source.info.name}-{size}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
 
 
 def _shrink(target: np.ndarray, size: int) -> np.ndarray:

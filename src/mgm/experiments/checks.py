@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
 
-from mgm.config import Experiment
+from mgm.config import Experiment, ModelConfig, TrainingConfig
 from mgm.errors import ConfigError, choose
+from mgm.experiments.encoders import check_encoder
 from mgm.models import MODELS
 from mgm.networks.encoder import BLOCKS, ResNetEncoder
 from mgm.networks.generators import GENERATORS, IMAGE_SIZES
@@ -26,11 +28,13 @@ POSITIVE = {
         "batch_size",
         "generator_batch_size",
         "learning_rate",
+        "encoder_rate_factor",
         "generator_rate",
         "discriminator_rate",
         "policy_rate",
         "validate_every",
         "checkpoint_every",
+        "accumulate",
     ),
 }
 """Group -> fields that must be above 0."""
@@ -71,6 +75,8 @@ def check_experiment(experiment: Experiment) -> None:
     training, data, model = experiment.training, experiment.data, experiment.model
     if not 0 < data.fraction <= 1:
         raise ConfigError(f"fraction is {data.fraction}; it must lie in (0, 1]")
+    if not 0 < data.weak_fraction <= 1:
+        raise ConfigError(f"weak_fraction is {data.weak_fraction}; it must lie in (0, 1]")
     if not 0 <= training.joint_share <= 1:
         raise ConfigError(f"joint_share is {training.joint_share}; it must lie in [0, 1]")
     if not 0 <= training.ema < 1:
@@ -79,16 +85,82 @@ def check_experiment(experiment: Experiment) -> None:
         raise ConfigError(f"widths are {model.widths}; all four must be above 0")
     choose("architecture", model.architecture, MODELS)
     choose("generator", model.generator, GENERATORS)
+    check_encoder(model)
     for name in ("depth", "refinement_depth"):
         if getattr(model, name) not in BLOCKS:
             raise ConfigError(f"{name} is {getattr(model, name)}. Choices: {', '.join(map(str, sorted(BLOCKS)))}")
     check_method(experiment.method)
+    check_sharing(model)
     if len(joint_updates(experiment.method)) > 1 and round(training.steps * training.joint_share) == 0:
         raise ConfigError(
             f"joint_share {training.joint_share:g} of {training.steps} steps leaves none for joint training, so "
             f"{experiment.recipe} would be its baseline; raise either, or train mt"
         )
+    if experiment.method.balance.startswith("torchjd:"):
+        alone = model.architecture == "single_task"
+        if alone or model.freeze_encoder:
+            raise ConfigError(
+                f"balance {experiment.method.balance} combines gradients in layers that tasks share, and "
+                f"{'the architecture single_task has none' if alone else 'a frozen encoder gets none'}; use --balance sum"
+            )
     check_image_size(experiment)
+    check_parts(experiment)
+    check_compilation(training)
+
+
+def check_compilation(training: TrainingConfig) -> None:
+    """Raise `ConfigError` where the networks cannot be compiled as well."""
+    if training.compile == "never":
+        return
+    if training.checkpoint_activations:
+        raise ConfigError(
+            f"compile is {training.compile!r} and checkpoint_activations is on, but compiled networks cannot be computed "
+            "again block by block; leave out one of the two, or use --accumulate to save memory"
+        )
+    if training.compile == "graphs" and training.optimizer_step == "combined":
+        raise ConfigError(
+            "compile is 'graphs', but combined updates differentiate a pass several times, which CUDA graphs cannot; "
+            "use --compile gpu, or --optimizer-step separate"
+        )
+
+
+def check_parts(experiment: Experiment) -> None:
+    """Raise `ConfigError` unless every process can compute its share of a batch in equal parts."""
+    training = experiment.training
+    if training.accumulate == 1:
+        return
+    if experiment.method.balance.startswith("torchjd:"):
+        raise ConfigError(
+            f"balance {experiment.method.balance} looks at the gradients of the whole batch; use it with --accumulate 1"
+        )
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    generates = EXTRA_IMAGES[experiment.method.extra_images].generator != "none"
+    for name in ("batch_size", *(("generator_batch_size",) if generates else ())):
+        size, unit = getattr(training, name), processes * training.accumulate
+        if size % unit:
+            raise ConfigError(
+                f"{name} is {size}; it must be a multiple of {unit} (accumulate {training.accumulate} x "
+                f"{processes} process{'es' if processes > 1 else ''})"
+            )
+
+
+def check_sharing(model: ModelConfig) -> None:
+    """Raise `ConfigError` for settings of the encoder that would do nothing, or cannot be."""
+    if model.groups and model.architecture != "task_groups":
+        raise ConfigError(
+            f"groups are given but the architecture is {model.architecture!r}; use the recipe task_grouping or mgm_task_grouping"
+        )
+    if model.freeze_encoder and not model.encoder_run and model.encoder == "resnet":
+        raise ConfigError(
+            "freeze_encoder would keep random weights; say what the encoder starts from: --encoder-run RUN, or "
+            "--encoder hf:NAME_OR_FOLDER"
+        )
+    if model.encoder_run and model.encoder != "resnet":
+        raise ConfigError("encoder_run and encoder both say what the encoder starts from; give one of them")
+    if model.encoder_run and model.architecture == "adashare":
+        raise ConfigError(
+            "encoder_run: the paths through an AdaShare encoder belong to its own tasks; use another recipe"
+        )
 
 
 def check_image_size(experiment: Experiment) -> None:

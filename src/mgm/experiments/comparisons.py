@@ -135,7 +135,8 @@ def sentence(answer: Answer, alpha: float = 0.05) -> str:
         clauses.append(f"no difference{between} can be shown {which}: {_gains(by_verdict['open'])}")
     about = f"{question.about}: " if question.about else ""
     text = f"{about}{'; '.join(clauses)}. Mean over tasks {_mean_gain(answer)}."
-    return text[0].upper() + text[1:] if question.about else text
+    starts_with_name = text.startswith(question.recipe)
+    return text if starts_with_name else text[0].upper() + text[1:]
 
 
 def _gains(tasks: Mapping[str, TaskAnswer]) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from mgm.config import Experiment
+from mgm.config import DataConfig, Experiment
 from mgm.data import open_source
 from mgm.data.augment import PairedAugmentation
 from mgm.data.base import Splits
@@ -18,6 +18,7 @@ from mgm.data.rooms import RoomsSource
 from mgm.data.splits import labelled_subset, limit_training
 from mgm.data.store import cached_store
 from mgm.errors import ConfigError, DataError
+from mgm.experiments.saved_generators import saved_generators_feed
 from mgm.experiments.scenes import count_kinds, info_with_derived_scenes, scenes_from_segmentation
 from mgm.functional.distributed import rank, world_size
 from mgm.tasks import make_tasks
@@ -96,17 +97,40 @@ def load_data(experiment: Experiment, device: torch.device, *, for_training: boo
         raise ConfigError(f"{info.name} has no labels for {', '.join(missing)}; it offers {', '.join(info.tasks)}")
     store = cached_store(source, config.image_size, config.cache)  # of several processes one converts, the others wait
     derived = not info.scenes and "semantic" in tasks
-    reader = StoreReader(store, tuple(tasks), device, scenes=scenes_from_segmentation(store) if derived else None)
-    info = info_with_derived_scenes(info) if derived else info
+    objects = derived or _wants_objects(config, info)
+    reader = StoreReader(store, tuple(tasks), device, scenes=scenes_from_segmentation(store) if objects else None)
+    info = info_with_derived_scenes(info) if objects else info
     candidates = splits.train[store.has_labels(tasks)[splits.train]]
     if not len(candidates):
         raise DataError(f"{info.name}: no training image has a label of {', '.join(tasks)}")
-    groups = strata(reader.scenes, candidates, info.multi_hot)
+    # by the set's own scenes, so that the same images are labelled whatever the weak labels are
+    groups = strata(np.asarray(store.arrays["scene"]), candidates, source.info.multi_hot)
     labelled = labelled_subset(candidates, groups, config.fraction, config.split_seed)
-    data = ExperimentData(info, tasks, reader, splits, labelled, np.setdiff1d(splits.train, labelled), derived)
+    weak = weak_subset(splits.train, labelled, config.weak_fraction, config.split_seed)
+    data = ExperimentData(info, tasks, reader, splits, labelled, weak, derived)
     if for_training:
         _check_amounts(experiment, data)
     return data
+
+
+def weak_subset(train: np.ndarray, labelled: np.ndarray, fraction: float, seed: int) -> np.ndarray:
+    """Up to ``fraction`` of the training images among those that are not labelled, drawn at random, sorted."""
+    others = np.setdiff1d(train, labelled)
+    count = min(len(others), round(fraction * len(train)))
+    return np.sort(np.random.default_rng((seed, 1)).permutation(others)[:count])
+
+
+def _wants_objects(config: DataConfig, info: DatasetInfo) -> bool:
+    """Whether the classes in view replace the scene labels.
+
+    Raises:
+        ConfigError: If they are wanted of data without segmentation.
+    """
+    if config.weak_labels == "objects" and "semantic" not in info.tasks:
+        raise ConfigError(
+            f"weak_labels 'objects' are the classes in view of the label maps, and {info.name} has none; use --weak-labels scene"
+        )
+    return config.weak_labels == "objects"
 
 
 def strata(scenes: np.ndarray, indices: np.ndarray, multi_hot: bool) -> np.ndarray:
@@ -154,6 +178,8 @@ def make_feeds(experiment: Experiment, data: ExperimentData, device: torch.devic
         feeds[extra] = _feed(experiment, data, data.labelled, "again")
     elif extra == "composites":
         feeds[extra] = _feed(experiment, data, data.labelled, extra, composites=Composites(data.tasks))
+    elif extra == "saved_generators":
+        feeds[extra] = saved_generators_feed(experiment, data, device)
     elif extra == "rooms":
         feeds[extra] = foreign_feed(experiment, data, "rooms", "rooms", device)
     if experiment.data.pretrain:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 import torch
 import torch.distributed as dist
-from lightning.fabric import Fabric
 
 from mgm.config import TrainingConfig
 from mgm.errors import ConfigError, choose, unknown
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 _PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
@@ -45,6 +48,8 @@ def launch(config: TrainingConfig) -> Fabric:
     Raises:
         ConfigError: If the device is unknown or not there.
     """
+    from lightning.fabric import Fabric  # takes seconds to import, and prediction does without
+
     check_device(config.device)
     world = int(os.environ.get("WORLD_SIZE", "1"))
     local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))

@@ -54,6 +54,16 @@ class RunFolder:
         return self.path / "result.json"
 
     @property
+    def history(self) -> Path:
+        """The journal as a table."""
+        return self.path / "metrics.csv"
+
+    @property
+    def failure(self) -> Path:
+        """Why the training broke off; there until it is continued."""
+        return self.path / "failure.json"
+
+    @property
     def baseline(self) -> RunFolder:
         """The equal-budget multi-task run that belongs to this one."""
         return RunFolder(self.path / "baseline")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from mgm.config import Experiment
+from mgm.config import Experiment, MethodConfig
 from mgm.errors import choose
 
 
@@ -36,6 +36,25 @@ def _model(of: str, **changes: object) -> Callable[[Experiment], Experiment]:
     return derive
 
 
+def _synthesized(of: str) -> Callable[[Experiment], Experiment]:
+    """Extra images from a frozen generator as further labelled ones."""
+
+    def derive(experiment: Experiment) -> Experiment:
+        return _method(extra_images="frozen_generator", extra_uses=("labels",))(RECIPES[of].derive(experiment))
+
+    return derive
+
+
+TASKS_ALONE = {
+    "refinement": "none",
+    "self_supervision": "none",
+    "extra_images": "none",
+    "extra_uses": MethodConfig().extra_uses,
+    "generator_runs": (),
+    "annotator": "",
+}
+"""What `MethodConfig` is without the method."""
+
 RECIPES: dict[str, Recipe] = {
     "mgm": Recipe("the full method: refinement, SimCLR, a generator trained jointly", _method()),
     "mgm_no_generator": Recipe("MGM/G: refinement and SimCLR on labelled images only", _method(extra_images="none")),
@@ -47,10 +66,7 @@ RECIPES: dict[str, Recipe] = {
     "mgm_not_joint": Recipe(
         "MGM/j: images from a generator trained beforehand and frozen", _method(extra_images="frozen_generator")
     ),
-    "mt": Recipe(
-        "multi-task baseline: shared encoder, one decoder per task",
-        _method(refinement="none", self_supervision="none", extra_images="none"),
-    ),
+    "mt": Recipe("multi-task baseline: shared encoder, one decoder per task", _method(**TASKS_ALONE)),
     "st": Recipe("single-task baseline: one network per task", _model("mt", architecture="single_task")),
     "st_large": Recipe("ST_l: single-task networks with ResNet-34 and matching decoders", _model("st", depth=34)),
     "mt_large": Recipe("MT_l: the multi-task network with ResNet-34 and matching decoders", _model("mt", depth=34)),
@@ -58,11 +74,18 @@ RECIPES: dict[str, Recipe] = {
         "Cross-Stitch: one network per task, feature maps mixed after every stage",
         _model("mt", architecture="cross_stitch"),
     ),
+    "task_grouping": Recipe(
+        "TaskGrouping: one multi-task network per group of tasks; needs --groups",
+        _model("mt", architecture="task_groups"),
+    ),
     "adashare": Recipe(
         "AdaShare: each task selects or skips the blocks of a shared encoder, by a learned policy",
         _model("mt", architecture="adashare"),
     ),
     "mgm_cross_stitch": Recipe("MGM on Cross-Stitch networks", _model("mgm", architecture="cross_stitch")),
+    "mgm_task_grouping": Recipe(
+        "MGM on the networks of TaskGrouping; needs --groups", _model("mgm", architecture="task_groups")
+    ),
     "mgm_adashare": Recipe("MGM on the AdaShare network", _model("mgm", architecture="adashare")),
     "mgm_no_self": Recipe("MGM/self: without self-supervision", _method(self_supervision="none")),
     "mgm_no_refinement": Recipe("MGM/refine: without the refinement network", _method(refinement="none")),
@@ -70,6 +93,14 @@ RECIPES: dict[str, Recipe] = {
         "MGM_recon: reconstruction of the image as self-supervision", _method(self_supervision="reconstruction")
     ),
     "mgm_dcgan": Recipe("MGM-DCGAN: the full method with a DCGAN", _model("mgm", generator="dcgan")),
+    "mgm_combine": Recipe(
+        "MGM-Combine: images from the generators of earlier runs, as they are; needs --generator-runs",
+        _method(extra_images="saved_generators"),
+    ),
+    "st_synthesized": Recipe(
+        "ST_G: single-task networks and images from a frozen generator, labelled by an earlier run; needs --annotator",
+        _synthesized("st"),
+    ),
     "st_refine": Recipe(
         "ST+Refine: single-task networks and the refinement of synthesized images",
         _model("mgm_no_self", architecture="single_task"),
@@ -164,5 +195,5 @@ def make_experiment(recipe: str, preset: str = "quick") -> Experiment:
 def baseline_of(experiment: Experiment) -> Experiment:
     """The same architecture trained on its tasks alone: same data, same networks, same budget of labelled updates."""
     architecture = experiment.model.architecture
-    name = {"multi_task": "mt", "single_task": "st"}.get(architecture, architecture)
+    name = {"multi_task": "mt", "single_task": "st", "task_groups": "task_grouping"}.get(architecture, architecture)
     return replace(RECIPES["mt"].derive(experiment), recipe=name)

@@ -6,6 +6,7 @@ import platform
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,24 +16,38 @@ from lightning.fabric import Fabric
 from torch import nn
 
 from mgm.config import Experiment
+from mgm.experiments.annotator import make_annotator
 from mgm.experiments.checks import check_experiment
+from mgm.experiments.cost import encoder_updates, parameter_counts, peak_memory_mb
 from mgm.experiments.data import ExperimentData, load_data, make_feeds
 from mgm.experiments.devices import launch
+from mgm.experiments.earlier_runs import start_encoder
+from mgm.experiments.encoders import load_pretrained, with_structure
 from mgm.experiments.folder import RunFolder, read_json, write_json
+from mgm.experiments.history import recorded
 from mgm.experiments.progress import RichProgress
 from mgm.experiments.recipes import baseline_of
 from mgm.experiments.scenes import without_scenes
+from mgm.experiments.watching import TensorBoard, Watchers
 from mgm.functional.distributed import rank, world_size
 from mgm.training.algorithm import joint_updates, stages
 from mgm.training.build import build_networks
 from mgm.training.checkpoint import load_checkpoint
 from mgm.training.evaluate import Scores, constant_predictor, evaluate, evaluate_model, mean_gain, mean_skill, task_gain
 from mgm.training.journal import Journal
-from mgm.training.trainer import Trainer
+from mgm.training.trainer import Progress, Trainer
+from mgm.training.updates import Stage
 from mgm.version import __version__
 
 
-def train(experiment: Experiment, out: Path, *, resume: bool = False, baseline: bool = True) -> dict[str, Any]:
+def train(
+    experiment: Experiment,
+    out: Path,
+    *,
+    resume: bool = False,
+    baseline: bool = True,
+    watch: Callable[[RunFolder, ExperimentData], Progress] | None = None,
+) -> dict[str, Any]:
     """Train, evaluate, and write everything to a folder.
 
     Args:
@@ -41,6 +56,7 @@ def train(experiment: Experiment, out: Path, *, resume: bool = False, baseline: 
         resume: Continue the run in ``out`` from its last checkpoint; a finished run returns its result at once.
         baseline: Also train the multi-task baseline with the same budget (for recipes that are more than it), into
             ``out/baseline``, and report the gain over it.
+        watch: Makes something else that looks on in the first process, beside the progress bar.
 
     Returns:
         What `result.json` holds.
@@ -55,6 +71,7 @@ def train(experiment: Experiment, out: Path, *, resume: bool = False, baseline: 
     if resume and folder.finished:
         return read_json(folder.result)
     check_experiment(experiment)
+    experiment = with_structure(experiment)
     fabric = launch(experiment.training)
     data = load_data(experiment, fabric.device)
     experiment = without_scenes(experiment, data)
@@ -63,9 +80,10 @@ def train(experiment: Experiment, out: Path, *, resume: bool = False, baseline: 
         experiment.training,
         architecture=experiment.model.architecture,
         pretrain=bool(experiment.data.pretrain),
+        freeze_encoder=experiment.model.freeze_encoder,
     )
     # everything that can be wrong with settings or data shows here, before anything is written
-    trainer = _make_trainer(experiment, folder, data, schedule, fabric)
+    trainer = _make_trainer(experiment, folder, data, schedule, fabric, watch)
     if fabric.is_global_zero and not (resume and folder.exists):
         folder.create(experiment, data.info)
     fabric.barrier()
@@ -73,23 +91,34 @@ def train(experiment: Experiment, out: Path, *, resume: bool = False, baseline: 
     try:
         reference = None
         if baseline and len(joint_updates(experiment.method)) > 1:
-            reference = _train_baseline(experiment, folder, resume)
-        trainer.restore()
-        with trainer.progress:
-            trainer.run()
-        return _finish(experiment, folder, data, trainer, reference)
+            reference = _train_baseline(experiment, folder, resume, watch)
+        with recorded(folder):
+            trainer.restore()
+            with trainer.progress:
+                trainer.run()
+            return _finish(experiment, folder, data, trainer, reference)
     finally:
         if lock:
             lock.release()
 
 
-def _train_baseline(experiment: Experiment, folder: RunFolder, resume: bool) -> dict[str, Any]:
+def _train_baseline(
+    experiment: Experiment,
+    folder: RunFolder,
+    resume: bool,
+    watch: Callable[[RunFolder, ExperimentData], Progress] | None,
+) -> dict[str, Any]:
     begun = folder.baseline.exists
-    return train(baseline_of(experiment), folder.baseline.path, resume=resume and begun, baseline=False)
+    return train(baseline_of(experiment), folder.baseline.path, resume=resume and begun, baseline=False, watch=watch)
 
 
 def _make_trainer(
-    experiment: Experiment, folder: RunFolder, data: ExperimentData, schedule: Any, fabric: Fabric
+    experiment: Experiment,
+    folder: RunFolder,
+    data: ExperimentData,
+    schedule: tuple[Stage, ...],
+    fabric: Fabric,
+    watch: Callable[[RunFolder, ExperimentData], Progress] | None,
 ) -> Trainer:
     networks = build_networks(
         frozenset().union(*(stage.trains for stage in schedule)),
@@ -98,7 +127,11 @@ def _make_trainer(
         image_size=experiment.data.image_size,
         num_scenes=data.num_scenes,
         seed=experiment.seed,
-    ).to(fabric.device)
+    )
+    if not (folder.checkpoints / "last.pt").exists():  # which has all weights
+        load_pretrained(networks.model, experiment.model)
+    networks = networks.to(fabric.device)
+    start_encoder(networks.model, experiment.model)
     batch_size = experiment.training.batch_size
     constants = constant_predictor(data.constants(batch_size))
     reference = evaluate(constants, data.batches(data.splits.validation, batch_size), data.tasks, fabric.device)
@@ -118,9 +151,27 @@ def _make_trainer(
         fabric,
         folder.checkpoints,
         Journal(folder.journal if rank() == 0 else None),
-        RichProgress(experiment.recipe),
+        _watchers(experiment, folder, data, schedule, fabric, watch),
         multi_hot=data.info.multi_hot,
+        annotate=make_annotator(experiment, data, fabric.device),
     )
+
+
+def _watchers(
+    experiment: Experiment,
+    folder: RunFolder,
+    data: ExperimentData,
+    schedule: tuple[Stage, ...],
+    fabric: Fabric,
+    watch: Callable[[RunFolder, ExperimentData], Progress] | None,
+) -> Progress:
+    """Everything that shows how the training goes."""
+    shown: list[Progress] = [RichProgress(experiment.recipe, data.tasks, schedule, fabric.device)]
+    if fabric.is_global_zero and experiment.training.tensorboard:
+        shown.append(TensorBoard(folder.path / "tensorboard", schedule))
+    if fabric.is_global_zero and watch:
+        shown.append(watch(folder, data))
+    return Watchers(shown)
 
 
 def _finish(
@@ -159,6 +210,9 @@ def _finish(
         "versions": versions(),
         "device": str(trainer.fabric.device),
         "world_size": world_size(),
+        "parameters": parameter_counts(trainer.networks),
+        "updates": encoder_updates(trainer.stages),
+        "peak_memory_mb": peak_memory_mb(trainer.fabric.device),
         "validation": validation,
         "test": test,
         "constant": constant,

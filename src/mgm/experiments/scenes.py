@@ -27,7 +27,8 @@ def scenes_from_segmentation(store: Store) -> np.ndarray:
 
 def info_with_derived_scenes(info: DatasetInfo) -> DatasetInfo:
     """What a data set offers once its classes serve as its scene labels."""
-    note = "no scene labels: the classes in view of the label maps serve as multi-hot ones"
+    note = "the classes in view of the label maps serve as multi-hot labels"
+    note = note if info.scenes else f"no scene labels: {note}"
     return replace(info, scenes=info.classes, multi_hot=True, notes={**info.notes, "scene": note})
 
 

@@ -57,7 +57,7 @@ def from_dict(values: dict[str, Any], where: str = "settings") -> Experiment:
     Raises:
         ConfigError: If a field is unknown (the message lists the choices) or a value does not fit it.
     """
-    _check_names(values, Experiment, where)
+    check_names(values, Experiment, where)
     built: dict[str, Any] = {}
     for name, value in values.items():
         group = GROUPS.get(name)
@@ -66,12 +66,13 @@ def from_dict(values: dict[str, Any], where: str = "settings") -> Experiment:
             continue
         if not isinstance(value, dict):
             raise ConfigError(f"{where}: {name} must be a mapping of fields, not {value!r}")
-        _check_names(value, group, f"{where}, {name}")
+        check_names(value, group, f"{where}, {name}")
         built[name] = _validated(group, value, f"{where}, {name}")
     return _validated(Experiment, built, where)
 
 
-def _check_names(values: dict[str, Any], kind: type, where: str) -> None:
+def check_names(values: dict[str, Any], kind: type, where: str) -> None:
+    """Raise `ConfigError` for a key that is no field of a dataclass; the message lists the choices."""
     names = [field.name for field in dataclasses.fields(kind)]
     for name in values:
         if name not in names:

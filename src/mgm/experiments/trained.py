@@ -1,4 +1,4 @@
-"""A trained run in use: predictions for any photograph, scores on any data, new images from its generator."""
+"""A trained run in use: scores on any data, new images from its generator; predictions are `mgm.experiments.predictor`'s."""
 
 from __future__ import annotations
 
@@ -7,98 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
-from PIL import Image
 from torch import Tensor
 
-from mgm.config import Experiment
 from mgm.data import open_source
-from mgm.data.images import read_rgb, resize_rgb
 from mgm.data.loading import StoreReader
 from mgm.data.store import cached_store
-from mgm.errors import ConfigError, RunError, unknown
-from mgm.experiments.devices import single_device
-from mgm.experiments.folder import RunFolder
-from mgm.models.base import MultiTaskModel
-from mgm.networks.generators import GENERATORS
-from mgm.tasks import make_tasks
+from mgm.errors import ConfigError, unknown
+from mgm.experiments.generating import TrainedGenerator
+from mgm.experiments.predictor import TrainedModel
 from mgm.tasks.base import Task
-from mgm.training.build import build_model
-from mgm.training.checkpoint import load_checkpoint
 from mgm.training.evaluate import Scores, evaluate_model
-from mgm.training.seeding import random_generator
-from mgm.types import DatasetInfo, Predictions
+from mgm.types import DatasetInfo
 
-
-class TrainedModel:
-    """The multi-task network of a run, ready to predict.
-
-    Example:
-        >>> model = TrainedModel.load("runs/mgm")  # doctest: +SKIP
-        >>> values = model.predict("photo.jpg")  # doctest: +SKIP
-        >>> values["depth"].shape  # metres, at the photograph's own size  # doctest: +SKIP
-        torch.Size([1, 480, 640])
-    """
-
-    def __init__(self, experiment: Experiment, info: DatasetInfo, model: MultiTaskModel, device: torch.device) -> None:
-        self.experiment = experiment
-        self.info = info
-        self.tasks: dict[str, Task] = make_tasks(experiment.data.tasks or info.tasks, info.classes)
-        self.model = model.to(device).eval().requires_grad_(False)
-        self.device = device
-
-    @classmethod
-    def load(cls, run: str | Path, device: str = "auto") -> TrainedModel:
-        """Read the best weights of a run.
-
-        Raises:
-            RunError: If the folder holds no run, or the run has no weights yet.
-        """
-        folder = RunFolder(Path(run))
-        experiment = folder.experiment()
-        info = folder.info()
-        place = single_device(device)
-        tasks = make_tasks(experiment.data.tasks or info.tasks, info.classes)
-        state = load_checkpoint(folder.checkpoints / "best.pt", place)
-        model = build_model(tasks, experiment.model, experiment.seed)
-        try:
-            model.load_state_dict(state["model"])
-        except (RuntimeError, KeyError) as error:
-            reason = str(error).splitlines()[0]
-            raise RunError(f"{folder.checkpoints / 'best.pt'} does not fit {folder.config} ({reason})") from None
-        return cls(experiment, info, model, place)
-
-    @torch.no_grad()
-    def predict_batch(self, images: Tensor) -> Predictions:
-        """Raw predictions for images ``[B, 3, H, W]`` in (-1, 1), sides a multiple of 16."""
-        predictions = self.model(images.to(self.device))
-        return {name: prediction.float() for name, prediction in predictions.items()}
-
-    def predict(self, image: str | Path | Image.Image | np.ndarray) -> dict[str, Tensor]:
-        """Values of every task for one photograph of any size, at its own size.
-
-        The photograph is squeezed to the square that the network was trained on, as its training images were, and the
-        predictions are stretched back.
-
-        Args:
-            image: A file, a PIL image, or an ``[H, W, 3]`` uint8 array.
-
-        Returns:
-            Task -> value: ``semantic`` int64 ``[H, W]``, others float ``[C, H, W]`` (metres, unit vectors, ...).
-
-        Raises:
-            DataError: If the file is no readable image.
-        """
-        if isinstance(image, str | Path):
-            pixels = read_rgb(Path(image))
-        else:
-            pixels = np.asarray(image.convert("RGB") if isinstance(image, Image.Image) else image)
-        side = self.experiment.data.image_size
-        small = torch.from_numpy(resize_rgb(pixels, side, side)).permute(2, 0, 1)[None].float() / 127.5 - 1
-        predictions = self.predict_batch(small)
-        size = (pixels.shape[0], pixels.shape[1])
-        return {name: task.decode(task.resize(predictions[name], size))[0].cpu() for name, task in self.tasks.items()}
-
+__all__ = ["Evaluation", "TrainedModel", "evaluate_run", "generate"]
 
 SPLITS = ("train", "validation", "test", "all")
 
@@ -177,42 +98,5 @@ def generate(run: Path, num: int, *, stage: str = "", seed: int = 0, device: str
     Raises:
         RunError: If the run trained no generator.
     """
-    folder = RunFolder(run)
-    experiment, info = folder.experiment(), folder.info()
-    stages = [stage] if stage else ["joint", "generator"]
-    paths = [folder.checkpoints / f"generator_after_{name}.pt" for name in stages]
-    path = next((path for path in paths if path.exists()), None)
-    if path is None:
-        raise RunError(f"{run} holds no generator; train one with: mgm train mgm")
-    place = single_device(device)
-    state = load_checkpoint(path, place)
-    config = experiment.model
-    network = GENERATORS[config.generator].generator(
-        experiment.data.image_size, config.latent_size, max(1, len(info.scenes)), config.generator_width
-    )
-    network.load_state_dict(state["generator"])
-    network.to(place).eval().requires_grad_(False)
-    groups = conditioning(state["labels"], info)
-    images = {}
-    for name, label in groups.items():
-        random = random_generator(place, seed, name)
-        alike = (state["labels"] == label).all(1).nonzero().flatten()
-        pool = alike if len(alike) else torch.arange(len(state["labels"]), device=place)
-        chosen = pool[torch.randint(len(pool), (num,), generator=random, device=place)]
-        latent = state["latent_means"][chosen] + torch.randn(num, config.latent_size, generator=random, device=place)
-        images[name] = network(latent, label.expand(num, -1))
-    return images
-
-
-def conditioning(labels: Tensor, info: DatasetInfo, most: int = 12) -> dict[str, Tensor]:
-    """Name -> label row ``[K]``: every scene; with multi-hot labels the commonest combinations."""
-    if not info.scenes:
-        return {"any": labels[0]}
-    if not info.multi_hot:
-        return dict(zip(info.scenes, torch.eye(len(info.scenes), device=labels.device), strict=True))
-    rows, counts = labels.unique(dim=0, return_counts=True)
-    common = rows[counts.argsort(descending=True, stable=True)[:most]]
-    return {
-        ", ".join(name for name, on in zip(info.scenes, row.tolist(), strict=True) if on) or "none": row
-        for row in common
-    }
+    generator = TrainedGenerator.load(run, stage, device)
+    return {name: generator.sample(name, label, num, seed) for name, label in generator.conditions().items()}

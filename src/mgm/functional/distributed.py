@@ -6,14 +6,30 @@ the gradients is the gradient of the loss on the whole batch.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
+_alone = False
+
 
 def world_size() -> int:
-    """Number of processes that train together; 1 without `torch.distributed`."""
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+    """Number of processes that train together; 1 without `torch.distributed`, and inside `alone`."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() and not _alone else 1
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """What one process does for itself while the others go on, a picture say: nothing waits for them."""
+    global _alone
+    before, _alone = _alone, True
+    try:
+        yield
+    finally:
+        _alone = before
 
 
 def rank() -> int:

@@ -1,14 +1,16 @@
-"""Predictors; `MODELS` is the registry: constructors ``(channels, depth, widths)``."""
+"""Predictors; `MODELS` is the registry: classes with constructors ``(channels, depth, widths)`` and ``from_config``."""
 
 from mgm.models.adashare import AdaShareNetwork
 from mgm.models.base import MultiTaskModel
 from mgm.models.cross_stitch import ChannelCrossStitchNetworks, CrossStitchNetworks
 from mgm.models.multi_task import MultiTaskNetwork
 from mgm.models.single_task import SingleTaskNetworks
+from mgm.models.task_groups import TaskGroupNetworks
 
 MODELS: dict[str, type[MultiTaskModel]] = {
     "multi_task": MultiTaskNetwork,
     "single_task": SingleTaskNetworks,
+    "task_groups": TaskGroupNetworks,
     "cross_stitch": CrossStitchNetworks,
     "cross_stitch_channels": ChannelCrossStitchNetworks,
     "adashare": AdaShareNetwork,
@@ -22,4 +24,5 @@ __all__ = [
     "MultiTaskModel",
     "MultiTaskNetwork",
     "SingleTaskNetworks",
+    "TaskGroupNetworks",
 ]

@@ -226,3 +226,9 @@ class AdaShareNetwork(MultiTaskModel):
     ) -> tuple[nn.Module, Mapping[str, nn.Module]]:
         """The encoder with a path per task; a decoder reads the end of its own."""
         return AdaShareEncoder(len(channels), depth, widths), own_decoders(channels, depth, widths)
+
+    def fix_decisions(self) -> None:
+        """Take for good the paths that the policy favours now."""
+        assert isinstance(self.encoder, AdaShareEncoder)
+        favoured = self.policy.decisions()
+        self.encoder.decide = lambda: favoured

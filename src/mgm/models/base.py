@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self
 
 from torch import Tensor, nn
 
+from mgm.config import ModelConfig
 from mgm.errors import ConfigError
 from mgm.networks.encoder import WIDTHS
 from mgm.types import Predictions
+
+
+def task_of(head: str) -> str:
+    """The task of an entry of `MultiTaskModel.decoders`.
+
+    Most are called after their task. ``TASK/NETWORK`` is an auxiliary head, which learns the task in another network than
+    the one that predicts it (`mgm.models.task_groups`): it is trained like any other, and its predictions are not used.
+    """
+    return head.partition("/")[0]
 
 
 class StepwiseModule(nn.Module, ABC):
@@ -36,29 +47,51 @@ class MultiTaskModel(nn.Module, ABC):
         channels: Task -> channels of its prediction.
         depth: Layers of the encoder: 10, 18 or 34 (ST_l, MT_l; Table 8); decoders match it.
         widths: Channels of the encoder's four stages.
+        structure: What else an architecture's `build` takes.
 
     Raises:
         ConfigError: If there is no task, the depth is unknown or ``widths`` is not four positive numbers.
     """
 
+    takes_backbone: ClassVar[bool] = False
+    """Whether the encoder may be a pre-trained one (`mgm.networks.pretrained`)."""
     encoder: nn.Module
     """``[B, 3, H, W]`` to features ``[B, F, H/16, W/16]``; its ``out_channels`` is ``F``."""
     decoders: nn.ModuleDict
-    """Task -> module from the features, all of them, to ``[B, C, H, W]``."""
+    """Task -> module from the features, all of them, to ``[B, C, H, W]``; see also `task_of`."""
 
-    def __init__(self, channels: Mapping[str, int], depth: int = 18, widths: Sequence[int] = WIDTHS) -> None:
+    def __init__(
+        self, channels: Mapping[str, int], depth: int = 18, widths: Sequence[int] = WIDTHS, **structure: Any
+    ) -> None:
         super().__init__()
         if not channels:
             raise ConfigError("a model needs at least one task")
-        self.encoder, decoders = self.build(channels, depth, widths)
+        self.tasks = tuple(channels)
+        self.encoder, decoders = self.build(channels, depth, widths, **structure)
         self.decoders = nn.ModuleDict(decoders)
+
+    @classmethod
+    def from_config(cls, channels: Mapping[str, int], config: ModelConfig) -> Self:
+        """The network that settings describe.
+
+        Args:
+            channels: Task -> channels of its prediction.
+            config: Of its fields an architecture takes those that concern it.
+
+        Raises:
+            ConfigError: If they do not fit the tasks, or see above.
+        """
+        return cls(channels, config.depth, config.widths)
 
     @staticmethod
     @abstractmethod
     def build(
         channels: Mapping[str, int], depth: int, widths: Sequence[int]
     ) -> tuple[nn.Module, Mapping[str, nn.Module]]:
-        """The encoder, with an attribute ``out_channels``, and the decoders; arguments as of the class."""
+        """The encoder, with an attribute ``out_channels``, and the decoders.
+
+        Arguments as of the class; one whose networks follow from more than these names it as a further one with a default.
+        """
 
     @property
     def parts(self) -> dict[str, nn.Module]:
@@ -71,6 +104,12 @@ class MultiTaskModel(nn.Module, ABC):
             if isinstance(module, StepwiseModule):
                 module.begin_step(seed, progress)
 
+    def fix_decisions(self) -> None:
+        """Make a constant of whatever evaluation decides anew on each pass, so that a graph of it can be traced.
+
+        Most architectures decide nothing.
+        """
+
     @property
     def feature_channels(self) -> int:
         """Channels ``F`` of the features."""
@@ -80,7 +119,7 @@ class MultiTaskModel(nn.Module, ABC):
 
     def decode(self, features: Tensor) -> Predictions:
         """Features ``[B, F, H/16, W/16]`` to each task's prediction ``[B, C, H, W]``."""
-        return {task: decoder(features) for task, decoder in self.decoders.items()}
+        return {task: self.decoders[task](features) for task in self.tasks}
 
     def forward(self, images: Tensor) -> Predictions:
         """Predictions of all tasks.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any, Self
 
 from torch import nn
 
+from mgm.config import ModelConfig
 from mgm.models.base import MultiTaskModel
-from mgm.networks.decoder import Decoder
-from mgm.networks.encoder import ResNetEncoder
+from mgm.models.encoders import make_decoder, make_encoder
 
 
 class MultiTaskNetwork(MultiTaskModel):
@@ -21,10 +22,17 @@ class MultiTaskNetwork(MultiTaskModel):
         torch.Size([1, 40, 64, 64])
     """
 
+    takes_backbone = True
+
+    @classmethod
+    def from_config(cls, channels: Mapping[str, int], config: ModelConfig) -> Self:
+        """The network that settings describe; see `MultiTaskModel.from_config`."""
+        return cls(channels, config.depth, config.widths, backbone=config.backbone)
+
     @staticmethod
     def build(
-        channels: Mapping[str, int], depth: int, widths: Sequence[int]
+        channels: Mapping[str, int], depth: int, widths: Sequence[int], backbone: Mapping[str, Any] | None = None
     ) -> tuple[nn.Module, Mapping[str, nn.Module]]:
         """One encoder; every decoder reads all of its features."""
-        encoder = ResNetEncoder(3, depth, widths)
-        return encoder, {task: Decoder(encoder.out_channels, size, widths, depth) for task, size in channels.items()}
+        encoder = make_encoder(depth, widths, backbone)
+        return encoder, {task: make_decoder(encoder, size, depth, widths) for task, size in channels.items()}

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
+from mgm.config import ModelConfig
 from mgm.models.base import MultiTaskModel
+from mgm.models.encoders import Encoder, make_decoder, make_encoder
 from mgm.networks.decoder import Decoder
 from mgm.networks.encoder import ResNetEncoder
 
@@ -19,23 +22,27 @@ class ParallelEncoders(nn.Module):
         tasks: Names of the tasks, in the order of the features.
         depth: Layers of each encoder: 10, 18 or 34.
         widths: Channels of each encoder's four stages.
+        backbone: See `mgm.models.encoders.make_encoder`.
     """
 
     out_channels: int
     """Channels of all features together."""
 
-    def __init__(self, tasks: Iterable[str], depth: int, widths: Sequence[int]) -> None:
+    def __init__(
+        self, tasks: Iterable[str], depth: int, widths: Sequence[int], backbone: Mapping[str, Any] | None = None
+    ) -> None:
         super().__init__()
-        self.encoders = nn.ModuleDict({task: ResNetEncoder(3, depth, widths) for task in tasks})
-        self.out_channels = len(self.encoders) * widths[-1]
+        encoders = {task: make_encoder(depth, widths, backbone) for task in tasks}
+        self.encoders = nn.ModuleDict(encoders)
+        self.out_channels = sum(encoder.out_channels for encoder in encoders.values())
 
     def __iter__(self) -> Iterator[ResNetEncoder]:
-        """The encoders in the order of the features."""
+        """The encoders in the order of the features, where they are ResNets of our own."""
         return (encoder for encoder in self.encoders.values() if isinstance(encoder, ResNetEncoder))
 
     def forward(self, images: Tensor) -> Tensor:
         """``[B, 3, H, W]`` to ``[B, tasks * C, H/16, W/16]``."""
-        return torch.cat([encoder(images) for encoder in self], dim=1)
+        return torch.cat([encoder(images) for encoder in self.encoders.values()], dim=1)
 
 
 class OwnFeatures(nn.Module):
@@ -58,12 +65,21 @@ class OwnFeatures(nn.Module):
         return self.decoder(features.narrow(1, self.start, self.size))
 
 
-def own_decoders(channels: Mapping[str, int], depth: int, widths: Sequence[int]) -> dict[str, nn.Module]:
-    """A decoder per task that reads its own ``widths[-1]`` of the features, which stand in the order of the tasks."""
-    part = widths[-1]
+def own_decoders(
+    channels: Mapping[str, int], depth: int, widths: Sequence[int], encoder: Encoder | None = None
+) -> dict[str, nn.Module]:
+    """A decoder per task that reads its own part of the features, which stand in the order of the tasks.
+
+    A part is what ``encoder`` puts out; without one, ``widths[-1]`` channels.
+    """
+    part = encoder.out_channels if encoder else widths[-1]
+    decoders = (
+        make_decoder(encoder, size, depth, widths) if encoder else Decoder(part, size, widths, depth)
+        for size in channels.values()
+    )
     return {
-        task: OwnFeatures(Decoder(part, size, widths, depth), index * part, part)
-        for index, (task, size) in enumerate(channels.items())
+        task: OwnFeatures(decoder, index * part, part)
+        for index, (task, decoder) in enumerate(zip(channels, decoders, strict=True))
     }
 
 
@@ -79,9 +95,19 @@ class SingleTaskNetworks(MultiTaskModel):
         torch.Size([1, 1, 64, 64])
     """
 
+    takes_backbone = True
+
+    @classmethod
+    def from_config(cls, channels: Mapping[str, int], config: ModelConfig) -> Self:
+        """The network that settings describe; see `MultiTaskModel.from_config`."""
+        return cls(channels, config.depth, config.widths, backbone=config.backbone)
+
     @staticmethod
     def build(
-        channels: Mapping[str, int], depth: int, widths: Sequence[int]
+        channels: Mapping[str, int], depth: int, widths: Sequence[int], backbone: Mapping[str, Any] | None = None
     ) -> tuple[nn.Module, Mapping[str, nn.Module]]:
         """One encoder per task; a decoder reads the part of the features that is its own encoder's."""
-        return ParallelEncoders(channels, depth, widths), own_decoders(channels, depth, widths)
+        encoders = ParallelEncoders(channels, depth, widths, backbone)
+        first = next(iter(encoders.encoders.values()))
+        assert isinstance(first, Encoder)
+        return encoders, own_decoders(channels, depth, widths, first)

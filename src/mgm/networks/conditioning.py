@@ -27,7 +27,7 @@ def mean_over_classes(table: Tensor, labels: Tensor) -> Tensor:
     """Mean of the active classes' rows of ``table`` (paper eq. 1; multi-hot: G.1), in full precision under autocast.
 
     Args:
-        table: ``[K, C]``, one row per class.
+        table: ``[K, C]``, one row per class; several tables side by side cost no more than one.
         labels: ``[B, K]`` float, one-hot or multi-hot.
 
     Returns:

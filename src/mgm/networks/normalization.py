@@ -9,19 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn.utils.parametrize import register_parametrization
 
-from mgm.functional.distributed import gather_batch, world_size
+from mgm.functional.distributed import gather_batch, global_sum, world_size
 from mgm.functional.precision import at_least_float32
 from mgm.networks.conditioning import mean_over_classes
 
+Moments = tuple[Tensor, Tensor, Tensor]
+"""Mean ``[C]``, biased variance ``[C]`` and number of values per channel (scalar)."""
 
-def batch_moments(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean and variance per channel over the batches of all processes, differentiable.
+
+def batch_moments(values: Tensor) -> Moments:
+    """Mean and variance per channel over the batches of all processes, without a graph (see `GlobalNormalisation`).
 
     Every process sends its count, mean and centred sum of squares, so nothing cancels when the mean is large.
 
@@ -32,14 +37,50 @@ def batch_moments(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         Mean ``[C]``, biased variance ``[C]``, and the number of values per channel (scalar).
     """
     channels = values.shape[1]
-    mean = values.mean(dim=(0, 2, 3))
-    squares = (values - mean[:, None, None]).square().sum(dim=(0, 2, 3))
+    mean, variance = torch.batch_norm_update_stats(values.detach(), None, None, 0.0)
     count = mean.new_full((1,), values.numel() / channels)
-    counts, means, squares = gather_batch(torch.cat([count, mean, squares])[None]).split([1, channels, channels], dim=1)
+    gathered = gather_batch(torch.cat([count, mean, variance])[None])
+    counts, means, variances = gathered.split([1, channels, channels], dim=1)
     total = counts.sum()
     mean = (counts * means).sum(dim=0) / total
-    variance = (squares + counts * (means - mean).square()).sum(dim=0) / total
+    variance = (counts * (variances + (means - mean).square())).sum(dim=0) / total
     return mean, variance, total
+
+
+class GlobalNormalisation(torch.autograd.Function):
+    """``(x - mean) / sqrt(variance + eps) * gain + bias`` with the moments of all processes, differentiable once.
+
+    The gradient takes into account that the moments depend on every value in every process:
+    ``dx = gain / σ · (dy - Σ dy / N - x̂ Σ (dy x̂) / N)``, with sums over all processes and ``x̂`` the normalised value
+    (Ioffe and Szegedy, 2015). The kernels are those of evaluation mode, so a value is read and written a few times, not twenty.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, values: Tensor, gain: Tensor | None, bias: Tensor | None, moments: Moments, eps: float
+    ) -> Tensor:
+        """Normalise ``[B, C, H, W]``."""
+        mean, variance, _ = moments
+        ctx.moments, ctx.eps = moments, eps
+        ctx.save_for_backward(values, gain)
+        return torch.native_batch_norm(values, gain, bias, mean, variance, False, 0.0, eps)[0]
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None, None, None]:
+        """Gradients of values, gain and bias; the latter two are this process' share."""
+        values, gain = ctx.saved_tensors
+        mean, variance, count = ctx.moments
+        gradient = grad_outputs[0]
+        gradient, along, total = torch.ops.aten.native_batch_norm_backward(
+            gradient, values, gain, mean, variance, mean, variance, False, ctx.eps, [True, True, True]
+        )
+        inverse = torch.rsqrt(variance + ctx.eps)
+        everyone = global_sum(torch.stack((along, total))) / count
+        scale = inverse if gain is None else inverse * gain
+        slope = -scale * inverse * everyone[0]
+        offset = -scale * everyone[1] - slope * mean
+        gradient = torch.addcmul(gradient, values, slope[:, None, None]).add_(offset[:, None, None])
+        return gradient, None if gain is None else along, None if gain is None else total, None, None
 
 
 class BatchNorm2d(nn.BatchNorm2d):
@@ -72,15 +113,12 @@ class BatchNorm2d(nn.BatchNorm2d):
 
     def _normalise_over_processes(self, images: Tensor) -> Tensor:
         values = at_least_float32(images)
-        mean, variance, count = batch_moments(values)
+        moments = batch_moments(values)
         if self.update_statistics:
-            self._remember(mean.detach(), variance.detach(), count.detach())
-        gain = torch.rsqrt(variance + self.eps)
-        if self.affine:
-            gain = gain * self.weight
-        normalised = (values - mean[:, None, None]) * gain[:, None, None]
-        if self.affine:
-            normalised = normalised + self.bias[:, None, None]
+            self._remember(*moments)
+        with torch.autocast(values.device.type, enabled=False):
+            normalised = GlobalNormalisation.apply(values, self.weight, self.bias, moments, self.eps)
+        assert isinstance(normalised, Tensor)
         return normalised.to(images.dtype)
 
     def _remember(self, mean: Tensor, variance: Tensor, count: Tensor) -> None:
@@ -128,9 +166,9 @@ class ConditionalBatchNorm2d(nn.Module):
             ``[B, C, H, W]``.
         """
         normalised = self.batch_norm(features)
-        gain = mean_over_classes(self.gains, labels).to(normalised.dtype)
-        bias = mean_over_classes(self.biases, labels).to(normalised.dtype)
-        return torch.addcmul(bias[:, :, None, None], normalised, gain[:, :, None, None])
+        table = torch.cat([self.gains, self.biases], dim=1)
+        gain, bias = mean_over_classes(table, labels).to(normalised.dtype)[:, :, None, None].chunk(2, dim=1)
+        return torch.addcmul(bias, normalised, gain)
 
 
 class SpectralNorm(nn.Module):
@@ -158,19 +196,52 @@ class SpectralNorm(nn.Module):
             self._advance(matrix)
 
     @torch.no_grad()
-    def _advance(self, matrix: Tensor) -> None:
-        self.u.copy_(F.normalize(matrix @ self.v, dim=0, eps=1e-12))
-        self.v.copy_(F.normalize(matrix.T @ self.u, dim=0, eps=1e-12))
+    def _advance(self, matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """One power iteration: the new u, v and σ (``uᵀWv = |Wᵀu|``, since v has the direction of ``Wᵀu``)."""
+        u = F.normalize(matrix @ self.v, dim=0, eps=1e-12)
+        along = matrix.T @ u
+        sigma = torch.linalg.vector_norm(along).clamp(min=1e-12)
+        v = along / sigma
+        self.u.copy_(u)
+        self.v.copy_(v)
+        return u, v, sigma
+
+    @torch.no_grad()
+    def _estimate(self, matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """u, v and σ as they stand; copies, since the next pass may advance them before this one is differentiated."""
+        u, v = self.u.clone(), self.v.clone()
+        return u, v, torch.dot(u, matrix @ v).clamp(min=1e-12)
 
     def forward(self, weight: Tensor) -> Tensor:
         """The weight divided by its largest singular value, in the weight's own precision."""
         with torch.autocast(weight.device.type, enabled=False):
-            matrix = weight.flatten(1)
-            if self.training and self.update_statistics:
-                self._advance(matrix.detach())
-            # copies: the next pass may advance u and v before this one is differentiated
-            sigma = self.u.clone() @ (matrix @ self.v.clone())
-            return weight / sigma.clamp(min=1e-12)
+            iterate = self._advance if self.training and self.update_statistics else self._estimate
+            result = _DividedByNorm.apply(weight, *iterate(weight.detach().flatten(1)))
+            assert isinstance(result, Tensor)
+            return result
+
+
+class _DividedByNorm(torch.autograd.Function):
+    """``W / σ`` with ``σ = uᵀWv`` and u, v held: what autograd would do, in a third of the kernels.
+
+    With ``Ŵ = W / σ`` and the gradient ``g`` at it, that at W is ``(g - ⟨g, Ŵ⟩ u vᵀ) / σ``.
+    """
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, weight: Tensor, u: Tensor, v: Tensor, sigma: Tensor) -> Tensor:
+        normalised = weight / sigma
+        ctx.save_for_backward(normalised, u, v, sigma)
+        return normalised
+
+    @staticmethod
+    @once_differentiable
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride] - the decorator hides the name of ctx
+        ctx: Any, *grad_outputs: Tensor
+    ) -> tuple[Tensor, None, None, None]:
+        normalised, u, v, sigma = ctx.saved_tensors
+        gradient = grad_outputs[0].flatten(1)
+        share = torch.dot(gradient.flatten(), normalised.flatten())
+        return (torch.addr(gradient, share * u, v, alpha=-1) / sigma).view_as(normalised), None, None, None
 
 
 def spectral_norm(layer: nn.Module) -> nn.Module:

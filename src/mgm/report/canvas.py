@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import IO, TYPE_CHECKING, Literal
 
 import numpy as np
 from PIL import Image
@@ -121,9 +121,40 @@ class Canvas:
         return sheet
 
     def write(self, path: Path) -> None:
-        """Render into a PNG file."""
+        """Write a PNG file or, where the name ends in ``.pdf``, a PDF: pixels as they are, text as text."""
+        if path.suffix.lower() == ".pdf":
+            write_atomically(path, self._write_pdf)
+            return
         picture = Image.fromarray(self.render())
         write_atomically(path, lambda file: picture.save(file, format="PNG"))
+
+    def _write_pdf(self, file: IO[bytes]) -> None:
+        from matplotlib import rc_context
+        from matplotlib.backends.backend_pdf import FigureCanvasPdf
+        from matplotlib.figure import Figure
+
+        width, height = self._right + 2 * MARGIN, self._bottom + 2 * MARGIN
+        figure = Figure(figsize=(width / _DPI, height / _DPI))
+        axes = figure.add_axes((0, 0, 1, 1))
+        axes.set_axis_off()
+        for pixels, x, y in self._pictures:
+            extent = (x, x + pixels.shape[1], y + pixels.shape[0], y)
+            axes.imshow(pixels, extent=extent, interpolation="none", aspect="auto")
+        axes.set(xlim=(-MARGIN, width - MARGIN), ylim=(height - MARGIN, -MARGIN))  # pixels, y down
+        for caption in self._captions:
+            axes.text(
+                caption.x,
+                caption.y if caption.upright else caption.y + _BASELINE * caption.size,
+                caption.text,
+                fontproperties=_font(caption.size, caption.bold),
+                color=caption.colour,
+                ha="center" if caption.upright else caption.align,
+                va="center" if caption.upright else "baseline",
+                rotation=90 if caption.upright else 0,
+                parse_math=False,
+            )
+        with _any_glyph(), rc_context({"pdf.fonttype": 42, "image.composite_image": False}):
+            FigureCanvasPdf(figure).print_pdf(file, metadata={"CreationDate": None})
 
 
 @lru_cache(maxsize=4096)

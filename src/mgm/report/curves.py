@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from mgm.report.canvas import FAINT_INK
 from mgm.tasks import TASKS
 from mgm.training.checkpoint import write_atomically
@@ -30,7 +32,7 @@ STAGE_TITLES = {
     "joint": "Stage 3: joint training",
 }
 """Stage -> title, in the order of a training."""
-_STYLE = {
+PLOT_STYLE = {
     "font.size": 9,
     "axes.titlesize": 10,
     "axes.titleweight": "bold",
@@ -97,19 +99,18 @@ def curves(path: Path, journals: dict[str, Path]) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    histories = {title.replace("$", r"\$"): read_history(journal) for title, journal in journals.items()}
-    stages = _in_order(STAGE_TITLES, (history.losses for history in histories.values()))
-    tasks = _in_order(TASKS, (history.scores for history in histories.values()))
+    histories = {literal(title): read_history(journal) for title, journal in journals.items()}
+    stages, tasks = stages_of(histories.values()), tasks_of(histories.values())
     num_panels = len(stages) + len(tasks)
     columns = max(1, min(COLUMNS, max(len(stages), len(tasks))))
     rows = max(1, -(-len(stages) // columns) + -(-len(tasks) // columns))
-    with style.context(["default", _STYLE]):
+    with style.context(["default", PLOT_STYLE]):
         figure = Figure(figsize=(columns * PANEL_WIDTH, rows * PANEL_HEIGHT), dpi=120, layout="constrained")
         FigureCanvasAgg(figure)
         if not num_panels:
             figure.text(0.5, 0.5, "nothing logged yet", ha="center", va="center", color=FAINT_INK)
         row = 0
-        for names, draw in ((stages, _draw_losses), (tasks, _draw_scores)):
+        for names, draw in ((stages, draw_losses), (tasks, draw_scores)):
             for number, name in enumerate(names):
                 place = (row + number // columns) * columns + number % columns
                 draw(figure.add_subplot(rows, columns, place + 1), name, histories)
@@ -118,18 +119,33 @@ def curves(path: Path, journals: dict[str, Path]) -> None:
         write_atomically(path, lambda file: figure.savefig(file, format=picture_format))
 
 
-def _in_order(known: Iterable[str], present: Iterable[Collection[str]]) -> list[str]:
+def literal(title: str) -> str:
+    """A title as matplotlib has to be given it, so that a dollar sign is one."""
+    return title.replace("$", r"\$")
+
+
+def stages_of(histories: Iterable[History]) -> list[str]:
+    """Stages of which any of the journals has losses, in the order of a training."""
+    return in_order(STAGE_TITLES, [history.losses for history in histories])
+
+
+def tasks_of(histories: Iterable[History]) -> list[str]:
+    """Tasks of which any of the journals has scores, in the order of tables."""
+    return in_order(TASKS, [history.scores for history in histories])
+
+
+def in_order(known: Iterable[str], present: Iterable[Collection[str]]) -> list[str]:
     """The names that are present anywhere, in a known order; others after them as they come."""
     names = list(dict.fromkeys(name for group in present for name in group))
     return [name for name in known if name in names] + [name for name in names if name not in known]
 
 
-def _draw_losses(axes: Axes, stage: str, histories: dict[str, History]) -> None:
+def draw_losses(axes: Axes, stage: str, histories: dict[str, History]) -> None:
     """Every loss of a stage in a colour, every run in a line style."""
     from matplotlib.ticker import LogLocator, NullFormatter
 
     runs = {title: history.losses[stage] for title, history in histories.items() if stage in history.losses}
-    updates = _in_order((), runs.values())
+    updates = in_order((), runs.values())
     for (title, losses), line_style in zip(runs.items(), STYLES * len(runs), strict=False):
         for name, (steps, values) in losses.items():
             label = name.replace("_", " ") + (f" ({title})" if len(runs) > 1 else "")
@@ -150,7 +166,7 @@ def _draw_losses(axes: Axes, stage: str, histories: dict[str, History]) -> None:
         axes.legend()
 
 
-def _draw_scores(axes: Axes, name: str, histories: dict[str, History]) -> None:
+def draw_scores(axes: Axes, name: str, histories: dict[str, History]) -> None:
     """A line per run, its best value marked, and where its joint training begins."""
     task = TASKS[name]
     info = task.metrics_info[task.primary]
@@ -162,7 +178,31 @@ def _draw_scores(axes: Axes, name: str, histories: dict[str, History]) -> None:
         if known:
             value, step = best(known, key=lambda point: point[0])
             axes.plot(step, value, "o", color=f"C{number}", markersize=7, fillstyle="none")
-    for start in sorted({history.joint_start for history in histories.values() if history.joint_start is not None}):
+    label_scores(axes, name, histories.values())
+    axes.legend()
+
+
+def draw_bands(axes: Axes, name: str, groups: dict[str, list[History]]) -> None:
+    """A line per group at the mean over its runs, in a band of one standard deviation; runs need not all be finished."""
+    for number, (title, histories) in enumerate(groups.items()):
+        runs = [dict(zip(*history.scores[name], strict=True)) for history in histories if name in history.scores]
+        if not runs:
+            continue
+        steps = sorted(set(runs[0]).intersection(*runs))
+        values = np.array([[run[step] for step in steps] for run in runs], dtype=float)
+        mean = values.mean(0)
+        axes.plot(steps, mean, color=f"C{number}", marker="." if len(steps) < 2 else "", label=title)
+        if len(runs) > 1:
+            spread = values.std(0, ddof=1)
+            axes.fill_between(steps, mean - spread, mean + spread, color=f"C{number}", alpha=0.14, linewidth=0)
+    label_scores(axes, name, [history for histories in groups.values() for history in histories])
+
+
+def label_scores(axes: Axes, name: str, histories: Iterable[History]) -> None:
+    """Title and axes of a panel of scores, and where joint training begins."""
+    task = TASKS[name]
+    info = task.metrics_info[task.primary]
+    for start in sorted({history.joint_start for history in histories if history.joint_start is not None}):
         axes.axvline(start, color=FAINT_INK, linestyle=":", linewidth=1.2)
         place = axes.get_xaxis_transform()
         axes.text(start, 1.0, " joint training →", transform=place, va="top", fontsize=8, color=FAINT_INK)
@@ -170,4 +210,3 @@ def _draw_scores(axes: Axes, name: str, histories: dict[str, History]) -> None:
     axes.set_title(task.title)
     axes.set_xlabel("updates of M")
     axes.set_ylabel(f"{info.title}{unit}, {'higher' if info.higher_is_better else 'lower'} is better")
-    axes.legend()

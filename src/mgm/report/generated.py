@@ -24,7 +24,7 @@ def generated_sheet(path: Path, rows: dict[str, Tensor], scenes: Sequence[str], 
     """Draw a row of images per scene label; groups stand beside each other, as before and after joint training.
 
     Args:
-        path: The PNG file.
+        path: The file, PNG or PDF by its suffix.
         rows: Title of a group -> ``[K * per_scene, 3, H, W]``, RGB in (-1, 1), the images of one label together.
         scenes: Title of each of the K rows; where an image has several labels, their names joined.
         per_scene: Images per row and group.

@@ -14,11 +14,11 @@ from mgm.data.base import DataSource, Splits
 from mgm.data.checking import read_checked
 from mgm.data.progress import progress_bar
 from mgm.errors import ConfigError, DataError
+from mgm.report.comparison import scene_name
 from mgm.report.contact import contact_sheet
-from mgm.report.files import make_folder
 from mgm.report.inspect_statistics import DatasetStatistics
-from mgm.report.run import scene_name
 from mgm.tasks import TASKS, make_tasks
+from mgm.training.checkpoint import make_folder
 from mgm.types import Sample
 
 PARTS = ("train", "validation", "test")

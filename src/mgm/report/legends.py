@@ -55,6 +55,49 @@ def legend_height(task: Task, seen: list[int], width: int) -> int:
     return LINE * max(1, -(-len(seen) // columns))
 
 
+def class_colours(task: Task, indices: list[int]) -> np.ndarray:
+    """``[N, 3]`` uint8: the colours of some classes."""
+    if not indices:
+        return np.empty((0, 3), np.uint8)
+    return task.colour(torch.tensor(indices).view(1, 1, -1))[0, :, 0].T.numpy()
+
+
+def scale_end(task: Task) -> tuple[float, str]:
+    """What the far end of a task's colour scale stands for, and in which unit."""
+    number, _, unit = VALUE_ENDS.get(task.name, "1").partition(" ")
+    return float(number), unit
+
+
+def scale_colours(task: Task, length: int) -> np.ndarray:
+    """``[length, 3]`` uint8: the colours of a task with one channel, from 0 to the end of its scale."""
+    positions = torch.linspace(0, scale_end(task)[0], length).view(1, 1, 1, -1)
+    return task.colour(positions)[0, :, 0].T.numpy()
+
+
+def error_colours(length: int) -> np.ndarray:
+    """``[length, 3]`` uint8: the colours of error maps, from right to wrong."""
+    return paint_scale(torch.linspace(0, 1, length).view(1, 1, 1, -1), ERROR_COLOURS)[0, :, 0].T.numpy()
+
+
+def pair_colours(task: Task, side: int) -> np.ndarray:
+    """``[side, side, 3]`` uint8: colours of all pairs of values in [0, 1], the first to the right and the second up."""
+    across = torch.linspace(0, 1, side).expand(side, side)
+    return task.colour(torch.stack((across, across.T.flip(0)))[None])[0].permute(1, 2, 0).numpy()
+
+
+def ball_colours(task: Task, side: int) -> tuple[np.ndarray, np.ndarray]:
+    """A ball as the viewer sees it, in the colours of its normals.
+
+    Returns:
+        ``[side, side, 3]`` uint8, and ``[side, side]`` bool: what of it is ball.
+    """
+    across = torch.linspace(-1.02, 1.02, side).expand(side, side)
+    up = -across.T
+    square = across**2 + up**2
+    ball = task.colour(torch.stack((across, -up, -(1 - square).clamp(min=0).sqrt()))[None])[0]
+    return ball.permute(1, 2, 0).numpy(), (square <= 1).numpy()
+
+
 def draw_legend(canvas: Canvas, task: Task, seen: list[int], box: tuple[int, int, int, int], *, errors: bool) -> None:
     """Explain the colours of a task, and those of its error maps.
 
@@ -89,7 +132,7 @@ def _draw_classes(canvas: Canvas, task: Task, seen: list[int], box: tuple[int, i
     space = columns * lines
     named = seen if len(seen) <= space else seen[: space - 1]
     lines = min(lines, -(-len(seen) // columns)) if len(seen) <= space else lines
-    colours = task.colour(torch.tensor(named).view(1, 1, -1))[0, :, 0].T.numpy() if named else np.empty((0, 3))
+    colours = class_colours(task, named)
     places = [(x + index // lines * (width // columns), y + index % lines * LINE) for index in range(len(named) + 1)]
     for (left, top), index, colour in zip(places, named, colours, strict=False):
         canvas.picture(np.full((SWATCH, SWATCH, 3), colour, np.uint8), left + 1, top + 2, frame=True)
@@ -102,16 +145,14 @@ def _draw_classes(canvas: Canvas, task: Task, seen: list[int], box: tuple[int, i
 
 def _draw_scale(canvas: Canvas, task: Task, x: int, y: int, height: int) -> None:
     """A bar of the task's colours, its end on top."""
-    end = VALUE_ENDS.get(task.name, "1")
-    number, _, unit = end.partition(" ")
-    positions = torch.linspace(float(number), 0, height - FONT).view(1, 1, -1, 1)
-    bar = task.colour(positions)[0].permute(1, 2, 0).numpy()
-    _draw_bar(canvas, bar, x, y + FONT // 2, ("0", f"{float(number) / 2:g}", f"{number} {unit}".strip()))
+    number, unit = scale_end(task)
+    bar = scale_colours(task, height - FONT)[::-1, None]
+    _draw_bar(canvas, bar, x, y + FONT // 2, ("0", f"{number / 2:g}", f"{number:g} {unit}".strip()))
 
 
 def _draw_errors(canvas: Canvas, right: int, y: int, height: int, end: str) -> None:
     """A bar of the colours of error maps, ending at ``right``."""
-    bar = paint_scale(torch.linspace(1, 0, height - FONT).view(1, 1, -1, 1), ERROR_COLOURS)[0].permute(1, 2, 0).numpy()
+    bar = error_colours(height - FONT)[::-1, None]
     left = right - BAR_WIDTH - 6 - int(np.ceil(text_width(end, FONT)))
     _draw_bar(canvas, bar, left, y + FONT // 2, ("0", "error", end))
 
@@ -124,23 +165,17 @@ def _draw_bar(canvas: Canvas, bar: np.ndarray, x: int, y: int, labels: tuple[str
 
 
 def _draw_square(canvas: Canvas, task: Task, x: int, y: int, height: int) -> None:
-    """Colours of all pairs of values in [0, 1], the first to the right and the second up."""
+    """Colours of all pairs of values, with the names of the axes."""
     side = min(64, height - 2 * LINE)
-    across = torch.linspace(0, 1, side).expand(side, side)
-    square = task.colour(torch.stack((across, across.T.flip(0)))[None])[0].permute(1, 2, 0).numpy()
-    canvas.picture(square, x + LINE, y, frame=True)
+    canvas.picture(pair_colours(task, side), x + LINE, y, frame=True)
     canvas.caption(Caption("first →", x + LINE, y + side + 3, FONT))
     canvas.caption(Caption("second →", x + LINE // 2 - 2, y + side / 2, FONT, upright=True))
 
 
 def _draw_sphere(canvas: Canvas, task: Task, x: int, y: int, height: int) -> None:
-    """A ball as the viewer sees it, in the colours of its normals."""
+    """A ball in the colours of its normals, with the names of the directions."""
     side = min(72, height - LINE)
-    across = torch.linspace(-1.02, 1.02, side).expand(side, side)
-    up = -across.T
-    square = across**2 + up**2
-    ball = task.colour(torch.stack((across, -up, -(1 - square).clamp(min=0).sqrt()))[None])[0]
-    ball = torch.where(square <= 1, ball, 255).permute(1, 2, 0).numpy()
-    canvas.picture(ball, x, y + LINE)
+    ball, inside = ball_colours(task, side)
+    canvas.picture(np.where(inside[..., None], ball, 255).astype(np.uint8), x, y + LINE)
     canvas.caption(Caption("up", x + side / 2, y, FONT, align="center"))
     canvas.caption(Caption("right", x + side + 3, y + LINE + side / 2 - FONT * 0.6, FONT))

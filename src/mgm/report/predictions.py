@@ -38,7 +38,7 @@ def prediction_sheet(
     Under every prediction stands the task's primary metric on this one image.
 
     Args:
-        path: The PNG file.
+        path: The file, PNG or PDF by its suffix.
         images: ``[N, 3, H, W]``, RGB in (-1, 1).
         targets: Labels of the images; a task that is absent, or without a valid pixel, is shown as "no label".
         predictions: Title of a model -> its predictions; a task that it does not predict is shown as such.
@@ -110,7 +110,7 @@ def _draw_column(
             _draw_blank(canvas, "no label", size, right, y)
             continue
         canvas.picture(error_map(task, value, target, size), right, y, frame=True)
-        canvas.caption(Caption(_score(task, prediction, target), left, y + size[0] + 3, 13))
+        canvas.caption(Caption(image_score(task, prediction, target), left, y + size[0] + 3, 13))
     y = top + len(predictions) * (size[0] + SCORE)
     if target is None:
         _draw_blank(canvas, "no label", size, left, y)
@@ -125,8 +125,14 @@ def _draw_blank(canvas: Canvas, text: str, size: tuple[int, int], x: int, y: int
     canvas.caption(Caption(text, x + size[1] / 2, y + size[0] / 2 - 8, 13, colour=FAINT_INK, align="center"))
 
 
-def _score(task: Task, prediction: Tensor, target: Tensor) -> str:
-    """The primary metric on one image, as it is written under a prediction."""
+def image_score(task: Task, prediction: Tensor, target: Tensor) -> str:
+    """The primary metric on one image, as it is written under a prediction.
+
+    Args:
+        task: Whose metric.
+        prediction: ``[C, H, W]``.
+        target: The truth, without batch dimension.
+    """
     metrics = task.metrics()
     metrics.update(prediction[None].detach().float().cpu(), target[None].detach().cpu())
     info = task.metrics_info[task.primary]

@@ -25,6 +25,8 @@ class Column:
     """Title with direction and unit."""
     cells: tuple[str, ...]
     best: tuple[bool, ...]
+    primary: bool
+    """Whether the metric stands for its task."""
     gain: str
     """Of the last model over the baseline; empty but for the primary metric."""
 
@@ -50,8 +52,8 @@ def comparison_table(
         table.add_column(escape(title), justify="right")
     compared = len(results) > 1
     if compared:
-        table.add_column(escape(_gain_title(results, tasks, baseline).replace(" (", "\n(")), justify="right")
-    columns = _columns(results, tasks, baseline, primary_only)
+        table.add_column(escape(gain_title(results, tasks, baseline).replace(" (", "\n(")), justify="right")
+    columns = metric_columns(results, tasks, baseline, primary_only)
     for column, following in zip(columns, [*columns[1:], None], strict=True):
         first = column is next(c for c in columns if c.task == column.task)
         cells = [
@@ -71,42 +73,46 @@ def comparison_markdown(
     results: dict[str, Scores], tasks: dict[str, Task], *, baseline: str = "", primary_only: bool = False
 ) -> str:
     """`comparison_table` as a Markdown table, ending with a line break."""
-    columns = _columns(results, tasks, baseline, primary_only)
+    columns = metric_columns(results, tasks, baseline, primary_only)
     lines = [["model", *(f"{column.title}: {column.metric}" for column in columns)]]
     lines.append([":--", *("--:" for _ in columns)])
     for row, title in enumerate(results):
         lines.append([title, *(f"**{c.cells[row]}**" if c.best[row] else c.cells[row] for c in columns)])
     if len(results) > 1:
-        lines.append([_gain_title(results, tasks, baseline), *(column.gain for column in columns)])
+        lines.append([gain_title(results, tasks, baseline), *(column.gain for column in columns)])
     return "".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |\n" for line in lines)
 
 
-def _columns(results: dict[str, Scores], tasks: dict[str, Task], baseline: str, primary_only: bool) -> list[Column]:
+def metric_columns(
+    results: dict[str, Scores], tasks: dict[str, Task], baseline: str = "", primary_only: bool = False
+) -> list[Column]:
+    """The metrics of all tasks, formatted; arguments as for `comparison_table`."""
     columns = []
     for name, task in tasks.items():
-        scores = [_known(result.get(name, {})) for result in results.values()]
+        scores = [known_scores(result.get(name, {})) for result in results.values()]
         for metric, info in task.metrics_info.items():
             if primary_only and metric != task.primary:
                 continue
             values = [score.get(metric, math.nan) for score in scores]
             gain = ""
             if metric == task.primary and len(results) > 1:
-                reference = _known(_baseline(results, baseline)[1].get(name, {}))
-                gain = _percent(task_gain(scores[-1], reference, task))
+                reference = known_scores(_baseline(results, baseline)[1].get(name, {}))
+                gain = percent(task_gain(scores[-1], reference, task))
             columns.append(
                 Column(
                     name,
                     task.title,
-                    _metric_title(info),
-                    tuple(_number(value, info) for value in values),
+                    metric_title(info),
+                    tuple(metric_number(value, info) for value in values),
                     _best(values, info),
+                    metric == task.primary,
                     gain,
                 )
             )
     return columns
 
 
-def _known(scores: dict[str, float]) -> dict[str, float]:
+def known_scores(scores: dict[str, float]) -> dict[str, float]:
     """The scores without those that are None, which is how JSON files write NaN."""
     return {metric: value for metric, value in scores.items() if value is not None}
 
@@ -116,26 +122,30 @@ def _baseline(results: dict[str, Scores], baseline: str) -> tuple[str, Scores]:
     return title, choose("baseline", title, results)
 
 
-def _gain_title(results: dict[str, Scores], tasks: dict[str, Task], baseline: str) -> str:
+def gain_title(results: dict[str, Scores], tasks: dict[str, Task], baseline: str = "") -> str:
+    """What the last model is held against, and the mean gain over tasks."""
     title, reference = _baseline(results, baseline)
     last = list(results)[-1]
-    known = {name: _known(results[last].get(name, {})) for name in tasks}
-    mean = mean_gain(known, {name: _known(reference.get(name, {})) for name in tasks}, tasks)
-    return f"gain over {title} (mean {_percent(mean)})"
+    known = {name: known_scores(results[last].get(name, {})) for name in tasks}
+    mean = mean_gain(known, {name: known_scores(reference.get(name, {})) for name in tasks}, tasks)
+    return f"gain over {title} (mean {percent(mean)})"
 
 
-def _metric_title(info: MetricInfo) -> str:
+def metric_title(info: MetricInfo) -> str:
+    """Title with unit and direction."""
     unit = f" [{info.unit}]" if info.unit else ""
     return f"{info.title}{unit} {'↑' if info.higher_is_better else '↓'}"
 
 
-def _number(value: float, info: MetricInfo) -> str:
+def metric_number(value: float, info: MetricInfo) -> str:
+    """A value of a metric as tables show it."""
     if not math.isfinite(value):
         return UNKNOWN
     return f"{value:.2f}" if info.unit == "°" else f"{value:.3f}"
 
 
-def _percent(gain: float) -> str:
+def percent(gain: float) -> str:
+    """A fraction as signed per cent."""
     return f"{gain:+.1%}".replace("%", " %") if math.isfinite(gain) else UNKNOWN
 
 

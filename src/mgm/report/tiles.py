@@ -22,13 +22,13 @@ BLANK_GREY = 225
 ERROR_COLOURS = "YlOrRd"
 
 
-def tile_size(height: int, width: int) -> tuple[int, int]:
-    """Height and width in which pictures of ``height`` x ``width`` pixels are shown."""
+def tile_size(height: int, width: int, least: int = LEAST_SIDE) -> tuple[int, int]:
+    """Height and width in which pictures of ``height`` x ``width`` pixels are shown, the longer one at least ``least``."""
     longest = max(height, width)
     if longest > LARGEST_SIDE:
         scale = LARGEST_SIDE / longest
         return max(1, round(height * scale)), max(1, round(width * scale))
-    factor = max(1, math.ceil(LEAST_SIDE / longest))
+    factor = max(1, math.ceil(least / longest))
     return height * factor, width * factor
 
 

@@ -1,12 +1,30 @@
-"""The random views of SimCLR."""
+"""The random views of SimCLR, for a whole batch at once and without waiting for the device."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import math
+from collections.abc import Callable
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+SCALE = (0.08, 1.0)
+"""Share of the image's area that a crop keeps."""
+RATIO = (3 / 4, 4 / 3)
+"""Width of a crop over its height."""
+ATTEMPTS = 10
+"""Draws of a crop before it is the whole image, as in torchvision."""
+STRENGTH, HUE = 0.8, 0.2
+"""Of the jitter: relative change of brightness, contrast and saturation; share of the colour circle."""
+SIGMA = (0.1, 2.0)
+"""Standard deviation of the blur in pixels."""
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in grey (ITU-R BT.601)."""
+
+Draws = dict[str, np.ndarray]
+"""Name -> ``[B]``, what is drawn for each view."""
 
 
 class TwoViews:
@@ -16,6 +34,10 @@ class TwoViews:
     (p = 0.5). Strengths are SimCLR's: brightness, contrast and saturation 0.8, hue 0.2; blur with a kernel of a tenth
     of the image and a standard deviation of 0.1 to 2 pixels. SimCLR itself jitters with p = 0.8; the paper says 0.5.
     Each image and view has draws of its own, except for the order of the four steps of the jitter: one per call.
+
+    Not kornia, whose transforms ask the device for values (74 times a call) and launch four times as many kernels: here all
+    is drawn on the host, sent over at once, and applied to every view, to those that keep as they are with a factor that
+    changes nothing. The single steps are those of kornia (and torchvision), which the tests hold them against.
 
     Example:
         >>> images = torch.rand(4, 3, 32, 32) * 2 - 1
@@ -27,49 +49,149 @@ class TwoViews:
     def __init__(self, image_size: int) -> None:
         """Views of ``image_size`` pixels a side, at least 8."""
         self.image_size = image_size
-        self._transforms = _transforms(image_size)
+        self.kernel_size = max(image_size // 10, 2) // 2 * 2 + 1  # odd
 
     def __call__(self, images: Tensor, seed: int) -> tuple[Tensor, Tensor]:
         """Draw the views.
 
         Args:
             images: ``[B, 3, H, W]``, RGB in (-1, 1), on any device.
-            seed: What the draws depend on, and nothing else; the global random state is left as it was.
+            seed: What the draws depend on, and nothing else; no global random state is used.
 
         Returns:
             Two tensors ``[B, 3, image_size, image_size]``, float32 RGB in (-1, 1), with a graph if the images
             have one.
         """
-        # colour transforms are defined on (0, 1)
-        views = ((images.float() + 1) / 2).clamp(0, 1).repeat(2, 1, 1, 1)
-        with torch.autocast(images.device.type, enabled=False), _seeded(seed):
-            for transform in self._transforms:
-                views = transform(views)
-        first, second = (views.clamp(0, 1) * 2 - 1).chunk(2)
+        random = np.random.default_rng(seed)
+        order = random.permutation(list(JITTER))
+        draws = draw(random, 2 * len(images))
+        kernels = blur_kernels(draws["sigma"], self.kernel_size)
+        table = np.concatenate([np.stack(list(draws.values()), axis=1), kernels], axis=1, dtype=np.float32)
+        columns = torch.from_numpy(table).to(images.device)
+        value = {name: columns[:, number, None, None, None] for number, name in enumerate(draws)}
+        with torch.autocast(images.device.type, enabled=False):
+            # colours are defined on (0, 1)
+            views = ((images.float() + 1) / 2).clamp(0, 1).repeat(2, 1, 1, 1)
+            views = crop(views, columns[:, :4], self.image_size)
+            for name in order:
+                views = JITTER[name](views, value[name])
+            views = torch.lerp(views, grey(views), value["grey"])
+            views = blur(views, columns[:, len(draws) :])
+            first, second = (views.clamp(0, 1) * 2 - 1).chunk(2)
         return first, second
 
 
-def _transforms(size: int) -> tuple[Callable[[Tensor], Tensor], ...]:
-    """The five transforms in SimCLR's order; they map ``[B, 3, H, W]`` in (0, 1) to the same."""
-    from kornia import augmentation  # takes a third of a second to import
+def draw(random: np.random.Generator, count: int) -> Draws:
+    """What happens to each of ``count`` views. The first four say where the crop is, see `crop`."""
+    area = random.uniform(*SCALE, (count, ATTEMPTS))
+    ratio = np.exp(random.uniform(math.log(RATIO[0]), math.log(RATIO[1]), (count, ATTEMPTS)))
+    widths, heights = np.sqrt(area * ratio), np.sqrt(area / ratio)
+    fits = (widths <= 1) & (heights <= 1)
+    chosen = fits.argmax(axis=1)[:, None]
+    none_fits = ~fits.any(axis=1)
+    width, height = (
+        np.where(none_fits, 1.0, np.take_along_axis(sides, chosen, 1)[:, 0]) for sides in (widths, heights)
+    )
+    mirrored = np.where(random.random(count) < 0.5, -1.0, 1.0)
+    jittered = random.random(count) < 0.5
+    factors = np.where(jittered[:, None], random.uniform(1 - STRENGTH, 1 + STRENGTH, (count, 3)), 1.0)
+    return {
+        "half_width": mirrored * width,
+        "half_height": height,
+        "x": random.uniform(-1, 1, count) * (1 - width),
+        "y": random.uniform(-1, 1, count) * (1 - height),
+        "brightness": factors[:, 0],
+        "contrast": factors[:, 1],
+        "saturation": factors[:, 2],
+        "hue": np.where(jittered, random.uniform(-HUE, HUE, count), 0.0),
+        "grey": random.random(count) < 0.2,
+        "sigma": np.where(random.random(count) < 0.5, random.uniform(*SIGMA, count), 0.0),
+    }
 
-    kernel = max(size // 10, 2) // 2 * 2 + 1  # odd
-    return (
-        augmentation.RandomResizedCrop((size, size), scale=(0.08, 1.0), cropping_mode="resample"),
-        augmentation.RandomHorizontalFlip(p=0.5),
-        augmentation.ColorJitter(0.8, 0.8, 0.8, 0.2, p=0.5),
-        augmentation.RandomGrayscale(p=0.2),
-        augmentation.RandomGaussianBlur((kernel, kernel), (0.1, 2.0), p=0.5),
+
+def crop(images: Tensor, windows: Tensor, size: int) -> Tensor:
+    """Windows of images, stretched to ``size`` pixels a side by bilinear interpolation.
+
+    Args:
+        images: ``[B, 3, H, W]``.
+        windows: ``[B, 4]``: half the width (negative: mirrored), half the height, x and y of the centre; the image spans
+            -1 .. 1.
+        size: Side of the result.
+    """
+    middles = (2 * torch.arange(size, device=images.device) + 1) / size - 1
+    along = windows[:, 2:, None] + windows[:, :2, None] * middles  # [B, 2, size]
+    x, y = along[:, 0, None, :].expand(-1, size, -1), along[:, 1, :, None].expand(-1, -1, size)
+    # borders are repeated: with zeros the outermost half pixel would darken
+    return F.grid_sample(
+        images, torch.stack([x, y], dim=-1), mode="bilinear", padding_mode="border", align_corners=False
     )
 
 
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Seed the CPU's global generator, where kornia draws for all devices, and restore it afterwards."""
-    before = torch.get_rng_state()
-    # not torch.manual_seed, which would seed the GPUs as well
-    torch.default_generator.manual_seed(seed)
-    try:
-        yield
-    finally:
-        torch.set_rng_state(before)
+def grey(images: Tensor) -> Tensor:
+    """``[B, 3, H, W]`` RGB to ``[B, 1, H, W]``."""
+    red, green, blue = images.split(1, dim=1)
+    return LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
+
+
+def brightness(images: Tensor, factor: Tensor) -> Tensor:
+    """Times the factor ``[B, 1, 1, 1]``, clipped to (0, 1)."""
+    return (images * factor).clamp(0, 1)
+
+
+def contrast(images: Tensor, factor: Tensor) -> Tensor:
+    """Distance to the image's mean grey times the factor, clipped."""
+    return torch.lerp(grey(images).mean(dim=(1, 2, 3), keepdim=True), images, factor).clamp(0, 1)
+
+
+def saturation(images: Tensor, factor: Tensor) -> Tensor:
+    """Distance to the pixel's grey times the factor, clipped."""
+    return torch.lerp(grey(images), images, factor).clamp(0, 1)
+
+
+def hue(images: Tensor, turn: Tensor) -> Tensor:
+    """Hue of the HSV colour moved by so many turns of the circle; value and saturation stay.
+
+    With ``h`` in sixths of the circle, a channel is ``v - c · clamp(min(k, 4 - k), 0, 1)``, ``k = (n + h) mod 6``, and n = 5,
+    3, 1 for red, green, blue. Grey pixels have chroma ``c = 0`` and stay.
+    """
+    top = images.amax(dim=1, keepdim=True)
+    chroma = top - images.amin(dim=1, keepdim=True)
+    divisor = torch.where(chroma > 0, chroma, 1.0)
+    red, green, blue = images.split(1, dim=1)
+    sixths = torch.where(
+        top == red,
+        (green - blue) / divisor,
+        torch.where(top == green, (blue - red) / divisor + 2, (red - green) / divisor + 4),
+    )
+    offsets = torch.arange(5, 0, -2, device=images.device).view(1, 3, 1, 1)
+    k = (offsets + sixths + 6 * turn).remainder(6)
+    return top - chroma * torch.minimum(k, 4 - k).clamp(0, 1)
+
+
+JITTER: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "brightness": brightness,
+    "contrast": contrast,
+    "saturation": saturation,
+    "hue": hue,
+}
+"""The steps of the colour jitter: images ``[B, 3, H, W]`` in (0, 1) and a value per image."""
+
+
+def blur_kernels(sigma: np.ndarray, size: int) -> np.ndarray:
+    """Normalised Gaussian weights, ``[B, size]``; sigma 0 leaves the picture as it is."""
+    distance = np.arange(size) - size // 2
+    # so narrow that all weight is in the middle
+    spread = np.maximum(sigma, 1e-3)[:, None]
+    weights = np.exp(-(distance**2) / (2 * spread**2))
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+def blur(images: Tensor, kernels: Tensor) -> Tensor:
+    """Each image with its own kernel ``[B, size]``, first along rows, then along columns; borders are reflected."""
+    count, channels, height, width = images.shape
+    size = kernels.shape[1]
+    weights = kernels.repeat_interleave(channels, dim=0)[:, None, None, :]
+    flat = F.pad(images, (size // 2,) * 4, mode="reflect").view(1, count * channels, height + size - 1, -1)
+    flat = F.conv2d(flat, weights, groups=count * channels)
+    flat = F.conv2d(flat, weights.mT, groups=count * channels)
+    return flat.view(count, channels, height, width)

@@ -85,6 +85,10 @@ class Task(ABC):
     def resize(self, prediction: Tensor, size: tuple[int, int]) -> Tensor:
         """A prediction at another resolution, interpolated as suits the task."""
 
+    def decode_at(self, prediction: Tensor, size: tuple[int, int]) -> Tensor:
+        """Values at another resolution: `resize`, then `decode`."""
+        return self.decode(self.resize(prediction, size))
+
     @abstractmethod
     def metrics(self, device: torch.device | str = "cpu") -> TaskMetrics:
         """A fresh set of streaming scores."""
@@ -96,6 +100,10 @@ class Task(ABC):
     @abstractmethod
     def flip(self, target: Tensor) -> Tensor:
         """The target of the left-right mirrored image; vectors change sign, pixels change place."""
+
+    @abstractmethod
+    def mirror(self, prediction: Tensor) -> Tensor:
+        """The prediction for the left-right mirrored image: `flip` in the space of predictions."""
 
     @abstractmethod
     def zoom(self, target: Tensor, factor: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mgm.functional.precision import at_least_float32
 from mgm.tasks.base import MetricInfo, TaskMetrics
-from mgm.tasks.metrics import StreamingSums, ratio, wide_sum
+from mgm.tasks.metrics import ratio, streaming_sums, wide_sum
 from mgm.tasks.pictures import paint_scale
 from mgm.tasks.regression import RegressionTask
 
@@ -26,7 +26,7 @@ class DepthMetrics(TaskMetrics):
 
     def __init__(self, device: torch.device | str) -> None:
         names = ("count", "absolute", "relative", "squared", "close")
-        self._sums = StreamingSums(dict.fromkeys(names, 1), device)
+        self._sums = streaming_sums(dict.fromkeys(names, 1), device)
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """Take in metres, ``[B, 1, H, W]``."""

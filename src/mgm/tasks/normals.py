@@ -11,7 +11,7 @@ from torch import Tensor
 from mgm.functional.precision import at_least_float32
 from mgm.functional.vectors import angle_degrees, decode_normals, encode_normals, unit_vectors
 from mgm.tasks.base import MetricInfo, TaskMetrics
-from mgm.tasks.metrics import StreamingSums, ratio, wide_sum
+from mgm.tasks.metrics import ratio, streaming_sums, wide_sum
 from mgm.tasks.pictures import paint
 from mgm.tasks.regression import RegressionTask
 
@@ -30,8 +30,8 @@ class NormalMetrics(TaskMetrics):
     """Angles between predicted and true normals, over all valid pixels of the data set."""
 
     def __init__(self, device: torch.device | str) -> None:
-        sizes = {"count": 1, "angle": 1, "coded": 1, "histogram": 180 * BINS_PER_DEGREE}
-        self._sums = StreamingSums(sizes | dict.fromkeys(WITHIN_DEG, 1), device)
+        sizes = {"count": 1, "angle": 1, "coded": 1, "l1": 1, "histogram": 180 * BINS_PER_DEGREE}
+        self._sums = streaming_sums(sizes | dict.fromkeys(WITHIN_DEG, 1), device)
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """Take in (0, 1)-encoded predictions and unit vectors, ``[B, 3, H, W]``."""
@@ -45,17 +45,19 @@ class NormalMetrics(TaskMetrics):
             count=valid.sum(),
             angle=wide_sum(angle),
             coded=wide_sum(coded),
+            l1=wide_sum((predicted - encode_normals(true)).abs().mean(dim=1)),
             histogram=torch.bincount(bins, minlength=180 * BINS_PER_DEGREE),
             **{name: (angle < limit).sum() for name, limit in WITHIN_DEG.items()},
         )
 
     def compute(self) -> dict[str, float]:
-        """The six scores of `SurfaceNormals.metrics_info`."""
+        """The seven scores of `SurfaceNormals.metrics_info`."""
         sums = self._sums.totals()
         return {
             "angle_deg": ratio(sums["angle"], sums["count"]),
             "angle_median_deg": histogram_median(sums["histogram"]) / BINS_PER_DEGREE,
             "angle_coded_rad": ratio(sums["coded"], sums["count"]),
+            "l1_coded": ratio(sums["l1"], sums["count"]),
             **{name: ratio(sums[name], sums["count"]) for name in WITHIN_DEG},
         }
 
@@ -91,6 +93,7 @@ class SurfaceNormals(RegressionTask):
         "angle_deg": MetricInfo("mean angle", higher_is_better=False, unit="°"),
         "angle_median_deg": MetricInfo("median angle", higher_is_better=False, unit="°"),
         "angle_coded_rad": MetricInfo("mean angle, coded", higher_is_better=False, unit="rad"),
+        "l1_coded": MetricInfo("L1, coded", higher_is_better=False),
         "within_11_25": MetricInfo("within 11.25°", higher_is_better=True),
         "within_22_5": MetricInfo("within 22.5°", higher_is_better=True),
         "within_30": MetricInfo("within 30°", higher_is_better=True),
@@ -125,8 +128,13 @@ class SurfaceNormals(RegressionTask):
         """Pixels change place, and left becomes right: x changes sign. A normal of any zoom stays what it is."""
         return target.flip(-1) * target.new_tensor([-1.0, 1.0, 1.0]).view(1, 3, 1, 1)
 
+    def mirror(self, prediction: Tensor) -> Tensor:
+        """Pixels change place, and the coded x is mirrored about 0.5, its zero."""
+        flipped = prediction.flip(-1)
+        return torch.cat((1 - flipped[:, :1], flipped[:, 1:]), dim=1)
+
     def metrics(self, device: torch.device | str = "cpu") -> TaskMetrics:
-        """Mean and median angle, the paper's angle between encoded vectors, shares within three angles."""
+        """Mean and median angle, the paper's angle between encoded vectors and its loss, shares within three angles."""
         return NormalMetrics(device)
 
     def colour(self, value: Tensor) -> Tensor:

@@ -67,6 +67,10 @@ class RegressionTask(Task):
         """Pixels change place."""
         return target.flip(-1)
 
+    def mirror(self, prediction: Tensor) -> Tensor:
+        """Pixels change place."""
+        return prediction.flip(-1)
+
     def zoom(self, target: Tensor, factor: Tensor) -> Tensor:
         """Values do not depend on distance."""
         return target

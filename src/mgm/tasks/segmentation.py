@@ -14,9 +14,12 @@ from mgm.functional.masked import masked_mean
 from mgm.functional.precision import at_least_float32
 from mgm.functional.resizing import resize_bilinear
 from mgm.tasks.base import MetricInfo, Task, TaskMetrics
-from mgm.tasks.metrics import StreamingSums, ratio
+from mgm.tasks.metrics import ratio, streaming_sums, wide_sum
 from mgm.tasks.pictures import MAX_CLASSES, paint_classes
 from mgm.types import IGNORE_INDEX
+
+LOGITS_AT_ONCE = 8
+"""Classes whose logits are enlarged together: 40 of them at 12 million pixels would take 2 GB."""
 
 
 def mean_iou(confusion: Tensor) -> float:
@@ -44,20 +47,28 @@ class SegmentationMetrics(TaskMetrics):
 
     def __init__(self, num_classes: int, device: torch.device | str) -> None:
         self.num_classes = num_classes
-        self._sums = StreamingSums({"confusion": num_classes**2}, device)
+        self._sums = streaming_sums({"confusion": num_classes**2, "cross_entropy": 1}, device)
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """Take in logits ``[B, K, H, W]`` and labels ``[B, H, W]``."""
         cell = target * self.num_classes + prediction.argmax(dim=1)
         # unlabelled pixels go to one cell too many, which is dropped: no copy of the labelled ones
         cell = torch.where(target != IGNORE_INDEX, cell, self.num_classes**2)
-        self._sums.update(confusion=torch.bincount(cell.flatten(), minlength=self.num_classes**2 + 1)[:-1])
+        loss = F.cross_entropy(at_least_float32(prediction), target, ignore_index=IGNORE_INDEX, reduction="none")
+        self._sums.update(
+            confusion=torch.bincount(cell.flatten(), minlength=self.num_classes**2 + 1)[:-1],
+            cross_entropy=wide_sum(loss),
+        )
 
     def compute(self) -> dict[str, float]:
-        """``miou`` and ``pixel_accuracy``, in [0, 1]."""
-        confusion = self._sums.totals()["confusion"].view(self.num_classes, self.num_classes)
-        accuracy = ratio(confusion.diagonal().sum(), confusion.sum())
-        return {"miou": mean_iou(confusion), "pixel_accuracy": accuracy}
+        """``miou`` and ``pixel_accuracy`` in [0, 1], and ``cross_entropy`` in nats, the mean loss."""
+        sums = self._sums.totals()
+        confusion = sums["confusion"].view(self.num_classes, self.num_classes)
+        return {
+            "miou": mean_iou(confusion),
+            "pixel_accuracy": ratio(confusion.diagonal().sum(), confusion.sum()),
+            "cross_entropy": ratio(sums["cross_entropy"], confusion.sum()),
+        }
 
 
 @final
@@ -73,6 +84,7 @@ class SemanticSegmentation(Task):
     metrics_info: ClassVar[dict[str, MetricInfo]] = {
         "miou": MetricInfo("mIoU", higher_is_better=True),
         "pixel_accuracy": MetricInfo("pixel accuracy", higher_is_better=True),
+        "cross_entropy": MetricInfo("cross-entropy", higher_is_better=False),
     }
     primary: ClassVar[str] = "miou"
 
@@ -117,8 +129,19 @@ class SemanticSegmentation(Task):
         """Logits, interpolated bilinearly."""
         return resize_bilinear(prediction, size)
 
+    def decode_at(self, prediction: Tensor, size: tuple[int, int]) -> Tensor:
+        """The most probable class at another resolution, without all logits of a large picture at once."""
+        best = at_least_float32(prediction).new_full((len(prediction), *size), -torch.inf)
+        winner = torch.zeros_like(best, dtype=torch.int64)
+        for start in range(0, self.channels, LOGITS_AT_ONCE):
+            top, index = self.resize(prediction[:, start : start + LOGITS_AT_ONCE], size).max(dim=1)
+            better = top > best
+            winner[better] = index[better] + start
+            best[better] = top[better]
+        return winner
+
     def metrics(self, device: torch.device | str = "cpu") -> TaskMetrics:
-        """Mean intersection over union and pixel accuracy."""
+        """Mean intersection over union, pixel accuracy and mean cross-entropy (the paper's loss on Taskonomy)."""
         return SegmentationMetrics(self.channels, device)
 
     def constant(self, targets: Iterable[Tensor]) -> Tensor:
@@ -135,6 +158,10 @@ class SemanticSegmentation(Task):
     def flip(self, target: Tensor) -> Tensor:
         """Pixels change place."""
         return target.flip(-1)
+
+    def mirror(self, prediction: Tensor) -> Tensor:
+        """Pixels change place."""
+        return prediction.flip(-1)
 
     def zoom(self, target: Tensor, factor: Tensor) -> Tensor:
         """Classes do not depend on distance."""

@@ -15,6 +15,7 @@ import torch
 from mgm.config import MethodConfig, TrainingConfig
 from mgm.errors import ConfigError, choose, unknown
 from mgm.selfsup import SELF_SUPERVISION
+from mgm.training.balancing import BALANCES
 from mgm.training.objectives import (
     detached_refinement_loss,
     discriminator_loss,
@@ -29,7 +30,7 @@ from mgm.training.updates import Stage, Update
 from mgm.types import Batch
 
 MULTI_TASK = Update("task", trains=("encoder", "decoders"), loss=task_loss, statistics=("encoder", "decoders"))
-"""Algorithm 1, line 1."""
+"""Algorithm 1, line 1, for ``balance: sum``."""
 
 ARCHITECTURE_UPDATES: dict[str, tuple[Update, ...]] = {
     # AdaShare learns which blocks a task selects in turn with the weights
@@ -101,6 +102,7 @@ EXTRA_IMAGES: dict[str, ExtraImages] = {
     "frozen_generator": ExtraImages(
         "synthesized by a generator trained beforehand and frozen (MGM/j)", generator="frozen"
     ),
+    "saved_generators": ExtraImages("synthesized by the generators of earlier runs, as they are (MGM-Combine)"),
     "weak": ExtraImages("real images of which only the scene is known (MGM_r)"),
     "labelled": ExtraImages("the labelled images once more (the control of equal cost)", labelled=True),
     "composites": ExtraImages("half the classes of one labelled image pasted into another", labelled=True),
@@ -114,20 +116,41 @@ EXTRA_USES = ("refinement", "self_supervision", "labels")
 def check_method(method: MethodConfig) -> None:
     """Raise `ConfigError` for names that do not exist and for choices that exclude each other."""
     choose("refinement", method.refinement, REFINEMENT)
+    choose("balance", method.balance, BALANCES)
     extra = choose("source of extra images", method.extra_images, EXTRA_IMAGES)
     if method.self_supervision not in (*SELF_SUPERVISION, "none"):
         raise ConfigError(unknown("self-supervision", method.self_supervision, (*SELF_SUPERVISION, "none")))
     for use in method.extra_uses:
         if use not in EXTRA_USES:
             raise ConfigError(unknown("use of extra images", use, EXTRA_USES))
-    if "labels" in method.extra_uses and not extra.labelled:
+    if "labels" in method.extra_uses and not (extra.labelled or method.annotator):
         labelled = ", ".join(name for name, source in EXTRA_IMAGES.items() if source.labelled)
         raise ConfigError(
-            f"extra images from {method.extra_images!r} have no pixel labels, so extra_uses cannot be 'labels'. "
-            f"Sources with labels: {labelled}"
+            f"extra images from {method.extra_images!r} have no pixel labels, so extra_uses cannot be 'labels' unless a run "
+            f"labels them: --annotator RUN. Sources with labels: {labelled}"
         )
+    _check_runs(method)
     if method.extra_images != "none" and method.extra_ratio <= 0:
         raise ConfigError(f"extra_ratio is {method.extra_ratio}; it must be positive (or set extra_images to none)")
+
+
+def _check_runs(method: MethodConfig) -> None:
+    """Raise `ConfigError` where an earlier run is missing, or named for nothing."""
+    if (method.extra_images == "saved_generators") != bool(method.generator_runs):
+        raise ConfigError(
+            "extra images from 'saved_generators' need runs that have trained one: --generator-runs RUN [RUN ...]"
+            if not method.generator_runs
+            else f"generator_runs are given but extra_images is {method.extra_images!r}; set it to saved_generators"
+        )
+    if method.annotator and (method.extra_images == "none" or "labels" not in method.extra_uses):
+        raise ConfigError(
+            "an annotator labels extra images for the use 'labels': give it with --extra-images SOURCE --extra-uses labels"
+        )
+
+
+def task_update(method: MethodConfig) -> Update:
+    """Algorithm 1, line 1, with the task losses balanced as the method says."""
+    return choose("balance", method.balance, BALANCES)(MULTI_TASK, "labelled")
 
 
 def joint_updates(method: MethodConfig) -> tuple[Update, ...]:
@@ -135,7 +158,7 @@ def joint_updates(method: MethodConfig) -> tuple[Update, ...]:
     refinement = REFINEMENT[method.refinement]
     extra = EXTRA_IMAGES[method.extra_images]
     return (
-        MULTI_TASK,
+        task_update(method),
         *_weighted(refinement.real, method.refinement_weight),
         *_self_supervised(method, "labelled"),
         *(_adversarial(method) * method.generator_updates if extra.generator == "joint" else ()),
@@ -145,12 +168,11 @@ def joint_updates(method: MethodConfig) -> tuple[Update, ...]:
 
 def _extra_updates(method: MethodConfig, refinement: RefinementStrategy) -> tuple[Update, ...]:
     """What the extra images of a step are used for."""
+    extra_task = Update("extra_task", ("encoder", "decoders"), partial(task_loss, source="extra"), method.label_weight)
     by_use = {
         "refinement": _weighted(_reaching_generator(refinement.extra, method), method.refinement_weight),
         "self_supervision": _reaching_generator(_self_supervised(method, "extra"), method),
-        "labels": (
-            Update("extra_task", ("encoder", "decoders"), partial(task_loss, source="extra"), method.label_weight),
-        ),
+        "labels": (BALANCES[method.balance](extra_task, "extra"),),
     }
     if method.extra_images == "none":
         return ()
@@ -199,22 +221,29 @@ def generator_updates(method: MethodConfig) -> tuple[Update, ...]:
 
 
 def stages(
-    method: MethodConfig, training: TrainingConfig, *, architecture: str = "multi_task", pretrain: bool = False
+    method: MethodConfig,
+    training: TrainingConfig,
+    *,
+    architecture: str = "multi_task",
+    pretrain: bool = False,
+    freeze_encoder: bool = False,
 ) -> tuple[Stage, ...]:
     """The training (paper B): M alone, then the generator with M frozen, then all together.
 
     The budget `TrainingConfig.steps` counts updates of M on labelled batches; a method without joint updates spends all of
-    it in stage 1.
+    it in stage 1. A frozen encoder is taken out of every update.
+
+    Raises:
+        ConfigError: See `check_method`; also if a loss would train nothing of M because the encoder is frozen.
     """
     check_method(method)
     joint = joint_updates(method)
-    model = (MULTI_TASK, *ARCHITECTURE_UPDATES.get(architecture, ()))
+    task = task_update(method)
+    model = (task, *ARCHITECTURE_UPDATES.get(architecture, ()))
     has_generator = EXTRA_IMAGES[method.extra_images].generator != "none"
     joint_steps = round(training.steps * training.joint_share) if len(joint) > 1 else 0
     everything = (
-        Stage(
-            "pretrain", (MULTI_TASK,), training.pretrain_steps if pretrain else 0, training.batch_size, data="pretrain"
-        ),
+        Stage("pretrain", (task,), training.pretrain_steps if pretrain else 0, training.batch_size, data="pretrain"),
         Stage("multi_task", model, training.steps - joint_steps, training.batch_size),
         Stage(
             "generator",
@@ -225,7 +254,8 @@ def stages(
         ),
         Stage("joint", (*model, *joint[1:]), joint_steps, training.batch_size),
     )
-    return tuple(_with_statistics(stage, training.statistics) for stage in everything if stage.steps)
+    schedule = tuple(_with_statistics(stage, training.statistics) for stage in everything if stage.steps)
+    return tuple(_without_encoder(stage) for stage in schedule) if freeze_encoder else schedule
 
 
 def _with_statistics(stage: Stage, policy: str) -> Stage:
@@ -234,6 +264,25 @@ def _with_statistics(stage: Stage, policy: str) -> Stage:
         return stage
     moved = tuple(replace(u, statistics=tuple({*u.statistics, "encoder", "decoders"})) for u in stage.updates)
     return replace(stage, updates=moved)
+
+
+def _without_encoder(stage: Stage) -> Stage:
+    """The stage with an encoder that neither learns nor moves its statistics."""
+    idle = [u.name for u in stage.updates if "encoder" in u.trains and not {"decoders", "generator"} & set(u.trains)]
+    if idle:
+        raise ConfigError(
+            f"with a frozen encoder these losses would train nothing of M: {', '.join(idle)}; use --freeze-encoder with the "
+            "recipe mt, or set --refinement none --self-supervision none --extra-uses labels"
+        )
+    kept = tuple(
+        replace(
+            update,
+            trains=tuple(name for name in update.trains if name != "encoder"),
+            statistics=tuple(name for name in update.statistics if name != "encoder"),
+        )
+        for update in stage.updates
+    )
+    return replace(stage, updates=kept)
 
 
 def synthesize(step: Step, count: int) -> Batch:

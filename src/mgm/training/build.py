@@ -12,19 +12,35 @@ from mgm.models import MODELS
 from mgm.models.base import MultiTaskModel
 from mgm.networks.embedding import LatentEmbedding
 from mgm.networks.generators import GENERATORS
+from mgm.networks.generators.resampling import set_identities
 from mgm.networks.refinement import RefinementNetwork
+from mgm.networks.uncertainty import UncertaintyWeights
 from mgm.selfsup import SELF_SUPERVISION
 from mgm.tasks.base import Task
 from mgm.training.seeding import seeded
 
 
 class Networks(nn.Module, Mapping[str, nn.Module]):
-    """All networks of a run by name: the parts of ``model`` (``encoder``, ``decoders``, ...) and the others."""
+    """All networks of a run by name: the parts of ``model`` (``encoder``, ``decoders``, ...) and the others.
 
-    def __init__(self, model: MultiTaskModel, others: dict[str, nn.Module]) -> None:
+    Args:
+        model: M.
+        others: Name -> network.
+        fixed: Names of those that stay as they are, and in evaluation mode: their features do not depend on the batch.
+    """
+
+    def __init__(self, model: MultiTaskModel, others: dict[str, nn.Module], fixed: tuple[str, ...] = ()) -> None:
         super().__init__()
         self.model = model
         self.others = nn.ModuleDict(others)
+        self.fixed = fixed
+
+    def train(self, mode: bool = True) -> Networks:
+        """Set all to training or evaluation mode, but for those that are fixed."""
+        super().train(mode)
+        for name in self.fixed:
+            self[name].eval()
+        return self
 
     def __getitem__(self, name: str) -> nn.Module:
         parts = self.model.parts
@@ -46,9 +62,8 @@ class Networks(nn.Module, Mapping[str, nn.Module]):
 def build_model(tasks: dict[str, Task], config: ModelConfig, seed: int) -> MultiTaskModel:
     """M alone: the encoder and a decoder per task."""
     with seeded(seed, "model"):
-        return choose("architecture", config.architecture, MODELS)(
-            {name: task.channels for name, task in tasks.items()}, config.depth, config.widths
-        )
+        architecture = choose("architecture", config.architecture, MODELS)
+        return architecture.from_config({name: task.channels for name, task in tasks.items()}, config)
 
 
 def build_networks(
@@ -76,6 +91,7 @@ def build_networks(
         ),
         "embedding": lambda: LatentEmbedding(features, config.latent_size),
         "generator": lambda: pair.generator(image_size, config.latent_size, labels, config.generator_width),
+        "uncertainty": lambda: UncertaintyWeights(tasks),
         "discriminator": lambda: pair.discriminator(image_size, labels, config.discriminator_width),
     }
     for method in SELF_SUPERVISION.values():
@@ -84,4 +100,6 @@ def build_networks(
     for name in sorted(names - model.parts.keys()):
         with seeded(seed, name):
             others[name] = builders[name]()
-    return Networks(model, others)
+    networks = Networks(model, others, fixed=("encoder",) if config.freeze_encoder else ())
+    set_identities(networks, config.identities)
+    return networks

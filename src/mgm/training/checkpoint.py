@@ -33,6 +33,18 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def make_folder(path: Path) -> None:
+    """Create a folder unless it is there.
+
+    Raises:
+        RunError: If that is not possible.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"cannot create {path} ({error.strerror}); choose another place with --out") from None
+
+
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Save tensors and plain values; whatever was at ``path`` stays until the new file is complete."""
     write_atomically(path, lambda file: torch.save(state, file))

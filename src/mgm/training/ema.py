@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 class WeightAverage:
@@ -25,10 +25,13 @@ class WeightAverage:
         """Take in the weights after a step."""
         self.updates += 1
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
-        for averaged, current in zip(self.model.parameters(), model.parameters(), strict=True):
-            averaged.lerp_(current, 1 - decay)
-        for kept, buffer in zip(self.model.buffers(), model.buffers(), strict=True):
-            kept.copy_(buffer)
+        # all tensors at once: torch's own optimisers work so, though it does not list these operators
+        averaged: list[Tensor] = list(self.model.parameters())
+        current: list[Tensor] = list(model.parameters())
+        torch._foreach_lerp_(averaged, current, 1 - decay)  # pyright: ignore[reportPrivateImportUsage]
+        kept, buffers = list(self.model.buffers()), list(model.buffers())
+        if kept:  # an empty list is an error
+            torch._foreach_copy_(kept, buffers)  # pyright: ignore[reportPrivateImportUsage]
 
     def state_dict(self) -> dict[str, object]:
         """Weights and the number of updates."""

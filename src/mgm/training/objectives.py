@@ -12,20 +12,40 @@ from torch import Tensor
 from mgm.functional.adversarial import discriminator_hinge_loss, generator_hinge_loss
 from mgm.functional.classification import scene_loss
 from mgm.models.adashare import AdaShareEncoder, Policy
+from mgm.models.base import task_of
 from mgm.training.step import Step
 from mgm.types import Batch, Predictions
 
 
 def task_loss(step: Step, source: str = "labelled") -> Tensor:
     """``L_multi(y, M(x))``: the sum of the tasks' losses, each averaged over its valid pixels (Algorithm 1, line 1)."""
-    return _sum_of_losses(step, step.predictions(source), step.images_of(source))
+    return task_losses(step, source).sum()
 
 
-def _sum_of_losses(step: Step, predictions: Predictions, batch: Batch) -> Tensor:
-    losses = [
-        task.loss(predictions[name], batch.targets[name]) for name, task in step.tasks.items() if name in batch.targets
-    ]
-    return torch.stack(losses).sum()
+def task_losses(step: Step, source: str = "labelled") -> Tensor:
+    """The losses that `task_loss` adds up, ``[T]``: one per task that the images have labels for."""
+    return torch.stack(list(_losses_on(step, source).values()))
+
+
+def uncertainty_loss(step: Step, source: str = "labelled") -> Tensor:
+    """The sum in which the network ``uncertainty`` weighs the tasks (Kendall et al., 2018)."""
+    return step.networks["uncertainty"](_losses_on(step, source))
+
+
+def _losses_on(step: Step, source: str) -> dict[str, Tensor]:
+    predictions = {**step.predictions(source), **step.auxiliary_predictions(source)}
+    return _losses(step, predictions, step.images_of(source))
+
+
+def _losses(step: Step, predictions: Predictions, batch: Batch) -> dict[str, Tensor]:
+    """Task -> loss of its heads together, for the tasks that the images have labels for."""
+    losses: dict[str, Tensor] = {}
+    for head, prediction in predictions.items():
+        task = task_of(head)
+        if task in batch.targets:
+            loss = batch.weigh(task, step.tasks[task].loss(prediction, batch.targets[task]))
+            losses[task] = losses[task] + loss if task in losses else loss
+    return losses
 
 
 def policy_loss(step: Step) -> Tensor:
@@ -42,7 +62,7 @@ def policy_loss(step: Step) -> Tensor:
     features = encoder.take(step.batch.images, policy.gates())
     predictions = {task: decoder(features) for task, decoder in step.decoders.items()}
     return (
-        _sum_of_losses(step, predictions, step.batch)
+        torch.stack(list(_losses(step, predictions, step.batch).values())).sum()
         + step.method.sparsity_weight * policy.sparsity()
         + step.method.sharing_weight * policy.sharing()
     )
@@ -50,15 +70,19 @@ def policy_loss(step: Step) -> Tensor:
 
 def refinement_loss(step: Step, source: str) -> Tensor:
     """``L_CE(c, R(M(x)))`` (Algorithm 1, lines 2 and 5); binary cross-entropy for multi-hot labels (G.1)."""
-    logits = step.networks["refinement"](step.refinement_inputs(step.predictions(source)))
-    return scene_loss(logits, step.images_of(source).scene, step.multi_hot)
+    return _weighed_scene_loss(step, source, step.predictions(source))
 
 
 def detached_refinement_loss(step: Step, source: str) -> Tensor:
     """The same with M's predictions taken as data: R learns apart from M (LSeT, D.2)."""
     predictions = {task: prediction.detach() for task, prediction in step.predictions(source).items()}
+    return _weighed_scene_loss(step, source, predictions)
+
+
+def _weighed_scene_loss(step: Step, source: str, predictions: Predictions) -> Tensor:
     logits = step.networks["refinement"](step.refinement_inputs(predictions))
-    return scene_loss(logits, step.images_of(source).scene, step.multi_hot)
+    batch = step.images_of(source)
+    return batch.weigh("scene", scene_loss(logits, batch.scene, step.multi_hot))
 
 
 def estimation_loss(step: Step, source: str) -> Tensor:

@@ -15,15 +15,11 @@ GAN_BETAS = (0.0, 0.9)
 BETAS = (0.9, 0.999)
 
 
-def parameters_of(networks: Mapping[str, nn.Module], names: tuple[str, ...]) -> list[nn.Parameter]:
-    """Parameters of the named networks."""
-    return [parameter for name in names for parameter in networks[name].parameters()]
-
-
 def _group(
     networks: Mapping[str, nn.Module], name: str, config: TrainingConfig, weight_decay: float
 ) -> dict[str, object]:
     rates = {
+        "encoder": config.learning_rate * config.encoder_rate_factor,
         "generator": config.generator_rate,
         "embedding": config.generator_rate,
         "discriminator": config.discriminator_rate,
@@ -58,8 +54,11 @@ def build_optimizers(
     for stage in stages:
         for name, trained in optimizer_names(stage.updates, config).items():
             # the generator's update trains the encoder too, but only in joint training: keep the widest set
-            decays = name == "task" or (config.optimizer_step == "combined" and name in ("encoder", "decoders"))
-            groups = [_group(networks, network, config, config.weight_decay if decays else 0.0) for network in trained]
+            decaying = ("encoder", "decoders") if name == "task" or config.optimizer_step == "combined" else ()
+            groups = [
+                _group(networks, network, config, config.weight_decay if network in decaying else 0.0)
+                for network in trained
+            ]
             optimizers.setdefault(name, torch.optim.Adam(groups, lr=config.learning_rate, fused=True))
             _add_missing(optimizers[name], groups)
     return optimizers
@@ -73,3 +72,15 @@ def _add_missing(optimizer: torch.optim.Optimizer, groups: list[dict[str, object
         assert isinstance(parameters, list)
         if parameters and id(parameters[0]) not in known:
             optimizer.add_param_group(group)
+
+
+def match_layouts(optimizer: torch.optim.Optimizer) -> None:
+    """Store an optimiser's moments in the order of the parameters that they belong to, after loading them from a file.
+
+    The fused Adam of torch takes the same order for granted and silently mixes up channels otherwise, and a checkpoint may
+    come from a device or a setting with another one (`TrainingConfig.channels_last`).
+    """
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if isinstance(value, torch.Tensor) and value.shape == parameter.shape:
+                state[name] = torch.empty_like(parameter).copy_(value)

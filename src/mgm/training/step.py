@@ -27,7 +27,11 @@ class Step:
         seed: Seed of this step's noise and views.
         draw_extra: Makes the step's extra images; called at most once unless they carry a graph.
         multi_hot: Whether an image may have several scene labels.
-        defer_encoder: Collect the gradients of all losses at the encoder's output, for one backward pass through it.
+        defer_encoder: Collect the gradients of the losses that share features at the encoder's output, for one backward pass
+            through it; what one loss alone has encoded (views) is differentiated with it, and its memory free again.
+        common_seed: Seed of what has to be random in the same way in all processes.
+        part: Which part of the step's minibatch ``batch`` is, from 0.
+        parts: How many parts it was split into (`TrainingConfig.accumulate`).
     """
 
     def __init__(
@@ -41,6 +45,9 @@ class Step:
         *,
         multi_hot: bool = False,
         defer_encoder: bool = False,
+        common_seed: int = 0,
+        part: int = 0,
+        parts: int = 1,
     ) -> None:
         self.networks = networks
         self.tasks = tasks
@@ -48,14 +55,23 @@ class Step:
         self.batch = batch
         self.seed = seed
         self.multi_hot = multi_hot
+        self.common_seed = common_seed
+        self.part = part
+        self.parts = parts
         self._draw_extra = draw_extra
         self._defer_encoder = defer_encoder
         self._extra: Batch | None = None
         self._features: dict[str, Tensor] = {}
         self._predictions: dict[str, Predictions] = {}
         self._fakes: Tensor | None = None
+        self._fakes_noise: Tensor | None = None
         self._deferred: list[tuple[Tensor, Tensor]] = []
         self._draws = 0
+
+    @property
+    def is_last(self) -> bool:
+        """Whether no other part of the minibatch follows."""
+        return self.part == self.parts - 1
 
     def images_of(self, source: str) -> Batch:
         """``"labelled"``: the minibatch; ``"extra"``: the step's extra images."""
@@ -66,22 +82,23 @@ class Step:
         return self._extra
 
     def encode(self, images: Tensor) -> Tensor:
-        """E(x), ``[B, C, H/16, W/16]``; with deferred gradients a leaf that collects them.
+        """E(x), ``[B, C, H/16, W/16]``, for one loss alone; see `features` for what several losses read."""
+        return self.networks["encoder"](images)
 
-        Images that carry a graph are not deferred: their gradient has to run on into what made them.
-        """
-        features = self.networks["encoder"](images)
+    def features(self, source: str) -> Tensor:
+        """E(x) of a source, shared by all losses that ask before E changes; with deferred gradients a leaf that collects them."""
+        if source not in self._features:
+            images = self.images_of(source).images
+            self._features[source] = self._deferred_leaf(images, self.encode(images))
+        return self._features[source]
+
+    def _deferred_leaf(self, images: Tensor, features: Tensor) -> Tensor:
+        """A leaf in place of the features; not for images with a graph, whose gradient has to run on into what made them."""
         if images.requires_grad or not (self._defer_encoder and features.requires_grad):
             return features
         leaf = features.detach().requires_grad_()
         self._deferred.append((features, leaf))
         return leaf
-
-    def features(self, source: str) -> Tensor:
-        """E(x) of a source, shared by all losses that ask before E changes."""
-        if source not in self._features:
-            self._features[source] = self.encode(self.images_of(source).images)
-        return self._features[source]
 
     def predictions(self, source: str) -> Predictions:
         """M(x) of a source, shared likewise."""
@@ -89,6 +106,12 @@ class Step:
             features = self.features(source)
             self._predictions[source] = {task: decoder(features) for task, decoder in self.decoders.items()}
         return self._predictions[source]
+
+    def auxiliary_predictions(self, source: str) -> Predictions:
+        """Head -> prediction of the heads that only help to train (`mgm.models.base.task_of`); most models have none."""
+        heads = self.networks["decoders"]
+        assert isinstance(heads, nn.ModuleDict)
+        return {head: decoder(self.features(source)) for head, decoder in heads.items() if head not in self.tasks}
 
     @property
     def decoders(self) -> dict[str, nn.Module]:
@@ -106,11 +129,12 @@ class Step:
         return derive_seed(self.seed, *names)
 
     def noise(self, *shape: int) -> Tensor:
-        """Standard normal numbers; every call of a step draws anew."""
+        """Standard normal numbers, a row per image; every call of a step draws anew, and each part its own rows."""
         self._draws += 1
         device = self.batch.images.device
         generator = random_generator(device, self.seed, "noise", self._draws)
-        return torch.randn(*shape, generator=generator, device=device)
+        rows, *others = shape
+        return torch.randn(rows * self.parts, *others, generator=generator, device=device)[self.part * rows :][:rows]
 
     @property
     def latent_size(self) -> int:
@@ -131,15 +155,19 @@ class Step:
         """G(z, c) for the minibatch's features and labels, with a graph, shared by D's and G's losses."""
         fakes = self._fakes
         if fakes is None:
-            fakes = self._fakes = self.networks["generator"](self.latent(len(self.batch)), self.labels())
+            if self._fakes_noise is None:
+                self._fakes_noise = self.noise(len(self.batch), self.latent_size)
+            latent = self.latent(len(self.batch), self._fakes_noise)
+            fakes = self._fakes = self.networks["generator"](latent, self.labels())
         return fakes
 
-    def latent(self, count: int) -> Tensor:
+    def latent(self, count: int, noise: Tensor | None = None) -> Tensor:
         """``z = embed(E(x)) + noise`` (paper 3.2, Figure 3), ``[count, L]``; x cycles through the minibatch.
 
-        Without an embedding layer (a generator that is trained apart, MGM/j) ``z`` is the noise.
+        Without an embedding layer (a generator that is trained apart, MGM/j) ``z`` is the noise. Without ``noise`` it is
+        drawn.
         """
-        noise = self.noise(count, self.latent_size)
+        noise = self.noise(count, self.latent_size) if noise is None else noise
         if "embedding" not in self.networks:
             return noise
         shift = self.networks["embedding"](self.features("labelled"))
@@ -153,16 +181,40 @@ class Step:
         if changed_set & {"encoder", "policy", "decoders"}:
             self._predictions.clear()
         if changed_set & {"encoder", "policy", "embedding", "generator"}:
-            self._fakes = None
+            self._fakes = self._fakes_noise = None
             if self._extra is not None and self._extra.images.requires_grad:
                 self._extra = None
                 self._features.pop("extra", None)
                 self._predictions.pop("extra", None)
 
+    def release(self) -> None:
+        """Drop what takes memory, so that the step's other parts have room.
+
+        What is asked for again is computed again from the same images and noise.
+        """
+        self._features.clear()
+        self._predictions.clear()
+        self._deferred.clear()
+        self._fakes = None
+        if self._extra is not None and self._extra.images.requires_grad:
+            self._extra = None
+
     @property
     def encoder_outputs(self) -> list[Tensor]:
         """Leaves at which deferred gradients collect."""
         return [leaf for _, leaf in self._deferred]
+
+    def encoder_gradient(self, loss: Tensor) -> Tensor:
+        """The gradient of a scalar with respect to all parameters of E, as one vector; graphs and ``.grad`` stay as they are."""
+        parameters = list(self.networks["encoder"].parameters())
+        reached = torch.autograd.grad(loss, [*parameters, *self.encoder_outputs], retain_graph=True, allow_unused=True)
+        own, at_outputs = reached[: len(parameters)], reached[len(parameters) :]
+        gradients = [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, own, strict=True)]
+        for (features, _), gradient in zip(self._deferred, at_outputs, strict=True):
+            if gradient is not None:
+                through = torch.autograd.grad(features, parameters, gradient, retain_graph=True, allow_unused=True)
+                gradients = [a if b is None else a + b for a, b in zip(gradients, through, strict=True)]
+        return torch.cat([gradient.flatten() for gradient in gradients])
 
     def backward_through_encoder(self, parameters: list[nn.Parameter]) -> None:
         """Send the collected gradients through E, all at once."""

@@ -6,6 +6,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,20 @@ from mgm.config import Experiment
 from mgm.errors import RunError, TrainingDivergedError
 from mgm.functional.distributed import rank, world_size
 from mgm.networks.normalization import frozen_buffers
+from mgm.networks.recomputation import recompute_blocks
 from mgm.tasks.base import Task
 from mgm.training.algorithm import EXTRA_IMAGES, synthesize
+from mgm.training.averaging import GradientAverage
 from mgm.training.build import Networks
 from mgm.training.checkpoint import load_checkpoint, save_checkpoint
+from mgm.training.compilation import begin_compiled_step, compile_networks, wants_compilation
 from mgm.training.ema import WeightAverage
 from mgm.training.evaluate import Scores
+from mgm.training.gradients import parameters_of
 from mgm.training.journal import Journal
-from mgm.training.optimizers import build_optimizers, optimizer_names, parameters_of
+from mgm.training.layout import arrange, in_layout, memory_format
+from mgm.training.optimizers import build_optimizers, match_layouts, optimizer_names
+from mgm.training.parts import split_batch
 from mgm.training.seeding import derive_seed
 from mgm.training.step import Step
 from mgm.training.updates import Stage, Update
@@ -61,6 +68,9 @@ class Progress(ABC):
     def step(self, done: int, figures: dict[str, float]) -> None:
         """Steps were done; figures are the latest losses or scores."""
 
+    def validated(self, done: int, scores: Scores, score: float, model: nn.Module) -> None:  # noqa: B027 - few show it
+        """The model was scored on the validation set; ``score`` is the number by which the best is kept."""
+
 
 @dataclass
 class Position:
@@ -91,6 +101,7 @@ class Trainer:
         folder: Where checkpoints go.
         progress: Told about every logged step.
         multi_hot: Whether an image may have several scene labels.
+        annotate: Gives extra images their labels; by default they keep what they have.
     """
 
     experiment: Experiment
@@ -104,12 +115,21 @@ class Trainer:
     journal: Journal
     progress: Progress
     multi_hot: bool = False
+    annotate: Callable[[Batch], Batch] = lambda extra: extra
     position: Position = field(default_factory=Position)
 
     def __post_init__(self) -> None:
         config = self.experiment.training
+        layout = memory_format(config, self.fabric.device)
+        arrange(self.networks, layout)
+        if config.checkpoint_activations:
+            recompute_blocks(self.networks)
         self.optimizers = build_optimizers(self.networks, self.stages, config)
         self.average = WeightAverage(self.networks.model, config.ema) if config.ema else None
+        if wants_compilation(config, self.fabric.device):
+            compile_networks(self.networks, config)
+        # the parts of a minibatch share one draw of extra images
+        self.feeds = {name: lru_cache(maxsize=1)(in_layout(feed, layout)) for name, feed in self.feeds.items()}
         self._clock = time.perf_counter()
 
     @property
@@ -163,22 +183,30 @@ class Trainer:
         """
         # the same in all processes: they have to take the same paths through the model
         model_seed = derive_seed(self.experiment.seed, "model", stage.name, index)
+        begin_compiled_step(self.networks, self.experiment.training)
         self.networks.model.begin_step(model_seed, self.steps_done / self.experiment.training.steps)
         combined = self.experiment.training.optimizer_step == "combined"
         earlier = sum(s.steps for s in self.stages[: self.position.stage] if s.data == stage.data)
-        batch = self.feeds[stage.data](earlier + index, stage.batch_size)
-        step = Step(
-            self.networks,
-            self.tasks,
-            self.experiment.method,
-            batch,
-            derive_seed(self.experiment.seed, stage.name, index, rank()),
-            lambda current: self._extra_images(current, index),
-            multi_hot=self.multi_hot,
-            defer_encoder=combined,
-        )
+        parts = self.experiment.training.accumulate
+        whole = self.feeds[stage.data](earlier + index, stage.batch_size)
+        steps = [
+            Step(
+                self.networks,
+                self.tasks,
+                self.experiment.method,
+                batch,
+                derive_seed(self.experiment.seed, stage.name, index, rank()),
+                lambda current: self._extra_images(current, index),
+                multi_hot=self.multi_hot,
+                defer_encoder=combined,
+                common_seed=model_seed,
+                part=part,
+                parts=parts,
+            )
+            for part, batch in enumerate(split_batch(whole, parts, self.tasks))
+        ]
         carry_out = self._combined_step if combined else self._separate_steps
-        losses = carry_out(stage, step)
+        losses = carry_out(stage, *steps)
         if self.average and stage.trains_model:
             self.average.update(self.networks.model)
         return losses
@@ -187,55 +215,85 @@ class Trainer:
         method = self.experiment.method
         count = max(1, round(method.extra_ratio * len(step.batch)))
         if EXTRA_IMAGES[method.extra_images].generator == "none":
-            return self.feeds[method.extra_images](index, count * world_size())
+            whole = self.annotate(self.feeds[method.extra_images](index, count * step.parts * world_size()))
+            return split_batch(whole, step.parts, self.tasks)[step.part]
         with frozen_buffers(*self.networks.values()):
-            return synthesize(step, count)
+            return self.annotate(synthesize(step, count))
 
-    def _separate_steps(self, stage: Stage, step: Step) -> dict[str, Tensor]:
-        """Algorithm 1 as it stands: after each loss its own optimiser, before the next loss is computed."""
+    def _separate_steps(self, stage: Stage, *steps: Step) -> dict[str, Tensor]:
+        """Algorithm 1 as it stands: after each loss its own optimiser, before the next loss is computed.
+
+        Args:
+            stage: Whose updates.
+            steps: The parts of the minibatch; a loss is computed on one after another before its optimiser steps.
+        """
         losses = {}
         for update in stage.updates:
             optimizer = self.optimizers[update.name]
             optimizer.zero_grad(set_to_none=True)
-            loss = self._loss(update, step)
-            loss.backward(inputs=parameters_of(self.networks, update.trains))
+            losses[update.name] = self._accumulate(update, steps)
             self._apply(optimizer)
-            step.forget(update.trains)
-            losses[update.name] = loss.detach()
+            for step in steps:
+                step.forget(update.trains)
         return losses
 
-    def _combined_step(self, stage: Stage, step: Step) -> dict[str, Tensor]:
-        """All losses at the same weights, one backward pass through the encoder, one step per network."""
+    def _accumulate(self, update: Update, steps: tuple[Step, ...]) -> Tensor:
+        """Add up the gradients of the parts of a minibatch, averaged over processes; returns the loss of the whole."""
+        parameters = parameters_of(self.networks, update.trains)
+        average = GradientAverage()
+        losses = []
+        for step in steps:
+            loss = self._loss(update, step)
+            if step.is_last:
+                average.as_they_come(parameters)
+            update.gradient(loss, step, update.trains, False)
+            losses.append(loss.detach().sum())
+            if step.parts > 1:  # one part at a time is in memory
+                step.release()
+        average.finish()
+        return torch.stack(losses).sum()
+
+    def _combined_step(self, stage: Stage, *steps: Step) -> dict[str, Tensor]:
+        """All losses at the same weights, one backward pass through the encoder (and part), one step per network."""
         optimizers = [self.optimizers[name] for name in optimizer_names(stage.updates, self.experiment.training)]
         for optimizer in optimizers:
             optimizer.zero_grad(set_to_none=True)
+        parts = [self._combined_backward(stage, step) for step in steps]
+        for optimizer in optimizers:
+            self._apply(optimizer)
+        return {name: torch.stack([losses[name] for losses in parts]).sum() for name in parts[0]}
+
+    def _combined_backward(self, stage: Stage, step: Step) -> dict[str, Tensor]:
+        """Gradients of all losses on one part of a minibatch."""
         losses = {}
         for update in stage.updates:
             loss = self._loss(update, step)
-            leaves = step.encoder_outputs if "encoder" in update.trains else []
-            loss.backward(inputs=[*parameters_of(self.networks, update.trains), *leaves], retain_graph=True)
-            losses[update.name] = loss.detach()
-        step.backward_through_encoder(parameters_of(self.networks, ("encoder",)))
-        for optimizer in optimizers:
-            self._apply(optimizer)
+            update.gradient(loss, step, update.trains, True)
+            losses[update.name] = loss.detach().sum()
+            del loss  # and with it whatever it alone has kept for its gradient
+        encoder = parameters_of(self.networks, ("encoder",))
+        average = GradientAverage()
+        if step.is_last:
+            average.now(parameters_of(self.networks, tuple(sorted(stage.trains - {"encoder"}))))
+            average.as_they_come(encoder if "encoder" in stage.trains else ())
+        step.backward_through_encoder(encoder)
+        average.finish()
+        step.release()
         return losses
 
     def _loss(self, update: Update, step: Step) -> Tensor:
-        """The weighted loss, with the buffers of all networks held still but those that the update names."""
-        held = [network for name, network in self.networks.items() if name not in update.statistics]
+        """The weighted loss, with the buffers of all networks held still but those that the update names.
+
+        They move once in an update, on the first part of its minibatch: the estimate of a spectral norm is then the same
+        for all parts, and running statistics forget no faster.
+        """
+        moving = update.statistics if step.part == 0 else ()
+        held = [network for name, network in self.networks.items() if name not in moving]
         with frozen_buffers(*held), self.fabric.autocast():
-            return update.weight * update.loss(step)
+            return update.weight / step.parts * update.loss(step)
 
     def _apply(self, optimizer: torch.optim.Optimizer) -> None:
-        """Average the gradients over processes, clip, step."""
-        gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-        if world_size() > 1 and gradients:
-            flat = torch.cat([gradient.flatten() for gradient in gradients])
-            dist.all_reduce(flat)
-            flat /= world_size()
-            parts = flat.split([gradient.numel() for gradient in gradients])
-            for gradient, part in zip(gradients, parts, strict=True):
-                gradient.copy_(part.view_as(gradient))
+        """Clip the gradients, step."""
         limit = self.experiment.training.max_gradient_norm
         if limit:
             parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
@@ -277,10 +335,12 @@ class Trainer:
         scores, score = self.validate(self.evaluated_model)
         self.journal.write(stage=stage.name, step=self.position.step, validation=scores, score=score)
         self.progress.step(self.position.step, {"score": score})
+        self.progress.validated(self.position.step, scores, score, self.evaluated_model)
         if score > self.position.best_score:
             self.position.best_score = score
             self.position.best_step = self.steps_done
-            self._save("best.pt", model=self.evaluated_model.state_dict(), step=self.steps_done, score=score)
+            weights = {name: value.contiguous() for name, value in self.evaluated_model.state_dict().items()}
+            self._save("best.pt", model=weights, step=self.steps_done, score=score)
         self.networks.train()
 
     @property
@@ -326,6 +386,7 @@ class Trainer:
             self.networks.load_state_dict(state["networks"])
             for name, optimizer in self.optimizers.items():
                 optimizer.load_state_dict(state["optimizers"][name])
+                match_layouts(optimizer)
             if self.average:
                 self.average.load_state_dict(state["average"])
             self.position = Position(**state["position"])

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from mgm.training.gradients import GradientRule, summed
+
 if TYPE_CHECKING:
     from mgm.training.step import Step
 
@@ -34,6 +36,8 @@ class Update:
     Every other network normalises with the statistics of the batch it is given and remembers nothing of it. So M's running
     statistics describe labelled images, which are what it is used on, and not synthesized ones or SimCLR views.
     """
+    gradient: GradientRule = summed
+    """How the gradient is formed from the loss; under another rule than `summed` the loss may be a vector."""
 
 
 @dataclass(frozen=True)

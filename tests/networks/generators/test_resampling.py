@@ -1,18 +1,135 @@
+"""The exact identities: the same numbers in every form, forward and backward, with the same weights."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
 import torch
 import torch.nn.functional as F
 
-from mgm.networks.generators.resampling import DownsampledConv2d, UpsampledConv2d
+from mgm.errors import ConfigError
+from mgm.networks.generators import DCGANGenerator, SAGANDiscriminator, SAGANGenerator
+from mgm.networks.generators.resampling import (
+    MEASURED,
+    OFF,
+    ON,
+    SETTINGS,
+    DownsampledConv2d,
+    DownsampledShortcut,
+    Identities,
+    Resampling,
+    UpsampledConv2d,
+    UpsampledShortcut,
+    set_identities,
+)
 
 
-def test_upsampled_convolution_is_exact():
-    layer = UpsampledConv2d(3, 5).double()
-    images = torch.randn(2, 3, 4, 6, dtype=torch.float64)
-    expected = F.conv2d(F.interpolate(images, scale_factor=2, mode="nearest"), layer.weight, layer.bias, padding=1)
-    torch.testing.assert_close(layer(images), expected)
+def doubled(images):
+    return F.interpolate(images, scale_factor=2, mode="nearest")
 
 
-def test_downsampled_convolution_is_exact():
-    layer = DownsampledConv2d(3, 5).double()
-    images = torch.randn(2, 3, 4, 6, dtype=torch.float64)
-    expected = F.avg_pool2d(F.conv2d(images, layer.weight, layer.bias, padding=1), 2)
-    torch.testing.assert_close(layer(images), expected)
+CASES = {
+    UpsampledConv2d: lambda layer, images: F.conv2d(doubled(images), layer.weight, layer.bias, padding=1),
+    DownsampledConv2d: lambda layer, images: F.avg_pool2d(F.conv2d(images, layer.weight, layer.bias, padding=1), 2),
+    UpsampledShortcut: lambda layer, images: F.conv2d(doubled(images), layer.weight, layer.bias),
+    DownsampledShortcut: lambda layer, images: F.avg_pool2d(F.conv2d(images, layer.weight, layer.bias), 2),
+}
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("kind", CASES)
+def test_every_form_is_the_plain_one(kind, setting):
+    layer = kind(3, 5).double()
+    set_identities(layer, setting)
+    images = torch.randn(2, 3, 4, 6, dtype=torch.float64, requires_grad=True)
+    result, expected = layer(images), CASES[kind](layer, images)
+    torch.testing.assert_close(result, expected)
+    direction = torch.randn_like(expected)
+    inputs = [images, layer.weight, layer.bias]
+    torch.testing.assert_close(
+        torch.autograd.grad(result, inputs, direction), torch.autograd.grad(expected, inputs, direction)
+    )
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_the_forms_are_different_computations(kind, monkeypatch):
+    """So that "on" against "off" is no comparison of a thing with itself; and a side decides within a setting."""
+    layer, images = kind(3, 5), torch.randn(2, 3, 8, 8)
+    shapes = {}
+    for name, identities in {
+        "on": ON,
+        "off": OFF,
+        "from 8": Identities(8, 8, 8),
+        "from 16": Identities(16, 16, 16),
+    }.items():
+        monkeypatch.setitem(SETTINGS, "auto", lambda device, chosen=identities: chosen)
+        with torch.profiler.profile(record_shapes=True) as profile:
+            layer(images)
+        shapes[name] = [(e.name, str(e.input_shapes)) for e in profile.events() if e.name == "aten::convolution"]
+    assert shapes["on"] != shapes["off"]
+    assert shapes["from 8"] == shapes["on"]
+    assert shapes["from 16"] == shapes["off"]
+
+
+def networks(size=64):
+    torch.manual_seed(0)
+    generator, discriminator = SAGANGenerator(size, 16, 3, 4), SAGANDiscriminator(size, 3, 4)
+    for network in (generator, discriminator):
+        torch.nn.init.constant_(network.attention.gamma, 0.5)
+    return generator, discriminator
+
+
+@pytest.mark.parametrize("setting", ["on", "auto"])
+def test_whole_networks_agree_to_1e_5(setting):
+    """Images, scores and all gradients of G and D with and without the identities, in single precision."""
+    latent, labels = torch.randn(4, 16), torch.eye(3)[torch.tensor([0, 1, 2, 0])]
+    found = []
+    for name in (setting, "off"):
+        generator, discriminator = networks()
+        set_identities(generator, name)
+        set_identities(discriminator, name)
+        images = generator(latent, labels)
+        scores = discriminator(images, labels)
+        parameters = [*generator.parameters(), *discriminator.parameters()]
+        gradients = torch.autograd.grad(scores.square().mean(), parameters)
+        found.append((images, scores, gradients))
+    torch.testing.assert_close(found[0][0], found[1][0], atol=1e-5, rtol=0)
+    torch.testing.assert_close(found[0][1], found[1][1], atol=1e-5, rtol=1e-5)
+    for ours, plain in zip(found[0][2], found[1][2], strict=True):
+        assert (ours - plain).norm() <= 1e-5 * plain.norm() + 1e-6
+
+
+def test_weights_do_not_know_of_the_form():
+    generator, _ = networks()
+    plain = copy.deepcopy(generator)
+    set_identities(plain, "off")
+    state = generator.state_dict()
+    plain.load_state_dict(state)
+    assert not [name for name in state if "places" in name]
+
+
+def test_the_setting_reaches_every_layer():
+    generator, discriminator = networks()
+    layers = [m for net in (generator, discriminator) for m in net.modules() if isinstance(m, Resampling)]
+    assert len(layers) == 2 * 4 * 2
+    set_identities(generator, "off")
+    set_identities(discriminator, "off")
+    assert {layer.chosen(torch.zeros(1)) for layer in layers} == {OFF}
+
+
+def test_automatic_choice_is_the_measured_one_and_less_arithmetic_elsewhere():
+    assert SETTINGS["auto"]("cpu") == MEASURED["cpu"]
+    assert SETTINGS["auto"]("a device that nobody measured") == ON
+
+
+def test_networks_without_such_layers_take_any_setting():
+    network = DCGANGenerator(32, 4, 1, 4)
+    before = network.state_dict().keys()
+    set_identities(network, "on")
+    assert network.state_dict().keys() == before
+
+
+def test_unknown_setting():
+    with pytest.raises(ConfigError, match="unknown setting of identities 'of'. Did you mean 'off'"):
+        set_identities(networks()[0], "of")

@@ -57,7 +57,7 @@ def test_residual_of_the_discriminator_is_not_rectified():
     silence(block.conv2)
     features = torch.randn(2, 4, 8, 8)
     before = features.clone()
-    torch.testing.assert_close(block(features), F.avg_pool2d(block.shortcut(before), 2))
+    torch.testing.assert_close(block(features), block.shortcut(before))
     assert torch.equal(features, before)
 
 
@@ -74,8 +74,7 @@ def test_residual_of_the_generator_is_not_rectified():
     silence(block.conv2)
     features = torch.randn(2, 4, 8, 8)
     before = features.clone()
-    expected = block.shortcut(F.interpolate(before, scale_factor=2, mode="nearest"))
-    torch.testing.assert_close(block(features, torch.ones(2, 1)), expected)
+    torch.testing.assert_close(block(features, torch.ones(2, 1)), block.shortcut(before))
 
 
 def test_first_block_sees_dark_pixels():

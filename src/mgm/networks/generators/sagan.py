@@ -11,7 +11,12 @@ from torch import Tensor, nn
 
 from mgm.functional.precision import at_least_float32
 from mgm.networks.generators.base import BASE_SIDE, Discriminator, Generator, ProjectionScore
-from mgm.networks.generators.resampling import DownsampledConv2d, UpsampledConv2d
+from mgm.networks.generators.resampling import (
+    DownsampledConv2d,
+    DownsampledShortcut,
+    UpsampledConv2d,
+    UpsampledShortcut,
+)
 from mgm.networks.normalization import BatchNorm2d, ConditionalBatchNorm2d, spectral_norm
 
 MAX_MULTIPLE = 16
@@ -74,14 +79,13 @@ class GeneratorBlock(nn.Module):
         self.conv1 = normalised(UpsampledConv2d(in_channels, out_channels))
         self.norm2 = ConditionalBatchNorm2d(out_channels, num_labels)
         self.conv2 = normalised(nn.Conv2d(out_channels, out_channels, 3, padding=1))
-        self.shortcut = normalised(nn.Conv2d(in_channels, out_channels, 1))
+        self.shortcut = normalised(UpsampledShortcut(in_channels, out_channels))
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
         """``[B, in, H, W]`` and ``[B, K]`` to ``[B, out, 2H, 2W]``."""
         residual = self.conv1(F.relu(self.norm1(features, labels)))
         residual = self.conv2(F.relu(self.norm2(residual, labels)))
-        # a 1x1 convolution commutes with the resampling, and is four times cheaper before it
-        return residual + F.interpolate(self.shortcut(features), scale_factor=2, mode="nearest")
+        return residual + self.shortcut(features)
 
 
 class SAGANGenerator(Generator):
@@ -124,12 +128,12 @@ class DiscriminatorBlock(nn.Module):
         self.first = first
         self.conv1 = normalised(nn.Conv2d(in_channels, out_channels, 3, padding=1))
         self.conv2 = normalised(DownsampledConv2d(out_channels, out_channels))
-        self.shortcut = normalised(nn.Conv2d(in_channels, out_channels, 1))
+        self.shortcut = normalised(DownsampledShortcut(in_channels, out_channels))
 
     def forward(self, features: Tensor) -> Tensor:
         """``[B, in, H, W]`` to ``[B, out, H/2, W/2]``."""
         residual = self.conv1(features if self.first else F.relu(features))
-        return self.conv2(F.relu(residual)) + self.shortcut(F.avg_pool2d(features, 2))
+        return self.conv2(F.relu(residual)) + self.shortcut(features)
 
 
 class FinalBlock(nn.Module):

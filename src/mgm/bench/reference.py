@@ -1,0 +1,160 @@
+"""The joint step in the order of passes of the authors' public code: what our step is held against.
+
+A plain re-implementation of the structure (SPEC B1, KNOWLEDGE section 2), not of the code, on our networks without identities.
+The passes of one step; f: forward, b: backward, each on one minibatch:
+
+| line | passes | E | each decoder | R | G | D |
+| --- | --- | --- | --- | --- | --- | --- |
+| task losses | E, decoders | f b | f b | | | |
+| scene loss | E, decoders, R | f b | f b | f b | | |
+| NT-Xent | E on either view, one after the other | 2f 2b | | | | |
+| adversarial, twice: D | E for the latent, G, D on real, D on fake | 2·(f) | | | 2·(f) | 2·(2f 2b) |
+| adversarial, twice: G | E for the latent again, G again, D | 2·(f b) | | | 2·(f b) | 2·(f b) |
+| synthesis | E for the latent, G | f | | | f | |
+| scene loss, synthesized | E, decoders, R | f b | f b | f b | | |
+| NT-Xent, synthesized | E on either view | 2f 2b | | | | |
+| sum | | 12f 9b | 3f 3b | 2f 2b | 5f 2b | 6f 6b |
+
+What makes it dear: `loss.backward()` computes the gradients of all weights that a loss passes through, though most are cleared
+unused; the fakes of D's loss and the synthesized images carry graphs through G, the embedding layer and E that nobody
+differentiates; features, latents and fakes are computed anew for every loss; real and fake, and the two views, take a pass
+each; views are made image by image on the host; and each loss is read with ``.item()``, which waits for the device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from mgm.functional.adversarial import discriminator_hinge_loss, generator_hinge_loss
+from mgm.functional.classification import scene_loss
+from mgm.functional.contrastive import nt_xent
+from mgm.networks.embedding import LatentEmbedding
+from mgm.networks.generators import Generator
+from mgm.tasks.base import Task
+from mgm.training.build import Networks
+from mgm.training.optimizers import GAN_BETAS
+from mgm.types import Batch, Predictions
+
+Views = Callable[[Tensor, int], tuple[Tensor, Tensor]]
+"""Images and a seed to two views of them."""
+
+TRAINS: dict[str, tuple[str, ...]] = {
+    "task": ("encoder", "decoders"),
+    "refinement": ("refinement", "encoder"),
+    "self_supervision": ("projection", "encoder"),
+    "discriminator": ("discriminator",),
+    "generator": ("generator", "embedding", "encoder"),
+    "extra_refinement": ("encoder",),
+    "extra_self_supervision": ("encoder",),
+}
+"""Loss -> networks that its optimiser steps (Algorithm 1)."""
+
+RATES = {"generator": 1e-4, "embedding": 1e-4, "discriminator": 4e-4}
+"""Adam's rates that are not 1e-3 (paper B)."""
+
+
+class ReferenceStep:
+    """Trains the networks of MGM by the public code's order of passes.
+
+    Args:
+        networks: All networks of the method.
+        tasks: The tasks to learn.
+        views: Makes the two views; `host_views` is what the public code does.
+        temperature: Of NT-Xent.
+        generator_updates: Adversarial updates per minibatch.
+        foreach: How torch's Adam goes over its tensors; None: as torch chooses, which is one by one on a CPU and all at once on
+            a GPU.
+    """
+
+    def __init__(
+        self,
+        networks: Networks,
+        tasks: dict[str, Task],
+        views: Views,
+        *,
+        temperature: float = 0.5,
+        generator_updates: int = 2,
+        foreach: bool | None = None,
+    ) -> None:
+        self.networks = networks.train().requires_grad_(True)
+        self.tasks = tasks
+        self.views = views
+        self.temperature = temperature
+        self.generator_updates = generator_updates
+        self.optimizers = {
+            loss: torch.optim.Adam([self._group(name) for name in names], foreach=foreach)
+            for loss, names in TRAINS.items()
+        }
+
+    def _group(self, name: str) -> dict[str, object]:
+        gan = name in ("generator", "discriminator")
+        return {
+            "params": list(self.networks[name].parameters()),
+            "lr": RATES.get(name, 1e-3),
+            "betas": GAN_BETAS if gan else (0.9, 0.999),
+        }
+
+    def __call__(self, batch: Batch, seed: int) -> dict[str, float]:
+        """One step; returns the losses, as the public code prints them."""
+        labels = batch.scene.nan_to_num(0.0)
+        losses = {
+            "task": self._learn("task", self._task_loss(batch)),
+            "refinement": self._learn("refinement", self._refinement_loss(batch.images, batch.scene)),
+            "self_supervision": self._learn("self_supervision", self._contrastive_loss(batch.images, seed)),
+        }
+        for _ in range(self.generator_updates):
+            losses["discriminator"] = self._learn("discriminator", self._discriminator_loss(batch.images, labels))
+            losses["generator"] = self._learn("generator", self._generator_loss(batch.images, labels))
+        synthesized = self._synthesize(batch.images, labels)
+        losses["extra_refinement"] = self._learn(
+            "extra_refinement", self._refinement_loss(synthesized.detach(), batch.scene)
+        )
+        losses["extra_self_supervision"] = self._learn(
+            "extra_self_supervision", self._contrastive_loss(synthesized.detach(), seed + 1)
+        )
+        return losses
+
+    def _learn(self, name: str, loss: Tensor) -> float:
+        """All weights on the way get a gradient, those of one optimiser a step; then the loss is read."""
+        self.networks.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizers[name].step()
+        return loss.item()
+
+    def _predict(self, images: Tensor) -> Predictions:
+        features = self.networks["encoder"](images)
+        decoders = self.networks["decoders"]
+        assert isinstance(decoders, nn.ModuleDict)
+        return {name: decoders[name](features) for name in self.tasks}
+
+    def _task_loss(self, batch: Batch) -> Tensor:
+        predictions = self._predict(batch.images)
+        return torch.stack([t.loss(predictions[name], batch.targets[name]) for name, t in self.tasks.items()]).sum()
+
+    def _refinement_loss(self, images: Tensor, scene: Tensor) -> Tensor:
+        predictions = self._predict(images)
+        inputs = {name: task.refinement_input(predictions[name]) for name, task in self.tasks.items()}
+        return scene_loss(self.networks["refinement"](inputs), scene, False)
+
+    def _contrastive_loss(self, images: Tensor, seed: int) -> Tensor:
+        encoder, head = self.networks["encoder"], self.networks["projection"]
+        first, second = (head(encoder(view)) for view in self.views(images, seed))
+        return nt_xent(first, second, self.temperature)
+
+    def _synthesize(self, images: Tensor, labels: Tensor) -> Tensor:
+        generator, embedding = self.networks["generator"], self.networks["embedding"]
+        assert isinstance(generator, Generator)
+        assert isinstance(embedding, LatentEmbedding)
+        noise = torch.randn(len(images), generator.latent_size, device=images.device)
+        return generator(embedding(self.networks["encoder"](images)) + noise, labels)
+
+    def _discriminator_loss(self, images: Tensor, labels: Tensor) -> Tensor:
+        discriminator = self.networks["discriminator"]
+        fakes = self._synthesize(images, labels)
+        return discriminator_hinge_loss(discriminator(images, labels), discriminator(fakes.detach(), labels))
+
+    def _generator_loss(self, images: Tensor, labels: Tensor) -> Tensor:
+        return generator_hinge_loss(self.networks["discriminator"](self._synthesize(images, labels), labels))

@@ -1,0 +1,227 @@
+"""What ``mgm bench`` can measure: a table per subject."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+
+from mgm.bench.counting import count, cuda_launches
+from mgm.bench.host_views import host_views
+from mgm.bench.layers import layer_rows
+from mgm.bench.timing import clock, interleaved, seconds_of
+from mgm.bench.variants import COUNTED, VARIANTS, Runner
+from mgm.bench.workbench import BenchSetting, Workbench
+from mgm.errors import choose
+from mgm.selfsup.views import TwoViews
+from mgm.training.evaluate import evaluate_model
+from mgm.training.step import Step
+from mgm.training.trainer import Trainer
+from mgm.training.updates import Update
+
+Row = dict[str, Any]
+"""Column -> value."""
+
+Told = Callable[[str], None]
+"""Hears what is being measured."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A table."""
+
+    title: str
+    rows: list[Row]
+    note: str = ""
+
+
+def work(setting: BenchSetting, told: Told) -> Section:
+    """Arithmetic, launches and memory of a joint step in each order, counted without computing anything."""
+    rows: list[Row] = []
+    for name, variant in COUNTED.items():
+        told(f"counting {name}")
+        bench = Workbench(setting, fake=True)
+        with bench.active():
+            runner = variant.build(bench)
+            runner.step(0)  # in which optimisers make their states
+            counted = asdict(count(partial(runner.step, 1), runner.held()))
+        first = rows[0] if rows else counted
+        ratios = {f"{key}_ratio": counted[key] / first[key] for key in ("flop", "launches", "peak_bytes")}
+        rows.append({"variant": name, **counted, **ratios})
+    note = "counted on tensors without values. Launches: operators of torch that compute; peak bytes: living tensors"
+    return Section("work of a joint step", rows, f"{note}. {legend(COUNTED)}")
+
+
+def step(setting: BenchSetting, told: Told) -> Section:
+    """Time of a joint step in each order."""
+    bench = Workbench(setting)
+    device = bench.device
+    runners = {name: v.build(bench) for name, v in VARIANTS.items() if device.type in v.devices}
+    timings = interleaved({n: Numbered(r) for n, r in runners.items()}, device, setting.rounds, told=told)
+    rows: list[Row] = []
+    for name, timing in timings.items():
+        row: Row = {"variant": name, **asdict(timing)}
+        if device.type == "cuda":
+            row |= _on_cuda(runners[name])
+        rows.append(row)
+    note = "medians; ratio and spread: of a step to the reference's in the same round"
+    return Section("time of a joint step", rows, f"{note}. {legend(runners)}")
+
+
+def legend(names: Iterable[str]) -> str:
+    """What the variants are."""
+    return "; ".join(f"{name}: {VARIANTS[name].description}" for name in names)
+
+
+class Numbered:
+    """Calls a runner with 0, 1, 2, ..."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self._next = 0
+
+    def __call__(self) -> object:
+        """The next step."""
+        self._next += 1
+        return self._runner.step(self._next - 1)
+
+
+def _on_cuda(runner: Runner) -> Row:
+    torch.cuda.reset_peak_memory_stats()
+    runner.step(0)
+    return {
+        "launches": cuda_launches(partial(runner.step, 1)),
+        "peak_bytes": torch.cuda.max_memory_allocated(),  # of all variants' weights, and this one's step
+    }
+
+
+def parts(setting: BenchSetting, told: Told) -> Section:
+    """Time of each update of a joint step, in the paper's order and at its settings."""
+    bench = Workbench(setting)
+    trainer = bench.trainer(bench.experiment, "joint")
+    seconds: dict[str, list[float]] = {}
+    for number in range(setting.rounds + 1):
+        told(f"step {number + 1} of {setting.rounds + 1}")
+        for name, taken in _seconds_by_part(trainer, number, bench.device).items():
+            seconds.setdefault(name, []).append(taken)
+    medians = {name: float(np.median(taken[1:])) for name, taken in seconds.items()}  # the first is the warm-up
+    whole = sum(medians.values())
+    rows = [{"part": name, "seconds": taken, "share": taken / whole} for name, taken in medians.items()]
+    return Section(
+        "parts of a joint step", rows, "an update with all that is computed for it first, optimiser included"
+    )
+
+
+def _seconds_by_part(trainer: Trainer, number: int, device: torch.device) -> dict[str, float]:
+    """From the beginning of one loss to that of the next; what comes before the first are data and augmentation."""
+    marks: list[tuple[str, float]] = [("data and augmentation", clock(device))]
+
+    def marked(update: Update) -> Update:
+        def loss(step: Step) -> torch.Tensor:
+            marks.append((update.name, clock(device)))
+            return update.loss(step)
+
+        return replace(update, loss=loss)
+
+    stage = trainer.stages[trainer.position.stage]
+    trainer.train_step(replace(stage, updates=tuple(marked(update) for update in stage.updates)), number)
+    marks.append(("", clock(device)))
+    seconds: dict[str, float] = {}
+    for (name, begun), (_, ended) in pairwise(marks):
+        seconds[name] = seconds.get(name, 0.0) + ended - begun
+    return seconds
+
+
+def stages(setting: BenchSetting, told: Told) -> Section:
+    """Time of a step of the stages before joint training: the tasks alone, and the generator alone."""
+    bench = Workbench(setting)
+    runs = {}
+    for name in ("multi_task", "generator"):
+        trainer = bench.trainer(bench.experiment, name)
+        stage = trainer.stages[trainer.position.stage]
+        runs[name] = Numbered(Runner(partial(trainer.train_step, stage), tuple))
+    timings = interleaved(runs, bench.device, setting.rounds, told=told)
+    return Section("steps of the other stages", [{"stage": n, "seconds": t.seconds} for n, t in timings.items()])
+
+
+def augmentation(setting: BenchSetting, told: Told) -> Section:
+    """Time of reading and changing one batch, and of its two views."""
+    bench = Workbench(setting)
+    device, count_images = bench.device, setting.batch
+    plain = replace(bench.experiment, data=replace(bench.experiment.data, augment=False))
+    augmented = replace(bench.experiment, data=replace(bench.experiment.data, augment=True))
+    reading, changing = (bench.feeds(experiment)["labelled"] for experiment in (plain, augmented))
+    images, views = reading(0, count_images).images, TwoViews(setting.size)
+    timings = interleaved(
+        {
+            "views on the host, image by image (reference)": lambda: host_views(images, 0),
+            "views of the batch on the device": lambda: views(images, 0),
+            "batch from resident data": lambda: reading(1, count_images),
+            "the same with paired augmentation": lambda: changing(1, count_images),
+        },
+        device,
+        5 * setting.rounds,
+        told=told,
+    )
+    return Section("data and augmentation", [{"what": name, "seconds": t.seconds} for name, t in timings.items()])
+
+
+def prediction(setting: BenchSetting, told: Told) -> Section:
+    """Time per image of evaluating and of predicting."""
+    bench = Workbench(setting)
+    model = bench.trainer(bench.experiment, "multi_task").networks.model.eval()
+    images = next(bench.data.batches(bench.data.splits.train, setting.batch)).images
+    rows: list[Row] = []
+    with torch.no_grad():
+        for size in sorted({1, len(images)}):
+            told(f"predicting {size} at a time")
+            model(images[:size])
+            times = [seconds_of(partial(model, images[:size]), bench.device) for _ in range(5 * setting.rounds)]
+            rows.append({"what": f"prediction, batches of {size}", "seconds_per_image": float(np.median(times)) / size})
+    validation = bench.data.splits.validation
+    told(f"evaluating {len(validation)} images")
+    scored = partial(evaluate_model, model, tasks=bench.tasks)
+    times = [
+        seconds_of(lambda: scored(batches=bench.data.batches(validation, setting.batch)), bench.device)
+        for _ in range(setting.rounds)
+    ]
+    rows.append(
+        {"what": "evaluation, metrics included", "seconds_per_image": float(np.median(times)) / len(validation)}
+    )
+    return Section("prediction and evaluation", rows)
+
+
+def identities(setting: BenchSetting, told: Told) -> Section:
+    """Time of each resampling layer of SAGAN in both forms, forward and backward."""
+    bench = Workbench(setting)
+    trainer = bench.trainer(bench.experiment, "generator")
+    rows = layer_rows(trainer.networks, bench.batch(setting.batch), bench.device, 3 * setting.rounds, told)
+    return Section("layers of G and D by identities", rows, "ratio below 1: the identity is faster")
+
+
+SECTIONS: dict[str, Callable[[BenchSetting, Told], Section]] = {
+    "work": work,
+    "step": step,
+    "parts": parts,
+    "stages": stages,
+    "augmentation": augmentation,
+    "prediction": prediction,
+    "identities": identities,
+}
+"""Name -> what it measures."""
+
+
+def measure(setting: BenchSetting, names: tuple[str, ...], told: Told) -> dict[str, Section]:
+    """Measure some sections; all of them if none is named.
+
+    Raises:
+        ConfigError: If a name is unknown, or the setting or the device cannot be.
+    """
+    chosen = {name: choose("measurement", name, SECTIONS) for name in names or SECTIONS}
+    setting.experiment()  # so that a wrong setting shows before anything is measured
+    return {name: section(setting, told) for name, section in chosen.items()}

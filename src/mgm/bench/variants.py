@@ -1,0 +1,112 @@
+"""The ways to carry out a joint step that are held against one another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from mgm.bench.host_views import host_views
+from mgm.bench.reference import TRAINS, ReferenceStep, Views
+from mgm.bench.workbench import Workbench, tensors_held
+from mgm.config import Experiment
+
+
+@dataclass(frozen=True)
+class Runner:
+    """A variant, ready to run."""
+
+    step: Callable[[int], object]
+    """Carries out the step of a number."""
+    held: Callable[[], Iterable[Tensor]]
+    """Tensors that are in memory before it."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A way to carry out the joint step."""
+
+    description: str
+    build: Callable[[Workbench], Runner]
+    devices: tuple[str, ...] = ("cpu", "cuda", "mps")
+    """Where it is measured unless asked for by name."""
+
+
+def reference(views: Views, *, foreach: bool | None = None) -> Callable[[Workbench], Runner]:
+    """The public code's order, see `mgm.bench.reference`."""
+
+    def build(bench: Workbench) -> Runner:
+        experiment = replace(bench.experiment, model=replace(bench.experiment.model, identities="off"))
+        networks = bench.networks(experiment, frozenset(name for names in TRAINS.values() for name in names))
+        step = ReferenceStep(networks, bench.tasks, views, foreach=foreach)
+        feed = bench.feeds(experiment)["labelled"]
+        return Runner(
+            lambda number: step(feed(number, bench.setting.batch), number),
+            lambda: tensors_held(networks, step.optimizers),
+        )
+
+    return build
+
+
+def ours(change: Callable[[Experiment], Experiment], *, channels_last: bool = False) -> Callable[[Workbench], Runner]:
+    """The trainer's joint step under changed settings."""
+
+    def build(bench: Workbench) -> Runner:
+        trainer = bench.trainer(change(bench.experiment), "joint")
+        if channels_last:
+            _to_channels_last(trainer.networks)
+        stage = trainer.stages[trainer.position.stage]
+        return Runner(
+            lambda number: trainer.train_step(stage, number),
+            lambda: tensors_held(trainer.networks, trainer.optimizers),
+        )
+
+    return build
+
+
+def _to_channels_last(networks: nn.Module) -> None:
+    """Convolutions hand the layout of their weights on to what they compute."""
+    networks.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - not in the stub
+
+
+def _settings(**changes: dict[str, object]) -> Callable[[Experiment], Experiment]:
+    """Change fields of an experiment's groups: ``model={"identities": "off"}``."""
+
+    def change(experiment: Experiment) -> Experiment:
+        groups = {group: replace(getattr(experiment, group), **fields) for group, fields in changes.items()}
+        return replace(experiment, **groups)
+
+    return change
+
+
+_FASTEST = {"training": {"optimizer_step": "combined"}, "method": {"generator_updates": 1}}
+_LOW_PRECISION = {**_FASTEST, "training": {**_FASTEST["training"], "precision": "bf16"}}
+
+VARIANTS: dict[str, Variant] = {
+    "reference": Variant("passes as in the authors' public code", reference(host_views)),
+    "reference_foreach": Variant("the same, Adam over all tensors at once", reference(host_views, foreach=True), ()),
+    "paper_order": Variant("one optimiser per loss, no identities", ours(_settings(model={"identities": "off"}))),
+    "paper_order_identities": Variant("one optimiser per loss", ours(_settings())),
+    "combined": Variant("one backward pass, one optimiser per network", ours(_settings(training=_FASTEST["training"]))),
+    "fastest": Variant("the same with one adversarial update (presets quick, small)", ours(_settings(**_FASTEST))),
+    "paper_order_channels_last": Variant(
+        "one optimiser per loss, channels last", ours(_settings(), channels_last=True), ("cuda",)
+    ),
+    "fastest_bf16": Variant("fastest, bfloat16", ours(_settings(**_LOW_PRECISION)), ("cuda",)),
+    "fastest_bf16_channels_last": Variant(
+        "fastest, bfloat16, channels last", ours(_settings(**_LOW_PRECISION), channels_last=True), ("cuda",)
+    ),
+}
+"""Name -> variant; the first is what the others are held against."""
+
+COUNTED: dict[str, Variant] = {
+    # views on the host launch nothing
+    "reference": replace(VARIANTS["reference"], build=reference(lambda images, seed: (images, images))),
+    "reference_foreach": replace(
+        VARIANTS["reference_foreach"], build=reference(lambda images, seed: (images, images), foreach=True)
+    ),
+    **{name: VARIANTS[name] for name in ("paper_order", "paper_order_identities", "combined", "fastest")},
+}
+"""The same for counting on fake tensors, which the host cannot read."""

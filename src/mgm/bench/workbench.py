@@ -1,0 +1,197 @@
+"""The networks, data and trainers that are measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from mgm.config import Experiment
+from mgm.data import open_source
+from mgm.errors import ConfigError
+from mgm.experiments.checks import check_experiment
+from mgm.experiments.data import ExperimentData, load_data, make_feeds
+from mgm.experiments.devices import launch, single_device
+from mgm.experiments.recipes import make_experiment
+from mgm.tasks import make_tasks
+from mgm.tasks.base import Task
+from mgm.training.algorithm import stages
+from mgm.training.build import Networks, build_networks
+from mgm.training.journal import Journal
+from mgm.training.synthetic import Silence
+from mgm.training.trainer import Feed, Trainer
+from mgm.types import Batch, DatasetInfo
+
+TASKS = ("semantic", "depth", "normal")
+"""The paper's tasks on NYUv2."""
+
+
+@dataclass(frozen=True)
+class BenchSetting:
+    """What is measured, and how."""
+
+    preset: str = "paper"
+    """Scale of the encoder, decoders and refinement: paper, small, quick, tiny."""
+    size: int = 64
+    """Side of the images in pixels: 32, 64, 128 or 256."""
+    width: int = 32
+    """Base number of channels of generator and discriminator (paper: 64)."""
+    batch: int = 16
+    """Images per step (paper: 32)."""
+    data: str = "rooms"
+    """Data set, by name or path."""
+    device: str = "auto"
+    """auto, cpu, cuda, mps."""
+    rounds: int = 5
+    """Times that each variant is measured; they take turns."""
+
+    def experiment(self) -> Experiment:
+        """The full method at this scale.
+
+        Raises:
+            ConfigError: If a value is out of range.
+        """
+        for name in ("size", "width", "batch", "rounds"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"--{name} is {getattr(self, name)}; it must be at least 1")
+        base = make_experiment("mgm", self.preset)
+        experiment = replace(
+            base,
+            data=replace(
+                base.data,
+                data=self.data,
+                image_size=self.size,
+                tasks=TASKS,
+                num_images=6 * self.batch + 40,
+                fraction=1.0,
+            ),
+            model=replace(base.model, generator_width=self.width, discriminator_width=self.width),
+            training=replace(
+                base.training,
+                batch_size=self.batch,
+                generator_batch_size=self.batch,
+                device=self.device,
+                optimizer_step="separate",
+                channels_last="never",  # a variant of its own
+                ema=0.0,
+            ),
+            method=replace(base.method, generator_updates=2),
+        )
+        check_experiment(experiment)
+        return experiment
+
+
+class AnsweredReads(TorchDispatchMode):
+    """The host reads 1 wherever it asks a fake tensor for its value: losses that are printed, Adam's count of steps."""
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Answer, or carry out."""
+        if func is torch.ops.aten._local_scalar_dense.default:
+            return 1.0
+        return func(*args, **(kwargs or {}))
+
+
+class Workbench:
+    """Builds what is measured, with real data on a device, or on fake tensors that have shapes but no values.
+
+    Args:
+        setting: What is measured.
+        fake: Compute nothing: all that is counted comes out the same, at any size in seconds.
+
+    Raises:
+        ConfigError: If the setting or the device cannot be.
+    """
+
+    def __init__(self, setting: BenchSetting, *, fake: bool = False) -> None:
+        self.setting = setting
+        self.experiment = setting.experiment()
+        self.device = torch.device("cpu") if fake else single_device(setting.device)
+        self._fake = FakeTensorMode(allow_non_fake_inputs=True) if fake else None
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """The context to build and to work in."""
+        with self._fake or nullcontext(), AnsweredReads() if self._fake else nullcontext():
+            yield
+
+    @cached_property
+    def info(self) -> DatasetInfo:
+        """What the data set offers."""
+        return open_source(self.setting.data, self.experiment.data.num_images).info
+
+    @cached_property
+    def data(self) -> ExperimentData:
+        """The images, converted and on the device."""
+        return load_data(self.experiment, self.device)
+
+    @cached_property
+    def tasks(self) -> dict[str, Task]:
+        """Task name -> task."""
+        return make_tasks(tuple(task for task in TASKS if task in self.info.tasks), self.info.classes)
+
+    def batch(self, count: int) -> Batch:
+        """A batch of the right shapes without any content."""
+        size = self.setting.size
+        targets = {name: task.missing(count, size, size).to(self.device) for name, task in self.tasks.items()}
+        scene = torch.eye(max(1, len(self.info.scenes)), device=self.device)[
+            torch.arange(count) % len(self.info.scenes)
+        ]
+        return Batch(torch.zeros(count, 3, size, size, device=self.device), targets, scene)
+
+    def feeds(self, experiment: Experiment) -> dict[str, Feed]:
+        """Batches by step: the data's, or fake ones."""
+        if self._fake is None:
+            return make_feeds(experiment, self.data, self.device)
+        return dict.fromkeys(("labelled", "generator"), lambda step, count: self.batch(count))
+
+    def networks(self, experiment: Experiment, names: frozenset[str]) -> Networks:
+        """The networks of an experiment on the device."""
+        networks = build_networks(
+            names,
+            self.tasks,
+            experiment.model,
+            image_size=self.setting.size,
+            num_scenes=len(self.info.scenes),
+            seed=experiment.seed,
+        )
+        return networks if self._fake else networks.to(self.device)  # fake tensors cannot be moved, and need not be
+
+    def trainer(self, experiment: Experiment, stage: str) -> Trainer:
+        """A trainer that stands at the beginning of a stage."""
+        schedule = stages(experiment.method, experiment.training)
+        trainer = Trainer(
+            experiment,
+            schedule,
+            self.networks(experiment, frozenset().union(*(stage.trains for stage in schedule))),
+            self.tasks,
+            self.feeds(experiment),
+            lambda model: ({}, 0.0),
+            launch(experiment.training),
+            Path(),  # nothing is saved
+            Journal(None),
+            Silence(),
+        )
+        trainer.position.stage = [s.name for s in schedule].index(stage)
+        trainer.networks.train()
+        for name, network in trainer.networks.items():
+            network.requires_grad_(name in schedule[trainer.position.stage].trains)
+        return trainer
+
+
+def tensors_held(networks: Networks, optimizers: Mapping[str, torch.optim.Optimizer]) -> Iterable[Tensor]:
+    """Weights, buffers and the states of optimisers: what is in memory before a step begins."""
+    yield from networks.parameters()
+    yield from networks.buffers()
+    for optimizer in optimizers.values():
+        for state in optimizer.state.values():
+            yield from (value for value in state.values() if isinstance(value, Tensor))

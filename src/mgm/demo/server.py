@@ -1,0 +1,130 @@
+"""Serving the page: where, with what limits, and with nothing fetched from or sent to anybody else."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import socket
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from mgm.demo.photographs import MAX_UPLOAD
+from mgm.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mgm.demo.runs import Served
+
+LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
+SESSIONS = 32
+"""Visitors whose photographs are kept in memory; the one who did nothing for longest has to choose theirs again."""
+_ENVIRONMENT = {
+    "GRADIO_ANALYTICS_ENABLED": "False",
+    "GRADIO_ALLOWED_PATHS": "",
+    "GRADIO_RUN_HISTORY": "False",
+    "GRADIO_SHARE": "False",
+}
+"""Settings of the library that a user's environment must not open again; read when it is imported, and at launch."""
+
+
+def import_gradio() -> None:
+    """Import the library behind the page, with its analytics off.
+
+    Raises:
+        ConfigError: If it is not installed.
+    """
+    os.environ.update(_ENVIRONMENT)
+    try:
+        for name in ("gradio", "plotly"):
+            importlib.import_module(name)
+    except ImportError as error:
+        raise ConfigError(f"the web page needs {error.name}; install it with: pip install 'mgm[demo]'") from None
+
+
+def is_local(host: str) -> bool:
+    """Whether only this machine can reach an address."""
+    return host in LOCAL_HOSTS
+
+
+def check_address(host: str, port: int) -> None:
+    """Find out whether a server could listen here, before models are loaded.
+
+    Raises:
+        ConfigError: If the port is no port, in use or forbidden, or the host is no address of this machine.
+    """
+    if not 1 <= port <= 65535:
+        raise ConfigError(f"--port is {port}; ports go from 1 to 65535")
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except (socket.gaierror, UnicodeError):
+        raise ConfigError(f"--host {host!r} is no address; 127.0.0.1 is this machine alone") from None
+    with socket.socket(family, kind, protocol) as probe:
+        if os.name != "nt":  # there it would let two servers share a port
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(address)
+        except OSError as error:
+            raise ConfigError(
+                f"cannot listen at {host}, port {port} ({error.strerror}); choose another with --port, or --host"
+            ) from None
+
+
+@contextmanager
+def start(served: Served, host: str, port: int) -> Iterator[str]:
+    """Serve a page until the block ends; uploads lie in a folder of their own, which then goes.
+
+    Args:
+        served: What the page shows.
+        host: Address to listen at.
+        port: Port to listen at.
+
+    Yields:
+        The page's address.
+
+    Raises:
+        ConfigError: If gradio is not installed, or the address cannot be listened at.
+    """
+    import_gradio()
+    check_address(host, port)
+    from mgm.demo.page import make_page
+    from mgm.demo.style import CSS, make_theme
+
+    with tempfile.TemporaryDirectory(prefix="mgm-serve-") as uploads:
+        os.environ["GRADIO_TEMP_DIR"] = uploads
+        page = make_page(served)
+        try:
+            _, address, _ = page.launch(
+                server_name=host,
+                server_port=port,
+                share=False,
+                prevent_thread_lock=True,
+                quiet=True,
+                show_error=False,
+                ssr_mode=False,
+                mcp_server=False,
+                enable_monitoring=False,
+                allowed_paths=[],
+                max_file_size=MAX_UPLOAD,
+                state_session_capacity=SESSIONS,
+                footer_links=[],
+                theme=make_theme(),
+                css=CSS,
+            )
+            yield address
+        except OSError as error:  # somebody took the port in the meantime
+            raise ConfigError(f"cannot listen at {host}, port {port} ({error}); choose another with --port") from None
+        finally:
+            page.close(verbose=False)
+            os.environ.pop("GRADIO_TEMP_DIR", None)
+
+
+def wait_for_end(message: str) -> None:
+    """Print a message, and return when the process is told to end, by Ctrl-C or otherwise."""
+    ended = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: ended.set())
+    with suppress(KeyboardInterrupt):
+        print(message, flush=True)
+        ended.wait()

@@ -1,0 +1,46 @@
+"""What a run costs: parameters, encoder updates, memory."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import nn
+
+from mgm.training.updates import Stage
+
+
+def parameter_counts(networks: Mapping[str, nn.Module]) -> dict[str, int]:
+    """Network -> number of its parameters; those of M (``encoder``, ``decoders``, ...) first."""
+    return {name: sum(parameter.numel() for parameter in network.parameters()) for name, network in networks.items()}
+
+
+def encoder_updates(stages: Iterable[Stage]) -> dict[str, int]:
+    """Update -> how often its loss reaches the encoder over the whole training, in the order of the stages.
+
+    With ``optimizer_step: combined`` all losses of a step move the encoder together, so that it takes fewer steps than the
+    sum of these.
+    """
+    counts: Counter[str] = Counter()
+    for stage in stages:
+        for update in stage.updates:
+            if "encoder" in update.trains:
+                counts[update.name] += stage.steps
+    return dict(counts)
+
+
+def peak_memory_mb(device: torch.device) -> float | None:
+    """The most memory used so far, in MiB: on a CUDA device what tensors took, elsewhere what this whole process took.
+
+    A process that trained the baseline before has its peak counted in. None where the system does not tell (Windows).
+    """
+    if device.type == "cuda":
+        return round(torch.cuda.max_memory_allocated(device) / 2**20, 1)
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)  # bytes on macOS, KiB elsewhere

@@ -1,0 +1,174 @@
+"""What the package finds on this machine: versions, devices, threads, disk, data sets, and what is missing for which feature."""
+
+from __future__ import annotations
+
+import os
+import platform
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+from packaging.requirements import Requirement
+
+from mgm.version import __version__
+
+State = Literal["ok", "note", "missing", "broken"]
+GB = 1e9
+LITTLE_DISK_GB = 5.0
+FEATURES = {
+    "nyuv2": "NYUv2 and NYUv2-like .mat files",
+    "grid": "experiments on a Ray cluster",
+    "demo": "the web page, mgm serve",
+    "onnx": "export as ONNX",
+    "hub": "models on the Hugging Face Hub",
+    "encoders": "pre-trained encoders, --encoder hf:NAME",
+    "balance": "gradient balancing, --balance torchjd:NAME",
+    "tensorboard": "TensorBoard, --tensorboard",
+    "docs": "building the documentation",
+}
+"""Extra -> what it is for."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    group: str
+    name: str
+    state: State
+    """ok; note: works, but worth knowing; missing: an optional thing; broken: nothing works without it."""
+    detail: str
+    remedy: str = ""
+    """What to do about it."""
+
+
+def examine(cache: str = "") -> list[Finding]:
+    """Look at everything; what goes wrong on the way is a finding too.
+
+    Args:
+        cache: Folder for converted data; empty: ``$MGM_CACHE`` or ``~/.cache/mgm``.
+    """
+    groups: dict[str, Callable[[], Iterator[Finding]]] = {
+        "versions": _versions,
+        "devices": _devices,
+        "threads": _threads,
+        "disk": lambda: _disk(cache),
+        "data sets": _data_sets,
+        "features": _features,
+    }
+    findings: list[Finding] = []
+    for group, look in groups.items():
+        try:
+            findings.extend(look())
+        except Exception as error:  # whatever breaks here is what the user wants to know
+            findings.append(
+                Finding(group, group, "broken", f"{type(error).__name__}: {error}", "pip install --force-reinstall mgm")
+            )
+    return findings
+
+
+def _versions() -> Iterator[Finding]:
+    yield Finding("versions", "mgm", "ok", f"{__version__} in {Path(__file__).parents[1]}")
+    yield Finding("versions", "python", "ok", f"{platform.python_version()} on {platform.platform(terse=True)}")
+    for requirement in _requirements():
+        yield _checked(requirement, "versions", "broken", f"pip install '{requirement.name}{requirement.specifier}'")
+
+
+def _requirements(extra: str = "") -> list[Requirement]:
+    """What the package, or one of its extras, needs."""
+    found = [Requirement(line) for line in metadata.requires("mgm") or ()]
+    if not extra:
+        return [requirement for requirement in found if not requirement.marker]
+    return [r for r in found if r.marker and r.marker.evaluate({"extra": extra})]
+
+
+def _checked(requirement: Requirement, group: str, otherwise: State, remedy: str) -> Finding:
+    try:
+        version = metadata.version(requirement.name)
+    except metadata.PackageNotFoundError:
+        return Finding(group, requirement.name, otherwise, "not installed", remedy)
+    if not requirement.specifier.contains(version, prereleases=True):
+        detail = f"{version} does not fit {requirement.specifier}"
+        return Finding(group, requirement.name, otherwise, detail, remedy)
+    return Finding(group, requirement.name, "ok", version)
+
+
+def _devices() -> Iterator[Finding]:
+    import torch
+
+    layer = torch.nn.Conv2d(3, 4, 3)
+    layer(torch.ones(1, 3, 8, 8)).sum().backward()
+    yield Finding("devices", "cpu", "ok", f"{os.cpu_count()} cores, gradients work")
+    for index in range(torch.cuda.device_count()):
+        properties = torch.cuda.get_device_properties(index)
+        yield Finding("devices", f"cuda:{index}", "ok", f"{properties.name}, {properties.total_memory / GB:.0f} GB")
+    if torch.backends.mps.is_available():
+        yield Finding("devices", "mps", "ok", "Apple GPU")
+    if not torch.cuda.is_available() and not torch.backends.mps.is_available():
+        build = "this PyTorch is built without CUDA" if torch.version.cuda is None else "no CUDA GPU is visible"
+        yield Finding("devices", "gpu", "note", build, "the presets quick and small are meant for a CPU")
+
+
+def _threads() -> Iterator[Finding]:
+    import torch
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = torch.get_num_threads()
+    remedy = f"OMP_NUM_THREADS={cores}" if threads > cores else ""
+    many = f", more than the {cores} cores that this process may use" if remedy else f" on {cores} cores"
+    yield Finding("threads", "torch", "note" if remedy else "ok", f"{threads} threads{many}", remedy)
+    for name in ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "MKL_NUM_THREADS"):
+        yield Finding("threads", name, "ok", os.environ.get(name, "not set"))
+    if os.environ.get("OMP_WAIT_POLICY", "").upper() == "ACTIVE":
+        detail = "threads that wait by spinning take the cores from one another when anything else runs"
+        yield Finding("threads", "OMP_WAIT_POLICY", "note", detail, "OMP_WAIT_POLICY=PASSIVE")
+
+
+def _disk(cache: str) -> Iterator[Finding]:
+    from mgm.data.preparing import free_bytes
+    from mgm.data.store import cache_root
+
+    root = cache_root(cache)
+    free = free_bytes(root) / GB
+    little = free < LITTLE_DISK_GB
+    remedy = "MGM_CACHE=FOLDER on a larger disk" if little else ""
+    yield Finding("disk", "cache", "note" if little else "ok", f"{root}, {free:.1f} GB free", remedy)
+    place = root
+    while not place.exists():
+        place = place.parent
+    try:
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        yield Finding("disk", "cache", "broken", f"{place} cannot be written to ({error.strerror})", "MGM_CACHE=FOLDER")
+
+
+def _data_sets() -> Iterator[Finding]:
+    from mgm.data import DATASETS, open_source
+    from mgm.errors import MgmError
+
+    place = os.environ.get("MGM_DATA", "")
+    if not place:
+        detail = "not set, so that only data sets that make themselves have a name"
+        yield Finding("data sets", "MGM_DATA", "note", detail, "MGM_DATA=FOLDER of data sets, or --data PATH")
+    for name, entry in DATASETS.items():
+        if place or not entry.layout:
+            try:
+                yield Finding("data sets", name, "ok", f"{len(open_source(name))} images")
+            except MgmError as error:
+                yield Finding("data sets", name, "missing", str(error).partition(". ")[0], "mgm data list says more")
+
+
+def _features() -> Iterator[Finding]:
+    for extra, purpose in FEATURES.items():
+        remedy = f"pip install 'mgm[{extra}]'"
+        checks = [_checked(requirement, "features", "missing", remedy) for requirement in _requirements(extra)]
+        lacking = [f"{check.name} {check.detail}" for check in checks if check.state != "ok"]
+        if lacking:
+            yield Finding("features", extra, "missing", f"{purpose}: {', '.join(lacking)}", remedy)
+        else:
+            versions = ", ".join(f"{check.name} {check.detail}" for check in checks)
+            yield Finding("features", extra, "ok", f"{purpose}: {versions}")

@@ -1,0 +1,53 @@
+"""The pre-trained encoder of an experiment: its structure goes into the settings, its weights into the model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from torch import nn
+
+from mgm.config import Experiment, ModelConfig
+from mgm.errors import ConfigError
+from mgm.models import MODELS
+from mgm.networks.pretrained import PREFIX, PretrainedEncoder, load_weights, read_structure
+
+
+def check_encoder(model: ModelConfig) -> None:
+    """Raise `ConfigError` for an encoder that does not exist, or that the architecture cannot take."""
+    if model.encoder == "resnet":
+        return
+    if not model.encoder.startswith(PREFIX):
+        raise ConfigError(f"unknown encoder {model.encoder!r}. Choices: resnet, {PREFIX}NAME_OR_FOLDER")
+    if not MODELS[model.architecture].takes_backbone:
+        able = ", ".join(name for name, kind in MODELS.items() if kind.takes_backbone)
+        raise ConfigError(
+            f"the architecture {model.architecture!r} works inside the paper's ResNet and cannot take a pre-trained encoder; "
+            f"those that can: {able}"
+        )
+
+
+def with_structure(experiment: Experiment) -> Experiment:
+    """The experiment with the structure of its encoder filled in, where that is a pre-trained one.
+
+    Settings that come from a file may hold that of another encoder, which is replaced.
+
+    Raises:
+        ConfigError: If the encoder cannot be found.
+    """
+    model = experiment.model
+    if model.backbone.get("name", "resnet") == model.encoder:
+        return experiment
+    name = model.encoder.removeprefix(PREFIX)
+    backbone = {} if model.encoder == "resnet" else {"name": model.encoder, **read_structure(name)}
+    return replace(experiment, model=replace(model, backbone=backbone))
+
+
+def load_pretrained(model: nn.Module, config: ModelConfig) -> None:
+    """Put the pre-trained weights into every pre-trained encoder of a model.
+
+    Raises:
+        ConfigError: If they cannot be read or do not fit.
+    """
+    for module in model.modules():
+        if isinstance(module, PretrainedEncoder):
+            load_weights(module, config.encoder.removeprefix(PREFIX))

@@ -1,0 +1,161 @@
+"""Which tasks to learn together: the best set of networks within a budget (Standley et al., 2020, section 5)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import combinations
+from pathlib import Path
+
+from mgm.errors import ConfigError
+from mgm.experiments.earlier_runs import finished_run
+from mgm.experiments.folder import read_json
+from mgm.models.task_groups import TaskGroup
+from mgm.tasks import TASKS
+
+NOTHING = 1e-6
+"""Relative to a score below this no loss can be stated: such a task is covered, but has no say in the choice."""
+Scores = Mapping[frozenset[str], Mapping[str, float]]
+"""Tasks that a candidate network learned -> task -> its primary metric on the validation set."""
+
+
+def scores_of_runs(runs: Iterable[str | Path]) -> tuple[dict[frozenset[str], dict[str, float]], dict[str, bool]]:
+    """What finished candidates reached on the validation set, by each task's primary metric.
+
+    Args:
+        runs: Folders of runs on the same data, each with other tasks.
+
+    Returns:
+        The scores, and task -> direction in the order of tables: arguments of `choose_groups`.
+
+    Raises:
+        ConfigError: If two runs learned the same tasks.
+        RunError: If there is no such run, or it is not finished.
+    """
+    scores: dict[frozenset[str], dict[str, float]] = {}
+    for run in runs:
+        values = read_json(finished_run(str(run), "candidate").result)["validation"]
+        network = frozenset(values)
+        if network in scores:
+            raise ConfigError(
+                f"candidate {run}: another one learned {', '.join(values)} too; give one run per set of tasks"
+            )
+        found = {task: metrics[TASKS[task].primary] for task, metrics in values.items()}
+        scores[network] = {task: math.nan if value is None else value for task, value in found.items()}
+    learned = frozenset().union(*scores)
+    directions = {name: task.metrics_info[task.primary].higher_is_better for name, task in TASKS.items()}
+    return scores, {name: higher for name, higher in directions.items() if name in learned}
+
+
+def choose_groups(
+    scores: Scores,
+    higher_is_better: Mapping[str, bool],
+    costs: Mapping[frozenset[str], float] | None = None,
+    budget: float = math.inf,
+) -> tuple[frozenset[str], ...]:
+    """The networks that together do best, each task being predicted by the one of them that does it best.
+
+    Minimised is the mean over tasks of the loss relative to the single-task network, ``±(value - single) / |single|``, so
+    that metres and degrees count alike. The search is exact: the tasks are dealt out to networks, one network at a time, and
+    a branch is cut as soon as even the best networks for all tasks that are left could not make it the best.
+
+    Args:
+        scores: Validation scores of the candidates, usually of all non-empty subsets of the tasks. The single-task networks
+            have to be among them; a score of NaN or none means that a network cannot predict the task.
+        higher_is_better: Task -> direction of its metric; these tasks have to be covered.
+        costs: Candidate -> cost, in units of one single-task network; default: 1 each, as for Standley et al.'s networks of
+            equal size.
+        budget: What the chosen networks may cost together; default: anything.
+
+    Returns:
+        The tasks of each network, those first that have the earlier tasks. Two may share tasks: a network keeps those that
+        another predicts better, since without them it would be another network (`group_settings` says who predicts what).
+        Of two equally good sets it is the cheaper one.
+
+    Raises:
+        ConfigError: If a single-task network is missing, or nothing that covers all tasks is within the budget.
+    """
+    losses = _relative_losses(scores, higher_is_better)
+    prices = {network: 1.0 if costs is None else costs[network] for network in losses}
+    order = {task: place for place, task in enumerate(higher_is_better)}
+    least = {task: min(loss[task] for loss in losses.values() if task in loss) for task in order}
+    best: tuple[float, float, tuple[frozenset[str], ...]] = (math.inf, math.inf, ())
+
+    def deal(left: frozenset[str], loss: float, cost: float, chosen: tuple[frozenset[str], ...]) -> None:
+        """Give the first task that is left, alone or with others, to each network that can have it."""
+        nonlocal best
+        if not left:
+            best = min(best, (loss, cost, chosen), key=lambda found: (round(found[0], 12), found[1]))
+            return
+        if cost > budget or loss + sum(least[task] for task in left) > best[0] + 1e-12:
+            return
+        first = min(left, key=order.__getitem__)
+        for together in _with(first, left):
+            for network in losses:
+                if network not in chosen and together <= losses[network].keys():
+                    added = sum(losses[network][task] for task in together)
+                    if cost + prices[network] <= budget:
+                        deal(left - together, loss + added, cost + prices[network], (*chosen, network))
+
+    deal(frozenset(order), 0.0, 0.0, ())
+    if not best[2]:
+        raise ConfigError(
+            f"no set of networks that covers {', '.join(order)} costs {budget:g} or less; raise the budget"
+        )
+    return best[2]
+
+
+def group_settings(
+    chosen: tuple[frozenset[str], ...], scores: Scores, higher_is_better: Mapping[str, bool]
+) -> tuple[str, ...]:
+    """The chosen networks as `ModelConfig.groups` names them: every task is predicted by the one that does it best.
+
+    Args:
+        chosen: From `choose_groups`.
+        scores: As there.
+        higher_is_better: As there.
+
+    Example:
+        >>> pair, both = frozenset({"semantic", "depth"}), frozenset({"depth", "normal"})
+        >>> scores = {pair: {"semantic": 0.3, "depth": 0.8}, both: {"depth": 0.9, "normal": 25.0}}
+        >>> group_settings((pair, both), scores, {"semantic": True, "depth": False, "normal": False})
+        ('semantic+depth', 'normal/depth')
+    """
+    owner = {}
+    for task, higher in higher_is_better.items():
+        able = [network for network in chosen if not math.isnan(scores[network].get(task, math.nan))]
+        owner[task] = min(able, key=lambda network: -scores[network][task] if higher else scores[network][task])
+    groups = [
+        TaskGroup(
+            tuple(task for task in higher_is_better if owner[task] == network),
+            tuple(task for task in higher_is_better if task in network and owner[task] != network),
+        )
+        for network in chosen
+    ]
+    return tuple(group.text for group in groups if group.predicted)
+
+
+def _relative_losses(scores: Scores, higher_is_better: Mapping[str, bool]) -> dict[frozenset[str], dict[str, float]]:
+    """Network -> task -> loss relative to the single-task network, 0 for that network itself, below it better."""
+    losses: dict[frozenset[str], dict[str, float]] = {network: {} for network in scores}
+    for task, higher in higher_is_better.items():
+        single = scores.get(frozenset({task}), {}).get(task, math.nan)
+        if math.isnan(single):
+            raise ConfigError(
+                f"task grouping compares with single-task networks, and the score of {task!r} alone is missing; train it "
+                f"with: mgm train mt --tasks {task}"
+            )
+        for network, values in scores.items():
+            value = values.get(task, math.nan)
+            if task in network and not math.isnan(value):
+                worse = single - value if higher else value - single
+                losses[network][task] = worse / abs(single) if abs(single) > NOTHING else 0.0
+    return losses
+
+
+def _with(first: str, tasks: frozenset[str]) -> Iterator[frozenset[str]]:
+    """All subsets of the tasks that contain the first, larger ones first."""
+    others = sorted(tasks - {first})
+    for count in range(len(others), -1, -1):
+        for more in combinations(others, count):
+            yield frozenset({first, *more})

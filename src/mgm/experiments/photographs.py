@@ -1,0 +1,100 @@
+"""Which photographs a command line means, and what their results are called."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mgm.data.photographs import SUFFIXES
+from mgm.errors import ConfigError, DataError
+
+STDIN = "-"
+"""Stands for a list of files on standard input, one a line."""
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """A file and the name of its results."""
+
+    path: Path
+    name: str
+    """Without ending; with the folders below the one that was asked for, so that results keep their order."""
+
+
+def find_photographs(arguments: Sequence[str], lines: Iterable[str], out: Path) -> list[Photograph]:
+    """The photographs that were asked for, in the order of the arguments, each once.
+
+    Args:
+        arguments: Files; folders, of which all pictures at any depth are taken; patterns such as ``"photos/**/*.jpg"``;
+            `STDIN`.
+        lines: Standard input, read if it is asked for.
+        out: Folder of the results; pictures inside it are not taken from folders and patterns.
+
+    Raises:
+        DataError: If a folder holds no picture, or a pattern or standard input yields no file.
+        ConfigError: If results of two photographs would have the same name.
+    """
+    found: dict[str, Photograph] = {}
+    for argument in arguments:
+        for photograph in _matching(argument, lines, out):
+            # on many file systems A and a are one name
+            other = found.setdefault(photograph.name.casefold(), photograph)
+            if not _same_file(other.path, photograph.path):
+                raise ConfigError(
+                    f"{other.path} and {photograph.path} are both called {photograph.name!r}; their results would overwrite "
+                    "each other: rename one, give their common folder, or use another --out for each"
+                )
+    return list(found.values())
+
+
+def _matching(argument: str, lines: Iterable[str], out: Path) -> Iterator[Photograph]:
+    if argument == STDIN:
+        named = [Path(line.strip()) for line in lines if line.strip()]
+        if not named:
+            raise DataError("standard input names no file; give one path a line")
+        yield from (Photograph(path, path.stem) for path in named)
+    elif Path(argument).is_dir():
+        yield from _below(Path(argument), out)
+    elif glob.has_magic(argument) and not Path(argument).exists():
+        yield from _like(argument, out)
+    else:
+        yield Photograph(Path(argument), Path(argument).stem)
+
+
+def _below(folder: Path, out: Path) -> Iterator[Photograph]:
+    """All pictures below a folder, but for hidden ones and earlier results."""
+    paths = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES and path.is_file()]
+    named = {path: path.relative_to(folder) for path in _without_results(paths, folder, out)}
+    shown = {path: name for path, name in named.items() if not any(part.startswith(".") for part in name.parts)}
+    yield from (Photograph(path, name.with_suffix("").as_posix()) for path, name in shown.items())
+    if not shown:
+        raise DataError(f"{folder}: holds no picture ({', '.join(sorted(SUFFIXES))}); name the files themselves")
+
+
+def _like(pattern: str, out: Path) -> Iterator[Photograph]:
+    """All files that match, named by what the pattern leaves open."""
+    fixed = []
+    for part in Path(pattern).parts:
+        if glob.has_magic(part):
+            break
+        fixed.append(part)
+    root = Path(*fixed)
+    paths = [Path(name) for name in sorted(glob.glob(pattern, recursive=True)) if Path(name).is_file()]
+    files = _without_results(paths, root, out)
+    if not files:
+        raise DataError(f"no file matches {pattern!r}; check the pattern, and put it in quotes")
+    yield from (Photograph(path, path.relative_to(root).with_suffix("").as_posix()) for path in files)
+
+
+def _without_results(paths: list[Path], root: Path, out: Path) -> list[Path]:
+    """The files that are no earlier results, where results go to a folder below the one that is searched."""
+    if root.resolve() not in out.resolve().parents:
+        return paths
+    return [path for path in paths if out.resolve() not in path.resolve().parents]
+
+
+def _same_file(first: Path, second: Path) -> bool:
+    return first == second or os.path.realpath(first) == os.path.realpath(second)

@@ -1,0 +1,232 @@
+"""A trained network in use: predictions for any photograph. Imports nothing that only training needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from mgm.config import Experiment
+from mgm.data.photographs import read_photograph
+from mgm.errors import RunError
+from mgm.experiments.devices import single_device
+from mgm.experiments.folder import RunFolder
+from mgm.experiments.framing import Fit, Size, make_fit
+from mgm.experiments.model_folder import ModelDescription, ModelFolder
+from mgm.functional.levels import normalise_levels
+from mgm.models.base import MultiTaskModel
+from mgm.tasks import make_tasks
+from mgm.tasks.base import Task
+from mgm.training.build import build_model
+from mgm.training.checkpoint import load_checkpoint
+from mgm.types import DatasetInfo, Predictions
+
+WINDOWS_AT_ONCE = 32
+"""Windows of a photograph that go through the network together; bounds memory."""
+
+
+class TrainedModel:
+    """The multi-task network of a run or of a model folder, ready to predict.
+
+    Example:
+        >>> model = TrainedModel.load("runs/mgm")  # doctest: +SKIP
+        >>> values = model.predict("photo.jpg")  # doctest: +SKIP
+        >>> values["depth"].shape  # metres, at the photograph's own size  # doctest: +SKIP
+        torch.Size([1, 480, 640])
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        info: DatasetInfo,
+        model: MultiTaskModel,
+        device: torch.device,
+        origin: Path | None = None,
+    ) -> None:
+        self.experiment = experiment
+        self.info = info
+        self.tasks: dict[str, Task] = make_tasks(experiment.data.tasks or info.tasks, info.classes)
+        self.model = model.to(device).eval().requires_grad_(False)
+        self.device = device
+        self.origin = origin
+        """Folder that it was read from."""
+
+    @classmethod
+    def load(cls, path: str | Path, device: str = "auto") -> TrainedModel:
+        """Read the best weights of a run, or those of a model folder; what it is shows from its files.
+
+        Raises:
+            RunError: If the folder holds neither, the run has no weights yet, or a file is damaged.
+            ConfigError: If there is no such device, or the model is of a later version.
+        """
+        place = single_device(device)
+        run, folder = RunFolder(Path(path)), ModelFolder(Path(path))
+        if folder.exists and not run.exists:
+            found = folder.describe()
+            return cls._build(found.experiment(), found.info(), folder.weights(), place, folder.path)
+        if Path(path).is_dir() and not run.exists:
+            raise RunError(
+                f"{path} holds neither a run (config.yaml) nor a model (config.json); "
+                "runs are made by: mgm train, models by: mgm export"
+            )
+        experiment, info = run.experiment(), run.info()
+        best = run.checkpoints / "best.pt"
+        return cls._build(experiment, info, load_checkpoint(best, place).get("model", {}), place, run.path)
+
+    @classmethod
+    def _build(
+        cls,
+        experiment: Experiment,
+        info: DatasetInfo,
+        weights: Mapping[str, Tensor],
+        device: torch.device,
+        origin: Path,
+    ) -> TrainedModel:
+        tasks = make_tasks(experiment.data.tasks or info.tasks, info.classes)
+        model = build_model(tasks, experiment.model, experiment.seed)
+        try:
+            model.load_state_dict(weights)
+        except (RuntimeError, KeyError) as error:
+            reason = str(error).splitlines()[0]
+            raise RunError(
+                f"the weights in {origin} do not fit its settings ({reason}); restore them or train again"
+            ) from None
+        return cls(experiment, info, model, device, origin=origin)
+
+    @classmethod
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | Path, *, device: str = "auto", **download: Any
+    ) -> TrainedModel:
+        """A model from a local folder, or else from the Hugging Face Hub.
+
+        Args:
+            pretrained_model_name_or_path: Folder of a model or run, or ``user/model``.
+            device: Where to compute.
+            **download: ``revision``, ``token``, ``cache_dir``, ``force_download``, ``local_files_only``; see
+                `mgm.experiments.hub.fetch`.
+
+        Raises:
+            RunError: If it cannot be fetched, or is damaged.
+            ConfigError: If the Hub is needed and the extra ``hub`` is not installed.
+        """
+        from mgm.experiments.hub import fetch, is_repository
+
+        name = pretrained_model_name_or_path
+        return cls.load(fetch(str(name), **download) if is_repository(name) else name, device)
+
+    def save_pretrained(self, save_directory: str | Path, *, card: str = "") -> None:
+        """Write ``model.safetensors``, ``config.json`` and the card ``README.md`` to a folder, in the place of older ones.
+
+        Args:
+            save_directory: The folder; made if it is not there.
+            card: Text of the card; empty: that of the folder that the model was read from, or one made from its run.
+
+        Raises:
+            RunError: If the folder cannot be written to.
+        """
+        from mgm.experiments.model_card import card_of
+
+        card = card or card_of(self.description, self.origin)
+        ModelFolder(Path(save_directory)).write(self.description, self.model.state_dict(), card)
+
+    def push_to_hub(self, repo_id: str, *, commit_message: str = "Model of mgm", **upload: Any) -> str:
+        """Upload the folder that `save_pretrained` writes; returns the address of the commit.
+
+        Args:
+            repo_id: ``user/model``.
+            commit_message: What the commit says.
+            **upload: ``private``, ``token``, ``branch``, ``create_pr``; see `mgm.experiments.hub.push`.
+
+        Raises:
+            ConfigError: If the extra ``hub`` is not installed.
+            RunError: If it cannot be uploaded.
+        """
+        from mgm.experiments.hub import push
+
+        with TemporaryDirectory() as folder:
+            self.save_pretrained(folder)
+            return push(Path(folder), repo_id, commit_message=commit_message, **upload)
+
+    @property
+    def description(self) -> ModelDescription:
+        """All that is needed to rebuild the network."""
+        return ModelDescription.of(self.experiment, self.info)
+
+    @property
+    def image_size(self) -> int:
+        """Side of the network's images in pixels."""
+        return self.experiment.data.image_size
+
+    @torch.no_grad()
+    def predict_batch(self, images: Tensor) -> Predictions:
+        """Raw predictions for images ``[B, 3, H, W]`` in (-1, 1), sides a multiple of 16."""
+        predictions = self.model(images.to(self.device))
+        return {name: prediction.float() for name, prediction in predictions.items()}
+
+    def predict_windows(self, windows: Tensor, *, flip_average: bool = False) -> Predictions:
+        """Raw predictions for levels as they come from `Fit.windows`.
+
+        Args:
+            windows: ``[N, 3, S, S]`` uint8.
+            flip_average: Average with the predictions for the mirrored windows.
+
+        Returns:
+            Task -> ``[N, C, S, S]`` on the model's device.
+        """
+        parts = []
+        for chunk in windows.split(WINDOWS_AT_ONCE):
+            images = normalise_levels(chunk.to(self.device))
+            predictions = self.predict_batch(images)
+            parts.append(
+                self._average(predictions, self.predict_batch(images.flip(-1))) if flip_average else predictions
+            )
+        return {name: torch.cat([part[name] for part in parts]) for name in self.tasks}
+
+    def _average(self, predictions: Predictions, mirrored: Predictions) -> Predictions:
+        return {name: (predictions[name] + task.mirror(mirrored[name])) / 2 for name, task in self.tasks.items()}
+
+    def finish(self, predictions: Predictions, fit: Fit, size: Size) -> dict[str, Tensor]:
+        """Predictions for the windows of one photograph as values at its own size, on the CPU.
+
+        Args:
+            predictions: From `predict_windows`.
+            fit: What made the windows.
+            size: Of the photograph.
+
+        Returns:
+            As of `predict`.
+        """
+        return {
+            name: task.decode_at(fit.restore(predictions[name], size), size)[0].cpu()
+            for name, task in self.tasks.items()
+        }
+
+    def predict(
+        self, image: str | Path | Image.Image | np.ndarray, *, fit: str | Fit = "resize", flip_average: bool = False
+    ) -> dict[str, Tensor]:
+        """Values of every task for one photograph of any size, at its own size.
+
+        Args:
+            image: A file, a PIL image, or an ``[H, W, 3]`` uint8 array; see `mgm.data.photographs.read_photograph`.
+            fit: How the photograph is brought to the network's size, see `mgm.experiments.framing.FITS`: ``resize`` squeezes
+                it to a square, as training images were, and stretches predictions back; ``pad`` and ``tile`` keep its aspect.
+            flip_average: Average with the prediction for the mirrored photograph; takes twice as long.
+
+        Returns:
+            Task -> value: ``semantic`` int64 ``[H, W]``, others float ``[C, H, W]`` (metres, unit vectors, ...).
+
+        Raises:
+            DataError: If the file is no readable image.
+            ConfigError: If there is no such fit, or the photograph is too large for it.
+        """
+        fit = make_fit(fit) if isinstance(fit, str) else fit
+        pixels = read_photograph(image)
+        windows = fit.windows(pixels, self.image_size)
+        predictions = self.predict_windows(windows, flip_average=flip_average)
+        return self.finish(predictions, fit, (pixels.shape[0], pixels.shape[1]))

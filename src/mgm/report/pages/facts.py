@@ -1,0 +1,139 @@
+"""What a run was, and what it cost, in words and numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mgm.config import Experiment
+from mgm.experiments.folder import RunFolder, read_json
+from mgm.experiments.recipes import RECIPES
+from mgm.report.curves import STAGE_TITLES
+from mgm.training.algorithm import EXTRA_IMAGES, stages
+from mgm.training.journal import read_journal
+
+PLAIN_LOSSES = {
+    "task": "tasks",
+    "extra_task": "tasks, on extra images",
+    "refinement": "refinement",
+    "extra_refinement": "refinement, on extra images",
+    "self_supervision": "self-supervision",
+    "extra_self_supervision": "self-supervision, on extra images",
+    "generator": "adversarial",
+}
+"""Update -> which loss it is."""
+
+
+def setting(experiment: Experiment, result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The settings that matter, by name; what the result alone knows is left out of an unfinished run."""
+    data, model, method, training = experiment.data, experiment.model, experiment.method, experiment.training
+    recipe = RECIPES.get(experiment.recipe)
+    labelled = f"{data.fraction:.0%} of the training images".replace("%", " %")
+    if "num_labelled" in result:
+        labelled = f"{result['num_labelled']} ({labelled})"
+    facts = {
+        "Recipe": f"{experiment.recipe}: {recipe.description}" if recipe else experiment.recipe,
+        "Data": f"{result.get('data', data.data)}, {data.split} split {data.split_seed}",
+        "Labelled images": labelled,
+        "Image size": f"{data.image_size} × {data.image_size} px",
+        "Augmentation": "flip, crop and zoom, photometric" if data.augment else "none",
+        "Network": f"{model.architecture.replace('_', ' ')}, ResNet-{model.depth}, widths {'/'.join(map(str, model.widths))}",
+        "Training": f"batch {training.batch_size}, {_optimiser(experiment)}",
+    }
+    schedule = stages(method, training, architecture=model.architecture, pretrain=bool(data.pretrain))
+    facts["Stages"] = "; ".join(
+        f"{STAGE_TITLES.get(stage.name, stage.name)}, {stage.steps} steps" for stage in schedule
+    )
+    extra = EXTRA_IMAGES[method.extra_images]
+    if method.extra_images != "none":
+        facts["Extra images"] = f"{extra.description}, {method.extra_ratio:g} per labelled image"
+    if extra.generator != "none":
+        facts["Generator"] = f"{model.generator.upper()}, width {model.generator_width}"
+    facts["Seed"] = str(experiment.seed)
+    return list(facts.items())
+
+
+def _optimiser(experiment: Experiment) -> str:
+    training = experiment.training
+    steps = {
+        "separate": "one Adam per loss, one after another",
+        "combined": "all losses in one backward pass, one Adam per network",
+    }[training.optimizer_step]
+    average = f", weights averaged (EMA {training.ema:g})" if training.ema else ""
+    return f"{steps}, rate {training.learning_rate:g}{average}"
+
+
+def state(folder: RunFolder) -> str:
+    """How far the run has come: ``finished``, or where its journal ends."""
+    if folder.finished:
+        return "finished"
+    records = list(read_journal(folder.journal))
+    if not records:
+        return "not finished: nothing logged yet"
+    last = records[-1]
+    name: str = last["stage"]
+    title = STAGE_TITLES.get(name, name)
+    return f"not finished: {title[0].lower()}{title[1:]}, step {last['step']}"
+
+
+def provenance(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Commit, versions and device, as far as they are recorded."""
+    facts = {"Commit": result.get("commit") or "unknown"}
+    versions = result.get("versions") or {}
+    if versions:
+        facts["Versions"] = ", ".join(f"{name} {value}" for name, value in versions.items())
+    if "device" in result:
+        several = result.get("world_size", 1)
+        facts["Device"] = f"{result['device']}{f', {several} processes' if several > 1 else ''}"
+    return list(facts.items())
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a run took; None or empty where it was not recorded."""
+
+    title: str
+    seconds: float | None
+    steps: int | None
+    """Updates of M on labelled batches."""
+    updates: dict[str, int]
+    """Loss -> how often it reached the encoder."""
+    parameters: dict[str, int]
+    """Network -> its parameters."""
+    memory_mb: float | None
+
+    @property
+    def num_updates(self) -> int | None:
+        """Losses that reached the encoder, all together."""
+        return sum(self.updates.values()) if self.updates else None
+
+    @property
+    def num_parameters(self) -> int | None:
+        """Parameters of all networks."""
+        return sum(self.parameters.values()) if self.parameters else None
+
+    @property
+    def num_used(self) -> int | None:
+        """Parameters of what predicts in the end: encoder and decoders, not what only helps in training."""
+        known = [self.parameters[name] for name in ("encoder", "decoders", "policy") if name in self.parameters]
+        return sum(known) if known else None
+
+
+def cost(title: str, folder: RunFolder) -> Cost:
+    """What a finished run took.
+
+    Raises:
+        RunError: If the run is not finished.
+    """
+    result = read_json(folder.result)
+    recorded: dict[str, int] = result.get("updates", {})
+    updates = {PLAIN_LOSSES.get(name, name): count for name, count in recorded.items()}
+    return Cost(
+        title,
+        result.get("seconds"),
+        result.get("steps"),
+        updates,
+        result.get("parameters", {}),
+        result.get("peak_memory_mb"),
+    )

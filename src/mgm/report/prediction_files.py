@@ -1,0 +1,155 @@
+"""What is written for a photograph: pictures, arrays, depth in millimetres, a sheet, a point cloud.
+
+`OUTPUTS` is the registry; a new kind of file is a function and a line there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from mgm.data.geometry import Intrinsics
+from mgm.errors import ConfigError, choose
+from mgm.functional.levels import normalise_levels
+from mgm.report.point_cloud import point_cloud, write_ply
+from mgm.report.predictions import predict_picture
+from mgm.tasks.base import Task
+from mgm.training.checkpoint import make_folder, write_atomically
+
+MILLIMETRES = 1000
+FARTHEST_MM = 65535
+"""End of 16 bits: depth beyond 65.5 m is written as this."""
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """A photograph and what a model says about it."""
+
+    pixels: np.ndarray
+    """``[H, W, 3]`` uint8 RGB."""
+    values: Mapping[str, Tensor]
+    """Task -> value, as `TrainedModel.predict` returns it."""
+    tasks: Mapping[str, Task]
+    camera: Intrinsics | None = None
+    """Of the photograph; a point cloud needs it."""
+
+
+Writer = Callable[[Predicted, IO[bytes]], None]
+
+
+@dataclass(frozen=True)
+class Output:
+    """A kind of file, or a file per task."""
+
+    description: str
+    files: Callable[[Iterable[str]], dict[str, Writer]]
+    """From the names of the tasks: what is added to the photograph's name -> how to write the file."""
+    needs: str = ""
+    """Task that it shows; empty: any."""
+
+
+def choose_files(kinds: Iterable[str], tasks: Iterable[str]) -> dict[str, Writer]:
+    """What is added to a photograph's name -> how to write that file.
+
+    Args:
+        kinds: Keys of `OUTPUTS`.
+        tasks: What the model predicts.
+
+    Raises:
+        ConfigError: If a kind is unknown, or shows a task that the model does not predict.
+    """
+    names = list(tasks)
+    files: dict[str, Writer] = {}
+    for kind in kinds:
+        output = choose("output", kind, OUTPUTS)
+        if output.needs and output.needs not in names:
+            raise ConfigError(
+                f"{kind} shows {output.needs}, which this model does not predict ({', '.join(names)}); leave it out of --save"
+            )
+        files |= output.files(names)
+    return files
+
+
+def write_prediction(predicted: Predicted, place: Path, files: Mapping[str, Writer]) -> Iterator[Path]:
+    """Write files for one photograph, each whole or not at all.
+
+    Args:
+        predicted: What to show.
+        place: Folder and name that the files' names begin with.
+        files: From `choose_files`.
+
+    Yields:
+        The files, as they are written.
+
+    Raises:
+        RunError: If one cannot be written.
+    """
+    make_folder(place.parent)
+    for ending, write in files.items():
+        path = place.with_name(place.name + ending)
+        write_atomically(path, partial(write, predicted))
+        yield path
+
+
+def _pictures(tasks: Iterable[str]) -> dict[str, Writer]:
+    return {f"_{task}.png": partial(_write_picture, task) for task in tasks}
+
+
+def _arrays(tasks: Iterable[str]) -> dict[str, Writer]:
+    return {f"_{task}.npy": partial(_write_array, task) for task in tasks}
+
+
+def _write_picture(task: str, predicted: Predicted, file: IO[bytes]) -> None:
+    colours = predicted.tasks[task].colour(predicted.values[task][None])[0]
+    _save(colours.permute(1, 2, 0).numpy(), file)
+
+
+def _write_array(task: str, predicted: Predicted, file: IO[bytes]) -> None:
+    """What `predict` returns, classes as uint8, everything else as float32."""
+    array = predicted.values[task].numpy()
+    np.save(file, array.astype(np.uint8 if array.dtype == np.int64 else np.float32), allow_pickle=False)
+
+
+def _write_millimetres(predicted: Predicted, file: IO[bytes]) -> None:
+    """16-bit grey; 0 is no depth, as most readers expect."""
+    millimetres = np.nan_to_num(predicted.values["depth"][0].numpy() * MILLIMETRES, nan=0.0)
+    _save(millimetres.round().clip(0, FARTHEST_MM).astype(np.uint16), file)
+
+
+def _write_sheet(predicted: Predicted, file: IO[bytes]) -> None:
+    image = normalise_levels(torch.from_numpy(predicted.pixels.copy()).permute(2, 0, 1))
+    _save(predict_picture(image, dict(predicted.values), dict(predicted.tasks)), file)
+
+
+def _write_points(predicted: Predicted, file: IO[bytes]) -> None:
+    assert predicted.camera is not None
+    normals = predicted.values["normal"].numpy() if "normal" in predicted.values else None
+    write_ply(point_cloud(predicted.pixels, predicted.values["depth"][0].numpy(), predicted.camera, normals), file)
+
+
+def _save(pixels: np.ndarray, file: IO[bytes]) -> None:
+    Image.fromarray(pixels).save(file, format="PNG")
+
+
+def _single(ending: str, write: Writer) -> Callable[[Iterable[str]], dict[str, Writer]]:
+    return lambda tasks: {ending: write}
+
+
+OUTPUTS: dict[str, Output] = {
+    "png": Output("a coloured picture per task: NAME_TASK.png", _pictures),
+    "npy": Output("the numbers per task: NAME_TASK.npy", _arrays),
+    "sheet": Output("all tasks side by side, with legends: NAME_all.png", _single("_all.png", _write_sheet)),
+    "depth16": Output(
+        "depth in millimetres as 16-bit PNG: NAME_depth_mm.png", _single("_depth_mm.png", _write_millimetres), "depth"
+    ),
+    "ply": Output("coloured point cloud: NAME_points.ply", _single("_points.ply", _write_points), "depth"),
+}
+"""Name -> kind of file."""

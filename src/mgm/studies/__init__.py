@@ -1,0 +1,1 @@
+"""The paper's experiments: plans of trials, workers that carry them out, tables and figures of what they found."""

@@ -1,0 +1,45 @@
+"""How several task losses share one encoder: the entries of ``MethodConfig.balance``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from importlib import import_module
+
+from mgm.errors import ConfigError
+from mgm.training.gradients import Aggregated
+from mgm.training.objectives import task_losses, uncertainty_loss
+from mgm.training.updates import Update
+
+AGGREGATORS = ("AlignedMTL", "ConFIG", "GradDrop", "IMTLG", "MGDA", "PCGrad", "Random", "UPGrad")
+"""Aggregators of TorchJD that can be used: those that need no setting and remember nothing from step to step."""
+
+
+def _summed(update: Update, source: str) -> Update:
+    return update
+
+
+def _weighted_by_uncertainty(update: Update, source: str) -> Update:
+    return replace(update, trains=(*update.trains, "uncertainty"), loss=partial(uncertainty_loss, source=source))
+
+
+def _aggregated(update: Update, source: str, name: str) -> Update:
+    try:
+        aggregator = getattr(import_module("torchjd.aggregation"), name)()
+    except ModuleNotFoundError:
+        raise ConfigError(f"balance torchjd:{name} needs TorchJD: pip install 'mgm[balance]'") from None
+    except ImportError:  # its solver of quadratic programs is not part of the extra
+        raise ConfigError(
+            f"balance torchjd:{name} needs a solver that TorchJD does not bring along: "
+            "pip install 'torchjd[quadprog_projector]'; or use another, such as torchjd:PCGrad"
+        ) from None
+    return replace(update, loss=partial(task_losses, source=source), gradient=Aggregated(aggregator))
+
+
+BALANCES: dict[str, Callable[[Update, str], Update]] = {
+    "sum": _summed,
+    "uncertainty": _weighted_by_uncertainty,
+    **{f"torchjd:{name}": partial(_aggregated, name=name) for name in AGGREGATORS},
+}
+"""Name -> what becomes of an update by the task losses on a source of images (``labelled``, ``extra``)."""

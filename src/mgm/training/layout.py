@@ -1,0 +1,41 @@
+"""The order in which images and weights lie in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from mgm.config import TrainingConfig
+from mgm.types import Batch
+
+FASTER_LAST = ("cuda",)
+"""Kinds of devices on which channels come last under ``auto``.
+
+Not a CPU, though it would be faster there (docs/scaling.md): with torch 2.13 a training at 256 px then ended in a crash of the
+process, inside a backward pass of torch.
+"""
+
+
+def memory_format(config: TrainingConfig, device: torch.device) -> torch.memory_format:
+    """``[B, C, H, W]`` stored as it is written, or with the channels last; the numbers are the same but for rounding."""
+    last = config.channels_last == "always" or (config.channels_last == "auto" and device.type in FASTER_LAST)
+    return torch.channels_last if last else torch.contiguous_format
+
+
+def arrange(networks: nn.Module, layout: torch.memory_format) -> None:
+    """Store the weights of new networks in ``layout``; they are made in the order in which they are written."""
+    if layout != torch.contiguous_format:
+        networks.to(memory_format=layout)  # pyright: ignore[reportCallIssue] - not in the stub
+
+
+def in_layout(feed: Callable[[int, int], Batch], layout: torch.memory_format) -> Callable[[int, int], Batch]:
+    """The same batches with their images stored in ``layout``."""
+
+    def stored(step: int, count: int) -> Batch:
+        batch = feed(step, count)
+        return replace(batch, images=batch.images.contiguous(memory_format=layout))
+
+    return stored

@@ -1,0 +1,66 @@
+"""Counts against cases that can be counted by hand."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional as F
+
+from mgm.bench.counting import count
+
+
+def test_arithmetic_of_a_convolution():
+    images, kernel = torch.randn(2, 3, 8, 8), torch.randn(5, 3, 3, 3)
+    work = count(lambda: F.conv2d(images, kernel, padding=1))
+    assert work.flop == 2 * 2 * 5 * 8 * 8 * 3 * 9
+
+
+def test_operators_count_and_views_do_not():
+    values = torch.randn(4, 4)
+    assert count(lambda: (values.t().view(4, 4) + 1).relu()).launches == 2
+    assert count(lambda: values.expand(2, 4, 4)).launches == 0
+
+
+def test_backward_counts_too():
+    values = torch.randn(4, 4, requires_grad=True)
+    alone = count(lambda: values.relu().sum()).launches
+    assert count(lambda: values.relu().sum().backward()).launches > alone
+
+
+def test_reads_by_the_host():
+    values = torch.randn(4)
+    assert count(lambda: (values.sum().item(), float(values.max()))).reads == 2
+    assert count(lambda: values.sum()).reads == 0
+
+
+def test_peak_is_what_lives_at_once():
+    kilobyte = 256 * 4
+
+    def one_after_the_other():
+        for _ in range(10):
+            torch.zeros(256)
+
+    def all_together():
+        return [torch.zeros(256) for _ in range(10)]
+
+    assert kilobyte <= count(one_after_the_other).peak_bytes <= 2 * kilobyte
+    assert count(all_together).peak_bytes == 10 * kilobyte
+
+
+def test_what_was_there_before_counts_once():
+    held = torch.zeros(256)
+    assert count(lambda: held.view(16, 16), [held, held[:3]]).peak_bytes == 1024
+
+
+def test_graphs_keep_memory_until_they_are_differentiated():
+    values = torch.zeros(256, requires_grad=True)
+
+    def keep():
+        results = [values.exp().sum() for _ in range(8)]
+        return sum(results)
+
+    def differentiate():
+        for _ in range(8):
+            values.exp().sum().backward()
+
+    assert count(keep).peak_bytes > 7 * 1024
+    assert count(differentiate).peak_bytes < 5 * 1024

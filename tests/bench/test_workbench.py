@@ -1,0 +1,65 @@
+"""Tensors without values count as real ones do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+import pytest
+import torch
+
+from mgm.bench.counting import count
+from mgm.bench.reference import TRAINS, ReferenceStep
+from mgm.bench.variants import COUNTED, VARIANTS
+from mgm.bench.workbench import BenchSetting, Workbench
+from toys import toy_batch, toy_experiment, toy_trainer
+
+TINY = BenchSetting(preset="tiny", size=32, width=4, batch=4, device="cpu", rounds=1)
+
+
+@pytest.mark.slow
+def test_counts_on_fake_tensors_are_those_of_real_ones(tmp_path):
+    fake = Workbench(TINY, fake=True)
+    with fake.active():
+        runner = COUNTED["paper_order"].build(fake)
+        runner.step(0)
+        expected = count(partial(runner.step, 1), runner.held())
+    real = Workbench(TINY)
+    # the same batches without content: reading and changing real ones is work too
+    real.feeds = lambda experiment: dict.fromkeys(("labelled", "generator"), lambda step, count: real.batch(count))
+    runner = VARIANTS["paper_order"].build(real)
+    runner.step(0)
+    found = count(partial(runner.step, 1), runner.held())
+    assert replace(found, peak_bytes=0) == replace(expected, peak_bytes=0)
+    # when Python frees what has no name any more is not the same every time
+    assert found.peak_bytes == pytest.approx(expected.peak_bytes, rel=1e-3)
+
+
+def test_our_step_needs_less_of_everything(tmp_path):
+    """The bars on arithmetic, launches and memory, on real tensors."""
+    trainer = toy_trainer(toy_experiment(model={"identities": "off"}), tmp_path)
+    trainer.position.stage = 2
+    trainer.networks.train()
+    held = [*trainer.networks.parameters(), *trainer.networks.buffers()]
+    trainer.train_step(trainer.stages[2], 0)
+    ours = count(lambda: trainer.train_step(trainer.stages[2], 1), held)
+    step = ReferenceStep(trainer.networks, trainer.tasks, lambda images, seed: (images, images))
+    batch = toy_batch(0, 4)
+    step(batch, 0)
+    theirs = count(lambda: step(batch, 1), held)
+    assert ours.flop < 0.85 * theirs.flop
+    assert ours.launches < 0.45 * theirs.launches
+    assert ours.peak_bytes < 0.8 * theirs.peak_bytes
+    assert ours.reads == 0 < theirs.reads
+
+
+def test_batches_of_the_workbench_have_every_task():
+    batch = Workbench(TINY, fake=True).batch(3)
+    assert batch.images.shape == (3, 3, 32, 32)
+    assert set(batch.targets) == {"semantic", "depth", "normal"}
+    assert torch.equal(batch.scene.sum(1), torch.ones(3))
+
+
+def test_variants_that_are_counted_are_described():
+    assert COUNTED.keys() <= VARIANTS.keys()
+    assert {name for names in TRAINS.values() for name in names} >= {"encoder", "generator", "discriminator"}

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from mgm.demo.clouds import camera_with_view, figure, point_cloud
+from mgm.errors import ConfigError
+
+
+def test_the_field_of_view_ends_at_the_edges_of_the_picture():
+    camera = camera_with_view((10, 40), 90)
+    assert camera.fx == camera.fy == pytest.approx(20)
+    left = (-0.5 - camera.cx) / camera.fx  # the picture begins half a pixel before the first centre
+    assert math.degrees(math.atan(left)) == pytest.approx(-45)
+    assert camera.cy == 4.5
+
+
+@pytest.mark.parametrize("view", [19, 121, -5])
+def test_an_impossible_field_of_view_is_refused(view):
+    with pytest.raises(ConfigError, match="it goes from 20° to 120°"):
+        camera_with_view((4, 4), view)
+
+
+def test_a_wall_is_a_plane_and_pixels_are_on_their_rays():
+    picture = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
+    camera = camera_with_view((4, 6), 60)
+    cloud = point_cloud(np.full((4, 6), 3.0), picture, camera)
+    assert cloud.points.shape == (24, 3)
+    assert (cloud.points[:, 2] == 3).all()
+    assert cloud.points[0, 0] < 0 < cloud.points[5, 0]  # left, right
+    assert cloud.points[0, 1] < 0 < cloud.points[-1, 1]  # up is negative
+    back = cloud.points[:, :2] / 3 * camera.fx + [camera.cx, camera.cy]
+    assert back[7] == pytest.approx([1, 1], abs=1e-5)
+    assert np.array_equal(cloud.colours[7], picture[1, 1])
+
+
+def test_unknown_depth_gives_no_point():
+    depth = np.array([[1.0, np.nan], [0.0, -1.0]])
+    cloud = point_cloud(depth, np.zeros((2, 2, 3), np.uint8), camera_with_view((2, 2), 60))
+    assert len(cloud.points) == len(cloud.colours) == 1
+
+
+def test_many_pixels_are_thinned_out_evenly():
+    cloud = point_cloud(np.ones((200, 300)), np.zeros((200, 300, 3), np.uint8), camera_with_view((200, 300), 60), 1000)
+    assert 500 < len(cloud.points) <= 1000
+    assert len(cloud.points) % cloud.columns == 0
+    assert abs(cloud.points[:, 0].mean()) < 0.01
+
+
+def test_colours_may_have_another_resolution():
+    picture = np.zeros((8, 8, 3), np.uint8)
+    picture[:, 4:] = 200
+    cloud = point_cloud(np.ones((2, 2)), picture, camera_with_view((2, 2), 60))
+    assert cloud.colours[:, 0].tolist() == [0, 200, 0, 200]
+
+
+def test_the_figure_has_up_upwards_and_fetches_nothing():
+    pytest.importorskip("plotly")
+    cloud = point_cloud(np.ones((2, 2)), np.full((2, 2, 3), 7, np.uint8), camera_with_view((2, 2), 60))
+    drawn = figure(cloud)
+    assert drawn.data[0].z[0] > 0 > drawn.data[0].z[-1]
+    assert list(drawn.data[0].y) == [1, 1, 1, 1]
+    assert drawn.data[0].marker.color[0] == "rgb(7,7,7)"
+    assert "http" not in drawn.to_json()

@@ -1,0 +1,55 @@
+"""What the page is made of, for runs of every kind, without serving it."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+
+import pytest
+
+from fake_runs import INFO, write_run
+from mgm.demo.runs import open_runs
+
+pytest.importorskip("gradio")
+
+pytestmark = [
+    pytest.mark.usefixtures("tidy"),
+    pytest.mark.filterwarnings(
+        "ignore::ResourceWarning",
+        "ignore::pytest.PytestUnraisableExceptionWarning",
+        "ignore:.*no_silent_downcasting",
+    ),  # of the library's event loops and its use of pandas
+]
+
+
+def texts(served) -> str:
+    from mgm.demo.page import make_page
+
+    parts = make_page(served).get_config_file()["components"]
+    return "\n".join(str(part["props"].get("value")) for part in parts if part["type"] == "html")
+
+
+def test_a_part_that_cannot_work_says_why(tmp_path):
+    run = write_run(tmp_path / "run", info=replace(INFO, tasks=("semantic",)), data="nowhere/photos")
+    said = texts(open_runs([run], "cpu"))
+    assert "Depth is not predicted here, so there is no view in space." in said
+    assert "run (mgm) has no generator: its recipe trains none" in said
+    assert "There is one run only, and nothing to compare it with. Name two: mgm serve RUN RUN2" in said
+    assert "No example images:" in said
+    assert "nowhere/photos" in said
+
+
+def test_nothing_is_missing_where_all_is_there(served):
+    said = texts(served)
+    assert "no view in space" not in said
+    assert "has no generator" not in said
+    assert "nothing to compare" not in said
+
+
+def test_names_of_folders_are_text_and_never_markup(run, tmp_path):
+    runs = [tmp_path / "<b>one", tmp_path / "<b>two"]
+    for copy in runs:
+        shutil.copytree(run, copy)
+    said = texts(open_runs(runs, "cpu"))
+    assert "<b>two" not in said.replace("<b>&lt;b&gt;two", "")
+    assert said.count("&lt;b&gt;two") == 2

@@ -1,0 +1,243 @@
+"""The page as it is served: what it answers, refuses and keeps apart. Without a browser."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("gradio")
+pytest.importorskip("plotly")
+
+import httpx
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+
+from mgm.demo.server import check_address, import_gradio, is_local, start
+from mgm.errors import ConfigError
+
+pytestmark = [
+    pytest.mark.usefixtures("tidy"),
+    pytest.mark.filterwarnings(
+        "ignore::ResourceWarning",
+        "ignore::pytest.PytestUnraisableExceptionWarning",
+        "ignore:.*no_silent_downcasting",
+    ),  # of the library's event loops and its use of pandas
+]
+
+OURS = {"127.0.0.1", "::1", "localhost"}
+AFTER = "after joint training"
+
+
+@pytest.fixture(scope="module")
+def site(served, free_port):
+    """A page that is served, its folder of uploads, and all hosts that this process has connected to meanwhile."""
+    hosts = set()
+    connect = socket.socket.connect
+
+    def noted(self, address):
+        hosts.add(address[0] if isinstance(address, tuple) else str(address))
+        return connect(self, address)
+
+    socket.socket.connect = noted  # type: ignore[method-assign]
+    try:
+        with start(served, "127.0.0.1", free_port()) as address:
+            yield SimpleNamespace(address=address.rstrip("/"), uploads=Path(os.environ["GRADIO_TEMP_DIR"]), hosts=hosts)
+    finally:
+        socket.socket.connect = connect  # type: ignore[method-assign]
+
+
+@pytest.fixture
+def browse(site):
+    with httpx.Client(base_url=site.address, timeout=30, trust_env=False) as client:
+        yield client
+
+
+def photo_file(folder: Path, seed: int) -> Path:
+    pixels = np.random.default_rng(seed).integers(0, 255, (24 + seed, 32, 3), np.uint8)
+    Image.fromarray(pixels).save(folder / f"photo{seed}.png")
+    return folder / f"photo{seed}.png"
+
+
+def connected(site) -> Client:
+    return Client(site.address, verbose=False, analytics_enabled=False)
+
+
+def predict(client: Client, served, file) -> tuple:
+    return client.predict(handle_file(str(file)), served.first.title, 60, "photograph", api_name="/predict")
+
+
+def test_a_photograph_is_predicted_and_its_files_can_be_fetched(site, served, tmp_path):
+    client = connected(site)
+    file = photo_file(tmp_path, 1)
+    shown, _, legend, cloud = predict(client, served, file)
+    assert 'data-height="25" data-width="32"' in shown
+    assert "<h4>Depth</h4>" in legend
+    assert cloud["type"] == "plotly"
+    files = {Path(path).name: path for path in client.predict(api_name="/files")}
+    with Image.open(file) as image:
+        expected = served.first.model.predict(np.asarray(image))
+    assert np.array_equal(np.load(files["photo1_depth.npy"], allow_pickle=False), expected["depth"].numpy())
+    assert "photo1_depth_mm.png" in files
+
+
+def test_visitors_at_the_same_time_get_their_own_answers(site, served, tmp_path):
+    def visit(seed: int) -> bool:
+        client = connected(site)
+        file = photo_file(tmp_path, seed)
+        with Image.open(file) as image:
+            expected = served.first.model.predict(np.asarray(image))["depth"].numpy()
+        fits = []
+        for _ in range(2):
+            shown = predict(client, served, file)[0]
+            files = {Path(path).name: path for path in client.predict(api_name="/files")}
+            own = np.load(files[f"photo{seed}_depth.npy"], allow_pickle=False)
+            fits.append(f'data-height="{24 + seed}"' in shown and np.array_equal(own, expected))
+        return all(fits)
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(visit, [1, 2])) == [True, True]
+
+
+def test_generated_images_come_through(site):
+    shown = connected(site).predict("attic", 2, 0, AFTER, api_name="/generate")
+    assert shown.count("<img") == 8
+
+
+@pytest.mark.parametrize(
+    "arguments, says",
+    [(("attic", 2, -7, AFTER), "less than minimum value 0|the seed is -7"), (("attic", 99, 0, AFTER), "99")],
+)
+def test_errors_are_sentences(site, arguments, says):
+    with pytest.raises(AppError, match=says) as caught:
+        connected(site).predict(*arguments, api_name="/generate")
+    assert "Traceback" not in str(caught.value)
+
+
+def test_a_file_that_is_no_picture_is_refused_with_a_sentence(site, served, tmp_path):
+    (tmp_path / "a.png").write_bytes(b"nothing of the kind")
+    with pytest.raises(AppError, match="a.png: is no picture that can be read"):
+        predict(connected(site), served, tmp_path / "a.png")
+
+
+def test_files_before_any_photograph_are_refused_with_a_sentence(site):
+    with pytest.raises(AppError, match="Drop a photograph"):
+        connected(site).predict(api_name="/files")
+
+
+def test_an_unforeseen_error_says_nothing_about_the_server(site, served, tmp_path, monkeypatch, caplog):
+    def broken(*_):
+        raise RuntimeError("/secret/place")
+
+    monkeypatch.setattr("mgm.demo.page_photograph.look", broken)
+    with pytest.raises(AppError, match="its log says why") as caught:
+        predict(connected(site), served, photo_file(tmp_path, 1))
+    assert "secret" not in str(caught.value)
+    assert "/secret/place" in caplog.text
+
+
+@pytest.mark.parametrize("prefix", ["/gradio_api/file=", "/file=", "/gradio_api/file/", "/static/", "/assets/", "/"])
+@pytest.mark.parametrize("path", ["/etc/passwd", "../../../../../../etc/passwd", "%2e%2e/%2e%2e/%2e%2e/etc/passwd"])
+def test_no_file_of_the_machine_can_be_fetched(browse, prefix, path):
+    answer = browse.get(prefix + path, follow_redirects=True)
+    assert "root:" not in answer.text
+    assert answer.status_code in (400, 403, 404, 405)
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "checkpoints/best.pt", "dataset.json"])
+def test_no_file_of_the_run_or_the_package_can_be_fetched(browse, run, name):
+    for path in (run / name, Path(__file__), Path.cwd() / "pyproject.toml"):
+        assert browse.get(f"/gradio_api/file={path}").status_code in (400, 403, 404)
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "../../etc/passwd"])
+def test_no_file_of_the_machine_can_be_passed_off_as_an_upload(browse, served, run, path):
+    upload = {"path": path, "meta": {"_type": "gradio.FileData"}, "orig_name": "a.png"}
+    for one in (upload, {**upload, "path": str(run / "config.yaml")}):
+        call = {"data": [one, served.first.title, 60, "photograph"], "session_hash": "x"}
+        begun = browse.post("/gradio_api/call/predict", json=call)
+        answer = begun.text
+        if begun.status_code == 200:
+            answer += browse.get(f"/gradio_api/call/predict/{begun.json()['event_id']}").text
+        assert "event: complete" not in answer
+        assert "root:" not in answer
+        assert "is no picture" not in answer  # it was not even opened
+
+
+def test_large_uploads_are_refused(browse, site):
+    answer = browse.post("/gradio_api/upload", files={"files": ("a.png", b"0" * 21_000_000)})
+    assert answer.status_code == 413
+    assert not [path for path in site.uploads.rglob("*") if path.is_file() and path.stat().st_size > 20_000_000]
+
+
+def test_the_page_refers_to_no_foreign_host(browse):
+    page = browse.get("/").text
+    loaded = re.findall(r"""<(?:script|link|img|iframe)[^>]+(?:src|href)=["']([^"']+)""", page)
+    assert loaded
+    assert not [address for address in loaded if "//" in address]
+    style = browse.get("/theme.css").text
+    assert "font-face" in page + style
+    assert not re.findall(r"""(?:url\(|@import\s+)["']?https?:""", page + style)
+
+
+def test_only_what_visitors_need_can_be_called(browse):
+    assert set(browse.get("/gradio_api/info").json()["named_endpoints"]) == {"/predict", "/files", "/generate"}
+
+
+def test_the_server_connects_to_nobody(site, served, tmp_path):
+    predict(connected(site), served, photo_file(tmp_path, 1))
+    assert {host for host in site.hosts if "/" not in host} <= OURS
+
+
+def test_uploads_go_with_the_server(served, free_port):
+    before = threading.active_count()
+    with start(served, "127.0.0.1", free_port()):
+        folder = Path(os.environ["GRADIO_TEMP_DIR"])
+        assert folder.is_dir()
+    assert not folder.exists()
+    assert threading.active_count() <= before + 2
+
+
+def test_a_port_in_use_is_one_clear_error():
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(ConfigError, match=rf"cannot listen at 127.0.0.1, port {port} .*in use.*--port"):
+            check_address("127.0.0.1", port)
+
+
+@pytest.mark.parametrize(
+    "host, port, says",
+    [
+        ("127.0.0.1", 0, "ports go from 1 to 65535"),
+        ("127.0.0.1", 70_000, "ports go from 1 to 65535"),
+        ("192.0.2.1", 9999, "cannot listen at 192.0.2.1"),
+        ("no such host", 9999, "is no address"),
+    ],
+)
+def test_an_address_that_cannot_be_had_is_one_clear_error(host, port, says):
+    with pytest.raises(ConfigError, match=says):
+        check_address(host, port)
+
+
+def test_which_addresses_are_this_machine_alone():
+    assert is_local("127.0.0.1")
+    assert is_local("localhost")
+    assert not is_local("0.0.0.0")
+
+
+def test_settings_of_the_environment_open_nothing(monkeypatch):
+    monkeypatch.setenv("GRADIO_ALLOWED_PATHS", "/")
+    monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "True")
+    import_gradio()
+    assert os.environ["GRADIO_ALLOWED_PATHS"] == ""
+    assert os.environ["GRADIO_ANALYTICS_ENABLED"] == "False"

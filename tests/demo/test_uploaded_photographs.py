@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import struct
+import zlib
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mgm.demo.photographs import WORKING_SIDE, example_photographs, fitted, read_photograph
+from mgm.errors import DataError
+
+
+def claimed_png(width: int, height: int) -> bytes:
+    """A few bytes that claim to be a picture of any size."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+def test_a_photograph_keeps_its_pixels(tmp_path, photo):
+    Image.fromarray(photo).save(tmp_path / "a.png")
+    shot = read_photograph(tmp_path / "a.png", "mine.png")
+    assert shot.name == "mine.png"
+    assert np.array_equal(shot.pixels, photo)
+    assert shot.truth == {}
+
+
+def test_a_camera_held_sideways_is_turned_upright(tmp_path, photo):
+    tag = Image.Exif()
+    tag[274] = 6  # the right side of the picture is the top of the scene
+    Image.fromarray(photo).save(tmp_path / "a.png", exif=tag)
+    assert np.array_equal(read_photograph(tmp_path / "a.png", "a").pixels, np.rot90(photo, -1))
+
+
+def test_a_large_photograph_is_scaled_down_and_keeps_its_shape():
+    assert fitted(np.zeros((1000, 3000, 3), np.uint8)).shape == (WORKING_SIDE // 3, WORKING_SIDE, 3)
+    small = np.zeros((5, 7, 3), np.uint8)
+    assert fitted(small) is small
+
+
+@pytest.mark.parametrize(
+    "content, says",
+    [
+        (b"no picture", "mine: is no picture that can be read; use a JPEG, PNG or WebP"),
+        (b"", "mine: is no picture"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'><image href='/etc/passwd'/></svg>", "mine: is no picture"),
+        (claimed_png(60_000, 60_000), "mine: the picture is too large; up to 40 million pixels"),
+        (claimed_png(8_000, 8_000), r"mine: the picture is too large \(8000 × 8000\)"),
+        (claimed_png(900, 100), "mine: 900 × 100 pixels is too long and thin"),
+        (claimed_png(64, 64), "mine: is damaged or cut short"),
+    ],
+)
+def test_what_is_no_usable_picture_is_refused_with_a_sentence(tmp_path, content, says):
+    (tmp_path / "a").write_bytes(content)
+    with pytest.raises(DataError, match=says):
+        read_photograph(tmp_path / "a", "mine")
+
+
+def test_examples_are_labelled_test_images(run):
+    examples = example_photographs(run, 8)
+    assert len(examples) == 2  # all that the test set of twelve rooms holds
+    assert examples[0].pixels.shape == (256, 256, 3)
+    assert examples[0].truth["semantic"].dtype == torch.int64
+    assert examples[0].truth["depth"].shape == (1, 256, 256)
+    assert examples[0].name != examples[1].name

@@ -1,0 +1,46 @@
+"""Run folders without a training."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from mgm.experiments.folder import RunFolder
+from mgm.experiments.recipes import make_experiment
+from mgm.networks.generators import GENERATORS
+from mgm.tasks import make_tasks
+from mgm.training.build import build_model
+from mgm.training.checkpoint import save_checkpoint
+from mgm.types import DatasetInfo
+
+CLASSES = ("wall", "floor", "<b>thing</b>")
+INFO = DatasetInfo("rooms", ("semantic", "depth", "normal"), CLASSES, ("attic", "cellar_room"))
+
+
+def write_run(
+    path: Path, *, info: DatasetInfo = INFO, seed: int = 0, data: str = "rooms", stages: tuple[str, ...] = ()
+) -> Path:
+    """A run folder whose networks have random weights: what a page needs of a training, in no time."""
+    experiment = make_experiment("mgm", "tiny")
+    experiment = replace(
+        experiment, seed=seed, data=replace(experiment.data, data=data, num_images=12, tasks=info.tasks)
+    )
+    folder = RunFolder(path)
+    folder.create(experiment, info)
+    model = build_model(make_tasks(info.tasks, info.classes), experiment.model, seed)
+    save_checkpoint(folder.checkpoints / "best.pt", {"model": model.state_dict(), "step": 6})
+    config, kinds = experiment.model, max(1, len(info.scenes))
+    for number, stage in enumerate(stages):
+        torch.manual_seed(number)
+        network = GENERATORS[config.generator].generator(
+            experiment.data.image_size, config.latent_size, kinds, config.generator_width
+        )
+        state = {
+            "generator": network.state_dict(),
+            "latent_means": torch.zeros(4, config.latent_size),
+            "labels": torch.eye(kinds)[torch.arange(4) % kinds],
+        }
+        save_checkpoint(folder.checkpoints / f"generator_after_{stage}.pt", state)
+    return path

@@ -1,0 +1,184 @@
+"""Pre-trained encoders, offline: tiny models of the four families with random weights."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from backbones import FAMILIES, NORMALISATION, tiny_model, write_backbone
+from mgm.errors import ConfigError
+from mgm.networks.normalization import BatchNorm2d, frozen_buffers
+from mgm.networks.pretrained import IMAGENET, Neck, PretrainedEncoder, load_weights, read_structure, with_own_batch_norm
+
+pytest.importorskip("transformers")
+CHANNELS = {"resnet": 36, "convnext": 36, "swin": 96, "dinov2": 16}
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def family(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def saved(family, tmp_path_factory):
+    return write_backbone(tmp_path_factory.mktemp("backbones") / family, family)
+
+
+@pytest.fixture
+def encoder(saved):
+    encoder = PretrainedEncoder(read_structure(str(saved)))
+    load_weights(encoder, str(saved))
+    return encoder.eval()
+
+
+@pytest.mark.parametrize("height, width", [(32, 32), (64, 64), (48, 80)])
+def test_features_have_stride_16(encoder, family, height, width):
+    features = encoder(torch.rand(2, 3, height, width) * 2 - 1)
+    assert features.shape == (2, CHANNELS[family], height // 16, width // 16)
+    assert encoder.out_channels == CHANNELS[family]
+    assert torch.isfinite(features).all()
+
+
+def test_sides_must_be_multiples_of_16(encoder):
+    with pytest.raises(ConfigError, match="multiples of 16"):
+        encoder(torch.zeros(1, 3, 40, 32))
+
+
+def test_features_are_those_of_the_saved_model(encoder, family):
+    """Of the whole classifier, from which they were saved: the last hidden state, normalised as the folder says."""
+    original = tiny_model(family).eval()
+    images = torch.rand(2, 3, 128, 128) * 2 - 1
+    mean, std = (torch.tensor(NORMALISATION[key])[:, None, None] for key in ("image_mean", "image_std"))
+    pixels = ((images + 1) / 2 - mean) / std
+    with torch.no_grad():
+        features = encoder(images)
+        if family == "dinov2":
+            pixels = nn.functional.interpolate(pixels, (112, 112), mode="bilinear", antialias=True)
+            expected = original(pixels).last_hidden_state[:, 1:].transpose(1, 2).reshape(2, 16, 8, 8)
+            torch.testing.assert_close(features, expected, atol=1e-4, rtol=1e-4)
+            return
+        states = original(pixels, output_hidden_states=True)
+        maps = getattr(states, "reshaped_hidden_states", None) or states.hidden_states
+        expected = maps[-1]
+    assert expected.shape[-2:] == (4, 4)
+    if family in ("convnext", "swin"):  # the backbone ends in a layer norm over the channels
+        expected = nn.functional.layer_norm(expected.permute(0, 2, 3, 1), expected.shape[1:2]).permute(0, 3, 1, 2)
+    expected = nn.functional.interpolate(expected, (8, 8), mode="bilinear")
+    torch.testing.assert_close(features[:, -expected.shape[1] :], expected, atol=1e-3, rtol=1e-3)
+
+
+def test_structure_alone_rebuilds_it(encoder, saved):
+    """From plain values, as they stand in settings; weights from a state dict."""
+    values = json.loads(json.dumps(read_structure(str(saved))))
+    rebuilt = PretrainedEncoder(values)
+    rebuilt.load_state_dict(encoder.state_dict())
+    images = torch.rand(1, 3, 32, 32) * 2 - 1
+    assert torch.equal(rebuilt.eval()(images), encoder(images))
+
+
+def test_every_pass_in_training_is_the_same(encoder):
+    """No dropout: it would draw from the global stream."""
+    encoder.train()
+    images = torch.rand(4, 3, 32, 32) * 2 - 1
+    with frozen_buffers(encoder):
+        assert torch.equal(encoder(images), encoder(images))
+
+
+def test_gradients_reach_images_and_weights(encoder):
+    images = (torch.rand(2, 3, 64, 64) * 2 - 1).requires_grad_()
+    encoder(images).square().sum().backward()
+    assert images.grad.any()
+    assert sum(bool(p.grad is not None and p.grad.any()) for p in encoder.parameters()) > 10
+
+
+def test_batch_norm_can_be_held_still(tmp_path):
+    folder = write_backbone(tmp_path, "resnet")
+    encoder = PretrainedEncoder(read_structure(str(folder))).train()
+    norms = [layer for layer in encoder.modules() if isinstance(layer, nn.BatchNorm2d)]
+    assert norms
+    assert all(isinstance(layer, BatchNorm2d) for layer in norms)
+    before = norms[0].running_mean.clone()
+    with frozen_buffers(encoder):
+        encoder(torch.rand(2, 3, 32, 32))
+    assert torch.equal(norms[0].running_mean, before)
+    encoder(torch.rand(2, 3, 32, 32))
+    assert not torch.equal(norms[0].running_mean, before)
+
+
+def test_replaced_batch_norm_keeps_weights_and_statistics():
+    plain = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
+    plain(torch.randn(8, 3, 4, 4))
+    images = torch.randn(2, 3, 4, 4)
+    expected = plain.eval()(images)
+    own = with_own_batch_norm(plain)
+    torch.testing.assert_close(own.eval()(images), expected)
+
+
+def test_neck():
+    assert Neck(10, 4)(torch.randn(2, 10, 3, 5)).shape == (2, 4, 3, 5)
+
+
+def test_imagenet_normalisation_where_nothing_is_said(tmp_path):
+    folder = write_backbone(tmp_path, "resnet")
+    (folder / "preprocessor_config.json").unlink()
+    structure = read_structure(str(folder))
+    assert {key: structure[key] for key in IMAGENET} == IMAGENET
+
+
+def test_missing_folder(tmp_path):
+    with pytest.raises(ConfigError, match=r"no encoder .*/nothing.*neither a folder"):
+        read_structure(str(tmp_path / "nothing"))
+
+
+def test_name_on_the_hub_without_network(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(ConfigError, match="nor reachable on the Hub"):
+        read_structure("facebook/no-such-model-for-tests")
+
+
+def test_other_kinds_are_refused(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
+    with pytest.raises(ConfigError, match="unknown kind of encoder 'bert'.*Choices: .*dinov2"):
+        read_structure(str(tmp_path))
+
+
+def test_pickled_weights_are_refused(tmp_path):
+    folder = write_backbone(tmp_path, "resnet")
+    encoder = PretrainedEncoder(read_structure(str(folder)))
+    (folder / "model.safetensors").unlink()
+    torch.save(encoder.backbone.state_dict(), folder / "pytorch_model.bin")
+    with pytest.raises(ConfigError, match=r"model\.safetensors is needed"):
+        load_weights(encoder, str(folder))
+
+
+def test_weights_of_another_model_are_refused(tmp_path):
+    from safetensors.torch import save_file
+
+    folder = write_backbone(tmp_path, "resnet")
+    encoder = PretrainedEncoder(read_structure(str(folder)))
+    save_file({"a": torch.zeros(1)}, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ConfigError, match="do not fit its config.json"):
+        load_weights(encoder, str(folder))
+
+
+def test_damaged_weights_are_refused(tmp_path):
+    folder = write_backbone(tmp_path, "resnet")
+    encoder = PretrainedEncoder(read_structure(str(folder)))
+    (folder / "model.safetensors").write_bytes(b"junk")
+    with pytest.raises(ConfigError, match="cannot read the weights"):
+        load_weights(encoder, str(folder))
+
+
+def test_structure_that_is_none():
+    with pytest.raises(ConfigError, match=r"model\.backbone does not describe"):
+        PretrainedEncoder({"backbone": {"model_type": "resnet", "hidden_sizes": "many"}, **IMAGENET})
+
+
+def test_library_that_is_missing_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(ConfigError, match=r"pip install 'mgm\[encoders\]'"):
+        read_structure("anything")

@@ -1,0 +1,284 @@
+"""The documents say what is so: code runs, commands exist with their options, links hold, numbers are those of the results."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+import mgm as package
+from documents import DOCS, DOCUMENTS, PAGES, ROOT, anchors_of, blocks_of, commands_in, links_of, name_of, python_of
+from mgm import cli, commands
+from mgm.config import MethodConfig
+from mgm.data.files import open_tree
+from mgm.data.folder.settings import read_settings
+from mgm.errors import MgmError
+from mgm.experiments.checks import check_experiment
+from mgm.training.algorithm import joint_updates
+
+every_document = pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
+
+AWAITED: set[str] = set()
+"""Pages that have a line in the navigation before they are there."""
+
+AWAITED_VERBS: set[str] = set()
+"""Verbs that documents speak of before they are there."""
+
+EXECUTED_ELSEWHERE = {
+    "docs/extending.md": "tests/test_extending.py",
+    "README.md": "tests/test_examples.py",
+    "docs/balancing.md": "tests/test_guides.py",
+    "docs/encoders.md": "tests/test_guides.py",
+    "docs/watching.md": "tests/test_guides.py",
+    "docs/predicting.md": "tests/test_use_documents.py",
+    "docs/models_that_travel.md": "tests/test_use_documents.py",
+    "docs/models.md": "tests/experiments/test_paper_settings.py",
+    "docs/report.md": "tests/experiments/test_report.py",
+}
+"""Document -> the test that runs its Python."""
+
+AFTER = {"docs/faq.md": "docs/index.md"}
+"""Document -> the one whose Python a reader has run before."""
+
+SHELL = {
+    "mgm",
+    "make",
+    "source",
+    "pip",
+    "torchrun",
+    "python",
+    "ray",
+    "sbatch",
+    "srun",
+    "#SBATCH",
+    "--rdzv-endpoint",
+    "MGM_CACHE=/scratch/mgm",
+}
+"""First words of lines that are commands; those of `mgm` are parsed, the others are other programs' business."""
+
+LISTINGS = {
+    "paths of files, to look at": r"[\w{},*.]+/\S*",
+    "a file's columns": r"\w+,\w+",
+    "continuation of a tree, or of a file's rows": r"[\w.-]+\.(png|npy|jpg|csv|yaml|mat)",
+    ".venv is what `make` installs": r"\.venv/bin/\S+",
+    "what mkdocstrings is told": r"options:|show_root_heading:|filters:",
+    "names of folders, to look at": r"(normal|rgb)/",
+}
+"""Why an indented block is not run -> what its lines begin with."""
+
+
+@every_document
+def test_every_block_is_run_or_of_a_known_kind(path):
+    for block in blocks_of(path):
+        if block.kind == "python":
+            elsewhere = EXECUTED_ELSEWHERE.get(name_of(path))
+            assert elsewhere is None or path.name in (ROOT / elsewhere).read_text(), (
+                f"{elsewhere} does not run {path.name}"
+            )
+            continue
+        if block.kind == "yaml":
+            assert isinstance(yaml.safe_load(block.text), dict)
+            continue
+        assert block.kind == "", (
+            f"{name_of(path)}, {block.heading}: a block of {block.kind!r}; say in this test what runs it"
+        )
+        for line in filter(str.strip, block.text.splitlines()):
+            first = line.split()[0]
+            known = first in SHELL or any(re.match(pattern, first) for pattern in LISTINGS.values())
+            assert known, f"{name_of(path)}, {block.heading}: neither a command nor a listing: {line}"
+
+
+COMMANDS = [
+    importlib.import_module(f"mgm.{file.stem}") for file in sorted(Path(commands.__file__).parent.glob("commands*.py"))
+]
+"""Modules of verbs; each calls `parse` by that name, imported before it is replaced."""
+
+
+class ParsedError(Exception):
+    """No error: options that were understood; nothing else is done."""
+
+
+def parse_only(monkeypatch, words: list[str]) -> None:
+    """Take a command line apart as the command would, and stop before it does anything.
+
+    A training's settings are checked too; an experiment lists its trials, on rooms, whatever data a reader has.
+    """
+    verb, *options = words
+    if verb == "train" and "--help" not in options:
+        check_experiment(commands.parse_train(options).experiment)
+        return
+    if verb == "experiment":
+        before = ["", *options]
+        options = ["rooms" if last == "--data" else word for last, word in zip(before, options, strict=False)]
+        options[0] = options[0].replace("all", "table2")  # the options are the same, and quicker
+        own = options[1 : options.index("--")] if "--" in options else options[1:]
+        rest = options[1 + len(own) :]
+        seeds = [] if options[0] == "list" else ["--seeds", "1"]  # the last one counts; one is quicker
+        cli.dispatch([verb, options[0], *(word for word in own if word != "--dry-run"), "--dry-run", *seeds, *rest])
+        return
+    real = commands.parse
+
+    def stop(*arguments):
+        raise ParsedError(real(*arguments))
+
+    for module in COMMANDS:
+        monkeypatch.setattr(module, "parse", stop)
+    try:
+        cli.dispatch(words)
+    except ParsedError:
+        return
+    assert set(words) & {"--help", "--version"}, "was carried out"
+
+
+def test_blocks_are_found(tmp_path):
+    """Also one right behind another, of another kind."""
+    page = tmp_path / "page.md"
+    page.write_text(
+        "# A\n\n    mgm runs\n\n```python\nx = 1\n\n    y\n```\n## B\n```yaml\na: 1\n```\n\n    b\n\n    c\n"
+    )
+    found = [(block.kind, block.text, block.heading) for block in blocks_of(page)]
+    assert found == [
+        ("", "mgm runs\n", "A"),
+        ("python", "x = 1\n\n    y\n", "A"),
+        ("yaml", "a: 1\n", "B"),
+        ("", "b\n\nc\n", "B"),
+    ]
+
+
+@every_document
+def test_commands_and_options_exist(path, monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    for words in commands_in(path):
+        with monkeypatch.context() as patch:
+            try:
+                parse_only(patch, words)
+            except (SystemExit, Exception) as error:
+                if isinstance(error, SystemExit) and not error.code:  # help
+                    continue
+                pytest.fail(f"{name_of(path)}: mgm {' '.join(words)}: {error} {capsys.readouterr().err}")
+
+
+def test_a_command_that_does_not_exist_is_found(monkeypatch, capsys):
+    for words in (
+        ["trian", "mgm"],
+        ["train", "mgn"],
+        ["train", "mgm", "--step", "3"],
+        ["train", "mgm", "--refinement", "emll"],
+        ["predict", "runs/first", "a.jpg", "--output", "x"],
+        ["data", "prepare", "photos", "--size", "3"],
+        ["experiment", "table99"],
+        ["experiment", "table3", "--settings", "26"],
+        ["experiment", "table2", "--", "--stesp", "3"],
+    ):
+        with monkeypatch.context() as patch, pytest.raises((SystemExit, MgmError)):
+            parse_only(patch, words)
+
+
+def test_verbs_in_running_text_exist():
+    for path in DOCUMENTS:
+        for verb in re.findall(r"`mgm ([a-z]+)[^`]*`", path.read_text()):
+            assert verb in (*cli.VERBS, *AWAITED_VERBS), f"{name_of(path)}: mgm {verb}"
+
+
+@every_document
+def test_links_and_anchors(path):
+    for link in links_of(path):
+        place, _, anchor = link.partition("#")
+        assert not re.match("[a-z]+:", place), f"{name_of(path)} links to another host: {link}"
+        target = (path.parent / place).resolve() if place else path
+        assert target.exists(), f"{name_of(path)}: {link}"
+        assert not anchor or anchor in anchors_of(target), f"{name_of(path)}: {link}; there are {anchors_of(target)}"
+
+
+def test_every_page_is_in_the_navigation():
+    lines = re.findall(r"\]\(([^)]+)\)", (DOCS / "SUMMARY.md").read_text())
+    assert len(lines) == len(set(lines))
+    there = {page.relative_to(DOCS).as_posix() for page in PAGES}
+    assert there - set(lines) == set()
+    absent = {line for line in lines if not (DOCS / line).exists()}
+    assert absent <= AWAITED
+
+
+def test_symbols_of_the_method_exist():
+    """Every dotted name in a table of docs/method.md, and every update that it speaks of."""
+    text = (DOCS / "method.md").read_text()
+    names = re.findall(r"`((?:mgm\.)?(?:config|functional|models|networks|selfsup|tasks|training)\.[\w.]+)`", text)
+    assert len(names) > 18
+    for name in names:
+        *place, symbol = name.removeprefix("mgm.").split(".")
+        owner: object = package
+        for part in place:
+            owner = getattr(owner, part, None) or importlib.import_module(f"{owner.__name__}.{part}")
+        assert hasattr(owner, symbol) or importlib.import_module(f"mgm.{'.'.join([*place, symbol])}"), name
+    known = {update.name for update in joint_updates(MethodConfig())}
+    assert set(re.findall(r"in the update `(\w+)`", text)) <= known
+    table = text[text.index("| Algorithm 1 |") :].split("\n\n")[0]
+    assert {row.split("|")[2].strip(" `") for row in table.splitlines()[2:]} == known
+
+
+@pytest.mark.parametrize("page", ["nyuv2_small", "camvid", "quick", "choices"])
+def test_numbers_of_the_guide_are_those_of_the_results(page):
+    """docs/choosing.md repeats test scores of results/: rounded, otherwise the same."""
+
+    def scores(model: str) -> list[str]:
+        row = next(line for line in results if line.startswith(f"| {model}"))
+        values = dict(zip(columns, (cell.split("±")[0].strip() for cell in row.split("|")), strict=True))
+        wanted = (("mIoU ↑", 3), ("absolute error ↓", 3), ("mean angle ↓", 1))
+        return [f"{float(values[name]):.{digits}f}".removeprefix("0") for name, digits in wanted if name in values]
+
+    results = (ROOT / "results" / f"{page}.md").read_text().split("Validation set")[0].splitlines()
+    columns = [cell.strip() for cell in next(line for line in results if line.startswith("| model")).split("|")]
+    guide = (DOCS / "choosing.md").read_text().splitlines()
+    row = next(line for line in guide if line.startswith("| [") and f"results/{page}.md" in line)
+    shown = [re.findall(r"\d*\.\d+", cell) for cell in row.split("|")[3:6]]
+    assert shown == [scores("constant"), scores("mt"), scores("mgm")]
+    if page == "choices":
+        for recipe in ("mgm_no_generator", "mgm_control"):
+            row = next(line for line in guide if line.startswith(f"| `{recipe}`"))
+            assert re.findall(r"\d*\.\d+", row) == scores(recipe)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", [page for page in PAGES if python_of(page)], ids=name_of)
+def test_python_runs(path, tmp_path, monkeypatch):
+    """As it stands, at the smallest scale, where a reader would be: beside a photograph."""
+    if name_of(path) in EXECUTED_ELSEWHERE:
+        pytest.skip(f"run by {EXECUTED_ELSEWHERE[name_of(path)]}")
+    Image.fromarray(np.full((40, 60, 3), 99, np.uint8)).save(tmp_path / "photo.jpg")
+    monkeypatch.chdir(tmp_path)
+    original = package.make_experiment
+    monkeypatch.setattr(package, "make_experiment", lambda recipe, preset: original(recipe, "tiny"), raising=False)
+    before = [ROOT / AFTER[name_of(path)]] if name_of(path) in AFTER else []
+    names: dict = {}
+    for page in (*before, path):
+        for block in python_of(page):
+            exec(compile(block.text, f"{name_of(page)}, {block.heading}", "exec"), names)
+    if path.name == "faq.md":
+        assert names["depth"].shape == (1, 40, 60)
+
+
+def test_settings_of_a_folder_are_understood(tmp_path):
+    """The example of dataset.yaml in docs/data.md."""
+    (block,) = [block for block in blocks_of(DOCS / "data.md") if block.kind == "yaml"]
+    (tmp_path / "dataset.yaml").write_text(block.text)
+    assert read_settings(open_tree(tmp_path)).depth.unit == "cm"
+
+
+def test_python_is_clean(tmp_path):
+    """Linted by the rules of the package: no name is unused or undefined."""
+    pytest.importorskip("ruff")
+    files = []
+    for path in DOCUMENTS:
+        for number, block in enumerate(python_of(path)):
+            files.append(tmp_path / f"{path.stem}_{number}.py")
+            files[-1].write_text(block.text)
+    ruff = [sys.executable, "-m", "ruff", "check", "--config", str(ROOT / "pyproject.toml"), "--ignore", "D100,I001"]
+    done = subprocess.run([*ruff, *map(str, files)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
