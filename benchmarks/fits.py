@@ -1,0 +1,91 @@
+"""Which way to fit photographs that are no squares predicts best, and how long each takes.
+
+    python benchmarks/fits.py RUN [--data NAME_OR_PATH] [--count 150] [--json FILE]
+
+Test images of the run are drawn out to 4:3 again, predicted on, and scored at that size. Prints a table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mgm.data import open_source
+from mgm.data.images import resize_nearest, resize_rgb
+from mgm.experiments.framing import Fit, make_fit
+from mgm.experiments.trained import TrainedModel
+
+SIZE = (192, 256)
+"""Of the photographs, height and width."""
+WAYS = {
+    "resize": ("resize", 1.0, False),
+    "resize, flip average": ("resize", 1.0, True),
+    "pad": ("pad", 1.0, False),
+    "tile, detail 1": ("tile", 1.0, False),
+    "tile, detail 1, flip average": ("tile", 1.0, True),
+    "tile, detail 2": ("tile", 2.0, False),
+    "tile, detail 0": ("tile", 0.0, False),
+}
+"""Title -> fit, detail, flip average."""
+
+
+def stretched(values: np.ndarray) -> Tensor:
+    """A target ``[S, S]`` or ``[C, S, S]`` at the size of the photograph, in a batch of its own."""
+    if values.ndim == 2:
+        return torch.from_numpy(resize_nearest(values, *SIZE)).long()[None]
+    return torch.from_numpy(resize_nearest(values.transpose(1, 2, 0), *SIZE).transpose(2, 0, 1).copy())[None]
+
+
+def measure(model: TrainedModel, samples: list, fit: Fit, flip_average: bool) -> dict:
+    """Scores of all tasks, and seconds per photograph without scoring."""
+    meters = {name: task.metrics() for name, task in model.tasks.items()}
+    seconds = 0.0
+    for pixels, targets in samples:
+        begin = time.perf_counter()
+        windows = fit.windows(pixels, model.image_size)
+        predictions = model.predict_windows(windows, flip_average=flip_average)
+        model.finish(predictions, fit, SIZE)
+        seconds += time.perf_counter() - begin
+        for name, task in model.tasks.items():
+            meters[name].update(task.resize(fit.restore(predictions[name], SIZE), SIZE), targets[name])
+    scores = {name: meter.compute() for name, meter in meters.items()}
+    return {"ms": 1000 * seconds / len(samples), "windows": fit.count(SIZE, model.image_size), **scores}
+
+
+def main() -> None:
+    """Measure every way on the same photographs."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--data", default="", help="default: the run's own")
+    parser.add_argument("--count", type=int, default=150)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    model = TrainedModel.load(options.run, "cpu")
+    config = model.experiment.data
+    source = open_source(options.data or config.data, config.num_images)
+    chosen = source.splits(config.split, config.split_seed).test[: options.count]
+    samples = []
+    for index in chosen.tolist():
+        sample = source.read(index, SIZE[0])
+        pixels = resize_rgb(sample.image.transpose(1, 2, 0), *SIZE)
+        samples.append((pixels, {name: stretched(sample.targets[name]) for name in model.tasks}))
+    results = {}
+    titles = [f"{task.title}: {task.metrics_info[task.primary].title}" for task in model.tasks.values()]
+    print(f"| {len(samples)} photographs of {SIZE[1]} x {SIZE[0]} | windows | {' | '.join(titles)} | ms |")
+    print("| :-- |" + " --: |" * (len(titles) + 2))
+    for title, (name, detail, flip_average) in WAYS.items():
+        found = results[title] = measure(model, samples, make_fit(name, detail), flip_average)
+        cells = [f"{found[task][model.tasks[task].primary]:.4g}" for task in model.tasks]
+        print(f"| {title} | {found['windows']} | {' | '.join(cells)} | {found['ms']:.0f} |", flush=True)
+    if options.json:
+        options.json.write_text(json.dumps(results, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
