@@ -33,8 +33,12 @@ def test_bf16_is_finite_and_near_fp32(tmp_path, optimizer_step, steps):
         exact, rough = (torch.stack([losses[name] for losses in found]) for found in (single, half))
         assert rough.dtype == torch.float32, f"{name} is no float32 loss"
         assert rough.isfinite().all()
-        # one by one they drift apart, as any two roundings of a GAN's training do
-        assert (rough[0] - exact[0]).abs() < 0.08 * exact[0].abs().clamp(min=1), name
+        # Before the first update only rounding tells them apart. With an optimiser for every loss, all losses but the
+        # first see weights that Adam has moved: its first step is the sign of the gradient, whatever its size, so that
+        # rounding turns the sign of small ones. Later losses drift apart as any two roundings of a GAN's training do.
+        before_any_update = optimizer_step == "combined" or name == next(iter(single[0]))
+        tolerance = 0.05 if before_any_update else 0.25
+        assert (rough[0] - exact[0]).abs() < tolerance * exact[0].abs().clamp(min=1), name
         assert (rough.mean() - exact.mean()).abs() < 0.1 * exact.mean().abs().clamp(min=1), name
     for name, value in trainer.networks.state_dict().items():
         assert value.isfinite().all(), name
