@@ -22,7 +22,7 @@ class ServeOptions:
     """
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
-    """Folders of runs; the first is shown first. One alone brings its baseline, to compare it with."""
+    """Folders of runs, or of models (mgm export); the first is shown first. A run alone brings its baseline, to compare it with."""
     host: str = "127.0.0.1"
     """Address to listen at; 0.0.0.0: every network of this machine (there is no password)."""
     port: int = 7860

@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from mgm.demo.clouds import camera_with_view, figure, point_cloud
+from mgm.demo.clouds import camera_with_view, figure, thinned
 from mgm.errors import ConfigError
+from mgm.report.point_cloud import COLOUR
 
 
 def test_the_field_of_view_ends_at_the_edges_of_the_picture():
@@ -26,40 +27,43 @@ def test_an_impossible_field_of_view_is_refused(view):
 def test_a_wall_is_a_plane_and_pixels_are_on_their_rays():
     picture = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
     camera = camera_with_view((4, 6), 60)
-    cloud = point_cloud(np.full((4, 6), 3.0), picture, camera)
-    assert cloud.points.shape == (24, 3)
-    assert (cloud.points[:, 2] == 3).all()
-    assert cloud.points[0, 0] < 0 < cloud.points[5, 0]  # left, right
-    assert cloud.points[0, 1] < 0 < cloud.points[-1, 1]  # up is negative
-    back = cloud.points[:, :2] / 3 * camera.fx + [camera.cx, camera.cy]
-    assert back[7] == pytest.approx([1, 1], abs=1e-5)
-    assert np.array_equal(cloud.colours[7], picture[1, 1])
+    points = thinned(np.full((4, 6), 3.0), picture, camera)
+    assert points.shape == (24,)
+    assert (points["z"] == 3).all()
+    assert points["x"][0] < 0 < points["x"][5]  # left, right
+    assert points["y"][0] < 0 < points["y"][-1]  # up is negative
+    assert points["x"][7] / 3 * camera.fx + camera.cx == pytest.approx(1, abs=1e-5)
+    assert points[list(COLOUR)][7].tolist() == tuple(picture[1, 1].tolist())
 
 
 def test_unknown_depth_gives_no_point():
     depth = np.array([[1.0, np.nan], [0.0, -1.0]])
-    cloud = point_cloud(depth, np.zeros((2, 2, 3), np.uint8), camera_with_view((2, 2), 60))
-    assert len(cloud.points) == len(cloud.colours) == 1
+    assert len(thinned(depth, np.zeros((2, 2, 3), np.uint8), camera_with_view((2, 2), 60))) == 1
 
 
-def test_many_pixels_are_thinned_out_evenly():
-    cloud = point_cloud(np.ones((200, 300)), np.zeros((200, 300, 3), np.uint8), camera_with_view((200, 300), 60), 1000)
-    assert 500 < len(cloud.points) <= 1000
-    assert len(cloud.points) % cloud.columns == 0
-    assert abs(cloud.points[:, 0].mean()) < 0.01
+def test_many_pixels_are_thinned_out_evenly_and_stay_where_they_are():
+    camera = camera_with_view((200, 300), 60)
+    depth = 1 + np.arange(200 * 300).reshape(200, 300) / 1000  # tells every pixel apart
+    black = np.zeros((200, 300, 3), np.uint8)
+    points, everything = thinned(depth, black, camera, 1000), thinned(depth, black, camera, 200 * 300)
+    assert 500 < len(points) <= 1000
+    whole = {float(point["z"]): point for point in everything}
+    for point in points[::17]:
+        same = whole[float(point["z"])]
+        assert (point["x"], point["y"]) == pytest.approx((same["x"], same["y"]), abs=1e-4)
 
 
 def test_colours_may_have_another_resolution():
     picture = np.zeros((8, 8, 3), np.uint8)
     picture[:, 4:] = 200
-    cloud = point_cloud(np.ones((2, 2)), picture, camera_with_view((2, 2), 60))
-    assert cloud.colours[:, 0].tolist() == [0, 200, 0, 200]
+    points = thinned(np.ones((2, 2)), picture, camera_with_view((2, 2), 60))
+    assert points["red"].tolist() == [0, 200, 0, 200]
 
 
 def test_the_figure_has_up_upwards_and_fetches_nothing():
     pytest.importorskip("plotly")
-    cloud = point_cloud(np.ones((2, 2)), np.full((2, 2, 3), 7, np.uint8), camera_with_view((2, 2), 60))
-    drawn = figure(cloud)
+    points = thinned(np.ones((2, 2)), np.full((2, 2, 3), 7, np.uint8), camera_with_view((2, 2), 60))
+    drawn = figure(points)
     assert drawn.data[0].z[0] > 0 > drawn.data[0].z[-1]
     assert list(drawn.data[0].y) == [1, 1, 1, 1]
     assert drawn.data[0].marker.color[0] == "rgb(7,7,7)"

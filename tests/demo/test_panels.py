@@ -4,11 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from fake_runs import INFO, write_run
-from mgm.demo.panels import cloud_figure, comparison, generated, millimetres, prediction_tiles, write_downloads
+from mgm.demo.panels import cloud_figure, comparison, generated, prediction_tiles, write_downloads
 from mgm.demo.photographs import Photograph
 from mgm.demo.runs import open_runs
 from mgm.demo.views import look
@@ -66,13 +65,14 @@ def test_without_depth_there_is_no_cloud(tmp_path, photo):
 
 
 def test_downloads_hold_the_values(served, seen, tmp_path):
-    files = {path.name: path for path in write_downloads(served.first, seen, tmp_path)}
+    files = {path.name: path for path in write_downloads(served.first, seen, tmp_path, 60)}
     assert sorted(files) == [
         "holiday-a_depth.npy",
         "holiday-a_depth.png",
         "holiday-a_depth_mm.png",
         "holiday-a_normal.npy",
         "holiday-a_normal.png",
+        "holiday-a_points.ply",
         "holiday-a_semantic.npy",
         "holiday-a_semantic.png",
     ]
@@ -82,6 +82,19 @@ def test_downloads_hold_the_values(served, seen, tmp_path):
     with Image.open(files["holiday-a_depth_mm.png"]) as image:
         assert image.mode == "I;16"
         assert np.asarray(image) == pytest.approx(depth[0].clip(0) * 1000, abs=0.5)
+    assert f"element vertex {(depth > 0).sum()}\n".encode() in files["holiday-a_points.ply"].read_bytes()
+
+
+def test_points_to_take_along_lie_as_wide_as_the_view(served, seen, tmp_path):
+    def width(view: float) -> float:
+        files = {path.suffix: path for path in write_downloads(served.first, seen, tmp_path, view)}
+        content = files[".ply"].read_bytes().partition(b"end_header\n")[2]
+        kinds = [(name, "<f4") for name in ("x", "y", "z", "nx", "ny", "nz")] + [(name, "u1") for name in "rgb"]
+        return float(np.ptp(np.frombuffer(content, kinds)["x"]))
+
+    assert width(90) == pytest.approx(width(60) * np.sqrt(3), rel=1e-4)
+    with pytest.raises(ConfigError, match="from 20° to 120°"):
+        width(5)
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "..", "/etc/passwd", "a\0b" * 200, "", "\\..\\x.png"])
@@ -89,14 +102,9 @@ def test_no_name_leaves_the_folder_of_downloads(served, seen, tmp_path, name):
     folder = tmp_path / "inner"
     folder.mkdir()
     hostile = replace(seen, photograph=replace(seen.photograph, name=name))
-    files = write_downloads(served.first, hostile, folder)
+    files = write_downloads(served.first, hostile, folder, 60)
     assert sorted(files) == sorted(folder.iterdir())
     assert list(tmp_path.iterdir()) == [folder]
-
-
-def test_millimetres_have_room_for_what_is_unknown_and_what_is_far():
-    depth = torch.tensor([[1.2346, float("nan"), -1.0, 100.0]])
-    assert millimetres(depth).tolist() == [[1235, 0, 0, 65535]]
 
 
 def test_two_runs_are_compared_task_by_task(served, photo):

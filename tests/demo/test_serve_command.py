@@ -24,7 +24,7 @@ def test_a_folder_without_a_run_is_an_error(mgm, tmp_path, free_port):
     pytest.importorskip("gradio")
     code, _, err = mgm("serve", tmp_path, "--port", free_port(), "--device", "cpu")
     assert code == 2
-    assert "is no run folder" in err
+    assert "holds neither a run" in err
     assert err.count("\n") == 1
 
 

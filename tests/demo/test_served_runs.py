@@ -8,6 +8,7 @@ import pytest
 from fake_runs import INFO, write_run
 from mgm.demo.runs import open_runs
 from mgm.errors import ConfigError, RunError
+from mgm.experiments.trained import TrainedModel
 
 RESULT = {
     "num_labelled": 7,
@@ -55,8 +56,21 @@ def test_without_its_data_a_run_is_served_without_examples(tmp_path):
     assert "nowhere/photos" in served.no_examples
 
 
+def test_a_model_folder_is_served_without_examples_unless_a_run_brings_them(run, tmp_path):
+    TrainedModel.load(run, "cpu").save_pretrained(tmp_path / "model")
+    alone = open_runs([tmp_path / "model"], "cpu")
+    assert list(alone.runs) == ["model (mgm)"]
+    assert alone.first.generators == {}
+    assert alone.first.summary.startswith("trained on rooms at 32 × 32; a model folder: ")
+    assert "does not bring its data" in alone.no_examples
+    both = open_runs([tmp_path / "model", run], "cpu")
+    assert list(both.runs) == ["model (mgm)", "first (mgm)"]
+    assert len(both.examples) == 2
+    assert both.no_examples == ""
+
+
 def test_a_run_named_twice_or_missing_is_an_error(run, tmp_path):
     with pytest.raises(ConfigError, match="named more than once"):
         open_runs([run, run / "." / ".." / run.name], "cpu")
-    with pytest.raises(RunError, match="no run folder"):
+    with pytest.raises(RunError, match="neither a run"):
         open_runs([tmp_path], "cpu")

@@ -19,7 +19,7 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".tif",
 """Endings of the files that are taken from a folder; a file that is named itself may have any."""
 
 
-def read_photograph(source: str | Path | Image.Image | np.ndarray) -> np.ndarray:
+def read_photograph(source: str | Path | Image.Image | np.ndarray, name: str = "") -> np.ndarray:
     """A photograph as the network was trained to see them.
 
     Turned upright as its EXIF data say. Grey, palette and CMYK pictures become RGB; transparency is dropped; grey of 16
@@ -27,6 +27,7 @@ def read_photograph(source: str | Path | Image.Image | np.ndarray) -> np.ndarray
 
     Args:
         source: A file, a PIL image, or an ``[H, W, 3]`` uint8 array.
+        name: What to call it in messages; empty: by its path.
 
     Returns:
         ``[H, W, 3]`` uint8.
@@ -37,11 +38,11 @@ def read_photograph(source: str | Path | Image.Image | np.ndarray) -> np.ndarray
     if isinstance(source, np.ndarray):
         return _checked(source)
     if isinstance(source, Image.Image):
-        image, name = source, getattr(source, "filename", "") or "the image"
+        image, name = source, name or getattr(source, "filename", "") or "the image"
         if image.width * image.height > MAX_PIXELS:
             raise DataError(f"{name}: has more than {MAX_PIXELS // 1_000_000} million pixels; scale it down")
     else:
-        image, name = decode(Path(source))
+        image, name = decode(Path(source), name)
     return _eight_bits(_upright(image), name)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from mgm.data.geometry import Intrinsics
 from mgm.data.images import resize_nearest
 from mgm.errors import ConfigError
+from mgm.report.point_cloud import COLOUR, point_cloud
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -21,22 +21,10 @@ LEAST_VIEW_DEG, LARGEST_VIEW_DEG = 20, 120
 USUAL_VIEW_DEG = 60
 """Horizontal field of view of most photographs; that of NYUv2's camera is 63 degrees."""
 _PLOT_WIDTH = 620
-"""Pixels that the points of a row share, seen from where the photographer stood."""
+"""Pixels that the points of a row share, about, seen from where the photographer stood."""
 _GRID = "rgba(128, 128, 128, 0.25)"
 _INK = "rgb(128, 128, 128)"
 """Legible on light and on dark pages."""
-
-
-@dataclass(frozen=True)
-class PointCloud:
-    """Coloured points in the camera's frame."""
-
-    points: np.ndarray
-    """``[N, 3]`` float32 metres: right, down, forward."""
-    colours: np.ndarray
-    """``[N, 3]`` uint8 RGB."""
-    columns: int
-    """Points per full row."""
 
 
 def camera_with_view(size: tuple[int, int], view_deg: float) -> Intrinsics:
@@ -53,13 +41,11 @@ def camera_with_view(size: tuple[int, int], view_deg: float) -> Intrinsics:
         raise ConfigError(
             f"a field of view of {view_deg:g}° was asked for; it goes from {LEAST_VIEW_DEG}° to {LARGEST_VIEW_DEG}°"
         )
-    height, width = size
-    focal = width / 2 / math.tan(math.radians(view_deg) / 2)
-    return Intrinsics(focal, focal, (width - 1) / 2, (height - 1) / 2)
+    return Intrinsics.from_field_of_view(view_deg, *size)
 
 
-def point_cloud(depth: np.ndarray, picture: np.ndarray, camera: Intrinsics, most: int = MOST_POINTS) -> PointCloud:
-    """The points that pixels show, on an even grid of pixels that leaves at most ``most``.
+def thinned(depth: np.ndarray, picture: np.ndarray, camera: Intrinsics, most: int = MOST_POINTS) -> np.ndarray:
+    """The points of pixels on an even grid that leaves at most ``most``; otherwise as `mgm.report.point_cloud.point_cloud`.
 
     Args:
         depth: ``[H, W]`` metres along the optical axis; where not positive or not finite there is no point.
@@ -67,38 +53,35 @@ def point_cloud(depth: np.ndarray, picture: np.ndarray, camera: Intrinsics, most
         camera: Of the depth map.
         most: Points to keep.
     """
-    height, width = depth.shape
-    stride = max(1, math.ceil(math.sqrt(height * width / most)))
-    rows, columns = np.arange(stride // 2, height, stride), np.arange(stride // 2, width, stride)
-    z = depth[np.ix_(rows, columns)]
-    colours = resize_nearest(picture, height, width)[np.ix_(rows, columns)]
-    x = (columns - camera.cx) / camera.fx * z
-    y = ((rows - camera.cy) / camera.fy)[:, None] * z
-    known = np.isfinite(z) & (z > 0)
-    return PointCloud(np.stack([x, y, z], axis=2)[known].astype(np.float32), colours[known], len(columns))
+    stride = max(1, math.ceil(math.sqrt(depth.size / most)))
+    first = stride // 2
+    kept = slice(first, None, stride)
+    sparse = Intrinsics(
+        camera.fx / stride, camera.fy / stride, (camera.cx - first) / stride, (camera.cy - first) / stride
+    )
+    return point_cloud(resize_nearest(picture, *depth.shape)[kept, kept], depth[kept, kept], sparse)
 
 
-def figure(cloud: PointCloud) -> Figure:
-    """An interactive view of the points, at first from a little behind the place of the camera."""
+def figure(points: np.ndarray) -> Figure:
+    """An interactive view of the points of `thinned`, at first from a little behind the place of the camera."""
     import plotly.graph_objects as go
 
-    right, down, forward = cloud.points.T
     axis = {"gridcolor": _GRID, "zerolinecolor": _GRID, "showbackground": False, "color": _INK, "nticks": 6}
     marker = {
-        "size": min(9.0, max(1.5, _PLOT_WIDTH / max(1, cloud.columns))),
+        "size": min(9.0, max(1.5, _PLOT_WIDTH / max(1.0, math.sqrt(len(points))))),
         "symbol": "square",
-        "color": [f"rgb({red},{green},{blue})" for red, green, blue in cloud.colours.tolist()],
+        "color": [f"rgb({red},{green},{blue})" for red, green, blue in points[list(COLOUR)].tolist()],
         "line": {"width": 0},
     }
-    points = go.Scatter3d(
-        x=right,
-        y=forward,
-        z=-down,
+    scatter = go.Scatter3d(
+        x=points["x"],
+        y=points["z"],
+        z=-points["y"],
         mode="markers",
         marker=marker,
         hovertemplate="%{y:.2f} m away<br>%{x:.2f} m right, %{z:.2f} m up<extra></extra>",
     )
-    drawn = go.Figure(points)
+    drawn = go.Figure(scatter)
     drawn.update_layout(
         scene={
             "xaxis": {**axis, "title": "right [m]"},

@@ -82,7 +82,11 @@ def photograph_tab(page: gr.Blocks, served: Served, source: Source) -> list[Depe
             colours = gr.Radio(choices, value=PHOTOGRAPH, label="Colour of the points")
         cloud = gr.Plot(show_label=False, elem_id="mgm-cloud")
     with gr.Accordion("Files", open=False):
-        gr.HTML(sentence("Per task the values (.npy) and the picture (.png); depth also in millimetres (16-bit .png)."))
+        gr.HTML(
+            sentence(
+                "Per task the values (.npy) and the picture (.png); depth also in millimetres (16-bit .png) and as points (.ply)."
+            )
+        )
         make = gr.Button("Make files", size="sm")
         files = gr.Files(label="Files of this photograph", interactive=False)
 
@@ -136,11 +140,12 @@ def photograph_tab(page: gr.Blocks, served: Served, source: Source) -> list[Depe
         return reading(read_pixel(choose("run", seen.run, served.runs).model.tasks, seen, *inside), x, y)
 
     @spoken
-    def write(seen: Seen | None, request: gr.Request) -> list[str]:
+    def write(seen: Seen | None, view_deg: float, request: gr.Request) -> list[str]:
         if seen is None:
             raise ConfigError(NOTHING_YET)
         run = choose("run", seen.run, served.runs)
-        return [str(path) for path in write_downloads(run, seen, download_folder(request.session_hash))]
+        folder = download_folder(request.session_hash)
+        return [str(path) for path in write_downloads(run, seen, folder, view_deg)]
 
     filled = [source.seen, shown, line, key, cloud]
     settings = [view, colours]
@@ -172,7 +177,7 @@ def photograph_tab(page: gr.Blocks, served: Served, source: Source) -> list[Depe
         trigger_mode="once",
         api_visibility="private",
     )
-    make.click(write, source.seen, files, api_name="files")
+    make.click(write, [source.seen, view], files, api_name="files")
     page.load(begin, [source.run, *settings], [source.upload, *filled], api_visibility="private")
     page.unload(forget)
     return done

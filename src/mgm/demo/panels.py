@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import partial
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
-from mgm.demo.clouds import camera_with_view, figure, point_cloud
+from mgm.demo.clouds import camera_with_view, figure, thinned
 from mgm.demo.markup import picture_source, tile, tiles
 from mgm.demo.photographs import Photograph
 from mgm.demo.runs import Served, ServedRun
 from mgm.demo.views import LEAST_TILE, Seen, difference, look, picture
 from mgm.errors import ConfigError, RunError, choose
-from mgm.report.files import save_picture
+from mgm.report.prediction_files import OUTPUTS, Predicted, choose_files, write_prediction
 from mgm.report.tiles import photograph, tile_size
 from mgm.tasks.base import Task
-from mgm.training.checkpoint import write_atomically
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -31,7 +28,6 @@ if TYPE_CHECKING:
 PHOTOGRAPH = "photograph"
 """Colours of points that are those of the picture itself."""
 MOST_GENERATED = 8
-_MILLIMETRES = 1000
 _LARGEST_SEED = 2**31
 
 
@@ -80,37 +76,33 @@ def cloud_figure(run: ServedRun, seen: Seen, view_deg: float, colours: str) -> F
     task = choose("colouring", colours, pictures)
     painted = seen.photograph.pixels if task is None else picture(task, seen.values[colours])
     camera = camera_with_view(seen.size, view_deg)
-    return figure(point_cloud(seen.values["depth"][0].numpy(), painted, camera))
+    return figure(thinned(seen.values["depth"][0].numpy(), painted, camera))
 
 
-def write_downloads(run: ServedRun, seen: Seen, folder: Path) -> list[Path]:
-    """Files of a prediction: per task a coloured picture and the values as ``.npy``; depth in millimetres as 16-bit PNG.
+DOWNLOADS = ("png", "npy", "depth16", "ply")
+"""Kinds of files (`mgm.report.prediction_files.OUTPUTS`) that a visitor may take along, where the run predicts what they show."""
 
-    In the last one 0 is unknown and 65535 stands for everything farther away.
+
+def write_downloads(run: ServedRun, seen: Seen, folder: Path, view_deg: float) -> list[Path]:
+    """Files of a prediction, as `mgm predict` writes them.
+
+    Args:
+        run: Whose predictions they are.
+        seen: Photograph and predictions.
+        folder: Where the files shall lie.
+        view_deg: Horizontal field of view of the photograph, for the point cloud.
+
+    Raises:
+        ConfigError: If the field of view is none that there is.
     """
     # visitors may call their files anything
     called = seen.photograph.name.rpartition(".")[0] or seen.photograph.name
     stem = re.sub(r"[^\w-]+", "-", called).strip("-")[:60] or "photograph"
-    files = []
-    for name, task in run.model.tasks.items():
-        value = seen.values[name]
-        coloured, raw = folder / f"{stem}_{name}.png", folder / f"{stem}_{name}.npy"
-        save_picture(coloured, task.colour(value[None])[0].permute(1, 2, 0).numpy())
-        write_atomically(raw, partial(np.save, arr=value.numpy(), allow_pickle=False))
-        files += [coloured, raw]
-    if "depth" in seen.values:
-        path = folder / f"{stem}_depth_mm.png"
-        image = Image.fromarray(millimetres(seen.values["depth"][0]))
-        write_atomically(path, lambda file: image.save(file, format="PNG"))
-        files.append(path)
-    return files
-
-
-def millimetres(depth: Tensor) -> np.ndarray:
-    """``[H, W]`` uint16 from metres; 0 where unknown, 65535 where farther."""
-    known = depth.isfinite() & (depth > 0)
-    levels = torch.where(known, depth, 0.0) * _MILLIMETRES
-    return levels.round().clamp(0, 65535).numpy().astype(np.uint16)
+    # sessions keep class indices in 8 bits
+    values = {name: value.long() if value.dtype == torch.uint8 else value for name, value in seen.values.items()}
+    predicted = Predicted(seen.photograph.pixels, values, run.model.tasks, camera_with_view(seen.size, view_deg))
+    kinds = [kind for kind in DOWNLOADS if OUTPUTS[kind].needs in ("", *values)]
+    return list(write_prediction(predicted, folder / stem, choose_files(kinds, values)))
 
 
 def comparison(served: Served, shot: Photograph, first: str, second: str) -> str:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
-from mgm.data import open_source
-from mgm.data.images import read_rgb, resize_rgb
+from mgm.data import open_source, photographs
+from mgm.data.images import resize_rgb
 from mgm.data.store import StoreSource
 from mgm.errors import DataError
 from mgm.experiments.folder import RunFolder
@@ -27,8 +27,6 @@ WORKING_SIDE = 768
 """Larger photographs are scaled down to this longer side before anything else; networks see 64 to 256 pixels."""
 EXAMPLE_SIDE = 256
 NUM_EXAMPLES = 8
-_ORIENTATION = 274
-"""Tag in which cameras write how they were held."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ def read_photograph(path: Path, name: str) -> Photograph:
         raise DataError(_too_large(name, f" ({width} × {height})"))
     if max(width, height) > MAX_ASPECT * min(width, height):
         raise DataError(f"{name}: {width} × {height} pixels is too long and thin to predict on; crop it")
-    return Photograph(name, fitted(_upright(read_rgb(path, name), path)))
+    return Photograph(name, fitted(photographs.read_photograph(path, name)))
 
 
 def _size(path: Path, name: str) -> tuple[int, int]:
@@ -75,15 +73,6 @@ def _size(path: Path, name: str) -> tuple[int, int]:
 
 def _too_large(name: str, size: str = "") -> str:
     return f"{name}: the picture is too large{size}; up to {MAX_PIXELS // 1_000_000} million pixels are taken: scale it down"
-
-
-def _upright(pixels: np.ndarray, path: Path) -> np.ndarray:
-    """Pixels turned as the camera was held, of a file that could be decoded."""
-    with Image.open(path) as header:
-        orientation = header.getexif().get(_ORIENTATION, 1)
-    picture = Image.fromarray(pixels)
-    picture.getexif()[_ORIENTATION] = orientation
-    return np.asarray(ImageOps.exif_transpose(picture))
 
 
 def fitted(pixels: np.ndarray, side: int = WORKING_SIDE) -> np.ndarray:
@@ -107,10 +96,10 @@ def example_photographs(run: Path, num: int = NUM_EXAMPLES) -> tuple[Photograph,
     test = source.splits(config.split, config.split_seed).test
     spread = test[np.linspace(0, len(test) - 1, min(num, len(test))).round().astype(int)]
     side = source.store.size if isinstance(source, StoreSource) else EXAMPLE_SIDE
-    photographs = []
+    examples = []
     for index in spread.tolist():
         sample = source.read(index, side)
         truth = {name: torch.from_numpy(np.array(target)) for name, target in sample.targets.items()}
         truth = {name: value.long() if value.dtype == torch.uint8 else value for name, value in truth.items()}
-        photographs.append(Photograph(sample.name, np.ascontiguousarray(sample.image.transpose(1, 2, 0)), truth))
-    return tuple(photographs)
+        examples.append(Photograph(sample.name, np.ascontiguousarray(sample.image.transpose(1, 2, 0)), truth))
+    return tuple(examples)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ STAGE_TITLES = {"joint": "after joint training", "generator": "before joint trai
 
 @dataclass(frozen=True)
 class ServedRun:
-    """A run, ready to predict and to generate."""
+    """A run or a model folder, ready to predict and to generate."""
 
     title: str
     """What the page calls it; unique, and no path."""
@@ -47,62 +47,79 @@ class Served:
 
 
 def open_runs(paths: Sequence[Path], device: str = "auto") -> Served:
-    """Open the runs of a page. A run that is served alone brings the baseline that was trained with it.
+    """Open what a page serves, folders of runs or of models. A run that is served alone brings its baseline.
+
+    Example images come from the data of the first run that has them on this machine; a model folder does not say where its
+    data lie.
 
     Raises:
-        ConfigError: If a run is named twice, or the device is not there.
-        RunError: If a folder holds no run, or one without weights.
+        ConfigError: If a folder is named twice, or the device is not there.
+        RunError: If a folder holds neither a run nor a model, or no weights.
     """
     resolved = [path.resolve() for path in paths]
     for path in paths:
         if resolved.count(path.resolve()) > 1:
             raise ConfigError(f"{path} is named more than once; name each run once")
-    folders = [RunFolder(path) for path in paths]
-    if len(folders) == 1 and folders[0].baseline.finished:
-        folders.append(folders[0].baseline)
-    runs = {}
+    folders = list(paths)
+    if len(folders) == 1 and RunFolder(folders[0]).baseline.finished:
+        folders.append(RunFolder(folders[0]).baseline.path)
+    served: dict[str, ServedRun] = {}
     for folder in folders:
-        title = _title(folder, taken=runs)
-        runs[title] = _open(folder, title, device)
-    try:
-        examples, reason = example_photographs(folders[0].path), ""
-    except MgmError as error:
-        examples, reason = (), str(error)
-    return Served(runs, examples, reason)
+        run = _open(folder, served, device)
+        served[run.title] = run
+    return Served(served, *_examples([folder for folder in folders if RunFolder(folder).exists]))
 
 
-def _title(folder: RunFolder, taken: dict[str, ServedRun]) -> str:
+def _open(path: Path, taken: Container[str], device: str) -> ServedRun:
+    model = TrainedModel.load(path, device)
+    title = _title(path, model.experiment.recipe, taken)
+    run = RunFolder(path)
+    if not run.exists:
+        return ServedRun(title, model, {}, summary(model))
+    generators = {
+        STAGE_TITLES[stage]: TrainedGenerator.load(path, stage, device) for stage in stages_with_generator(run)
+    }
+    result = read_json(run.result) if run.finished else None
+    return ServedRun(title, model, generators, summary(model, result, finished=run.finished))
+
+
+def _examples(runs: Sequence[Path]) -> tuple[tuple[Photograph, ...], str]:
+    """Example images, or why there are none."""
+    reason = "a model folder does not bring its data; serve its run as well, or drop a photograph"
+    for number, run in enumerate(runs):
+        try:
+            return example_photographs(run), ""
+        except MgmError as error:
+            reason = reason if number else str(error)
+    return (), reason
+
+
+def _title(path: Path, recipe: str, taken: Container[str]) -> str:
     """Name of the folder and recipe, numbered where that is not unique."""
-    path = folder.path.resolve()
+    path = path.resolve()
     name = f"{path.parent.name}/{path.name}" if path.name == "baseline" else path.name
-    title = f"{name} ({folder.experiment().recipe})"
+    title = f"{name} ({recipe})"
     number = 2
     while title in taken:
-        title = f"{name} ({folder.experiment().recipe}, {number})"
+        title = f"{name} ({recipe}, {number})"
         number += 1
     return title
 
 
-def _open(folder: RunFolder, title: str, device: str) -> ServedRun:
-    model = TrainedModel.load(folder.path, device)
-    generators = {
-        STAGE_TITLES[stage]: TrainedGenerator.load(folder.path, stage, device)
-        for stage in stages_with_generator(folder)
-    }
-    return ServedRun(title, model, generators, summary(model, read_json(folder.result) if folder.finished else {}))
-
-
-def summary(model: TrainedModel, result: dict[str, Any]) -> str:
-    """What a run is and how well it did on its own test set, in one line.
+def summary(model: TrainedModel, result: dict[str, Any] | None = None, *, finished: bool = True) -> str:
+    """What a run or model is and how well it did on its own test set, in one line.
 
     Args:
         model: Of the run.
-        result: What `result.json` holds; empty for a run that is not finished.
+        result: What `result.json` holds; None where there is none.
+        finished: Whether the training is over.
     """
     side = model.experiment.data.image_size
     known = f"trained on {model.info.name} at {side} × {side}"
-    if not result:
+    if not finished:
         return f"{known}; not finished, so this is its best model so far"
+    if result is None:
+        return f"{known}; a model folder: scores, where they were known, stand in its card"
     known += f", {result['num_labelled']} labelled images"
     scores = []
     for name, task in model.tasks.items():

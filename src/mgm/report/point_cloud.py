@@ -10,7 +10,7 @@ from mgm.data.geometry import Intrinsics
 
 PLACE = ("x", "y", "z")
 DIRECTION = ("nx", "ny", "nz")
-COLOUR = ("red", "green", "blue")
+COLOUR: tuple[str, ...] = ("red", "green", "blue")
 
 
 def point_cloud(
