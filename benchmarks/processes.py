@@ -15,8 +15,10 @@ import socket
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -65,25 +67,29 @@ def seconds_per_step(settings: Experiment, steps: int) -> dict[str, float]:
 
 
 class Exchanges:
-    """Counts the reductions over processes and their bytes."""
+    """Counts the collective operations and the bytes that this process puts in."""
 
     def __init__(self) -> None:
         self.count = 0
         self.size = 0
 
     def __enter__(self) -> Exchanges:
-        self._original = dist.all_reduce
-
-        def counted(tensor: torch.Tensor, *arguments: object, **options: object) -> object:
-            self.count += 1
-            self.size += tensor.nbytes
-            return self._original(tensor, *arguments, **options)  # type: ignore[arg-type]
-
-        dist.all_reduce = counted
+        self._originals = {name: getattr(dist, name) for name in ("all_reduce", "all_gather")}
+        for name, original in self._originals.items():
+            setattr(dist, name, self._counted(original))
         return self
 
+    def _counted(self, original: Callable[..., object]) -> Callable[..., object]:
+        def counted(*arguments: Any, **options: object) -> object:
+            self.count += 1
+            self.size += next(given.nbytes for given in arguments if isinstance(given, torch.Tensor))
+            return original(*arguments, **options)
+
+        return counted
+
     def __exit__(self, *error: object) -> None:
-        dist.all_reduce = self._original
+        for name, original in self._originals.items():
+            setattr(dist, name, original)
 
 
 def worker(rank: int, world: int, port: int, settings: Experiment, steps: int, out: str) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mgm.functional.classification import scene_loss
 from mgm.functional.contrastive import nt_xent
-from mgm.functional.distributed import differentiable_sum, gather_batch, global_sum, rank, world_size
+from mgm.functional.distributed import GATHERED_BYTES, gather, gather_batch, global_sum, rank, world_size
 from mgm.functional.masked import masked_mean
 from mgm.tasks import TASKS, make_tasks
 from mgm.tasks.streaming import StreamingSums
@@ -80,7 +80,7 @@ def work(index: int, folder: str) -> None:
     values = torch.full((2, 1), float(index), requires_grad=True)
     gathered = gather_batch(values)
     (gathered * torch.arange(1.0, 5.0).unsqueeze(1)).sum().backward()
-    summed = differentiable_sum(torch.tensor(float(index + 1)))
+    alike = torch.full((GATHERED_BYTES // 8, 2), index + 1.0)  # more than is gathered
     torch.save(
         {
             "gradients": averaged,
@@ -88,7 +88,10 @@ def work(index: int, folder: str) -> None:
             "scores_of_one": scores(slice(0, 8) if index == 0 else slice(0, 0)),
             "gathered": gathered.detach(),
             "gather_gradient": values.grad,
-            "summed": summed,
+            "small_sum": global_sum(torch.tensor(index + 1)),
+            "large_sum": global_sum(alike.T),
+            "left_alone": alike,
+            "everyone": gather(torch.tensor([[0, index], [index, 2]]).T),
             "totals": count_to(index + 1),
         },
         f"{folder}/{index}.pt",
@@ -126,13 +129,17 @@ def test_gather_and_sum(outcome: list[dict]) -> None:
         assert process["gathered"].flatten().tolist() == [0.0, 0.0, 1.0, 1.0]
         # both processes weigh row k by k + 1
         assert process["gather_gradient"].flatten().tolist() == [[2.0, 4.0], [6.0, 8.0]][index]
-        assert process["summed"].item() == 3.0
+        assert process["small_sum"].item() == 3
+        assert process["large_sum"].shape == (2, GATHERED_BYTES // 8)
+        assert (process["large_sum"] == 3).all()
+        assert (process["left_alone"] == index + 1).all()
+        assert process["everyone"].tolist() == [[[0, 0], [0, 2]], [[0, 1], [1, 2]]]
         assert process["totals"].item() == 3.0
 
 
 def test_one_process_costs_nothing() -> None:
     values = torch.randn(3, requires_grad=True)
     assert gather_batch(values) is values
-    assert differentiable_sum(values) is values
+    assert torch.equal(gather(values)[0], values)
     assert not global_sum(values).requires_grad
     assert (rank(), world_size()) == (0, 1)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn.utils.parametrize import register_parametrization
 
-from mgm.functional.distributed import gather_batch, global_sum, world_size
+from mgm.functional.distributed import gather, global_sum, world_size
 from mgm.functional.precision import at_least_float32
 from mgm.networks.conditioning import mean_over_classes
 
@@ -39,7 +39,7 @@ def batch_moments(values: Tensor) -> Moments:
     channels = values.shape[1]
     mean, variance = torch.batch_norm_update_stats(values.detach(), None, None, 0.0)
     count = mean.new_full((1,), values.numel() / channels)
-    gathered = gather_batch(torch.cat([count, mean, variance])[None])
+    gathered = gather(torch.cat([count, mean, variance]))
     counts, means, variances = gathered.split([1, channels, channels], dim=1)
     total = counts.sum()
     mean = (counts * means).sum(dim=0) / total
