@@ -21,6 +21,19 @@ from mgm.types import Batch
 CLASSES = ("wall", "floor", "thing")
 NUM_SCENES = 3
 
+METHODS = [
+    {"refinement": refinement, "self_supervision": selfsup, "extra_images": extra}
+    for refinement, selfsup, extra in [
+        ("eml", "simclr", "generator"),
+        ("eml_explicit", "simclr", "generator"),
+        ("peoe", "simclr", "generator"),
+        ("lset", "reconstruction", "generator"),
+        ("eml", "reconstruction", "weak"),
+        ("eml", "simclr", "frozen_generator"),
+    ]
+] + [{"extra_images": "composites", "extra_uses": ("labels", "refinement")}, {"gradient_into_generator": True}]
+"""Variants of the method that between them have every kind of update."""
+
 
 class SilentProgress:
     def __enter__(self):

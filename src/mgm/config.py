@@ -103,7 +103,7 @@ class MethodConfig:
     label_weight: float = 1.0
     """Weight of the task losses on extra images that have labels."""
     generator_updates: int = 2
-    """Adversarial updates per minibatch in joint training (paper B: 2)."""
+    """Adversarial updates per minibatch in joint training (paper B: 2); combined updates make one, a second would be the same."""
     gradient_into_generator: bool = False
     """Let the losses on synthesized images train the generator too (the paper's algorithm stops at the image)."""
     temperature: float = 0.5

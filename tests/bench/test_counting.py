@@ -64,3 +64,16 @@ def test_graphs_keep_memory_until_they_are_differentiated():
 
     assert count(keep).peak_bytes > 7 * 1024
     assert count(differentiate).peak_bytes < 5 * 1024
+
+
+def test_memory_is_that_of_the_work_and_not_of_counting_it():
+    """What counts arithmetic keeps graphs that are differentiated with ``retain_graph``."""
+    network = torch.nn.Sequential(*(torch.nn.Conv2d(4, 4, 3, padding=1) for _ in range(3)))
+    images = torch.randn(2, 4, 32, 32)
+
+    def passes(number):
+        for _ in range(number):
+            network(images).sum().backward(inputs=list(network.parameters()), retain_graph=True)
+
+    passes(1)  # makes the gradients
+    assert count(lambda: passes(4)).peak_bytes == count(lambda: passes(2)).peak_bytes

@@ -10,6 +10,7 @@ import torch
 
 from mgm.bench.counting import count
 from mgm.bench.reference import TRAINS, ReferenceStep
+from mgm.bench.sections import work
 from mgm.bench.variants import COUNTED, VARIANTS
 from mgm.bench.workbench import BenchSetting, Workbench
 from toys import toy_batch, toy_experiment, toy_trainer
@@ -51,6 +52,20 @@ def test_our_step_needs_less_of_everything(tmp_path):
     assert ours.launches < 0.45 * theirs.launches
     assert ours.peak_bytes < 0.8 * theirs.peak_bytes
     assert ours.reads == 0 < theirs.reads
+
+
+@pytest.mark.slow
+def test_work_at_the_size_of_the_paper():
+    """What results/step_work.md and docs/speed.md say, give or take a little."""
+    rows = {row["variant"]: row for row in work(BenchSetting(size=128, width=64, batch=32), print).rows}
+    flop, launches, memory = (
+        {name: row[f"{key}_ratio"] for name, row in rows.items()} for key in ("flop", "launches", "peak_bytes")
+    )
+    assert flop["paper_order"] < 0.84
+    assert flop["paper_order_identities"] < 0.60
+    assert flop["combined"] < 0.34
+    assert max(launches["paper_order"], launches["combined"]) < 0.45
+    assert max(memory["paper_order_identities"], memory["combined"]) < 0.8
 
 
 def test_batches_of_the_workbench_have_every_task():

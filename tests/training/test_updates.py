@@ -11,7 +11,7 @@ from mgm.models import MODELS
 from mgm.training.algorithm import REFINEMENT
 from mgm.training.step import Step
 from mgm.training.updates import Stage
-from toys import toy_batch, toy_experiment, toy_trainer, with_runs
+from toys import METHODS, toy_batch, toy_experiment, toy_trainer, with_runs
 
 
 def snapshot(networks):
@@ -46,19 +46,6 @@ def run_single(trainer, stage, update):
     trainer._separate_steps(single, step)
     after = snapshot(trainer.networks)
     return changed(before[0], after[0]), changed(before[1], after[1])
-
-
-METHODS = [
-    {"refinement": refinement, "self_supervision": selfsup, "extra_images": extra}
-    for refinement, selfsup, extra in [
-        ("eml", "simclr", "generator"),
-        ("eml_explicit", "simclr", "generator"),
-        ("peoe", "simclr", "generator"),
-        ("lset", "reconstruction", "generator"),
-        ("eml", "reconstruction", "weak"),
-        ("eml", "simclr", "frozen_generator"),
-    ]
-] + [{"extra_images": "composites", "extra_uses": ("labels", "refinement")}, {"gradient_into_generator": True}]
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: "-".join(str(value) for value in method.values()))

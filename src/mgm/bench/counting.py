@@ -86,14 +86,15 @@ class Tally(TorchDispatchMode):
 
 
 def count(run: Callable[[], object], held: Iterable[Tensor] = ()) -> Work:
-    """Count one call.
+    """Count one call, by carrying it out twice: what counts arithmetic keeps tensors alive, which would count as memory.
 
     Args:
         run: The work.
         held: Tensors that are alive beforehand and count as memory.
     """
-    flop = FlopCounterMode(display=False)
-    with flop, Tally(held) as tally:
+    with Tally(held) as tally:
+        run()
+    with FlopCounterMode(display=False) as flop:
         run()
     return Work(flop.get_total_flops(), tally.launches, tally.reads, tally.peak_bytes)
 

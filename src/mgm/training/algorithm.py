@@ -29,7 +29,7 @@ from mgm.training.step import Step
 from mgm.training.updates import Stage, Update
 from mgm.types import Batch
 
-MULTI_TASK = Update("task", trains=("encoder", "decoders"), loss=task_loss, statistics=("encoder", "decoders"))
+MULTI_TASK = Update("task", ("encoder", "decoders"), task_loss, statistics=("encoder", "decoders"), reads=("labelled",))
 """Algorithm 1, line 1, for ``balance: sum``."""
 
 ARCHITECTURE_UPDATES: dict[str, tuple[Update, ...]] = {
@@ -40,8 +40,14 @@ ARCHITECTURE_UPDATES: dict[str, tuple[Update, ...]] = {
 
 ADVERSARIAL = (
     # the images of G are made in D's loss and used again in G's, hence G's statistics move here
-    Update("discriminator", ("discriminator",), discriminator_loss, statistics=("discriminator", "generator")),
-    Update("generator", ("generator", "embedding", "encoder"), generator_loss),
+    Update(
+        "discriminator",
+        ("discriminator",),
+        discriminator_loss,
+        statistics=("discriminator", "generator"),
+        reads=("fakes",),
+    ),
+    Update("generator", ("generator", "embedding", "encoder"), generator_loss, reads=("fakes",)),
 )
 """Algorithm 1, line 4: the adversarial error reaches E through the embedding layer."""
 
@@ -59,9 +65,13 @@ class RefinementStrategy:
 
 
 _REFINE = Update(
-    "refinement", ("refinement", "encoder"), partial(refinement_loss, source="labelled"), statistics=("refinement",)
+    "refinement",
+    ("refinement", "encoder"),
+    partial(refinement_loss, source="labelled"),
+    statistics=("refinement",),
+    reads=("labelled",),
 )
-_REFINE_EXTRA = Update("extra_refinement", ("encoder",), partial(refinement_loss, source="extra"))
+_REFINE_EXTRA = Update("extra_refinement", ("encoder",), partial(refinement_loss, source="extra"), reads=("extra",))
 _EVERY_NETWORK = ("encoder", "decoders", "refinement")
 
 REFINEMENT: dict[str, RefinementStrategy] = {
@@ -153,22 +163,30 @@ def task_update(method: MethodConfig) -> Update:
     return choose("balance", method.balance, BALANCES)(MULTI_TASK, "labelled")
 
 
-def joint_updates(method: MethodConfig) -> tuple[Update, ...]:
-    """One step of joint training: Algorithm 1 from its first line to its last."""
+def joint_updates(method: MethodConfig, *, simultaneous: bool = False) -> tuple[Update, ...]:
+    """One step of joint training: Algorithm 1 from its first line to its last.
+
+    Args:
+        method: What it is made of.
+        simultaneous: All losses are computed at the same weights (``optimizer_step: combined``). There a second adversarial
+            update would be the first once more, so there is one.
+    """
     refinement = REFINEMENT[method.refinement]
     extra = EXTRA_IMAGES[method.extra_images]
+    adversarial = _adversarial(method) * (1 if simultaneous else method.generator_updates)
     return (
         task_update(method),
         *_weighted(refinement.real, method.refinement_weight),
         *_self_supervised(method, "labelled"),
-        *(_adversarial(method) * method.generator_updates if extra.generator == "joint" else ()),
+        *(adversarial if extra.generator == "joint" else ()),
         *_extra_updates(method, refinement),
     )
 
 
 def _extra_updates(method: MethodConfig, refinement: RefinementStrategy) -> tuple[Update, ...]:
     """What the extra images of a step are used for."""
-    extra_task = Update("extra_task", ("encoder", "decoders"), partial(task_loss, source="extra"), method.label_weight)
+    learn_labels = partial(task_loss, source="extra")
+    extra_task = Update("extra_task", ("encoder", "decoders"), learn_labels, method.label_weight, reads=("extra",))
     by_use = {
         "refinement": _weighted(_reaching_generator(refinement.extra, method), method.refinement_weight),
         "self_supervision": _reaching_generator(_self_supervised(method, "extra"), method),
@@ -237,7 +255,7 @@ def stages(
         ConfigError: See `check_method`; also if a loss would train nothing of M because the encoder is frozen.
     """
     check_method(method)
-    joint = joint_updates(method)
+    joint = joint_updates(method, simultaneous=training.optimizer_step == "combined")
     task = task_update(method)
     model = (task, *ARCHITECTURE_UPDATES.get(architecture, ()))
     has_generator = EXTRA_IMAGES[method.extra_images].generator != "none"
@@ -288,8 +306,16 @@ def _without_encoder(stage: Stage) -> Stage:
 def synthesize(step: Step, count: int) -> Batch:
     """``(x~, c) = G(x, c)``: images for which only the label is known (Algorithm 1, line 5).
 
-    The label is the minibatch's for one scene per image, and random where several may hold (G.1).
+    The label is the minibatch's for one scene per image, and random where several may hold (G.1). Where G has not changed
+    since the adversarial losses saw its images (simultaneous updates), these are the images.
     """
+    if (
+        step.current_fakes is not None
+        and count == len(step.batch)
+        and not step.multi_hot
+        and not images_attached(step.method)
+    ):
+        return Batch(step.current_fakes.float(), {}, step.labels())
     labels = step.labels()[torch.arange(count, device=step.batch.scene.device) % len(step.batch)]
     if step.multi_hot:
         labels = random_multi_hot(labels, step)

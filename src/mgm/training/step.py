@@ -64,6 +64,8 @@ class Step:
         self._features: dict[str, Tensor] = {}
         self._predictions: dict[str, Predictions] = {}
         self._fakes: Tensor | None = None
+        self.current_fakes: Tensor | None = None
+        """What `fakes` made, without a graph, as long as G is what it was then."""
         self._fakes_noise: Tensor | None = None
         self._deferred: list[tuple[Tensor, Tensor]] = []
         self._draws = 0
@@ -159,6 +161,7 @@ class Step:
                 self._fakes_noise = self.noise(len(self.batch), self.latent_size)
             latent = self.latent(len(self.batch), self._fakes_noise)
             fakes = self._fakes = self.networks["generator"](latent, self.labels())
+            self.current_fakes = fakes.detach()
         return fakes
 
     def latent(self, count: int, noise: Tensor | None = None) -> Tensor:
@@ -181,11 +184,18 @@ class Step:
         if changed_set & {"encoder", "policy", "decoders"}:
             self._predictions.clear()
         if changed_set & {"encoder", "policy", "embedding", "generator"}:
-            self._fakes = self._fakes_noise = None
+            self._fakes = self._fakes_noise = self.current_fakes = None
             if self._extra is not None and self._extra.images.requires_grad:
                 self._extra = None
                 self._features.pop("extra", None)
                 self._predictions.pop("extra", None)
+
+    def keep(self, read: set[str]) -> None:
+        """Drop the graphs of what no later loss reads (`Update.reads`); whoever asks all the same has it computed again."""
+        for source in self._predictions.keys() - read:
+            del self._predictions[source]
+        if "fakes" not in read:
+            self._fakes = None
 
     def release(self) -> None:
         """Drop what takes memory, so that the step's other parts have room.
@@ -195,7 +205,7 @@ class Step:
         self._features.clear()
         self._predictions.clear()
         self._deferred.clear()
-        self._fakes = None
+        self._fakes = self.current_fakes = None
         if self._extra is not None and self._extra.images.requires_grad:
             self._extra = None
 

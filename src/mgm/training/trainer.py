@@ -266,11 +266,12 @@ class Trainer:
     def _combined_backward(self, stage: Stage, step: Step) -> dict[str, Tensor]:
         """Gradients of all losses on one part of a minibatch."""
         losses = {}
-        for update in stage.updates:
+        for number, update in enumerate(stage.updates, 1):
             loss = self._loss(update, step)
             update.gradient(loss, step, update.trains, True)
             losses[update.name] = loss.detach().sum()
             del loss  # and with it whatever it alone has kept for its gradient
+            step.keep({name for later in stage.updates[number:] for name in later.reads})
         encoder = parameters_of(self.networks, ("encoder",))
         average = GradientAverage()
         if step.is_last:

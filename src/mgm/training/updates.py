@@ -36,6 +36,9 @@ class Update:
     Every other network normalises with the statistics of the batch it is given and remembers nothing of it. So M's running
     statistics describe labelled images, which are what it is used on, and not synthesized ones or SimCLR views.
     """
+    reads: tuple[str, ...] = ()
+    """What the loss may share with others that are computed at the same weights: ``labelled``, ``extra`` (M's predictions for
+    these images), ``fakes``. After the last loss that reads it, its graph is dropped."""
     gradient: GradientRule = summed
     """How the gradient is formed from the loss; under another rule than `summed` the loss may be a vector."""
 
