@@ -81,8 +81,8 @@ def _settings(**changes: dict[str, object]) -> Callable[[Experiment], Experiment
     return change
 
 
-_COMBINED = {"optimizer_step": "combined"}
-_BF16 = {"precision": "bf16"}
+_COMBINED: dict[str, object] = {"optimizer_step": "combined"}
+_BF16: dict[str, object] = {"precision": "bf16"}
 
 VARIANTS: dict[str, Variant] = {
     "reference": Variant("passes as in the authors' public code", reference(host_views)),
