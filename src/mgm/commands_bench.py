@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import tyro
 
+from mgm.bench.setting import BenchSetting
 from mgm.commands import parse
 from mgm.errors import ConfigError
 
@@ -22,21 +23,8 @@ class BenchOptions:
     """
 
     what: tyro.conf.Positional[tuple[str, ...]] = ()
-    """work, step, parts, stages, augmentation, prediction, identities; nothing: all of them."""
-    preset: str = "paper"
-    """Scale of encoder, decoders and refinement: paper, small, quick, tiny."""
-    size: int = 64
-    """Side of the images in pixels: 32, 64, 128 or 256."""
-    width: int = 32
-    """Base number of channels of generator and discriminator (paper: 64)."""
-    batch: int = 16
-    """Images per step (paper: 32)."""
-    data: str = "rooms"
-    """Data set, by name or path."""
-    device: str = "auto"
-    """auto, cpu, cuda, mps."""
-    rounds: int = 5
-    """Times that each variant is measured; they take turns."""
+    """work, step, parts, operators, stages, augmentation, prediction, identities; nothing: all of them."""
+    setting: tyro.conf.OmitArgPrefixes[BenchSetting] = field(default_factory=BenchSetting)
     json: Path | None = None
     """File for all numbers."""
     markdown: Path | None = None
@@ -53,15 +41,11 @@ def bench(arguments: list[str]) -> None:
 
     from mgm.bench.document import document, markdown, table
     from mgm.bench.sections import measure
-    from mgm.bench.workbench import BenchSetting
 
-    setting = BenchSetting(
-        options.preset, options.size, options.width, options.batch, options.data, options.device, options.rounds
-    )
     waiting = Console(stderr=True)
     with waiting.status("measuring") as status:
-        sections = measure(setting, options.what, lambda text: status.update(text))
-    found = document(sections, setting, shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]))
+        sections = measure(options.setting, options.what, lambda text: status.update(text))
+    found = document(sections, options.setting, shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]))
     for path, text in ((options.json, json.dumps(found, indent=2) + "\n"), (options.markdown, markdown(found))):
         if path:
             path.write_text(text, encoding="utf-8")

@@ -11,8 +11,9 @@ import torch
 from mgm.bench.counting import count
 from mgm.bench.reference import TRAINS, ReferenceStep
 from mgm.bench.sections import work
+from mgm.bench.setting import BenchSetting
 from mgm.bench.variants import COUNTED, VARIANTS
-from mgm.bench.workbench import BenchSetting, Workbench
+from mgm.bench.workbench import Workbench
 from toys import toy_batch, toy_experiment, toy_trainer
 
 TINY = BenchSetting(preset="tiny", size=32, width=4, batch=4, device="cpu", rounds=1)

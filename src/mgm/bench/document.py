@@ -10,7 +10,7 @@ import torch
 from rich.table import Table
 
 from mgm.bench.sections import Section
-from mgm.bench.workbench import BenchSetting
+from mgm.bench.setting import BenchSetting
 from mgm.experiments.devices import single_device
 from mgm.experiments.run import current_commit, versions
 

@@ -14,9 +14,11 @@ import torch
 from mgm.bench.counting import count, cuda_launches
 from mgm.bench.host_views import host_views
 from mgm.bench.layers import layer_rows
+from mgm.bench.profiling import profiled
+from mgm.bench.setting import BenchSetting
 from mgm.bench.timing import clock, interleaved, seconds_of
 from mgm.bench.variants import COUNTED, VARIANTS, Runner
-from mgm.bench.workbench import BenchSetting, Workbench
+from mgm.bench.workbench import Workbench
 from mgm.errors import choose
 from mgm.selfsup.views import TwoViews
 from mgm.training.evaluate import evaluate_model
@@ -98,6 +100,22 @@ def _on_cuda(runner: Runner) -> Row:
         "launches": cuda_launches(partial(runner.step, 1)),
         "peak_bytes": torch.cuda.max_memory_allocated(),  # of all variants' weights, and this one's step
     }
+
+
+def operators(setting: BenchSetting, told: Told) -> Section:
+    """Where the time of a joint step goes, in each order."""
+    bench = Workbench(setting)
+    rows: list[Row] = []
+    for name, variant in VARIANTS.items():
+        if bench.device.type not in variant.devices:
+            continue
+        told(f"profiling {name}")
+        runner = Numbered(variant.build(bench))
+        runner()  # the first makes the optimisers' states
+        taken = [profiled(runner, bench.device) for _ in range(setting.rounds)]
+        medians = {group: float(np.median([one[group] for one in taken])) for group in taken[0]}
+        rows.append({"variant": name, **{f"{group}_seconds": seconds for group, seconds in medians.items()}})
+    return Section("operators of a joint step", rows, "medians of the time in operators of a kind, by torch.profiler")
 
 
 def parts(setting: BenchSetting, told: Told) -> Section:
@@ -208,6 +226,7 @@ SECTIONS: dict[str, Callable[[BenchSetting, Told], Section]] = {
     "work": work,
     "step": step,
     "parts": parts,
+    "operators": operators,
     "stages": stages,
     "augmentation": augmentation,
     "prediction": prediction,

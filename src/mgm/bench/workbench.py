@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,11 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from mgm.bench.setting import TASKS, BenchSetting
 from mgm.config import Experiment
 from mgm.data import open_source
-from mgm.errors import ConfigError
-from mgm.experiments.checks import check_experiment
 from mgm.experiments.data import ExperimentData, load_data, make_feeds
 from mgm.experiments.devices import launch, single_device
-from mgm.experiments.recipes import make_experiment
 from mgm.tasks import make_tasks
 from mgm.tasks.base import Task
 from mgm.training.algorithm import stages
@@ -29,64 +26,6 @@ from mgm.training.journal import Journal
 from mgm.training.synthetic import Silence
 from mgm.training.trainer import Feed, Trainer
 from mgm.types import Batch, DatasetInfo
-
-TASKS = ("semantic", "depth", "normal")
-"""The paper's tasks on NYUv2."""
-
-
-@dataclass(frozen=True)
-class BenchSetting:
-    """What is measured, and how."""
-
-    preset: str = "paper"
-    """Scale of the encoder, decoders and refinement: paper, small, quick, tiny."""
-    size: int = 64
-    """Side of the images in pixels: 32, 64, 128 or 256."""
-    width: int = 32
-    """Base number of channels of generator and discriminator (paper: 64)."""
-    batch: int = 16
-    """Images per step (paper: 32)."""
-    data: str = "rooms"
-    """Data set, by name or path."""
-    device: str = "auto"
-    """auto, cpu, cuda, mps."""
-    rounds: int = 5
-    """Times that each variant is measured; they take turns."""
-
-    def experiment(self) -> Experiment:
-        """The full method at this scale.
-
-        Raises:
-            ConfigError: If a value is out of range.
-        """
-        for name in ("size", "width", "batch", "rounds"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"--{name} is {getattr(self, name)}; it must be at least 1")
-        base = make_experiment("mgm", self.preset)
-        experiment = replace(
-            base,
-            data=replace(
-                base.data,
-                data=self.data,
-                image_size=self.size,
-                tasks=TASKS,
-                num_images=6 * self.batch + 40,
-                fraction=1.0,
-            ),
-            model=replace(base.model, generator_width=self.width, discriminator_width=self.width),
-            training=replace(
-                base.training,
-                batch_size=self.batch,
-                generator_batch_size=self.batch,
-                device=self.device,
-                optimizer_step="separate",
-                channels_last="never",  # a variant of its own
-                ema=0.0,
-            ),
-            method=replace(base.method, generator_updates=2),
-        )
-        check_experiment(experiment)
-        return experiment
 
 
 class AnsweredReads(TorchDispatchMode):
