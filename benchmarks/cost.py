@@ -1,6 +1,6 @@
 """What a joint step costs: time, arithmetic and memory against batch, resolution, width and number of tasks; and a plan.
 
-    python benchmarks/cost.py --json results/cost.json --figure docs/pictures/cost.png
+    python benchmarks/cost.py --json results/cost.json --processes results/processes.json --figure docs/pictures/cost.png
 
 Times are processor seconds of one thread, which a busy machine disturbs less than wall-clock time. Memory is what the backward
 pass keeps alive (`SavedTensors`), the same on every device. The plan extrapolates from counted arithmetic; it is not measured.
@@ -178,18 +178,25 @@ def plan(full: dict[str, dict[str, float]], gpus: int, exchanges: int, batch: in
     }
 
 
+def by_processes(path: Path) -> dict[str, dict[str, float]]:
+    """Number of processes -> wall-clock seconds of a step, of what `benchmarks/processes.py` has measured."""
+    rounds = json.loads(path.read_text())["rounds"]
+    return {world: {"seconds": min(one["wall_s"] for one in rounds[world])} for world in rounds if world.isdigit()}
+
+
 def draw(axes: dict[str, dict[str, dict[str, float]]], path: Path) -> None:
     """Time and memory against each axis, on double logarithmic scales."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10, 2.8), layout="constrained")
+    figure = Figure(figsize=(2.5 * len(axes), 2.8), layout="constrained")
     titles = {"batch": "images per step", "image_size": "side [px]", "width": "width", "tasks": "tasks"}
     for axes_of, (axis, points) in zip(figure.subplots(1, len(axes)), axes.items(), strict=True):
         values = [float(value) for value in points]
-        base = points[str(BASE[axis])]
+        base = points[str(BASE[axis]) if axis in BASE else next(iter(points))]
         for name, label in (("seconds", "time"), ("flop", "arithmetic"), ("saved_bytes", "memory")):
-            axes_of.plot(values, [point[name] / base[name] for point in points.values()], "o-", label=label)
-        axes_of.set(xscale="log", yscale="log", xlabel=titles[axis])
+            if name in base:
+                axes_of.plot(values, [point[name] / base[name] for point in points.values()], "o-", label=label)
+        axes_of.set(xscale="log", yscale="log", xlabel=titles.get(axis, axis))
         axes_of.set_xticks(values, [f"{value:g}" for value in values])
         axes_of.minorticks_off()
         axes_of.set_yticks([0.25, 0.5, 1, 2, 4], ["¼", "½", "1", "2", "4"])
@@ -206,6 +213,7 @@ def main() -> None:
     parser.add_argument(
         "--exchanges", type=int, default=627, help="exchanges of a joint step (benchmarks/processes.py)"
     )
+    parser.add_argument("--processes", type=Path, help="JSON of benchmarks/processes.py, to draw beside the others")
     options = parser.parse_args()
     torch.set_num_threads(1)
     savings, axes, full = measure_savings(), measure_axes(), full_size()
@@ -214,7 +222,7 @@ def main() -> None:
         print(", ".join(f"{name} {value:.1f}" for name, value in planned.items()))
     print(f"disk: {disk_bytes() / 1e9:.0f} GB")
     if options.figure:
-        draw(axes, options.figure)
+        draw(axes | ({"processes": by_processes(options.processes)} if options.processes else {}), options.figure)
     if options.json:
         result = {"base": BASE, "axes": axes, "savings_at_256_px": savings, "paper_size": full, "disk_bytes": disk_bytes(),
                   "plan": plans, "torch": torch.__version__}  # fmt: skip

@@ -2,8 +2,9 @@
 
     python benchmarks/processes.py --json results/processes.json
 
-Both are measured in turn, several times; the quietest of each counts, and the load of the machine stands beside it. The
-processes exchange what training does: gradients, batch statistics, embeddings (gloo on CPUs).
+They are measured in turn, several times; the quietest of each counts, and the load of the machine stands beside it. The
+processes exchange what training does: gradients, batch statistics, embeddings (gloo on CPUs). A third way, two that train
+on half the batch without a word to one another, is the least that the machine could take.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import torch.multiprocessing as mp
 
 from mgm.config import Experiment
 from mgm.experiments.recipes import make_experiment
+from mgm.experiments.run import current_commit
 from mgm.training.synthetic import synthetic_trainer
 
 
@@ -42,36 +44,38 @@ def experiment(image_size: int, batch_size: int, width: int, optimizer_step: str
 
 
 def seconds_per_step(settings: Experiment, steps: int) -> dict[str, float]:
-    """Median wall-clock and processor seconds of a joint step in this process, and how often and what it exchanges."""
+    """Wall-clock and processor seconds of a joint step in this process, and how often, how much and how long it exchanges."""
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         trainer = synthetic_trainer(settings, Path(folder))
         stage = trainer.stages[-1]
-        with Exchanges() as exchanges:
-            trainer.train_step(stage, 0)
+        trainer.train_step(stage, 0)
         wall, processor = [], []
-        for index in range(1, steps + 1):
-            if dist.is_initialized():
-                dist.barrier()
-            start, start_processor = time.perf_counter(), time.process_time()
-            trainer.train_step(stage, index)
-            wall.append(time.perf_counter() - start)
-            processor.append(time.process_time() - start_processor)
+        with Exchanges() as exchanges:
+            for index in range(1, steps + 1):
+                if dist.is_initialized():
+                    dist.barrier()
+                start, start_processor = time.perf_counter(), time.process_time()
+                trainer.train_step(stage, index)
+                wall.append(time.perf_counter() - start)
+                processor.append(time.process_time() - start_processor)
     return {
         "wall_s": min(wall),
         "median_s": statistics.median(wall),
         "processor_s": min(processor),
-        "exchanges": exchanges.count,
-        "exchanged_bytes": exchanges.size,
+        "exchanges": exchanges.count / steps,
+        "exchanged_bytes": exchanges.size / steps,
+        "exchanging_s": exchanges.seconds / steps,
     }
 
 
 class Exchanges:
-    """Counts the collective operations and the bytes that this process puts in."""
+    """Counts the collective operations, the bytes that this process puts in, and the seconds until they return."""
 
     def __init__(self) -> None:
         self.count = 0
         self.size = 0
+        self.seconds = 0.0
 
     def __enter__(self) -> Exchanges:
         self._originals = {name: getattr(dist, name) for name in ("all_reduce", "all_gather")}
@@ -83,7 +87,10 @@ class Exchanges:
         def counted(*arguments: Any, **options: object) -> object:
             self.count += 1
             self.size += next(given.nbytes for given in arguments if isinstance(given, torch.Tensor))
-            return original(*arguments, **options)
+            start = time.perf_counter()
+            result = original(*arguments, **options)
+            self.seconds += time.perf_counter() - start
+            return result
 
         return counted
 
@@ -93,44 +100,36 @@ class Exchanges:
 
 
 def worker(rank: int, world: int, port: int, settings: Experiment, steps: int, out: str) -> None:
-    """One of several processes."""
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), RANK=str(rank), WORLD_SIZE=str(world))
-    if world > 1:
+    """One of several processes; ``port`` 0: they do not talk to one another."""
+    if world > 1 and port:
+        os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), RANK=str(rank), WORLD_SIZE=str(world))
         dist.init_process_group("gloo", rank=rank, world_size=world)
     found = seconds_per_step(settings, steps)
     if rank == 0:
         Path(out).write_text(json.dumps(found))
-    if world > 1:
+    if dist.is_initialized():
         dist.destroy_process_group()
 
 
-def measure(world: int, settings: Experiment, steps: int) -> dict[str, float]:
-    """One measurement with so many processes, in fresh ones."""
+def measure(world: int, settings: Experiment, steps: int, *, apart: bool = False) -> dict[str, float]:
+    """One measurement with so many processes, in fresh ones.
+
+    Args:
+        world: Processes.
+        settings: Of the whole batch.
+        steps: Steps to time.
+        apart: Every process trains on its share by itself, at the same time: the least that the machine could take.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+        port = 0 if apart else probe.getsockname()[1]
+    if apart:
+        training = replace(settings.training, batch_size=settings.training.batch_size // world)
+        settings = replace(settings, training=training)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "found.json"
         mp.spawn(worker, args=(world, port, settings, steps, str(out)), nprocs=world)
         return json.loads(out.read_text()) | {"load": os.getloadavg()[0]}
-
-
-def without_exchange(settings: Experiment, steps: int, processes: int) -> dict[str, float]:
-    """Processor seconds of one process with the whole batch, with its share of it, and as one of several that never answer.
-
-    The last is what every process computes, statistics over all of them included, without waiting for anybody.
-    """
-    from torch.testing._internal.distributed.fake_pg import FakeStore
-
-    share = replace(settings.training, batch_size=settings.training.batch_size // processes)
-    found = {
-        "whole batch": seconds_per_step(settings, steps)["processor_s"],
-        "its share alone": seconds_per_step(replace(settings, training=share), steps)["processor_s"],
-    }
-    dist.init_process_group("fake", store=FakeStore(), rank=0, world_size=processes)
-    found[f"one of {processes}"] = seconds_per_step(settings, steps)["processor_s"]
-    dist.destroy_process_group()
-    return found
 
 
 def main() -> None:
@@ -143,32 +142,34 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--without-exchange", action="store_true", help="only what each process computes")
     parser.add_argument("--json", type=Path, help="file for the numbers")
     options = parser.parse_args()
     settings = experiment(options.image_size, options.batch_size, options.width, options.optimizer_step)
-    if options.without_exchange:
-        shares = without_exchange(settings, options.steps, options.processes)
-        print(", ".join(f"{name} {value:.2f} s" for name, value in shares.items()))
-        if options.json:
-            options.json.write_text(json.dumps(shares, indent=2) + "\n")
-        return
-    rounds: dict[str, list[dict[str, float]]] = {"1": [], str(options.processes): []}
-    for _ in range(options.rounds):
-        for world, found in rounds.items():
-            found.append(measure(int(world), settings, options.steps))
-            print(f"{world} process(es): {found[-1]['wall_s']:.2f} s a step, of which this process computed "
-                  f"{found[-1]['processor_s']:.2f} s; load {found[-1]['load']:.1f}")  # fmt: skip
-    best = {world: min(found, key=lambda one: one["wall_s"]) for world, found in rounds.items()}
-    work = {world: min(one["processor_s"] for one in found) for world, found in rounds.items()}
     several = str(options.processes)
-    ratio, share = best[several]["wall_s"] / best["1"]["wall_s"], work[several] / work["1"]
-    print(f"{several} processes / 1: {ratio:.2f} of the time; {share:.2f} of the work per process; "
-          f"{best[several]['exchanges']:.0f} exchanges, {best[several]['exchanged_bytes'] / 2**20:.1f} MiB in a step")  # fmt: skip
+    ways = {"1": (1, False), several: (options.processes, False), f"{several} apart": (options.processes, True)}
+    rounds: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
+    for _ in range(options.rounds):
+        for way, (world, apart) in ways.items():
+            rounds[way].append(measure(world, settings, options.steps, apart=apart))
+            found = rounds[way][-1]
+            print(f"{way}: {found['wall_s']:.2f} s a step, of which this process computed {found['processor_s']:.2f} s and "
+                  f"exchanged {found['exchanging_s']:.2f} s; load {found['load']:.1f}")  # fmt: skip
+    ratios = {way: quietest(found, "wall_s") / quietest(rounds["1"], "wall_s") for way, found in rounds.items()}
+    work = {way: quietest(found, "processor_s") / quietest(rounds["1"], "processor_s") for way, found in rounds.items()}
+    last = rounds[several][-1]
+    print(f"{several} processes / 1: {ratios[several]:.2f} of the time ({ratios[f'{several} apart']:.2f} without a word to one "
+          f"another), {work[several]:.2f} of the work per process; {last['exchanges']:.0f} exchanges, "
+          f"{last['exchanged_bytes'] / 2**20:.1f} MiB in a step")  # fmt: skip
     if options.json:
         chosen = {key: value for key, value in vars(options).items() if key != "json"}
-        result = {"settings": chosen, "torch": torch.__version__, "ratio": ratio, "work_ratio": share, "rounds": rounds}
+        result = {"settings": chosen, "torch": torch.__version__, "commit": current_commit(), "ratios": ratios,
+                  "work_ratios": work, "rounds": rounds}  # fmt: skip
         options.json.write_text(json.dumps(result, indent=2) + "\n")
+
+
+def quietest(found: list[dict[str, float]], name: str) -> float:
+    """The least of several measurements: what other work disturbed least."""
+    return min(one[name] for one in found)
 
 
 if __name__ == "__main__":

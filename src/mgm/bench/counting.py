@@ -103,7 +103,7 @@ def cuda_launches(run: Callable[[], object]) -> int:
     """Kernels, copies and fills that one call launches on a GPU, by `torch.profiler`."""
     from torch.profiler import ProfilerActivity, profile
 
-    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as recorded:
+    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA], acc_events=True) as recorded:
         run()
         torch.cuda.synchronize()
     names = [event.name for event in recorded.events() or ()]

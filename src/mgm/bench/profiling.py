@@ -32,7 +32,7 @@ def profiled(run: Callable[[], object], device: torch.device) -> dict[str, float
     """Group -> seconds that its operators took by themselves in one call, on the device where there is one."""
     on_device = device.type == "cuda"
     activities = [ProfilerActivity.CPU, ProfilerActivity.CUDA] if on_device else [ProfilerActivity.CPU]
-    with profile(activities=activities) as recorded:
+    with profile(activities=activities, acc_events=True) as recorded:
         run()
         if on_device:
             torch.cuda.synchronize(device)

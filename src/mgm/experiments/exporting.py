@@ -82,7 +82,8 @@ def write_program(trained: TrainedModel, path: Path) -> None:
 
 def open_program(path: Path) -> Graph:
     """A program that `write_program` wrote here; opening one of others is as safe as running their code."""
-    program = torch.export.load(path).module()
+    with _quietly():
+        program = torch.export.load(path).module()
     return lambda images: program(images)
 
 

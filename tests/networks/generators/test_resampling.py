@@ -64,7 +64,7 @@ def test_the_forms_are_different_computations(kind, monkeypatch):
         "from 16": Identities(16, 16, 16),
     }.items():
         monkeypatch.setitem(SETTINGS, "auto", lambda device, chosen=identities: chosen)
-        with torch.profiler.profile(record_shapes=True) as profile:
+        with torch.profiler.profile(record_shapes=True, acc_events=True) as profile:
             layer(images)
         shapes[name] = [(e.name, str(e.input_shapes)) for e in profile.events() if e.name == "aten::convolution"]
     assert shapes["on"] != shapes["off"]
