@@ -31,4 +31,6 @@ for seed in 0 1 2 3 4; do
         rows+=("$name=$out/$name-$seed")
     done
 done
-python benchmarks/collect_results.py beyond "${rows[@]}"
+pairs=(mt_longer:mt rooms_first:mt_longer labelled_twice:mt composites:labelled_twice rooms_beside:labelled_twice
+    rooms_first_composites:longer_labelled_twice mgm:mt mgm:mgm_no_generator mgm:mgm_control mgm_rooms_first:mgm)
+python benchmarks/collect_results.py beyond "${rows[@]}" "${pairs[@]/#/--pair=}"

@@ -22,4 +22,6 @@ for seed in 0 1 2 3 4; do
         rows+=("$recipe ($name)=$out/$name-$seed")
     done
 done
-python benchmarks/collect_results.py choices "${rows[@]}"
+pairs=("mgm (all_statistics):mgm (default)" "mgm (separate_optimizers):mgm (default)" "mgm (bf16):mgm (default)" "mgm (default):mt"
+    "mgm (default):mgm_no_generator (no_generator)" "mgm (default):mgm_control (control)")
+python benchmarks/collect_results.py choices "${rows[@]}" "${pairs[@]/#/--pair=}"

@@ -68,8 +68,14 @@ def table(runs: list[dict[str, Any]], split: str) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def in_words(runs: list[dict[str, Any]], split: str) -> str:
-    """Paired tests of every row against the first, over the seeds that all rows have; empty with fewer than two seeds."""
+def in_words(runs: list[dict[str, Any]], split: str, pairs: list[tuple[str, str]]) -> str:
+    """Paired tests over the seeds that all rows have; empty with fewer than two seeds.
+
+    Args:
+        runs: All runs.
+        split: Whose scores.
+        pairs: Which row against which; none: every row against the first.
+    """
     by_row: dict[str, dict[int, dict[str, Any]]] = defaultdict(dict)
     for run in runs:
         by_row[run["row"]][run["seed"]] = run
@@ -83,7 +89,8 @@ def in_words(runs: list[dict[str, Any]], split: str) -> str:
         for row, members in by_row.items()
     }
     directions = {task: TASKS[task].metrics_info[metric].higher_is_better for task, metric in primary.items()}
-    answers = answer_questions(results, [Question(row, first) for row in others], directions)
+    questions = [Question(row, control) for row, control in pairs or [(row, first) for row in others]]
+    answers = answer_questions(results, questions, directions)
     lines = "".join(f"- {line}\n" for line in summary(answers).splitlines())
     return f"\nOn the {split} set, paired by seed:\n\n{lines}"
 
@@ -97,7 +104,7 @@ def portable(command: str) -> str:
     return shlex.join(words)
 
 
-def page(name: str, runs: list[dict[str, Any]]) -> str:
+def page(name: str, runs: list[dict[str, Any]], pairs: list[tuple[str, str]]) -> str:
     """The Markdown file: setting, commands, tables on test and validation."""
     first = runs[0]
     commands = list(dict.fromkeys(run["command"] for run in runs))
@@ -111,7 +118,7 @@ def page(name: str, runs: list[dict[str, Any]]) -> str:
         + "".join(f"    {command}\n" for command in commands)
         + f"\nSeconds of training: {seconds}\n\n"
         f"Test set, read once, with the checkpoint that was best on validation:\n\n{table(runs, 'test')}\n"
-        f"Validation set:\n\n{table(runs, 'validation')}" + in_words(runs, "test")
+        f"Validation set:\n\n{table(runs, 'validation')}" + in_words(runs, "test", pairs)
     )
 
 
@@ -120,11 +127,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name")
     parser.add_argument("runs", nargs="+")
+    parser.add_argument(
+        "--pair", action="append", default=[], metavar="ROW:ROW", help="rows to hold against each other"
+    )
     options = parser.parse_args()
     gathered = gather(options.runs)
+    pairs = [(row, control) for row, _, control in (pair.partition(":") for pair in options.pair)]
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{options.name}.json").write_text(json.dumps(gathered, indent=1) + "\n")
-    (RESULTS / f"{options.name}.md").write_text(page(options.name, gathered["runs"]))
+    (RESULTS / f"{options.name}.md").write_text(page(options.name, gathered["runs"], pairs))
 
 
 if __name__ == "__main__":
