@@ -137,3 +137,10 @@ def test_six_tasks_take_a_moment():
 def test_what_cannot_be_chosen_is_said(scores, budget, message):
     with pytest.raises(ConfigError, match=message):
         choose_groups(scores, {"depth": False}, budget=budget)
+
+
+def test_costs_are_needed_for_every_candidate():
+    scores = random_scores(0, ("depth", "normal"))
+    costs = {network: 1.0 for network in scores if len(network) == 1}
+    with pytest.raises(ConfigError, match="none for the candidate that learned depth, normal"):
+        choose_groups(scores, {"depth": False, "normal": False}, costs)

@@ -74,6 +74,27 @@ def test_killed_and_resumed_is_bitwise_uninterrupted(tmp_path, killed_after, opt
     assert (tmp_path / "whole/metrics.jsonl").read_text() == (tmp_path / "killed/metrics.jsonl").read_text()
 
 
+@pytest.mark.parametrize("optimizer_step", ["separate", "combined"])
+def test_with_a_frozen_encoder_too(tmp_path, optimizer_step):
+    experiment = toy_experiment(
+        "mt",
+        training={**SETTINGS, "optimizer_step": optimizer_step, "steps": 6},
+        model={"freeze_encoder": True},
+    )
+    whole = toy_trainer(experiment, tmp_path / "whole", validate=validate)
+    whole.run()
+    first = toy_trainer(experiment, tmp_path / "killed", validate=validate)
+    before = [value.clone() for value in first.networks["encoder"].state_dict().values()]
+    kill_after(first, 3)
+    with pytest.raises(KilledError):
+        first.run()
+    second = toy_trainer(experiment, tmp_path / "killed", validate=validate)
+    second.restore()
+    second.run()
+    assert_same(load_checkpoint(tmp_path / "whole/last.pt"), load_checkpoint(tmp_path / "killed/last.pt"))
+    assert_same(before, list(second.networks["encoder"].state_dict().values()))
+
+
 def test_nan_stops_with_the_last_good_checkpoint(tmp_path):
     trainer = toy_trainer(toy_experiment("mt", training={"steps": 8, "checkpoint_every": 2}), tmp_path)
     feed = trainer.feeds["labelled"]

@@ -9,7 +9,7 @@ from typing import Any
 
 from mgm.demo.photographs import Photograph, example_photographs
 from mgm.errors import ConfigError, MgmError
-from mgm.experiments.folder import RunFolder, read_json
+from mgm.experiments.folder import RunFolder, read_result
 from mgm.experiments.generating import TrainedGenerator
 from mgm.experiments.saved_generators import stages_with_generator
 from mgm.experiments.trained import TrainedModel
@@ -79,7 +79,7 @@ def _open(path: Path, taken: Container[str], device: str) -> ServedRun:
     generators = {
         STAGE_TITLES[stage]: TrainedGenerator.load(path, stage, device) for stage in stages_with_generator(run)
     }
-    result = read_json(run.result) if run.finished else None
+    result = read_result(run.result) if run.finished else None
     return ServedRun(title, model, generators, summary(model, result, finished=run.finished))
 
 

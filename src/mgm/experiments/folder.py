@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+from pydantic import TypeAdapter, ValidationError
+from typing_extensions import TypedDict
 
 from mgm.config import Experiment
 from mgm.errors import RunError
@@ -15,6 +17,36 @@ from mgm.experiments.settings import from_yaml, to_yaml
 from mgm.training.checkpoint import write_atomically
 from mgm.training.journal import plain
 from mgm.types import DatasetInfo
+
+Scores = dict[str, dict[str, float | None]]
+"""Task -> metric -> value; null where it could not be computed."""
+
+
+class Result(TypedDict, total=False):
+    """``result.json``: what a finished run says of itself. Older runs have fewer entries."""
+
+    recipe: str
+    data: str
+    fraction: float
+    seed: int
+    image_size: int
+    num_labelled: int
+    steps: int
+    best_step: int
+    seconds: float
+    command: str
+    commit: str | None
+    versions: dict[str, str]
+    device: str
+    world_size: int
+    parameters: dict[str, int]
+    updates: dict[str, int]
+    peak_memory_mb: float | None
+    validation: Scores
+    test: Scores
+    constant: Scores
+    baseline: dict[str, Any]
+    gain: dict[str, float | None]
 
 
 @dataclass(frozen=True)
@@ -133,6 +165,24 @@ class RunFolder:
         except Timeout:
             raise RunError(f"another process is training in {self.path}; wait for it or stop it") from None
         return lock
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """A ``result.json``.
+
+    Raises:
+        RunError: If it is missing or damaged, or an entry is not what it should be (`Result`).
+    """
+    values = read_json(path)
+    try:
+        TypeAdapter(Result).validate_python(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise RunError(
+            f"{path} is damaged ({place}: {first['msg']}, got {str(first['input'])[:40]!r}); restore it or train again"
+        ) from None
+    return values
 
 
 def read_json(path: Path) -> dict[str, Any]:

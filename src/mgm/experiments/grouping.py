@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mgm.errors import ConfigError
 from mgm.experiments.earlier_runs import finished_run
-from mgm.experiments.folder import read_json
+from mgm.experiments.folder import read_result
 from mgm.models.task_groups import TaskGroup
 from mgm.tasks import TASKS
 
@@ -34,7 +34,7 @@ def scores_of_runs(runs: Iterable[str | Path]) -> tuple[dict[frozenset[str], dic
     """
     scores: dict[frozenset[str], dict[str, float]] = {}
     for run in runs:
-        values = read_json(finished_run(str(run), "candidate").result)["validation"]
+        values = read_result(finished_run(str(run), "candidate").result)["validation"]
         network = frozenset(values)
         if network in scores:
             raise ConfigError(
@@ -73,10 +73,11 @@ def choose_groups(
         Of two equally good sets it is the cheaper one.
 
     Raises:
-        ConfigError: If a single-task network is missing, or nothing that covers all tasks is within the budget.
+        ConfigError: If a single-task network or the cost of a candidate is missing, or nothing that covers all tasks is
+            within the budget.
     """
     losses = _relative_losses(scores, higher_is_better)
-    prices = {network: 1.0 if costs is None else costs[network] for network in losses}
+    prices = _prices(losses, costs)
     order = {task: place for place, task in enumerate(higher_is_better)}
     least = {task: min(loss[task] for loss in losses.values() if task in loss) for task in order}
     best: tuple[float, float, tuple[frozenset[str], ...]] = (math.inf, math.inf, ())
@@ -133,6 +134,18 @@ def group_settings(
         for network in chosen
     ]
     return tuple(group.text for group in groups if group.predicted)
+
+
+def _prices(
+    networks: Iterable[frozenset[str]], costs: Mapping[frozenset[str], float] | None
+) -> dict[frozenset[str], float]:
+    """Network -> what it costs."""
+    if costs is None:
+        return dict.fromkeys(networks, 1.0)
+    missing = [", ".join(sorted(network)) for network in networks if network not in costs]
+    if missing:
+        raise ConfigError(f"costs are given, but none for the candidate that learned {missing[0]}; give one for each")
+    return {network: costs[network] for network in networks}
 
 
 def _relative_losses(scores: Scores, higher_is_better: Mapping[str, bool]) -> dict[frozenset[str], dict[str, float]]:

@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from mgm.config import Experiment
 from mgm.errors import MgmError, RunError
-from mgm.experiments.folder import RunFolder, read_json
+from mgm.experiments.folder import RunFolder, read_json, read_result
 from mgm.tasks import make_tasks
 from mgm.tasks.base import MetricInfo
 from mgm.training.algorithm import stages
@@ -76,7 +76,7 @@ def summarise(path: Path) -> RunSummary:
 def _summary(folder: RunFolder) -> RunSummary:
     experiment, info = folder.experiment(), folder.info()
     tasks = make_tasks(experiment.data.tasks or info.tasks, info.classes)
-    result = read_json(folder.result) if folder.finished else None
+    result = read_result(folder.result) if folder.finished else None
     records = list(read_journal(folder.journal))
     scores = _best_validation(records) if result is None else result["test"]
     state, detail = _state(folder, experiment, records)

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from mgm.errors import ConfigError
-from mgm.experiments.folder import RunFolder, read_json
+from mgm.experiments.folder import RunFolder, read_result
 from mgm.experiments.model_folder import ModelDescription, ModelFolder
 from mgm.tasks import make_tasks
 from mgm.tasks.base import MetricInfo, Task
@@ -59,7 +59,7 @@ class Trials:
             RunError: If one is not finished or damaged.
             ConfigError: If they differ in more than their seed, or two are the same.
         """
-        results = [read_json(run.result) for run in runs]
+        results = [read_result(run.result) for run in runs]
         alike = ("recipe", "data", "fraction", "image_size", "steps")
         for run, result in zip(runs, results, strict=True):
             for key in alike:

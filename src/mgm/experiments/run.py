@@ -23,7 +23,7 @@ from mgm.experiments.data import ExperimentData, load_data, make_feeds
 from mgm.experiments.devices import launch
 from mgm.experiments.earlier_runs import start_encoder
 from mgm.experiments.encoders import load_pretrained, with_structure
-from mgm.experiments.folder import RunFolder, read_json, write_json
+from mgm.experiments.folder import RunFolder, read_result, write_json
 from mgm.experiments.history import recorded
 from mgm.experiments.progress import RichProgress
 from mgm.experiments.recipes import baseline_of
@@ -69,7 +69,7 @@ def train(
     """
     folder = RunFolder(out)
     if resume and folder.finished:
-        return read_json(folder.result)
+        return read_result(folder.result)
     check_experiment(experiment)
     experiment = with_structure(experiment)
     fabric = launch(experiment.training)

@@ -11,7 +11,7 @@ from typing import Any
 
 from mgm.errors import RunError
 from mgm.experiments.comparisons import Question, Results, answer_questions, summary
-from mgm.experiments.folder import RunFolder, read_json
+from mgm.experiments.folder import RunFolder, read_result
 from mgm.experiments.settings import to_dict
 from mgm.functional.statistics import spread
 from mgm.tasks.base import Task
@@ -62,7 +62,7 @@ def read_finished(path: Path) -> FinishedRun:
     """
     folder = RunFolder(path)
     settings = to_dict(folder.experiment())
-    result = read_json(folder.result)
+    result = read_result(folder.result)
     try:
         return FinishedRun(folder, settings, result["test"], result["num_labelled"])
     except KeyError as error:

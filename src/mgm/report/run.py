@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mgm.experiments.folder import RunFolder, read_json
+from mgm.experiments.folder import RunFolder, read_result
 from mgm.report.comparison import compare
 from mgm.report.curves import curves
 from mgm.report.figures import draw_before_and_after
@@ -40,7 +40,7 @@ def result_rows(result: dict[str, Any]) -> dict[str, Scores]:
 
 def write_table(folder: RunFolder) -> None:
     """The final table as Markdown, to be pasted where people read it."""
-    result = read_json(folder.result)
+    result = read_result(folder.result)
     tasks = make_tasks(tuple(result["test"]), folder.info().classes)
     text = comparison_markdown(result_rows(result), tasks)
     write_atomically(folder.path / "table.md", lambda file: file.write(text.encode()))

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from mgm.errors import MgmError
-from mgm.experiments.folder import RunFolder, read_json, write_json
+from mgm.experiments.folder import RunFolder, read_result, write_json
 from mgm.experiments.run import current_commit, versions
 from mgm.studies import figures
 from mgm.studies.table import Table, answers, as_csv, as_json, comparisons_markdown, make_table, markdown
@@ -236,7 +236,7 @@ def _state(result: dict[str, Any], error: str | None) -> dict[str, Any]:
 
 
 def _result(run: RunFolder) -> dict[str, Any]:
-    return read_json(run.result) if run.finished else {}
+    return read_result(run.result) if run.finished else {}
 
 
 def current_command() -> str:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from mgm.experiments.comparisons import Answer, Question, answer_questions, summary
-from mgm.experiments.folder import RunFolder, read_json
+from mgm.experiments.folder import RunFolder, read_result
 from mgm.functional.statistics import PairedComparison, spread
 from mgm.studies.paper_values import LOSSES, PRIMARY, PaperTable, paper_table
 from mgm.studies.study import Row
@@ -126,7 +126,7 @@ def make_table(plan: Plan, folder: Callable[[Trial], RunFolder], data: str) -> T
 
 
 def _test_scores(run: RunFolder) -> dict[str, dict[str, Any]]:
-    return read_json(run.result)["test"] if run.finished else {}
+    return read_result(run.result)["test"] if run.finished else {}
 
 
 def _number(value: object) -> float:

@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from mgm.errors import RunError
-from mgm.experiments.folder import read_json
+from mgm.experiments.folder import read_result
 from mgm.report.comparison import compare
 from mgm.report.curves import History, read_history
 from mgm.report.pages.charts import Charts, band_charts
@@ -167,7 +167,7 @@ class TrialFacts:
 def _trial_facts(folder: ExperimentFolder, trial: Trial) -> TrialFacts:
     result: dict[str, Any] = {}
     if folder.run(trial).finished:
-        found = attempt(lambda: read_json(folder.run(trial).result))
+        found = attempt(lambda: read_result(folder.run(trial).result))
         result = found if isinstance(found, dict) else {}
     return TrialFacts(
         trial,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mgm.config import Experiment
-from mgm.experiments.folder import RunFolder, read_json
+from mgm.experiments.folder import RunFolder, read_result
 from mgm.experiments.recipes import RECIPES
 from mgm.report.curves import STAGE_TITLES
 from mgm.training.algorithm import EXTRA_IMAGES, stages
@@ -126,7 +126,7 @@ def cost(title: str, folder: RunFolder) -> Cost:
     Raises:
         RunError: If the run is not finished.
     """
-    result = read_json(folder.result)
+    result = read_result(folder.result)
     recorded: dict[str, int] = result.get("updates", {})
     updates = {PLAIN_LOSSES.get(name, name): count for name, count in recorded.items()}
     return Cost(

@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import Any
 
 from mgm.errors import RunError
-from mgm.experiments.folder import RunFolder, read_json
+from mgm.experiments.folder import RunFolder, read_result
 from mgm.experiments.recipes import RECIPES
 from mgm.experiments.settings import to_yaml
 from mgm.report.comparison import compare
@@ -54,7 +54,7 @@ def run_page(folder: RunFolder) -> str:
         RunError: If the folder holds no run, or its settings cannot be read.
     """
     experiment = folder.experiment()
-    result = read_json(folder.result) if folder.finished else {}
+    result = read_result(folder.result) if folder.finished else {}
     begun = begun_members(folder)
     generates = EXTRA_IMAGES[experiment.method.extra_images].generator != "none" or has_generator(folder)
     return render(
