@@ -22,8 +22,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from mgm.config import Experiment
 from mgm.data.building import num_bytes, sample_layouts
 from mgm.experiments.recipes import make_experiment
+from mgm.training.gradients import parameters_of
 from mgm.training.memory import SavedTensors
-from mgm.training.optimizers import parameters_of
 from mgm.training.synthetic import synthetic_trainer
 from mgm.types import DatasetInfo
 
@@ -207,7 +207,7 @@ def draw(axes: dict[str, dict[str, dict[str, float]]], path: Path) -> None:
 
 def main() -> None:
     """Measure, draw, plan."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--json", type=Path, help="file for the numbers")
     parser.add_argument("--figure", type=Path, help="picture to draw")
     parser.add_argument(

@@ -189,7 +189,7 @@ def open_and_report(path: Path) -> None:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--data", default="", help="a data set by path, instead of made pictures")
     parser.add_argument("--image-size", type=int, default=128)
     parser.add_argument("--num", type=int, default=256, help="made pictures")

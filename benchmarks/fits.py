@@ -60,7 +60,7 @@ def measure(model: TrainedModel, samples: list, fit: Fit, flip_average: bool) ->
 
 def main() -> None:
     """Measure every way on the same photographs."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("run", type=Path)
     parser.add_argument("--data", default="", help="default: the run's own")
     parser.add_argument("--count", type=int, default=150)

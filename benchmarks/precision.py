@@ -35,7 +35,7 @@ def make(precision: str, channels_last: str, batch_size: int, folder: Path) -> T
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--json", type=Path, help="file for the numbers")

@@ -113,7 +113,7 @@ def measure(model: TrainedModel, images: list[Path], batch_size: int, workers: i
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("images", type=Path, help="folder of pictures")
     parser.add_argument("--run", type=Path, help="a trained run, instead of random weights")
     parser.add_argument("--preset", default="small")

@@ -23,7 +23,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
+from torch.multiprocessing.spawn import spawn
 
 from mgm.config import Experiment
 from mgm.experiments.recipes import make_experiment
@@ -128,13 +128,13 @@ def measure(world: int, settings: Experiment, steps: int, *, apart: bool = False
         settings = replace(settings, training=training)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "found.json"
-        mp.spawn(worker, args=(world, port, settings, steps, str(out)), nprocs=world)
+        spawn(worker, args=(world, port, settings, steps, str(out)), nprocs=world)
         return json.loads(out.read_text()) | {"load": os.getloadavg()[0]}
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--image-size", type=int, default=64)
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--width", type=int, default=32, help="of generator and discriminator")

@@ -23,7 +23,7 @@ class BenchOptions:
     """
 
     what: tyro.conf.Positional[tuple[str, ...]] = ()
-    """work, step, parts, operators, stages, augmentation, prediction, identities; nothing: all of them."""
+    """work, work_of_parts, step, parts, operators, stages, augmentation, prediction, identities; nothing: all of them."""
     setting: tyro.conf.OmitArgPrefixes[BenchSetting] = field(default_factory=BenchSetting)
     json: Path | None = None
     """File for all numbers."""

@@ -10,7 +10,7 @@ import torch
 
 from mgm.bench.counting import count
 from mgm.bench.reference import TRAINS, ReferenceStep
-from mgm.bench.sections import work
+from mgm.bench.sections import work, work_of_parts
 from mgm.bench.setting import BenchSetting
 from mgm.bench.variants import COUNTED, VARIANTS
 from mgm.bench.workbench import Workbench
@@ -67,6 +67,17 @@ def test_work_at_the_size_of_the_paper():
     assert flop["combined"] < 0.34
     assert max(launches["paper_order"], launches["combined"]) < 0.45
     assert max(memory["paper_order_identities"], memory["combined"]) < 0.8
+
+
+@pytest.mark.slow
+def test_parts_add_up_to_the_step():
+    rows = {row["part"]: row for row in work_of_parts(TINY, print).rows}
+    whole = {row["variant"]: row["flop"] for row in work(TINY, print).rows}
+    assert rows["sum"]["flop"] == whole["paper_order"]
+    assert rows["sum"]["flop_with_identities"] < rows["sum"]["flop"]
+    assert rows["data and augmentation"]["flop"] == 0
+    assert rows["discriminator"]["flop"] > rows["discriminator"]["flop_with_identities"]
+    assert rows["task"]["flop"] == rows["task"]["flop_with_identities"] > 0
 
 
 def test_batches_of_the_workbench_have_every_task():

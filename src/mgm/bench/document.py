@@ -65,7 +65,7 @@ def cell(column: str, value: Any) -> str:
         return f"{value:.3f}"
     if "seconds" in column:
         return f"{1e3 * value:,.1f} ms"
-    if column == "flop":
+    if column.startswith("flop"):
         return f"{value / 1e9:,.2f} G"
     if column == "peak_bytes":
         return f"{value / 2**20:,.0f} MiB"

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from mgm.bench.counting import count, cuda_launches
 from mgm.bench.host_views import host_views
@@ -125,7 +126,7 @@ def parts(setting: BenchSetting, told: Told) -> Section:
     seconds: dict[str, list[float]] = {}
     for number in range(setting.rounds + 1):
         told(f"step {number + 1} of {setting.rounds + 1}")
-        for name, taken in _seconds_by_part(trainer, number, bench.device).items():
+        for name, taken in _by_part(trainer, number, lambda: clock(bench.device)).items():
             seconds.setdefault(name, []).append(taken)
     medians = {name: float(np.median(taken[1:])) for name, taken in seconds.items()}  # the first is the warm-up
     whole = sum(medians.values())
@@ -135,24 +136,43 @@ def parts(setting: BenchSetting, told: Told) -> Section:
     )
 
 
-def _seconds_by_part(trainer: Trainer, number: int, device: torch.device) -> dict[str, float]:
-    """From the beginning of one loss to that of the next; what comes before the first are data and augmentation."""
-    marks: list[tuple[str, float]] = [("data and augmentation", clock(device))]
+def work_of_parts(setting: BenchSetting, told: Told) -> Section:
+    """Arithmetic of each update of a joint step in the paper's order, as it stands and by the exact identities."""
+    flop: dict[str, dict[str, float]] = {}
+    for choice in ("off", "on"):
+        told(f"counting, identities {choice}")
+        bench = Workbench(setting, fake=True)
+        experiment = replace(bench.experiment, model=replace(bench.experiment.model, identities=choice))
+        with bench.active():
+            trainer = bench.trainer(experiment, "joint")
+            with FlopCounterMode(display=False) as counter:
+                flop[choice] = _by_part(trainer, 0, counter.get_total_flops)
+    rows: list[Row] = [
+        {"part": name, "flop": int(counted), "flop_with_identities": int(flop["on"][name])}
+        for name, counted in flop["off"].items()
+    ]
+    rows.append({"part": "sum", **{key: sum(row[key] for row in rows) for key in ("flop", "flop_with_identities")}})
+    return Section("arithmetic of the parts of a joint step", rows, "an update with all that is computed for it first")
+
+
+def _by_part(trainer: Trainer, number: int, reading: Callable[[], float]) -> dict[str, float]:
+    """How far a reading moves from the beginning of one loss to that of the next; before the first are data and augmentation."""
+    marks: list[tuple[str, float]] = [("data and augmentation", reading())]
 
     def marked(update: Update) -> Update:
         def loss(step: Step) -> torch.Tensor:
-            marks.append((update.name, clock(device)))
+            marks.append((update.name, reading()))
             return update.loss(step)
 
         return replace(update, loss=loss)
 
     stage = trainer.stages[trainer.position.stage]
     trainer.train_step(replace(stage, updates=tuple(marked(update) for update in stage.updates)), number)
-    marks.append(("", clock(device)))
-    seconds: dict[str, float] = {}
+    marks.append(("", reading()))
+    moved: dict[str, float] = {}
     for (name, begun), (_, ended) in pairwise(marks):
-        seconds[name] = seconds.get(name, 0.0) + ended - begun
-    return seconds
+        moved[name] = moved.get(name, 0.0) + ended - begun
+    return moved
 
 
 def stages(setting: BenchSetting, told: Told) -> Section:
@@ -224,6 +244,7 @@ def identities(setting: BenchSetting, told: Told) -> Section:
 
 SECTIONS: dict[str, Callable[[BenchSetting, Told], Section]] = {
     "work": work,
+    "work_of_parts": work_of_parts,
     "step": step,
     "parts": parts,
     "operators": operators,
