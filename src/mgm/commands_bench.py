@@ -14,6 +14,9 @@ from mgm.bench.setting import BenchSetting
 from mgm.commands import parse
 from mgm.errors import ConfigError
 
+WIDTH = 100
+"""Columns that tables get at least: in a narrower terminal lines wrap, and nothing is cut off."""
+
 
 @dataclass(frozen=True)
 class BenchOptions:
@@ -50,5 +53,6 @@ def bench(arguments: list[str]) -> None:
         if path:
             path.write_text(text, encoding="utf-8")
     console = Console()
+    console.width = max(console.width, WIDTH)
     for section in sections.values():
         console.print(table(section))

@@ -32,11 +32,18 @@ def document(sections: dict[str, Section], setting: BenchSetting, command: str) 
 
 def table(section: Section) -> Table:
     """A section for the terminal."""
-    shown = Table(title=section.title, caption=section.note or None, caption_justify="left", title_justify="left")
-    for column in section.rows[0]:
-        shown.add_column(
-            column.replace("_", " "), justify="left" if isinstance(section.rows[0][column], str) else "right"
-        )
+    shown = Table(
+        title=section.title,
+        caption=section.note or None,
+        caption_justify="left",
+        title_justify="left",
+        box=None,
+        padding=(0, 2, 0, 0),
+    )
+    for column, value in section.rows[0].items():
+        # half a name or half a number says nothing, so only the headings break; times have their unit in the cell
+        heading = column.removesuffix("_seconds").replace("_", "\n")
+        shown.add_column(heading, justify="left" if isinstance(value, str) else "right", no_wrap=True)
     for row in section.rows:
         shown.add_row(*(cell(column, value) for column, value in row.items()))
     return shown
