@@ -66,9 +66,7 @@ def cost(experiment: Experiment, tasks: int, *, stage: int = -1, steps: int = 2)
     with tempfile.TemporaryDirectory() as folder:
         trainer = synthetic_trainer(experiment, Path(folder), tasks=ALL_TASKS[:tasks])
         chosen = trainer.stages[stage]
-        trainer.position.stage = trainer.stages.index(chosen)
-        for name, network in trainer.networks.items():
-            network.requires_grad_(name in chosen.trains)
+        trainer.enter_stage(trainer.stages.index(chosen))
         with FlopCounterMode(display=False) as flops:
             trainer.train_step(chosen, 0)
         # apart, since the counter of arithmetic holds on to graphs

@@ -21,4 +21,5 @@ def test_python_scripts_start(script):
 
 @pytest.mark.parametrize("script", sorted(FOLDER.glob("*.sh")), ids=lambda path: path.name)
 def test_shell_scripts_are_complete(script):
-    subprocess.run(["bash", "-n", script], check=True, timeout=60)
+    checked = subprocess.run(["bash", "-n", script], capture_output=True, text=True, timeout=60)
+    assert checked.returncode == 0, checked.stderr

@@ -16,6 +16,7 @@ from mgm.training.build import build_networks
 from mgm.training.journal import Journal
 from mgm.training.seeding import derive_seed
 from mgm.training.trainer import Trainer
+from mgm.training.updates import trained_networks
 from mgm.types import Batch
 
 CLASSES = ("wall", "floor", "thing")
@@ -105,7 +106,7 @@ def toy_trainer(
         freeze_encoder=experiment.model.freeze_encoder,
     )
     networks = build_networks(
-        frozenset().union(*(stage.trains for stage in schedule)),
+        trained_networks(schedule),
         tasks,
         experiment.model,
         image_size=experiment.data.image_size,

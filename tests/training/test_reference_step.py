@@ -8,6 +8,7 @@ import copy
 import pytest
 import torch
 
+from mgm.bench.reference import RATES, TRAINS
 from mgm.functional.contrastive import nt_xent
 from mgm.networks.generators.resampling import set_identities
 from mgm.networks.normalization import frozen_buffers
@@ -15,17 +16,6 @@ from mgm.selfsup.views import TwoViews
 from mgm.training.seeding import derive_seed, random_generator
 from mgm.types import Batch
 from toys import toy_batch, toy_experiment, toy_trainer
-
-TRAINS = {
-    "task": ("encoder", "decoders"),
-    "refinement": ("refinement", "encoder"),
-    "self_supervision": ("projection", "encoder"),
-    "discriminator": ("discriminator",),
-    "generator": ("generator", "embedding", "encoder"),
-    "extra_refinement": ("encoder",),
-    "extra_self_supervision": ("encoder",),
-}
-RATES = {"generator": 1e-4, "embedding": 1e-4, "discriminator": 4e-4}
 
 
 class PlainStep:

@@ -23,8 +23,8 @@ from mgm.tasks.base import Task
 from mgm.training.algorithm import stages
 from mgm.training.build import Networks, build_networks
 from mgm.training.journal import Journal
-from mgm.training.synthetic import Silence
-from mgm.training.trainer import Feed, Trainer
+from mgm.training.trainer import Feed, Progress, Trainer
+from mgm.training.updates import trained_networks
 from mgm.types import Batch, DatasetInfo
 
 
@@ -111,19 +111,16 @@ class Workbench:
         trainer = Trainer(
             experiment,
             schedule,
-            self.networks(experiment, frozenset().union(*(stage.trains for stage in schedule))),
+            self.networks(experiment, trained_networks(schedule)),
             self.tasks,
             self.feeds(experiment),
             lambda model: ({}, 0.0),
             launch(experiment.training),
             Path(),  # nothing is saved
             Journal(None),
-            Silence(),
+            Progress(),
         )
-        trainer.position.stage = [s.name for s in schedule].index(stage)
-        trainer.networks.train()
-        for name, network in trainer.networks.items():
-            network.requires_grad_(name in schedule[trainer.position.stage].trains)
+        trainer.enter_stage([s.name for s in schedule].index(stage))
         return trainer
 
 

@@ -36,7 +36,7 @@ from mgm.training.checkpoint import load_checkpoint
 from mgm.training.evaluate import Scores, constant_predictor, evaluate, evaluate_model, mean_gain, mean_skill, task_gain
 from mgm.training.journal import Journal
 from mgm.training.trainer import Progress, Trainer
-from mgm.training.updates import Stage
+from mgm.training.updates import Stage, trained_networks
 from mgm.version import __version__
 
 
@@ -121,7 +121,7 @@ def _make_trainer(
     watch: Callable[[RunFolder, ExperimentData], Progress] | None,
 ) -> Trainer:
     networks = build_networks(
-        frozenset().union(*(stage.trains for stage in schedule)),
+        trained_networks(schedule),
         data.tasks,
         experiment.model,
         image_size=experiment.data.image_size,

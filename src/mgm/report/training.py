@@ -39,18 +39,9 @@ class TrainingSheet(Progress):
         self._batch: Batch | None = None
         self._next = 0.0
 
-    def __enter__(self) -> TrainingSheet:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        return None
-
     def stage(self, name: str, done: int, total: int) -> None:
         """A stage begins, or goes on after a pause."""
         self._stage = name
-
-    def step(self, done: int, figures: dict[str, float]) -> None:
-        """Nothing to show."""
 
     def validated(self, done: int, scores: Scores, score: float, model: nn.Module) -> None:
         """Draw the sheet again; the file is replaced in one go."""

@@ -16,6 +16,7 @@ from mgm.training.build import build_networks
 from mgm.training.journal import Journal
 from mgm.training.seeding import random_generator
 from mgm.training.trainer import Progress, Trainer
+from mgm.training.updates import trained_networks
 from mgm.types import Batch
 
 CLASSES = tuple(f"class_{index}" for index in range(40))
@@ -23,23 +24,6 @@ CLASSES = tuple(f"class_{index}" for index in range(40))
 TASKS = ("semantic", "depth", "normal")
 NUM_SCENES = 27
 """Likewise."""
-
-
-class Silence(Progress):
-    """Tells nobody."""
-
-    def __enter__(self) -> Silence:
-        """Nothing to begin."""
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        """Nothing to end."""
-
-    def stage(self, name: str, done: int, total: int) -> None:
-        """Nothing to tell."""
-
-    def step(self, done: int, figures: dict[str, float]) -> None:
-        """Nothing to tell."""
 
 
 def synthetic_batch(tasks: dict[str, Task], size: int, count: int, device: torch.device, *names: object) -> Batch:
@@ -81,7 +65,7 @@ def synthetic_trainer(
     learned = make_tasks(tasks, CLASSES)
     schedule = stages(experiment.method, experiment.training, architecture=experiment.model.architecture)
     networks = build_networks(
-        frozenset().union(*(stage.trains for stage in schedule)),
+        trained_networks(schedule),
         learned,
         experiment.model,
         image_size=experiment.data.image_size,
@@ -104,9 +88,7 @@ def synthetic_trainer(
         fabric,
         folder,
         Journal(None),
-        Silence(),
+        Progress(),
     )
-    trainer.position.stage = len(schedule) - 1
-    for name, network in networks.items():
-        network.train().requires_grad_(name in schedule[-1].trains)
+    trainer.enter_stage(len(schedule) - 1)
     return trainer

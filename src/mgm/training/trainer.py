@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -49,26 +48,22 @@ Feed = Callable[[int, int], Batch]
 """``feed(step, count)``: this process' part of the batch of a step, the same whenever it is asked for."""
 
 
-class Progress(ABC):
-    """What the trainer tells about its way."""
+class Progress:
+    """What the trainer tells about its way. Whoever wants to show some of it overrides that; this one shows nothing."""
 
-    @abstractmethod
     def __enter__(self) -> object:
-        """Show something."""
+        return self
 
-    @abstractmethod
     def __exit__(self, *error: object) -> None:
-        """Show it no more."""
+        return None
 
-    @abstractmethod
     def stage(self, name: str, done: int, total: int) -> None:
         """A stage begins, or goes on after a pause."""
 
-    @abstractmethod
     def step(self, done: int, figures: dict[str, float]) -> None:
         """Steps were done; figures are the latest losses or scores."""
 
-    def validated(self, done: int, scores: Scores, score: float, model: nn.Module) -> None:  # noqa: B027 - few show it
+    def validated(self, done: int, scores: Scores, score: float, model: nn.Module) -> None:
         """The model was scored on the validation set; ``score`` is the number by which the best is kept."""
 
 
@@ -153,11 +148,16 @@ class Trainer:
             self.position.step = 0
             self.save()
 
-    def _run_stage(self, stage: Stage) -> None:
-        config = self.experiment.training
+    def enter_stage(self, number: int) -> None:
+        """Stand in a stage, its networks ready to be trained and all others frozen."""
+        self.position.stage = number
         self.networks.train()
         for name, network in self.networks.items():
-            network.requires_grad_(name in stage.trains)
+            network.requires_grad_(name in self.stages[number].trains)
+
+    def _run_stage(self, stage: Stage) -> None:
+        config = self.experiment.training
+        self.enter_stage(self.position.stage)
         self.progress.stage(stage.name, self.position.step, stage.steps)
         recent: list[dict[str, Tensor]] = []
         while self.position.step < stage.steps:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -63,3 +63,8 @@ class Stage:
     def trains_model(self) -> bool:
         """Whether the predictions of M change, so that evaluating is worth while."""
         return "decoders" in self.trains
+
+
+def trained_networks(stages: Iterable[Stage]) -> frozenset[str]:
+    """Networks that some stage trains: those that a training has to build."""
+    return frozenset().union(*(stage.trains for stage in stages))
