@@ -16,6 +16,7 @@ pytest.importorskip("playwright")
 
 from playwright.sync_api import sync_playwright
 
+from gradio_marks import GRADIO_MARKS
 from mgm.demo.server import start
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
@@ -23,13 +24,8 @@ ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.usefixtures("tidy"),
+    *GRADIO_MARKS,
     pytest.mark.skipif(shutil.which(CHROMIUM) is None, reason="needs a browser: apt-get install chromium"),
-    pytest.mark.filterwarnings(
-        "ignore::ResourceWarning",
-        "ignore::pytest.PytestUnraisableExceptionWarning",
-        "ignore:.*no_silent_downcasting",
-    ),
 ]
 
 

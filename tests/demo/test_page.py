@@ -8,18 +8,12 @@ from dataclasses import replace
 import pytest
 
 from fake_runs import INFO, write_run
+from gradio_marks import GRADIO_MARKS
 from mgm.demo.runs import open_runs
 
 pytest.importorskip("gradio")
 
-pytestmark = [
-    pytest.mark.usefixtures("tidy"),
-    pytest.mark.filterwarnings(
-        "ignore::ResourceWarning",
-        "ignore::pytest.PytestUnraisableExceptionWarning",
-        "ignore:.*no_silent_downcasting",
-    ),  # of the library's event loops and its use of pandas
-]
+pytestmark = GRADIO_MARKS
 
 
 def texts(served) -> str:

@@ -21,17 +21,11 @@ import httpx
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
+from gradio_marks import GRADIO_MARKS
 from mgm.demo.server import check_address, import_gradio, is_local, start
 from mgm.errors import ConfigError
 
-pytestmark = [
-    pytest.mark.usefixtures("tidy"),
-    pytest.mark.filterwarnings(
-        "ignore::ResourceWarning",
-        "ignore::pytest.PytestUnraisableExceptionWarning",
-        "ignore:.*no_silent_downcasting",
-    ),  # of the library's event loops and its use of pandas
-]
+pytestmark = GRADIO_MARKS
 
 OURS = {"127.0.0.1", "::1", "localhost"}
 AFTER = "after joint training"

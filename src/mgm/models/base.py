@@ -81,7 +81,8 @@ class MultiTaskModel(nn.Module, ABC):
         Raises:
             ConfigError: If they do not fit the tasks, or see above.
         """
-        return cls(channels, config.depth, config.widths)
+        backbone = {"backbone": config.backbone} if cls.takes_backbone else {}
+        return cls(channels, config.depth, config.widths, **backbone)
 
     @staticmethod
     @abstractmethod

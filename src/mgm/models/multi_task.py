@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any
 
 from torch import nn
 
-from mgm.config import ModelConfig
 from mgm.models.base import MultiTaskModel
 from mgm.models.encoders import make_decoder, make_encoder
 
@@ -23,11 +22,6 @@ class MultiTaskNetwork(MultiTaskModel):
     """
 
     takes_backbone = True
-
-    @classmethod
-    def from_config(cls, channels: Mapping[str, int], config: ModelConfig) -> Self:
-        """The network that settings describe; see `MultiTaskModel.from_config`."""
-        return cls(channels, config.depth, config.widths, backbone=config.backbone)
 
     @staticmethod
     def build(

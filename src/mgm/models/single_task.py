@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from mgm.config import ModelConfig
 from mgm.models.base import MultiTaskModel
 from mgm.models.encoders import Encoder, make_decoder, make_encoder
 from mgm.networks.decoder import Decoder
@@ -96,11 +95,6 @@ class SingleTaskNetworks(MultiTaskModel):
     """
 
     takes_backbone = True
-
-    @classmethod
-    def from_config(cls, channels: Mapping[str, int], config: ModelConfig) -> Self:
-        """The network that settings describe; see `MultiTaskModel.from_config`."""
-        return cls(channels, config.depth, config.widths, backbone=config.backbone)
 
     @staticmethod
     def build(

@@ -1,0 +1,14 @@
+"""Marks of tests that run the library behind the page: it leaves things unclosed, and warns through what it uses."""
+
+from __future__ import annotations
+
+import pytest
+
+GRADIO_MARKS = [
+    pytest.mark.usefixtures("tidy"),
+    pytest.mark.filterwarnings(
+        "ignore::ResourceWarning",
+        "ignore::pytest.PytestUnraisableExceptionWarning",
+        "ignore:.*no_silent_downcasting",
+    ),  # of the library's event loops and its use of pandas
+]
