@@ -152,8 +152,9 @@ class TrainingConfig:
     """Adam's rate for the policy of AdaShare."""
     weight_decay: float = 0.0
     """L2 penalty on M in the task update alone."""
-    optimizer_step: Literal["separate", "combined"] = "separate"
-    """separate: one Adam per loss, one after another (paper, Algorithm 1); combined: one backward pass, one Adam per network."""
+    optimizer_step: Literal["separate", "shared", "combined"] = "separate"
+    """separate: one Adam per loss, one after another (paper, Algorithm 1); shared: likewise, but the losses on labelled images
+    share one E(x) and one Adam of M; combined: one backward pass, one Adam per network (docs/speed.md)."""
     statistics: Literal["labelled", "all"] = "labelled"
     """Whose batches move the running statistics of M's batch norm: the labelled ones alone, or all."""
     ema: float = 0.0

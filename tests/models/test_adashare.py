@@ -181,7 +181,7 @@ def scheduled_trainer(folder, schedule, recipe="adashare", **settings):
     return trainer
 
 
-@pytest.mark.parametrize("optimizer_step", ["separate", "combined"])
+@pytest.mark.parametrize("optimizer_step", ["separate", "shared", "combined"])
 def test_training_in_warm_up_is_multi_task_training(tmp_path, optimizer_step):
     training = {"optimizer_step": optimizer_step}
     ours = scheduled_trainer(tmp_path / "a", PolicySchedule(warm_up=1.0), training=training)
@@ -198,7 +198,7 @@ def test_training_in_warm_up_is_multi_task_training(tmp_path, optimizer_step):
             torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("optimizer_step", ["separate", "combined"])
+@pytest.mark.parametrize("optimizer_step", ["separate", "shared", "combined"])
 def test_policy_learns_and_then_stays(tmp_path, optimizer_step):
     schedule = PolicySchedule(warm_up=1 / 6, curriculum=1 / 3, fixed=0.5)
     trainer = scheduled_trainer(tmp_path, schedule, training={"optimizer_step": optimizer_step})
@@ -240,7 +240,7 @@ def run_update(trainer, update):
         1,
         lambda current: trainer._extra_images(current, 0),
     )
-    trainer._separate_steps(Stage("joint", (update,), 1, 4), step)
+    trainer.stepping(Stage("joint", (update,), 1, 4), step)
     changed = {
         name
         for name, part in trainer.networks.items()

@@ -63,7 +63,7 @@ TOLERANCE = {"rtol": 1e-6, "atol": 2e-6}
 """Adam's first steps have the size of the rate, 1e-3, whatever the gradient's, and synthesized images are float32."""
 
 
-@pytest.mark.parametrize("optimizer_step", ["separate", "combined"])
+@pytest.mark.parametrize("optimizer_step", ["separate", "shared", "combined"])
 @pytest.mark.parametrize(
     "method", WITHOUT_NEGATIVES, ids=lambda method: "-".join(str(value) for value in method.values())
 )
@@ -77,9 +77,12 @@ def test_parts_give_the_step_of_the_whole_batch(tmp_path, method, optimizer_step
             torch.testing.assert_close(part_step[name], loss, **TOLERANCE, msg=name)
 
 
-def test_two_adversarial_updates_in_turn_equal_those_of_the_whole_batch(tmp_path):
+@pytest.mark.parametrize("optimizer_step", ["separate", "shared"])
+def test_two_adversarial_updates_in_turn_equal_those_of_the_whole_batch(tmp_path, optimizer_step):
     method = {"self_supervision": "none", "generator_updates": 2}
-    whole, parts = (weights_after(tmp_path / str(n), n, method=method)[0] for n in (1, 2))
+    whole, parts = (
+        weights_after(tmp_path / str(n), n, method=method, optimizer_step=optimizer_step)[0] for n in (1, 2)
+    )
     for name, value in whole.items():
         torch.testing.assert_close(parts[name], value, **TOLERANCE, msg=name)
 

@@ -18,12 +18,14 @@ from mgm.training.algorithm import MULTI_TASK, joint_updates
 from mgm.training.balancing import AGGREGATORS, BALANCES
 from mgm.training.checkpoint import load_checkpoint
 from mgm.training.gradients import Aggregated, parameters_of
+from mgm.training.optimizers import optimizer_names
 from mgm.training.step import Step
+from mgm.training.stepping import STEPPING
 from toys import toy_experiment, toy_trainer
 
 NEEDS_SOLVER = ("UPGrad",)
 USABLE = [name for name in AGGREGATORS if name not in NEEDS_SOLVER]
-STEPS = ("separate", "combined")
+STEPS = ("separate", "shared", "combined")
 
 
 class Toy:
@@ -88,45 +90,43 @@ def test_unbalanced_updates_are_those_of_the_paper():
     assert task is MULTI_TASK
 
 
-def _plain_separate_steps(self, stage, step):
+def _plain_separate(self, stage, step):
     """What the loop did before an update could form its gradient in another way."""
     losses = {}
     for update in stage.updates:
         optimizer = self.optimizers[update.name]
         optimizer.zero_grad(set_to_none=True)
-        loss = self._loss(update, step)
+        loss = self.loss(update, step)
         loss.backward(inputs=parameters_of(self.networks, update.trains))
-        self._apply(optimizer)
+        self.apply(optimizer)
         step.forget(update.trains)
         losses[update.name] = loss.detach()
     return losses
 
 
-def _plain_combined_step(self, stage, step):
-    from mgm.training.optimizers import optimizer_names
-
-    optimizers = [self.optimizers[name] for name in optimizer_names(stage.updates, self.experiment.training)]
+def _plain_combined(self, stage, step):
+    optimizers = [self.optimizers[name] for name in optimizer_names(stage.updates, "combined")]
     for optimizer in optimizers:
         optimizer.zero_grad(set_to_none=True)
     losses = {}
     for update in stage.updates:
-        loss = self._loss(update, step)
+        loss = self.loss(update, step)
         leaves = step.encoder_outputs if "encoder" in update.trains else []
         loss.backward(inputs=[*parameters_of(self.networks, update.trains), *leaves], retain_graph=True)
         losses[update.name] = loss.detach()
     step.backward_through_encoder(parameters_of(self.networks, ("encoder",)))
     for optimizer in optimizers:
-        self._apply(optimizer)
+        self.apply(optimizer)
     return losses
 
 
-@pytest.mark.parametrize("optimizer_step", STEPS)
+@pytest.mark.parametrize("optimizer_step", ["separate", "combined"])
 def test_sum_is_unchanged_bit_for_bit(tmp_path, monkeypatch, optimizer_step):
     experiment = toy_experiment(training={"optimizer_step": optimizer_step})
     toy_trainer(experiment, tmp_path / "now", validate=validate).run()
     before = toy_trainer(experiment, tmp_path / "before", validate=validate)
-    carry_out = {"separate": _plain_separate_steps, "combined": _plain_combined_step}[optimizer_step]
-    monkeypatch.setattr(type(before), carry_out.__name__.replace("_plain", ""), carry_out)
+    plain = {"separate": _plain_separate, "combined": _plain_combined}[optimizer_step]
+    monkeypatch.setattr(STEPPING[optimizer_step], "__call__", plain)
     before.run()
     assert_same(load_checkpoint(tmp_path / "now/last.pt"), load_checkpoint(tmp_path / "before/last.pt"))
     assert (tmp_path / "now/metrics.jsonl").read_text() == (tmp_path / "before/metrics.jsonl").read_text()
@@ -231,7 +231,7 @@ def test_task_losses_on_extra_images_are_balanced_too(tmp_path, balance):
 
 
 def test_the_weights_of_uncertainty_do_not_decay(tmp_path):
-    for optimizer_step, name in (("separate", "task"), ("combined", "uncertainty")):
+    for optimizer_step, name in (("separate", "task"), ("shared", "task"), ("combined", "uncertainty")):
         experiment = toy_experiment(
             "mt",
             method={"balance": "uncertainty"},

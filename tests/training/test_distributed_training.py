@@ -30,12 +30,12 @@ def fixed_views(images, seed):
     return images.flip(-1), images * 0.5
 
 
-def combined_gradients(folder: Path, rank: int, world: int) -> dict[str, torch.Tensor]:
+def joint_gradients(folder: Path, rank: int, world: int, optimizer_step: str) -> dict[str, torch.Tensor]:
     """Gradients of all losses without noise together, averaged over processes."""
     method = {"extra_images": "none", "self_supervision": "reconstruction"}
-    trainer = toy_trainer(toy_experiment(method=method, training={"optimizer_step": "combined"}), folder)
+    trainer = toy_trainer(toy_experiment(method=method, training={"optimizer_step": optimizer_step}), folder)
     trainer.networks.double().train()
-    trainer._apply = lambda optimizer: None
+    trainer.stepping.apply = lambda optimizer: None
     batch = toy_batch(1, COUNT)
     share = slice(rank * COUNT // world, (rank + 1) * COUNT // world)
     own = replace(
@@ -45,7 +45,7 @@ def combined_gradients(folder: Path, rank: int, world: int) -> dict[str, torch.T
         scene=batch.scene[share].double(),
     )
     step = Step(trainer.networks, trainer.tasks, trainer.experiment.method, own, 0, lambda _: own, defer_encoder=True)
-    trainer._combined_step(trainer.stages[-1], step)
+    trainer.stepping(trainer.stages[-1], step)
     return {name: p.grad.clone() for name, p in trainer.networks.named_parameters() if p.grad is not None}
 
 
@@ -72,7 +72,7 @@ def gradients(folder: Path, rank: int, world: int) -> dict[str, dict[str, torch.
             continue
         step = Step(trainer.networks, trainer.tasks, trainer.experiment.method, own, 0, lambda _: own)
         trainer.optimizers[update.name].step = lambda: None  # the weights stay, the averaged gradients are looked at
-        trainer._separate_steps(Stage(stage.name, (update,), 1, COUNT), step)
+        trainer.stepping(Stage(stage.name, (update,), 1, COUNT), step)
         found[update.name] = {
             name: parameter.grad.clone()
             for name, parameter in trainer.networks.named_parameters()
@@ -82,13 +82,19 @@ def gradients(folder: Path, rank: int, world: int) -> dict[str, dict[str, torch.
     return found
 
 
+def all_gradients(folder: Path, rank: int, world: int) -> dict[str, dict[str, torch.Tensor]]:
+    """Of losses one by one, and of all of them together."""
+    together = {name: joint_gradients(folder, rank, world, name) for name in ("shared", "combined")}
+    return gradients(folder, rank, world) | together
+
+
 def worker(rank: int, port: int, folder: str) -> None:
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     dist.init_process_group("gloo", rank=rank, world_size=2)
     torch.set_num_threads(1)
     SimCLR.loss.__globals__["TwoViews"] = lambda side: fixed_views
     averaging.BUCKET_BYTES = 3000  # several buckets
-    found = gradients(Path(folder), rank, 2) | {"combined": combined_gradients(Path(folder), rank, 2)}
+    found = all_gradients(Path(folder), rank, 2)
     torch.save(found, f"{folder}/rank{rank}.pt")
     dist.destroy_process_group()
 
@@ -96,7 +102,7 @@ def worker(rank: int, port: int, folder: str) -> None:
 @pytest.mark.slow
 def test_two_processes_give_the_gradients_of_one_with_the_whole_batch(tmp_path, monkeypatch):
     monkeypatch.setattr("mgm.selfsup.simclr.TwoViews", lambda side: fixed_views)
-    expected = gradients(tmp_path, 0, 1) | {"combined": combined_gradients(tmp_path, 0, 1)}
+    expected = all_gradients(tmp_path, 0, 1)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -95,17 +95,56 @@ class PlainStep:
                 scores = discriminator(self.fakes_again(batch, seed, draw, fakes), batch.scene)
                 losses["generator"] = self.learn("generator", -scores.mean())
         with self.moving():
-            synthesized = self.fakes(batch, seed, 3).detach().float()
+            synthesized = self.synthesized(batch, seed, fakes)
             losses["extra_refinement"] = self.learn("extra_refinement", self.scene_loss(synthesized, batch.scene))
             loss = self.contrastive_loss(synthesized, derive_seed(seed, "views", "extra"))
             losses["extra_self_supervision"] = self.learn("extra_self_supervision", loss)
         return losses
+
+    def synthesized(self, batch, seed, last):
+        """x~, by G as it is after its last update."""
+        return self.fakes(batch, seed, 3).detach().float()
 
     def fakes_again(self, batch, seed, draw, before):
         """The images of D's loss, computed anew for G's: the noise of one minibatch serves both, as sharing them means."""
         again = self.fakes(batch, seed, draw)
         torch.testing.assert_close(again, before)
         return again
+
+
+class PlainSharedStep(PlainStep):
+    """The same lines with M standing still until the fourth is done: one Adam of M, of the summed gradients of lines 1 to 4. The
+    images of the last adversarial update, made before G's step, are the synthesized ones."""
+
+    def __init__(self, networks, tasks):
+        super().__init__(networks, tasks)
+        self.model = torch.optim.Adam(
+            [*networks["encoder"].parameters(), *networks["decoders"].parameters()], foreach=False, fused=False
+        )
+        self.sums = {}
+
+    def learn(self, name, loss):
+        if name.startswith("extra"):
+            return super().learn(name, loss)
+        for network in TRAINS[name]:
+            parameters = list(self.networks[network].parameters())
+            for parameter, gradient in zip(
+                parameters, torch.autograd.grad(loss, parameters, retain_graph=True), strict=True
+            ):
+                if network in ("encoder", "decoders"):
+                    self.sums[parameter] = self.sums.get(parameter, 0) + gradient
+                    parameter.grad = None
+                else:
+                    parameter.grad = gradient
+        self.optimizers[name].step()
+        return loss.item()
+
+    def synthesized(self, batch, seed, last):
+        for parameter, gradient in self.sums.items():
+            parameter.grad = gradient
+        self.model.step()
+        self.sums = {}
+        return last.detach().float()
 
 
 def prepared(trainer):
@@ -116,14 +155,17 @@ def prepared(trainer):
     return trainer
 
 
-@pytest.mark.parametrize("identities", ["off", "auto", "on"])
-def test_paper_order_is_algorithm_1_step_for_step(tmp_path, identities):
-    trainer = toy_trainer(toy_experiment(model={"identities": identities}), tmp_path)
+@pytest.mark.parametrize(
+    "optimizer_step, identities", [("separate", "off"), ("separate", "auto"), ("separate", "on"), ("shared", "auto")]
+)
+def test_paper_order_is_algorithm_1_step_for_step(tmp_path, optimizer_step, identities):
+    experiment = toy_experiment(model={"identities": identities}, training={"optimizer_step": optimizer_step})
+    trainer = toy_trainer(experiment, tmp_path)
     torch.nn.init.constant_(trainer.networks["generator"].attention.gamma, 0.3)
     prepared(trainer)
     plain_networks = copy.deepcopy(trainer.networks)
     set_identities(plain_networks, "off")
-    plain = PlainStep(plain_networks, trainer.tasks)
+    plain = {"separate": PlainStep, "shared": PlainSharedStep}[optimizer_step](plain_networks, trainer.tasks)
     stage, batch_size = trainer.stages[2], trainer.experiment.training.batch_size
     for network in trainer.networks.values():
         network.requires_grad_(True)

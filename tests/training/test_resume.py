@@ -54,7 +54,7 @@ def assert_same(left, right):
         assert left == right
 
 
-@pytest.mark.parametrize("optimizer_step", ["separate", "combined"])
+@pytest.mark.parametrize("optimizer_step", ["separate", "shared", "combined"])
 @pytest.mark.parametrize("killed_after", [0, 1, 2, 3, 4, 5, 7, 8, 10])
 def test_killed_and_resumed_is_bitwise_uninterrupted(tmp_path, killed_after, optimizer_step):
     experiment = toy_experiment(training={**SETTINGS, "optimizer_step": optimizer_step, "steps": 8})

@@ -21,7 +21,7 @@ def joint_trainer(folder, *, method=None, optimizer_step="combined"):
     return trainer, trainer.stages[-1]
 
 
-def joint_step(trainer, *, combined=True):
+def joint_step(trainer):
     return Step(
         trainer.networks,
         trainer.tasks,
@@ -29,7 +29,8 @@ def joint_step(trainer, *, combined=True):
         toy_batch(3, 4),
         1,
         lambda current: trainer._extra_images(current, 0),
-        defer_encoder=combined,
+        defer_encoder=trainer.stepping.defers_encoder,
+        keep_fakes=trainer.stepping.keeps_fakes,
     )
 
 
@@ -55,7 +56,7 @@ def passes(trainer, stage, step):
     hooks = [
         network.register_forward_hook(lambda *_, name=name: counted.update([name])) for name, network in watched.items()
     ]
-    trainer._combined_step(stage, step)
+    trainer.stepping(stage, step)
     for hook in hooks:
         hook.remove()
     return dict(counted)
@@ -69,12 +70,29 @@ def test_a_simultaneous_step_computes_nothing_twice(tmp_path):
     }  # fmt: skip
 
 
+def test_a_shared_step_computes_again_only_what_has_changed(tmp_path):
+    trainer, stage = joint_trainer(tmp_path, method={"generator_updates": 2}, optimizer_step="shared")
+    assert passes(trainer, stage, joint_step(trainer)) == {
+        "encoder": 4, "decoder": 2, "refinement": 2, "generator": 2, "discriminator": 4,
+    }  # fmt: skip
+
+
+def test_images_of_the_last_adversarial_update_serve_as_the_synthesized_ones(tmp_path):
+    trainer, stage = joint_trainer(tmp_path, method={"generator_updates": 2}, optimizer_step="shared")
+    step = joint_step(trainer)
+    made = []
+    trainer.networks["generator"].register_forward_hook(lambda module, inputs, output: made.append(output.detach()))
+    trainer.stepping(stage, step)
+    assert len(made) == 2
+    assert torch.equal(step.images_of("extra").images, made[-1])
+
+
 def test_images_of_the_adversarial_losses_serve_as_the_synthesized_ones(tmp_path):
     trainer, stage = joint_trainer(tmp_path)
     step = joint_step(trainer)
     made = []
     trainer.networks["generator"].register_forward_hook(lambda module, inputs, output: made.append(output.detach()))
-    trainer._combined_backward(stage, step)
+    trainer.stepping._backward(stage, step)
     extra = step.images_of("extra")
     assert len(made) == 1
     assert torch.equal(extra.images, made[0])
@@ -92,10 +110,10 @@ def test_other_numbers_of_images_and_images_with_a_graph_are_made_anew(tmp_path,
 
 def test_sequential_updates_synthesize_with_the_generator_as_it_then_is(tmp_path):
     trainer, stage = joint_trainer(tmp_path, optimizer_step="separate")
-    step = joint_step(trainer, combined=False)
+    step = joint_step(trainer)
     made = []
     trainer.networks["generator"].register_forward_hook(lambda module, inputs, output: made.append(output.detach()))
-    trainer._separate_steps(stage, step)
+    trainer.stepping(stage, step)
     assert len(made) == 1 + trainer.experiment.method.generator_updates
     assert torch.equal(step.images_of("extra").images, made[-1])
 
@@ -112,7 +130,7 @@ def test_graphs_go_as_soon_as_nobody_reads_them(tmp_path, monkeypatch):
     trainer, stage = joint_trainer(tmp_path)
     graphs: dict[str, weakref.ref] = {}
     alive: dict[str, set[str]] = {}
-    predictions, fakes, loss = Step.predictions, Step.fakes, trainer._loss
+    predictions, fakes, loss = Step.predictions, Step.fakes, trainer.stepping.loss
 
     def watched_predictions(step, source):
         found = predictions(step, source)
@@ -131,8 +149,8 @@ def test_graphs_go_as_soon_as_nobody_reads_them(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Step, "predictions", watched_predictions)
     monkeypatch.setattr(Step, "fakes", watched_fakes)
-    monkeypatch.setattr(trainer, "_loss", watched_loss)
-    trainer._combined_step(stage, joint_step(trainer))
+    monkeypatch.setattr(trainer.stepping, "loss", watched_loss)
+    trainer.stepping(stage, joint_step(trainer))
     assert alive == {
         "task": set(),
         "refinement": {"labelled"},

@@ -43,7 +43,7 @@ def run_single(trainer, stage, update):
         1,
         lambda current: trainer._extra_images(current, 0),
     )
-    trainer._separate_steps(single, step)
+    trainer.stepping(single, step)
     after = snapshot(trainer.networks)
     return changed(before[0], after[0]), changed(before[1], after[1])
 
@@ -66,7 +66,7 @@ ARCHITECTURES = [name for name in MODELS if name not in ("multi_task", "single_t
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("optimizer_step", ["separate", "combined"])
+@pytest.mark.parametrize("optimizer_step", ["separate", "shared", "combined"])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_other_architectures_train_in_all_three_stages_of_the_method(tmp_path, architecture, optimizer_step):
     """Exactly the networks of a stage change, as with the shared encoder."""
@@ -96,7 +96,7 @@ FROZEN = [
 ]
 
 
-@pytest.mark.parametrize("optimizer_step", ["separate", "combined"])
+@pytest.mark.parametrize("optimizer_step", ["separate", "shared", "combined"])
 @pytest.mark.parametrize("recipe, method", FROZEN)
 def test_a_frozen_encoder_stays_with_its_statistics(tmp_path, recipe, method, optimizer_step):
     training = {

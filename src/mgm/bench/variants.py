@@ -81,15 +81,25 @@ def _settings(**changes: dict[str, object]) -> Callable[[Experiment], Experiment
     return change
 
 
+_PLAIN: dict[str, object] = {"identities": "off"}
+_SHARED: dict[str, object] = {"optimizer_step": "shared"}
 _COMBINED: dict[str, object] = {"optimizer_step": "combined"}
 _BF16: dict[str, object] = {"precision": "bf16"}
 
 VARIANTS: dict[str, Variant] = {
     "reference": Variant("passes as in the authors' public code", reference(host_views)),
     "reference_foreach": Variant("the same, Adam over all tensors at once", reference(host_views, foreach=True), ()),
-    "paper_order": Variant("one optimiser per loss, no identities", ours(_settings(model={"identities": "off"}))),
+    "paper_order": Variant("one optimiser per loss, no identities", ours(_settings(model=_PLAIN))),
     "paper_order_identities": Variant("one optimiser per loss", ours(_settings())),
     "paper_order_bf16": Variant("one optimiser per loss, bfloat16", ours(_settings(training=_BF16))),
+    "shared": Variant(
+        "paper's order, E(x) shared by the losses on labelled images, no identities",
+        ours(_settings(model=_PLAIN, training=_SHARED)),
+    ),
+    "shared_identities": Variant(
+        "paper's order, E(x) shared by the losses on labelled images", ours(_settings(training=_SHARED))
+    ),
+    "shared_bf16": Variant("the same, bfloat16", ours(_settings(training={**_SHARED, **_BF16}))),
     "combined": Variant(
         "one backward pass, one optimiser per network, one adversarial update (presets quick, small)",
         ours(_settings(training=_COMBINED)),
@@ -112,6 +122,14 @@ COUNTED: dict[str, Variant] = {
     "reference_foreach": replace(
         VARIANTS["reference_foreach"], build=reference(lambda images, seed: (images, images), foreach=True)
     ),
-    **{name: VARIANTS[name] for name in ("paper_order", "paper_order_identities", "combined")},
+    **{name: VARIANTS[name] for name in ("paper_order", "shared")},
+    **{
+        name: replace(VARIANTS[name], build=ours(_settings(model={"identities": "on"}, training=training)))
+        for name, training in {
+            "paper_order_identities": {},
+            "shared_identities": _SHARED,
+            "combined": _COMBINED,
+        }.items()
+    },
 }
-"""The same for counting on fake tensors, which the host cannot read."""
+"""The same for counting on fake tensors, which the host cannot read; with all identities or none, whatever a CPU prefers."""

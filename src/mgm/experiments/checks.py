@@ -117,10 +117,10 @@ def check_compilation(training: TrainingConfig) -> None:
             f"compile is {training.compile!r} and checkpoint_activations is on, but compiled networks cannot be computed "
             "again block by block; leave out one of the two, or use --accumulate to save memory"
         )
-    if training.compile == "graphs" and training.optimizer_step == "combined":
+    if training.compile == "graphs" and training.optimizer_step != "separate":
         raise ConfigError(
-            "compile is 'graphs', but combined updates differentiate a pass several times, which CUDA graphs cannot; "
-            "use --compile gpu, or --optimizer-step separate"
+            f"compile is 'graphs', but {training.optimizer_step} updates differentiate a pass several times, which CUDA graphs "
+            "cannot; use --compile gpu, or --optimizer-step separate"
         )
 
 

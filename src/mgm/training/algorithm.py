@@ -306,8 +306,8 @@ def _without_encoder(stage: Stage) -> Stage:
 def synthesize(step: Step, count: int) -> Batch:
     """``(x~, c) = G(x, c)``: images for which only the label is known (Algorithm 1, line 5).
 
-    The label is the minibatch's for one scene per image, and random where several may hold (G.1). Where G has not changed
-    since the adversarial losses saw its images (simultaneous updates), these are the images.
+    The label is the minibatch's for one scene per image, and random where several may hold (G.1). Where the images of the
+    adversarial losses are still there (`Step.current_fakes`), these are the images.
     """
     if (
         step.current_fakes is not None

@@ -13,6 +13,8 @@ from mgm.training.updates import Stage, Update
 GAN_BETAS = (0.0, 0.9)
 """Of generator and discriminator (Zhang et al., SAGAN, 4)."""
 BETAS = (0.9, 0.999)
+MODEL = ("encoder", "decoders")
+"""The networks of M."""
 
 
 def _group(
@@ -33,14 +35,28 @@ def _group(
     }
 
 
-def optimizer_names(updates: tuple[Update, ...], config: TrainingConfig) -> dict[str, tuple[str, ...]]:
-    """Optimiser name -> networks that it steps.
+def sharing(updates: tuple[Update, ...]) -> tuple[Update, ...]:
+    """The updates of a step up to the last that reads what M or G makes of the labelled images (Algorithm 1, lines 1 to 4)."""
+    readers = [number for number, update in enumerate(updates, 1) if {"labelled", "fakes"} & set(update.reads)]
+    return updates[: max(readers, default=0)]
 
-    Separate: one per update, named after it. Combined: one per network.
+
+def optimizer_names(updates: tuple[Update, ...], optimizer_step: str) -> dict[str, tuple[str, ...]]:
+    """Optimiser name -> networks that it steps (`TrainingConfig.optimizer_step`).
+
+    Separate: one per update, named after it. Combined: one per network. Shared: one per update, but for the networks of M
+    where updates share them, which have one together.
     """
-    if config.optimizer_step == "separate":
-        return {update.name: update.trains for update in updates}
-    return {network: (network,) for update in updates for network in update.trains}
+    if optimizer_step == "combined":
+        return {network: (network,) for update in updates for network in update.trains}
+    names = {update.name: update.trains for update in updates}
+    if optimizer_step == "shared":
+        group = sharing(updates)
+        trained = {network for update in group for network in update.trains}
+        for update in group:
+            names[update.name] = tuple(network for network in update.trains if network not in MODEL)
+        names["model"] = tuple(network for network in MODEL if network in trained)
+    return {name: networks for name, networks in names.items() if networks}
 
 
 def build_optimizers(
@@ -52,9 +68,10 @@ def build_optimizers(
     """
     optimizers: dict[str, torch.optim.Optimizer] = {}
     for stage in stages:
-        for name, trained in optimizer_names(stage.updates, config).items():
+        for name, trained in optimizer_names(stage.updates, config.optimizer_step).items():
             # the generator's update trains the encoder too, but only in joint training: keep the widest set
-            decaying = ("encoder", "decoders") if name == "task" or config.optimizer_step == "combined" else ()
+            decays = name in ("task", "model") or config.optimizer_step == "combined"
+            decaying = ("encoder", "decoders") if decays else ()
             groups = [
                 _group(networks, network, config, config.weight_decay if network in decaying else 0.0)
                 for network in trained

@@ -29,6 +29,7 @@ class Step:
         multi_hot: Whether an image may have several scene labels.
         defer_encoder: Collect the gradients of the losses that share features at the encoder's output, for one backward pass
             through it; what one loss alone has encoded (views) is differentiated with it, and its memory free again.
+        keep_fakes: Let the images of the last adversarial update serve as synthesized ones although G has made a step since.
         common_seed: Seed of what has to be random in the same way in all processes.
         part: Which part of the step's minibatch ``batch`` is, from 0.
         parts: How many parts it was split into (`TrainingConfig.accumulate`).
@@ -45,6 +46,7 @@ class Step:
         *,
         multi_hot: bool = False,
         defer_encoder: bool = False,
+        keep_fakes: bool = False,
         common_seed: int = 0,
         part: int = 0,
         parts: int = 1,
@@ -60,12 +62,13 @@ class Step:
         self.parts = parts
         self._draw_extra = draw_extra
         self._defer_encoder = defer_encoder
+        self._keep_fakes = keep_fakes
         self._extra: Batch | None = None
         self._features: dict[str, Tensor] = {}
         self._predictions: dict[str, Predictions] = {}
         self._fakes: Tensor | None = None
         self.current_fakes: Tensor | None = None
-        """What `fakes` made, without a graph, as long as G is what it was then."""
+        """What `fakes` made, without a graph, as long as G is what it was then (or ``keep_fakes``)."""
         self._fakes_noise: Tensor | None = None
         self._deferred: list[tuple[Tensor, Tensor]] = []
         self._draws = 0
@@ -184,7 +187,9 @@ class Step:
         if changed_set & {"encoder", "policy", "decoders"}:
             self._predictions.clear()
         if changed_set & {"encoder", "policy", "embedding", "generator"}:
-            self._fakes = self._fakes_noise = self.current_fakes = None
+            self._fakes = self._fakes_noise = None
+            if not self._keep_fakes:
+                self.current_fakes = None
             if self._extra is not None and self._extra.images.requires_grad:
                 self._extra = None
                 self._features.pop("extra", None)
@@ -227,8 +232,10 @@ class Step:
         return torch.cat([gradient.flatten() for gradient in gradients])
 
     def backward_through_encoder(self, parameters: list[nn.Parameter]) -> None:
-        """Send the collected gradients through E, all at once."""
+        """Send the collected gradients through E, all at once; what is encoded from here on is differentiated with its loss."""
         pairs = [(features, leaf.grad) for features, leaf in self._deferred if leaf.grad is not None]
         if pairs:
             outputs, gradients = zip(*pairs, strict=True)
             torch.autograd.backward(outputs, gradients, inputs=parameters)
+        self._deferred.clear()
+        self._defer_encoder = False

@@ -1,4 +1,7 @@
-"""The generic training loop. It carries out updates, whatever they are; the method is in `algorithm`."""
+"""The generic training loop: stages, checkpoints, logs.
+
+The method is in `algorithm`; how its updates are carried out, in `stepping`.
+"""
 
 from __future__ import annotations
 
@@ -21,20 +24,19 @@ from mgm.networks.normalization import frozen_buffers
 from mgm.networks.recomputation import recompute_blocks
 from mgm.tasks.base import Task
 from mgm.training.algorithm import EXTRA_IMAGES, synthesize
-from mgm.training.averaging import GradientAverage
 from mgm.training.build import Networks
 from mgm.training.checkpoint import load_checkpoint, save_checkpoint
 from mgm.training.compilation import begin_compiled_step, compile_networks, wants_compilation
 from mgm.training.ema import WeightAverage
 from mgm.training.evaluate import Scores
-from mgm.training.gradients import parameters_of
 from mgm.training.journal import Journal
 from mgm.training.layout import arrange, in_layout, memory_format
-from mgm.training.optimizers import build_optimizers, match_layouts, optimizer_names
+from mgm.training.optimizers import build_optimizers, match_layouts
 from mgm.training.parts import split_batch
 from mgm.training.seeding import derive_seed
 from mgm.training.step import Step
-from mgm.training.updates import Stage, Update
+from mgm.training.stepping import STEPPING
+from mgm.training.updates import Stage
 from mgm.types import Batch
 
 EXPLODED = 1e6
@@ -120,6 +122,7 @@ class Trainer:
         if config.checkpoint_activations:
             recompute_blocks(self.networks)
         self.optimizers = build_optimizers(self.networks, self.stages, config)
+        self.stepping = STEPPING[config.optimizer_step](self.networks, self.optimizers, config, self.fabric.autocast)
         self.average = WeightAverage(self.networks.model, config.ema) if config.ema else None
         if wants_compilation(config, self.fabric.device):
             compile_networks(self.networks, config)
@@ -176,7 +179,7 @@ class Trainer:
                 self.save()
 
     def train_step(self, stage: Stage, index: int) -> dict[str, Tensor]:
-        """One step of a stage: every update of it, in order.
+        """One step of a stage: every update of it, in order (`stepping`).
 
         Returns:
             Update name -> its loss (of the last time, if the update stands several times), still on the device.
@@ -185,7 +188,6 @@ class Trainer:
         model_seed = derive_seed(self.experiment.seed, "model", stage.name, index)
         begin_compiled_step(self.networks, self.experiment.training)
         self.networks.model.begin_step(model_seed, self.steps_done / self.experiment.training.steps)
-        combined = self.experiment.training.optimizer_step == "combined"
         earlier = sum(s.steps for s in self.stages[: self.position.stage] if s.data == stage.data)
         parts = self.experiment.training.accumulate
         whole = self.feeds[stage.data](earlier + index, stage.batch_size)
@@ -198,15 +200,15 @@ class Trainer:
                 derive_seed(self.experiment.seed, stage.name, index, rank()),
                 lambda current: self._extra_images(current, index),
                 multi_hot=self.multi_hot,
-                defer_encoder=combined,
+                defer_encoder=self.stepping.defers_encoder,
+                keep_fakes=self.stepping.keeps_fakes,
                 common_seed=model_seed,
                 part=part,
                 parts=parts,
             )
             for part, batch in enumerate(split_batch(whole, parts, self.tasks))
         ]
-        carry_out = self._combined_step if combined else self._separate_steps
-        losses = carry_out(stage, *steps)
+        losses = self.stepping(stage, *steps)
         if self.average and stage.trains_model:
             self.average.update(self.networks.model)
         return losses
@@ -219,87 +221,6 @@ class Trainer:
             return split_batch(whole, step.parts, self.tasks)[step.part]
         with frozen_buffers(*self.networks.values()):
             return self.annotate(synthesize(step, count))
-
-    def _separate_steps(self, stage: Stage, *steps: Step) -> dict[str, Tensor]:
-        """Algorithm 1 as it stands: after each loss its own optimiser, before the next loss is computed.
-
-        Args:
-            stage: Whose updates.
-            steps: The parts of the minibatch; a loss is computed on one after another before its optimiser steps.
-        """
-        losses = {}
-        for update in stage.updates:
-            optimizer = self.optimizers[update.name]
-            optimizer.zero_grad(set_to_none=True)
-            losses[update.name] = self._accumulate(update, steps)
-            self._apply(optimizer)
-            for step in steps:
-                step.forget(update.trains)
-        return losses
-
-    def _accumulate(self, update: Update, steps: tuple[Step, ...]) -> Tensor:
-        """Add up the gradients of the parts of a minibatch, averaged over processes; returns the loss of the whole."""
-        parameters = parameters_of(self.networks, update.trains)
-        average = GradientAverage()
-        losses = []
-        for step in steps:
-            loss = self._loss(update, step)
-            if step.is_last:
-                average.as_they_come(parameters)
-            update.gradient(loss, step, update.trains, False)
-            losses.append(loss.detach().sum())
-            if step.parts > 1:  # one part at a time is in memory
-                step.release()
-        average.finish()
-        return torch.stack(losses).sum()
-
-    def _combined_step(self, stage: Stage, *steps: Step) -> dict[str, Tensor]:
-        """All losses at the same weights, one backward pass through the encoder (and part), one step per network."""
-        optimizers = [self.optimizers[name] for name in optimizer_names(stage.updates, self.experiment.training)]
-        for optimizer in optimizers:
-            optimizer.zero_grad(set_to_none=True)
-        parts = [self._combined_backward(stage, step) for step in steps]
-        for optimizer in optimizers:
-            self._apply(optimizer)
-        return {name: torch.stack([losses[name] for losses in parts]).sum() for name in parts[0]}
-
-    def _combined_backward(self, stage: Stage, step: Step) -> dict[str, Tensor]:
-        """Gradients of all losses on one part of a minibatch."""
-        losses = {}
-        for number, update in enumerate(stage.updates, 1):
-            loss = self._loss(update, step)
-            update.gradient(loss, step, update.trains, True)
-            losses[update.name] = loss.detach().sum()
-            del loss  # and with it whatever it alone has kept for its gradient
-            step.keep({name for later in stage.updates[number:] for name in later.reads})
-        encoder = parameters_of(self.networks, ("encoder",))
-        average = GradientAverage()
-        if step.is_last:
-            average.now(parameters_of(self.networks, tuple(sorted(stage.trains - {"encoder"}))))
-            average.as_they_come(encoder if "encoder" in stage.trains else ())
-        step.backward_through_encoder(encoder)
-        average.finish()
-        step.release()
-        return losses
-
-    def _loss(self, update: Update, step: Step) -> Tensor:
-        """The weighted loss, with the buffers of all networks held still but those that the update names.
-
-        They move once in an update, on the first part of its minibatch: the estimate of a spectral norm is then the same
-        for all parts, and running statistics forget no faster.
-        """
-        moving = update.statistics if step.part == 0 else ()
-        held = [network for name, network in self.networks.items() if name not in moving]
-        with frozen_buffers(*held), self.fabric.autocast():
-            return update.weight / step.parts * update.loss(step)
-
-    def _apply(self, optimizer: torch.optim.Optimizer) -> None:
-        """Clip the gradients, step."""
-        limit = self.experiment.training.max_gradient_norm
-        if limit:
-            parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-            nn.utils.clip_grad_norm_(parameters, limit)
-        optimizer.step()
 
     @torch.no_grad()
     def _generator_snapshot(self) -> dict[str, Any]:

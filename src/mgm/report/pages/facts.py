@@ -58,6 +58,7 @@ def _optimiser(experiment: Experiment) -> str:
     training = experiment.training
     steps = {
         "separate": "one Adam per loss, one after another",
+        "shared": "one Adam per loss, one after another, but one of the model for all losses on labelled images",
         "combined": "all losses in one backward pass, one Adam per network",
     }[training.optimizer_step]
     average = f", weights averaged (EMA {training.ema:g})" if training.ema else ""
