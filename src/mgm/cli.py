@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 
@@ -125,11 +125,20 @@ def dispatch(arguments: Sequence[str]) -> None:
         raise ConfigError(unknown("verb", arguments[0], VERBS))
 
 
+def set_waiting(environment: MutableMapping[str, str]) -> None:
+    """How threads wait for one another, unless the user says; read when torch loads.
+
+    Threads that stay awake for long take the cores from one another as soon as anything else runs; threads that sleep at
+    once have to be woken for every layer. The number is a compromise by measurement (``benchmarks/threads.py``).
+    """
+    if "OMP_WAIT_POLICY" not in environment:
+        environment["OMP_WAIT_POLICY"] = "PASSIVE"
+        environment.setdefault("GOMP_SPINCOUNT", "1000")
+
+
 def main() -> None:
     """Entry point: an error that the user can mend is one line and exit code 2."""
-    # Read when torch loads. Threads that wait by spinning take the cores from one another as soon as anything else runs:
-    # two threads on two cores of which one was busy took four times as long.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    set_waiting(os.environ)
     try:
         dispatch(sys.argv[1:])
     except MgmError as error:

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from fakes import write_camvid, write_nyuv2
-from mgm.cli import VERBS, main
+from mgm.cli import VERBS, main, set_waiting
 from mgm.commands import parse_train
 from mgm.errors import ConfigError
 from mgm.experiments.recipes import RECIPES, make_experiment
@@ -509,3 +509,17 @@ def test_rooms_for_pretraining_and_as_extra_images(mgm, photographs, tmp_path, m
     assert code == 0, err
     stages = [json.loads(line)["stage"] for line in (tmp_path / "r/metrics.jsonl").read_text().splitlines()]
     assert list(dict.fromkeys(stages)) == ["pretrain", "multi_task", "joint"]
+
+
+@pytest.mark.parametrize(
+    "given, expected",
+    [
+        ({}, {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}),
+        ({"GOMP_SPINCOUNT": "7"}, {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "7"}),
+        ({"OMP_WAIT_POLICY": "ACTIVE"}, {"OMP_WAIT_POLICY": "ACTIVE"}),
+    ],
+)
+def test_how_threads_wait_is_the_users_to_say(given, expected):
+    environment = dict(given)
+    set_waiting(environment)
+    assert environment == expected

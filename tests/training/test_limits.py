@@ -54,6 +54,7 @@ def test_combined_gradient_is_the_sum_of_the_separate_ones(tmp_path):
             9,
             lambda current: trainer._extra_images(current, 0),
             defer_encoder=defer,
+            simultaneous=defer,
         )
 
     captured = {}

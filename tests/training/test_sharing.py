@@ -30,6 +30,7 @@ def joint_step(trainer):
         1,
         lambda current: trainer._extra_images(current, 0),
         defer_encoder=trainer.stepping.defers_encoder,
+        simultaneous=trainer.stepping.simultaneous,
         keep_fakes=trainer.stepping.keeps_fakes,
     )
 
@@ -38,9 +39,10 @@ def joint_step(trainer):
 def test_updates_say_what_they_read(tmp_path, monkeypatch, method):
     trainer, stage = joint_trainer(tmp_path, method=method)
     read = set()
-    predictions, fakes = Step.predictions, Step.fakes
+    predictions, fakes, scores = Step.predictions, Step.fakes, Step.fake_scores
     monkeypatch.setattr(Step, "predictions", lambda step, source: read.add(source) or predictions(step, source))
     monkeypatch.setattr(Step, "fakes", lambda step: read.add("fakes") or fakes(step))
+    monkeypatch.setattr(Step, "fake_scores", lambda step: read.add("fakes") or scores(step))
     step = joint_step(trainer)
     for update in stage.updates:
         read.clear()
@@ -64,10 +66,20 @@ def passes(trainer, stage, step):
 
 def test_a_simultaneous_step_computes_nothing_twice(tmp_path):
     trainer, stage = joint_trainer(tmp_path)
-    # E: images, their views, synthesized images, their views. G's images serve D, G and what follows
+    # E: images, their views, synthesized images, their views. G's images serve D, G and what follows; D sees real and synthesized
     assert passes(trainer, stage, joint_step(trainer)) == {
         "encoder": 4, "decoder": 2, "refinement": 2, "generator": 1, "discriminator": 2,
     }  # fmt: skip
+
+
+def test_the_discriminator_sees_every_image_once_in_a_simultaneous_step(tmp_path):
+    trainer, stage = joint_trainer(tmp_path)
+    seen = []
+    trainer.networks["discriminator"].register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
+    step = joint_step(trainer)
+    trainer.stepping(stage, step)
+    assert [len(images) for images in seen] == [4, 4]
+    assert torch.equal(seen[0], step.batch.images)
 
 
 def test_a_shared_step_computes_again_only_what_has_changed(tmp_path):

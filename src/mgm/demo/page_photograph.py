@@ -60,12 +60,54 @@ def source_column(served: Served) -> Source:
     return Source(run, upload, examples, gr.State(None, time_to_live=3600))
 
 
+class Widgets(NamedTuple):
+    """What the tab consists of."""
+
+    line: gr.HTML
+    """The values under the cursor."""
+    shown: gr.HTML
+    """The predictions."""
+    key: gr.HTML
+    """What their colours mean."""
+    view: gr.Slider
+    colours: gr.Radio
+    cloud: gr.Plot
+    make: gr.Button
+    files: gr.Files
+
+
 def photograph_tab(page: gr.Blocks, served: Served, source: Source) -> list[Dependency]:
     """Fill the tab, and let the shared column drive it.
 
     Returns:
         The events after which another photograph is shown.
     """
+    widgets = _lay_out(served)
+    answers = Answers(served)
+    settings = [widgets.view, widgets.colours]
+    filled = [source.seen, widgets.shown, widgets.line, widgets.key, widgets.cloud]
+    private: dict[str, Any] = {"api_visibility": "private"}
+    # the browser's own file is read by us, within our limits, and not decoded by the library first
+    uploaded = source.upload.upload(
+        answers.predict, [source.upload, source.run, *settings], filled, preprocess=False, api_name="predict"
+    )
+    done = [uploaded, source.upload.clear(nothing, None, filled, **private)]
+    if source.examples is not None:
+        done.append(
+            source.examples.select(answers.example, [source.run, *settings], [source.upload, *filled], **private)
+        )
+    done.append(source.run.change(answers.again, [source.run, source.seen, *settings], filled, **private))
+    quietly = {"show_progress": "hidden", **private}
+    for change in (widgets.view.change, widgets.colours.change):
+        change(answers.turn, [source.seen, *settings], widgets.cloud, trigger_mode="always_last", **quietly)
+    widgets.shown.select(answers.read, source.seen, widgets.line, queue=False, trigger_mode="once", **quietly)
+    widgets.make.click(answers.write, [source.seen, widgets.view], widgets.files, api_name="files")
+    page.load(answers.begin, [source.run, *settings], [source.upload, *filled], **private)
+    page.unload(forget)
+    return done
+
+
+def _lay_out(served: Served) -> Widgets:
     tasks = {name: task for run in served.runs.values() for name, task in run.model.tasks.items()}
     line = gr.HTML(reading(HOW_TO_READ), elem_id="mgm-reading")
     shown = gr.HTML(sentence(NOTHING_YET), js_on_load=READ_ON_HOVER, elem_id="mgm-predictions")
@@ -89,14 +131,28 @@ def photograph_tab(page: gr.Blocks, served: Served, source: Source) -> list[Depe
         )
         make = gr.Button("Make files", size="sm")
         files = gr.Files(label="Files of this photograph", interactive=False)
+    return Widgets(line, shown, key, view, colours, cloud, make, files)
 
-    def nothing() -> tuple[Any, ...]:
-        return None, sentence(NOTHING_YET), reading(HOW_TO_READ), "", None
 
-    def show(title: str, shot: Photograph | None, view_deg: float, colouring: str) -> tuple[Any, ...]:
+def nothing() -> tuple[Any, ...]:
+    """What the tab shows without a photograph: what was seen, predictions, values, legend, points."""
+    return None, sentence(NOTHING_YET), reading(HOW_TO_READ), "", None
+
+
+class Answers:
+    """What the tab answers to a visitor's doings; ``title`` is the chosen run's.
+
+    Args:
+        served: The runs and their examples.
+    """
+
+    def __init__(self, served: Served) -> None:
+        self._served = served
+
+    def _show(self, title: str, shot: Photograph | None, view_deg: float, colouring: str) -> tuple[Any, ...]:
         if shot is None:
             return nothing()
-        run = choose("run", title, served.runs)
+        run = choose("run", title, self._served.runs)
         seen = look(run.model, shot, title)
         return (
             seen,
@@ -107,80 +163,52 @@ def photograph_tab(page: gr.Blocks, served: Served, source: Source) -> list[Depe
         )
 
     @spoken
-    def predict(upload: dict[str, Any], title: str, view_deg: float, colouring: str) -> tuple[Any, ...]:
-        return show(title, received(upload), view_deg, colouring)
+    def predict(self, upload: dict[str, Any], title: str, view_deg: float, colouring: str) -> tuple[Any, ...]:
+        """A photograph was dropped."""
+        return self._show(title, received(upload), view_deg, colouring)
 
     @spoken
-    def example(title: str, view_deg: float, colouring: str, event: gr.SelectData) -> tuple[Any, ...]:
-        shot = served.examples[int(event.index)]
-        return shot.pixels, *show(title, shot, view_deg, colouring)
+    def example(self, title: str, view_deg: float, colouring: str, event: gr.SelectData) -> tuple[Any, ...]:
+        """A test image was chosen."""
+        shot = self._served.examples[int(event.index)]
+        return shot.pixels, *self._show(title, shot, view_deg, colouring)
 
     @spoken
-    def begin(title: str, view_deg: float, colouring: str) -> tuple[Any, ...]:
-        shot = served.examples[0] if served.examples else None
-        return shot and shot.pixels, *show(title, shot, view_deg, colouring)
+    def begin(self, title: str, view_deg: float, colouring: str) -> tuple[Any, ...]:
+        """The page was opened: it shows the first test image."""
+        shot = self._served.examples[0] if self._served.examples else None
+        return shot and shot.pixels, *self._show(title, shot, view_deg, colouring)
 
     @spoken
-    def again(title: str, seen: Seen | None, view_deg: float, colouring: str) -> tuple[Any, ...]:
-        return show(title, seen and seen.photograph, view_deg, colouring)
+    def again(self, title: str, seen: Seen | None, view_deg: float, colouring: str) -> tuple[Any, ...]:
+        """Another run was chosen."""
+        return self._show(title, seen and seen.photograph, view_deg, colouring)
 
     @spoken
-    def turn(seen: Seen | None, view_deg: float, colouring: str) -> Any:
+    def turn(self, seen: Seen | None, view_deg: float, colouring: str) -> Any:
+        """The points are wanted from another view or in other colours."""
         if seen is None:
             return None
-        return cloud_figure(choose("run", seen.run, served.runs), seen, view_deg, _possible(seen, colouring))
+        return cloud_figure(choose("run", seen.run, self._served.runs), seen, view_deg, _possible(seen, colouring))
 
     @spoken
-    def read(seen: Seen | None, event: gr.EventData) -> str:
+    def read(self, seen: Seen | None, event: gr.EventData) -> str:
+        """The cursor stands at a pixel."""
         x, y = int(event.x), int(event.y)
         if seen is None:
             return reading(NOTHING_YET, x, y)
         height, width = seen.size  # the place may still be one of a larger photograph before
         inside = min(max(x, 0), width - 1), min(max(y, 0), height - 1)
-        return reading(read_pixel(choose("run", seen.run, served.runs).model.tasks, seen, *inside), x, y)
+        return reading(read_pixel(choose("run", seen.run, self._served.runs).model.tasks, seen, *inside), x, y)
 
     @spoken
-    def write(seen: Seen | None, view_deg: float, request: gr.Request) -> list[str]:
+    def write(self, seen: Seen | None, view_deg: float, request: gr.Request) -> list[str]:
+        """The files are wanted."""
         if seen is None:
             raise ConfigError(NOTHING_YET)
-        run = choose("run", seen.run, served.runs)
+        run = choose("run", seen.run, self._served.runs)
         folder = download_folder(request.session_hash)
         return [str(path) for path in write_downloads(run, seen, folder, view_deg)]
-
-    filled = [source.seen, shown, line, key, cloud]
-    settings = [view, colours]
-    # the browser's own file is read by us, within our limits, and not decoded by the library first
-    uploaded = source.upload.upload(
-        predict, [source.upload, source.run, *settings], filled, preprocess=False, api_name="predict"
-    )
-    done = [uploaded, source.upload.clear(nothing, None, filled, api_visibility="private")]
-    if source.examples is not None:
-        done.append(
-            source.examples.select(example, [source.run, *settings], [source.upload, *filled], api_visibility="private")
-        )
-    done.append(source.run.change(again, [source.run, source.seen, *settings], filled, api_visibility="private"))
-    for change in (view.change, colours.change):
-        change(
-            turn,
-            [source.seen, *settings],
-            cloud,
-            show_progress="hidden",
-            trigger_mode="always_last",
-            api_visibility="private",
-        )
-    shown.select(
-        read,
-        source.seen,
-        line,
-        queue=False,
-        show_progress="hidden",
-        trigger_mode="once",
-        api_visibility="private",
-    )
-    make.click(write, [source.seen, view], files, api_name="files")
-    page.load(begin, [source.run, *settings], [source.upload, *filled], api_visibility="private")
-    page.unload(forget)
-    return done
 
 
 def received(upload: dict[str, Any]) -> Photograph:

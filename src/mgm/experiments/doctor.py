@@ -120,7 +120,7 @@ def _threads() -> Iterator[Finding]:
     remedy = f"OMP_NUM_THREADS={cores}" if threads > cores else ""
     many = f", more than the {cores} cores that this process may use" if remedy else f" on {cores} cores"
     yield Finding("threads", "torch", "note" if remedy else "ok", f"{threads} threads{many}", remedy)
-    for name in ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "MKL_NUM_THREADS"):
+    for name in ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "MKL_NUM_THREADS"):
         yield Finding("threads", name, "ok", os.environ.get(name, "not set"))
     if os.environ.get("OMP_WAIT_POLICY", "").upper() == "ACTIVE":
         detail = "threads that wait by spinning take the cores from one another when anything else runs"

@@ -13,6 +13,7 @@ from mgm.functional.adversarial import discriminator_hinge_loss, generator_hinge
 from mgm.functional.classification import scene_loss
 from mgm.models.adashare import AdaShareEncoder, Policy
 from mgm.models.base import task_of
+from mgm.networks.normalization import frozen_buffers
 from mgm.training.step import Step
 from mgm.types import Batch, Predictions
 
@@ -116,13 +117,17 @@ def estimate_predictions(step: Step, source: str, predictions: Predictions) -> P
 
 def discriminator_loss(step: Step) -> Tensor:
     """Hinge loss of D on the minibatch and on images synthesized with its labels (Algorithm 1, line 4)."""
-    labels = step.labels()
+    labels, discriminator = step.labels(), step.networks["discriminator"]
+    if step.simultaneous:
+        real_scores = discriminator(step.batch.images, labels)
+        with frozen_buffers(discriminator):  # one power iteration per update
+            return discriminator_hinge_loss(real_scores, step.fake_scores())
     images = torch.cat([step.batch.images, step.fakes().detach().to(step.batch.images.dtype)])
     # one pass for both halves: D holds no batch statistics, so they do not see each other
-    real_scores, fake_scores = step.networks["discriminator"](images, labels.repeat(2, 1)).chunk(2)
+    real_scores, fake_scores = discriminator(images, labels.repeat(2, 1)).chunk(2)
     return discriminator_hinge_loss(real_scores, fake_scores)
 
 
 def generator_loss(step: Step) -> Tensor:
     """Hinge loss of G; its gradient runs on through the embedding layer into E (Algorithm 1, line 4; Figure 3)."""
-    return generator_hinge_loss(step.networks["discriminator"](step.fakes(), step.labels()))
+    return generator_hinge_loss(step.fake_scores())

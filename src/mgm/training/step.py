@@ -29,6 +29,7 @@ class Step:
         multi_hot: Whether an image may have several scene labels.
         defer_encoder: Collect the gradients of the losses that share features at the encoder's output, for one backward pass
             through it; what one loss alone has encoded (views) is differentiated with it, and its memory free again.
+        simultaneous: All losses are computed at the same weights, so that D's and G's share what D makes of synthesized images.
         keep_fakes: Let the images of the last adversarial update serve as synthesized ones although G has made a step since.
         common_seed: Seed of what has to be random in the same way in all processes.
         part: Which part of the step's minibatch ``batch`` is, from 0.
@@ -46,6 +47,7 @@ class Step:
         *,
         multi_hot: bool = False,
         defer_encoder: bool = False,
+        simultaneous: bool = False,
         keep_fakes: bool = False,
         common_seed: int = 0,
         part: int = 0,
@@ -60,6 +62,7 @@ class Step:
         self.common_seed = common_seed
         self.part = part
         self.parts = parts
+        self.simultaneous = simultaneous
         self._draw_extra = draw_extra
         self._defer_encoder = defer_encoder
         self._keep_fakes = keep_fakes
@@ -67,6 +70,7 @@ class Step:
         self._features: dict[str, Tensor] = {}
         self._predictions: dict[str, Predictions] = {}
         self._fakes: Tensor | None = None
+        self._fake_scores: Tensor | None = None
         self.current_fakes: Tensor | None = None
         """What `fakes` made, without a graph, as long as G is what it was then (or ``keep_fakes``)."""
         self._fakes_noise: Tensor | None = None
@@ -167,6 +171,13 @@ class Step:
             self.current_fakes = fakes.detach()
         return fakes
 
+    def fake_scores(self) -> Tensor:
+        """D(x~, c) for these images, ``[B]``, with a graph through D and them; shared by losses that ask before D changes."""
+        scores = self._fake_scores
+        if scores is None:
+            scores = self._fake_scores = self.networks["discriminator"](self.fakes(), self.labels())
+        return scores
+
     def latent(self, count: int, noise: Tensor | None = None) -> Tensor:
         """``z = embed(E(x)) + noise`` (paper 3.2, Figure 3), ``[count, L]``; x cycles through the minibatch.
 
@@ -182,12 +193,14 @@ class Step:
     def forget(self, changed: tuple[str, ...]) -> None:
         """Drop what was computed with networks that have changed."""
         changed_set = set(changed)
+        if "discriminator" in changed_set:
+            self._fake_scores = None
         if changed_set & {"encoder", "policy"}:
             self._features.clear()
         if changed_set & {"encoder", "policy", "decoders"}:
             self._predictions.clear()
         if changed_set & {"encoder", "policy", "embedding", "generator"}:
-            self._fakes = self._fakes_noise = None
+            self._fakes = self._fakes_noise = self._fake_scores = None
             if not self._keep_fakes:
                 self.current_fakes = None
             if self._extra is not None and self._extra.images.requires_grad:
@@ -200,7 +213,7 @@ class Step:
         for source in self._predictions.keys() - read:
             del self._predictions[source]
         if "fakes" not in read:
-            self._fakes = None
+            self._fakes = self._fake_scores = None
 
     def release(self) -> None:
         """Drop what takes memory, so that the step's other parts have room.
@@ -210,7 +223,7 @@ class Step:
         self._features.clear()
         self._predictions.clear()
         self._deferred.clear()
-        self._fakes = self.current_fakes = None
+        self._fakes = self._fake_scores = self.current_fakes = None
         if self._extra is not None and self._extra.images.requires_grad:
             self._extra = None
 

@@ -46,6 +46,8 @@ class Stepping:
 
     defers_encoder: ClassVar[bool]
     """See `Step`."""
+    simultaneous: ClassVar[bool] = False
+    """See `Step`."""
     keeps_fakes: ClassVar[bool] = False
     """See `Step`."""
 
@@ -189,6 +191,7 @@ class Combined(Stepping):
     """All losses at the same weights, one backward pass through the encoder (and part), one step per network."""
 
     defers_encoder = True
+    simultaneous = True
 
     def __call__(self, stage: Stage, *steps: Step) -> dict[str, Tensor]:
         """Carry out the updates of a stage once."""

@@ -201,6 +201,7 @@ class Trainer:
                 lambda current: self._extra_images(current, index),
                 multi_hot=self.multi_hot,
                 defer_encoder=self.stepping.defers_encoder,
+                simultaneous=self.stepping.simultaneous,
                 keep_fakes=self.stepping.keeps_fakes,
                 common_seed=model_seed,
                 part=part,
