@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 from dataclasses import dataclass, field
@@ -26,7 +27,7 @@ class BenchOptions:
     """
 
     what: tyro.conf.Positional[tuple[str, ...]] = ()
-    """work, work_of_parts, step, parts, operators, stages, augmentation, prediction, identities; nothing: all of them."""
+    """work, work_of_parts, step, parts, operators, stages, augmentation, prediction, identities, rates; nothing: all of them."""
     setting: tyro.conf.OmitArgPrefixes[BenchSetting] = field(default_factory=BenchSetting)
     json: Path | None = None
     """File for all numbers."""
@@ -40,6 +41,9 @@ def bench(arguments: list[str]) -> None:
     for path in (options.json, options.markdown):
         if path and not path.absolute().parent.is_dir():
             raise ConfigError(f"{path} cannot be written: the folder {path.parent} does not exist")
+    os.environ.setdefault(
+        "KINETO_LOG_LEVEL", "6"
+    )  # torch's profiler announces each start on standard error; read when it loads
     from rich.console import Console
 
     from mgm.bench.document import document, markdown, table

@@ -16,6 +16,7 @@ from mgm.bench.counting import count, cuda_launches
 from mgm.bench.host_views import host_views
 from mgm.bench.layers import layer_rows
 from mgm.bench.profiling import profiled
+from mgm.bench.rates import rate_rows
 from mgm.bench.setting import BenchSetting
 from mgm.bench.timing import clock, interleaved, seconds_of
 from mgm.bench.variants import COUNTED, VARIANTS, Runner
@@ -29,6 +30,9 @@ from mgm.training.updates import Update
 
 Row = dict[str, Any]
 """Column -> value."""
+
+WARM_UP = {"cuda": 3}
+"""Type of device -> steps of each variant before the first that counts: networks compile, CUDA graphs are recorded."""
 
 Told = Callable[[str], None]
 """Hears what is being measured."""
@@ -50,7 +54,7 @@ def work(setting: BenchSetting, told: Told) -> Section:
         told(f"counting {name}")
         bench = Workbench(setting, fake=True)
         with bench.active():
-            runner = variant.build(bench)
+            runner = variant.runner(bench)
             runner.step(0)  # in which optimisers make their states
             counted = asdict(count(partial(runner.step, 1), runner.held()))
         first = rows[0] if rows else counted
@@ -64,8 +68,11 @@ def step(setting: BenchSetting, told: Told) -> Section:
     """Time of a joint step in each order."""
     bench = Workbench(setting)
     device = bench.device
-    runners = {name: v.build(bench) for name, v in VARIANTS.items() if device.type in v.devices}
-    timings = interleaved({n: Numbered(r) for n, r in runners.items()}, device, setting.rounds, told=told)
+    runners = {name: v.runner(bench) for name, v in VARIANTS.items() if device.type in v.devices}
+    warm_up = WARM_UP.get(device.type, 1)
+    timings = interleaved(
+        {n: Numbered(r) for n, r in runners.items()}, device, setting.rounds, warm_up=warm_up, told=told
+    )
     rows: list[Row] = []
     for name, timing in timings.items():
         row: Row = {"variant": name, **asdict(timing)}
@@ -111,7 +118,7 @@ def operators(setting: BenchSetting, told: Told) -> Section:
         if bench.device.type not in variant.devices:
             continue
         told(f"profiling {name}")
-        runner = Numbered(variant.build(bench))
+        runner = Numbered(variant.runner(bench))
         runner()  # the first makes the optimisers' states
         taken = [profiled(runner, bench.device) for _ in range(setting.rounds)]
         medians = {group: float(np.median([one[group] for one in taken])) for group in taken[0]}
@@ -242,6 +249,14 @@ def identities(setting: BenchSetting, told: Told) -> Section:
     return Section("layers of G and D by identities", rows, "ratio below 1: the identity is faster")
 
 
+def rates(setting: BenchSetting, told: Told) -> Section:
+    """How much of the machine's arithmetic G and D get out of it."""
+    bench = Workbench(setting)
+    trainer = bench.trainer(bench.experiment, "generator")
+    rows = rate_rows(trainer.networks, bench.batch(setting.batch), bench.device, 3 * setting.rounds, told)
+    return Section("arithmetic per second", rows, "forward and backward; share: of a large matrix product's rate")
+
+
 SECTIONS: dict[str, Callable[[BenchSetting, Told], Section]] = {
     "work": work,
     "work_of_parts": work_of_parts,
@@ -252,6 +267,7 @@ SECTIONS: dict[str, Callable[[BenchSetting, Told], Section]] = {
     "augmentation": augmentation,
     "prediction": prediction,
     "identities": identities,
+    "rates": rates,
 }
 """Name -> what it measures."""
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mgm.bench.host_views import host_views
+from mgm.bench.rates import tf32
 from mgm.bench.reference import TRAINS, ReferenceStep, Views
 from mgm.bench.workbench import Workbench, tensors_held
 from mgm.config import Experiment
@@ -31,7 +32,19 @@ class Variant:
     description: str
     build: Callable[[Workbench], Runner]
     devices: tuple[str, ...] = ("cpu", "cuda", "mps")
-    """Where it is measured unless asked for by name."""
+    """Where it is measured."""
+    tf32: bool = False
+    """Whether a GPU may compute float32 in TF32, as torch by itself lets convolutions."""
+
+    def runner(self, bench: Workbench) -> Runner:
+        """The variant, ready to run."""
+        built = self.build(bench)
+
+        def step(number: int) -> object:
+            with tf32(self.tf32):
+                return built.step(number)
+
+        return Runner(step, built.held)
 
 
 def reference(views: Views, *, foreach: bool | None = None) -> Callable[[Workbench], Runner]:
@@ -105,12 +118,24 @@ VARIANTS: dict[str, Variant] = {
         ours(_settings(training=_COMBINED)),
     ),
     "combined_bf16": Variant("the same, bfloat16", ours(_settings(training={**_COMBINED, **_BF16}))),
+    "reference_tf32": Variant("the reference, in TF32", reference(host_views), ("cuda",), tf32=True),
+    "paper_order_tf32": Variant("one optimiser per loss, in TF32", ours(_settings()), ("cuda",), tf32=True),
     "paper_order_channels_last": Variant(
-        "one optimiser per loss, channels last", ours(_settings(), channels_last=True), ("cuda",)
+        "the same, channels last", ours(_settings(), channels_last=True), ("cuda",), tf32=True
+    ),
+    "paper_order_bf16_graphs": Variant(
+        "one optimiser per loss, bfloat16, CUDA graphs",
+        ours(_settings(training={**_BF16, "compile": "graphs"})),
+        ("cuda",),
     ),
     "combined_bf16_channels_last": Variant(
         "combined, bfloat16, channels last",
         ours(_settings(training={**_COMBINED, **_BF16}), channels_last=True),
+        ("cuda",),
+    ),
+    "combined_bf16_compiled": Variant(
+        "combined, bfloat16, channels last, compiled",
+        ours(_settings(training={**_COMBINED, **_BF16, "compile": "gpu"}), channels_last=True),
         ("cuda",),
     ),
 }

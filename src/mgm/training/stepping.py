@@ -74,27 +74,37 @@ class Stepping:
         with frozen_buffers(*held), self.autocast():
             return update.weight / step.parts * update.loss(step)
 
-    def learn(self, update: Update, steps: tuple[Step, ...]) -> Tensor:
+    def learn(self, update: Update, steps: tuple[Step, ...], waiting: tuple[str, ...] = ()) -> Tensor:
         """A loss by itself: its gradient, averaged over processes, and the step of its optimiser; returns the loss.
 
-        It is computed on the parts of the minibatch one after another, of which one at a time is in memory.
+        It is computed on the parts of the minibatch one after another.
+
+        Args:
+            update: The loss.
+            steps: The parts.
+            waiting: Networks that step later, with the sum of several losses' gradients; what these losses share stays until
+                then. Without any, one part at a time is in memory.
         """
-        optimizer = self.optimizers[update.name]
-        optimizer.zero_grad(set_to_none=True)
+        at_once = tuple(name for name in update.trains if name not in waiting)
+        optimizer = self.optimizers[update.name] if at_once else None
+        if optimizer:
+            optimizer.zero_grad(set_to_none=True)
         average = GradientAverage()
         losses = []
         for step in steps:
             loss = self.loss(update, step)
             if step.is_last:
-                average.as_they_come(parameters_of(self.networks, update.trains))
-            update.gradient(loss, step, update.trains, False)
+                average.as_they_come(parameters_of(self.networks, at_once))
+            update.gradient(loss, step, update.trains, bool(waiting))
             losses.append(loss.detach().sum())
-            if step.parts > 1:
+            del loss  # and with it whatever it alone has kept for its gradient
+            if step.parts > 1 and not waiting:
                 step.release()
         average.finish()
-        self.apply(optimizer)
+        if optimizer:
+            self.apply(optimizer)
         for step in steps:
-            step.forget(update.trains)
+            step.forget(at_once)
         return torch.stack(losses).sum()
 
     def apply(self, optimizer: torch.optim.Optimizer) -> None:
@@ -147,44 +157,21 @@ class Shared(Stepping):
         """Carry out the updates of a stage once."""
         group = sharing(stage.updates)
         waiting = tuple(name for name in MODEL if any(name in update.trains for update in group))
-        model = self.optimizers.get("model")
-        if waiting and model:
-            model.zero_grad(set_to_none=True)
+        if waiting:
+            self.optimizers["model"].zero_grad(set_to_none=True)
         losses = {}
         for number, update in enumerate(group, 1):
-            losses[update.name] = self._learn_but_model(update, steps)
+            losses[update.name] = self.learn(update, steps, waiting)
             for step in steps:
                 step.keep({name for later in group[number:] for name in later.reads})
-        if waiting and model:
+        if waiting:
             completed = tuple(name for name in waiting if name != "encoder")
             for step in steps:
                 self.backward_through_encoder(step, completed, trains_encoder="encoder" in waiting)
-            self.apply(model)
-        for step in steps:
-            step.forget(waiting)
+            self.apply(self.optimizers["model"])
+            for step in steps:
+                step.forget(waiting)
         return losses | {update.name: self.learn(update, steps) for update in stage.updates[len(group) :]}
-
-    def _learn_but_model(self, update: Update, steps: tuple[Step, ...]) -> Tensor:
-        """Gradients of everything that a loss trains; what is not part of M steps at once."""
-        at_once = tuple(name for name in update.trains if name not in MODEL)
-        optimizer = self.optimizers[update.name] if at_once else None
-        if optimizer:
-            optimizer.zero_grad(set_to_none=True)
-        average = GradientAverage()
-        losses = []
-        for step in steps:
-            loss = self.loss(update, step)
-            if step.is_last:
-                average.as_they_come(parameters_of(self.networks, at_once))
-            update.gradient(loss, step, update.trains, True)
-            losses.append(loss.detach().sum())
-            del loss  # and with it whatever it alone has kept for its gradient
-        average.finish()
-        if optimizer:
-            self.apply(optimizer)
-        for step in steps:
-            step.forget(at_once)
-        return torch.stack(losses).sum()
 
 
 class Combined(Stepping):

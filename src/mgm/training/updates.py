@@ -22,8 +22,8 @@ class Update:
     these parameters, so it does not compute any other weight gradient).
 
     Adam's moments belong to the update: two updates that train the same network do not share them (paper, Algorithm 1: every
-    loss has its own optimiser), and an update that stands twice in a stage has one state. With ``optimizer_step: combined``
-    the moments belong to the network instead.
+    loss has its own optimiser), and an update that stands twice in a stage has one state. `stepping` has two ways in which they
+    belong to networks instead.
     """
 
     name: str
