@@ -15,9 +15,6 @@ from mgm.bench.setting import BenchSetting
 from mgm.commands import parse
 from mgm.errors import ConfigError
 
-WIDTH = 100
-"""Columns that tables get at least: in a narrower terminal lines wrap, and nothing is cut off."""
-
 
 @dataclass(frozen=True)
 class BenchOptions:
@@ -41,9 +38,8 @@ def bench(arguments: list[str]) -> None:
     for path in (options.json, options.markdown):
         if path and not path.absolute().parent.is_dir():
             raise ConfigError(f"{path} cannot be written: the folder {path.parent} does not exist")
-    os.environ.setdefault(
-        "KINETO_LOG_LEVEL", "6"
-    )  # torch's profiler announces each start on standard error; read when it loads
+    # torch's profiler announces each start on standard error; read when it loads
+    os.environ.setdefault("KINETO_LOG_LEVEL", "6")
     from rich.console import Console
 
     from mgm.bench.document import document, markdown, table
@@ -57,6 +53,9 @@ def bench(arguments: list[str]) -> None:
         if path:
             path.write_text(text, encoding="utf-8")
     console = Console()
-    console.width = max(console.width, WIDTH)
     for section in sections.values():
-        console.print(table(section))
+        shown = table(section)
+        # in a narrower terminal lines wrap, and nothing is cut off
+        needed = console.measure(shown, options=console.options.update(width=1000)).maximum
+        console.width = max(console.width, needed)
+        console.print(shown)

@@ -38,8 +38,10 @@ def test_writes_table_json_and_page(mgm, tmp_path):
 
 @pytest.mark.slow
 def test_everything_at_tiny_size(mgm, tmp_path):
-    code, _, err = mgm("bench", *TINY, "--json", tmp_path / "a.json")
+    code, out, err = mgm("bench", *TINY, "--json", tmp_path / "a.json")
     assert code == 0, err
+    assert "…" not in out, "a number is cut off"
+    assert "profiler" not in err
     sections = json.loads((tmp_path / "a.json").read_text())["sections"]
     assert sections.keys() == SECTIONS.keys()
     work = {row["variant"]: row for row in sections["work"]["rows"]}
