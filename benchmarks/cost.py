@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
+from mgm.bench.counting import flop_counter
 from mgm.config import Experiment
 from mgm.data.building import num_bytes, sample_layouts
 from mgm.experiments.recipes import make_experiment
@@ -67,7 +67,7 @@ def cost(experiment: Experiment, tasks: int, *, stage: int = -1, steps: int = 2)
         trainer = synthetic_trainer(experiment, Path(folder), tasks=ALL_TASKS[:tasks])
         chosen = trainer.stages[stage]
         trainer.enter_stage(trainer.stages.index(chosen))
-        with FlopCounterMode(display=False) as flops:
+        with flop_counter() as flops:
             trainer.train_step(chosen, 0)
         # apart, since the counter of arithmetic holds on to graphs
         with SavedTensors() as saved:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
-from mgm.bench.counting import count
+from mgm.bench.counting import count, flop_counter
 
 
 def test_arithmetic_of_a_convolution():
@@ -77,3 +77,15 @@ def test_memory_is_that_of_the_work_and_not_of_counting_it():
 
     passes(1)  # makes the gradients
     assert count(lambda: passes(4)).peak_bytes == count(lambda: passes(2)).peak_bytes
+
+
+def test_attention_of_a_cpu_counts():
+    """Two products forward; five backward, of which the first repeats one of the forward pass."""
+    query, key, value = (torch.randn(2, 1, length, 4, requires_grad=True) for length in (16, 8, 8))
+    product = 2 * 2 * 16 * 8 * 4
+    with flop_counter() as counter:
+        seen = torch.nn.functional.scaled_dot_product_attention(query, key, value)
+        forward = counter.get_total_flops()
+        seen.sum().backward()
+    assert forward == 2 * product
+    assert counter.get_total_flops() == (2 + 5) * product

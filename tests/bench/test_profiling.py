@@ -15,6 +15,7 @@ from mgm.bench.profiling import GROUPS, REST, group_of, profiled
         ("aten::convolution_backward", "convolution_backward"),
         ("aten::native_batch_norm_backward", "batch_norm"),
         ("aten::_softmax", "attention"),
+        ("aten::_scaled_dot_product_flash_attention_for_cpu_backward", "attention"),
         ("aten::max_pool2d_with_indices", "pooling"),
         ("aten::_fused_adam_", "optimisers"),
         ("aten::copy_", REST),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from mgm.bench import rates
+from mgm.bench.counting import flop_counter
 from mgm.bench.rates import matrix_rate, rate_rows
 from toys import toy_batch, toy_experiment, toy_trainer
 
@@ -38,7 +38,7 @@ def test_generator_and_discriminator_are_held_against_it(two_seconds, monkeypatc
     ]
     for row in rows:
         assert row["share"] == row["flop_per_second"] / (16**3)
-    with FlopCounterMode(display=False) as counter:
+    with flop_counter() as counter:
         networks["discriminator"](batch.images.repeat(2, 1, 1, 1), batch.scene.repeat(2, 1)).sum().backward()
     assert rows[2]["flop_per_second"] == rows[5]["flop_per_second"] == counter.get_total_flops() / 2.0
 

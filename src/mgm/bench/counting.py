@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
 NO_LAUNCH = frozenset(
     {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "_unsafe_view", "promote_types"}
@@ -85,6 +85,16 @@ class Tally(TorchDispatchMode):
         self._bytes -= size
 
 
+def flop_counter() -> FlopCounterMode:
+    """Torch's counter of arithmetic, which by itself knows the attention of GPUs alone."""
+    aten = torch.ops.aten
+    on_cpu = {
+        aten._scaled_dot_product_flash_attention_for_cpu: lambda *shapes, **_: sdpa_flop_count(*shapes[:3]),
+        aten._scaled_dot_product_flash_attention_for_cpu_backward: lambda *s, **_: sdpa_backward_flop_count(*s[:4]),
+    }
+    return FlopCounterMode(display=False, custom_mapping=on_cpu)
+
+
 def count(run: Callable[[], object], held: Iterable[Tensor] = ()) -> Work:
     """Count one call, by carrying it out twice: what counts arithmetic keeps tensors alive, which would count as memory.
 
@@ -94,7 +104,7 @@ def count(run: Callable[[], object], held: Iterable[Tensor] = ()) -> Work:
     """
     with Tally(held) as tally:
         run()
-    with FlopCounterMode(display=False) as flop:
+    with flop_counter() as flop:
         run()
     return Work(flop.get_total_flops(), tally.launches, tally.reads, tally.peak_bytes)
 

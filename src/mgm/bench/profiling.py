@@ -12,7 +12,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "convolution": ("aten::*convolution", "aten::cudnn_convolution*"),
     "convolution_backward": ("aten::convolution_backward",),
     "batch_norm": ("aten::*batch_norm*", "aten::batch_norm*"),
-    "attention": ("aten::bmm", "aten::_softmax*", "aten::baddbmm"),
+    "attention": ("aten::*dot_product*", "aten::*attention*", "aten::bmm", "aten::_softmax*", "aten::baddbmm"),
     "pooling": ("aten::*pool2d*",),
     "optimisers": ("aten::_fused_adam*", "aten::_foreach*", "aten::lerp*"),
 }

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
+from mgm.bench.counting import flop_counter
 from mgm.bench.timing import seconds_of
 from mgm.types import Batch
 
@@ -72,7 +72,7 @@ def matrix_rate(device: torch.device, dtype: torch.dtype, rounds: int) -> float:
 
 
 def _rate(run: Callable[[], object], device: torch.device, rounds: int) -> float:
-    with FlopCounterMode(display=False) as counter:
+    with flop_counter() as counter:
         run()  # the warm-up too
     return counter.get_total_flops() / float(np.median([seconds_of(run, device) for _ in range(rounds)]))
 

@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
-from mgm.bench.counting import count, cuda_launches
+from mgm.bench.counting import count, cuda_launches, flop_counter
 from mgm.bench.host_views import host_views
 from mgm.bench.layers import layer_rows
 from mgm.bench.profiling import profiled
@@ -152,7 +151,7 @@ def work_of_parts(setting: BenchSetting, told: Told) -> Section:
         experiment = replace(bench.experiment, model=replace(bench.experiment.model, identities=choice))
         with bench.active():
             trainer = bench.trainer(experiment, "joint")
-            with FlopCounterMode(display=False) as counter:
+            with flop_counter() as counter:
                 flop[choice] = _by_part(trainer, 0, counter.get_total_flops)
     rows: list[Row] = [
         {"part": name, "flop": int(counted), "flop_with_identities": int(flop["on"][name])}

@@ -63,11 +63,20 @@ class SelfAttention(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """``[B, C, H, W]`` with even sides to the same shape."""
-        query = self.query(features).flatten(2).mT
-        key = F.max_pool2d(self.key(features), 2).flatten(2).mT
-        value = F.max_pool2d(self.value(features), 2).flatten(2).mT
-        seen = F.scaled_dot_product_attention(query, key, value, scale=1.0)
+        value = F.max_pool2d(self.value(features), 2)
+        key = F.max_pool2d(self.key(features), 2)
+        query, key, value = (as_tokens(part, value.shape[1]) for part in (self.query(features), key, value))
+        seen = F.scaled_dot_product_attention(query, key, value, scale=1.0)[:, 0]
         return features + self.gamma * self.output(seen.mT.unflatten(2, features.shape[2:]))
+
+
+def as_tokens(features: Tensor, channels: int) -> Tensor:
+    """``[B, C, H, W]`` to ``[B, 1, H·W, channels]``, filled up with zeros, which no product of a query and a key sees.
+
+    Torch has kernels that never hold the matrix of all pairs of positions, for tensors of this form and equally many channels.
+    """
+    tokens = features.flatten(2).mT
+    return F.pad(tokens, (0, channels - tokens.shape[2])).contiguous()[:, None]
 
 
 class GeneratorBlock(nn.Module):
