@@ -44,6 +44,8 @@ class Stepping:
     training: TrainingConfig
     autocast: Callable[[], AbstractContextManager[object]]
 
+    description: ClassVar[str]
+    """What optimisers do, for people."""
     defers_encoder: ClassVar[bool]
     """See `Step`."""
     simultaneous: ClassVar[bool] = False
@@ -135,6 +137,7 @@ class Stepping:
 class Separate(Stepping):
     """Algorithm 1 as it stands: after each loss its own optimiser, before the next loss is computed."""
 
+    description = "one Adam per loss, one after another"
     defers_encoder = False
 
     def __call__(self, stage: Stage, *steps: Step) -> dict[str, Tensor]:
@@ -150,6 +153,7 @@ class Shared(Stepping):
     The parts of a minibatch keep their E(x) and M(x) until then, so that accumulation saves the memory of G and D alone.
     """
 
+    description = "one Adam per loss, one after another, but one of the model for all losses on labelled images"
     defers_encoder = True
     keeps_fakes = True
 
@@ -177,6 +181,7 @@ class Shared(Stepping):
 class Combined(Stepping):
     """All losses at the same weights, one backward pass through the encoder (and part), one step per network."""
 
+    description = "all losses in one backward pass, one Adam per network"
     defers_encoder = True
     simultaneous = True
 

@@ -12,6 +12,7 @@ from mgm.experiments.recipes import RECIPES
 from mgm.report.curves import STAGE_TITLES
 from mgm.training.algorithm import EXTRA_IMAGES, stages
 from mgm.training.journal import read_journal
+from mgm.training.stepping import STEPPING
 
 PLAIN_LOSSES = {
     "task": "tasks",
@@ -56,11 +57,7 @@ def setting(experiment: Experiment, result: Mapping[str, Any]) -> list[tuple[str
 
 def _optimiser(experiment: Experiment) -> str:
     training = experiment.training
-    steps = {
-        "separate": "one Adam per loss, one after another",
-        "shared": "one Adam per loss, one after another, but one of the model for all losses on labelled images",
-        "combined": "all losses in one backward pass, one Adam per network",
-    }[training.optimizer_step]
+    steps = STEPPING[training.optimizer_step].description
     average = f", weights averaged (EMA {training.ema:g})" if training.ema else ""
     return f"{steps}, rate {training.learning_rate:g}{average}"
 
