@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from mgm.bench.counting import flop_counter
 from mgm.bench.timing import seconds_of
+from mgm.training.layout import arrange
 from mgm.types import Batch
 
 SIDES = {"cuda": 8192}
@@ -92,7 +93,7 @@ def _passes(
     for name, given in inputs.items():
         for layout in (torch.contiguous_format, torch.channels_last)[: 2 if device.type == "cuda" else 1]:
             network = copy.deepcopy(networks[name]).requires_grad_(True)
-            network.to(memory_format=layout)  # pyright: ignore[reportCallIssue] - not in the stub
+            arrange(network, layout)
 
             def run(network: nn.Module = network, given: tuple[Tensor, Tensor] = given) -> None:
                 network.zero_grad(set_to_none=True)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mgm.bench.host_views import host_views
 from mgm.bench.rates import tf32
@@ -63,13 +62,11 @@ def reference(views: Views, *, foreach: bool | None = None) -> Callable[[Workben
     return build
 
 
-def ours(change: Callable[[Experiment], Experiment], *, channels_last: bool = False) -> Callable[[Workbench], Runner]:
+def ours(change: Callable[[Experiment], Experiment]) -> Callable[[Workbench], Runner]:
     """The trainer's joint step under changed settings."""
 
     def build(bench: Workbench) -> Runner:
         trainer = bench.trainer(change(bench.experiment), "joint")
-        if channels_last:
-            _to_channels_last(trainer.networks)
         stage = trainer.stages[trainer.position.stage]
         return Runner(
             lambda number: trainer.train_step(stage, number),
@@ -77,11 +74,6 @@ def ours(change: Callable[[Experiment], Experiment], *, channels_last: bool = Fa
         )
 
     return build
-
-
-def _to_channels_last(networks: nn.Module) -> None:
-    """Convolutions hand the layout of their weights on to what they compute."""
-    networks.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - not in the stub
 
 
 def _settings(**changes: dict[str, object]) -> Callable[[Experiment], Experiment]:
@@ -98,6 +90,7 @@ _PLAIN: dict[str, object] = {"identities": "off"}
 _SHARED: dict[str, object] = {"optimizer_step": "shared"}
 _COMBINED: dict[str, object] = {"optimizer_step": "combined"}
 _BF16: dict[str, object] = {"precision": "bf16"}
+_LAST: dict[str, object] = {"channels_last": "always"}
 
 VARIANTS: dict[str, Variant] = {
     "reference": Variant("passes as in the authors' public code", reference(host_views)),
@@ -121,7 +114,7 @@ VARIANTS: dict[str, Variant] = {
     "reference_tf32": Variant("the reference, in TF32", reference(host_views), ("cuda",), tf32=True),
     "paper_order_tf32": Variant("one optimiser per loss, in TF32", ours(_settings()), ("cuda",), tf32=True),
     "paper_order_channels_last": Variant(
-        "the same, channels last", ours(_settings(), channels_last=True), ("cuda",), tf32=True
+        "the same, channels last", ours(_settings(training=_LAST)), ("cuda",), tf32=True
     ),
     "paper_order_bf16_graphs": Variant(
         "one optimiser per loss, bfloat16, CUDA graphs",
@@ -130,12 +123,12 @@ VARIANTS: dict[str, Variant] = {
     ),
     "combined_bf16_channels_last": Variant(
         "combined, bfloat16, channels last",
-        ours(_settings(training={**_COMBINED, **_BF16}), channels_last=True),
+        ours(_settings(training={**_COMBINED, **_BF16, **_LAST})),
         ("cuda",),
     ),
     "combined_bf16_compiled": Variant(
         "combined, bfloat16, channels last, compiled",
-        ours(_settings(training={**_COMBINED, **_BF16, "compile": "gpu"}), channels_last=True),
+        ours(_settings(training={**_COMBINED, **_BF16, **_LAST, "compile": "gpu"})),
         ("cuda",),
     ),
 }

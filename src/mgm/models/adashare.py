@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mgm.models.base import MultiTaskModel, StepwiseModule
+from mgm.models.base import DecidingModule, MultiTaskModel, StepwiseModule
 from mgm.models.single_task import own_decoders
 from mgm.networks.blocks import BasicBlock
 from mgm.networks.encoder import WIDTHS, ResNetEncoder
@@ -122,7 +122,7 @@ class Policy(StepwiseModule):
         return self.logits[len(self.logits) - self.num_open :]
 
 
-class AdaShareEncoder(nn.Module):
+class AdaShareEncoder(DecidingModule):
     """A ResNet in which each task takes its own path; the paths' ends stand one after another in the channels.
 
     A skipped block leaves its shortcut. Tasks share the computation as far as they have decided alike, so with every
@@ -158,6 +158,11 @@ class AdaShareEncoder(nn.Module):
     def follow(self, policy: Policy) -> None:
         """Take decisions from a policy, which stays a module of its own: its parameters are not the encoder's."""
         self.decide = policy.decisions
+
+    def fix_decisions(self) -> None:
+        """Take for good the paths that the policy favours now."""
+        favoured = self.decide()
+        self.decide = lambda: favoured
 
     def forward(self, images: Tensor) -> Tensor:
         """``[B, 3, H, W]`` to ``[B, tasks * C, H/16, W/16]``; no gradient reaches the policy."""
@@ -226,9 +231,3 @@ class AdaShareNetwork(MultiTaskModel):
     ) -> tuple[nn.Module, Mapping[str, nn.Module]]:
         """The encoder with a path per task; a decoder reads the end of its own."""
         return AdaShareEncoder(len(channels), depth, widths), own_decoders(channels, depth, widths)
-
-    def fix_decisions(self) -> None:
-        """Take for good the paths that the policy favours now."""
-        assert isinstance(self.encoder, AdaShareEncoder)
-        favoured = self.policy.decisions()
-        self.encoder.decide = lambda: favoured

@@ -36,6 +36,14 @@ class StepwiseModule(nn.Module, ABC):
         """
 
 
+class DecidingModule(nn.Module, ABC):
+    """A module that decides anew on each pass which of its parts to use."""
+
+    @abstractmethod
+    def fix_decisions(self) -> None:
+        """Take for good what it would decide now."""
+
+
 class MultiTaskModel(nn.Module, ABC):
     """``M``: images to predictions of all tasks (paper 3.1), in two halves that are trained and frozen apart.
 
@@ -106,10 +114,10 @@ class MultiTaskModel(nn.Module, ABC):
                 module.begin_step(seed, progress)
 
     def fix_decisions(self) -> None:
-        """Make a constant of whatever evaluation decides anew on each pass, so that a graph of it can be traced.
-
-        Most architectures decide nothing.
-        """
+        """Make a constant of whatever evaluation decides anew on each pass, so that a graph of it can be traced."""
+        for module in self.modules():
+            if isinstance(module, DecidingModule):
+                module.fix_decisions()
 
     @property
     def feature_channels(self) -> int:

@@ -25,7 +25,7 @@ from mgm.training.averaging import GradientAverage
 from mgm.training.gradients import parameters_of
 from mgm.training.optimizers import MODEL, optimizer_names, sharing
 from mgm.training.step import Step
-from mgm.training.updates import Stage, Update
+from mgm.training.updates import Stage, Update, still_read
 
 
 @dataclass
@@ -167,7 +167,7 @@ class Shared(Stepping):
         for number, update in enumerate(group, 1):
             losses[update.name] = self.learn(update, steps, waiting)
             for step in steps:
-                step.keep({name for later in group[number:] for name in later.reads})
+                step.keep(still_read(group[number:]))
         if waiting:
             completed = tuple(name for name in waiting if name != "encoder")
             for step in steps:
@@ -203,7 +203,7 @@ class Combined(Stepping):
             update.gradient(loss, step, update.trains, True)
             losses[update.name] = loss.detach().sum()
             del loss  # and with it whatever it alone has kept for its gradient
-            step.keep({name for later in stage.updates[number:] for name in later.reads})
+            step.keep(still_read(stage.updates[number:]))
         completed = tuple(sorted(stage.trains - {"encoder"}))
         self.backward_through_encoder(step, completed, trains_encoder="encoder" in stage.trains)
         step.release()

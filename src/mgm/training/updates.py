@@ -68,3 +68,8 @@ class Stage:
 def trained_networks(stages: Iterable[Stage]) -> frozenset[str]:
     """Networks that some stage trains: those that a training has to build."""
     return frozenset().union(*(stage.trains for stage in stages))
+
+
+def still_read(updates: Iterable[Update]) -> set[str]:
+    """What the losses to come read of what earlier ones have computed (`Update.reads`)."""
+    return {name for update in updates for name in update.reads}
