@@ -54,6 +54,14 @@ class ModelConfig:
     """Finished run whose best model M's encoder starts from; empty: its own start."""
     freeze_encoder: bool = False
     """Train the decoders alone: the encoder, its batch statistics included, stays as it starts (paper Table 11)."""
+    encoder_stride: int = 16
+    """Total stride of the encoder resnet: 16 (paper A) or 32 (the standard network, less arithmetic)."""
+    decoder: str = "paper"
+    """paper: one per task, from the coarsest features alone; pyramid: shared top-down layers with skip connections (FPN)."""
+    decoder_width: int = 64
+    """Channels of the decoder pyramid."""
+    output_stride: int = 4
+    """Pixels per place of the finest map of the decoder pyramid, 2 or 4; predictions are enlarged bilinearly from there."""
     depth: int = 18
     """Layers of the encoder: 10, 18 or 34 (paper: ResNet-18; ST_l, MT_l: 34)."""
     widths: tuple[int, int, int, int] = (48, 96, 192, 360)
@@ -143,15 +151,21 @@ class TrainingConfig:
     learning_rate: float = 1e-3
     """Adam's rate for M, the refinement and the self-supervised network (paper B)."""
     encoder_rate_factor: float = 1.0
-    """Adam's rate for the encoder relative to `learning_rate`; 0.1 or less suits a pre-trained one."""
+    """Rate of the encoder relative to `learning_rate`; a fifth suits a pre-trained one."""
     generator_rate: float = 1e-4
     """Adam's rate for the generator and the embedding layer (paper B)."""
     discriminator_rate: float = 4e-4
     """Adam's rate for the discriminator (paper B)."""
     policy_rate: float = 1e-2
     """Adam's rate for the policy of AdaShare."""
+    optimizer: Literal["adam", "adamw"] = "adam"
+    """Optimiser of all networks: adam (paper), or adamw, whose weight decay is decoupled from the gradient."""
+    schedule: str = "constant"
+    """Rates of encoder and decoders over the steps: constant (paper), one_cycle, linear; those of all others are constant."""
+    warm_up: float = 0.0
+    """Share of the steps in which the rates rise."""
     weight_decay: float = 0.0
-    """L2 penalty on M in the task update alone."""
+    """Weight decay of M in the task update alone."""
     optimizer_step: Literal["separate", "shared", "combined"] = "separate"
     """separate: one Adam per loss, one after another (paper, Algorithm 1); shared: likewise, but the losses on labelled images
     share one E(x) and one Adam of M; combined: one backward pass, one Adam per network (docs/speed.md)."""

@@ -10,6 +10,9 @@ if TYPE_CHECKING:  # NumPy and torch cost a second to import; `mgm --help` needs
     import torch
     from torch import Tensor
 
+Features = list["Tensor"]
+"""Feature maps of an encoder from fine to coarse, ``[B, C_i, H_i, W_i]`` each; the last is the paper's ``E(x)``."""
+
 Predictions = dict[str, "Tensor"]
 """Task name -> network output ``[B, C, H, W]``."""
 

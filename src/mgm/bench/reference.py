@@ -26,7 +26,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mgm.functional.adversarial import discriminator_hinge_loss, generator_hinge_loss
 from mgm.functional.classification import scene_loss
@@ -125,10 +125,7 @@ class ReferenceStep:
         return loss.item()
 
     def _predict(self, images: Tensor) -> Predictions:
-        features = self.networks["encoder"](images)
-        decoders = self.networks["decoders"]
-        assert isinstance(decoders, nn.ModuleDict)
-        return {name: decoders[name](features) for name in self.tasks}
+        return self.networks["decoders"](self.networks["encoder"](images))
 
     def _task_loss(self, batch: Batch) -> Tensor:
         predictions = self._predict(batch.images)
@@ -141,7 +138,7 @@ class ReferenceStep:
 
     def _contrastive_loss(self, images: Tensor, seed: int) -> Tensor:
         encoder, head = self.networks["encoder"], self.networks["projection"]
-        first, second = (head(encoder(view)) for view in self.views(images, seed))
+        first, second = (head(encoder(view)[-1]) for view in self.views(images, seed))
         return nt_xent(first, second, self.temperature)
 
     def _synthesize(self, images: Tensor, labels: Tensor) -> Tensor:
@@ -149,7 +146,7 @@ class ReferenceStep:
         assert isinstance(generator, Generator)
         assert isinstance(embedding, LatentEmbedding)
         noise = torch.randn(len(images), generator.latent_size, device=images.device)
-        return generator(embedding(self.networks["encoder"](images)) + noise, labels)
+        return generator(embedding(self.networks["encoder"](images)[-1]) + noise, labels)
 
     def _discriminator_loss(self, images: Tensor, labels: Tensor) -> Tensor:
         discriminator = self.networks["discriminator"]

@@ -7,15 +7,18 @@ import os
 
 from mgm.config import Experiment, ModelConfig, TrainingConfig
 from mgm.errors import ConfigError, choose
-from mgm.experiments.encoders import check_encoder
+from mgm.experiments.encoders import check_encoder, required_stride
 from mgm.models import MODELS
-from mgm.networks.encoder import BLOCKS, ResNetEncoder
+from mgm.networks.decoders import DECODERS
+from mgm.networks.encoder import BLOCKS, STAGE_STRIDES
 from mgm.networks.generators import GENERATORS, IMAGE_SIZES
 from mgm.training.algorithm import EXTRA_IMAGES, check_method, joint_updates
+from mgm.training.schedules import SCHEDULES
 
 POSITIVE = {
     "data": ("image_size",),
     "model": (
+        "decoder_width",
         "refinement_hidden",
         "projection_size",
         "generator_width",
@@ -38,6 +41,9 @@ POSITIVE = {
     ),
 }
 """Group -> fields that must be above 0."""
+
+OUTPUT_STRIDES = (2, 4)
+"""What `ModelConfig.output_stride` can be."""
 
 NOT_NEGATIVE = {
     "data": ("num_images", "split_seed"),
@@ -84,6 +90,13 @@ def check_experiment(experiment: Experiment) -> None:
     if min(model.widths) < 1:
         raise ConfigError(f"widths are {model.widths}; all four must be above 0")
     choose("architecture", model.architecture, MODELS)
+    choose("decoder", model.decoder, DECODERS)
+    choose("schedule", training.schedule, SCHEDULES)
+    if not 0 <= training.warm_up < 1:
+        raise ConfigError(f"warm_up is {training.warm_up}; it must lie in [0, 1)")
+    for name, choices in (("encoder_stride", tuple(STAGE_STRIDES)), ("output_stride", OUTPUT_STRIDES)):
+        if getattr(model, name) not in choices:
+            raise ConfigError(f"{name} is {getattr(model, name)}. Choices: {', '.join(map(str, choices))}")
     choose("generator", model.generator, GENERATORS)
     check_encoder(model)
     for name in ("depth", "refinement_depth"):
@@ -165,7 +178,7 @@ def check_sharing(model: ModelConfig) -> None:
 
 def check_image_size(experiment: Experiment) -> None:
     """Raise `ConfigError` unless the networks can work at the image size."""
-    size, stride = experiment.data.image_size, ResNetEncoder.STRIDE
+    size, stride = experiment.data.image_size, required_stride(experiment.model)
     if size % stride:
         near = max(stride, round(size / stride) * stride)
         raise ConfigError(f"image_size is {size}; it must be a multiple of {stride}, for example {near}")

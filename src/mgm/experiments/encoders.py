@@ -18,12 +18,17 @@ def check_encoder(model: ModelConfig) -> None:
         return
     if not model.encoder.startswith(PREFIX):
         raise ConfigError(f"unknown encoder {model.encoder!r}. Choices: resnet, {PREFIX}NAME_OR_FOLDER")
-    if not MODELS[model.architecture].takes_backbone:
-        able = ", ".join(name for name, kind in MODELS.items() if kind.takes_backbone)
+    if not MODELS[model.architecture].takes_any_encoder:
+        able = ", ".join(name for name, kind in MODELS.items() if kind.takes_any_encoder)
         raise ConfigError(
             f"the architecture {model.architecture!r} works inside the paper's ResNet and cannot take a pre-trained encoder; "
             f"those that can: {able}"
         )
+
+
+def required_stride(model: ModelConfig) -> int:
+    """What the side of an image has to be a multiple of."""
+    return model.encoder_stride if model.encoder == "resnet" else 32
 
 
 def with_structure(experiment: Experiment) -> Experiment:

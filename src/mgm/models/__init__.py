@@ -1,4 +1,4 @@
-"""Predictors; `MODELS` is the registry: classes with constructors ``(channels, depth, widths)`` and ``from_config``."""
+"""Predictors; `MODELS` is the registry: classes with constructors ``(channels, config)``."""
 
 from mgm.models.adashare import AdaShareNetwork
 from mgm.models.base import MultiTaskModel

@@ -10,10 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mgm.config import ModelConfig
 from mgm.models.base import DecidingModule, MultiTaskModel, StepwiseModule
-from mgm.models.single_task import own_decoders
 from mgm.networks.blocks import BasicBlock
-from mgm.networks.encoder import WIDTHS, ResNetEncoder
+from mgm.networks.decoders import DecodersOfParts
+from mgm.networks.encoder import Encoder, ResNetEncoder
+from mgm.types import Features
 
 Gates = Sequence[Sequence[float | Tensor]]
 """Block -> task -> 1 (selected), 0 (skipped), or a scalar tensor of that value through which a gradient reaches the policy."""
@@ -122,7 +124,7 @@ class Policy(StepwiseModule):
         return self.logits[len(self.logits) - self.num_open :]
 
 
-class AdaShareEncoder(DecidingModule):
+class AdaShareEncoder(Encoder, DecidingModule):
     """A ResNet in which each task takes its own path; the paths' ends stand one after another in the channels.
 
     A skipped block leaves its shortcut. Tasks share the computation as far as they have decided alike, so with every
@@ -130,20 +132,18 @@ class AdaShareEncoder(DecidingModule):
 
     Args:
         num_tasks: Tasks.
-        depth: Layers: 10, 18 or 34.
-        widths: Channels of the four stages.
+        config: What the ResNet is.
     """
 
-    out_channels: int
-    """Channels of all tasks' features together."""
     decide: Callable[[], Gates]
     """Decisions of a pass: those of the policy that it follows; until then, everything is selected."""
 
-    def __init__(self, num_tasks: int, depth: int, widths: Sequence[int]) -> None:
+    def __init__(self, num_tasks: int, config: ModelConfig) -> None:
         super().__init__()
-        self.trunk = ResNetEncoder(3, depth, widths)
+        self.trunk = ResNetEncoder(3, config.depth, config.widths, config.encoder_stride)
         self.num_tasks = num_tasks
-        self.out_channels = num_tasks * widths[-1]
+        self.channels = tuple(num_tasks * channels for channels in self.trunk.channels)
+        self.strides = self.trunk.strides
         self.decide = self.everything
 
     @property
@@ -164,26 +164,32 @@ class AdaShareEncoder(DecidingModule):
         favoured = self.decide()
         self.decide = lambda: favoured
 
-    def forward(self, images: Tensor) -> Tensor:
-        """``[B, 3, H, W]`` to ``[B, tasks * C, H/16, W/16]``; no gradient reaches the policy."""
+    def forward(self, images: Tensor) -> Features:
+        """See `Encoder`; the channels of a level are those of all tasks. No gradient reaches the policy."""
         return self.take(images, self.decide())
 
-    def take(self, images: Tensor, gates: Gates) -> Tensor:
+    def take(self, images: Tensor, gates: Gates) -> Features:
         """The same along given paths.
 
         Args:
             images: ``[B, 3, H, W]`` RGB in (-1, 1).
             gates: For every block and task.
         """
-        paths = [(self.trunk.stem(images), range(self.num_tasks))]
-        for block, row in zip(self.blocks, gates, strict=True):
-            paths = [
-                (_gated(block, features, row[tasks[0]]), tasks)
-                for features, together in paths
-                for tasks in _alike(together, row)
-            ]
-        ends = {task: features for features, tasks in paths for task in tasks}
-        return torch.cat([ends[task] for task in range(self.num_tasks)], dim=1)
+        fine, pooled = self.trunk.stem(images)
+        levels = [torch.cat([fine] * self.num_tasks, dim=1)]
+        paths = [(pooled, list(range(self.num_tasks)))]
+        rows = iter(gates)
+        for stage in self.trunk.stages:
+            for block, row in zip(stage.children(), rows):  # noqa: B905 - the rows go on in the next stage
+                assert isinstance(block, BasicBlock)
+                paths = [
+                    (_gated(block, features, row[tasks[0]]), tasks)
+                    for features, together in paths
+                    for tasks in _alike(together, row)
+                ]
+            ends = {task: features for features, tasks in paths for task in tasks}
+            levels.append(torch.cat([ends[task] for task in range(self.num_tasks)], dim=1))
+        return levels
 
 
 def _alike(tasks: Sequence[int], row: Sequence[float | Tensor]) -> list[list[int]]:
@@ -219,15 +225,15 @@ class AdaShareNetwork(MultiTaskModel):
 
     policy: Policy
 
-    def __init__(self, channels: Mapping[str, int], depth: int = 18, widths: Sequence[int] = WIDTHS) -> None:
-        super().__init__(channels, depth, widths)
+    def __init__(self, channels: Mapping[str, int], config: ModelConfig | None = None) -> None:
+        super().__init__(channels, config)
         assert isinstance(self.encoder, AdaShareEncoder)
         self.policy = Policy(len(self.encoder.blocks), len(channels))
         self.encoder.follow(self.policy)
 
     @staticmethod
-    def build(
-        channels: Mapping[str, int], depth: int, widths: Sequence[int]
-    ) -> tuple[nn.Module, Mapping[str, nn.Module]]:
+    def build(channels: Mapping[str, int], config: ModelConfig) -> tuple[Encoder, nn.Module]:
         """The encoder with a path per task; a decoder reads the end of its own."""
-        return AdaShareEncoder(len(channels), depth, widths), own_decoders(channels, depth, widths)
+        encoder = AdaShareEncoder(len(channels), config)
+        parts = [encoder.trunk] * len(channels)
+        return encoder, DecodersOfParts(parts, [{task: size} for task, size in channels.items()], config)

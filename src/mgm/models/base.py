@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Self
+from collections.abc import Mapping
+from typing import ClassVar
 
 from torch import Tensor, nn
 
 from mgm.config import ModelConfig
 from mgm.errors import ConfigError
-from mgm.networks.encoder import WIDTHS
+from mgm.networks.encoder import Encoder
 from mgm.types import Predictions
 
 
 def task_of(head: str) -> str:
-    """The task of an entry of `MultiTaskModel.decoders`.
+    """The task of a head of `MultiTaskModel.decoders`.
 
     Most are called after their task. ``TASK/NETWORK`` is an auxiliary head, which learns the task in another network than
     the one that predicts it (`mgm.models.task_groups`): it is trained like any other, and its predictions are not used.
@@ -53,54 +53,31 @@ class MultiTaskModel(nn.Module, ABC):
 
     Args:
         channels: Task -> channels of its prediction.
-        depth: Layers of the encoder: 10, 18 or 34 (ST_l, MT_l; Table 8); decoders match it.
-        widths: Channels of the encoder's four stages.
-        structure: What else an architecture's `build` takes.
+        config: Kinds and sizes of encoder and decoders; default: the paper's.
 
     Raises:
-        ConfigError: If there is no task, the depth is unknown or ``widths`` is not four positive numbers.
+        ConfigError: If there is no task, or the settings describe no network.
     """
 
-    takes_backbone: ClassVar[bool] = False
-    """Whether the encoder may be a pre-trained one (`mgm.networks.pretrained`)."""
-    encoder: nn.Module
-    """``[B, 3, H, W]`` to features ``[B, F, H/16, W/16]``; its ``out_channels`` is ``F``."""
-    decoders: nn.ModuleDict
-    """Task -> module from the features, all of them, to ``[B, C, H, W]``; see also `task_of`."""
+    takes_any_encoder: ClassVar[bool] = False
+    """Whether the encoder may be another than the paper's ResNet (`mgm.models.encoders`)."""
+    encoder: Encoder
+    """``[B, 3, H, W]`` to a pyramid of features."""
+    decoders: nn.Module
+    """The pyramid to head -> ``[B, C, H, W]``, for the tasks and auxiliary heads (`task_of`). An update that trains
+    ``decoders`` trains all that lies between the features and the predictions, layers that tasks share there included."""
 
-    def __init__(
-        self, channels: Mapping[str, int], depth: int = 18, widths: Sequence[int] = WIDTHS, **structure: Any
-    ) -> None:
+    def __init__(self, channels: Mapping[str, int], config: ModelConfig | None = None) -> None:
         super().__init__()
         if not channels:
             raise ConfigError("a model needs at least one task")
         self.tasks = tuple(channels)
-        self.encoder, decoders = self.build(channels, depth, widths, **structure)
-        self.decoders = nn.ModuleDict(decoders)
-
-    @classmethod
-    def from_config(cls, channels: Mapping[str, int], config: ModelConfig) -> Self:
-        """The network that settings describe.
-
-        Args:
-            channels: Task -> channels of its prediction.
-            config: Of its fields an architecture takes those that concern it.
-
-        Raises:
-            ConfigError: If they do not fit the tasks, or see above.
-        """
-        backbone = {"backbone": config.backbone} if cls.takes_backbone else {}
-        return cls(channels, config.depth, config.widths, **backbone)
+        self.encoder, self.decoders = self.build(channels, config or ModelConfig())
 
     @staticmethod
     @abstractmethod
-    def build(
-        channels: Mapping[str, int], depth: int, widths: Sequence[int]
-    ) -> tuple[nn.Module, Mapping[str, nn.Module]]:
-        """The encoder, with an attribute ``out_channels``, and the decoders.
-
-        Arguments as of the class; one whose networks follow from more than these names it as a further one with a default.
-        """
+    def build(channels: Mapping[str, int], config: ModelConfig) -> tuple[Encoder, nn.Module]:
+        """The encoder and the decoders. Arguments as of the class."""
 
     @property
     def parts(self) -> dict[str, nn.Module]:
@@ -121,25 +98,25 @@ class MultiTaskModel(nn.Module, ABC):
 
     @property
     def feature_channels(self) -> int:
-        """Channels ``F`` of the features."""
-        channels = self.encoder.out_channels
-        assert isinstance(channels, int)
-        return channels
+        """Channels of ``E(x)``, the coarsest features."""
+        return self.encoder.channels[-1]
 
-    def decode(self, features: Tensor) -> Predictions:
-        """Features ``[B, F, H/16, W/16]`` to each task's prediction ``[B, C, H, W]``."""
-        return {task: self.decoders[task](features) for task in self.tasks}
+    @property
+    def stride(self) -> int:
+        """What both sides of an image have to be multiples of."""
+        return max(self.encoder.strides)
 
     def forward(self, images: Tensor) -> Predictions:
         """Predictions of all tasks.
 
         Args:
-            images: ``[B, 3, H, W]`` RGB in (-1, 1), both sides multiples of 16.
+            images: ``[B, 3, H, W]`` RGB in (-1, 1), both sides multiples of `stride`.
 
         Returns:
             Task -> ``[B, C, H, W]``, without activation.
 
         Raises:
-            ConfigError: If a side is not a multiple of 16.
+            ConfigError: If a side is not a multiple of the stride.
         """
-        return self.decode(self.encoder(images))
+        predictions = self.decoders(self.encoder(images))
+        return {task: predictions[task] for task in self.tasks}

@@ -7,8 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from mgm.config import ModelConfig
 from mgm.models.base import MultiTaskModel
-from mgm.models.single_task import ParallelEncoders, own_decoders
+from mgm.models.single_task import ParallelEncoders
+from mgm.networks.decoders import DecodersOfParts
+from mgm.networks.encoder import Encoder
+from mgm.types import Features
 
 OWN_SHARE = 0.9
 """What a task keeps of its own feature map at first; the others share the rest evenly."""
@@ -43,32 +47,30 @@ class CrossStitchUnit(nn.Module):
         return [(weight[:, None, :, None, None] * stacked).sum(dim=0) for weight in self.weight.to(stacked.dtype)]
 
 
-class CrossStitchEncoder(nn.Module):
-    """One encoder per task with a cross-stitch unit after each of the four stages.
+class CrossStitchEncoder(Encoder):
+    """One encoder per task with a cross-stitch unit after each of the four stages; the stem's level is not mixed.
 
     Args:
         tasks: Names of the tasks, in the order of the features.
-        depth: Layers of each encoder: 10, 18 or 34.
-        widths: Channels of each encoder's four stages.
+        config: What each encoder is.
         per_channel: Whether every channel has its own T x T matrix.
     """
 
-    out_channels: int
-    """Channels of all tasks' features together."""
-
-    def __init__(self, tasks: Iterable[str], depth: int, widths: Sequence[int], *, per_channel: bool) -> None:
+    def __init__(self, tasks: Iterable[str], config: ModelConfig, *, per_channel: bool) -> None:
         super().__init__()
-        self.columns = ParallelEncoders(tasks, depth, widths)
-        self.out_channels = self.columns.out_channels
-        count = len(self.columns.encoders)
-        self.units = nn.ModuleList(CrossStitchUnit(count, width if per_channel else 1) for width in widths)
+        self.columns = ParallelEncoders(tasks, config)
+        self.channels, self.strides = self.columns.channels, self.columns.strides
+        count = len(self.columns.parts)
+        self.units = nn.ModuleList(CrossStitchUnit(count, width if per_channel else 1) for width in config.widths)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """``[B, 3, H, W]`` to ``[B, tasks * C, H/16, W/16]``."""
-        features = [column.stem(images) for column in self.columns]
+    def forward(self, images: Tensor) -> Features:
+        """See `Encoder`; the channels of a level are those of all tasks."""
+        fine, features = zip(*(column.stem(images) for column in self.columns), strict=True)
+        levels = [torch.cat(fine, dim=1)]
         for unit, *stages in zip(self.units, *(column.stages for column in self.columns), strict=True):
             features = unit([stage(part) for stage, part in zip(stages, features, strict=True)])
-        return torch.cat(features, dim=1)
+            levels.append(torch.cat(features, dim=1))
+        return levels
 
 
 class CrossStitchNetworks(MultiTaskModel):
@@ -85,12 +87,9 @@ class CrossStitchNetworks(MultiTaskModel):
     """
 
     @staticmethod
-    def build(
-        channels: Mapping[str, int], depth: int, widths: Sequence[int]
-    ) -> tuple[nn.Module, Mapping[str, nn.Module]]:
+    def build(channels: Mapping[str, int], config: ModelConfig) -> tuple[Encoder, nn.Module]:
         """Stitched encoders; a decoder reads the part of the features that is its own column's."""
-        encoder = CrossStitchEncoder(channels, depth, widths, per_channel=False)
-        return encoder, own_decoders(channels, depth, widths)
+        return _stitched(channels, config, per_channel=False)
 
 
 class ChannelCrossStitchNetworks(MultiTaskModel):
@@ -102,9 +101,11 @@ class ChannelCrossStitchNetworks(MultiTaskModel):
     """
 
     @staticmethod
-    def build(
-        channels: Mapping[str, int], depth: int, widths: Sequence[int]
-    ) -> tuple[nn.Module, Mapping[str, nn.Module]]:
+    def build(channels: Mapping[str, int], config: ModelConfig) -> tuple[Encoder, nn.Module]:
         """Stitched encoders; a decoder reads the part of the features that is its own column's."""
-        encoder = CrossStitchEncoder(channels, depth, widths, per_channel=True)
-        return encoder, own_decoders(channels, depth, widths)
+        return _stitched(channels, config, per_channel=True)
+
+
+def _stitched(channels: Mapping[str, int], config: ModelConfig, *, per_channel: bool) -> tuple[Encoder, nn.Module]:
+    encoder = CrossStitchEncoder(channels, config, per_channel=per_channel)
+    return encoder, DecodersOfParts(encoder.columns.parts, [{task: size} for task, size in channels.items()], config)

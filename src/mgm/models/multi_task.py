@@ -1,14 +1,16 @@
-"""A shared encoder and one decoder per task (paper 3.1; MT in the tables)."""
+"""A shared encoder and decoders for all tasks (paper 3.1; MT in the tables)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 from torch import nn
 
+from mgm.config import ModelConfig
 from mgm.models.base import MultiTaskModel
-from mgm.models.encoders import make_decoder, make_encoder
+from mgm.models.encoders import make_encoder
+from mgm.networks.decoders import make_decoders
+from mgm.networks.encoder import Encoder
 
 
 class MultiTaskNetwork(MultiTaskModel):
@@ -21,12 +23,10 @@ class MultiTaskNetwork(MultiTaskModel):
         torch.Size([1, 40, 64, 64])
     """
 
-    takes_backbone = True
+    takes_any_encoder = True
 
     @staticmethod
-    def build(
-        channels: Mapping[str, int], depth: int, widths: Sequence[int], backbone: Mapping[str, Any] | None = None
-    ) -> tuple[nn.Module, Mapping[str, nn.Module]]:
-        """One encoder; every decoder reads all of its features."""
-        encoder = make_encoder(depth, widths, backbone)
-        return encoder, {task: make_decoder(encoder, size, depth, widths) for task, size in channels.items()}
+    def build(channels: Mapping[str, int], config: ModelConfig) -> tuple[Encoder, nn.Module]:
+        """One encoder; the decoders read all of its features."""
+        encoder = make_encoder(config)
+        return encoder, make_decoders(encoder, channels, config)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
 
 from torch import nn
 
 from mgm.config import ModelConfig
 from mgm.errors import ConfigError
 from mgm.models.base import MultiTaskModel
-from mgm.models.single_task import OwnFeatures, ParallelEncoders
-from mgm.networks.decoder import Decoder
+from mgm.models.single_task import ParallelEncoders
+from mgm.networks.decoders import DecodersOfParts
+from mgm.networks.encoder import Encoder
 
 
 @dataclass(frozen=True)
@@ -89,41 +89,31 @@ class TaskGroupNetworks(MultiTaskModel):
     for it in training (an auxiliary head). With one group it is `MultiTaskNetwork`, with groups of one task each
     `SingleTaskNetworks`, and starts from the same weights.
 
-    Args:
-        groups: One text per network (`parse_groups`); none: one network for all tasks.
+    The networks are `ModelConfig.groups`, one text each.
 
     Raises:
         ConfigError: See `parse_groups`.
 
     Example:
         >>> import torch
-        >>> model = TaskGroupNetworks({"semantic": 40, "depth": 1, "normal": 3}, groups=("semantic+depth", "normal/depth"))
+        >>> config = ModelConfig(groups=("semantic+depth", "normal/depth"))
+        >>> model = TaskGroupNetworks({"semantic": 40, "depth": 1, "normal": 3}, config)
         >>> model(torch.zeros(1, 3, 64, 64))["normal"].shape
         torch.Size([1, 3, 64, 64])
-        >>> list(model.decoders)
+        >>> list(model.decoders(model.encoder(torch.zeros(1, 3, 64, 64))))
         ['semantic', 'depth', 'normal', 'depth/normal']
     """
 
-    @classmethod
-    def from_config(cls, channels: Mapping[str, int], config: ModelConfig) -> Self:
-        """The networks that settings describe; without groups in them, a `ConfigError` shows how to write them."""
-        parse_groups(config.groups, channels)
-        return cls(channels, config.depth, config.widths, groups=config.groups)
+    takes_any_encoder = True
 
     @staticmethod
-    def build(
-        channels: Mapping[str, int], depth: int, widths: Sequence[int], groups: Sequence[str] = ()
-    ) -> tuple[nn.Module, Mapping[str, nn.Module]]:
-        """One encoder per group; a decoder reads the part of the features that is its own encoder's."""
-        parsed = parse_groups(groups or ("+".join(channels),), channels)
-        encoder = ParallelEncoders((group.name for group in parsed), depth, widths)
-        size = widths[-1]
-
-        def head(task: str, network: int) -> OwnFeatures:
-            return OwnFeatures(Decoder(size, channels[task], widths, depth), network * size, size)
-
-        owner = {task: network for network, group in enumerate(parsed) for task in group.predicted}
-        heads = {task: head(task, owner[task]) for task in channels}
-        for network, group in enumerate(parsed):
-            heads |= {f"{task}/{group.name}": head(task, network) for task in group.auxiliary}
-        return encoder, heads
+    def build(channels: Mapping[str, int], config: ModelConfig) -> tuple[Encoder, nn.Module]:
+        """One encoder per group; its decoders read the part of the features that is its own."""
+        groups = parse_groups(config.groups, channels)
+        encoder = ParallelEncoders((group.name for group in groups), config)
+        heads = [
+            {task: channels[task] for task in group.predicted}
+            | {f"{task}/{group.name}": channels[task] for task in group.auxiliary}
+            for group in groups
+        ]
+        return encoder, DecodersOfParts(encoder.parts, heads, config)

@@ -43,10 +43,11 @@ class BasicBlock(nn.Module):
 
 
 class ConvBlock(nn.Sequential):
-    """3x3 convolution, batch norm, leaky ReLU: the size stays."""
+    """Convolution, batch norm, leaky ReLU: the size stays."""
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__(conv3x3(in_channels, out_channels), BatchNorm2d(out_channels), nn.LeakyReLU(0.2))
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 3) -> None:
+        convolution = nn.Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2, bias=False)
+        super().__init__(convolution, BatchNorm2d(out_channels), nn.LeakyReLU(0.2))
 
 
 class UpBlock(nn.Sequential):

@@ -1,7 +1,8 @@
-"""The task decoders: features back to full resolution."""
+"""The paper's task decoder: features back to full resolution."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from torch import Tensor, nn
@@ -10,23 +11,30 @@ from mgm.errors import ConfigError
 from mgm.networks.blocks import ConvBlock, UpBlock, initialise_convolutions
 from mgm.networks.encoder import WIDTHS
 
-CONVOLUTIONS: dict[int, int] = {10: 1, 18: 1, 34: 2}
-"""Depth of the encoder -> 3x3 convolutions per resolution of a decoder that matches it."""
+REPEATS: dict[int, int] = {10: 1, 18: 1, 34: 2}
+"""Depth of the encoder -> how often each plain convolution of a decoder that matches it stands."""
+
+TAIL = ((64, 64), (32, 32), (16, 32), (16, 0))
+"""Taskonomy's channels from stride 16 on: of each transposed convolution and of the plain one behind it (0: none)."""
 
 
 class Decoder(nn.Module):
-    """Transposed-convolution decoder in the style of Taskonomy (paper A; Zamir et al., 2018).
+    """Decoder in the style of Taskonomy (paper A; Zamir et al., 2018): no skip connections, everything passes ``E(x)``.
 
-    A convolution narrows the features; then four times a transposed convolution doubles the size and further
-    convolutions refine it; a last convolution gives the output, without activation. No skip connections: everything
-    passes the shared features. Taskonomy's channels (1024 ... 16) are scaled to the encoder: its widths in reverse,
-    and half the first at full resolution.
+    As in Taskonomy's published networks: plain 3x3 convolutions at the features' resolution (there 1024, 1024, 512, 256, 256,
+    128 channels), then transposed convolutions of stride 2 and plain ones in turn (there 64, 64, 32, 32, 16, 32, 16), then a 3x3
+    convolution for the output; without its final tanh, since outputs are logits and metres.
+    The paper says nothing of widths. Here 1024, 512, 256 and 128 stand for the widths of the encoder's stages, last to first;
+    the channels behind them are Taskonomy's own, but never more than the first stage has. Features with other channels than
+    the last stage (a pre-trained encoder) are brought to them by a 1x1 convolution; for every factor of 2 beyond stride 16
+    there is one more pair of a transposed and a plain convolution.
 
     Args:
         in_channels: Channels of the features.
         out_channels: Channels of the prediction.
         widths: Channels of the encoder's four stages.
         depth: Depth of the encoder, which the decoder matches (Table 8: ST_l and MT_l have larger decoders too).
+        stride: Pixels per place of the features, a power of two.
 
     Raises:
         ConfigError: If the depth is unknown.
@@ -37,24 +45,43 @@ class Decoder(nn.Module):
         torch.Size([2, 40, 128, 128])
     """
 
-    def __init__(self, in_channels: int, out_channels: int, widths: Sequence[int] = WIDTHS, depth: int = 18) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        widths: Sequence[int] = WIDTHS,
+        depth: int = 18,
+        stride: int = 16,
+    ) -> None:
         super().__init__()
-        if depth not in CONVOLUTIONS:
-            raise ConfigError(f"unknown decoder depth {depth}. Choices: {', '.join(map(str, CONVOLUTIONS))}")
-        first, second, third, _ = widths
-        num_convolutions = CONVOLUTIONS[depth]
-        layers = nn.Sequential(ConvBlock(in_channels, third))
-        layers.extend(ConvBlock(third, third) for _ in range(num_convolutions - 1))
-        channels = third
-        for width in (third, second, first, max(first // 2, 1)):
-            layers.append(UpBlock(channels, width))
-            layers.extend(ConvBlock(width, width) for _ in range(num_convolutions))
-            channels = width
+        if depth not in REPEATS:
+            raise ConfigError(f"unknown decoder depth {depth}. Choices: {', '.join(map(str, REPEATS))}")
+        first, second, third, last = widths
+        layers = nn.Sequential()
+        channels = in_channels
+        if in_channels != last:
+            layers.append(ConvBlock(in_channels, last, kernel_size=1))
+            channels = last
+
+        def convolve(width: int) -> None:
+            nonlocal channels
+            for _ in range(REPEATS[depth]):
+                layers.append(ConvBlock(channels, width))
+                channels = width
+
+        for width in (last, last, third, second, second, first):
+            convolve(width)
+        extra = (TAIL[0],) * max(0, round(math.log2(stride / 16)))
+        for up, plain in (*extra, *TAIL[max(0, round(math.log2(16 / stride))) :]):
+            layers.append(UpBlock(channels, min(up, first)))
+            channels = min(up, first)
+            if plain:
+                convolve(min(plain, first))
         initialise_convolutions(layers)
         # no batch norm follows this one: fan-out initialisation would be far too wide for one or three outputs
         layers.append(nn.Conv2d(channels, out_channels, 3, padding=1))
         self.layers = layers
 
     def forward(self, features: Tensor) -> Tensor:
-        """``[B, in_channels, H/16, W/16]`` to ``[B, out_channels, H, W]``, any real number."""
+        """``[B, in_channels, H/stride, W/stride]`` to ``[B, out_channels, H, W]``, any real number."""
         return self.layers(features)

@@ -1,27 +1,64 @@
-"""The shared encoder ``E``: a ResNet with total stride 16."""
+"""The shared encoder ``E``: its contract, and the paper's ResNet."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
 
 from torch import Tensor, nn
 
 from mgm.errors import ConfigError
 from mgm.networks.blocks import BasicBlock, initialise_convolutions
 from mgm.networks.normalization import BatchNorm2d
+from mgm.types import Features
 
 BLOCKS: dict[int, tuple[int, int, int, int]] = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 """Depth -> basic blocks per stage (He et al., 2016)."""
 
-STRIDES = (1, 2, 2, 1)
-"""Of the four stages. The stem and its pooling have stride 4 together; the standard last stage would have 2."""
+STAGE_STRIDES: dict[int, tuple[int, int, int, int]] = {16: (1, 2, 2, 1), 32: (1, 2, 2, 2)}
+"""Total stride -> strides of the four stages. The stem and its pooling have stride 4 together."""
 
 WIDTHS = (48, 96, 192, 360)
 """Channels of the four stages in the paper (A)."""
 
 
-def resnet(in_channels: int, depth: int, widths: Sequence[int]) -> nn.Sequential:
+class Encoder(nn.Module, ABC):
+    """Images to a pyramid of features.
+
+    The decoders may read every level. What reads ``E(x)`` in the method (embedding, self-supervision, the paper's decoders)
+    reads the last.
+    """
+
+    channels: tuple[int, ...]
+    """Channels of the levels, from fine to coarse."""
+    strides: tuple[int, ...]
+    """Pixels of the image per place of a level, from fine to coarse."""
+
+    @abstractmethod
+    def forward(self, images: Tensor) -> Features:
+        """Features of images.
+
+        Args:
+            images: ``[B, 3, H, W]`` RGB in (-1, 1), both sides multiples of the coarsest stride.
+
+        Returns:
+            One map ``[B, channels[i], H / strides[i], W / strides[i]]`` per level.
+
+        Raises:
+            ConfigError: If a side is not a multiple of the coarsest stride.
+        """
+
+
+def check_sides(images: Tensor, stride: int) -> None:
+    """Raise `ConfigError` unless both sides of ``[B, C, H, W]`` images are multiples of the stride."""
+    height, width = images.shape[-2:]
+    if height % stride or width % stride:
+        raise ConfigError(
+            f"images of {height}x{width} pixels: both sides must be multiples of {stride}; set data.image_size"
+        )
+
+
+def resnet(in_channels: int, depth: int, widths: Sequence[int], stride: int = 16) -> nn.Sequential:
     """The layers of a ResNet without its classifier: 7x7 stem of stride 2, max pooling, four stages of basic blocks.
 
     Paper A gives 360x8x8 features for 128 px, total stride 16, where the standard network has 32: one stride has to
@@ -32,19 +69,22 @@ def resnet(in_channels: int, depth: int, widths: Sequence[int]) -> nn.Sequential
         in_channels: Channels of the input.
         depth: A key of `BLOCKS`.
         widths: Channels of the four stages; the stem has the first.
+        stride: Total stride: 16 (the paper's) or 32 (the standard network's).
 
     Raises:
-        ConfigError: If the depth is unknown or ``widths`` is not four positive numbers.
+        ConfigError: If the depth or the stride is unknown or ``widths`` is not four positive numbers.
     """
     if depth not in BLOCKS:
         raise ConfigError(f"unknown encoder depth {depth}. Choices: {', '.join(map(str, BLOCKS))}")
-    if len(widths) != len(STRIDES) or min(widths) < 1:
-        raise ConfigError(f"encoder widths must be {len(STRIDES)} positive numbers, got {tuple(widths)}")
+    if stride not in STAGE_STRIDES:
+        raise ConfigError(f"unknown encoder stride {stride}. Choices: {', '.join(map(str, STAGE_STRIDES))}")
+    if len(widths) != len(BLOCKS[depth]) or min(widths) < 1:
+        raise ConfigError(f"encoder widths must be {len(BLOCKS[depth])} positive numbers, got {tuple(widths)}")
     stem = nn.Conv2d(in_channels, widths[0], 7, stride=2, padding=3, bias=False)
     layers = nn.Sequential(stem, BatchNorm2d(widths[0]), nn.ReLU(), nn.MaxPool2d(3, stride=2, padding=1))
     channels = widths[0]
-    for num_blocks, width, stride in zip(BLOCKS[depth], widths, STRIDES, strict=True):
-        stage = nn.Sequential(BasicBlock(channels, width, stride))
+    for num_blocks, width, step in zip(BLOCKS[depth], widths, STAGE_STRIDES[stride], strict=True):
+        stage = nn.Sequential(BasicBlock(channels, width, step))
         stage.extend(BasicBlock(width, width) for _ in range(num_blocks - 1))
         layers.append(stage)
         channels = width
@@ -52,64 +92,53 @@ def resnet(in_channels: int, depth: int, widths: Sequence[int]) -> nn.Sequential
     return layers
 
 
-class ResNetEncoder(nn.Module):
-    """Image to features (paper A: ResNet-18 with stage widths 48, 96, 192, 360).
+class ResNetEncoder(Encoder):
+    """ResNet with basic blocks (paper A: ResNet-18 with stage widths 48, 96, 192, 360 and total stride 16).
+
+    The levels are the stem before its pooling (stride 2) and the four stages.
 
     Args:
         in_channels: Channels of the input.
         depth: Layers: 10, 18 or 34.
         widths: Channels of the four stages.
+        stride: Total stride, 16 or 32.
 
     Raises:
-        ConfigError: If the depth is unknown or ``widths`` is not four positive numbers.
+        ConfigError: See `resnet`.
 
     Example:
         >>> import torch
-        >>> ResNetEncoder()(torch.zeros(2, 3, 128, 128)).shape
+        >>> ResNetEncoder()(torch.zeros(2, 3, 128, 128))[-1].shape
         torch.Size([2, 360, 8, 8])
     """
 
-    STRIDE: ClassVar[int] = 16
-
-    out_channels: int
-    """Channels of the features."""
-
-    def __init__(self, in_channels: int = 3, depth: int = 18, widths: Sequence[int] = WIDTHS) -> None:
+    def __init__(self, in_channels: int = 3, depth: int = 18, widths: Sequence[int] = WIDTHS, stride: int = 16) -> None:
         super().__init__()
-        self.layers = resnet(in_channels, depth, widths)
-        self.out_channels = widths[-1]
+        self.layers = resnet(in_channels, depth, widths, stride)
+        self.channels = (widths[0], *widths)
+        self.strides = (2, 4, 8, 16, stride)
 
-    def stem(self, images: Tensor) -> Tensor:
-        """What comes before the stages: ``[B, C, H, W]`` to ``[B, widths[0], H/4, W/4]``.
+    def stem(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """What comes before the stages, without and with its pooling: ``[B, widths[0], H/2, W/2]`` and ``[..., H/4, W/4]``.
 
         Raises:
-            ConfigError: If a side is not a multiple of 16.
+            ConfigError: If a side is not a multiple of the total stride.
         """
-        height, width = images.shape[-2:]
-        if height % self.STRIDE or width % self.STRIDE:
-            raise ConfigError(
-                f"images of {height}x{width} pixels: both sides must be multiples of {self.STRIDE}; set data.image_size"
-            )
-        return self.layers[: -len(STRIDES)](images)
+        check_sides(images, self.strides[-1])
+        convolution, norm, activation, pooling, *_ = self.layers
+        features = activation(norm(convolution(images)))
+        return features, pooling(features)
 
     @property
     def stages(self) -> list[nn.Sequential]:
         """The four stages in their order, each a sequence of `BasicBlock`."""
         return [stage for stage in self.layers.children() if isinstance(stage, nn.Sequential)]
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Features of images.
-
-        Args:
-            images: ``[B, C, H, W]``, for RGB in (-1, 1); both sides multiples of 16.
-
-        Returns:
-            ``[B, out_channels, H/16, W/16]``, non-negative.
-
-        Raises:
-            ConfigError: If a side is not a multiple of 16.
-        """
-        features = self.stem(images)
+    def forward(self, images: Tensor) -> Features:
+        """See `Encoder`; all levels are non-negative."""
+        fine, features = self.stem(images)
+        levels = [fine]
         for stage in self.stages:
             features = stage(features)
-        return features
+            levels.append(features)
+        return levels

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mgm.errors import ConfigError, choose
+from mgm.networks.encoder import Encoder, check_sides
 from mgm.networks.normalization import BatchNorm2d
+from mgm.types import Features
 
 PREFIX = "hf:"
 """What marks the name of a pre-trained encoder in settings."""
@@ -36,14 +38,22 @@ NEW_LAYERS = "hidden_states_norms."
 class Family:
     """What has to be known of a kind of backbone."""
 
-    num_features: int
-    """How many of its last feature maps are used: those of stride 16 and 32, or a transformer's only one."""
+    strides: tuple[int, ...]
+    """Of its levels, which are the last of as many stages, or (a transformer of one resolution) layers at even distances."""
+    levels: Callable[[Sequence[str]], list[str]] = lambda stages: list(stages[-4:])
+    """Names of all stages -> those that are read."""
     side: Callable[[Mapping[str, Any]], int] = lambda config: 16
-    """Pixels of the backbone's input that correspond to one place of the features."""
+    """Pixels of the backbone's input for every 16 of the image."""
 
 
-_PYRAMID = Family(num_features=2)
-_PATCHES = Family(num_features=1, side=lambda config: config["patch_size"])
+def _evenly(stages: Sequence[str]) -> list[str]:
+    """Four layers at even distances, the last among them; the first name is the stem's."""
+    layers = stages[1:]
+    return sorted({layers[len(layers) * (quarter + 1) // 4 - 1] for quarter in range(4)}, key=layers.index)
+
+
+_PYRAMID = Family(strides=(4, 8, 16, 32))
+_PATCHES = Family(strides=(16,), levels=_evenly, side=lambda config: config["patch_size"])
 
 FAMILIES: dict[str, Family] = {
     "resnet": _PYRAMID,
@@ -56,12 +66,13 @@ FAMILIES: dict[str, Family] = {
 """``model_type`` of a backbone's configuration -> how it is used."""
 
 
-class PretrainedEncoder(nn.Module):
-    """A backbone between images in (-1, 1) and features of stride 16; all of its parameters are the backbone's own.
+class PretrainedEncoder(Encoder):
+    """A backbone between images in (-1, 1) and a pyramid of features; all of its parameters are the backbone's own.
 
-    Images are normalised as in its pre-training. The feature maps of stride 16 and 32 are put on top of one another at
-    stride 16. A vision transformer gets the image at the size at which one patch is one place of the features (64 px: 56 px
-    for patches of 14). It starts with random weights; `load_weights` puts in the pre-trained ones.
+    Images are normalised as in its pre-training. Convolutional and windowed backbones have levels of strides 4, 8, 16 and 32. A
+    vision transformer has one resolution: its levels are up to four of its layers, all of stride 16, and it gets the image at
+    the size at which one patch is one place of them (64 px: 56 px for patches of 14). It starts with random weights;
+    `load_weights` puts in the pre-trained ones.
 
     Args:
         structure: From `read_structure`.
@@ -70,12 +81,8 @@ class PretrainedEncoder(nn.Module):
         ConfigError: If transformers is not installed, or the structure is none that it knows.
     """
 
-    STRIDE: ClassVar[int] = 16
-
     image_mean: Tensor
     image_std: Tensor
-    out_channels: int
-    """Channels of the features."""
 
     def __init__(self, structure: Mapping[str, Any]) -> None:
         super().__init__()
@@ -94,48 +101,19 @@ class PretrainedEncoder(nn.Module):
             ) from None
         self.backbone = with_own_batch_norm(backbone)
         self.side = family.side(structure["backbone"])
-        self.out_channels = sum(backbone.channels)
+        self.channels = tuple(backbone.channels)
+        self.strides = family.strides if len(family.strides) > 1 else family.strides * len(self.channels)
         for key, values in normalisation.items():
             self.register_buffer(key, values, persistent=False)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Features of images.
-
-        Args:
-            images: ``[B, 3, H, W]`` RGB in (-1, 1), both sides multiples of 16.
-
-        Returns:
-            ``[B, out_channels, H/16, W/16]``, any real number.
-
-        Raises:
-            ConfigError: If a side is not a multiple of 16.
-        """
-        height, width = images.shape[-2:]
-        if height % self.STRIDE or width % self.STRIDE:
-            raise ConfigError(
-                f"images of {height}x{width} pixels: both sides must be multiples of {self.STRIDE}; set data.image_size"
-            )
-        places = (height // self.STRIDE, width // self.STRIDE)
+    def forward(self, images: Tensor) -> Features:
+        """See `Encoder`; any real numbers."""
+        check_sides(images, self.strides[-1])
         pixels = ((images + 1) / 2 - self.image_mean) / self.image_std
-        if self.side != self.STRIDE:
-            size = (places[0] * self.side, places[1] * self.side)
+        if self.side != 16:
+            size = [side // 16 * self.side for side in images.shape[-2:]]
             pixels = F.interpolate(pixels, size, mode="bilinear", antialias=True)
-        maps = self.backbone(pixels).feature_maps
-        return torch.cat([_resized(features, places) for features in maps], dim=1)
-
-
-def _resized(features: Tensor, size: tuple[int, int]) -> Tensor:
-    same = features.shape[-2:] == size
-    return features if same else F.interpolate(features, size, mode="bilinear", align_corners=False)
-
-
-class Neck(nn.Sequential):
-    """1x1 convolution, batch norm, leaky ReLU: from a backbone's features to the number of channels that a decoder expects."""
-
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__(
-            nn.Conv2d(in_channels, out_channels, 1, bias=False), BatchNorm2d(out_channels), nn.LeakyReLU(0.2)
-        )
+        return list(self.backbone(pixels).feature_maps)
 
 
 def with_own_batch_norm(module: nn.Module) -> nn.Module:
@@ -168,7 +146,7 @@ def read_structure(name: str) -> dict[str, Any]:
             f"on the Hub ({str(error).splitlines()[0]})"
         ) from None
     family = choose("kind of encoder", config.model_type, FAMILIES)
-    config.out_features = config.stage_names[-family.num_features :]
+    config.out_features = family.levels(config.stage_names)
     shape = {key: value for key, value in config.to_dict().items() if key not in NOT_STRUCTURE}
     shape |= {key: 0.0 for key in NO_DROPOUT if key in shape}
     return {"backbone": shape, **_normalisation(transformers, name)}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from torch import Tensor, nn
 
 from mgm.config import ModelConfig
+from mgm.networks.encoder import Encoder
 
 if TYPE_CHECKING:
     from mgm.training.step import Step
@@ -21,7 +22,7 @@ class SelfSupervision(ABC):
 
     @staticmethod
     @abstractmethod
-    def build_head(feature_channels: int, model: ModelConfig) -> nn.Module:
+    def build_head(encoder: Encoder, model: ModelConfig) -> nn.Module:
         """The head on ``E(x)``."""
 
     @abstractmethod

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mgm.config import ModelConfig
 from mgm.networks.decoder import Decoder
+from mgm.networks.encoder import Encoder
 from mgm.selfsup.base import SelfSupervision
 
 if TYPE_CHECKING:
@@ -21,11 +22,11 @@ class Reconstruction(SelfSupervision):
     network: ClassVar[str] = "reconstruction"
 
     @staticmethod
-    def build_head(feature_channels: int, model: ModelConfig) -> nn.Module:
+    def build_head(encoder: Encoder, model: ModelConfig) -> nn.Module:
         """A decoder of the tasks' kind with three output channels."""
-        return Decoder(feature_channels, 3, model.widths, depth=model.depth)
+        return Decoder(encoder.channels[-1], 3, model.widths, model.depth, encoder.strides[-1])
 
     def loss(self, step: Step, source: str) -> Tensor:
         """Mean squared error in the image's range (-1, 1)."""
-        restored = step.networks[self.network](step.features(source))
+        restored = step.networks[self.network](step.features(source)[-1])
         return F.mse_loss(restored.float(), step.images_of(source).images.detach().float())

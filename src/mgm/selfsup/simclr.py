@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mgm.config import ModelConfig
 from mgm.functional.contrastive import nt_xent
+from mgm.networks.encoder import Encoder
 from mgm.selfsup.base import SelfSupervision
 from mgm.selfsup.heads import ProjectionHead
 from mgm.selfsup.views import TwoViews
@@ -26,9 +27,9 @@ class SimCLR(SelfSupervision):
         self._views: dict[int, TwoViews] = {}
 
     @staticmethod
-    def build_head(feature_channels: int, model: ModelConfig) -> nn.Module:
+    def build_head(encoder: Encoder, model: ModelConfig) -> nn.Module:
         """``E_self``: features to a vector of `ModelConfig.projection_size`."""
-        return ProjectionHead(feature_channels, model.projection_size)
+        return ProjectionHead(encoder.channels[-1], model.projection_size)
 
     def loss(self, step: Step, source: str) -> Tensor:
         """NT-Xent over the 2N views of the source's images, both views in one pass of the encoder."""

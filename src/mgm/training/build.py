@@ -63,7 +63,7 @@ def build_model(tasks: dict[str, Task], config: ModelConfig, seed: int) -> Multi
     """M alone: the encoder and a decoder per task."""
     with seeded(seed, "model"):
         architecture = choose("architecture", config.architecture, MODELS)
-        return architecture.from_config({name: task.channels for name, task in tasks.items()}, config)
+        return architecture({name: task.channels for name, task in tasks.items()}, config)
 
 
 def build_networks(
@@ -81,7 +81,6 @@ def build_networks(
             from the same weights.
     """
     model = build_model(tasks, config, seed)
-    features = model.feature_channels
     pair = choose("generator", config.generator, GENERATORS)
     labels = max(num_scenes, 1)
     channels = {name: task.channels for name, task in tasks.items()}
@@ -89,13 +88,13 @@ def build_networks(
         "refinement": lambda: RefinementNetwork(
             channels, num_scenes, config.refinement_depth, config.widths, config.refinement_hidden
         ),
-        "embedding": lambda: LatentEmbedding(features, config.latent_size),
+        "embedding": lambda: LatentEmbedding(model.feature_channels, config.latent_size),
         "generator": lambda: pair.generator(image_size, config.latent_size, labels, config.generator_width),
         "uncertainty": lambda: UncertaintyWeights(tasks),
         "discriminator": lambda: pair.discriminator(image_size, labels, config.discriminator_width),
     }
     for method in SELF_SUPERVISION.values():
-        builders[method.network] = lambda method=method: method.build_head(features, config)
+        builders[method.network] = lambda method=method: method.build_head(model.encoder, config)
     others: dict[str, nn.Module] = {}
     for name in sorted(names - model.parts.keys()):
         with seeded(seed, name):

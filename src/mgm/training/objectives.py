@@ -34,8 +34,7 @@ def uncertainty_loss(step: Step, source: str = "labelled") -> Tensor:
 
 
 def _losses_on(step: Step, source: str) -> dict[str, Tensor]:
-    predictions = {**step.predictions(source), **step.auxiliary_predictions(source)}
-    return _losses(step, predictions, step.images_of(source))
+    return _losses(step, step.all_predictions(source), step.images_of(source))
 
 
 def _losses(step: Step, predictions: Predictions, batch: Batch) -> dict[str, Tensor]:
@@ -60,8 +59,7 @@ def policy_loss(step: Step) -> Tensor:
     assert isinstance(policy, Policy)
     if not policy.num_open:
         return torch.zeros((), device=step.batch.images.device, requires_grad=True)
-    features = encoder.take(step.batch.images, policy.gates())
-    predictions = {task: decoder(features) for task, decoder in step.decoders.items()}
+    predictions = step.networks["decoders"](encoder.take(step.batch.images, policy.gates()))
     return (
         torch.stack(list(_losses(step, predictions, step.batch).values())).sum()
         + step.method.sparsity_weight * policy.sparsity()

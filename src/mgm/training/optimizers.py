@@ -1,8 +1,8 @@
-"""Adam for every update (or, combined, for every network), with the paper's rates."""
+"""An optimiser for every update (or, combined, for every network), with the paper's rates, and their schedule."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import nn
@@ -14,7 +14,9 @@ GAN_BETAS = (0.0, 0.9)
 """Of generator and discriminator (Zhang et al., SAGAN, 4)."""
 BETAS = (0.9, 0.999)
 MODEL = ("encoder", "decoders")
-"""The networks of M."""
+"""The networks of M, whose rates follow the schedule."""
+OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+"""`TrainingConfig.optimizer` -> class."""
 
 
 def _group(
@@ -27,9 +29,11 @@ def _group(
         "discriminator": config.discriminator_rate,
         "policy": config.policy_rate,
     }
+    rate = rates.get(name, config.learning_rate)
     return {
         "params": list(networks[name].parameters()),
-        "lr": rates.get(name, config.learning_rate),
+        "lr": rate,
+        "base_rate": rate if name in MODEL else None,
         "betas": GAN_BETAS if name in ("generator", "discriminator") else BETAS,
         "weight_decay": weight_decay,
     }
@@ -76,7 +80,7 @@ def build_optimizers(
                 _group(networks, network, config, config.weight_decay if network in decaying else 0.0)
                 for network in trained
             ]
-            optimizers.setdefault(name, torch.optim.Adam(groups, lr=config.learning_rate, fused=True))
+            optimizers.setdefault(name, OPTIMIZERS[config.optimizer](groups, lr=config.learning_rate, fused=True))
             _add_missing(optimizers[name], groups)
     return optimizers
 
@@ -89,6 +93,14 @@ def _add_missing(optimizer: torch.optim.Optimizer, groups: list[dict[str, object
         assert isinstance(parameters, list)
         if parameters and id(parameters[0]) not in known:
             optimizer.add_param_group(group)
+
+
+def set_rates(optimizers: Iterable[torch.optim.Optimizer], factor: float) -> None:
+    """Give the networks of M their base rates times a factor (`mgm.training.schedules`)."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            if group["base_rate"] is not None:
+                group["lr"] = group["base_rate"] * factor
 
 
 def match_layouts(optimizer: torch.optim.Optimizer) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from mgm.config import MethodConfig
 from mgm.tasks.base import Task
 from mgm.training.seeding import derive_seed, random_generator
-from mgm.types import Batch, Predictions
+from mgm.types import Batch, Features, Predictions
 
 
 class Step:
@@ -67,7 +67,7 @@ class Step:
         self._defer_encoder = defer_encoder
         self._keep_fakes = keep_fakes
         self._extra: Batch | None = None
-        self._features: dict[str, Tensor] = {}
+        self._features: dict[str, Features] = {}
         self._predictions: dict[str, Predictions] = {}
         self._fakes: Tensor | None = None
         self._fake_scores: Tensor | None = None
@@ -91,43 +91,40 @@ class Step:
         return self._extra
 
     def encode(self, images: Tensor) -> Tensor:
-        """E(x), ``[B, C, H/16, W/16]``, for one loss alone; see `features` for what several losses read."""
-        return self.networks["encoder"](images)
+        """E(x), the coarsest features ``[B, C, h, w]``, for one loss alone; see `features` for what several losses read."""
+        return self.networks["encoder"](images)[-1]
 
-    def features(self, source: str) -> Tensor:
-        """E(x) of a source, shared by all losses that ask before E changes; with deferred gradients a leaf that collects them."""
+    def features(self, source: str) -> Features:
+        """The pyramid of a source, shared by all losses that ask before E changes.
+
+        With deferred gradients its levels are leaves that collect them.
+        """
         if source not in self._features:
             images = self.images_of(source).images
-            self._features[source] = self._deferred_leaf(images, self.encode(images))
+            levels = self.networks["encoder"](images)
+            # images with a graph: the gradient has to run on into what made them
+            defers = self._defer_encoder and not images.requires_grad
+            self._features[source] = [self._leaf(level) for level in levels] if defers else levels
         return self._features[source]
 
-    def _deferred_leaf(self, images: Tensor, features: Tensor) -> Tensor:
-        """A leaf in place of the features; not for images with a graph, whose gradient has to run on into what made them."""
-        if images.requires_grad or not (self._defer_encoder and features.requires_grad):
-            return features
-        leaf = features.detach().requires_grad_()
-        self._deferred.append((features, leaf))
+    def _leaf(self, level: Tensor) -> Tensor:
+        """A leaf in place of a level of features, whose gradient is sent through the encoder later."""
+        if not level.requires_grad:
+            return level
+        leaf = level.detach().requires_grad_()
+        self._deferred.append((level, leaf))
         return leaf
 
-    def predictions(self, source: str) -> Predictions:
-        """M(x) of a source, shared likewise."""
+    def all_predictions(self, source: str) -> Predictions:
+        """Head -> prediction for the images of a source, shared likewise; heads that only help to train among them."""
         if source not in self._predictions:
-            features = self.features(source)
-            self._predictions[source] = {task: decoder(features) for task, decoder in self.decoders.items()}
+            self._predictions[source] = self.networks["decoders"](self.features(source))
         return self._predictions[source]
 
-    def auxiliary_predictions(self, source: str) -> Predictions:
-        """Head -> prediction of the heads that only help to train (`mgm.models.base.task_of`); most models have none."""
-        heads = self.networks["decoders"]
-        assert isinstance(heads, nn.ModuleDict)
-        return {head: decoder(self.features(source)) for head, decoder in heads.items() if head not in self.tasks}
-
-    @property
-    def decoders(self) -> dict[str, nn.Module]:
-        """Task -> decoder, for the tasks of this step."""
-        decoders = self.networks["decoders"]
-        assert isinstance(decoders, nn.ModuleDict)
-        return {task: decoders[task] for task in self.tasks}
+    def predictions(self, source: str) -> Predictions:
+        """M(x) of a source, without auxiliary heads (`mgm.models.base.task_of`)."""
+        predictions = self.all_predictions(source)
+        return {task: predictions[task] for task in self.tasks}
 
     def refinement_inputs(self, predictions: Predictions) -> Predictions:
         """Predictions in the form in which R reads them."""
@@ -187,7 +184,7 @@ class Step:
         noise = self.noise(count, self.latent_size) if noise is None else noise
         if "embedding" not in self.networks:
             return noise
-        shift = self.networks["embedding"](self.features("labelled"))
+        shift = self.networks["embedding"](self.features("labelled")[-1])
         return noise + shift[torch.arange(count, device=shift.device) % len(shift)]
 
     def forget(self, changed: tuple[str, ...]) -> None:

@@ -31,8 +31,9 @@ from mgm.training.ema import WeightAverage
 from mgm.training.evaluate import Scores
 from mgm.training.journal import Journal
 from mgm.training.layout import arrange, in_layout, memory_format
-from mgm.training.optimizers import build_optimizers, match_layouts
+from mgm.training.optimizers import build_optimizers, match_layouts, set_rates
 from mgm.training.parts import split_batch
+from mgm.training.schedules import SCHEDULES
 from mgm.training.seeding import derive_seed
 from mgm.training.step import Step
 from mgm.training.stepping import STEPPING
@@ -186,10 +187,13 @@ class Trainer:
         """
         # the same in all processes: they have to take the same paths through the model
         model_seed = derive_seed(self.experiment.seed, "model", stage.name, index)
-        begin_compiled_step(self.networks, self.experiment.training)
-        self.networks.model.begin_step(model_seed, self.steps_done / self.experiment.training.steps)
+        config = self.experiment.training
+        begin_compiled_step(self.networks, config)
+        self.networks.model.begin_step(model_seed, self.steps_done / config.steps)
+        progress = self.steps_done / config.steps if stage.data == "labelled" else index / stage.steps
+        set_rates(self.optimizers.values(), SCHEDULES[config.schedule](progress, config.warm_up))
         earlier = sum(s.steps for s in self.stages[: self.position.stage] if s.data == stage.data)
-        parts = self.experiment.training.accumulate
+        parts = config.accumulate
         whole = self.feeds[stage.data](earlier + index, stage.batch_size)
         steps = [
             Step(
@@ -233,7 +237,7 @@ class Trainer:
         means = torch.zeros(len(batch), step.latent_size, device=batch.images.device)
         if "embedding" in self.networks:
             with frozen_buffers(*self.networks.values()):
-                means = self.networks["embedding"](step.features("labelled"))
+                means = self.networks["embedding"](step.features("labelled")[-1])
         return {"generator": self.networks["generator"].state_dict(), "latent_means": means, "labels": step.labels()}
 
     def _log(self, stage: Stage, recent: list[dict[str, Tensor]]) -> None:

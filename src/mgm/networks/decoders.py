@@ -1,0 +1,150 @@
+"""The decoders of a model together: a pyramid of features to the predictions of several heads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mgm.config import ModelConfig
+from mgm.errors import choose
+from mgm.networks.blocks import conv3x3, initialise_convolutions
+from mgm.networks.decoder import Decoder
+from mgm.networks.normalization import BatchNorm2d
+from mgm.types import Features, Predictions
+
+
+class FeatureShape(Protocol):
+    """What decoders have to know of the features that they read; every `Encoder` has it."""
+
+    channels: tuple[int, ...]
+    strides: tuple[int, ...]
+
+
+class SeparateDecoders(nn.ModuleDict):
+    """The paper's: one `Decoder` per head, which reads the coarsest level alone.
+
+    Args:
+        features: Shape of the features.
+        channels: Head -> channels of its prediction.
+        config: ``widths`` and ``depth`` of the encoder that they match.
+    """
+
+    def __init__(self, features: FeatureShape, channels: Mapping[str, int], config: ModelConfig) -> None:
+        in_channels, stride = features.channels[-1], features.strides[-1]
+        super().__init__(
+            {head: Decoder(in_channels, size, config.widths, config.depth, stride) for head, size in channels.items()}
+        )
+
+    def forward(self, features: Features) -> Predictions:
+        """Head -> prediction ``[B, C, H, W]`` at the image's resolution."""
+        return {head: decoder(features[-1]) for head, decoder in self.items()}
+
+
+class PyramidDecoders(nn.Module):
+    """A feature pyramid network that all heads share, and a small head for each (Lin et al., 2017).
+
+    Top down: every level passes a 1x1 convolution to a common width, the sum of it and the enlarged level above passes a 3x3
+    convolution. Each head is a 3x3 convolution and the output convolution on the finest map; its prediction is enlarged
+    bilinearly to the image's resolution. Every convolution but the last of a head is followed by batch norm and ReLU.
+    Not the paper's, whose decoders see neither fine detail nor each other.
+
+    Args:
+        features: Shape of the features.
+        channels: Head -> channels of its prediction.
+        config: ``decoder_width``, the common width; ``output_stride``, the resolution of the heads: finer levels are not read,
+            and where the finest is coarser, enlarging and convolving goes on.
+    """
+
+    def __init__(self, features: FeatureShape, channels: Mapping[str, int], config: ModelConfig) -> None:
+        super().__init__()
+        width, stride = config.decoder_width, config.output_stride
+        self.first = sum(level < stride for level in features.strides)
+        self.full_size = features.strides[0]
+        read, strides = features.channels[self.first :], features.strides[self.first :]
+        self.laterals = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(size, width, 1, bias=False), BatchNorm2d(width)) for size in read
+        )
+        further = 0
+        while strides[0] > stride * 2**further:
+            further += 1
+        self.merges = nn.ModuleList(_ConvReLU(width, width) for _ in range(len(read) - 1 + further))
+        self.heads = nn.ModuleDict({head: _ConvReLU(width, width) for head in channels})
+        initialise_convolutions(self)
+        self.outputs = nn.ModuleDict({head: nn.Conv2d(width, size, 1) for head, size in channels.items()})
+
+    def forward(self, features: Features) -> Predictions:
+        """Head -> prediction ``[B, C, H, W]`` at the image's resolution."""
+        size = [side * self.full_size for side in features[0].shape[-2:]]
+        levels = [lateral(level) for lateral, level in zip(self.laterals, features[self.first :], strict=True)]
+        merged = F.relu(levels.pop())
+        for merge in self.merges:
+            if levels:
+                level = levels.pop()
+                merged = F.relu(_enlarged(merged, level.shape[-2:]) + level)
+            else:
+                merged = _enlarged(merged, [2 * side for side in merged.shape[-2:]])
+            merged = merge(merged)
+        return {head: _enlarged(self.outputs[head](block(merged)), size) for head, block in self.heads.items()}
+
+
+class _ConvReLU(nn.Sequential):
+    """3x3 convolution, batch norm, ReLU: the size stays."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(conv3x3(in_channels, out_channels), BatchNorm2d(out_channels), nn.ReLU())
+
+
+def _enlarged(features: Tensor, size: Sequence[int]) -> Tensor:
+    if list(features.shape[-2:]) == list(size):
+        return features
+    return F.interpolate(features, list(size), mode="bilinear", align_corners=False)
+
+
+Decoders = SeparateDecoders | PyramidDecoders
+
+DECODERS: dict[str, type[SeparateDecoders] | type[PyramidDecoders]] = {
+    "paper": SeparateDecoders,
+    "pyramid": PyramidDecoders,
+}
+"""`ModelConfig.decoder` -> decoders."""
+
+
+def make_decoders(features: FeatureShape, channels: Mapping[str, int], config: ModelConfig) -> Decoders:
+    """Decoders of the kind that settings name, for features of a shape.
+
+    Args:
+        features: An encoder, or one of its parts.
+        channels: Head -> channels of its prediction.
+        config: Kind and sizes.
+
+    Raises:
+        ConfigError: If the kind is unknown; the message lists the choices.
+    """
+    return choose("decoder", config.decoder, DECODERS)(features, channels, config)
+
+
+class DecodersOfParts(nn.ModuleList):
+    """Decoders for several encoders side by side, each of which reads its own encoder's part of the channels.
+
+    Args:
+        parts: Shape of each encoder's features, in the order of the channels.
+        channels: For each, head -> channels of its prediction.
+        config: Kind and sizes.
+    """
+
+    def __init__(
+        self, parts: Sequence[FeatureShape], channels: Sequence[Mapping[str, int]], config: ModelConfig
+    ) -> None:
+        super().__init__(make_decoders(part, heads, config) for part, heads in zip(parts, channels, strict=True))
+        self.sizes = [list(sizes) for sizes in zip(*(part.channels for part in parts), strict=True)]
+
+    def forward(self, features: Features) -> Predictions:
+        """All heads' predictions ``[B, C, H, W]``, part by part."""
+        levels = [level.split(sizes, dim=1) for level, sizes in zip(features, self.sizes, strict=True)]
+        predictions: Predictions = {}
+        for decoders, own in zip(self, zip(*levels, strict=True), strict=True):
+            predictions |= decoders(list(own))
+        return predictions
