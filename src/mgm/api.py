@@ -13,13 +13,15 @@ from mgm.experiments.predictor import TrainedModel
 from mgm.training.evaluate import Scores
 
 
-def train(experiment: Experiment, out: str | Path, *, resume: bool = False, baseline: bool = True) -> dict[str, Any]:
+def train(
+    experiment: Experiment, out: str | Path, *, resume: bool = False, baseline: bool = True, minutes: float = 0.0
+) -> dict[str, Any]:
     """Train, evaluate, and write result and pictures to a folder; see `mgm.experiments.run.train`."""
     from mgm.experiments import run as runs
     from mgm.experiments.devices import is_first_process, part
     from mgm.report.training import TrainingSheet
 
-    result = runs.train(experiment, Path(out), resume=resume, baseline=baseline, watch=TrainingSheet)
+    result = runs.train(experiment, Path(out), resume=resume, baseline=baseline, minutes=minutes, watch=TrainingSheet)
     part()
     if is_first_process():
         from mgm.report.run import draw_run  # matplotlib takes a while to import

@@ -48,6 +48,8 @@ class TrainOptions:
     """Continue the run in this folder, with its own settings."""
     baseline: bool = True
     """Also train the multi-task baseline at the same budget, and report the gain."""
+    minutes: float = 0.0
+    """Train for about so long, the generator included, instead of for the preset's steps; the baseline gets as long."""
     experiment: Annotated[Experiment, tyro.conf.arg(name="")] = field(default_factory=Experiment)
 
 
@@ -69,7 +71,7 @@ def train(arguments: list[str]) -> None:
         experiment = options.experiment
         name = Path(experiment.data.data).stem or experiment.data.data
         out = options.out or Path("runs") / f"{experiment.recipe}-{name}-s{experiment.seed}"
-        result = api.train(experiment, out, baseline=options.baseline)
+        result = api.train(experiment, out, baseline=options.baseline, minutes=options.minutes)
     from mgm.experiments.devices import is_first_process
 
     if is_first_process():

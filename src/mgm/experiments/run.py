@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import shlex
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy
@@ -16,7 +18,9 @@ from lightning.fabric import Fabric
 from torch import nn
 
 from mgm.config import Experiment
+from mgm.errors import ConfigError
 from mgm.experiments.annotator import make_annotator
+from mgm.experiments.budget import fit_to_minutes, measure
 from mgm.experiments.checks import check_experiment
 from mgm.experiments.cost import encoder_updates, parameter_counts, peak_memory_mb
 from mgm.experiments.data import ExperimentData, load_data, make_feeds
@@ -46,6 +50,7 @@ def train(
     *,
     resume: bool = False,
     baseline: bool = True,
+    minutes: float = 0.0,
     watch: Callable[[RunFolder, ExperimentData], Progress] | None = None,
 ) -> dict[str, Any]:
     """Train, evaluate, and write everything to a folder.
@@ -56,6 +61,8 @@ def train(
         resume: Continue the run in ``out`` from its last checkpoint; a finished run returns its result at once.
         baseline: Also train the multi-task baseline with the same budget (for recipes that are more than it), into
             ``out/baseline``, and report the gain over it.
+        minutes: Wall time to fit the steps to (`mgm.experiments.budget`), for the run and for its baseline each; 0: take the
+            steps of the settings. A resumed run keeps the steps that it was begun with.
         watch: Makes something else that looks on in the first process, beside the progress bar.
 
     Returns:
@@ -75,15 +82,11 @@ def train(
     fabric = launch(experiment.training)
     data = load_data(experiment, fabric.device)
     experiment = without_scenes(experiment, data)
-    schedule = stages(
-        experiment.method,
-        experiment.training,
-        architecture=experiment.model.architecture,
-        pretrain=bool(experiment.data.pretrain),
-        freeze_encoder=experiment.model.freeze_encoder,
-    )
     # everything that can be wrong with settings or data shows here, before anything is written
-    trainer = _make_trainer(experiment, folder, data, schedule, fabric, watch)
+    unfitted = experiment
+    if minutes and not (resume and folder.exists):
+        experiment = _fit_to_minutes(experiment, minutes, data, fabric)
+    trainer = _make_trainer(experiment, folder, data, fabric, watch)
     if fabric.is_global_zero and not (resume and folder.exists):
         folder.create(experiment, data.info)
     fabric.barrier()
@@ -91,7 +94,7 @@ def train(
     try:
         reference = None
         if baseline and len(joint_updates(experiment.method)) > 1:
-            reference = _train_baseline(experiment, folder, resume, watch)
+            reference = _train_baseline(unfitted, folder, resume, minutes, watch)
         with recorded(folder):
             trainer.restore()
             with trainer.progress:
@@ -106,20 +109,56 @@ def _train_baseline(
     experiment: Experiment,
     folder: RunFolder,
     resume: bool,
+    minutes: float,
     watch: Callable[[RunFolder, ExperimentData], Progress] | None,
 ) -> dict[str, Any]:
     begun = folder.baseline.exists
-    return train(baseline_of(experiment), folder.baseline.path, resume=resume and begun, baseline=False, watch=watch)
+    return train(
+        baseline_of(experiment),
+        folder.baseline.path,
+        resume=resume and begun,
+        baseline=False,
+        minutes=minutes,
+        watch=watch,
+    )
+
+
+def _schedule(experiment: Experiment) -> tuple[Stage, ...]:
+    return stages(
+        experiment.method,
+        experiment.training,
+        architecture=experiment.model.architecture,
+        pretrain=bool(experiment.data.pretrain),
+        freeze_encoder=experiment.model.freeze_encoder,
+    )
+
+
+def _fit_to_minutes(experiment: Experiment, minutes: float, data: ExperimentData, fabric: Fabric) -> Experiment:
+    """The experiment with the steps that fit into the time, the same in all processes."""
+    if not (math.isfinite(minutes) and minutes > 0):
+        raise ConfigError(f"minutes is {minutes}; it must be above 0")
+    num_final = 1 + len(data.splits.test) / len(data.splits.validation)
+    with TemporaryDirectory() as scratch:
+        cost = measure(_make_trainer(experiment, RunFolder(Path(scratch)), data, fabric, None, silent=True), num_final)
+    fitted = fabric.broadcast(fit_to_minutes(experiment, minutes, cost, _schedule))
+    if fabric.is_global_zero:
+        per_stage = ", ".join(f"{stage.name} {stage.steps}" for stage in _schedule(fitted))
+        print(
+            f"{experiment.recipe}: {minutes:g} minutes are these steps here: {per_stage}", file=sys.stderr, flush=True
+        )
+    return fitted
 
 
 def _make_trainer(
     experiment: Experiment,
     folder: RunFolder,
     data: ExperimentData,
-    schedule: tuple[Stage, ...],
     fabric: Fabric,
     watch: Callable[[RunFolder, ExperimentData], Progress] | None,
+    *,
+    silent: bool = False,
 ) -> Trainer:
+    schedule = _schedule(experiment)
     networks = build_networks(
         trained_networks(schedule),
         data.tasks,
@@ -150,8 +189,8 @@ def _make_trainer(
         validate,
         fabric,
         folder.checkpoints,
-        Journal(folder.journal if rank() == 0 else None),
-        _watchers(experiment, folder, data, schedule, fabric, watch),
+        Journal(None if silent or rank() else folder.journal),
+        Progress() if silent else _watchers(experiment, folder, data, schedule, fabric, watch),
         multi_hot=data.info.multi_hot,
         annotate=make_annotator(experiment, data, fabric.device),
     )

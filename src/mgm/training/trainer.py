@@ -218,6 +218,10 @@ class Trainer:
             self.average.update(self.networks.model)
         return losses
 
+    def representative_steps(self, stage: Stage) -> tuple[int, ...]:
+        """Steps of a stage that together cost what all of its steps cost on average."""
+        return (0,)
+
     def _extra_images(self, step: Step, index: int) -> Batch:
         method = self.experiment.method
         count = max(1, round(method.extra_ratio * len(step.batch)))

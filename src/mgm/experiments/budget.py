@@ -1,0 +1,126 @@
+"""A budget in minutes: the steps that fit into it on this machine, measured before the training."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from mgm.config import Experiment
+from mgm.errors import ConfigError
+from mgm.training.trainer import Trainer
+from mgm.training.updates import Stage
+
+WARM_UP_STEPS = 2
+"""Steps that are not counted: caches fill, kernels are chosen."""
+MEASURED_STEPS = 4
+MEASURED_S = 2.0
+"""A stage is measured for at least so many steps and seconds."""
+LEAST_STEPS = 20
+"""Updates of the model below which nothing is worth training."""
+RESERVE = 0.03
+"""Share of the budget that is kept for reading data, checkpoints and pictures."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a training takes on this machine."""
+
+    step_s: Mapping[str, float]
+    """Stage -> seconds of a step, the mean over its image sizes."""
+    validation_s: float
+    """Seconds of one validation."""
+    final_s: float
+    """Seconds of the last evaluation."""
+
+    def total_s(self, experiment: Experiment, schedule: tuple[Stage, ...]) -> float:
+        """Seconds of a whole run."""
+        every = experiment.training.validate_every
+        validations = sum(math.ceil(stage.steps / every) for stage in schedule if stage.trains_model)
+        steps = sum(stage.steps * self.step_s[stage.name] for stage in schedule)
+        return steps + validations * self.validation_s + self.final_s
+
+
+def measure(trainer: Trainer, num_final: float) -> Cost:
+    """Time some steps of every stage; the trainer's networks are changed, so it must not be used for training.
+
+    Args:
+        trainer: A new one.
+        num_final: What the last evaluation takes, in validations.
+    """
+    step_s = {}
+    for number, stage in enumerate(trainer.stages):
+        trainer.enter_stage(number)
+        indices = trainer.representative_steps(stage)
+        step_s[stage.name] = sum(_step_s(trainer, stage, index) for index in indices) / len(indices)
+    begin = time.perf_counter()
+    trainer.validate(trainer.evaluated_model)
+    validation_s = time.perf_counter() - begin
+    return Cost(step_s, validation_s, num_final * validation_s)
+
+
+def _step_s(trainer: Trainer, stage: Stage, index: int) -> float:
+    trainer.position.step = index
+    for _ in range(WARM_UP_STEPS):
+        _wait(trainer, stage, index)
+    seconds: list[float] = []
+    while len(seconds) < MEASURED_STEPS or sum(seconds) < MEASURED_S:
+        seconds.append(_wait(trainer, stage, index))
+    trainer.position.step = 0
+    return sum(seconds) / len(seconds)
+
+
+def _wait(trainer: Trainer, stage: Stage, index: int) -> float:
+    """Seconds of a step, the device's work included: reading a loss waits for it."""
+    begin = time.perf_counter()
+    for loss in trainer.train_step(stage, index).values():
+        loss.item()
+    return time.perf_counter() - begin
+
+
+def fit_to_minutes(
+    experiment: Experiment, minutes: float, cost: Cost, schedule_of: Callable[[Experiment], tuple[Stage, ...]]
+) -> Experiment:
+    """The experiment with as many steps as take so many minutes, the generator's among them; proportions stay.
+
+    Args:
+        experiment: Settings; their steps say how the budget is shared among stages, and how often is validated.
+        minutes: Wall time of the run.
+        cost: From `measure`.
+        schedule_of: Makes the stages of an experiment.
+
+    Raises:
+        ConfigError: If the time is too short for a training worth the name.
+    """
+    available_s = 60 * minutes * (1 - RESERVE) - cost.final_s
+    planned_s = cost.total_s(experiment, schedule_of(experiment)) - cost.final_s
+    fitted = _scaled(experiment, available_s / planned_s)
+    if fitted.training.steps < LEAST_STEPS:
+        least = _scaled(experiment, LEAST_STEPS / experiment.training.steps)
+        needed = math.ceil(10 * cost.total_s(least, schedule_of(least)) / 60 / (1 - RESERVE)) / 10
+        raise ConfigError(
+            f"minutes is {minutes:g}, but {LEAST_STEPS} steps of {experiment.recipe} with their evaluation take {needed:g} on "
+            "this machine; give more, or take a smaller --preset"
+        )
+    return fitted
+
+
+def _scaled(experiment: Experiment, factor: float) -> Experiment:
+    """All steps times a factor."""
+    training = experiment.training
+
+    def times(steps: int) -> int:
+        return max(1, round(steps * factor))
+
+    return replace(
+        experiment,
+        training=replace(
+            training,
+            steps=max(1, int(training.steps * factor)),
+            generator_steps=times(training.generator_steps) if training.generator_steps else 0,
+            pretrain_steps=times(training.pretrain_steps) if training.pretrain_steps else 0,
+            validate_every=times(training.validate_every),
+            checkpoint_every=min(times(training.validate_every), max(training.checkpoint_every, 1)),
+        ),
+    )
