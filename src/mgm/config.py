@@ -30,6 +30,16 @@ class DataConfig:
     """Limit on the number of images (rooms: how many to render); 0: all."""
     augment: bool = True
     """Paired augmentation (flip, crop and zoom, photometric) of labelled images, for every recipe alike."""
+    zoom: tuple[float, float] = (1.0, 1.5)
+    """Smallest and largest zoom of the augmentation; below 1 the image shrinks, and what lies beyond it is grey and unlabelled."""
+    colour: float = 0.2
+    """Largest relative change of brightness, contrast and saturation by the augmentation, in [0, 1)."""
+    hue: float = 0.0
+    """Largest turn of the hue by the augmentation, in shares of the colour circle, in [0, 0.5]."""
+    mix: Literal["none", "cutmix", "classes", "objects"] = "none"
+    """What labelled images get from one another: nothing, a rectangle, half the classes, half the small classes (docs/losses.md)."""
+    mix_share: float = 0.5
+    """Share of the labelled images that something is pasted into, in (0, 1]."""
     weak_labels: Literal["scene", "objects"] = "scene"
     """scene: the data set's scene labels (where it has none, objects); objects: the classes in view, multi-hot (paper G.1)."""
     pretrain: str = ""
@@ -126,6 +136,8 @@ class MethodConfig:
     """Weight of the loss by which the tasks of an AdaShare policy choose alike, above all early blocks."""
     balance: str = "sum"
     """How the task losses share the encoder: sum, uncertainty, torchjd:NAME (docs/balancing.md)."""
+    losses: tuple[str, ...] = ()
+    """What tasks train by (semantic:lovasz depth:log normal:angle; docs/losses.md); a task that is left out: the paper's loss."""
 
 
 @dataclass(frozen=True)

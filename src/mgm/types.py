@@ -70,10 +70,17 @@ class Batch:
     """``[B, K]`` float32 one-hot or multi-hot; a row of NaN is a missing label."""
     shares: dict[str, Tensor] = field(default_factory=dict)
     """Of a part of a larger batch: task (or ``scene``) -> how much its mean counts in the mean over the parts."""
+    unmixed: Tensor | None = None
+    """The images before parts of others were pasted into them; None: they are whole."""
 
     def __len__(self) -> int:
         """Number of images."""
         return len(self.images)
+
+    @property
+    def real_images(self) -> Tensor:
+        """Images as cameras take them, which a discriminator learns to know: without what was pasted into them."""
+        return self.images if self.unmixed is None else self.unmixed
 
     def weigh(self, name: str, loss: Tensor) -> Tensor:
         """A loss that is a mean over labels of a task (or ``scene``), such that its mean over parts is that of the whole."""
@@ -85,6 +92,7 @@ class Batch:
             self.images.to(device),
             {task: target.to(device) for task, target in self.targets.items()},
             self.scene.to(device),
+            unmixed=None if self.unmixed is None else self.unmixed.to(device),
         )
 
     def with_tasks(self, tasks: tuple[str, ...]) -> Batch:

@@ -14,7 +14,7 @@ from mgm.types import Batch
 SIZE = 32
 CLASSES = tuple("abcdefgh")
 ALL = make_tasks(tuple(TASKS), CLASSES)
-PLAIN: dict[str, Any] = {"photometric": 0.0}
+PLAIN: dict[str, Any] = {"colour": 0.0}
 
 
 def coordinates(count: int, size: int = SIZE) -> Batch:
@@ -173,7 +173,7 @@ def test_invalid_pixels_stay_invalid():
 def test_photometric_changes_stay_in_range_and_leave_labels_alone():
     batch = Batch(torch.rand(16, 3, SIZE, SIZE) * 2 - 1, coordinates(16).targets, torch.eye(16))
     plain = PairedAugmentation(ALL, SIZE, **PLAIN)(batch, seed=8)
-    changed = PairedAugmentation(ALL, SIZE, photometric=0.5)(batch, seed=8)
+    changed = PairedAugmentation(ALL, SIZE, colour=0.5)(batch, seed=8)
     assert changed.images.abs().max() <= 1
     assert ((changed.images - plain.images).abs().mean(dim=(1, 2, 3)) > 0.01).all()
     assert_same(Batch(plain.images, changed.targets, batch.scene), plain)
@@ -214,7 +214,7 @@ def test_window_covers_what_it_says():
     assert grid[1, ..., 1].max() == -0.125
 
 
-@pytest.mark.parametrize("settings", [{"zoom": (0, 1)}, {"zoom": (1.5, 1.0)}, {"photometric": 1.0}])
+@pytest.mark.parametrize("settings", [{"zoom": (0, 1)}, {"zoom": (1.5, 1.0)}, {"colour": 1.0}])
 def test_settings_out_of_range(settings):
     with pytest.raises(ConfigError):
         PairedAugmentation(ALL, SIZE, **settings)

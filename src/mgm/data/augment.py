@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mgm.errors import ConfigError
+from mgm.functional.colours import hue
 from mgm.tasks.base import Task
 from mgm.types import Batch, Targets
 
@@ -18,7 +19,7 @@ class PairedAugmentation:
     """Flip, crop with zoom, and photometric changes of a batch, on its device.
 
     Per image: a left-right flip with probability 1/2; a window of random place and size, stretched to the whole picture
-    (``zoom`` is log-uniform; below 1 the window is larger than the picture); brightness, contrast and saturation. Tasks
+    (``zoom`` is log-uniform; below 1 the window is larger than the picture); brightness, contrast, saturation and hue. Tasks
     say what a flip and a zoom do to their values: normals change sign in x, depth is divided by the zoom (a scene that
     is nearer by the factor looks the same). Pixels that the picture does not cover are invalid in every task.
 
@@ -30,7 +31,8 @@ class PairedAugmentation:
         tasks: Name -> task, for every target in the batches.
         image_size: Side of the resulting square images in pixels.
         zoom: Smallest and largest magnification.
-        photometric: Largest relative change of brightness, contrast and saturation, in [0, 1).
+        colour: Largest relative change of brightness, contrast and saturation, in [0, 1).
+        hue: Largest turn of the hue in shares of the colour circle, in [0, 0.5].
         outside: What images show beyond their border, for zooms below 1: mid-grey, or their reflection.
 
     Raises:
@@ -43,17 +45,21 @@ class PairedAugmentation:
         image_size: int,
         *,
         zoom: tuple[float, float] = (1.0, 1.5),
-        photometric: float = 0.2,
+        colour: float = 0.2,
+        hue: float = 0.0,
         outside: Literal["grey", "reflection"] = "grey",
     ) -> None:
         if not 0 < zoom[0] <= zoom[1]:
-            raise ConfigError(f"zoom {zoom} must be two positive numbers in ascending order")
-        if not 0 <= photometric < 1:
-            raise ConfigError(f"photometric change {photometric} must lie in [0, 1)")
+            raise ConfigError(f"zoom is {zoom[0]:g} {zoom[1]:g}; it must be two positive numbers in ascending order")
+        if not 0 <= colour < 1:
+            raise ConfigError(f"colour is {colour:g}; it must lie in [0, 1)")
+        if not 0 <= hue <= 0.5:
+            raise ConfigError(f"hue is {hue:g}; it must lie in [0, 0.5], half the colour circle")
         self._tasks = dict(tasks)
         self._image_size = image_size
         self._zoom = zoom
-        self._photometric = photometric
+        self._colour = colour
+        self._hue = hue
         self._outside = outside
 
     def __call__(self, batch: Batch, seed: int) -> Batch:
@@ -67,7 +73,9 @@ class PairedAugmentation:
             Batch of the same length with images ``[B, 3, image_size, image_size]``; scene labels are the same.
         """
         count, device = len(batch), batch.images.device
-        draws = torch.rand(count, 7, generator=torch.Generator().manual_seed(seed)).to(device)
+        generator = torch.Generator().manual_seed(seed)
+        draws = torch.rand(count, 7, generator=generator).to(device)
+        turns = torch.rand(count, generator=generator).to(device)
         images, targets = flip(batch, draws[:, 0] < 0.5, self._tasks)
         low, high = self._zoom
         factor = low * (high / low) ** draws[:, 1]
@@ -83,19 +91,22 @@ class PairedAugmentation:
             name: self._tasks[name].zoom(_move(self._tasks[name], target, grid, inside), factor)
             for name, target in targets.items()
         }
-        return replace(batch, images=self._recolour(images, draws[:, 4:7]), targets=targets)
+        return replace(batch, images=self._recolour(images, draws[:, 4:7], turns), targets=targets)
 
-    def _recolour(self, images: Tensor, draws: Tensor) -> Tensor:
-        """Brightness, contrast and saturation by factors in 1 - p .. 1 + p, clipped to the range of colours."""
-        if self._photometric == 0:
-            return images
-        brightness, contrast, saturation = (1 + self._photometric * (2 * draws - 1)).T[:, :, None, None, None]
-        colours = (images + 1) / 2 * brightness
-        grey = colours.mean(dim=1, keepdim=True)
-        middle = grey.mean(dim=(2, 3), keepdim=True)
-        colours = grey + saturation * (colours - grey)
-        colours = middle + contrast * (colours - middle)
-        return colours.clamp(0, 1) * 2 - 1
+    def _recolour(self, images: Tensor, draws: Tensor, turns: Tensor) -> Tensor:
+        """Brightness, contrast and saturation by factors in 1 - p .. 1 + p, clipped to the range of colours; then hue."""
+        if self._colour > 0:
+            brightness, contrast, saturation = (1 + self._colour * (2 * draws - 1)).T[:, :, None, None, None]
+            colours = (images + 1) / 2 * brightness
+            grey = colours.mean(dim=1, keepdim=True)
+            middle = grey.mean(dim=(2, 3), keepdim=True)
+            colours = grey + saturation * (colours - grey)
+            colours = middle + contrast * (colours - middle)
+            images = colours.clamp(0, 1) * 2 - 1
+        if self._hue > 0:
+            turn = self._hue * (2 * turns - 1)
+            images = hue((images + 1) / 2, turn[:, None, None, None]) * 2 - 1
+        return images
 
 
 def flip(batch: Batch, mirrored: Tensor, tasks: dict[str, Task]) -> tuple[Tensor, Targets]:

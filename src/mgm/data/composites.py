@@ -2,41 +2,63 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor
 
-from mgm.errors import ConfigError
+from mgm.errors import ConfigError, choose
 from mgm.tasks.base import Task
 from mgm.types import IGNORE_INDEX, Batch
 
 MAX_BEHIND_M = 0.3
 
+OBJECT_SHARE = 0.25
+"""A class that covers less of an image is taken for objects; what covers more for walls, floor, sky, road."""
+
+LARGEST_RECTANGLE = 0.5
+"""Share of the image that a pasted rectangle covers at most: the scene label, which stays, has to stay true."""
+
 
 class Composites:
-    """Pastes half the classes of image B into image A, with all their labels.
+    """Pastes part of image B into image A, with all its labels.
 
-    B is another image of the batch. Of its classes in view a random half (rounded down, at least one) is pasted, but
-    only where B is no more than 0.3 m behind A: what stands in front stays in front. Where either depth is unknown, or
-    depth is no task, everything chosen is pasted. The scene label stays A's. Not from the paper; the classes are chosen
-    as in ClassMix (Olsson et al., WACV 2021).
+    B is another image of the batch. What is pasted is one of `PIECES`:
+
+    - ``classes``: a random half of B's classes in view (rounded down, at least one), as in ClassMix (Olsson et al., WACV
+      2021).
+    - ``objects``: likewise of those classes that cover less than a quarter of B, so that things move and walls stay: a
+      copy-paste (Ghiasi et al., CVPR 2021) of classes instead of instances, without a scaling of its own.
+    - ``cutmix``: a rectangle (Yun et al., ICCV 2019), here of 0 to 50 % of the image, its sides at 1:2 to 2:1.
+
+    Classes are pasted only where B is no more than 0.3 m behind A: what stands in front stays in front. Where either
+    depth is unknown, or depth is no task, everything chosen is pasted. The scene label stays A's. Not from the paper.
 
     At the seams, ``edge_texture``, ``principal_curvature`` and ``reshading`` are those of the pieces, not of the whole.
 
     Args:
-        tasks: Name -> task; ``semantic`` is needed.
+        tasks: Name -> task; all but ``cutmix`` need ``semantic``.
+        pieces: Key of `PIECES`.
+        share: Of how many images something is pasted into, in (0, 1]; each is decided on its own.
         max_behind_m: How far B may lie behind A, in metres.
 
     Raises:
-        ConfigError: If there is no segmentation to choose pieces by.
+        ConfigError: If there are no such pieces, or no segmentation to choose them by.
     """
 
-    def __init__(self, tasks: dict[str, Task], max_behind_m: float = MAX_BEHIND_M) -> None:
-        if "semantic" not in tasks:
+    def __init__(
+        self, tasks: dict[str, Task], pieces: str = "classes", *, share: float = 1.0, max_behind_m: float = MAX_BEHIND_M
+    ) -> None:
+        self._choose = choose("pieces of composites", pieces, PIECES)
+        if pieces != "cutmix" and "semantic" not in tasks:
             raise ConfigError(
                 "composites need the task 'semantic' to cut images into pieces; "
-                f"the tasks are {', '.join(tasks) or 'none'}: choose other extra images or add it"
+                f"the tasks are {', '.join(tasks) or 'none'}: choose other extra images or --mix cutmix, or add it"
             )
-        self._num_classes = tasks["semantic"].channels
+        self._num_classes = tasks["semantic"].channels if "semantic" in tasks else 0
+        self._share = share
         self._max_behind_m = max_behind_m
 
     def __call__(self, batch: Batch, seed: int) -> Batch:
@@ -53,7 +75,10 @@ class Composites:
             {task: target.index_select(0, partner) for task, target in batch.targets.items()},
             batch.scene,
         )
-        pasted = self._pasted(batch, other, generator)
+        pasted = self._choose(self, batch, other, generator)
+        if self._share < 1:
+            changed = torch.rand(len(batch), generator=generator) < self._share
+            pasted = pasted & changed.to(pasted.device)[:, None, None]
         return Batch(
             torch.where(pasted[:, None], other.images, batch.images),
             {
@@ -61,24 +86,46 @@ class Composites:
                 for task, target in batch.targets.items()
             },
             batch.scene,
+            unmixed=batch.images,
         )
 
-    def _pasted(self, batch: Batch, other: Batch, generator: torch.Generator) -> Tensor:
-        """``[B, H, W]`` bool: pixels that come from the other image."""
+    def _half_of_classes(self, batch: Batch, other: Batch, generator: torch.Generator, below: float) -> Tensor:
+        """``[B, H, W]`` bool: half of the classes that cover less than ``below`` of the other image, where they are not behind."""
         labels = other.targets["semantic"]
-        present = torch.zeros(len(batch), IGNORE_INDEX + 1, dtype=torch.bool, device=labels.device)
-        present.scatter_(1, labels.flatten(1), True)
-        present = present[:, : self._num_classes]
+        flat = labels.flatten(1)
+        area = torch.zeros(len(batch), IGNORE_INDEX + 1, device=labels.device)
+        area = area.scatter_add_(1, flat, torch.ones_like(flat, dtype=area.dtype))[:, : self._num_classes]
+        present = (area > 0) & (area < below * flat.shape[1])
         lots = torch.rand(len(batch), self._num_classes, generator=generator).to(labels.device)
         rank = lots.masked_fill(~present, 2).argsort(dim=1).argsort(dim=1)
         half = (present.sum(dim=1, keepdim=True) // 2).clamp(min=1)
         chosen = torch.zeros(len(batch), IGNORE_INDEX + 1, dtype=torch.bool, device=labels.device)
         chosen[:, : self._num_classes] = present & (rank < half)
-        pasted = chosen.gather(1, labels.flatten(1)).view_as(labels)
+        pasted = chosen.gather(1, flat).view_as(labels)
         if "depth" in batch.targets:
             behind = other.targets["depth"] - batch.targets["depth"] > self._max_behind_m
             pasted = pasted & ~behind[:, 0]  # NaN compares false: an unknown depth forbids nothing
         return pasted
+
+    def _rectangle(self, batch: Batch, other: Batch, generator: torch.Generator) -> Tensor:
+        """``[B, H, W]`` bool: a rectangle of random size, proportions and place, all of it in the image."""
+        draws = torch.rand(len(batch), 4, generator=generator).to(batch.images.device)
+        area, ratio = LARGEST_RECTANGLE * draws[:, 0], torch.exp(math.log(2) * (2 * draws[:, 1] - 1))
+        sides = torch.stack([area * ratio, area / ratio], dim=1).sqrt()  # at most 1: the largest is 1 x 1/2
+        first = draws[:, 2:] * (1 - sides)
+        inside = []
+        for axis, length in enumerate(batch.images.shape[2:]):
+            middles = (torch.arange(length, device=batch.images.device) + 0.5) / length
+            inside.append((middles >= first[:, axis, None]) & (middles < (first + sides)[:, axis, None]))
+        return inside[0][:, :, None] & inside[1][:, None, :]
+
+
+PIECES: dict[str, Callable[[Composites, Batch, Batch, torch.Generator], Tensor]] = {
+    "classes": partial(Composites._half_of_classes, below=math.inf),
+    "objects": partial(Composites._half_of_classes, below=OBJECT_SHARE),
+    "cutmix": Composites._rectangle,
+}
+"""Name -> which pixels of the other image are pasted."""
 
 
 def _partners(count: int, generator: torch.Generator) -> Tensor:

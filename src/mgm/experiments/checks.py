@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 import os
 
-from mgm.config import Experiment, ModelConfig, TrainingConfig
-from mgm.errors import ConfigError, choose
+from mgm.config import DataConfig, Experiment, ModelConfig, TrainingConfig
+from mgm.data.composites import PIECES
+from mgm.errors import ConfigError, choose, unknown
+from mgm.experiments.data import augmentation
 from mgm.experiments.encoders import check_encoder, required_stride
 from mgm.models import MODELS
 from mgm.networks.decoders import DECODERS
 from mgm.networks.encoder import BLOCKS, STAGE_STRIDES
 from mgm.networks.generators import GENERATORS, IMAGE_SIZES
+from mgm.tasks import parse_losses
 from mgm.training.algorithm import EXTRA_IMAGES, check_method, joint_updates
 from mgm.training.schedules import SCHEDULES
 
@@ -102,7 +105,9 @@ def check_experiment(experiment: Experiment) -> None:
     for name in ("depth", "refinement_depth"):
         if getattr(model, name) not in BLOCKS:
             raise ConfigError(f"{name} is {getattr(model, name)}. Choices: {', '.join(map(str, sorted(BLOCKS)))}")
+    check_augmentation(data)
     check_method(experiment.method)
+    parse_losses(experiment.method.losses)
     check_sharing(model)
     if len(joint_updates(experiment.method)) > 1 and round(training.steps * training.joint_share) == 0:
         raise ConfigError(
@@ -119,6 +124,19 @@ def check_experiment(experiment: Experiment) -> None:
     check_image_size(experiment)
     check_parts(experiment)
     check_compilation(training)
+
+
+def check_augmentation(data: DataConfig) -> None:
+    """Raise `ConfigError` for changes of the images that cannot be, or would not be made."""
+    augmentation(data, {})
+    if not 0 < data.mix_share <= 1:
+        raise ConfigError(f"mix_share is {data.mix_share}; it must lie in (0, 1]")
+    if data.mix != "none" and data.mix not in PIECES:
+        raise ConfigError(unknown("mix", data.mix, ("none", *PIECES)))
+    if data.mix != "none" and not data.augment:
+        raise ConfigError(
+            f"mix is {data.mix!r} but augment is off, and mixing is augmentation; use --augment or --mix none"
+        )
 
 
 def check_compilation(training: TrainingConfig) -> None:

@@ -91,7 +91,7 @@ def load_data(experiment: Experiment, device: torch.device, *, for_training: boo
     if not isinstance(source, RoomsSource):  # of which only as many are rendered
         splits = limit_training(splits, config.num_images, config.split_seed)
     info = source.info
-    tasks = make_tasks(config.tasks or info.tasks, info.classes)
+    tasks = make_tasks(config.tasks or info.tasks, info.classes, experiment.method.losses)
     missing = [name for name in tasks if name not in info.tasks]
     if missing:
         raise ConfigError(f"{info.name} has no labels for {', '.join(missing)}; it offers {', '.join(info.tasks)}")
@@ -110,6 +110,7 @@ def load_data(experiment: Experiment, device: torch.device, *, for_training: boo
     data = ExperimentData(info, tasks, reader, splits, labelled, weak, derived)
     if for_training:
         _check_amounts(experiment, data)
+        mixing(experiment.data, tasks)
     return data
 
 
@@ -167,8 +168,9 @@ def make_feeds(experiment: Experiment, data: ExperimentData, device: torch.devic
 
     Every feed draws from its own random streams, so the labelled batches are the same whatever else a recipe uses.
     """
+    # real images alone teach a generator what images look like, and "weak" has no labels to follow the pixels
     feeds = {
-        "labelled": _feed(experiment, data, data.labelled, "labelled"),
+        "labelled": _feed(experiment, data, data.labelled, "labelled", mix=mixing(experiment.data, data.tasks)),
         "generator": _feed(experiment, data, data.labelled, "generator"),
     }
     extra = experiment.method.extra_images
@@ -195,9 +197,10 @@ def _feed(
     *,
     keep_targets: bool = True,
     composites: Composites | None = None,
+    mix: Composites | None = None,
 ) -> Feed:
-    """Batches of some of the images, augmented if the experiment augments."""
-    augment = PairedAugmentation(data.tasks, experiment.data.image_size) if experiment.data.augment else None
+    """Batches of some of the images, augmented if the experiment augments; what is mixed is augmented before, piece by piece."""
+    augment = augmentation(experiment.data, data.tasks)
     load = _loader(data.reader, indices, derive_seed(experiment.seed, stream, "order"), targets=keep_targets)
 
     def feed(step: int, count: int) -> Batch:
@@ -206,9 +209,31 @@ def _feed(
             batch = composites(batch, seed=derive_seed(experiment.seed, stream, "composites", step, rank()))
         if augment:
             batch = augment(batch, seed=derive_seed(experiment.seed, stream, "augment", step, rank()))
+        if mix:
+            batch = mix(batch, seed=derive_seed(experiment.seed, stream, "mix", step, rank()))
         return batch
 
     return feed
+
+
+def augmentation(config: DataConfig, tasks: dict[str, Task]) -> PairedAugmentation | None:
+    """The paired augmentation of some tasks, if there is to be one.
+
+    Raises:
+        ConfigError: If a setting of it is out of range.
+    """
+    if not config.augment:
+        return None
+    return PairedAugmentation(tasks, config.image_size, zoom=config.zoom, colour=config.colour, hue=config.hue)
+
+
+def mixing(config: DataConfig, tasks: dict[str, Task]) -> Composites | None:
+    """What pastes labelled images into one another, if anything does.
+
+    Raises:
+        ConfigError: If the tasks do not say what to paste.
+    """
+    return None if config.mix == "none" else Composites(tasks, config.mix, share=config.mix_share)
 
 
 def _loader(reader: StoreReader, indices: np.ndarray, seed: int, *, targets: bool = True) -> Feed:
@@ -245,7 +270,7 @@ def foreign_feed(experiment: Experiment, data: ExperimentData, name: str, stream
     store = cached_store(source, experiment.data.image_size, experiment.data.cache)
     reader = StoreReader(store, tuple(tasks), device)
     indices = source.splits("random", experiment.data.split_seed).train
-    augment = PairedAugmentation(tasks, experiment.data.image_size) if experiment.data.augment else None
+    augment = augmentation(experiment.data, tasks)
     load = _loader(reader, indices, derive_seed(experiment.seed, stream, "order"))
 
     def feed(step: int, count: int) -> Batch:

@@ -62,6 +62,16 @@ def global_sum(values: Tensor) -> Tensor:
     return values
 
 
+def global_total(values: Tensor) -> Tensor:
+    """Sum over processes, for statistics that a loss is a function of.
+
+    The loss is then the same in all processes, and the mean over processes of its gradients is that of the whole batch.
+    """
+    if world_size() == 1:
+        return values
+    return global_sum(values) + world_size() * (values - values.detach())
+
+
 class _GatherBatch(torch.autograd.Function):
     """Rows of all processes; the gradient of a row is the sum of what all processes make of it."""
 

@@ -8,6 +8,9 @@ from torch.nn import functional as F
 
 from mgm.functional.precision import at_least_float32
 
+SHORTEST = 0.1
+"""Length below which `shortened` no longer makes vectors longer to the same length."""
+
 
 def angle_degrees(first: Tensor, second: Tensor, dim: int = 1) -> Tensor:
     """Angle between vectors of any length, exact also near 0 and 180 degrees, where the arc cosine is not.
@@ -26,6 +29,16 @@ def angle_degrees(first: Tensor, second: Tensor, dim: int = 1) -> Tensor:
     u = F.normalize(at_least_float32(first), dim=dim)
     v = F.normalize(at_least_float32(second), dim=dim)
     return torch.rad2deg(2 * torch.atan2((u - v).norm(dim=dim), (u + v).norm(dim=dim)))
+
+
+def shortened(vectors: Tensor, dim: int = 1) -> Tensor:
+    """Vectors scaled to length 1, those shorter than 0.1 by the factor 10 alone.
+
+    So gradients with respect to the vectors are at most 10 times those with respect to their directions, and what has no direction
+    stays the zero vector, at 90 degrees from every other one. For losses; values are made by `unit_vectors`.
+    """
+    vectors = at_least_float32(vectors)
+    return vectors / torch.linalg.vector_norm(vectors, dim=dim, keepdim=True).clamp(min=SHORTEST)
 
 
 def encode_normals(normals: Tensor) -> Tensor:

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mgm.functional.colours import hue
+
 SCALE = (0.08, 1.0)
 """Share of the image's area that a crop keeps."""
 RATIO = (3 / 4, 4 / 3)
@@ -146,26 +148,6 @@ def contrast(images: Tensor, factor: Tensor) -> Tensor:
 def saturation(images: Tensor, factor: Tensor) -> Tensor:
     """Distance to the pixel's grey times the factor, clipped."""
     return torch.lerp(grey(images), images, factor).clamp(0, 1)
-
-
-def hue(images: Tensor, turn: Tensor) -> Tensor:
-    """Hue of the HSV colour moved by so many turns of the circle; value and saturation stay.
-
-    With ``h`` in sixths of the circle, a channel is ``v - c · clamp(min(k, 4 - k), 0, 1)``, ``k = (n + h) mod 6``, and n = 5,
-    3, 1 for red, green, blue. Grey pixels have chroma ``c = 0`` and stay.
-    """
-    top = images.amax(dim=1, keepdim=True)
-    chroma = top - images.amin(dim=1, keepdim=True)
-    divisor = torch.where(chroma > 0, chroma, 1.0)
-    red, green, blue = images.split(1, dim=1)
-    sixths = torch.where(
-        top == red,
-        (green - blue) / divisor,
-        torch.where(top == green, (blue - red) / divisor + 2, (red - green) / divisor + 4),
-    )
-    offsets = torch.arange(5, 0, -2, device=images.device).view(1, 3, 1, 1)
-    k = (offsets + sixths + 6 * turn).remainder(6)
-    return top - chroma * torch.minimum(k, 4 - k).clamp(0, 1)
 
 
 JITTER: dict[str, Callable[[Tensor, Tensor], Tensor]] = {

@@ -11,7 +11,7 @@ from mgm.tasks.normals import SurfaceNormals
 from mgm.tasks.segmentation import SemanticSegmentation
 from mgm.tasks.taskonomy import EdgeTexture, PrincipalCurvature, Reshading
 
-__all__ = ["TASKS", "MetricInfo", "Task", "TaskMetrics", "make_tasks"]
+__all__ = ["TASKS", "MetricInfo", "Task", "TaskMetrics", "make_tasks", "parse_losses"]
 
 TASKS: dict[str, type[Task]] = {
     task.name: task
@@ -20,20 +20,45 @@ TASKS: dict[str, type[Task]] = {
 """Name -> task, in the order of tables."""
 
 
-def make_tasks(names: Sequence[str], classes: Sequence[str] = ()) -> dict[str, Task]:
+def make_tasks(names: Sequence[str], classes: Sequence[str] = (), losses: Sequence[str] = ()) -> dict[str, Task]:
     """The tasks of a run.
 
     Args:
         names: Keys of `TASKS`, in the wanted order.
         classes: Names of the semantic classes in index order; only ``semantic`` needs them.
+        losses: What tasks train by, see `parse_losses`; all others train by the paper's loss. Nothing else depends on them.
 
     Raises:
-        ConfigError: If a name is unknown or occurs twice, if there is none, or if ``semantic`` has no classes.
+        ConfigError: If a name is unknown or occurs twice, if there is none, if ``semantic`` has no classes, or if ``losses`` are
+            not among the choices or speak of another task.
     """
+    chosen = parse_losses(losses)
     if not names:
         raise ConfigError(f"no task chosen. Choices: {', '.join(TASKS)}")
     for name in names:
         choose("task", name, TASKS)
         if list(names).count(name) > 1:
             raise ConfigError(f"task {name!r} is chosen more than once; name each task once")
-    return {name: TASKS[name](classes) for name in names}
+    for name, loss in chosen.items():
+        if name not in names:
+            raise ConfigError(f"losses has {name}:{loss}, but {name} is not learned; the tasks are {', '.join(names)}")
+    return {name: TASKS[name](classes, chosen.get(name, "")) for name in names}
+
+
+def parse_losses(losses: Sequence[str]) -> dict[str, str]:
+    """Task -> name of its loss, from entries such as ``depth:log``.
+
+    Raises:
+        ConfigError: If an entry is none, names an unknown task or loss, or a task a second time.
+    """
+    chosen: dict[str, str] = {}
+    for entry in losses:
+        name, _, loss = entry.partition(":")
+        if not (name and loss):
+            raise ConfigError(f"losses has {entry!r}; write TASK:LOSS, for example depth:log")
+        task = choose("task", name, TASKS)
+        choose(f"loss of {name}", loss, dict(task.losses))
+        if name in chosen:
+            raise ConfigError(f"losses has {name}:{chosen[name]} and {entry}; give one loss per task")
+        chosen[name] = loss
+    return chosen

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
+
+from mgm.errors import choose
+
+Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""A training loss: prediction, what it should be, and the mask of valid pixels, to a scalar that is a mean over the valid pixels of
+all processes, and 0 with a graph without any."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +55,18 @@ class Task(ABC):
     """Metric name -> how to read it, in the order of tables."""
     primary: ClassVar[str]
     """The metric that stands for the task."""
+    losses: ClassVar[Mapping[str, Loss]]
+    """Name -> training loss; the first one is the paper's, and the default."""
 
-    def __init__(self, classes: Sequence[str] = ()) -> None:
+    def __init__(self, classes: Sequence[str] = (), loss: str = "") -> None:
+        """A task over some classes, trained by one of its `losses`; empty: the first.
+
+        Raises:
+            ConfigError: If there is no such loss; the message lists the choices.
+        """
         self.classes = tuple(classes)
+        self.loss_name = loss or next(iter(self.losses))
+        self._loss = choose(f"loss of {self.name}", self.loss_name, dict(self.losses))
 
     @property
     @abstractmethod

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, final
 
 import torch
 from torch import Tensor
 
+from mgm.functional.log_depth import gradient_matching_loss, log_depth_loss
+from mgm.functional.masked import masked_l1
 from mgm.functional.precision import at_least_float32
-from mgm.tasks.base import MetricInfo, TaskMetrics
+from mgm.tasks.base import Loss, MetricInfo, TaskMetrics
 from mgm.tasks.metrics import ratio, streaming_sums, wide_sum
 from mgm.tasks.pictures import paint_scale
 from mgm.tasks.regression import RegressionTask
@@ -55,9 +58,24 @@ class DepthMetrics(TaskMetrics):
         }
 
 
+GRADIENT_WEIGHT = 0.5
+"""Weight of the gradient matching in the loss ``log_gradient`` (Li & Snavely, 2018; Ranftl et al., 2020)."""
+
+
+def log_gradient_loss(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """Error of the logarithm, and of its differences between pixels."""
+    matching = gradient_matching_loss(prediction, target, mask)
+    return log_depth_loss(prediction, target, mask) + GRADIENT_WEIGHT * matching
+
+
+def l1_log_loss(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """The mean of the error in metres, in which depth is judged, and of that of the logarithm, which minds what is near."""
+    return (masked_l1(prediction, target, mask) + log_depth_loss(prediction, target, mask)) / 2
+
+
 @final
 class Depth(RegressionTask):
-    """Distance of each pixel in metres, as it is (paper A): L1."""
+    """Distance of each pixel in metres, as it is (paper A): L1, or a loss in which ratios count."""
 
     name: ClassVar[str] = "depth"
     title: ClassVar[str] = "Depth"
@@ -69,6 +87,12 @@ class Depth(RegressionTask):
         "delta1": MetricInfo("δ < 1.25", higher_is_better=True),
     }
     primary: ClassVar[str] = "abs_error_m"
+    losses: ClassVar[Mapping[str, Loss]] = {
+        "l1": masked_l1,
+        "log": log_depth_loss,
+        "log_gradient": log_gradient_loss,
+        "l1_log": l1_log_loss,
+    }
 
     @staticmethod
     def has_depth(target: Tensor) -> Tensor:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import ClassVar, final
 
 import torch
 from torch import Tensor
 
+from mgm.functional.masked import masked_l1, masked_mean
 from mgm.functional.precision import at_least_float32
-from mgm.functional.vectors import angle_degrees, decode_normals, encode_normals, unit_vectors
-from mgm.tasks.base import MetricInfo, TaskMetrics
+from mgm.functional.vectors import angle_degrees, decode_normals, encode_normals, shortened, unit_vectors
+from mgm.tasks.base import Loss, MetricInfo, TaskMetrics
 from mgm.tasks.metrics import ratio, streaming_sums, wide_sum
 from mgm.tasks.pictures import paint
 from mgm.tasks.regression import RegressionTask
@@ -77,9 +78,41 @@ def histogram_median(histogram: Tensor) -> float:
     return float(torch.searchsorted(cumulated, cumulated[-1] / 2)) + 0.5
 
 
+def cosine_loss(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """``1 - cos`` of the angle between predicted and true normals, both encoded in (0, 1), ``[B, 3, H, W]``.
+
+    It does not see the length of a prediction, except of one that is all but without direction (`shortened`).
+    """
+    u, v = _directions(prediction, target, mask)
+    return masked_mean(1 - (u * v).sum(dim=1, keepdim=True), mask)
+
+
+def l1_cosine_loss(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """The sum of both, which sees directions and keeps the length."""
+    return masked_l1(prediction, target, mask) + cosine_loss(prediction, target, mask)
+
+
+def angle_loss(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """Mean angle in radians between predicted and true normals, both encoded in (0, 1): what normals are judged by.
+
+    With the arc cosine (Bae et al., ICCV 2021) the gradient is infinite where a prediction is right;
+    ``2 atan2(|u - v|, |u + v|)`` is the same angle, and its gradient with respect to the direction has length 1
+    everywhere (but for 0 and 180 degrees, where it is 0 here).
+    """
+    u, v = _directions(prediction, target, mask)
+    apart, together = (torch.linalg.vector_norm(w, dim=1, keepdim=True) for w in (u - v, u + v))
+    return masked_mean(2 * torch.atan2(apart, together), mask)
+
+
+def _directions(prediction: Tensor, target: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Vectors of encoded normals; where masked out the same ones, so that their gradients are finite."""
+    u, v = (shortened(torch.where(mask, at_least_float32(code), 1.0) * 2 - 1) for code in (prediction, target))
+    return u, v
+
+
 @final
 class SurfaceNormals(RegressionTask):
-    """Direction that the surface faces: L1 on the vector encoded in (0, 1) (paper A).
+    """Direction that the surface faces: L1 on the vector encoded in (0, 1) (paper A), or a loss of the angle.
 
     Targets are unit vectors in the camera's frame, x to the right, y down, z forward, so that a surface facing the viewer
     has a negative z; a pixel without a normal is NaN, or the zero vector.
@@ -99,6 +132,12 @@ class SurfaceNormals(RegressionTask):
         "within_30": MetricInfo("within 30°", higher_is_better=True),
     }
     primary: ClassVar[str] = "angle_deg"
+    losses: ClassVar[Mapping[str, Loss]] = {
+        "l1": masked_l1,
+        "cosine": cosine_loss,
+        "l1_cosine": l1_cosine_loss,
+        "angle": angle_loss,
+    }
 
     @staticmethod
     def has_normal(target: Tensor) -> Tensor:

@@ -1,9 +1,9 @@
-"""What the tasks with real values share: L1 loss, NaN for a missing value, the median as the best constant."""
+"""What the tasks with real values share: L1 loss by default, NaN for a missing value, the median as the best constant."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
 import torch
@@ -12,16 +12,20 @@ from torch import Tensor
 from mgm.functional.masked import masked_l1
 from mgm.functional.precision import at_least_float32
 from mgm.functional.resizing import resize_bilinear
-from mgm.tasks.base import Task
+from mgm.tasks.base import Loss, Task
 
 MEDIAN_VALUES = 2**22
 """Values per channel up to which a median is exact."""
 
 
 class RegressionTask(Task):
-    """A task whose prediction and target differ by no more than a fixed coding."""
+    """A task whose prediction and target differ by no more than a fixed coding.
+
+    Its losses see the target coded as predictions are, and a mask ``[B, 1, H, W]``.
+    """
 
     num_channels: ClassVar[int] = 1
+    losses: ClassVar[Mapping[str, Loss]] = {"l1": masked_l1}
 
     @property
     def channels(self) -> int:
@@ -41,8 +45,8 @@ class RegressionTask(Task):
         return at_least_float32(prediction)
 
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Mean absolute difference over valid pixels and channels."""
-        return masked_l1(prediction, self.encode(target), self.valid(target).unsqueeze(1))
+        """The chosen loss; by default the mean absolute difference over valid pixels and channels."""
+        return self._loss(prediction, self.encode(target), self.valid(target).unsqueeze(1))
 
     def divergence(self, prediction: Tensor, estimate: Tensor) -> Tensor:
         """Mean absolute difference: the Laplace likelihood that the L1 loss stands for."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar, final
 
 import torch
@@ -10,10 +10,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mgm.errors import ConfigError
-from mgm.functional.masked import masked_mean
 from mgm.functional.precision import at_least_float32
 from mgm.functional.resizing import resize_bilinear
-from mgm.tasks.base import MetricInfo, Task, TaskMetrics
+from mgm.functional.segmentation_losses import (
+    balanced_cross_entropy_loss,
+    cross_entropy_loss,
+    dice_cross_entropy_loss,
+    lovasz_cross_entropy_loss,
+)
+from mgm.tasks.base import Loss, MetricInfo, Task, TaskMetrics
 from mgm.tasks.metrics import ratio, streaming_sums, wide_sum
 from mgm.tasks.pictures import MAX_CLASSES, paint_classes
 from mgm.types import IGNORE_INDEX
@@ -73,7 +78,7 @@ class SegmentationMetrics(TaskMetrics):
 
 @final
 class SemanticSegmentation(Task):
-    """A class per pixel: cross-entropy on logits.
+    """A class per pixel: cross-entropy on logits, alone or with a term that counts classes instead of pixels.
 
     Raises:
         ConfigError: If there are no classes, or more than 255.
@@ -87,9 +92,15 @@ class SemanticSegmentation(Task):
         "cross_entropy": MetricInfo("cross-entropy", higher_is_better=False),
     }
     primary: ClassVar[str] = "miou"
+    losses: ClassVar[Mapping[str, Loss]] = {
+        "cross_entropy": cross_entropy_loss,
+        "balanced": balanced_cross_entropy_loss,
+        "lovasz": lovasz_cross_entropy_loss,
+        "dice": dice_cross_entropy_loss,
+    }
 
-    def __init__(self, classes: Sequence[str] = ()) -> None:
-        super().__init__(classes)
+    def __init__(self, classes: Sequence[str] = (), loss: str = "") -> None:
+        super().__init__(classes, loss)
         if not self.classes:
             raise ConfigError(
                 "the task 'semantic' needs classes, and the data set names none: leave the task out, or name them"
@@ -107,9 +118,8 @@ class SemanticSegmentation(Task):
         return target != IGNORE_INDEX
 
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Cross-entropy in nats."""
-        per_pixel = F.cross_entropy(at_least_float32(prediction), target, ignore_index=IGNORE_INDEX, reduction="none")
-        return masked_mean(per_pixel, self.valid(target))
+        """The chosen loss; by default cross-entropy in nats."""
+        return self._loss(prediction, target, self.valid(target))
 
     def divergence(self, prediction: Tensor, estimate: Tensor) -> Tensor:
         """Kullback-Leibler divergence of the prediction's distribution from the estimate's, in nats."""

@@ -117,10 +117,10 @@ def discriminator_loss(step: Step) -> Tensor:
     """Hinge loss of D on the minibatch and on images synthesized with its labels (Algorithm 1, line 4)."""
     labels, discriminator = step.labels(), step.networks["discriminator"]
     if step.simultaneous:
-        real_scores = discriminator(step.batch.images, labels)
+        real_scores = discriminator(step.batch.real_images, labels)
         with frozen_buffers(discriminator):  # one power iteration per update
             return discriminator_hinge_loss(real_scores, step.fake_scores())
-    images = torch.cat([step.batch.images, step.fakes().detach().to(step.batch.images.dtype)])
+    images = torch.cat([step.batch.real_images, step.fakes().detach().to(step.batch.images.dtype)])
     # one pass for both halves: D holds no batch statistics, so they do not see each other
     real_scores, fake_scores = discriminator(images, labels.repeat(2, 1)).chunk(2)
     return discriminator_hinge_loss(real_scores, fake_scores)

@@ -45,6 +45,7 @@ def split_batch(batch: Batch, parts: int, tasks: dict[str, Task]) -> tuple[Batch
             {name: target[start : start + size] for name, target in batch.targets.items()},
             batch.scene[start : start + size],
             {name: shares[row, start // size] for row, name in enumerate(counts)},
+            None if batch.unmixed is None else batch.unmixed[start : start + size],
         )
         for start in range(0, len(batch), size)
     )

@@ -62,7 +62,7 @@ def synthetic_trainer(
         fabric: Device and precision; default: one CPU in float32.
     """
     fabric = fabric or Fabric(accelerator="cpu", devices=1)
-    learned = make_tasks(tasks, CLASSES)
+    learned = make_tasks(tasks, CLASSES, experiment.method.losses)
     schedule = stages(experiment.method, experiment.training, architecture=experiment.model.architecture)
     networks = build_networks(
         trained_networks(schedule),

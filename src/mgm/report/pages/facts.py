@@ -38,10 +38,12 @@ def setting(experiment: Experiment, result: Mapping[str, Any]) -> list[tuple[str
         "Data": f"{result.get('data', data.data)}, {data.split} split {data.split_seed}",
         "Labelled images": labelled,
         "Image size": f"{data.image_size} × {data.image_size} px",
-        "Augmentation": "flip, crop and zoom, photometric" if data.augment else "none",
+        "Augmentation": _augmentation(experiment),
         "Network": f"{model.architecture.replace('_', ' ')}, ResNet-{model.depth}, widths {'/'.join(map(str, model.widths))}",
         "Training": f"batch {training.batch_size}, {_optimiser(experiment)}",
     }
+    if method.losses:
+        facts["Losses"] = ", ".join(entry.replace(":", ": ") for entry in method.losses)
     schedule = stages(method, training, architecture=model.architecture, pretrain=bool(data.pretrain))
     facts["Stages"] = "; ".join(
         f"{STAGE_TITLES.get(stage.name, stage.name)}, {stage.steps} steps" for stage in schedule
@@ -53,6 +55,15 @@ def setting(experiment: Experiment, result: Mapping[str, Any]) -> list[tuple[str
         facts["Generator"] = f"{model.generator.upper()}, width {model.generator_width}"
     facts["Seed"] = str(experiment.seed)
     return list(facts.items())
+
+
+def _augmentation(experiment: Experiment) -> str:
+    data = experiment.data
+    if not data.augment:
+        return "none"
+    turned = f", hue ± {data.hue:g}" if data.hue else ""
+    mixed = f"; {data.mix} into {data.mix_share:.0%} of the images".replace("%", " %") if data.mix != "none" else ""
+    return f"flip, crop and zoom {data.zoom[0]:g}-{data.zoom[1]:g}, photometric ± {data.colour:g}{turned}{mixed}"
 
 
 def _optimiser(experiment: Experiment) -> str:

@@ -1,0 +1,30 @@
+"""Changes of colour, a value per image."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def hue(images: Tensor, turn: Tensor) -> Tensor:
+    """Hue of the HSV colour moved by so many turns of the circle; value and saturation stay.
+
+    Args:
+        images: ``[B, 3, H, W]``, RGB in (0, 1).
+        turn: ``[B, 1, 1, 1]``, 1 is the whole circle.
+
+    With ``h`` in sixths of the circle, a channel is ``v - c · clamp(min(k, 4 - k), 0, 1)``, ``k = (n + h) mod 6``, and n = 5,
+    3, 1 for red, green, blue. Grey pixels have chroma ``c = 0`` and stay.
+    """
+    top = images.amax(dim=1, keepdim=True)
+    chroma = top - images.amin(dim=1, keepdim=True)
+    divisor = torch.where(chroma > 0, chroma, 1.0)
+    red, green, blue = images.split(1, dim=1)
+    sixths = torch.where(
+        top == red,
+        (green - blue) / divisor,
+        torch.where(top == green, (blue - red) / divisor + 2, (red - green) / divisor + 4),
+    )
+    offsets = torch.arange(5, 0, -2, device=images.device).view(1, 3, 1, 1)
+    k = (offsets + sixths + 6 * turn).remainder(6)
+    return top - chroma * torch.minimum(k, 4 - k).clamp(0, 1)
