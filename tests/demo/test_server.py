@@ -22,7 +22,8 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
 from gradio_marks import GRADIO_MARKS
-from mgm.demo.server import check_address, import_gradio, is_local, start
+from mgm.demo.hosts import is_local
+from mgm.demo.server import check_address, import_gradio, start
 from mgm.errors import ConfigError
 
 pytestmark = GRADIO_MARKS
