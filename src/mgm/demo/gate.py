@@ -29,7 +29,7 @@ _PATHS = frozenset(
         _UPLOAD,
     }
 )
-_FOLDERS = ("/assets/", "/static/", "/pwa_icon/", f"{_API}/call/", f"{_API}/heartbeat/")
+_FOLDERS = ("/assets/", "/static/", "/pwa_icon/", *(f"{_API}/{name}/" for name in ("call", "heartbeat", "run")))
 
 
 class _RefusedError(Exception):
@@ -107,7 +107,9 @@ class Gate:
         except (ValueError, RecursionError):
             raise _RefusedError(400, "this request is no JSON") from None
         if not all(self._uploads.holds(path) for path in named):
-            raise _RefusedError(403, "a file that is named in this request was not uploaded here, or has gone: upload it again")
+            raise _RefusedError(
+                403, "a file that is named in this request was not uploaded here, or has gone: upload it again"
+            )
         unread: list[Message] = [{"type": "http.request", "body": bytes(body), "more_body": False}]
 
         async def again() -> Message:
