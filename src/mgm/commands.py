@@ -10,6 +10,7 @@ from typing import Annotated, Any, TypeVar
 import tyro
 
 from mgm.config import Experiment
+from mgm.data.file_names import as_file_name
 from mgm.errors import ConfigError, choose
 from mgm.experiments.recipes import RECIPES, make_experiment
 
@@ -69,7 +70,7 @@ def train(arguments: list[str]) -> None:
         out = folder.path
     else:
         experiment = options.experiment
-        name = Path(experiment.data.data).stem or experiment.data.data
+        name = as_file_name(Path(experiment.data.data).stem, "data")  # may come from somebody's config.yaml
         out = options.out or Path("runs") / f"{experiment.recipe}-{name}-s{experiment.seed}"
         result = api.train(experiment, out, baseline=options.baseline, minutes=options.minutes)
     from mgm.experiments.devices import is_first_process

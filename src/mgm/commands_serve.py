@@ -25,6 +25,8 @@ class ServeOptions:
     """Folders of runs, or of models (mgm export); the first is shown first. A run alone brings its baseline, to compare it with."""
     host: str = "127.0.0.1"
     """Address to listen at; 0.0.0.0: every network of this machine (there is no password)."""
+    allow_host: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """A further name under which the page is opened, such as that of a proxy in front of it; can be given several times."""
     port: int = 7860
     """Port to listen at."""
     device: str = "auto"
@@ -36,9 +38,11 @@ def serve(arguments: list[str]) -> None:
     options = parse(ServeOptions, "serve", arguments)
     if not options.runs:
         raise ConfigError("no run given; usage: mgm serve RUN [RUN2 ...]")
-    from mgm.demo.server import check_address, import_gradio, is_local, start, wait_for_end
+    from mgm.demo.hosts import Hosts, is_local
+    from mgm.demo.server import check_address, import_gradio, start, wait_for_end
 
     import_gradio()
+    Hosts(options.host, options.allow_host)
     check_address(options.host, options.port)
     from mgm.demo.runs import open_runs
 
@@ -49,5 +53,5 @@ def serve(arguments: list[str]) -> None:
         print(
             f"mgm: warning: everyone who reaches {options.host} can use the page; there is no password", file=sys.stderr
         )
-    with start(served, options.host, options.port) as address:
+    with start(served, options.host, options.port, options.allow_host) as address:
         wait_for_end(f"serving {', '.join(served.runs)} at {address}; Ctrl-C ends it")

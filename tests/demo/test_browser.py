@@ -49,8 +49,9 @@ def visit(request, browser, address):
     width, scheme = request.param
     context = browser.new_context(viewport={"width": width, "height": 1000}, color_scheme=scheme)
     page = context.new_page()
-    log = SimpleNamespace(page=page, requests=[], faults=[])
+    log = SimpleNamespace(page=page, requests=[], refused=[], faults=[])
     page.on("request", lambda sent: log.requests.append(sent.url))
+    page.on("response", lambda answer: log.refused.append(answer.url) if answer.status >= 400 else None)
     page.on("pageerror", lambda fault: log.faults.append(str(fault)))
     page.goto(address)
     page.wait_for_selector("#mgm-predictions img", timeout=60_000)
@@ -79,6 +80,7 @@ def test_the_first_example_is_shown_and_nothing_is_fetched_from_elsewhere(visit,
     assert wide <= 0  # nothing sticks out, also in a narrow window
     foreign = [url for url in visit.requests if not url.startswith((address, "data:", "blob:"))]
     assert foreign == []
+    assert visit.refused == []
     assert visit.faults == []
 
 
@@ -150,6 +152,7 @@ def test_images_are_generated_and_runs_compared(visit):
     first = page.evaluate(under)
     page.locator("#mgm-examples button").nth(1).click()  # the comparison follows the photograph
     page.wait_for_function(f"old => {under} !== old", arg=first, timeout=60_000)
+    assert visit.refused == []
     assert visit.faults == []
 
 
@@ -158,3 +161,4 @@ def test_files_can_be_downloaded(visit):
     page.get_by_role("button", name="Files").click()
     page.get_by_role("button", name="Make files").click()
     assert page.wait_for_selector("text=_depth_mm", timeout=60_000)
+    assert visit.refused == []

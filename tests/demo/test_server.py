@@ -22,7 +22,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
 from gradio_marks import GRADIO_MARKS
-from mgm.demo.server import check_address, import_gradio, is_local, start
+from mgm.demo.server import check_address, import_gradio, start
 from mgm.errors import ConfigError
 
 pytestmark = GRADIO_MARKS
@@ -221,12 +221,6 @@ def test_a_port_in_use_is_one_clear_error():
 def test_an_address_that_cannot_be_had_is_one_clear_error(host, port, says):
     with pytest.raises(ConfigError, match=says):
         check_address(host, port)
-
-
-def test_which_addresses_are_this_machine_alone():
-    assert is_local("127.0.0.1")
-    assert is_local("localhost")
-    assert not is_local("0.0.0.0")
 
 
 def test_settings_of_the_environment_open_nothing(monkeypatch):

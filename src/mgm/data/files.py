@@ -79,13 +79,18 @@ class FolderTree(FileTree):
         return self._names
 
     def read(self, name: str) -> bytes:
-        """Content of a file below the folder."""
+        """Content of a file below the folder; names that lead out of it, from a list in a stranger's data set, are refused."""
+        if Path(name).anchor or ".." in Path(name).parts:
+            raise DataError(
+                f"{self.path}: names the file {name!r}, which lies outside of it; mend the list of its files"
+            )
         try:
             return (self.path / name).read_bytes()
         except FileNotFoundError as error:
             raise DataError(f"{self.describe(name)}: missing; the data set is not complete, fetch it again") from error
-        except OSError as error:
-            raise DataError(f"{self.describe(name)}: cannot be read ({error.strerror})") from error
+        except (OSError, ValueError) as error:  # ValueError: NUL in the name
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise DataError(f"{self.describe(name)}: cannot be read ({reason})") from error
 
     def digest(self) -> str:
         """Hash of names, sizes and times of change."""

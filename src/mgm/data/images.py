@@ -16,6 +16,9 @@ from mgm.types import IGNORE_INDEX
 MAX_PIXELS = 100_000_000
 """Larger pictures are refused before they are decoded: a small file can claim any size."""
 
+PICTURE_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "DIB", "TIFF", "GIF", "PPM")
+"""Formats that are decoded, whatever a file is called. Pillow would take some 40, and run Ghostscript on one of them (EPS)."""
+
 _COLOUR_MODES = frozenset({"RGB", "RGBA", "RGBX", "L", "LA", "P", "PA", "CMYK", "YCbCr", "1"})
 _INDEX_MODES = frozenset({"L", "P", "I", "I;16", "I;16B", "I;16L"})
 _NUMBER_MODES = frozenset({"L", "I", "I;16", "I;16B", "I;16L", "F", "RGB", "RGBA", "RGBX"})
@@ -226,7 +229,7 @@ def decode(source: Path | bytes, name: str = "") -> tuple[Image.Image, str]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns about sizes that are checked below
-            image = Image.open(io.BytesIO(content))
+            image = Image.open(io.BytesIO(content), formats=PICTURE_FORMATS)
             if image.width * image.height > MAX_PIXELS:
                 raise Image.DecompressionBombError
             image.load()

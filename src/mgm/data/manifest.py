@@ -65,6 +65,10 @@ def _check(manifest: dict[str, Any]) -> None:
     complete = manifest.keys() >= _FIELDS and arrays.keys() >= {*per_sample, "names", "splits"}
     if not complete or any(arrays[name]["shape"][0] != count for name in per_sample):
         raise ValueError
+    if any(
+        name.startswith(".") or set(name) & set("/\\:") for name in (*arrays, *manifest["checksums"])
+    ):  # names of files
+        raise ValueError
     for layout in arrays.values():
         np.dtype(layout["dtype"])
     for rows in manifest["splits"].values():

@@ -16,7 +16,8 @@ _COLOUR_MODES = frozenset(
 )
 _DEEP_GREY_MODES = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N"})
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"})
-"""Endings of the files that are taken from a folder; a file that is named itself may have any."""
+"""Endings of the files that are taken from a folder; a file that is named itself may have any, but has to be of one of
+`mgm.data.images.PICTURE_FORMATS`."""
 
 
 def read_photograph(source: str | Path | Image.Image | np.ndarray, name: str = "") -> np.ndarray:

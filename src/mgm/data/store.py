@@ -19,6 +19,7 @@ import numpy as np
 from mgm.data.base import DataSource, Splits
 from mgm.data.building import write_samples
 from mgm.data.columns import KEPT_SEEDS, Names, decode_split
+from mgm.data.file_names import as_file_name
 from mgm.data.finishing import finish
 from mgm.data.images import planes, resize_nearest, resize_rgb
 from mgm.data.lock import FileLock
@@ -258,7 +259,8 @@ def cache_root(cache_dir: str = "") -> Path:
 def store_path(source: DataSource, size: int, cache_dir: str = "") -> Path:
     """Where the cached store of a source lies: a name that changes with the source, its settings and the size."""
     key = json.dumps([FORMAT_VERSION, source.fingerprint, info_to_plain(source.info)], sort_keys=True)
-    return cache_root(cache_dir) / f"{source.info.name}-{size}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
+    name = as_file_name(source.info.name)  # chosen by whoever wrote dataset.yaml; in full it is part of the key
+    return cache_root(cache_dir) / f"{name}-{size}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
 
 
 def _shrink(target: np.ndarray, size: int) -> np.ndarray:

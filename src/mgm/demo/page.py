@@ -10,22 +10,24 @@ from mgm.demo.page_compare import compare_tab
 from mgm.demo.page_generate import generate_tab
 from mgm.demo.page_photograph import photograph_tab, source_column
 from mgm.demo.runs import Served
+from mgm.demo.uploads import Uploads
 
 PREDICT, GENERATE = "Predict", "Generate"
 AT_ONCE = 2
 """Requests that are computed at the same time; the others wait in line."""
 IN_LINE = 64
 """Requests that may wait; further visitors are told that the page is busy."""
-_SWEEP_EVERY, _KEEP_FOR = 600, 3600
-"""Seconds between looks at uploaded and shown files, and the age at which they go."""
 
 
-def make_page(served: Served) -> gr.Blocks:
-    """Everything on the page, ready to be launched."""
+def make_page(served: Served, uploads: Uploads) -> gr.Blocks:
+    """Everything on the page, ready to be launched.
+
+    Args:
+        served: What the page shows.
+        uploads: Where the files of visitors lie.
+    """
     title = f"mgm · {served.first.title}"
-    with gr.Blocks(
-        title=title, analytics_enabled=False, fill_width=True, delete_cache=(_SWEEP_EVERY, _KEEP_FOR)
-    ) as page:
+    with gr.Blocks(title=title, analytics_enabled=False, fill_width=True) as page:
         gr.HTML(headline([(run.title, run.summary) for run in served.runs.values()]))
         open_tab = gr.State(PREDICT)
         with gr.Row():
@@ -33,7 +35,7 @@ def make_page(served: Served) -> gr.Blocks:
                 source = source_column(served)
             with gr.Column(scale=4, min_width=320), gr.Tabs() as tabs:
                 with gr.Tab(PREDICT):
-                    photographs = photograph_tab(page, served, source)
+                    photographs = photograph_tab(page, served, source, uploads)
                 with gr.Tab(GENERATE):
                     generate_tab(served)
                 with gr.Tab(COMPARE):

@@ -14,8 +14,9 @@ from mgm.demo.panels import PHOTOGRAPH, cloud_figure, prediction_tiles, write_do
 from mgm.demo.photographs import Photograph, read_photograph
 from mgm.demo.runs import Served
 from mgm.demo.style import BLEND, READ_ON_HOVER
+from mgm.demo.uploads import Uploads
 from mgm.demo.views import Seen, look, read_pixel
-from mgm.demo.wiring import download_folder, forget, spoken
+from mgm.demo.wiring import spoken
 from mgm.errors import ConfigError, DataError, choose
 
 NOTHING_YET = "Drop a photograph on the left, or choose one of the test images."
@@ -76,14 +77,20 @@ class Widgets(NamedTuple):
     files: gr.Files
 
 
-def photograph_tab(page: gr.Blocks, served: Served, source: Source) -> list[Dependency]:
+def photograph_tab(page: gr.Blocks, served: Served, source: Source, uploads: Uploads) -> list[Dependency]:
     """Fill the tab, and let the shared column drive it.
+
+    Args:
+        page: The page.
+        served: The runs and their examples.
+        source: The shared column.
+        uploads: Where the files of visitors lie.
 
     Returns:
         The events after which another photograph is shown.
     """
     widgets = _lay_out(served)
-    answers = Answers(served)
+    answers = Answers(served, uploads)
     settings = [widgets.view, widgets.colours]
     filled = [source.seen, widgets.shown, widgets.line, widgets.key, widgets.cloud]
     private: dict[str, Any] = {"api_visibility": "private"}
@@ -103,7 +110,7 @@ def photograph_tab(page: gr.Blocks, served: Served, source: Source) -> list[Depe
     widgets.shown.select(answers.read, source.seen, widgets.line, queue=False, trigger_mode="once", **quietly)
     widgets.make.click(answers.write, [source.seen, widgets.view], widgets.files, api_name="files")
     page.load(answers.begin, [source.run, *settings], [source.upload, *filled], **private)
-    page.unload(forget)
+    page.unload(answers.leave)
     return done
 
 
@@ -144,10 +151,12 @@ class Answers:
 
     Args:
         served: The runs and their examples.
+        uploads: Where the files of visitors lie.
     """
 
-    def __init__(self, served: Served) -> None:
+    def __init__(self, served: Served, uploads: Uploads) -> None:
         self._served = served
+        self._uploads = uploads
 
     def _show(self, title: str, shot: Photograph | None, view_deg: float, colouring: str) -> tuple[Any, ...]:
         if shot is None:
@@ -163,9 +172,11 @@ class Answers:
         )
 
     @spoken
-    def predict(self, upload: dict[str, Any], title: str, view_deg: float, colouring: str) -> tuple[Any, ...]:
+    def predict(
+        self, upload: dict[str, Any] | None, title: str, view_deg: float, colouring: str, request: gr.Request
+    ) -> tuple[Any, ...]:
         """A photograph was dropped."""
-        return self._show(title, received(upload), view_deg, colouring)
+        return self._show(title, self._received(upload, request.session_hash), view_deg, colouring)
 
     @spoken
     def example(self, title: str, view_deg: float, colouring: str, event: gr.SelectData) -> tuple[Any, ...]:
@@ -207,22 +218,31 @@ class Answers:
         if seen is None:
             raise ConfigError(NOTHING_YET)
         run = choose("run", seen.run, self._served.runs)
-        folder = download_folder(request.session_hash)
+        folder = self._uploads.downloads(request.session_hash)
         return [str(path) for path in write_downloads(run, seen, folder, view_deg)]
 
+    def leave(self, request: gr.Request) -> None:
+        """The page was closed."""
+        self._uploads.forget(request.session_hash)
 
-def received(upload: dict[str, Any]) -> Photograph:
-    """The photograph that a browser has sent.
+    def _received(self, upload: dict[str, Any] | None, session: str | None) -> Photograph:
+        """The photograph that a browser has sent.
 
-    Args:
-        upload: What the browser says; the library has checked that ``path`` is a file that somebody uploaded.
+        Args:
+            upload: What the browser says; anybody can send anything here.
+            session: What the browser calls itself.
 
-    Raises:
-        DataError: See `read_photograph`.
-    """
-    if not upload or not upload.get("path"):
-        raise DataError("this picture did not come as a file; save it and drop the file")
-    return read_photograph(Path(upload["path"]), str(upload.get("orig_name") or "the photograph"))
+        Raises:
+            DataError: If the file was not uploaded here; see also `read_photograph`.
+        """
+        if not upload or not upload.get("path"):
+            raise DataError("this picture did not come as a file; save it and drop the file")
+        name = str(upload.get("orig_name") or "the photograph")
+        path = Path(upload["path"])
+        if not self._uploads.holds(path):
+            raise DataError(f"{name}: was not uploaded here, or has gone; drop it again")
+        self._uploads.used(path, session)
+        return read_photograph(path, name)
 
 
 def _possible(seen: Seen, colouring: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mgm.data.file_names import as_file_name
 from mgm.demo.clouds import camera_with_view, figure, thinned
 from mgm.demo.markup import picture_source, tile, tiles
 from mgm.demo.photographs import Photograph
@@ -97,7 +97,7 @@ def write_downloads(run: ServedRun, seen: Seen, folder: Path, view_deg: float) -
     """
     # visitors may call their files anything
     called = seen.photograph.name.rpartition(".")[0] or seen.photograph.name
-    stem = re.sub(r"[^\w-]+", "-", called).strip("-")[:60] or "photograph"
+    stem = as_file_name(called, "photograph")
     # sessions keep class indices in 8 bits
     values = {name: value.long() if value.dtype == torch.uint8 else value for name, value in seen.values.items()}
     predicted = Predicted(seen.photograph.pixels, values, run.model.tasks, camera_with_view(seen.size, view_deg))

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from mgm.data import open_source, photographs
-from mgm.data.images import resize_rgb
+from mgm.data.images import PICTURE_FORMATS, resize_rgb
 from mgm.data.store import StoreSource
 from mgm.errors import DataError
 from mgm.experiments.folder import RunFolder
@@ -63,7 +63,7 @@ def _size(path: Path, name: str) -> tuple[int, int]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of sizes that are checked by our own limit
         try:
-            with Image.open(path) as header:
+            with Image.open(path, formats=PICTURE_FORMATS) as header:
                 return header.size
         except Image.DecompressionBombError:
             raise DataError(_too_large(name)) from None

@@ -8,17 +8,19 @@ import signal
 import socket
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mgm.demo.hosts import Hosts
 from mgm.demo.photographs import MAX_UPLOAD
+from mgm.demo.uploads import Uploads
 from mgm.errors import ConfigError
 
 if TYPE_CHECKING:
     from mgm.demo.runs import Served
 
-LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 SESSIONS = 32
 """Visitors whose photographs are kept in memory; the one who did nothing for longest has to choose theirs again."""
 _ENVIRONMENT = {
@@ -42,11 +44,6 @@ def import_gradio() -> None:
             importlib.import_module(name)
     except ImportError as error:
         raise ConfigError(f"the web page needs {error.name}; install it with: pip install 'mgm[demo]'") from None
-
-
-def is_local(host: str) -> bool:
-    """Whether only this machine can reach an address."""
-    return host in LOCAL_HOSTS
 
 
 def check_address(host: str, port: int) -> None:
@@ -73,28 +70,35 @@ def check_address(host: str, port: int) -> None:
 
 
 @contextmanager
-def start(served: Served, host: str, port: int) -> Iterator[str]:
+def start(served: Served, host: str, port: int, allow_hosts: Iterable[str] = ()) -> Iterator[str]:
     """Serve a page until the block ends; uploads lie in a folder of their own, which then goes.
 
     Args:
         served: What the page shows.
         host: Address to listen at.
         port: Port to listen at.
+        allow_hosts: Further names under which the page is opened; see `Hosts`.
 
     Yields:
         The page's address.
 
     Raises:
-        ConfigError: If gradio is not installed, or the address cannot be listened at.
+        ConfigError: If gradio is not installed, the address cannot be listened at, or a name is none.
     """
     import_gradio()
     check_address(host, port)
+    hosts = Hosts(host, allow_hosts)
+    from starlette.middleware import Middleware
+
+    from mgm.demo.gate import Gate
     from mgm.demo.page import make_page
     from mgm.demo.style import CSS, make_theme
 
-    with tempfile.TemporaryDirectory(prefix="mgm-serve-") as uploads:
-        os.environ["GRADIO_TEMP_DIR"] = uploads
-        page = make_page(served)
+    with tempfile.TemporaryDirectory(prefix="mgm-serve-") as folder:
+        os.environ["GRADIO_TEMP_DIR"] = folder
+        uploads = Uploads(Path(folder))
+        page = make_page(served, uploads)
+        uploads.keep_present()
         try:
             _, address, _ = page.launch(
                 server_name=host,
@@ -112,8 +116,10 @@ def start(served: Served, host: str, port: int) -> Iterator[str]:
                 footer_links=[],
                 theme=make_theme(),
                 css=CSS,
+                app_kwargs={"middleware": [Middleware(Gate, hosts=hosts, uploads=uploads)]},
             )
-            yield address
+            with uploads.swept():
+                yield address
         except OSError as error:  # somebody took the port in the meantime
             raise ConfigError(f"cannot listen at {host}, port {port} ({error}); choose another with --port") from None
         finally:

@@ -186,6 +186,10 @@ def _check_keys(values: dict[Any, Any], kind: type, where: str) -> None:
 def _check(settings: FolderSettings, where: str) -> None:
     """Raise for values that contradict each other or cannot be."""
     split, depth, colours = settings.split, settings.depth, settings.semantic.colours
+    if not settings.name.isprintable():
+        raise DataError(
+            f"{where}: name {settings.name[:40]!r} has characters that cannot be shown; write a line of text"
+        )
     if not (split.validation >= 0 and split.test >= 0 and split.validation + split.test < 1):
         raise DataError(f"{where}: split: validation and test must be shares that leave something to train on")
     if depth.unit and depth.scale:

@@ -1,0 +1,132 @@
+"""What a request has to fulfil before the library behind the page sees it. Imported once gradio is known to be there.
+
+The library checks a path only where the visitor says that it is one (``meta``), serves more than this page needs, and fetches
+addresses for whoever asks. So only what the page needs is let through, and every file that is named has to be an upload.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from starlette.datastructures import Headers
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mgm.demo.hosts import Hosts
+from mgm.demo.uploads import Uploads
+
+MAX_BODY = 1 << 20
+"""Bytes of a request without a file; photographs are uploaded, and not part of any."""
+_API = "/gradio_api"
+_FILE = f"{_API}/file="
+_UPLOAD = f"{_API}/upload"
+_PATHS = frozenset(
+    {
+        *("/", "/config", "/config/", "/theme.css", "/favicon.ico", "/manifest.json", "/pwa_icon", "/robots.txt"),
+        *(f"{_API}/{name}" for name in ("app_id", "cancel", "info", "info/", "reset", "startup-events", "theme.css")),
+        *(f"{_API}/{name}" for name in ("queue/data", "queue/join", "queue/status", "upload_progress")),
+        _UPLOAD,
+    }
+)
+_FOLDERS = ("/assets/", "/static/", "/pwa_icon/", *(f"{_API}/{name}/" for name in ("call", "heartbeat", "run")))
+
+
+class _RefusedError(Exception):
+    """A request that is not let through."""
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__(why)
+        self.status = status
+
+
+class Gate:
+    """Refuses requests to or from a strange host, for what the page does not need, and for files that are no uploads.
+
+    Args:
+        app: What is behind.
+        hosts: Names under which the page answers.
+        uploads: The only folder with files that visitors may name or fetch.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: Hosts, uploads: Uploads) -> None:
+        self._app = app
+        self._hosts = hosts
+        self._uploads = uploads
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or hand it on."""
+        if scope["type"] == "websocket":  # the page has none
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        if scope["type"] == "http":
+            try:
+                self._check_hosts(Headers(scope=scope))
+                self._check_path(scope["path"])
+                if scope["method"] not in ("GET", "HEAD") and scope["path"] != _UPLOAD:
+                    receive = await self._checked_body(receive)
+            except _RefusedError as refused:
+                await PlainTextResponse(f"{refused}\n", refused.status)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    def _check_hosts(self, headers: Headers) -> None:
+        hosts, origins = headers.getlist("host"), headers.getlist("origin")
+        if len(hosts) != 1 or not self._hosts.accept(hosts[0]):
+            raise _RefusedError(
+                403,
+                "mgm serve does not answer under this name of a host. Open the address that it printed when it was started, "
+                "or start it again with --allow-host NAME, if the name is yours.",
+            )
+        if not all(self._hosts.accept_origin(origin, hosts[0]) for origin in origins):
+            raise _RefusedError(
+                403,
+                "mgm serve answers its own page only, and this request comes from another one. Open the address that it "
+                "printed when it was started, or start it again with --allow-host NAME, if the other page is yours.",
+            )
+
+    def _check_path(self, path: str) -> None:
+        if path.startswith(_FILE):
+            if not self._uploads.holds(path.removeprefix(_FILE)):
+                raise _RefusedError(403, "this is no file of the page")
+        elif path not in _PATHS and not path.startswith(_FOLDERS):
+            raise _RefusedError(404, "there is nothing here")
+
+    async def _checked_body(self, receive: Receive) -> Receive:
+        """Read what was sent, look for files in it, and give it out again."""
+        body = bytearray()
+        more = True
+        while more:
+            message = await receive()
+            body += message.get("body", b"")
+            more = message["type"] == "http.request" and message.get("more_body", False)
+            if len(body) > MAX_BODY:
+                raise _RefusedError(413, "this request is too large; photographs are uploaded")
+        try:
+            named = _named_files(json.loads(body or b"null"))
+        except (ValueError, RecursionError):
+            raise _RefusedError(400, "this request is no JSON") from None
+        if not all(self._uploads.holds(path) for path in named):
+            raise _RefusedError(
+                403, "a file that is named in this request was not uploaded here, or has gone: upload it again"
+            )
+        unread: list[Message] = [{"type": "http.request", "body": bytes(body), "more_body": False}]
+
+        async def again() -> Message:
+            return unread.pop() if unread else await receive()
+
+        return again
+
+
+def _named_files(sent: Any) -> list[str]:
+    """Every ``path`` at any depth of what was sent, whatever event or component it is meant for."""
+    found, rest = [], [sent]
+    while rest:
+        value = rest.pop()
+        if isinstance(value, dict):
+            if isinstance(value.get("path"), str):
+                found.append(value["path"])
+            rest += value.values()
+        elif isinstance(value, list):
+            rest += value
+    return found

@@ -1,0 +1,92 @@
+"""Names under which a page answers. Any other means that a web site has pointed its own name here (DNS rebinding).
+
+A browser lets the scripts of ``evil.example`` read what ``evil.example`` answers, and whoever owns that name can let it mean
+127.0.0.1. The request then still says ``Host: evil.example``, which is how it is found out. Addresses cannot be given another
+meaning, nor can ``localhost``. Jupyter and others check the same way.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from urllib.parse import urlsplit
+
+from mgm.errors import ConfigError
+
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::[0-9]{1,5})?")
+"""A ``Host`` header in small letters: name or address, and perhaps a port."""
+
+
+def is_local(host: str) -> bool:
+    """Whether only this machine can reach an address."""
+    address = _address(host)
+    return host == "localhost" if address is None else address.is_loopback
+
+
+class Hosts:
+    """The names and addresses that requests may be sent to.
+
+    Always ``localhost``, the addresses of the machine itself (127.0.0.1, ::1), the one that the server listens at, and the
+    given ones. A server that others can reach also answers to every address, and to the machine's own name.
+
+    Args:
+        listens_at: Address that the server listens at.
+        also: Further names, say that of a proxy in front of the server.
+
+    Raises:
+        ConfigError: If one of ``also`` is no name.
+    """
+
+    def __init__(self, listens_at: str, also: Iterable[str] = ()) -> None:
+        self._also = frozenset(_checked(name) for name in also)
+        self._local = is_local(listens_at)
+        own = set() if self._local else {socket.gethostname().lower(), socket.gethostname().lower().partition(".")[0]}
+        self._names = {"localhost", listens_at.lower(), *own} | self._also
+
+    def accept(self, header: str) -> bool:
+        """Whether a request may have this ``Host`` header.
+
+        The port is not looked at: behind ``ssh -L`` it is another one.
+        """
+        name = _name(header)
+        address = _address(name)
+        if name in self._names:
+            return True
+        return address is not None and (address.is_loopback or not self._local)
+
+    def accept_origin(self, origin: str, host: str) -> bool:
+        """Whether a request may come from a page of this ``Origin``: the page itself, or one under a name that was given.
+
+        Args:
+            origin: The ``Origin`` header.
+            host: The ``Host`` header.
+        """
+        try:
+            sender = urlsplit(origin.lower())
+        except ValueError:
+            return False
+        if sender.scheme not in ("http", "https"):
+            return False
+        return sender.netloc == host.lower() or _name(sender.netloc) in self._also
+
+
+def _checked(name: str) -> str:
+    found = _HOST.fullmatch(name.lower())
+    if found is None or found[1] != name.lower():
+        raise ConfigError(f"--allow-host {name!r} is no name of a host; give it as in: --allow-host lab.example.org")
+    return _name(name)
+
+
+def _name(header: str) -> str:
+    """Name or address without port, brackets and the dot that may end a name; empty: none."""
+    found = _HOST.fullmatch(header.lower())
+    return found[1].strip("[]").removesuffix(".") if found else ""
+
+
+def _address(host: str) -> IPv4Address | IPv6Address | None:
+    try:
+        return ip_address(host)
+    except ValueError:
+        return None

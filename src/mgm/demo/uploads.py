@@ -1,0 +1,124 @@
+"""The folder of a page's files: what visitors have uploaded, and what they may fetch."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import stat
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+SWEEP_EVERY, KEEP_FOR = 600.0, 3600.0
+"""Seconds between looks at the files, and the age at which they go."""
+
+
+class Uploads:
+    """Files of visitors, which go when their owner leaves, and after a time in any case.
+
+    Args:
+        folder: Where they lie, in folders of their own; nobody else's.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.resolve()  # the folder of temporary files may be a link
+        self._lasting: frozenset[Path] = frozenset()
+        self._owners: dict[Path, set[str | None]] = defaultdict(set)
+        self._lock = threading.Lock()
+
+    def holds(self, path: str | Path) -> bool:
+        """Whether a visitor may name this file: an ordinary one, in this folder after all links are followed."""
+        try:
+            place = Path(path).resolve(strict=True)
+            return place.is_relative_to(self.folder) and stat.S_ISREG(place.stat().st_mode)
+        except (OSError, ValueError, RuntimeError):  # none there, names that cannot be, links in a circle
+            return False
+
+    def keep_present(self) -> None:
+        """Never sweep the files that are there now: they belong to the page."""
+        self._lasting = frozenset(self._files())
+
+    def used(self, path: Path, session: str | None) -> None:
+        """Note whose photograph a file is. The same content under the same name is one file, and may be several visitors'."""
+        with self._lock:
+            self._owners[path.resolve()].add(session)
+
+    def downloads(self, session: str | None) -> Path:
+        """An empty folder for the files that are made for one visitor; what they were given before goes.
+
+        Args:
+            session: What the browser calls itself. Anybody can send anything here, so it does not become part of a path as it is.
+        """
+        folder = self._downloads_of(session)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        return folder
+
+    def forget(self, session: str | None) -> None:
+        """Remove the files of a visitor who has left, but for photographs that somebody else uses as well."""
+        shutil.rmtree(self._downloads_of(session), ignore_errors=True)
+        with self._lock:
+            for path in [path for path, owners in self._owners.items() if session in owners]:
+                self._owners[path].discard(session)
+                if not self._owners[path]:
+                    del self._owners[path]
+                    if path not in self._lasting:
+                        path.unlink(missing_ok=True)
+
+    def sweep(self, now: float | None = None) -> None:
+        """Remove files older than `KEEP_FOR`, also those that never became a photograph, and folders that are empty since then.
+
+        Args:
+            now: Seconds since the epoch; None: the present.
+        """
+        eldest = (time.time() if now is None else now) - KEEP_FOR
+        for path in [path for path in self._files() if path not in self._lasting and _changed(path) < eldest]:
+            path.unlink(missing_ok=True)
+        for folder in sorted((path for path in self.folder.rglob("*") if path.is_dir()), reverse=True):
+            if _changed(folder) < eldest and not any(folder.iterdir()):
+                folder.rmdir()
+        with self._lock:
+            for path in [path for path in self._owners if not path.exists()]:
+                del self._owners[path]
+
+    @contextmanager
+    def swept(self) -> Iterator[None]:
+        """Sweep every `SWEEP_EVERY` seconds until the block ends."""
+        ended = threading.Event()
+        thread = threading.Thread(target=self.sweep_until, args=(ended.wait,), name="mgm-sweep", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+    def sweep_until(self, ended: Callable[[float], bool]) -> None:
+        """Sweep again and again.
+
+        Args:
+            ended: Waits for the given seconds at most; true: it is over.
+        """
+        while not ended(SWEEP_EVERY):
+            try:
+                self.sweep()
+            except OSError:  # a visitor's file came or went meanwhile; the next sweep sees to the rest
+                continue
+
+    def _files(self) -> list[Path]:
+        return [path for path in self.folder.rglob("*") if not path.is_dir() or path.is_symlink()]
+
+    def _downloads_of(self, session: str | None) -> Path:
+        return self.folder / "downloads" / hashlib.sha256((session or "").encode()).hexdigest()
+
+
+def _changed(path: Path) -> float:
+    """When a file was written or last touched; it may have gone meanwhile."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return float("inf")
+    return max(found.st_mtime, found.st_ctime)
