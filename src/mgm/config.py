@@ -57,7 +57,14 @@ class ModelConfig:
     groups: tuple[str, ...] = ()
     """Tasks of each network of task_groups (semantic+depth normal); behind a slash those that are learned beside (normal/depth)."""
     encoder: str = "resnet"
-    """resnet: the paper's, from scratch; hf:NAME_OR_FOLDER: a pre-trained backbone of transformers (docs/encoders.md)."""
+    """resnet: the paper's, from scratch; lite0: EfficientNet-Lite0 with ImageNet weights (extra: lite); hf:NAME_OR_FOLDER: a
+    pre-trained backbone of transformers (docs/encoders.md)."""
+    pretrained: bool = True
+    """Whether an encoder that has pre-trained weights starts from them."""
+    frozen_stages: int = 0
+    """Levels of lite0, from the finest on, that neither learn nor move their batch statistics: 0 to 5."""
+    frozen_statistics: bool = False
+    """Let the batch norms of lite0 normalise by their pre-trained statistics, which then never move."""
     backbone: Annotated[dict[str, Any], tyro.conf.Suppress] = field(default_factory=dict)
     """Shape of the pre-trained backbone; training fills it in, so that the run can be loaded without the original."""
     encoder_run: str = ""

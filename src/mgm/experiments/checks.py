@@ -181,9 +181,9 @@ def check_sharing(model: ModelConfig) -> None:
         raise ConfigError(
             f"groups are given but the architecture is {model.architecture!r}; use the recipe task_grouping or mgm_task_grouping"
         )
-    if model.freeze_encoder and not model.encoder_run and model.encoder == "resnet":
+    if model.freeze_encoder and not model.encoder_run and (model.encoder == "resnet" or not model.pretrained):
         raise ConfigError(
-            "freeze_encoder would keep random weights; say what the encoder starts from: --encoder-run RUN, or "
+            "freeze_encoder would keep random weights; say what the encoder starts from: --encoder-run RUN, --encoder lite0, or "
             "--encoder hf:NAME_OR_FOLDER"
         )
     if model.encoder_run and model.encoder != "resnet":

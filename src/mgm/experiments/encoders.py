@@ -9,15 +9,25 @@ from torch import nn
 from mgm.config import Experiment, ModelConfig
 from mgm.errors import ConfigError
 from mgm.models import MODELS
+from mgm.networks.efficientnet_lite import EfficientNetLite0, load_imagenet_weights
 from mgm.networks.pretrained import PREFIX, PretrainedEncoder, load_weights, read_structure
+
+LITE = "lite0"
+"""EfficientNet-Lite0 in settings."""
 
 
 def check_encoder(model: ModelConfig) -> None:
     """Raise `ConfigError` for an encoder that does not exist, or that the architecture cannot take."""
+    if not 0 <= model.frozen_stages <= len(EfficientNetLite0.strides):
+        raise ConfigError(f"frozen_stages is {model.frozen_stages}; it must be 0 to {len(EfficientNetLite0.strides)}")
+    if (model.frozen_stages or model.frozen_statistics) and not (model.encoder == LITE and model.pretrained):
+        raise ConfigError(
+            "frozen_stages and frozen_statistics keep what a pre-trained lite0 has learned; use them with --encoder lite0"
+        )
     if model.encoder == "resnet":
         return
-    if not model.encoder.startswith(PREFIX):
-        raise ConfigError(f"unknown encoder {model.encoder!r}. Choices: resnet, {PREFIX}NAME_OR_FOLDER")
+    if model.encoder != LITE and not model.encoder.startswith(PREFIX):
+        raise ConfigError(f"unknown encoder {model.encoder!r}. Choices: resnet, {LITE}, {PREFIX}NAME_OR_FOLDER")
     if not MODELS[model.architecture].takes_any_encoder:
         able = ", ".join(name for name, kind in MODELS.items() if kind.takes_any_encoder)
         raise ConfigError(
@@ -40,10 +50,10 @@ def with_structure(experiment: Experiment) -> Experiment:
         ConfigError: If the encoder cannot be found.
     """
     model = experiment.model
-    if model.backbone.get("name", "resnet") == model.encoder:
+    if model.backbone.get("name") == model.encoder:
         return experiment
     name = model.encoder.removeprefix(PREFIX)
-    backbone = {} if model.encoder == "resnet" else {"name": model.encoder, **read_structure(name)}
+    backbone = {"name": model.encoder, **read_structure(name)} if model.encoder.startswith(PREFIX) else {}
     return replace(experiment, model=replace(model, backbone=backbone))
 
 
@@ -53,6 +63,10 @@ def load_pretrained(model: nn.Module, config: ModelConfig) -> None:
     Raises:
         ConfigError: If they cannot be read or do not fit.
     """
+    if not config.pretrained:
+        return
     for module in model.modules():
+        if isinstance(module, EfficientNetLite0):
+            load_imagenet_weights(module)
         if isinstance(module, PretrainedEncoder):
             load_weights(module, config.encoder.removeprefix(PREFIX))

@@ -169,11 +169,12 @@ def _make_trainer(
     )
     if not (folder.checkpoints / "last.pt").exists():  # which has all weights
         load_pretrained(networks.model, experiment.model)
+    batch_size = experiment.training.batch_size
+    constants = data.constants(batch_size)
+    networks.model.start_at(constants)
     networks = networks.to(fabric.device)
     start_encoder(networks.model, experiment.model)
-    batch_size = experiment.training.batch_size
-    constants = constant_predictor(data.constants(batch_size))
-    reference = evaluate(constants, data.batches(data.splits.validation, batch_size), data.tasks, fabric.device)
+    reference = evaluate(constant_predictor(constants), data.batches(data.splits.validation, batch_size), data.tasks, fabric.device)
 
     def validate(model: nn.Module) -> tuple[Scores, float]:
         with fabric.autocast():

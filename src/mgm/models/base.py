@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mgm.config import ModelConfig
 from mgm.errors import ConfigError
+from mgm.networks.decoders import PyramidDecoders
 from mgm.networks.encoder import Encoder
 from mgm.types import Predictions
 
@@ -95,6 +96,12 @@ class MultiTaskModel(nn.Module, ABC):
         for module in self.modules():
             if isinstance(module, DecidingModule):
                 module.fix_decisions()
+
+    def start_at(self, constants: Mapping[str, Tensor]) -> None:
+        """Let decoders that can begin with the best constant predictions, task -> ``[C]``; the paper's begin at random."""
+        for module in self.decoders.modules():
+            if isinstance(module, PyramidDecoders):
+                module.start_at({head: constants[task_of(head)] for head in module.outputs})
 
     @property
     def feature_channels(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mgm.config import ModelConfig
+from mgm.networks.efficientnet_lite import EfficientNetLite0
 from mgm.networks.encoder import Encoder, ResNetEncoder
 from mgm.networks.pretrained import PretrainedEncoder
 
@@ -13,6 +14,8 @@ def make_encoder(config: ModelConfig) -> Encoder:
     Raises:
         ConfigError: If the settings describe none.
     """
+    if config.encoder == "lite0":
+        return EfficientNetLite0(config.frozen_stages, frozen_statistics=config.frozen_statistics)
     if config.backbone:
         return PretrainedEncoder(config.backbone)
     return ResNetEncoder(3, config.depth, config.widths, config.encoder_stride)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -88,6 +89,15 @@ class PyramidDecoders(nn.Module):
                 merged = _enlarged(merged, [2 * side for side in merged.shape[-2:]])
             merged = merge(merged)
         return {head: _enlarged(self.outputs[head](block(merged)), size) for head, block in self.heads.items()}
+
+
+    @torch.no_grad()
+    def start_at(self, constants: Mapping[str, Tensor]) -> None:
+        """Let every head begin with a constant prediction ``[C]`` as its bias, so that no step is spent on the mean."""
+        for head, output in self.outputs.items():
+            assert isinstance(output, nn.Conv2d)
+            assert output.bias is not None
+            output.bias.copy_(constants[head])
 
 
 class _ConvReLU(nn.Sequential):

@@ -1,0 +1,190 @@
+"""What the base network learns per CPU second, and the choices behind it, over seeds: seed s has split s.
+
+    python benchmarks/base.py quick --out runs/base                      # the presets: scores on the test set
+    python benchmarks/base.py small best --photos PATH --out runs/base
+    python benchmarks/base.py choices --photos PATH --seeds 5 --workers 2 --out runs/base   # variants: validation alone
+
+Every run is an `mgm train` in a process of its own with one thread (``--threads``). A run that is finished is read, one that was interrupted goes on,
+so the same command continues a campaign that was stopped. Writes GROUP.json and GROUP.md into ``--results``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+SCORES = {
+    "mIoU": ("semantic", "miou", 1),
+    "pixel accuracy": ("semantic", "pixel_accuracy", 1),
+    "depth m": ("depth", "abs_error_m", -1),
+    "normals deg": ("normal", "angle_deg", -1),
+}
+"""Column -> task, metric, and whether more is better."""
+PHOTOS = ("--fraction", "0.25", "--tasks", "semantic", "depth", "normal")
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rows that are compared."""
+
+    flags: tuple[str, ...]
+    """Of every run."""
+    rows: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: {"base": ()})
+    """Row -> further flags; the first is what the others are held against."""
+    data: str = ""
+    """``photos`` or ``camvid``: a path that the command line gives; empty: rooms."""
+    split: str = "test"
+    """Which scores are shown."""
+    threads: int = 1
+
+
+_VARIANTS: dict[str, tuple[str, ...]] = {
+    "as the preset": (),
+    "paper's losses": ("--losses",),
+    "depth: log": ("--losses", "depth:log"),
+    "depth: log + gradient": ("--losses", "depth:log_gradient"),
+    "normals: cosine": ("--losses", "normal:cosine"),
+    "classes balanced": ("--losses", "semantic:balanced"),
+    "Lovász": ("--losses", "semantic:lovasz"),
+    "Dice": ("--losses", "semantic:dice"),
+    "no mixing": ("--mix", "none"),
+    "CutMix": ("--mix", "cutmix"),
+    "half the classes pasted": ("--mix", "classes"),
+    "objects pasted": ("--mix", "objects"),
+    "zoom 1 to 1.5": ("--zoom", "1", "1.5"),
+    "zoom .8 to 2": ("--zoom", "0.8", "2"),
+    "colour .4, hue .05": ("--colour", "0.4", "--hue", "0.05"),
+}
+
+GROUPS: dict[str, Group] = {
+    "quick": Group(("mt", "--preset", "quick")),
+    "small": Group(("mt", "--preset", "small", *PHOTOS), data="photos"),
+    "best": Group(("mt", "--preset", "best", *PHOTOS), data="photos"),
+    "best_30": Group(("mt", "--preset", "best", *PHOTOS, "--minutes", "30"), data="photos", threads=2),
+    "camvid": Group(("mt", "--preset", "best", "--split", "official"), data="camvid"),
+    "choices_small": Group(("mt", "--preset", "small", *PHOTOS, "--steps", "700"), _VARIANTS, "photos", "validation"),
+}
+
+
+def main() -> None:
+    """Carry out the groups that are named."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("groups", nargs="+", choices=GROUPS)
+    parser.add_argument("--photos", default="", help="NYUv2 in a layout that mgm reads")
+    parser.add_argument("--camvid", default="", help="CamVid likewise")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=1, help="runs at the same time")
+    parser.add_argument("--rows", nargs="*", default=[], help="these rows alone")
+    parser.add_argument("--out", type=Path, default=Path("runs/base"), help="where the runs lie")
+    parser.add_argument("--results", type=Path, default=Path("results/base"), help="where the tables go")
+    options = parser.parse_args()
+    paths = {"photos": options.photos, "camvid": options.camvid, "": "rooms"}
+    for name in options.groups:
+        group = GROUPS[name]
+        if not paths[group.data]:
+            parser.error(f"{name} needs --{group.data} PATH")
+        rows = {row: flags for row, flags in group.rows.items() if not options.rows or row in options.rows}
+        flags = (*group.flags, "--data", paths[group.data])
+        jobs = [
+            (row, seed, options.out / name / row.replace(" ", "_").replace("/", "-") / str(seed))
+            for seed in range(options.seeds)
+            for row in rows
+        ]
+
+        def work(job: tuple[str, int, Path], flags: tuple[str, ...] = flags, group: Group = group) -> dict[str, Any]:
+            row, seed, folder = job
+            seeds = ("--seed", str(seed), "--split-seed", str(seed))
+            return run((*flags, *group.rows[row], *seeds), folder, group.threads) | {"row": row}
+
+        with ThreadPoolExecutor(options.workers) as pool:
+            results = list(pool.map(work, jobs))
+        options.results.mkdir(parents=True, exist_ok=True)
+        (options.results / f"{name}.json").write_text(json.dumps(results, indent=1) + "\n")
+        text = table(name, group, results, list(rows))
+        (options.results / f"{name}.md").write_text(text)
+        print(text)
+
+
+def run(flags: tuple[str, ...], folder: Path, threads: int) -> dict[str, Any]:
+    """One training: finished before, continued or begun; its scores and CPU seconds."""
+    command = [sys.executable, "-m", "mgm", "train", *flags, "--no-baseline", "--out", str(folder)]
+    if (folder / "config.yaml").exists():
+        command = [sys.executable, "-m", "mgm", "train", "--resume", str(folder)]
+    seconds = folder.parent / f"{folder.name}.cpu_s"
+    if not (folder / "result.json").exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        before = float(seconds.read_text()) if seconds.exists() else 0.0
+        with (folder.parent / f"{folder.name}.log").open("a") as log:
+            process = subprocess.Popen(
+                command, stdout=log, stderr=log, env=os.environ | {"OMP_NUM_THREADS": str(threads)}
+            )
+            _, status, usage = os.wait4(process.pid, 0)
+        seconds.write_text(str(before + usage.ru_utime + usage.ru_stime))
+        if status:
+            raise SystemExit(f"{shlex.join(command)} failed: see {log.name}")
+    result = json.loads((folder / "result.json").read_text())
+    kept = ("seed", "steps", "best_step", "num_labelled", "commit", "versions", "device", "parameters", "command")
+    return {
+        "cpu_s": round(float(seconds.read_text())),
+        **{key: result[key] for key in kept},
+        **{split: result[split] for split in ("validation", "test", "constant")},
+    }
+
+
+def table(name: str, group: Group, results: list[dict[str, Any]], rows: list[str]) -> str:
+    """Mean and standard deviation over seeds, and paired differences to the first row."""
+    seeds = sorted({result["seed"] for result in results})
+    commits = ", ".join(sorted({str(result["commit"]) for result in results}))
+    columns = [column for column, (task, _, _) in SCORES.items() if task in results[0][group.split]]
+    lines = [
+        f"# {name}",
+        "",
+        f"{group.split} set; {results[0]['num_labelled']} labelled images; seeds and splits {seeds[0]} to {seeds[-1]}; "
+        f"{group.threads} thread(s); commit {commits}; {time.strftime('%Y-%m-%d')}. Mean ± standard deviation over seeds"
+        + ("; in brackets the paired difference to the first row, ± its standard error." if len(rows) > 1 else "."),
+        f"Made by `python benchmarks/base.py {name} --seeds {len(seeds)}`; every run is `mgm train {shlex.join(group.flags)}` "
+        "with the row's flags, its seed as `--seed` and `--split-seed`.",
+        "",
+        "| | " + " | ".join((*columns, "steps", "CPU s")) + " |",
+        "| --- |" + " --- |" * (len(columns) + 2),
+    ]
+    by_row = {row: {r["seed"]: r for r in results if r["row"] == row} for row in rows}
+    for row in rows:
+        cells = []
+        for column in columns:
+            task, metric, _ = SCORES[column]
+            values = {seed: r[group.split][task][metric] for seed, r in by_row[row].items()}
+            cell = f"{statistics.mean(values.values()):.{1 if 'deg' in column else 3}f}"
+            if len(values) > 1:
+                cell += f" ± {statistics.stdev(values.values()):.{1 if 'deg' in column else 3}f}"
+            if row != rows[0]:
+                cell += _difference(values, {s: r[group.split][task][metric] for s, r in by_row[rows[0]].items()})
+            cells.append(cell)
+        steps = statistics.mean(r["steps"] for r in by_row[row].values())
+        cpu_s = statistics.mean(r["cpu_s"] for r in by_row[row].values())
+        flags = shlex.join(group.rows[row])
+        title = f"{row} (`{flags}`)" if flags else row
+        lines.append(f"| {title} | " + " | ".join((*cells, f"{steps:.0f}", f"{cpu_s:.0f}")) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _difference(values: dict[int, float], reference: dict[int, float]) -> str:
+    pairs = [values[seed] - reference[seed] for seed in values.keys() & reference.keys()]
+    if len(pairs) < 2:
+        return ""
+    return f" ({statistics.mean(pairs):+.3f} ± {statistics.stdev(pairs) / len(pairs) ** 0.5:.3f})"
+
+
+if __name__ == "__main__":
+    main()
