@@ -119,7 +119,7 @@ def finest_read(shape, output_stride):
 @pytest.mark.parametrize("output_stride", [2, 4])
 def test_fine_detail_passes(shape, output_stride):
     """A change at one place of the finest level that is read moves the prediction there, and nowhere far away."""
-    decoders = pyramid(shape, output_stride=output_stride).double().eval()
+    decoders = pyramid(shape, output_stride=output_stride, decoder_width=24).double().eval()
     features = shape.features(128, 128, batch=1, dtype=torch.float64)
     number = finest_read(shape, output_stride)
     stride, (row, column) = shape.strides[number], (2, 5)

@@ -33,7 +33,9 @@ def test_every_level_is_made_of_the_one_before():
     for number, stage in enumerate(encoder.stages, 1):
         with stage.register_forward_hook(lambda module, inputs, output: output + 1):
             after = encoder(images)
-        assert [torch.equal(a, b) for a, b in zip(before, after, strict=True)] == [True] * number + [False] * (5 - number)
+        assert [torch.equal(a, b) for a, b in zip(before, after, strict=True)] == [True] * number + [False] * (
+            5 - number
+        )
 
 
 def test_the_smallest_image_has_one_place():

@@ -72,20 +72,28 @@ def test_features_are_those_of_the_saved_model(encoder, family):
     images = torch.rand(2, 3, 128, 128) * 2 - 1
     mean, std = (torch.tensor(NORMALISATION[key])[:, None, None] for key in ("image_mean", "image_std"))
     pixels = ((images + 1) / 2 - mean) / std
+    before_downsampling = []
+    if family == "swin":
+        for stage in original.swin.encoder.layers:
+            stage.blocks[-1].register_forward_hook(lambda module, inputs, output: before_downsampling.append(output))
     with torch.no_grad():
         features = encoder(images)
         if family == "dinov2":
             pixels = nn.functional.interpolate(pixels, (112, 112), mode="bilinear", antialias=True)
-            states = original(pixels, output_hidden_states=True)
-            maps = [original.layernorm(state) for state in states.hidden_states[1:]]
-            expected = [patches[:, 1:].transpose(1, 2).reshape(2, 16, 8, 8) for patches in maps]
+        states = original(pixels, output_hidden_states=True).hidden_states
+        if family == "dinov2":
+            patches = [original.layernorm(state)[:, 1:] for state in states[1:]]
+            expected = [values.transpose(1, 2).reshape(2, 16, 8, 8) for values in patches]
+        elif family == "swin":
+            patches = [output[0] if isinstance(output, tuple) else output for output in before_downsampling]
+            sides = [round(values.shape[1] ** 0.5) for values in patches]
+            expected = [v.transpose(1, 2).unflatten(2, (side, side)) for v, side in zip(patches, sides, strict=True)]
         else:
-            states = original(pixels, output_hidden_states=True)
-            maps = getattr(states, "reshaped_hidden_states", None) or states.hidden_states
-            expected = list(maps[-4:]) if family != "swin" else list(maps[:4])
+            expected = list(states[-4:])
         if family in ("convnext", "swin"):  # the backbone ends every level in a layer norm over the channels
+            epsilon = {"convnext": 1e-6, "swin": 1e-5}[family]
             expected = [
-                nn.functional.layer_norm(level.permute(0, 2, 3, 1), level.shape[1:2]).permute(0, 3, 1, 2)
+                nn.functional.layer_norm(level.permute(0, 2, 3, 1), level.shape[1:2], eps=epsilon).permute(0, 3, 1, 2)
                 for level in expected
             ]
     for level, other in zip(features, expected, strict=True):

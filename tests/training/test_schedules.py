@@ -112,15 +112,18 @@ def test_rates_of_the_model_follow_and_those_of_all_others_stay(tmp_path, schedu
     of_the_model = [rates for name, _, rates in run if name != "generator"]
     for number, rates in enumerate(of_the_model):
         factor = SCHEDULES[schedule](number / 8, 0.25)
-        assert rates["decoders"] == {pytest.approx(base * factor)}
-        assert rates["encoder"] == {pytest.approx(0.2 * base * factor)}, "in all optimisers that step it"
+        assert max(rates["decoders"]) == pytest.approx(base * factor)
+        assert max(rates["encoder"]) == pytest.approx(0.2 * base * factor)
+        assert len(rates["decoders"]) == len(rates["encoder"]) == 1, "the same in all optimisers that step it"
 
 
 def test_a_step_of_the_baseline_has_the_rates_of_the_same_step_of_the_method(tmp_path):
     baseline, method = (
         [
             [rates[network] for network in M]
-            for stage, _, rates in rates_of_a_run(toy_trainer(toy_experiment(recipe, training=RISING), tmp_path / recipe))
+            for stage, _, rates in rates_of_a_run(
+                toy_trainer(toy_experiment(recipe, training=RISING), tmp_path / recipe)
+            )
             if stage != "generator"
         ]
         for recipe in ("mt", "mgm")
@@ -167,7 +170,7 @@ def test_weight_decay_is_of_the_model_alone_and_in_the_task_update_alone(tmp_pat
         trainer = toy_trainer(toy_experiment(training=training), tmp_path / str(decay))
         kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[optimizer]
         assert {type(one) for one in trainer.optimizers.values()} == {kind}
-        assert decaying(trainer) == ({pair: decay for pair in zip(updates, M, strict=True)} if decay else {})
+        assert decaying(trainer) == (dict.fromkeys(zip(updates, M, strict=True), decay) if decay else {})
 
 
 def test_adamw_shrinks_weights_apart_from_the_gradient(tmp_path):
@@ -184,4 +187,6 @@ def test_adamw_shrinks_weights_apart_from_the_gradient(tmp_path):
         after[name] = dict(trainer.networks.named_parameters())
     rate = trainer.experiment.training.learning_rate
     for key, start in begun.items():
-        torch.testing.assert_close(after["decoupled"][key], after["plain"][key] - rate * 0.5 * start, rtol=1e-5, atol=1e-7)
+        torch.testing.assert_close(
+            after["decoupled"][key], after["plain"][key] - rate * 0.5 * start, rtol=1e-5, atol=1e-7
+        )
