@@ -23,7 +23,7 @@ class DataConfig:
     weak_fraction: float = 1.0
     """Share of the training images that may serve as weakly labelled, beside the labelled ones; 1: all the others."""
     image_size: int = 64
-    """Side of the square images in pixels, a multiple of 16 (with a generator: 32, 64, 128 or 256)."""
+    """Side of the square images in pixels, a multiple of the encoder's stride (with a generator: 32, 64, 128 or 256)."""
     tasks: tuple[str, ...] = ()
     """Tasks to learn; empty: all that the data set offers."""
     num_images: int = 0

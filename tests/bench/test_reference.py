@@ -23,6 +23,7 @@ def counted_passes(networks, batch_size):
 
     def hook(name):
         def count(_module, _inputs, output):
+            output = output[-1] if isinstance(output, list) else output  # the coarsest level, which every loss reads
             units = len(output) / batch_size
             passes[name, "forward"] += units
             if output.requires_grad:

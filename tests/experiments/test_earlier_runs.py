@@ -266,6 +266,7 @@ def test_unfinished_runs_are_refused(mgm, photographs, runs, tmp_path, setting):
         ("st_synthesized", ["--annotator", "{road}"], "has other classes than nyuv2"),
         ("mt", ["--depth", "18", "--encoder-run", "{runs}/mgm"], "its depth is 10, this run's 18; use --depth 10"),
         ("mt", ["--widths", "8", "8", "16", "32", "--encoder-run", "{runs}/mgm"], "use --widths 8 8 16 16"),
+        ("mt", ["--encoder-stride", "32", "--encoder-run", "{runs}/mgm"], "this run's 32; use --encoder-stride 16"),
         ("st", ["--encoder-run", "{runs}/mgm"], "use --architecture multi_task"),
         ("mgm", ["--encoder-run", "{runs}/mgm", "--freeze-encoder"], "with a frozen encoder these losses"),
     ],

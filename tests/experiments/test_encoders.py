@@ -120,7 +120,7 @@ def test_settings_of_another_encoder_are_replaced(backbone):
 ERRORS = [
     (["mgm", "--encoder", "resnet50"], "unknown encoder 'resnet50'"),
     (["mgm", "--encoder", "hf:/nowhere"], "no encoder '/nowhere'"),
-    (["cross_stitch", "--encoder", "hf:/nowhere"], "those that can: multi_task, single_task"),
+    (["cross_stitch", "--encoder", "hf:/nowhere"], "those that can: multi_task, single_task, task_groups"),
     (["adashare", "--encoder", "hf:/nowhere"], "cannot take a pre-trained encoder"),
     (["mt", "--freeze-encoder"], "would keep random weights"),
     (["mt", "--encoder-rate-factor", "0"], "encoder_rate_factor is 0.0"),

@@ -5,22 +5,22 @@ import torch
 
 from mgm.models import AdaShareNetwork, MultiTaskNetwork
 from mgm.models.adashare import AdaShareEncoder, Policy, PolicySchedule
+from mgm.networks.decoders import DECODERS
 from mgm.training.checkpoint import load_checkpoint
 from mgm.training.step import Step
 from mgm.training.updates import Stage
+from small_models import CHANNELS, small
 from toys import toy_batch, toy_experiment, toy_trainer
 
-NARROW = (4, 6, 8, 10)
-CHANNELS = {"semantic": 5, "depth": 1, "normals": 3}
 LEARNING = PolicySchedule(warm_up=0.0, curriculum=0.0, fixed=2.0)
 
 
-def pair(depth=18):
+def pair(depth=18, **settings):
     """AdaShare and the multi-task network with the same weights."""
     models = []
     for build in (AdaShareNetwork, MultiTaskNetwork):
         torch.manual_seed(5)
-        models.append(build(CHANNELS, depth, NARROW))
+        models.append(build(CHANNELS, small(depth, **settings)))
     return models
 
 
@@ -33,10 +33,11 @@ def learning_policy(blocks=4, tasks=3, logits=None):
     return policy
 
 
+@pytest.mark.parametrize("decoder", DECODERS)
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("depth", [10, 18])
-def test_everything_selected_is_the_multi_task_network_bitwise(depth, training):
-    adashare, multi_task = pair(depth)
+def test_everything_selected_is_the_multi_task_network_bitwise(depth, training, decoder):
+    adashare, multi_task = pair(depth, decoder=decoder)
     images = torch.randn(3, 3, 32, 32)
     predictions, expected = adashare.train(training)(images), multi_task.train(training)(images)
     for task in CHANNELS:
@@ -50,35 +51,44 @@ def test_gates_of_one_are_the_multi_task_network_too():
     adashare, multi_task = pair()
     gates = [[torch.ones(()) for _ in CHANNELS] for _ in adashare.encoder.blocks]
     images = torch.randn(3, 3, 32, 32)
-    assert torch.equal(adashare.encoder.take(images, gates), multi_task.encoder(images).repeat(1, 3, 1, 1))
+    levels, expected = adashare.encoder.take(images, gates), multi_task.encoder(images)
+    for level, own in zip(levels, expected, strict=True):
+        assert torch.equal(level, own.repeat(1, 3, 1, 1))
 
 
 def test_skipped_blocks_leave_their_shortcuts():
     torch.manual_seed(0)
-    encoder = AdaShareEncoder(1, 18, NARROW).eval()
+    encoder = AdaShareEncoder(1, small(18)).eval()
     images = torch.randn(2, 3, 32, 32)
-    features = encoder.trunk.stem(images)
-    for block in encoder.blocks:
+    fine, features = encoder.trunk.stem(images)
+    expected = [fine]
+    for number, block in enumerate(encoder.blocks, 1):
         features = torch.relu(block.shortcut(features))
-    assert torch.equal(encoder.take(images, [[0.0]] * 8), features)
+        if number % 2 == 0:  # the end of a stage
+            expected.append(features)
+    for level, own in zip(encoder.take(images, [[0.0]] * 8), expected, strict=True):
+        assert torch.equal(level, own)
 
 
 @pytest.mark.parametrize("carrying", [False, True])
 def test_every_task_takes_its_own_path(carrying):
     """Tasks together get what each would get alone, whether or not they share computation."""
-    encoder = AdaShareEncoder(3, 18, NARROW).eval()
+    encoder = AdaShareEncoder(3, small(18)).eval()
     images = torch.randn(2, 3, 32, 32)
     decisions = torch.randint(2, (8, 3), generator=torch.Generator().manual_seed(2)).float()
     gates = [list(row) for row in decisions] if carrying else decisions.tolist()
-    together = encoder.take(images, gates).split(NARROW[-1], dim=1)
-    alone = AdaShareEncoder(1, 18, NARROW).eval()
+    together = encoder.take(images, gates)
+    assert len(together) == len(encoder.channels) == 5
+    alone = AdaShareEncoder(1, small(18)).eval()
     alone.load_state_dict(encoder.state_dict())
     for task in range(3):
-        torch.testing.assert_close(together[task], alone.take(images, decisions[:, task : task + 1].tolist()))
+        own = alone.take(images, decisions[:, task : task + 1].tolist())
+        for level, expected in zip(together, own, strict=True):
+            torch.testing.assert_close(level.chunk(3, dim=1)[task], expected)
 
 
 def test_tasks_that_decide_alike_share_the_computation():
-    encoder = AdaShareEncoder(3, 10, NARROW)
+    encoder = AdaShareEncoder(3, small())
     calls = []
     for number, block in enumerate(encoder.blocks):
         block.register_forward_hook(lambda *_, number=number: calls.append(number))
@@ -87,10 +97,10 @@ def test_tasks_that_decide_alike_share_the_computation():
 
 
 def test_gate_gradient_is_the_inner_product_with_the_residual():
-    encoder = AdaShareEncoder(1, 10, NARROW).double().eval()
+    encoder = AdaShareEncoder(1, small()).double().eval()
     images = torch.randn(2, 3, 32, 32, dtype=torch.float64)
     values = torch.rand(4, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda v: encoder.take(images, [[gate] for gate in v]).square().mean(), values)
+    assert torch.autograd.gradcheck(lambda v: encoder.take(images, [[gate] for gate in v])[-1].square().mean(), values)
 
 
 def test_samples_follow_the_probabilities():
@@ -273,7 +283,7 @@ def test_a_step_forgets_what_an_older_policy_has_chosen(tmp_path):
     with torch.no_grad():
         trainer.networks["policy"].logits.fill_(-9.0)
     step.forget(("policy",))
-    assert not torch.equal(step.features("labelled"), features)
+    assert not torch.equal(step.features("labelled")[-1], features[-1])
     assert not torch.equal(step.predictions("labelled")["depth"], predictions["depth"])
 
 
@@ -339,10 +349,10 @@ def test_killed_and_resumed_is_bitwise_uninterrupted(tmp_path, recipe, killed_af
 
 def test_saved_decisions_are_those_of_a_loaded_model():
     """A model rebuilt from a state dictionary predicts along the learned paths."""
-    model = AdaShareNetwork(CHANNELS, 10, NARROW).eval()
+    model = AdaShareNetwork(CHANNELS, small()).eval()
     with torch.no_grad():
         model.policy.logits.copy_(torch.randn(4, 3))
-    loaded = AdaShareNetwork(CHANNELS, 10, NARROW).eval()
+    loaded = AdaShareNetwork(CHANNELS, small()).eval()
     loaded.load_state_dict(model.state_dict())
     images = torch.randn(2, 3, 32, 32)
     for task, prediction in model(images).items():

@@ -5,10 +5,9 @@ import torch
 
 from mgm.models import MODELS, SingleTaskNetworks
 from mgm.models.cross_stitch import CrossStitchUnit
+from mgm.networks.decoders import DECODERS
+from small_models import CHANNELS, small
 from toys import toy_experiment, toy_trainer
-
-NARROW = (4, 6, 8, 10)
-CHANNELS = {"semantic": 5, "depth": 1, "normals": 3}
 
 architecture = pytest.fixture(params=["cross_stitch", "cross_stitch_channels"], name="architecture")(
     lambda request: MODELS[request.param]
@@ -53,12 +52,13 @@ def test_initial_rows_are_convex_combinations_that_keep_most_of_the_own_map(num_
         torch.testing.assert_close(others, torch.full_like(others, 0.1 / (num_tasks - 1)))
 
 
+@pytest.mark.parametrize("decoder", DECODERS)
 @pytest.mark.parametrize("training", [True, False])
-def test_identity_units_are_single_task_networks_bitwise(architecture, training):
+def test_identity_units_are_single_task_networks_bitwise(architecture, training, decoder):
     models = []
     for build in (architecture, SingleTaskNetworks):
         torch.manual_seed(7)
-        models.append(build(CHANNELS, 18, NARROW).train(training))
+        models.append(build(CHANNELS, small(18, decoder=decoder)).train(training))
     stitched, single = models
     identity(stitched)
     images = torch.randn(3, 3, 32, 32)
@@ -68,18 +68,19 @@ def test_identity_units_are_single_task_networks_bitwise(architecture, training)
 
 
 def test_a_loss_reaches_the_columns_of_the_other_tasks(architecture):
-    model = architecture(CHANNELS, 10, NARROW)
+    model = architecture(CHANNELS, small())
     model(torch.randn(2, 3, 32, 32))["depth"].square().sum().backward()
     for column in model.encoder.columns:
         assert all(parameter.grad.any() for parameter in column.parameters())
-    assert all(parameter.grad is None for parameter in model.decoders["normals"].parameters())
+    own = model.decoders[list(CHANNELS).index("normals")]
+    assert all(parameter.grad is None for parameter in own.parameters())
 
 
 def test_one_task_has_nothing_to_stitch():
     images, predictions = torch.randn(2, 3, 32, 32), []
     for name in ("cross_stitch", "multi_task"):
         torch.manual_seed(4)
-        predictions.append(MODELS[name]({"depth": 1}, 10, NARROW)(images)["depth"])
+        predictions.append(MODELS[name]({"depth": 1}, small())(images)["depth"])
     assert torch.equal(*predictions)
 
 

@@ -1,12 +1,11 @@
 import torch
 
 from mgm.models import MultiTaskNetwork
-
-NARROW = (4, 6, 8, 10)
+from small_models import small
 
 
 def test_every_task_trains_the_shared_encoder():
-    model = MultiTaskNetwork({"depth": 1, "normals": 3}, 10, NARROW)
+    model = MultiTaskNetwork({"depth": 1, "normals": 3}, small())
     for task in ("depth", "normals"):
         model.zero_grad()
         model(torch.randn(2, 3, 32, 32))[task].square().sum().backward()

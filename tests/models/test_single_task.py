@@ -1,46 +1,55 @@
+from itertools import permutations
+
+import pytest
 import torch
 
 from mgm.models import MultiTaskNetwork, SingleTaskNetworks
+from mgm.networks.decoders import DECODERS
+from small_models import NARROW, small
 
-NARROW = (4, 6, 8, 10)
 CHANNELS = {"depth": 1, "normals": 3}
 
 
-def test_a_loss_reaches_its_own_network_alone():
-    for task, other in (("depth", "normals"), ("normals", "depth")):
-        model = SingleTaskNetworks(CHANNELS, 10, NARROW)
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_a_loss_reaches_its_own_network_alone(decoder):
+    for (task, own), (other, foreign) in permutations(zip(CHANNELS, range(2), strict=True)):
+        model = SingleTaskNetworks(CHANNELS, small(decoder=decoder))
         model(torch.randn(2, 3, 32, 32))[task].square().sum().backward()
         assert all(p.grad.any() for p in model.encoder.encoders[task].parameters())
-        assert all(p.grad.any() for p in model.decoders[task].parameters())
+        assert all(p.grad.any() for p in model.decoders[own].parameters())
         assert not any(p.grad.any() for p in model.encoder.encoders[other].parameters())
-        assert all(p.grad is None for p in model.decoders[other].parameters())
+        assert all(p.grad is None for p in model.decoders[foreign].parameters())
 
 
-def test_equals_separate_networks():
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_equals_separate_networks(decoder):
     """Each part computes what a multi-task network with that single task does."""
-    model = SingleTaskNetworks(CHANNELS, 10, NARROW)
+    model = SingleTaskNetworks(CHANNELS, small(decoder=decoder))
     images = torch.randn(2, 3, 32, 32)
     together = model(images)
-    for task, channels in CHANNELS.items():
-        alone = MultiTaskNetwork({task: channels}, 10, NARROW)
+    for own, (task, channels) in zip(model.decoders, CHANNELS.items(), strict=True):
+        alone = MultiTaskNetwork({task: channels}, small(decoder=decoder))
         alone.encoder.load_state_dict(model.encoder.encoders[task].state_dict())
-        alone.decoders[task].load_state_dict(model.decoders[task].decoder.state_dict())
+        alone.decoders.load_state_dict(own.state_dict())
         torch.testing.assert_close(alone(images)[task], together[task])
 
 
-def test_one_task_is_the_multi_task_network():
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_one_task_is_the_multi_task_network(decoder):
     images = torch.randn(2, 3, 32, 32)
     predictions = []
     for architecture in (SingleTaskNetworks, MultiTaskNetwork):
         torch.manual_seed(4)
-        predictions.append(architecture({"depth": 1}, 10, NARROW)(images)["depth"])
+        predictions.append(architecture({"depth": 1}, small(decoder=decoder))(images)["depth"])
     assert torch.equal(*predictions)
 
 
 def test_features_of_all_tasks_stand_side_by_side():
-    model = SingleTaskNetworks(CHANNELS, 10, NARROW).eval()
+    model = SingleTaskNetworks(CHANNELS, small()).eval()
     images = torch.randn(2, 3, 32, 32)
-    parts = model.encoder(images).split(NARROW[-1], dim=1)
+    levels = model.encoder(images)
     assert model.feature_channels == 2 * NARROW[-1]
-    for part, encoder in zip(parts, model.encoder.encoders.values(), strict=True):
-        assert torch.equal(part, encoder(images))
+    assert len(levels) == 5
+    for number, encoder in enumerate(model.encoder.encoders.values()):
+        for level, own in zip(levels, encoder(images), strict=True):
+            assert torch.equal(level.chunk(2, dim=1)[number], own)

@@ -1,12 +1,12 @@
 import pytest
 import torch
 
-from mgm.config import ModelConfig
 from mgm.errors import ConfigError
 from mgm.models import MultiTaskNetwork, SingleTaskNetworks, TaskGroupNetworks
 from mgm.models.task_groups import TaskGroup, parse_groups
+from mgm.networks.decoders import DECODERS
+from small_models import small
 
-NARROW = (4, 6, 8, 10)
 CHANNELS = {"semantic": 5, "depth": 1, "normal": 3}
 
 
@@ -32,22 +32,22 @@ def test_groups_as_they_are_written():
 )
 def test_groups_that_cannot_be(groups, message):
     with pytest.raises(ConfigError, match=message):
-        TaskGroupNetworks.from_config(CHANNELS, ModelConfig(groups=groups, widths=NARROW, depth=10))
+        TaskGroupNetworks(CHANNELS, small(groups=groups))
 
 
 def weights(model):
     return list(model.state_dict().values())
 
 
+@pytest.mark.parametrize("decoder", DECODERS)
 @pytest.mark.parametrize(
-    "groups, limit",
-    [(("semantic+depth+normal",), MultiTaskNetwork), (tuple(CHANNELS), SingleTaskNetworks), ((), MultiTaskNetwork)],
+    "groups, limit", [(("semantic+depth+normal",), MultiTaskNetwork), (tuple(CHANNELS), SingleTaskNetworks)]
 )
-def test_one_group_is_multi_task_and_groups_of_one_are_single_task_bitwise(groups, limit):
+def test_one_group_is_multi_task_and_groups_of_one_are_single_task_bitwise(groups, limit, decoder):
     models = []
-    for build in (lambda: TaskGroupNetworks(CHANNELS, 18, NARROW, groups=groups), lambda: limit(CHANNELS, 18, NARROW)):
+    for architecture in (TaskGroupNetworks, limit):
         torch.manual_seed(7)
-        models.append(build())
+        models.append(architecture(CHANNELS, small(18, groups=groups, decoder=decoder)))
     assert all(torch.equal(a, b) for a, b in zip(*map(weights, models), strict=True))
     images = torch.randn(3, 3, 32, 32)
     grouped, expected = (model(images) for model in models)
@@ -55,8 +55,9 @@ def test_one_group_is_multi_task_and_groups_of_one_are_single_task_bitwise(group
     assert all(torch.equal(grouped[task], expected[task]) for task in CHANNELS)
 
 
-def test_a_loss_reaches_its_own_group_alone():
-    model = TaskGroupNetworks(CHANNELS, 10, NARROW, groups=("semantic+normal", "depth/normal"))
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_a_loss_reaches_its_own_group_alone(decoder):
+    model = TaskGroupNetworks(CHANNELS, small(groups=("semantic+normal", "depth/normal"), decoder=decoder))
     for task, own, other in (("normal", "semantic+normal", "depth"), ("depth", "depth", "semantic+normal")):
         model.zero_grad()
         model(torch.randn(2, 3, 32, 32))[task].square().sum().backward()
@@ -64,12 +65,14 @@ def test_a_loss_reaches_its_own_group_alone():
         assert not any(p.grad is not None and p.grad.any() for p in model.encoder.encoders[other].parameters())
 
 
-def test_auxiliary_heads_are_not_predicted():
-    model = TaskGroupNetworks(CHANNELS, 10, NARROW, groups=("semantic+depth", "normal/depth")).eval()
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_auxiliary_heads_are_not_predicted(decoder):
+    model = TaskGroupNetworks(CHANNELS, small(groups=("semantic+depth", "normal/depth"), decoder=decoder)).eval()
     images = torch.randn(2, 3, 32, 32)
     predictions = model(images)
     assert list(predictions) == list(CHANNELS)
-    assert list(model.decoders) == [*CHANNELS, "depth/normal"]
-    auxiliary = model.decoders["depth/normal"](model.encoder(images))
+    heads = model.decoders(model.encoder(images))
+    assert list(heads) == [*CHANNELS, "depth/normal"]
+    auxiliary = heads["depth/normal"]
     assert auxiliary.shape == predictions["depth"].shape
     assert not torch.equal(auxiliary, predictions["depth"])

@@ -11,20 +11,41 @@ def count(module):
     return sum(parameter.numel() for parameter in module.parameters())
 
 
+@pytest.mark.parametrize("stride", [16, 32])
 @pytest.mark.parametrize("batch", [1, 3])
-@pytest.mark.parametrize("sides", [(16, 16), (48, 48), (32, 80), (128, 128)])
-def test_total_stride_is_16(sides, batch):
-    encoder = ResNetEncoder(3, 10, NARROW)
+@pytest.mark.parametrize("sides", [(32, 32), (96, 96), (32, 160), (128, 128)])
+def test_levels_from_the_stem_to_the_total_stride(sides, batch, stride):
+    encoder = ResNetEncoder(3, 10, NARROW, stride)
+    assert encoder.strides == (2, 4, 8, 16, stride)
+    assert encoder.channels == (NARROW[0], *NARROW)
     features = encoder(torch.randn(batch, 3, *sides))
-    assert features.shape == (batch, encoder.out_channels, sides[0] // encoder.STRIDE, sides[1] // encoder.STRIDE)
-    assert encoder.out_channels == NARROW[-1]
-    assert features.isfinite().all()
+    for level, channels, step in zip(features, encoder.channels, encoder.strides, strict=True):
+        assert level.shape == (batch, channels, sides[0] // step, sides[1] // step)
+        assert level.isfinite().all()
+        assert level.min() >= 0 < level.max()
+
+
+def test_every_level_is_made_of_the_one_before():
+    """Changing what leaves a stage changes all coarser levels and no finer one."""
+    encoder = ResNetEncoder(3, 10, NARROW).eval()
+    images = torch.randn(1, 3, 32, 32)
+    before = encoder(images)
+    for number, stage in enumerate(encoder.stages, 1):
+        with stage.register_forward_hook(lambda module, inputs, output: output + 1):
+            after = encoder(images)
+        assert [torch.equal(a, b) for a, b in zip(before, after, strict=True)] == [True] * number + [False] * (
+            5 - number
+        )
+
+
+def test_the_smallest_image_has_one_place():
+    assert ResNetEncoder(3, 10, NARROW)(torch.randn(2, 3, 16, 16))[-1].shape == (2, NARROW[-1], 1, 1)
 
 
 def test_paper_features_are_360_by_8_by_8():
     encoder = ResNetEncoder().eval()
     with torch.no_grad():
-        assert encoder(torch.zeros(1, 3, 128, 128)).shape == (1, 360, 8, 8)
+        assert encoder(torch.zeros(1, 3, 128, 128))[-1].shape == (1, 360, 8, 8)
 
 
 def resnet_parameters(in_channels, depth, widths):
@@ -39,9 +60,10 @@ def resnet_parameters(in_channels, depth, widths):
     return total
 
 
+@pytest.mark.parametrize("stride", [16, 32])
 @pytest.mark.parametrize("depth", [10, 18, 34])
-def test_number_of_parameters(depth):
-    assert count(ResNetEncoder(3, depth, NARROW)) == resnet_parameters(3, depth, NARROW)
+def test_number_of_parameters(depth, stride):
+    assert count(ResNetEncoder(3, depth, NARROW, stride)) == resnet_parameters(3, depth, NARROW)
 
 
 def test_standard_widths_give_the_standard_network():
@@ -54,13 +76,18 @@ def test_unknown_depth_lists_choices():
         ResNetEncoder(3, 50)
 
 
+def test_unknown_stride_lists_choices():
+    with pytest.raises(ConfigError, match=r"stride 8\. Choices: 16, 32"):
+        ResNetEncoder(3, 18, stride=8)
+
+
 @pytest.mark.parametrize("widths", [(4, 4, 4), (4, 4, 4, 0)])
 def test_bad_widths(widths):
     with pytest.raises(ConfigError, match="4 positive numbers"):
         ResNetEncoder(3, 18, widths)
 
 
-@pytest.mark.parametrize("sides", [(40, 32), (32, 100)])
-def test_other_sides_are_refused(sides):
-    with pytest.raises(ConfigError, match="multiples of 16"):
-        ResNetEncoder(3, 10, NARROW)(torch.zeros(1, 3, *sides))
+@pytest.mark.parametrize("sides, stride", [((40, 32), 16), ((32, 100), 16), ((48, 64), 32)])
+def test_other_sides_are_refused(sides, stride):
+    with pytest.raises(ConfigError, match=f"multiples of {stride}"):
+        ResNetEncoder(3, 10, NARROW, stride)(torch.zeros(1, 3, *sides))

@@ -12,10 +12,10 @@ from torch import nn
 from backbones import FAMILIES, NORMALISATION, tiny_model, write_backbone
 from mgm.errors import ConfigError
 from mgm.networks.normalization import BatchNorm2d, frozen_buffers
-from mgm.networks.pretrained import IMAGENET, Neck, PretrainedEncoder, load_weights, read_structure, with_own_batch_norm
+from mgm.networks.pretrained import IMAGENET, PretrainedEncoder, load_weights, read_structure, with_own_batch_norm
 
 pytest.importorskip("transformers")
-CHANNELS = {"resnet": 36, "convnext": 36, "swin": 96, "dinov2": 16}
+CHANNELS = {"resnet": (8, 12, 16, 20), "convnext": (8, 12, 16, 20), "swin": (8, 16, 32, 64), "dinov2": (16, 16)}
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
@@ -35,40 +35,69 @@ def encoder(saved):
     return encoder.eval()
 
 
-@pytest.mark.parametrize("height, width", [(32, 32), (64, 64), (48, 80)])
-def test_features_have_stride_16(encoder, family, height, width):
+@pytest.mark.parametrize("height, width", [(32, 32), (64, 64), (32, 96)])
+def test_levels_have_the_strides_and_channels_that_the_encoder_says(encoder, family, height, width):
+    assert encoder.strides == ((16, 16) if family == "dinov2" else (4, 8, 16, 32))
+    assert encoder.channels == CHANNELS[family]
     features = encoder(torch.rand(2, 3, height, width) * 2 - 1)
-    assert features.shape == (2, CHANNELS[family], height // 16, width // 16)
-    assert encoder.out_channels == CHANNELS[family]
-    assert torch.isfinite(features).all()
+    for level, channels, stride in zip(features, encoder.channels, encoder.strides, strict=True):
+        assert level.shape == (2, channels, height // stride, width // stride)
+        assert torch.isfinite(level).all()
 
 
-def test_sides_must_be_multiples_of_16(encoder):
-    with pytest.raises(ConfigError, match="multiples of 16"):
-        encoder(torch.zeros(1, 3, 40, 32))
+def test_sides_must_be_multiples_of_the_coarsest_stride(encoder, family):
+    stride = max(encoder.strides)
+    assert stride == (16 if family == "dinov2" else 32)
+    with pytest.raises(ConfigError, match=f"multiples of {stride}"):
+        encoder(torch.zeros(1, 3, stride * 5 // 2, 32))
+
+
+@pytest.mark.parametrize(
+    "layers, levels", [(1, [1]), (2, [1, 2]), (3, [1, 2, 3]), (4, [1, 2, 3, 4]), (6, [1, 3, 4, 6]), (12, [3, 6, 9, 12])]
+)
+def test_a_transformer_gives_up_to_four_layers_at_even_distances(tmp_path, layers, levels):
+    import transformers
+
+    shape = {"hidden_size": 16, "num_attention_heads": 2, "patch_size": 14, "image_size": 56}
+    transformers.Dinov2Config(num_hidden_layers=layers, **shape).save_pretrained(tmp_path)
+    encoder = PretrainedEncoder(read_structure(str(tmp_path)))
+    assert encoder.backbone.out_features == [f"stage{level}" for level in levels]
+    assert encoder.strides == (16,) * len(levels)
+    assert len(encoder(torch.zeros(1, 3, 32, 32))) == len(levels)
 
 
 def test_features_are_those_of_the_saved_model(encoder, family):
-    """Of the whole classifier, from which they were saved: the last hidden state, normalised as the folder says."""
+    """Of the whole classifier, from which they were saved: its hidden states, images normalised as the folder says."""
     original = tiny_model(family).eval()
     images = torch.rand(2, 3, 128, 128) * 2 - 1
     mean, std = (torch.tensor(NORMALISATION[key])[:, None, None] for key in ("image_mean", "image_std"))
     pixels = ((images + 1) / 2 - mean) / std
+    before_downsampling = []
+    if family == "swin":
+        for stage in original.swin.encoder.layers:
+            stage.blocks[-1].register_forward_hook(lambda module, inputs, output: before_downsampling.append(output))
     with torch.no_grad():
         features = encoder(images)
         if family == "dinov2":
             pixels = nn.functional.interpolate(pixels, (112, 112), mode="bilinear", antialias=True)
-            expected = original(pixels).last_hidden_state[:, 1:].transpose(1, 2).reshape(2, 16, 8, 8)
-            torch.testing.assert_close(features, expected, atol=1e-4, rtol=1e-4)
-            return
-        states = original(pixels, output_hidden_states=True)
-        maps = getattr(states, "reshaped_hidden_states", None) or states.hidden_states
-        expected = maps[-1]
-    assert expected.shape[-2:] == (4, 4)
-    if family in ("convnext", "swin"):  # the backbone ends in a layer norm over the channels
-        expected = nn.functional.layer_norm(expected.permute(0, 2, 3, 1), expected.shape[1:2]).permute(0, 3, 1, 2)
-    expected = nn.functional.interpolate(expected, (8, 8), mode="bilinear")
-    torch.testing.assert_close(features[:, -expected.shape[1] :], expected, atol=1e-3, rtol=1e-3)
+        states = original(pixels, output_hidden_states=True).hidden_states
+        if family == "dinov2":
+            patches = [original.layernorm(state)[:, 1:] for state in states[1:]]
+            expected = [values.transpose(1, 2).reshape(2, 16, 8, 8) for values in patches]
+        elif family == "swin":
+            patches = [output[0] if isinstance(output, tuple) else output for output in before_downsampling]
+            sides = [round(values.shape[1] ** 0.5) for values in patches]
+            expected = [v.transpose(1, 2).unflatten(2, (side, side)) for v, side in zip(patches, sides, strict=True)]
+        else:
+            expected = list(states[-4:])
+        if family in ("convnext", "swin"):  # the backbone ends every level in a layer norm over the channels
+            epsilon = {"convnext": 1e-6, "swin": 1e-5}[family]
+            expected = [
+                nn.functional.layer_norm(level.permute(0, 2, 3, 1), level.shape[1:2], eps=epsilon).permute(0, 3, 1, 2)
+                for level in expected
+            ]
+    for level, other in zip(features, expected, strict=True):
+        torch.testing.assert_close(level, other, atol=1e-3, rtol=1e-3)
 
 
 def test_structure_alone_rebuilds_it(encoder, saved):
@@ -77,7 +106,7 @@ def test_structure_alone_rebuilds_it(encoder, saved):
     rebuilt = PretrainedEncoder(values)
     rebuilt.load_state_dict(encoder.state_dict())
     images = torch.rand(1, 3, 32, 32) * 2 - 1
-    assert torch.equal(rebuilt.eval()(images), encoder(images))
+    assert all(map(torch.equal, rebuilt.eval()(images), encoder(images)))
 
 
 def test_every_pass_in_training_is_the_same(encoder):
@@ -85,12 +114,12 @@ def test_every_pass_in_training_is_the_same(encoder):
     encoder.train()
     images = torch.rand(4, 3, 32, 32) * 2 - 1
     with frozen_buffers(encoder):
-        assert torch.equal(encoder(images), encoder(images))
+        assert all(map(torch.equal, encoder(images), encoder(images)))
 
 
 def test_gradients_reach_images_and_weights(encoder):
     images = (torch.rand(2, 3, 64, 64) * 2 - 1).requires_grad_()
-    encoder(images).square().sum().backward()
+    encoder(images)[-1].square().sum().backward()
     assert images.grad.any()
     assert sum(bool(p.grad is not None and p.grad.any()) for p in encoder.parameters()) > 10
 
@@ -116,10 +145,6 @@ def test_replaced_batch_norm_keeps_weights_and_statistics():
     expected = plain.eval()(images)
     own = with_own_batch_norm(plain)
     torch.testing.assert_close(own.eval()(images), expected)
-
-
-def test_neck():
-    assert Neck(10, 4)(torch.randn(2, 10, 3, 5)).shape == (2, 4, 3, 5)
 
 
 def test_imagenet_normalisation_where_nothing_is_said(tmp_path):

@@ -42,7 +42,7 @@ def test_as_many_synthesized_images_as_the_ratio_says(tmp_path, ratio, expected)
 def test_latent_is_embedding_plus_noise(tmp_path):
     trainer = toy_trainer(toy_experiment(), tmp_path)
     first, second = (make_step(trainer, toy_batch(0, 4)) for _ in range(2))
-    shift = trainer.networks["embedding"](first.features("labelled"))
+    shift = trainer.networks["embedding"](first.features("labelled")[-1])
     torch.testing.assert_close(first.latent(4), shift + second.noise(4, second.latent_size))
     assert not torch.equal(first.latent(4), first.latent(4)), "every draw is new"
 

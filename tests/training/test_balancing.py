@@ -28,20 +28,29 @@ USABLE = [name for name in AGGREGATORS if name not in NEEDS_SOLVER]
 STEPS = ("separate", "shared", "combined")
 
 
+class Levels(nn.Linear):
+    """An encoder whose levels are its outputs, one by one."""
+
+    def forward(self, images):
+        return list(super().forward(images).split(1, dim=1))
+
+
 class Toy:
     """Two linear tasks: on the input 1 their gradients at the encoder are ``weights[t]``."""
 
     def __init__(self, weights, *, deferred=False):
         weights = torch.tensor(weights)
-        self.encoder = nn.Linear(1, weights.shape[1], bias=False)
+        self.encoder = Levels(1, weights.shape[1], bias=False)
         decoders = [nn.Linear(weights.shape[1], 1, bias=False) for _ in weights]
         for decoder, row in zip(decoders, weights, strict=True):
             decoder.weight = nn.Parameter(row[None].clone())
         self.decoders = nn.ModuleList(decoders)
-        method = SimpleNamespace()
+        batch = SimpleNamespace(images=torch.ones(1, 1))
         networks = {"encoder": self.encoder, "decoders": self.decoders}
-        self.step = Step(networks, {}, method, None, 0, lambda step: None, defer_encoder=deferred)  # type: ignore[arg-type]
-        features = self.step.encode(torch.ones(1, 1))
+        self.step = Step(networks, {}, SimpleNamespace(), batch, 0, lambda step: None, defer_encoder=deferred)  # type: ignore[arg-type]
+        levels = self.step.features("labelled")
+        assert len(self.step.encoder_outputs) == (len(levels) if deferred else 0)
+        features = torch.cat(levels, dim=1)
         self.losses = torch.stack([decoder(features).sum() for decoder in decoders])
 
     def gradient(self, aggregator):

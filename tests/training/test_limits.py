@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from mgm.networks.decoders import DECODERS
 from mgm.training.step import Step
 from toys import toy_batch, toy_experiment, toy_tasks, toy_trainer, with_runs
 
@@ -18,11 +19,20 @@ def weights(trainer):
 
 
 @pytest.mark.parametrize("optimizer_step", ["separate", "shared", "combined"])
-@pytest.mark.parametrize("recipe", ["mgm", "mgm_no_generator", "mgm_real", "mgm_not_joint", "mgm_combine"])
-def test_zero_weights_equal_the_multi_task_baseline(tmp_path, recipe, optimizer_step):
-    training = {"optimizer_step": optimizer_step}
-    baseline = toy_trainer(toy_experiment("mt", training=training), tmp_path / "mt")
-    full = toy_trainer(with_runs(toy_experiment(recipe, method=ZERO, training=training)), tmp_path / recipe)
+@pytest.mark.parametrize(
+    "recipe, decoder",
+    [
+        *[(name, "paper") for name in ("mgm", "mgm_no_generator", "mgm_real", "mgm_not_joint", "mgm_combine")],
+        ("mgm", "pyramid"),
+    ],
+)
+def test_zero_weights_equal_the_multi_task_baseline(tmp_path, recipe, optimizer_step, decoder):
+    settings = {
+        "training": {"optimizer_step": optimizer_step, "schedule": "one_cycle", "warm_up": 0.3},
+        "model": {"decoder": decoder},
+    }
+    baseline = toy_trainer(toy_experiment("mt", **settings), tmp_path / "mt")
+    full = toy_trainer(with_runs(toy_experiment(recipe, method=ZERO, **settings)), tmp_path / recipe)
     assert all(torch.equal(a, b) for a, b in zip(weights(baseline), weights(full), strict=True))
     baseline.run()
     full.run()
@@ -39,9 +49,13 @@ def test_full_method_differs_from_the_baseline(tmp_path):
     assert any(not torch.equal(a, b) for a, b in zip(weights(baseline), weights(full), strict=True))
 
 
-def test_combined_gradient_is_the_sum_of_the_separate_ones(tmp_path):
+@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize("architecture", ["multi_task", "single_task"])
+def test_combined_gradient_is_the_sum_of_the_separate_ones(tmp_path, architecture, decoder):
     """One backward pass through the encoder gives what the losses give one by one, at the same weights."""
-    trainer = toy_trainer(toy_experiment(training={"optimizer_step": "combined", "statistics": "labelled"}), tmp_path)
+    training = {"optimizer_step": "combined", "statistics": "labelled"}
+    model = {"architecture": architecture, "decoder": decoder}
+    trainer = toy_trainer(toy_experiment(training=training, model=model), tmp_path)
     stage = trainer.stages[-1]
     trainer.networks.train()
 
@@ -83,17 +97,23 @@ def run(recipe, folder, *, tasks=None, **settings):
     return trainer.networks.model
 
 
+@pytest.mark.parametrize("decoder", DECODERS)
 @pytest.mark.parametrize("optimizer_step", ["separate", "combined"])
 @pytest.mark.parametrize(
     "prefix, limit", [("", ("mt", "st")), pytest.param("mgm_", ("mgm", "st_mgm"), marks=pytest.mark.slow)]
 )
-def test_training_of_one_group_is_multi_task_and_of_groups_of_one_single_task(tmp_path, prefix, limit, optimizer_step):
+def test_training_of_one_group_is_multi_task_and_of_groups_of_one_single_task(
+    tmp_path, prefix, limit, optimizer_step, decoder
+):
     training = {"optimizer_step": optimizer_step}
     for name, groups in zip(limit, [("semantic+depth+normal",), ("semantic", "depth", "normal")], strict=True):
         grouped = run(
-            f"{prefix}task_grouping", tmp_path / f"{name}-groups", model={"groups": groups}, training=training
+            f"{prefix}task_grouping",
+            tmp_path / f"{name}-groups",
+            model={"groups": groups, "decoder": decoder},
+            training=training,
         )
-        model = {"architecture": "single_task"} if name == "st_mgm" else None
+        model = {"decoder": decoder} | ({"architecture": "single_task"} if name == "st_mgm" else {})
         expected = run(name.removeprefix("st_"), tmp_path / name, model=model, training=training)
         for a, b in zip(grouped.state_dict().values(), expected.state_dict().values(), strict=True):
             assert torch.equal(a, b)
@@ -109,20 +129,20 @@ def test_networks_of_overlapping_groups_become_what_each_becomes_alone(tmp_path)
         "normal": {"normal": "normal", "depth": "depth/normal"},
     }
     alone = {}
-    for group, heads in parts.items():
+    for number, (group, heads) in enumerate(parts.items()):
         tasks = {task: grouped.tasks[task] for task in heads}
         alone[group] = toy_trainer(toy_experiment("mt"), tmp_path / group.replace("+", "_"), tasks=tasks)
         model = alone[group].networks.model
         model.encoder.load_state_dict(grouped.networks.model.encoder.encoders[group].state_dict())
         for task, head in heads.items():
-            model.decoders[task].load_state_dict(grouped.networks.model.decoders[head].decoder.state_dict())
+            model.decoders[task].load_state_dict(grouped.networks.model.decoders[number][head].state_dict())
     for trainer in (grouped, *alone.values()):
         trainer.run()
     ours = grouped.networks.model
-    for group, heads in parts.items():
+    for number, (group, heads) in enumerate(parts.items()):
         theirs = alone[group].networks.model
         pairs = [(ours.encoder.encoders[group], theirs.encoder)]
-        pairs += [(ours.decoders[head].decoder, theirs.decoders[task]) for task, head in heads.items()]
+        pairs += [(ours.decoders[number][head], theirs.decoders[task]) for task, head in heads.items()]
         for a, b in pairs:
             for left, right in zip(a.state_dict().values(), b.state_dict().values(), strict=True):
                 torch.testing.assert_close(left, right, rtol=0, atol=0)

@@ -51,8 +51,7 @@ class PlainStep:
         return loss.item()
 
     def predict(self, images):
-        features = self.networks["encoder"](images)
-        return {name: self.networks["decoders"][name](features) for name in self.tasks}
+        return self.networks["decoders"](self.networks["encoder"](images))
 
     def task_loss(self, batch):
         predictions = self.predict(batch.images)
@@ -65,12 +64,12 @@ class PlainStep:
 
     def contrastive_loss(self, images, seed):
         views = torch.cat(TwoViews(images.shape[-1])(images, seed))
-        first, second = self.networks["projection"](self.networks["encoder"](views)).chunk(2)
+        first, second = self.networks["projection"](self.networks["encoder"](views)[-1]).chunk(2)
         return nt_xent(first, second, 0.5)
 
     def fakes(self, batch, seed, draw):
         noise = torch.randn(len(batch), 16, generator=random_generator(torch.device("cpu"), seed, "noise", draw))
-        latent = self.networks["embedding"](self.networks["encoder"](batch.images)) + noise
+        latent = self.networks["embedding"](self.networks["encoder"](batch.images)[-1]) + noise
         return self.networks["generator"](latent, batch.scene)
 
     def __call__(self, batch: Batch, seed: int):
@@ -156,10 +155,19 @@ def prepared(trainer):
 
 
 @pytest.mark.parametrize(
-    "optimizer_step, identities", [("separate", "off"), ("separate", "auto"), ("separate", "on"), ("shared", "auto")]
+    "optimizer_step, identities, decoder",
+    [
+        ("separate", "off", "paper"),
+        ("separate", "auto", "paper"),
+        ("separate", "on", "paper"),
+        ("shared", "auto", "paper"),
+        ("separate", "auto", "pyramid"),
+        ("shared", "auto", "pyramid"),
+    ],
 )
-def test_paper_order_is_algorithm_1_step_for_step(tmp_path, optimizer_step, identities):
-    experiment = toy_experiment(model={"identities": identities}, training={"optimizer_step": optimizer_step})
+def test_paper_order_is_algorithm_1_step_for_step(tmp_path, optimizer_step, identities, decoder):
+    model = {"identities": identities, "decoder": decoder}
+    experiment = toy_experiment(model=model, training={"optimizer_step": optimizer_step})
     trainer = toy_trainer(experiment, tmp_path)
     torch.nn.init.constant_(trainer.networks["generator"].attention.gamma, 0.3)
     prepared(trainer)

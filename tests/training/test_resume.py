@@ -74,6 +74,26 @@ def test_killed_and_resumed_is_bitwise_uninterrupted(tmp_path, killed_after, opt
     assert (tmp_path / "whole/metrics.jsonl").read_text() == (tmp_path / "killed/metrics.jsonl").read_text()
 
 
+@pytest.mark.parametrize("optimizer_step", ["separate", "shared", "combined"])
+@pytest.mark.parametrize("killed_after", [3, 6, 9])
+def test_rates_that_change_and_other_decoders_too(tmp_path, killed_after, optimizer_step):
+    """Killed in each of the three stages; AdamW with decay, the shared pyramid."""
+    training = {"optimizer_step": optimizer_step, "steps": 8, "joint_share": 0.5, "generator_steps": 3}
+    training |= {"schedule": "one_cycle", "warm_up": 0.3, "optimizer": "adamw", "weight_decay": 0.05}
+    experiment = toy_experiment(training={**SETTINGS, **training}, model={"decoder": "pyramid"})
+    toy_trainer(experiment, tmp_path / "whole", validate=validate).run()
+    first = toy_trainer(experiment, tmp_path / "killed", validate=validate)
+    kill_after(first, killed_after)
+    with pytest.raises(KilledError):
+        first.run()
+    second = toy_trainer(experiment, tmp_path / "killed", validate=validate)
+    assert second.restore()
+    second.run()
+    for name in ("last.pt", "best.pt"):
+        assert_same(load_checkpoint(tmp_path / "whole" / name), load_checkpoint(tmp_path / "killed" / name))
+    assert (tmp_path / "whole/metrics.jsonl").read_text() == (tmp_path / "killed/metrics.jsonl").read_text()
+
+
 @pytest.mark.parametrize("optimizer_step", ["separate", "combined"])
 def test_with_a_frozen_encoder_too(tmp_path, optimizer_step):
     experiment = toy_experiment(

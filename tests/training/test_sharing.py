@@ -39,8 +39,8 @@ def joint_step(trainer):
 def test_updates_say_what_they_read(tmp_path, monkeypatch, method):
     trainer, stage = joint_trainer(tmp_path, method=method)
     read = set()
-    predictions, fakes, scores = Step.predictions, Step.fakes, Step.fake_scores
-    monkeypatch.setattr(Step, "predictions", lambda step, source: read.add(source) or predictions(step, source))
+    predictions, fakes, scores = Step.all_predictions, Step.fakes, Step.fake_scores
+    monkeypatch.setattr(Step, "all_predictions", lambda step, source: read.add(source) or predictions(step, source))
     monkeypatch.setattr(Step, "fakes", lambda step: read.add("fakes") or fakes(step))
     monkeypatch.setattr(Step, "fake_scores", lambda step: read.add("fakes") or scores(step))
     step = joint_step(trainer)
@@ -142,7 +142,7 @@ def test_graphs_go_as_soon_as_nobody_reads_them(tmp_path, monkeypatch):
     trainer, stage = joint_trainer(tmp_path)
     graphs: dict[str, weakref.ref] = {}
     alive: dict[str, set[str]] = {}
-    predictions, fakes, loss = Step.predictions, Step.fakes, trainer.stepping.loss
+    predictions, fakes, loss = Step.all_predictions, Step.fakes, trainer.stepping.loss
 
     def watched_predictions(step, source):
         found = predictions(step, source)
@@ -159,7 +159,7 @@ def test_graphs_go_as_soon_as_nobody_reads_them(tmp_path, monkeypatch):
         alive[update.name] = {name for name, graph in graphs.items() if graph() is not None}
         return loss(update, step)
 
-    monkeypatch.setattr(Step, "predictions", watched_predictions)
+    monkeypatch.setattr(Step, "all_predictions", watched_predictions)
     monkeypatch.setattr(Step, "fakes", watched_fakes)
     monkeypatch.setattr(trainer.stepping, "loss", watched_loss)
     trainer.stepping(stage, joint_step(trainer))

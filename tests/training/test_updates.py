@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from mgm.models import MODELS
+from mgm.networks.decoders import DECODERS
 from mgm.training.algorithm import REFINEMENT
 from mgm.training.step import Step
 from mgm.training.updates import Stage
@@ -48,9 +49,10 @@ def run_single(trainer, stage, update):
     return changed(before[0], after[0]), changed(before[1], after[1])
 
 
+@pytest.mark.parametrize("decoder", DECODERS)
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: "-".join(str(value) for value in method.values()))
-def test_exactly_the_named_networks_change(tmp_path, method):
-    trainer = toy_trainer(toy_experiment(method=method), tmp_path)
+def test_exactly_the_named_networks_change(tmp_path, method, decoder):
+    trainer = toy_trainer(toy_experiment(method=method, model={"decoder": decoder}), tmp_path)
     trained_by_earlier = set()
     for number, stage in enumerate(trainer.stages):
         trainer.position.stage = number
@@ -66,15 +68,17 @@ ARCHITECTURES = [name for name in MODELS if name not in ("multi_task", "single_t
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("decoder", DECODERS)
 @pytest.mark.parametrize("optimizer_step", ["separate", "shared", "combined"])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_other_architectures_train_in_all_three_stages_of_the_method(tmp_path, architecture, optimizer_step):
+def test_other_architectures_train_in_all_three_stages_of_the_method(tmp_path, architecture, optimizer_step, decoder):
     """Exactly the networks of a stage change, as with the shared encoder."""
     groups = ("semantic+depth", "normal/depth") if architecture == "task_groups" else ()
     # longer than the warm-up of AdaShare's policy, shorter than until its decisions are fixed
     training = {"optimizer_step": optimizer_step, "steps": 4, "joint_share": 0.75}
     trainer = toy_trainer(
-        toy_experiment(model={"architecture": architecture, "groups": groups}, training=training), tmp_path
+        toy_experiment(model={"architecture": architecture, "groups": groups, "decoder": decoder}, training=training),
+        tmp_path,
     )
     assert [stage.name for stage in trainer.stages] == ["multi_task", "generator", "joint"]
     for number, stage in enumerate(trainer.stages):

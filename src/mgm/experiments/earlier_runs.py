@@ -40,13 +40,13 @@ def start_encoder(model: MultiTaskModel, config: ModelConfig) -> None:
         return
     folder = finished_run(config.encoder_run, "encoder_run")
     theirs = folder.experiment().model
-    for name in ("architecture", "depth", "widths"):
+    for name in ("architecture", "depth", "widths", "encoder_stride"):
         value = getattr(theirs, name)
         if value != getattr(config, name):
             written = " ".join(map(str, value)) if isinstance(value, tuple) else value
             raise ConfigError(
                 f"encoder_run {config.encoder_run}: its {name} is {value}, this run's {getattr(config, name)}; "
-                f"use --{name} {written}"
+                f"use --{name.replace('_', '-')} {written}"
             )
     path = folder.checkpoints / "best.pt"
     state = load_checkpoint(path).get("model", {})

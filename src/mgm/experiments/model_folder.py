@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mgm.config import DataConfig, Experiment, ModelConfig
 from mgm.errors import ConfigError, RunError
+from mgm.experiments.encoders import required_stride
 from mgm.experiments.folder import write_json
 from mgm.experiments.settings import check_names
 from mgm.functional.levels import LEVEL_CENTRE
@@ -162,9 +163,10 @@ class ModelFolder:
             raise ConfigError(
                 f"{self.config_file}: images normalised by {found.normalisation}, this version knows {Normalisation()}"
             )
-        if found.image_size < 16 or found.image_size % 16 or found.image_size > 4096:
+        stride = max(1, required_stride(found.model))  # whether there is such a stride the network says itself
+        if found.image_size < stride or found.image_size % stride or found.image_size > 4096:
             raise RunError(
-                f"{self.config_file}: image_size is {found.image_size}; it must be a multiple of 16, 16 to 4096"
+                f"{self.config_file}: image_size is {found.image_size}; it must be a multiple of {stride}, {stride} to 4096"
             )
         make_tasks(found.tasks, found.classes)
 

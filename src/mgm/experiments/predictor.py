@@ -165,7 +165,7 @@ class TrainedModel:
 
     @torch.no_grad()
     def predict_batch(self, images: Tensor) -> Predictions:
-        """Raw predictions for images ``[B, 3, H, W]`` in (-1, 1), sides a multiple of 16."""
+        """Raw predictions for images ``[B, 3, H, W]`` in (-1, 1), sides multiples of the encoder's stride."""
         predictions = self.model(images.to(self.device))
         return {name: prediction.float() for name, prediction in predictions.items()}
 

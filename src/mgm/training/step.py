@@ -235,10 +235,11 @@ class Step:
         reached = torch.autograd.grad(loss, [*parameters, *self.encoder_outputs], retain_graph=True, allow_unused=True)
         own, at_outputs = reached[: len(parameters)], reached[len(parameters) :]
         gradients = [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, own, strict=True)]
-        for (features, _), gradient in zip(self._deferred, at_outputs, strict=True):
-            if gradient is not None:
-                through = torch.autograd.grad(features, parameters, gradient, retain_graph=True, allow_unused=True)
-                gradients = [a if b is None else a + b for a, b in zip(gradients, through, strict=True)]
+        pairs = [(level, g) for (level, _), g in zip(self._deferred, at_outputs, strict=True) if g is not None]
+        if pairs:  # all levels in one pass
+            levels, collected = zip(*pairs, strict=True)
+            through = torch.autograd.grad(levels, parameters, collected, retain_graph=True, allow_unused=True)
+            gradients = [a if b is None else a + b for a, b in zip(gradients, through, strict=True)]
         return torch.cat([gradient.flatten() for gradient in gradients])
 
     def backward_through_encoder(self, parameters: list[nn.Parameter]) -> None:

@@ -1,0 +1,20 @@
+"""Settings of small models of every architecture."""
+
+from __future__ import annotations
+
+from mgm.config import ModelConfig
+from mgm.models import MODELS, MultiTaskModel
+
+NARROW = (4, 6, 8, 10)
+CHANNELS = {"semantic": 5, "depth": 1, "normals": 3}
+GROUPS = ("semantic+depth", "normals/depth")
+
+
+def small(depth: int = 10, **settings) -> ModelConfig:
+    """Settings of a narrow network; groups are those that `MODELS["task_groups"]` cannot be without."""
+    return ModelConfig(**{"depth": depth, "widths": NARROW, "decoder_width": 7, "groups": GROUPS, **settings})
+
+
+def small_model(architecture: str, depth: int = 10, **settings) -> MultiTaskModel:
+    """A narrow model of `CHANNELS`."""
+    return MODELS[architecture](CHANNELS, small(depth, **settings))
