@@ -69,6 +69,7 @@ class Depth(RegressionTask):
         "delta1": MetricInfo("δ < 1.25", higher_is_better=True),
     }
     primary: ClassVar[str] = "abs_error_m"
+    calibratable: ClassVar[bool] = True
 
     @staticmethod
     def has_depth(target: Tensor) -> Tensor:
