@@ -35,11 +35,13 @@ def load(run: str | Path, device: str = "auto") -> TrainedModel:
     return TrainedModel.load(run, device)
 
 
-def evaluate(run: str | Path, *, data: str = "", split: str = "", device: str = "auto") -> Scores:
-    """Task -> metric -> value of a run; see `mgm.experiments.trained.evaluate_run`."""
+def evaluate(
+    run: str | Path, *, data: str = "", split: str = "", flip_average: bool = False, device: str = "auto"
+) -> Scores:
+    """Task -> metric -> value of a run; `mgm.experiments.trained.evaluate_run` also tells classes apart and calibrates."""
     from mgm.experiments import trained
 
-    return trained.evaluate_run(Path(run), data=data, split=split, device=device).scores
+    return trained.evaluate_run(Path(run), data=data, split=split, flip_average=flip_average, device=device).scores
 
 
 def generate(

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 PHOTOGRAPHS_AT_ONCE = 8
 """Photographs, with all their windows, that go through the network together."""
+MIRRORED = "mirrored "
+"""Before the name of a task: the prediction for the mirrored photograph, mirrored back."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,8 @@ class PredictOptions:
     out: Path = Path("predictions")
     """Folder for the results, whose names begin with the photograph's."""
     save: str = "png,npy,sheet"
-    """What to write: png (coloured), npy (numbers), sheet (all tasks with legends), depth16 (millimetres), ply (point cloud)."""
+    """What to write: png (coloured), npy (numbers), sheet (all tasks with legends), depth16 (millimetres), confidence (how sure
+    each pixel is; takes twice as long), ply (point cloud)."""
     fit: str = "resize"
     """resize: squeezed to the network's square, as in training; pad, tile: keep the aspect."""
     detail: float = 1.0
@@ -75,14 +78,14 @@ def predict(arguments: list[str]) -> None:
     from mgm.experiments.framing import make_fit
     from mgm.experiments.photographs import find_photographs
     from mgm.experiments.predictor import TrainedModel
-    from mgm.report.prediction_files import choose_files
+    from mgm.report.prediction_files import CONFIDENCE, choose_files
 
     fit = make_fit(options.fit, options.detail)
     model = TrainedModel.load(options.run, options.device)
     files = choose_files(kinds, model.tasks)
     photographs = find_photographs(options.images, sys.stdin, options.out)
     _check_places(photographs, files, options.out)
-    job = _Job(model, fit, options.flip_average, camera, files, options.out)
+    job = _Job(model, fit, options.flip_average, CONFIDENCE in kinds, camera, files, options.out)
     if not options.skip_bad:
         job.check(photographs)
     job.run(photographs, skip_bad=options.skip_bad)
@@ -145,6 +148,7 @@ class _Job:
     model: TrainedModel
     fit: Fit
     flip_average: bool
+    confidence: bool
     camera: Callable[[Size], Intrinsics | None]
     files: dict[str, Writer]
     out: Path
@@ -175,13 +179,24 @@ class _Job:
                     raise DataError(f"{error}{hint}") from None
                 advance(1)
 
+    def predict(self, windows: Tensor) -> Predictions:
+        """Raw predictions for windows; with confidence, those of the mirrored windows beside them, under `MIRRORED` names."""
+        if not self.confidence:
+            return self.model.predict_windows(windows, flip_average=self.flip_average)
+        predictions, mirrored = self.model.predict_both_ways(windows, flip_average=self.flip_average)
+        return predictions | {MIRRORED + name: values for name, values in mirrored.items()}
+
     def write(self, photograph: Photograph, pixels: np.ndarray, windows: Predictions) -> None:
         """Bring predictions ``[W, ...]`` of a photograph's windows to its size, write the files, and name them."""
         from mgm.report.prediction_files import Predicted, write_prediction
 
         size = (pixels.shape[0], pixels.shape[1])
         values = self.model.finish(windows, self.fit, size)
-        predicted = Predicted(pixels, values, self.model.tasks, self.camera(size))
+        confidence = {}
+        if self.confidence:
+            mirrored = {name: windows[MIRRORED + name] for name in self.model.tasks}
+            confidence = self.model.confidence(windows, mirrored, self.fit, size)
+        predicted = Predicted(pixels, values, self.model.tasks, self.camera(size), confidence)
         for path in write_prediction(predicted, self.out / photograph.name, self.files):
             print(path)
 
@@ -201,7 +216,7 @@ class _Job:
 
         def predict(windows: Tensor) -> Predictions:
             count, each = windows.shape[:2]
-            together = self.model.predict_windows(windows.flatten(0, 1), flip_average=self.flip_average)
+            together = self.predict(windows.flatten(0, 1))
             return {task: values.unflatten(0, (count, each)) for task, values in together.items()}
 
         def write(photograph: Photograph, predictions: Predictions) -> None:

@@ -77,15 +77,19 @@ def _print_runs(found: list[RunSummary], folder: Path) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(
-        caption="test set; of unfinished runs the best so far on the validation set",
-        caption_justify="left",
-    )
+    from mgm.experiments.pretraining import footnotes, marked
+
+    caption = [
+        "test set; of unfinished runs the best so far on the validation set",
+        *footnotes(run.pretrained for run in found),
+    ]
+    table = Table(caption=escape("\n".join(caption)), caption_justify="left")
     for title in ("run", "state", "what", "scores", "gain", "time"):
         table.add_column(title, overflow="fold", justify="right" if title in ("gain", "time") else "left")
     for run in found:
         gain = "" if run.gain is None else f"{100 * run.gain:+.1f} %"
-        texts = (_below(folder, run.path), run.state, _what(run), _figures(run), gain, _duration(run.seconds))
+        name = marked(_below(folder, run.path), run.pretrained)
+        texts = (name, run.state, _what(run), _figures(run), gain, _duration(run.seconds))
         table.add_row(*map(escape, texts))
     console = Console()
     console.print(table)
@@ -139,7 +143,7 @@ def compare(arguments: list[str]) -> None:
         raise ConfigError("nothing to compare; give two runs or more: mgm compare RUN RUN")
     if options.out and options.out.suffix.lower() != ".png":
         raise ConfigError(f"--out is {options.out}; the picture is a PNG, so let it end in .png")
-    from mgm.experiments.side_by_side import differences, group, mean_scores, read_finished, statistics
+    from mgm.experiments.side_by_side import differences, group, leagues, mean_scores, read_finished, statistics
 
     groups = group([read_finished(path) for path in options.runs])
     tasks = _tasks(groups)
@@ -148,11 +152,14 @@ def compare(arguments: list[str]) -> None:
         print(f"mgm: warning: {line}", file=sys.stderr)
     scores = {title: mean_scores(runs) for title, runs in groups.items()}
     text = "" if lines else statistics(groups, tasks)
+    apart = leagues(groups)
+    pretrained = {title: runs[0].pretrained for title, runs in groups.items() if runs[0].pretrained}
     if options.json:
         from mgm.training.journal import plain
 
         folders = {title: [str(run.folder.path) for run in runs] for title, runs in groups.items()}
         values = {"runs": folders, "test": scores, "warnings": lines, "statistics": text}
+        values |= {"pretrained": pretrained, "leagues": apart}
         print(json.dumps(plain(values), indent=2))
     else:
         from rich.console import Console
@@ -160,10 +167,13 @@ def compare(arguments: list[str]) -> None:
         from mgm.report.tables import comparison_table
 
         console = Console()
-        console.print(comparison_table(scores, tasks, baseline=next(iter(scores)) if len(scores) > 1 else ""))
+        first = next(iter(scores)) if len(scores) > 1 else ""
+        console.print(comparison_table(scores, tasks, baseline=first, pretrained=pretrained))
         if any(len(runs) > 1 for runs in groups.values()):
             console.print(_spreads(groups, tasks))
         print(text or "one seed, or runs that cannot be paired: differences of a few per cent are within its noise")
+        if apart:
+            print(apart)
     if options.out:
         _draw(groups, options.out)
         print(options.out, file=sys.stderr if options.json else sys.stdout)
@@ -183,6 +193,7 @@ def _spreads(groups: dict[str, list[FinishedRun]], tasks: dict[str, Task]) -> Ta
     from rich.markup import escape
     from rich.table import Table
 
+    from mgm.experiments.pretraining import marked
     from mgm.experiments.side_by_side import value_of
     from mgm.functional.statistics import spread
 
@@ -194,7 +205,7 @@ def _spreads(groups: dict[str, list[FinishedRun]], tasks: dict[str, Task]) -> Ta
         for name, task in tasks.items():
             found = spread([value_of(run, name, task.primary) for run in runs])
             cells.append(f"{found.mean:.3f} ± {found.std:.3f}")
-        table.add_row(escape(title), str(len(runs)), *cells)
+        table.add_row(escape(marked(title, runs[0].pretrained)), str(len(runs)), *cells)
     return table
 
 

@@ -19,7 +19,7 @@ from mgm.demo.runs import Served, ServedRun
 from mgm.demo.views import LEAST_TILE, Seen, difference, look, picture
 from mgm.errors import ConfigError, RunError, choose
 from mgm.report.prediction_files import OUTPUTS, Predicted, choose_files, write_prediction
-from mgm.report.tiles import photograph, tile_size
+from mgm.report.tiles import coloured, photograph, tile_size
 from mgm.tasks.base import Task
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def prediction_tiles(run: ServedRun, seen: Seen) -> str:
     shown = _shown(seen.photograph.pixels)
     figures = [tile("Photograph", shown, "the photograph", reads=True, over=False)]
     figures += [
-        tile(task.title, picture(task, seen.values[name]), f"predicted {task.title.lower()}", reads=True)
+        tile(task.title, picture(task, seen.shown(name)), f"predicted {task.title.lower()}", reads=True)
         for name, task in run.model.tasks.items()
     ]
     rows = tiles(figures, shown, size=seen.size)
@@ -120,7 +120,7 @@ def comparison(served: Served, shot: Photograph, first: str, second: str) -> str
     rows = []
     for name, task in common.items():
         apart = difference(task, seen[0].values[name], seen[1].values[name])
-        figures = [tile(one.run, picture(task, one.values[name]), f"{task.title} by {one.run}") for one in seen]
+        figures = [tile(one.run, picture(task, one.shown(name)), f"{task.title} by {one.run}") for one in seen]
         figures.append(tile("Difference", apart.picture, f"where they differ: {apart.sentence}", over=False))
         if name in shot.truth:
             figures.append(tile("Ground truth", picture(task, shot.truth[name]), f"true {task.title}"))
@@ -177,8 +177,8 @@ def _strip(run: ServedRun, kind: str, images: Tensor) -> str:
     size = tile_size(height, width)
     rows = [("generated", [(photograph(image, size), f"generated image of {kind}") for image in images])]
     for name, task in run.model.tasks.items():
-        values = task.decode(predictions[name]).cpu()
-        rows.append((task.title, [(picture(task, value, max(size)), f"predicted {task.title}") for value in values]))
+        values = task.decode_at(predictions[name], size).cpu()
+        rows.append((task.title, [(coloured(task, value, size), f"predicted {task.title}") for value in values]))
     cells = ""
     for title, pictures in rows:
         cells += f"<b>{escape(title)}</b>"

@@ -11,6 +11,7 @@ from mgm.demo.photographs import Photograph, example_photographs
 from mgm.errors import ConfigError, MgmError
 from mgm.experiments.folder import RunFolder, read_result
 from mgm.experiments.generating import TrainedGenerator
+from mgm.experiments.pretraining import pretraining
 from mgm.experiments.saved_generators import stages_with_generator
 from mgm.experiments.trained import TrainedModel
 
@@ -115,7 +116,9 @@ def summary(model: TrainedModel, result: dict[str, Any] | None = None, *, finish
         finished: Whether the training is over.
     """
     side = model.experiment.data.image_size
-    known = f"trained on {model.info.name} at {side} × {side}"
+    pretrained = pretraining(model.experiment.model)
+    start = f" from a pre-trained encoder ({pretrained})" if pretrained else ""
+    known = f"trained on {model.info.name} at {side} × {side}{start}"
     if not finished:
         return f"{known}; not finished, so this is its best model so far"
     if result is None:

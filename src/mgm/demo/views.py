@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mgm.demo.photographs import Photograph
 from mgm.errors import ConfigError
+from mgm.experiments.framing import make_fit
 from mgm.experiments.trained import TrainedModel
 from mgm.report.legends import ERROR_ENDS, classes_seen, has_classes
 from mgm.report.tiles import coloured, error_map, tile_size
@@ -33,6 +34,12 @@ class Seen:
     """Title of the run."""
     values: dict[str, Tensor]
     """Task -> value as in `Task.decode`, without batch dimension, at the photograph's size."""
+    enlarged: dict[str, Tensor] = field(default_factory=dict)
+    """The same at the size of a tile, where the photograph is smaller than that: for pictures alone."""
+
+    def shown(self, task: str) -> Tensor:
+        """The value that pictures are painted from."""
+        return self.enlarged.get(task, self.values[task])
 
     @property
     def size(self) -> tuple[int, int]:
@@ -42,8 +49,15 @@ class Seen:
 
 def look(model: TrainedModel, photograph: Photograph, run: str = "") -> Seen:
     """Predict all tasks; class indices are kept in 8 bits, since sessions keep what they have seen."""
-    values = model.predict(photograph.pixels)
-    return Seen(photograph, run, {name: _compact(value) for name, value in values.items()})
+    fit = make_fit("resize")
+    size = photograph.pixels.shape[0], photograph.pixels.shape[1]
+    tile = tile_size(*size, LEAST_TILE)
+    windows = model.predict_windows(fit.windows(photograph.pixels, model.image_size))
+    values, enlarged = (
+        {name: _compact(value) for name, value in model.finish(windows, fit, wanted).items()} if wanted else {}
+        for wanted in (size, tile if tile > size else None)
+    )
+    return Seen(photograph, run, values, enlarged)
 
 
 def _compact(value: Tensor) -> Tensor:

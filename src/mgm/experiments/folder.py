@@ -22,6 +22,10 @@ Scores = dict[str, dict[str, float | None]]
 """Task -> metric -> value; null where it could not be computed."""
 
 
+Classes = dict[str, dict[str, dict[str, float | None]]]
+"""Task -> class -> ``iou`` and ``pixels``, its share of the labelled pixels."""
+
+
 class Result(TypedDict, total=False):
     """``result.json``: what a finished run says of itself. Older runs have fewer entries."""
 
@@ -44,7 +48,11 @@ class Result(TypedDict, total=False):
     peak_memory_mb: float | None
     validation: Scores
     test: Scores
+    classes: Classes
+    """On the test set; classes that are neither there nor predicted are absent."""
     constant: Scores
+    pretrained: str
+    """What the encoder was pre-trained on; empty: from scratch."""
     baseline: dict[str, Any]
     gain: dict[str, float | None]
 

@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 from mgm.config import Experiment
 from mgm.errors import MgmError, RunError
 from mgm.experiments.folder import RunFolder, read_json, read_result
+from mgm.experiments.pretraining import pretraining
 from mgm.tasks import make_tasks
 from mgm.tasks.base import MetricInfo
 from mgm.training.algorithm import stages
@@ -46,6 +47,8 @@ class RunSummary:
     """Mean improvement over the baseline, a fraction."""
     seconds: float | None = None
     """Training time of a finished run."""
+    pretrained: str = ""
+    """What its encoder was pre-trained on; empty: from scratch."""
 
 
 def find_runs(folder: Path) -> Iterator[Path]:
@@ -94,6 +97,7 @@ def _summary(folder: RunFolder) -> RunSummary:
         {name: task.metrics_info[task.primary] for name, task in tasks.items()},
         (result or {}).get("gain", {}).get("mean"),
         (result or {}).get("seconds"),
+        pretraining(experiment.model),
     )
 
 

@@ -13,6 +13,7 @@ import yaml
 from mgm.errors import ConfigError
 from mgm.experiments.folder import RunFolder, read_result
 from mgm.experiments.model_folder import ModelDescription, ModelFolder
+from mgm.experiments.pretraining import footnotes, marked, pretraining
 from mgm.tasks import make_tasks
 from mgm.tasks.base import MetricInfo, Task
 from mgm.training.evaluate import Scores
@@ -110,7 +111,7 @@ def model_card(found: ModelDescription, trials: Trials, details: CardDetails, fi
         _summary(found, tasks),
         _usage(tasks, details.name, files),
         _training(found, trials, details),
-        _scores(tasks, trials),
+        _scores(tasks, trials, pretraining(found.model)),
         _limits(found, tasks, trials),
     ]
     return "\n\n".join(parts) + "\n"
@@ -153,9 +154,11 @@ def _index(found: ModelDescription, tasks: dict[str, Task], trials: Trials) -> l
 def _summary(found: ModelDescription, tasks: dict[str, Task]) -> str:
     titles = ", ".join(task.title.lower() for task in tasks.values())
     model = found.model
+    pretrained = pretraining(model)
+    encoder = f"pre-trained encoder ({pretrained})" if pretrained else f"ResNet-{model.depth} blocks"
     lines = [
         f"One network, {len(tasks)} task{'s' if len(tasks) > 1 else ''} per photograph: {titles}.",
-        f"Architecture `{model.architecture}`, ResNet-{model.depth} blocks, widths {'/'.join(map(str, model.widths))}, "
+        f"Architecture `{model.architecture}`, {encoder}, widths {'/'.join(map(str, model.widths))}, "
         f"images of {found.image_size} x {found.image_size} pixels. Trained with mgm "
         f"{found.mgm_version} (Bao, Hebert, Wang, Generative Modeling for Multi-task Visual Learning, ICML 2022), recipe "
         f"`{found.recipe}`.",
@@ -200,13 +203,17 @@ def _training(found: ModelDescription, trials: Trials, details: CardDetails) -> 
     return "\n".join(lines)
 
 
-def _scores(tasks: dict[str, Task], trials: Trials) -> str:
+def _scores(tasks: dict[str, Task], trials: Trials, pretrained: str) -> str:
     if not trials.results:
         return "## Scores\n\nUnknown: the model was exported before its run was finished."
     several = len(trials.results) > 1
     baseline = trials.results[0].get("baseline")
-    titles = ["metric", "this model", *([f"mean ± sd, {len(trials.results)} seeds"] if several else [])]
-    titles += ["constant predictor", *([f"baseline `{baseline['recipe']}`"] if baseline else [])]
+    titles = [
+        "metric",
+        marked("this model", pretrained),
+        *([f"mean ± sd, {len(trials.results)} seeds"] if several else []),
+    ]
+    titles += ["constant predictor", *([marked(f"baseline `{baseline['recipe']}`", pretrained)] if baseline else [])]
     lines = ["## Scores on the test set", "", f"| {' | '.join(titles)} |", "| :-- |" + " --: |" * (len(titles) - 1)]
     for name, task in tasks.items():
         for metric, info in task.metrics_info.items():
@@ -220,7 +227,8 @@ def _scores(tasks: dict[str, Task], trials: Trials) -> str:
     spread = (
         "sd is that over training runs with other seeds." if several else "One run: how far seeds differ is not known."
     )
-    return "\n".join([*lines, "", f"↑ higher is better, ↓ lower is better. {spread}"])
+    notes = [f"↑ higher is better, ↓ lower is better. {spread}", *footnotes([pretrained])]
+    return "\n".join([*lines, "", "\n\n".join(notes)])
 
 
 def _limits(found: ModelDescription, tasks: dict[str, Task], trials: Trials) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -164,10 +164,20 @@ class TrainedModel:
         return self.experiment.data.image_size
 
     @torch.no_grad()
-    def predict_batch(self, images: Tensor) -> Predictions:
-        """Raw predictions for images ``[B, 3, H, W]`` in (-1, 1), sides multiples of the encoder's stride."""
-        predictions = self.model(images.to(self.device))
-        return {name: prediction.float() for name, prediction in predictions.items()}
+    def predict_batch(self, images: Tensor, *, flip_average: bool = False) -> Predictions:
+        """Raw predictions for images ``[B, 3, H, W]`` in (-1, 1), sides multiples of the encoder's stride.
+
+        Args:
+            images: What to predict on.
+            flip_average: Average with the predictions for the mirrored images, mirrored back.
+        """
+        predictions = {name: prediction.float() for name, prediction in self.model(images.to(self.device)).items()}
+        return _average(predictions, self.predict_mirrored(images)) if flip_average else predictions
+
+    def predict_mirrored(self, images: Tensor) -> Predictions:
+        """Raw predictions for the left-right mirrored images, mirrored back: a second opinion."""
+        mirrored = self.predict_batch(images.flip(-1))
+        return {name: task.mirror(mirrored[name]) for name, task in self.tasks.items()}
 
     def predict_windows(self, windows: Tensor, *, flip_average: bool = False) -> Predictions:
         """Raw predictions for levels as they come from `Fit.windows`.
@@ -179,17 +189,17 @@ class TrainedModel:
         Returns:
             Task -> ``[N, C, S, S]`` on the model's device.
         """
-        parts = []
-        for chunk in windows.split(WINDOWS_AT_ONCE):
-            images = normalise_levels(chunk.to(self.device))
-            predictions = self.predict_batch(images)
-            parts.append(
-                self._average(predictions, self.predict_batch(images.flip(-1))) if flip_average else predictions
-            )
-        return {name: torch.cat([part[name] for part in parts]) for name in self.tasks}
+        return self._in_chunks(windows, lambda images: self.predict_batch(images, flip_average=flip_average))
 
-    def _average(self, predictions: Predictions, mirrored: Predictions) -> Predictions:
-        return {name: (predictions[name] + task.mirror(mirrored[name])) / 2 for name, task in self.tasks.items()}
+    def predict_both_ways(self, windows: Tensor, *, flip_average: bool = False) -> tuple[Predictions, Predictions]:
+        """`predict_windows`, and with it the predictions for the mirrored windows, mirrored back."""
+        mirrored = self._in_chunks(windows, self.predict_mirrored)
+        predictions = self.predict_windows(windows)
+        return _average(predictions, mirrored) if flip_average else predictions, mirrored
+
+    def _in_chunks(self, windows: Tensor, predict: Callable[[Tensor], Predictions]) -> Predictions:
+        parts = [predict(normalise_levels(chunk.to(self.device))) for chunk in windows.split(WINDOWS_AT_ONCE)]
+        return {name: torch.cat([part[name] for part in parts]) for name in self.tasks}
 
     def finish(self, predictions: Predictions, fit: Fit, size: Size) -> dict[str, Tensor]:
         """Predictions for the windows of one photograph as values at its own size, on the CPU.
@@ -204,6 +214,19 @@ class TrainedModel:
         """
         return {
             name: task.decode_at(fit.restore(predictions[name], size), size)[0].cpu()
+            for name, task in self.tasks.items()
+        }
+
+    def confidence(self, predictions: Predictions, mirrored: Predictions, fit: Fit, size: Size) -> dict[str, Tensor]:
+        """How sure the values of `finish` are, on the CPU; arguments are those of `finish` and `predict_both_ways`.
+
+        Returns:
+            As of `predict_with_confidence`.
+        """
+        return {
+            name: task.confidence_at(fit.restore(predictions[name], size), fit.restore(mirrored[name], size), size)[
+                0
+            ].cpu()
             for name, task in self.tasks.items()
         }
 
@@ -230,3 +253,29 @@ class TrainedModel:
         windows = fit.windows(pixels, self.image_size)
         predictions = self.predict_windows(windows, flip_average=flip_average)
         return self.finish(predictions, fit, (pixels.shape[0], pixels.shape[1]))
+
+    def predict_with_confidence(
+        self, image: str | Path | Image.Image | np.ndarray, *, fit: str | Fit = "resize", flip_average: bool = False
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """The values of `predict`, and how sure each pixel of them is; takes twice as long.
+
+        Segmentation gives the probability of the class; tasks with real values say how well the prediction for the mirrored
+        photograph agrees (see `mgm.tasks.base.Task.confidence`). A network may be sure and wrong.
+
+        Args:
+            image: As for `predict`.
+            fit: As for `predict`.
+            flip_average: As for `predict`; costs nothing more here.
+
+        Returns:
+            Task -> value, and task -> confidence: float ``[H, W]`` in [0, 1], where 1 is sure.
+        """
+        fit = make_fit(fit) if isinstance(fit, str) else fit
+        pixels = read_photograph(image)
+        both = self.predict_both_ways(fit.windows(pixels, self.image_size), flip_average=flip_average)
+        size = (pixels.shape[0], pixels.shape[1])
+        return self.finish(both[0], fit, size), self.confidence(*both, fit, size)
+
+
+def _average(predictions: Predictions, mirrored: Predictions) -> Predictions:
+    return {name: (values + mirrored[name]) / 2 for name, values in predictions.items()}

@@ -29,6 +29,7 @@ from mgm.experiments.earlier_runs import start_encoder
 from mgm.experiments.encoders import load_pretrained, with_structure
 from mgm.experiments.folder import RunFolder, read_result, write_json
 from mgm.experiments.history import recorded
+from mgm.experiments.pretraining import pretraining
 from mgm.experiments.progress import RichProgress
 from mgm.experiments.recipes import baseline_of
 from mgm.experiments.scenes import without_scenes
@@ -37,7 +38,18 @@ from mgm.functional.distributed import rank, world_size
 from mgm.training.algorithm import joint_updates, stages
 from mgm.training.build import build_networks
 from mgm.training.checkpoint import load_checkpoint
-from mgm.training.evaluate import Scores, constant_predictor, evaluate, evaluate_model, mean_gain, mean_skill, task_gain
+from mgm.training.evaluate import (
+    Scores,
+    classes_of,
+    constant_predictor,
+    evaluate,
+    evaluate_model,
+    mean_gain,
+    mean_skill,
+    measure_model,
+    scores_of,
+    task_gain,
+)
 from mgm.training.journal import Journal
 from mgm.training.trainer import Progress, Trainer
 from mgm.training.updates import Stage, trained_networks
@@ -228,7 +240,8 @@ def _finish(
     batch_size = experiment.training.batch_size
     with trainer.fabric.autocast():
         validation = evaluate_model(model, data.batches(data.splits.validation, batch_size), data.tasks)
-        test = evaluate_model(model, data.batches(data.splits.test, batch_size), data.tasks)
+        meters = measure_model(model, data.batches(data.splits.test, batch_size), data.tasks)
+    test = scores_of(meters)
     constant = evaluate(
         constant_predictor(data.constants(batch_size)),
         data.batches(data.splits.test, batch_size),
@@ -255,10 +268,13 @@ def _finish(
         "peak_memory_mb": peak_memory_mb(trainer.fabric.device),
         "validation": validation,
         "test": test,
+        "classes": classes_of(meters),
         "constant": constant,
+        "pretrained": pretraining(experiment.model),
     }
     if baseline:
-        result["baseline"] = {key: baseline[key] for key in ("recipe", "steps", "validation", "test")}
+        kept = ("recipe", "steps", "validation", "test", "classes", "pretrained")
+        result["baseline"] = {key: baseline[key] for key in kept if key in baseline}  # earlier versions wrote fewer
         result["gain"] = {
             name: task_gain(test[name], baseline["test"][name], task) for name, task in data.tasks.items()
         } | {"mean": mean_gain(test, baseline["test"], data.tasks)}

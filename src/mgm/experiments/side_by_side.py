@@ -12,6 +12,7 @@ from typing import Any
 from mgm.errors import RunError
 from mgm.experiments.comparisons import Question, Results, answer_questions, summary
 from mgm.experiments.folder import RunFolder, read_result
+from mgm.experiments.pretraining import pretraining
 from mgm.experiments.settings import to_dict
 from mgm.functional.statistics import spread
 from mgm.tasks.base import Task
@@ -33,6 +34,8 @@ class FinishedRun:
     settings: dict[str, Any]
     scores: Scores
     num_labelled: int
+    pretrained: str = ""
+    """See `mgm.experiments.pretraining`."""
 
     @property
     def pair(self) -> tuple[int, int]:
@@ -61,10 +64,11 @@ def read_finished(path: Path) -> FinishedRun:
         RunError: If there is none, or it is not finished.
     """
     folder = RunFolder(path)
-    settings = to_dict(folder.experiment())
+    experiment = folder.experiment()
+    settings = to_dict(experiment)
     result = read_result(folder.result)
     try:
-        return FinishedRun(folder, settings, result["test"], result["num_labelled"])
+        return FinishedRun(folder, settings, result["test"], result["num_labelled"], pretraining(experiment.model))
     except KeyError as error:
         raise RunError(f"{folder.result} is damaged (no {error}); train again") from None
 
@@ -117,6 +121,17 @@ def differences(groups: Mapping[str, Sequence[FinishedRun]]) -> list[str]:
     if len(groups) > 1 and not set.intersection(*pairs):
         lines.append("the runs have no seed in common, so part of their difference is that of the seeds")
     return lines
+
+
+def leagues(groups: Mapping[str, Sequence[FinishedRun]]) -> str:
+    """A sentence where some encoders were pre-trained and others were not, or on something else; else empty."""
+    kinds: dict[str, list[str]] = {}
+    for title, runs in groups.items():
+        kinds.setdefault(runs[0].pretrained, []).append(title)
+    if len(kinds) < 2:
+        return ""
+    which = "; ".join(f"{kind or 'from scratch'}: {', '.join(titles)}" for kind, titles in kinds.items())
+    return f"different leagues, in part the difference is that of the encoders' pre-training ({which})"
 
 
 def mean_scores(runs: Sequence[FinishedRun]) -> Scores:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import IO
@@ -22,9 +22,14 @@ from mgm.functional.levels import normalise_levels
 from mgm.report.point_cloud import point_cloud, write_ply
 from mgm.report.predictions import predict_picture
 from mgm.tasks.base import Task
+from mgm.tasks.pictures import paint_scale
 from mgm.training.checkpoint import make_folder, write_atomically
 
 MILLIMETRES = 1000
+CONFIDENCE_COLOURS = "viridis"
+"""Dark is unsure, bright is sure."""
+CONFIDENCE = "confidence"
+"""The kind of file that needs `Predicted.confidence`."""
 FARTHEST_MM = 65535
 """End of 16 bits: depth beyond 65.5 m is written as this."""
 
@@ -40,6 +45,8 @@ class Predicted:
     tasks: Mapping[str, Task]
     camera: Intrinsics | None = None
     """Of the photograph; a point cloud needs it."""
+    confidence: Mapping[str, Tensor] = field(default_factory=dict)
+    """Task -> ``[H, W]`` in [0, 1], as `TrainedModel.predict_with_confidence` returns it; maps of it need it."""
 
 
 Writer = Callable[[Predicted, IO[bytes]], None]
@@ -107,6 +114,23 @@ def _arrays(tasks: Iterable[str]) -> dict[str, Writer]:
     return {f"_{task}.npy": partial(_write_array, task) for task in tasks}
 
 
+def _confidences(tasks: Iterable[str]) -> dict[str, Writer]:
+    files: dict[str, Writer] = {}
+    for task in tasks:
+        files[f"_{task}_confidence.png"] = partial(_write_confidence_picture, task)
+        files[f"_{task}_confidence.npy"] = partial(_write_confidence_array, task)
+    return files
+
+
+def _write_confidence_picture(task: str, predicted: Predicted, file: IO[bytes]) -> None:
+    colours = paint_scale(predicted.confidence[task][None, None], CONFIDENCE_COLOURS)[0]
+    _save(colours.permute(1, 2, 0).numpy(), file)
+
+
+def _write_confidence_array(task: str, predicted: Predicted, file: IO[bytes]) -> None:
+    np.save(file, predicted.confidence[task].numpy().astype(np.float32), allow_pickle=False)
+
+
 def _write_picture(task: str, predicted: Predicted, file: IO[bytes]) -> None:
     colours = predicted.tasks[task].colour(predicted.values[task][None])[0]
     _save(colours.permute(1, 2, 0).numpy(), file)
@@ -150,6 +174,7 @@ OUTPUTS: dict[str, Output] = {
     "depth16": Output(
         "depth in millimetres as 16-bit PNG: NAME_depth_mm.png", _single("_depth_mm.png", _write_millimetres), "depth"
     ),
+    CONFIDENCE: Output("how sure each pixel is, 0 to 1: NAME_TASK_confidence.png and .npy", _confidences),
     "ply": Output("coloured point cloud: NAME_points.ply", _single("_points.ply", _write_points), "depth"),
 }
 """Name -> kind of file."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mgm.report.canvas import FAINT_INK, Canvas, Caption, shorten, text_width
 from mgm.report.legends import classes_seen, draw_legend, legend_height
-from mgm.report.tiles import GAP, blank, coloured, error_map, photograph, tile_size
+from mgm.report.tiles import GAP, blank, coloured, error_map, photograph, predicted, tile_size
 from mgm.tasks.base import Task
 from mgm.types import Predictions, Targets
 
@@ -105,7 +105,7 @@ def _draw_column(
             continue
         value = task.decode(prediction[None].detach().float().cpu())[0]
         shown.append(value)
-        canvas.picture(coloured(task, value, size), left, y, frame=True)
+        canvas.picture(predicted(task, prediction, size), left, y, frame=True)
         if target is None:
             _draw_blank(canvas, "no label", size, right, y)
             continue

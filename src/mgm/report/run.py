@@ -38,11 +38,17 @@ def result_rows(result: dict[str, Any]) -> dict[str, Scores]:
     return {**rows, result["recipe"]: result["test"]}
 
 
+def result_pretraining(result: dict[str, Any]) -> dict[str, str]:
+    """Row of `result_rows` -> what its encoder was pre-trained on; rows from scratch are absent."""
+    members = [member for member in (result.get("baseline"), result) if member]
+    return {member["recipe"]: member["pretrained"] for member in members if member.get("pretrained")}
+
+
 def write_table(folder: RunFolder) -> None:
     """The final table as Markdown, to be pasted where people read it."""
     result = read_result(folder.result)
     tasks = make_tasks(tuple(result["test"]), folder.info().classes)
-    text = comparison_markdown(result_rows(result), tasks)
+    text = comparison_markdown(result_rows(result), tasks, pretrained=result_pretraining(result))
     write_atomically(folder.path / "table.md", lambda file: file.write(text.encode()))
 
 

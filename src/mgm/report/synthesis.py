@@ -13,6 +13,7 @@ from mgm.errors import RunError
 from mgm.experiments.folder import RunFolder
 from mgm.experiments.saved_generators import stages_with_generator
 from mgm.experiments.trained import TrainedModel, generate
+from mgm.report.tiles import tile_size
 from mgm.tasks.base import Task
 
 SHOWN_PER_SCENE = 4
@@ -53,7 +54,7 @@ class AnnotatedImages:
     scenes: list[str]
     """The label that each was generated for."""
     values: dict[str, dict[str, Tensor]]
-    """Title of the annotator -> task -> decoded values (see `Task.decode`) of all images."""
+    """Title of the annotator -> task -> decoded values (see `Task.decode_at`) of all images, at the size of a tile."""
     tasks: dict[str, Task]
 
 
@@ -74,8 +75,10 @@ def annotate_generated(folder: RunFolder, count: int = 6) -> AnnotatedImages:
     annotator = own.experiment.method.annotator
     if annotator:
         models["annotator"] = TrainedModel.load(annotator, "cpu")
-    values = {}
+    values, size = {}, tile_size(*images.shape[-2:])
     for title, model in models.items():
         predictions = model.predict_batch(images)
-        values[title] = {name: model.tasks[name].decode(predictions[name]) for name in own.tasks if name in predictions}
+        values[title] = {
+            name: model.tasks[name].decode_at(predictions[name], size) for name in own.tasks if name in predictions
+        }
     return AnnotatedImages(images, [names[index].replace("_", " ") for index in chosen], values, own.tasks)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rich.markup import escape
 from rich.table import Table
 
 from mgm.errors import choose
+from mgm.experiments.pretraining import footnotes, marked
 from mgm.tasks.base import MetricInfo, Task
 from mgm.training.evaluate import Scores, mean_gain, task_gain
 
@@ -32,7 +34,12 @@ class Column:
 
 
 def comparison_table(
-    results: dict[str, Scores], tasks: dict[str, Task], *, baseline: str = "", primary_only: bool = False
+    results: dict[str, Scores],
+    tasks: dict[str, Task],
+    *,
+    baseline: str = "",
+    primary_only: bool = False,
+    pretrained: Mapping[str, str] | None = None,
 ) -> Table:
     """A row per metric and a column per model, the best value in bold, and the last model's gain over the baseline.
 
@@ -41,15 +48,18 @@ def comparison_table(
         tasks: Whose metrics to show.
         baseline: What the last model is held against; empty: the model before it.
         primary_only: Leave out all metrics but the primary ones.
+        pretrained: Title -> what its encoder was pre-trained on (see `mgm.experiments.pretraining`), for those where it was.
 
     Raises:
         ConfigError: If ``baseline`` is none of the models.
     """
-    table = Table(caption="↑ higher is better, ↓ lower is better", caption_justify="left")
+    pretrained = pretrained or {}
+    caption = ["↑ higher is better, ↓ lower is better", *footnotes(pretrained.values())]
+    table = Table(caption=escape("\n".join(caption)), caption_justify="left")
     table.add_column("task")
     table.add_column("metric")
     for title in results:
-        table.add_column(escape(title), justify="right")
+        table.add_column(escape(marked(title, pretrained.get(title, ""))), justify="right")
     compared = len(results) > 1
     if compared:
         table.add_column(escape(gain_title(results, tasks, baseline).replace(" (", "\n(")), justify="right")
@@ -70,17 +80,42 @@ def comparison_table(
 
 
 def comparison_markdown(
-    results: dict[str, Scores], tasks: dict[str, Task], *, baseline: str = "", primary_only: bool = False
+    results: dict[str, Scores],
+    tasks: dict[str, Task],
+    *,
+    baseline: str = "",
+    primary_only: bool = False,
+    pretrained: Mapping[str, str] | None = None,
 ) -> str:
-    """`comparison_table` as a Markdown table, ending with a line break."""
+    """`comparison_table` as a Markdown table with its footnotes, ending with a line break."""
+    pretrained = pretrained or {}
     columns = metric_columns(results, tasks, baseline, primary_only)
     lines = [["model", *(f"{column.title}: {column.metric}" for column in columns)]]
     lines.append([":--", *("--:" for _ in columns)])
     for row, title in enumerate(results):
-        lines.append([title, *(f"**{c.cells[row]}**" if c.best[row] else c.cells[row] for c in columns)])
+        name = marked(title, pretrained.get(title, ""))
+        lines.append([name, *(f"**{c.cells[row]}**" if c.best[row] else c.cells[row] for c in columns)])
     if len(results) > 1:
         lines.append([gain_title(results, tasks, baseline), *(column.gain for column in columns)])
-    return "".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |\n" for line in lines)
+    text = "".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |\n" for line in lines)
+    return text + "".join(f"\n{note}\n" for note in footnotes(pretrained.values()))
+
+
+def class_table(title: str, classes: Mapping[str, Mapping[str, float]]) -> Table:
+    """A row per class: how well it is found and how much of it there is.
+
+    Args:
+        title: Of the task.
+        classes: Class -> ``iou`` and ``pixels`` (see `mgm.tasks.base.ClassScore`), in the order of rows.
+    """
+    caption = "share of the labelled pixels; classes that are neither there nor predicted are left out"
+    table = Table(caption=caption, caption_justify="left")
+    table.add_column(escape(title))
+    table.add_column("IoU ↑", justify="right")
+    table.add_column("pixels", justify="right")
+    for name, score in classes.items():
+        table.add_row(escape(name), f"{score['iou']:.3f}", share(score["pixels"]))
+    return table
 
 
 def metric_columns(
@@ -142,6 +177,11 @@ def metric_number(value: float, info: MetricInfo) -> str:
     if not math.isfinite(value):
         return UNKNOWN
     return f"{value:.2f}" if info.unit == "°" else f"{value:.3f}"
+
+
+def share(fraction: float) -> str:
+    """A part of all as per cent."""
+    return f"{100 * fraction:.1f} %"
 
 
 def percent(gain: float) -> str:

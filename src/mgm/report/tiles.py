@@ -54,8 +54,17 @@ def coloured(task: Task, value: Tensor, size: tuple[int, int]) -> np.ndarray:
     return _tile(task.colour(value.detach().cpu()[None]), size)
 
 
+def predicted(task: Task, prediction: Tensor, size: tuple[int, int]) -> np.ndarray:
+    """A prediction ``[C, H, W]`` of one image in the task's colours: ``[*size, 3]``, uint8.
+
+    It is brought to the tile's own size before it is decoded, as `mgm predict` does, so that borders and slopes are not blocks of
+    enlarged pixels.
+    """
+    return coloured(task, task.decode_at(prediction.detach().float().cpu()[None], size)[0], size)
+
+
 def error_map(task: Task, value: Tensor, target: Tensor, size: tuple[int, int]) -> np.ndarray:
-    """Where and how much a value errs, both without batch dimension: ``[*size, 3]``, uint8."""
+    """Where and how much a value errs, both without batch dimension: ``[*size, 3]``, uint8; pixels as they are scored."""
     error = task.error(value.detach().cpu()[None], target.detach().cpu()[None])
     return _tile(paint_scale(error[:, None], ERROR_COLOURS), size)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from mgm.experiments.comparisons import Answer, Question, answer_questions, summary
 from mgm.experiments.folder import RunFolder, read_result
+from mgm.experiments.pretraining import footnotes, marked, pretraining
 from mgm.functional.statistics import PairedComparison, spread
 from mgm.studies.paper_values import LOSSES, PRIMARY, PaperTable, paper_table
 from mgm.studies.study import Row
@@ -70,6 +71,13 @@ class Line:
     row: Row
     values: Mapping[str, Value]
     """`Column.key` -> cell."""
+    pretrained: str = ""
+    """What the encoders of its runs were pre-trained on; empty: from scratch, or no run is finished."""
+
+    @property
+    def title(self) -> str:
+        """The row's title, with the mark of pre-trained encoders."""
+        return marked(self.row.title, self.pretrained)
 
     @property
     def count(self) -> int:
@@ -121,8 +129,13 @@ def make_table(plan: Plan, folder: Callable[[Trial], RunFolder], data: str) -> T
             for column in columns:
                 values = tuple(_number(found.get(column.task, {}).get(column.metric)) for found in by_seed)
                 cells[column.key] = Value(values, _papers(paper, setting, row.title, column))
-            lines.append(Line(setting, row, cells))
+            trials = [cell.trial for cell in plan.cells if (cell.setting, cell.row.title) == (setting, row.title)]
+            lines.append(Line(setting, row, cells, _pretraining([folder(trial) for trial in trials])))
     return Table(plan, columns, tuple(lines), paper, data)
+
+
+def _pretraining(runs: Sequence[RunFolder]) -> str:
+    return next((found for run in runs if run.finished and (found := pretraining(run.experiment().model))), "")
 
 
 def _test_scores(run: RunFolder) -> dict[str, dict[str, Any]]:
@@ -195,6 +208,7 @@ def notes(table: Table) -> list[str]:
     extra = [row.title for row in table.plan.rows if not row.in_paper]
     if extra:
         found.append(f"Not in the paper's table: {', '.join(extra)}.")
+    found += footnotes(line.pretrained for line in table.lines)
     counts = {line.count for line in table.lines}
     if counts != {len(table.plan.seeds)}:
         found.append(f"Incomplete: of {len(table.plan.seeds)} seeds some rows have fewer (column *seeds*).")
@@ -255,7 +269,7 @@ def _down(table: Table) -> str:
     header += [f"*paper: {task}, mean loss*" for task in others]
     rows = []
     for line in table.lines:
-        cells = [line.setting] * several + [line.row.title, str(line.count)]
+        cells = [line.setting] * several + [line.title, str(line.count)]
         for column in table.columns:
             value = line.values[column.key]
             cells.append(value.text(column))
@@ -279,7 +293,7 @@ def _italic(value: float | None) -> str:
 
 def _across(table: Table) -> str:
     """Metrics down, models of every setting across, as in the paper."""
-    header = ["", *(f"{line.setting} {line.row.title}" for line in table.lines)]
+    header = ["", *(f"{line.setting} {line.title}" for line in table.lines)]
     rows = [[c.title, *(line.values[c.key].text(c) for line in table.lines)] for c in table.columns]
     return _markdown(header, rows, left=1)
 
@@ -302,7 +316,9 @@ def as_csv(table: Table) -> str:
     """One line per cell: setting, model, recipe, task, metric, mean, standard deviation, seeds, values, the paper's value."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["setting", "model", "recipe", "task", "metric", "mean", "std", "seeds", "values", "paper"])
+    writer.writerow(
+        ["setting", "model", "recipe", "task", "metric", "mean", "std", "seeds", "values", "paper", "pretrained"]
+    )
     for line in table.lines:
         for column in table.columns:
             value = line.values[column.key]
@@ -311,7 +327,7 @@ def as_csv(table: Table) -> str:
             writer.writerow(
                 [line.setting, line.row.title, line.row.recipe, column.task, column.metric]
                 + ["" if math.isnan(number) else f"{number:.6g}" for number in (known.mean, known.std)]
-                + [known.count, by_seed, "" if value.paper is None else value.paper]
+                + [known.count, by_seed, "" if value.paper is None else value.paper, line.pretrained]
             )
     return text.getvalue()
 
@@ -337,6 +353,7 @@ def as_json(table: Table) -> dict[str, Any]:
                 "recipe": line.row.recipe,
                 "in_paper": line.row.in_paper,
                 "count": line.count,
+                "pretrained": line.pretrained,
                 "values": {key: _plain(value) for key, value in line.values.items()},
                 "paper_other": other_paper_values(table, line),
             }

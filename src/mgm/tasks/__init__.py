@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mgm.errors import ConfigError, choose
-from mgm.tasks.base import MetricInfo, Task, TaskMetrics
+from mgm.tasks.base import ClassScore, MetricInfo, Task, TaskMetrics
 from mgm.tasks.depth import Depth
 from mgm.tasks.normals import SurfaceNormals
 from mgm.tasks.segmentation import SemanticSegmentation
 from mgm.tasks.taskonomy import EdgeTexture, PrincipalCurvature, Reshading
 
-__all__ = ["TASKS", "MetricInfo", "Task", "TaskMetrics", "make_tasks", "parse_losses"]
+__all__ = ["TASKS", "ClassScore", "MetricInfo", "Task", "TaskMetrics", "make_tasks", "parse_losses"]
 
 TASKS: dict[str, type[Task]] = {
     task.name: task

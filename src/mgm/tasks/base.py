@@ -26,6 +26,16 @@ class MetricInfo:
     unit: str = ""
 
 
+@dataclass(frozen=True)
+class ClassScore:
+    """How well a class is found, and how much of it there is."""
+
+    iou: float
+    """Intersection over union of its pixels, in [0, 1]."""
+    pixels: float
+    """Its share of the labelled pixels, in [0, 1]; 0: predicted, but never there."""
+
+
 class TaskMetrics(ABC):
     """Streaming scores of one task: ``update`` per batch, ``compute`` at the end.
 
@@ -39,6 +49,13 @@ class TaskMetrics(ABC):
     @abstractmethod
     def compute(self) -> dict[str, float]:
         """Metric name -> value; NaN where no valid pixel was seen. In several processes all of them have to call it."""
+
+    def classes(self) -> dict[str, ClassScore]:
+        """Class -> how well it is found, the largest first; without those that neither targets nor predictions have.
+
+        Empty for tasks without classes. In several processes all of them have to call it.
+        """
+        return {}
 
 
 class Task(ABC):
@@ -57,6 +74,8 @@ class Task(ABC):
     """The metric that stands for the task."""
     losses: ClassVar[Mapping[str, Loss]]
     """Name -> training loss; the first one is the paper's, and the default."""
+    calibratable: ClassVar[bool] = False
+    """Whether scale and shift of predictions (in target space, one channel) may be fitted: what a camera can change."""
 
     def __init__(self, classes: Sequence[str] = (), loss: str = "") -> None:
         """A task over some classes, trained by one of its `losses`; empty: the first.
@@ -103,6 +122,22 @@ class Task(ABC):
     def decode_at(self, prediction: Tensor, size: tuple[int, int]) -> Tensor:
         """Values at another resolution: `resize`, then `decode`."""
         return self.decode(self.resize(prediction, size))
+
+    @abstractmethod
+    def confidence(self, prediction: Tensor, mirrored: Tensor) -> Tensor:
+        """How sure a prediction is of itself, pixel by pixel; no promise about how often it is right.
+
+        Args:
+            prediction: ``[B, C, H, W]``, what is shown.
+            mirrored: ``[B, C, H, W]``, the prediction for the left-right mirrored image, mirrored back (see `mirror`).
+
+        Returns:
+            ``[B, H, W]`` float in [0, 1]: 1 is sure.
+        """
+
+    def confidence_at(self, prediction: Tensor, mirrored: Tensor, size: tuple[int, int]) -> Tensor:
+        """`confidence` of the values of `decode_at`, at that resolution."""
+        return self.confidence(self.resize(prediction, size), self.resize(mirrored, size))
 
     @abstractmethod
     def metrics(self, device: torch.device | str = "cpu") -> TaskMetrics:

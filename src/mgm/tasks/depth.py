@@ -93,6 +93,7 @@ class Depth(RegressionTask):
         "log_gradient": log_gradient_loss,
         "l1_log": l1_log_loss,
     }
+    calibratable: ClassVar[bool] = True
 
     @staticmethod
     def has_depth(target: Tensor) -> Tensor:

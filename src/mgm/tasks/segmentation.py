@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar, final
 
@@ -18,7 +19,7 @@ from mgm.functional.segmentation_losses import (
     dice_cross_entropy_loss,
     lovasz_cross_entropy_loss,
 )
-from mgm.tasks.base import Loss, MetricInfo, Task, TaskMetrics
+from mgm.tasks.base import ClassScore, Loss, MetricInfo, Task, TaskMetrics
 from mgm.tasks.metrics import ratio, streaming_sums, wide_sum
 from mgm.tasks.pictures import MAX_CLASSES, paint_classes
 from mgm.types import IGNORE_INDEX
@@ -27,19 +28,27 @@ LOGITS_AT_ONCE = 8
 """Classes whose logits are enlarged together: 40 of them at 12 million pixels would take 2 GB."""
 
 
+def class_ious(confusion: Tensor) -> Tensor:
+    """``[K]``: intersection over union of each class, in [0, 1]; NaN for one that neither targets nor predictions have.
+
+    Args:
+        confusion: ``[K, K]``, pixels by target (row) and prediction (column), float.
+    """
+    both = confusion.diagonal()
+    return both / (confusion.sum(0) + confusion.sum(1) - both)  # 0 / 0 is NaN
+
+
 def mean_iou(confusion: Tensor) -> float:
     """Intersection over union, averaged over the classes that occur in targets or predictions.
 
     Args:
-        confusion: ``[K, K]``, pixels by target (row) and prediction (column).
+        confusion: As for `class_ious`.
 
     Returns:
         In [0, 1]; NaN without a pixel.
     """
-    both = confusion.diagonal()
-    either = confusion.sum(0) + confusion.sum(1) - both
-    present = either > 0
-    return float((both[present] / either[present]).mean())
+    ious = class_ious(confusion)
+    return float(ious[~ious.isnan()].mean())
 
 
 @final
@@ -50,9 +59,10 @@ class SegmentationMetrics(TaskMetrics):
     there counts as 0.
     """
 
-    def __init__(self, num_classes: int, device: torch.device | str) -> None:
-        self.num_classes = num_classes
-        self._sums = streaming_sums({"confusion": num_classes**2, "cross_entropy": 1}, device)
+    def __init__(self, names: Sequence[str], device: torch.device | str) -> None:
+        self.names = names
+        self.num_classes = len(names)
+        self._sums = streaming_sums({"confusion": self.num_classes**2, "cross_entropy": 1}, device)
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """Take in logits ``[B, K, H, W]`` and labels ``[B, H, W]``."""
@@ -74,6 +84,16 @@ class SegmentationMetrics(TaskMetrics):
             "pixel_accuracy": ratio(confusion.diagonal().sum(), confusion.sum()),
             "cross_entropy": ratio(sums["cross_entropy"], confusion.sum()),
         }
+
+    def classes(self) -> dict[str, ClassScore]:
+        """Those that `miou` is the mean over."""
+        confusion = self._sums.totals()["confusion"].view(self.num_classes, self.num_classes)
+        shares = confusion.sum(1) / confusion.sum()
+        # nothing keeps a data set from calling two of its classes the same
+        names = [f"{name} ({index})" if self.names.count(name) > 1 else name for index, name in enumerate(self.names)]
+        scores = zip(names, class_ious(confusion).tolist(), shares.tolist(), strict=True)
+        found = [(name, ClassScore(iou, pixels)) for name, iou, pixels in scores if not math.isnan(iou)]
+        return dict(sorted(found, key=lambda item: -item[1].pixels))
 
 
 @final
@@ -150,9 +170,22 @@ class SemanticSegmentation(Task):
             best[better] = top[better]
         return winner
 
+    def confidence(self, prediction: Tensor, mirrored: Tensor) -> Tensor:
+        """Probability of the most probable class, at least 1 over the number of classes; needs no second prediction."""
+        return F.softmax(at_least_float32(prediction), dim=1).amax(dim=1)
+
+    def confidence_at(self, prediction: Tensor, mirrored: Tensor, size: tuple[int, int]) -> Tensor:
+        """Likewise, without all logits of a large picture at once."""
+        best = total = at_least_float32(prediction).new_full((len(prediction), *size), -torch.inf)
+        for start in range(0, self.channels, LOGITS_AT_ONCE):
+            logits = self.resize(prediction[:, start : start + LOGITS_AT_ONCE], size)
+            best = torch.maximum(best, logits.amax(dim=1))
+            total = torch.logaddexp(total, logits.logsumexp(dim=1))
+        return (best - total).exp()
+
     def metrics(self, device: torch.device | str = "cpu") -> TaskMetrics:
         """Mean intersection over union, pixel accuracy and mean cross-entropy (the paper's loss on Taskonomy)."""
-        return SegmentationMetrics(self.channels, device)
+        return SegmentationMetrics(self.classes, device)
 
     def constant(self, targets: Iterable[Tensor]) -> Tensor:
         """Log frequencies of the classes: the least cross-entropy, and the mode as the most probable class.

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
 
 import torch
 from torch import Tensor, nn
 
-from mgm.tasks.base import Task
+from mgm.tasks.base import Task, TaskMetrics
 from mgm.types import Batch, Predictions
 
 Scores = dict[str, dict[str, float]]
 """Task -> metric -> value."""
+Classes = dict[str, dict[str, dict[str, float]]]
+"""Task -> class -> ``iou`` and ``pixels`` (`mgm.tasks.base.ClassScore`), as result files hold them; tasks with classes alone."""
 
 
 @torch.no_grad()
-def evaluate(
+def measure(
     predict: Callable[[Tensor], Predictions],
     batches: Iterable[Batch],
     tasks: dict[str, Task],
     device: torch.device | str = "cpu",
-) -> Scores:
-    """Stream batches through a predictor.
+) -> dict[str, TaskMetrics]:
+    """Stream batches through a predictor: task -> metrics that have seen them all, to be read by every process.
 
     In several processes each passes its own part of the images, which may be none, and all get the scores of the whole.
 
@@ -37,19 +40,45 @@ def evaluate(
         for name, meter in meters.items():
             if name in batch.targets:
                 meter.update(predictions[name].float(), batch.targets[name])
-    # every process computes every task: this is where they exchange their sums
+    return meters
+
+
+def scores_of(meters: Mapping[str, TaskMetrics]) -> Scores:
+    """What metrics say; every process has to ask for every task, since this is where they exchange their sums."""
     return {name: meter.compute() for name, meter in meters.items()}
 
 
-@torch.no_grad()
-def evaluate_model(model: nn.Module, batches: Iterable[Batch], tasks: dict[str, Task]) -> Scores:
-    """`evaluate` with a network in evaluation mode; its mode is restored."""
+def classes_of(meters: Mapping[str, TaskMetrics]) -> Classes:
+    """What metrics say of single classes; every process has to ask."""
+    found = {name: meter.classes() for name, meter in meters.items()}
+    return {
+        name: {title: asdict(score) for title, score in classes.items()} for name, classes in found.items() if classes
+    }
+
+
+def evaluate(
+    predict: Callable[[Tensor], Predictions],
+    batches: Iterable[Batch],
+    tasks: dict[str, Task],
+    device: torch.device | str = "cpu",
+) -> Scores:
+    """The scores of a predictor; arguments as for `measure`."""
+    return scores_of(measure(predict, batches, tasks, device))
+
+
+def measure_model(model: nn.Module, batches: Iterable[Batch], tasks: dict[str, Task]) -> dict[str, TaskMetrics]:
+    """`measure` with a network in evaluation mode; its mode is restored."""
     training = model.training
     model.eval()
     try:
-        return evaluate(model, batches, tasks, next(model.parameters()).device)
+        return measure(model, batches, tasks, next(model.parameters()).device)
     finally:
         model.train(training)
+
+
+def evaluate_model(model: nn.Module, batches: Iterable[Batch], tasks: dict[str, Task]) -> Scores:
+    """`evaluate` with a network in evaluation mode; its mode is restored."""
+    return scores_of(measure_model(model, batches, tasks))
 
 
 def constant_predictor(constants: dict[str, Tensor]) -> Callable[[Tensor], Predictions]:

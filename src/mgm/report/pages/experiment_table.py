@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from itertools import groupby
 
+from mgm.experiments.pretraining import marked
 from mgm.report.pages.records import Cell, MetricColumn, ModelRow, ResultTable
 from mgm.report.tables import UNKNOWN, metric_number, metric_title
 from mgm.tasks import TASKS, MetricInfo
@@ -67,7 +68,7 @@ def table_section(table: ResultTable) -> TableSection:
 def _row(row: ModelRow, columns: list[MetricColumn], best: list[float | None]) -> RowText:
     cells = [_cell(row, column) for column in columns]
     return RowText(
-        row.model,
+        marked(row.model, row.pretrained),
         row.in_paper,
         UNKNOWN if row.count is None else str(row.count),
         [_text(cell, column, top) for cell, column, top in zip(cells, columns, best, strict=True)],

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mgm.config import Experiment
+from mgm.config import Experiment, ModelConfig
 from mgm.experiments.folder import RunFolder, read_result
+from mgm.experiments.pretraining import pretraining
 from mgm.experiments.recipes import RECIPES
 from mgm.report.curves import STAGE_TITLES
 from mgm.training.algorithm import EXTRA_IMAGES, stages
@@ -39,7 +40,7 @@ def setting(experiment: Experiment, result: Mapping[str, Any]) -> list[tuple[str
         "Labelled images": labelled,
         "Image size": f"{data.image_size} × {data.image_size} px",
         "Augmentation": _augmentation(experiment),
-        "Network": f"{model.architecture.replace('_', ' ')}, ResNet-{model.depth}, widths {'/'.join(map(str, model.widths))}",
+        "Network": f"{model.architecture.replace('_', ' ')}, {encoder_text(model)}, widths {'/'.join(map(str, model.widths))}",
         "Training": f"batch {training.batch_size}, {_optimiser(experiment)}",
     }
     if method.losses:
@@ -55,6 +56,12 @@ def setting(experiment: Experiment, result: Mapping[str, Any]) -> list[tuple[str
         facts["Generator"] = f"{model.generator.upper()}, width {model.generator_width}"
     facts["Seed"] = str(experiment.seed)
     return list(facts.items())
+
+
+def encoder_text(model: ModelConfig) -> str:
+    """What kind of encoder it is, and where it starts."""
+    pretrained = pretraining(model)
+    return f"pre-trained encoder ({pretrained})" if pretrained else f"ResNet-{model.depth}"
 
 
 def _augmentation(experiment: Experiment) -> str:

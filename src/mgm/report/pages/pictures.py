@@ -14,7 +14,7 @@ from mgm.report.pages.embedding import data_uri
 from mgm.report.pages.keys import Key, key
 from mgm.report.predictions import image_score
 from mgm.report.synthesis import AnnotatedImages
-from mgm.report.tiles import coloured, error_map, photograph
+from mgm.report.tiles import coloured, error_map, photograph, predicted
 from mgm.tasks.base import Task
 
 LARGEST_SIDE = 128
@@ -33,6 +33,8 @@ class Picture:
     alt: str
     text: str = ""
     """What stands below it."""
+    smooth: bool = False
+    """Whether the page may blend its pixels where it enlarges it."""
 
 
 @dataclass(frozen=True)
@@ -100,12 +102,12 @@ def _prediction_pair(
     if prediction is None:
         return Picture("", "not predicted"), Picture("", "")
     value = task.decode(prediction[None])[0]
-    pixels = data_uri(coloured(task, value, size))
+    pixels = data_uri(predicted(task, prediction, _shown_size(prediction)))
     if target is None:
-        return Picture(pixels, f"Prediction of {what}"), Picture("", "no label")
+        return Picture(pixels, f"Prediction of {what}", smooth=True), Picture("", "no label")
     score = image_score(task, prediction, target)
     errors = data_uri(error_map(task, value, target, size))
-    return Picture(pixels, f"Prediction of {what}: {score}", score), Picture(errors, f"Errors of {what}")
+    return Picture(pixels, f"Prediction of {what}: {score}", score, True), Picture(errors, f"Errors of {what}")
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,11 @@ def pairs_table(annotated: AnnotatedImages) -> PairsTable:
         for title, values in known.items():
             columns.append(
                 [
-                    Picture(data_uri(coloured(task, value, size)), f"{task.title} by {title}, generated {scene}")
+                    Picture(
+                        data_uri(coloured(task, value, _shown_size(annotated.images[0]))),
+                        f"{task.title} by {title}, generated {scene}",
+                        smooth=True,
+                    )
                     for value, scene in zip(values, annotated.scenes, strict=True)
                 ]
             )
@@ -165,6 +171,13 @@ def pairs_table(annotated: AnnotatedImages) -> PairsTable:
         for image, scene in zip(annotated.images, annotated.scenes, strict=True)
     ]
     return PairsTable(tasks, [(image, [column[row] for column in columns]) for row, image in enumerate(images)])
+
+
+def _shown_size(image: Tensor) -> tuple[int, int]:
+    """Height and width at which a prediction ``[C, H, W]`` is embedded: about that at which the page shows it."""
+    height, width = image.shape[-2:]
+    scale = LARGEST_SIDE / max(height, width)
+    return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 def _size(image: Tensor) -> tuple[int, int]:

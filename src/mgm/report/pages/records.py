@@ -91,6 +91,8 @@ class ModelRow:
     in_paper: bool = True
     count: int | None = None
     """Number of seeds."""
+    pretrained: str = ""
+    """What its encoder was pre-trained on; empty: from scratch."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 from mgm.errors import RunError
 from mgm.experiments.folder import RunFolder, read_result
+from mgm.experiments.pretraining import footnotes, marked
 from mgm.experiments.recipes import RECIPES
 from mgm.experiments.settings import to_yaml
 from mgm.report.comparison import compare
@@ -16,9 +17,9 @@ from mgm.report.pages.charts import Charts, run_charts
 from mgm.report.pages.facts import Cost, cost, provenance, setting, state
 from mgm.report.pages.pictures import PredictionTable, generated_table, pairs_table, prediction_tables
 from mgm.report.pages.rendering import attempt, render
-from mgm.report.run import result_rows
+from mgm.report.run import result_pretraining, result_rows
 from mgm.report.synthesis import annotate_generated, before_and_after, has_generator
-from mgm.report.tables import Column, gain_title, known_scores, metric_columns
+from mgm.report.tables import UNKNOWN, Column, gain_title, known_scores, metric_columns, share
 from mgm.tasks import TASKS, make_tasks
 from mgm.tasks.base import Task
 from mgm.training.algorithm import EXTRA_IMAGES
@@ -26,15 +27,29 @@ from mgm.training.evaluate import task_gain
 
 
 @dataclass(frozen=True)
+class ClassSection:
+    """Scores of the single classes of a task."""
+
+    title: str
+    """Of the task."""
+    models: list[str]
+    rows: list[tuple[str, str, list[str]]]
+    """Class, its share of the labelled pixels, and its IoU by each model."""
+
+
+@dataclass(frozen=True)
 class ResultSection:
     """The scores on the test set."""
 
     models: list[str]
+    """With their marks (see `mgm.experiments.pretraining`)."""
     columns: list[Column]
     """The metrics; a cell per model."""
     gain: str
     """Title of the gains."""
     sentences: list[str]
+    classes: list[ClassSection]
+    footnotes: list[str]
 
     @property
     def groups(self) -> list[tuple[str, list[Column]]]:
@@ -131,7 +146,29 @@ def _results(folder: RunFolder, result: dict[str, Any]) -> ResultSection:
     except (KeyError, TypeError) as error:
         raise RunError(f"{folder.result} lacks {error}; restore it or train again") from None
     columns = metric_columns(rows, tasks)
-    return ResultSection(list(rows), columns, gain_title(rows, tasks), _sentences(result, columns, tasks))
+    pretrained = result_pretraining(result)
+    return ResultSection(
+        [marked(title, pretrained.get(title, "")) for title in rows],
+        columns,
+        gain_title(rows, tasks),
+        _sentences(result, columns, tasks),
+        [_classes(result, name, task) for name, task in tasks.items() if name in result.get("classes", {})],
+        footnotes(pretrained.values()),
+    )
+
+
+def _classes(result: dict[str, Any], name: str, task: Task) -> ClassSection:
+    """The classes of a task in the order of the result, by the baseline (where it knows them) and by the run itself."""
+    members = [member for member in (result.get("baseline"), result) if member and name in member.get("classes", {})]
+    rows = [
+        (title, share(score["pixels"]), [_iou(member["classes"][name].get(title, {}).get("iou")) for member in members])
+        for title, score in result["classes"][name].items()
+    ]
+    return ClassSection(task.title, [member["recipe"] for member in members], rows)
+
+
+def _iou(value: float | None) -> str:
+    return UNKNOWN if value is None else f"{value:.3f}"
 
 
 def _sentences(result: dict[str, Any], columns: list[Column], tasks: dict[str, Task]) -> list[str]:
