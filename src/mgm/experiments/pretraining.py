@@ -15,7 +15,7 @@ def pretraining(model: ModelConfig) -> str:
 
     ``hf:NAME`` stays as it is; weights that come with an encoder of the package are ImageNet's.
     """
-    if model.encoder == "resnet":
+    if model.encoder == "resnet" or not model.pretrained:
         return ""
     return model.encoder if ":" in model.encoder else f"ImageNet ({model.encoder})"
 

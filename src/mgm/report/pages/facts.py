@@ -61,7 +61,9 @@ def setting(experiment: Experiment, result: Mapping[str, Any]) -> list[tuple[str
 def encoder_text(model: ModelConfig) -> str:
     """What kind of encoder it is, and where it starts."""
     pretrained = pretraining(model)
-    return f"pre-trained encoder ({pretrained})" if pretrained else f"ResNet-{model.depth}"
+    if pretrained:
+        return f"pre-trained encoder ({pretrained})"
+    return f"ResNet-{model.depth}" if model.encoder == "resnet" else model.encoder
 
 
 def _augmentation(experiment: Experiment) -> str:
