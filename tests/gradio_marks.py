@@ -10,5 +10,6 @@ GRADIO_MARKS = [
         "ignore::ResourceWarning",
         "ignore::pytest.PytestUnraisableExceptionWarning",
         "ignore:.*no_silent_downcasting",
+        "ignore:The copy keyword is deprecated",
     ),  # of the library's event loops and its use of pandas
 ]

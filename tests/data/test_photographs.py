@@ -77,3 +77,48 @@ def test_what_is_no_photograph(tmp_path, monkeypatch):
     monkeypatch.setattr(photographs, "MAX_PIXELS", 100)
     with pytest.raises(DataError, match="million pixels"):
         read_photograph(Image.fromarray(RGB))
+
+
+def written(image: Image.Image, file, kind: str, **how: object):
+    image.save(file, kind, **how)
+    return file
+
+
+@pytest.mark.parametrize("suffix", sorted(photographs.SUFFIXES))
+def test_every_ending_that_is_promised_is_read(tmp_path, suffix):
+    picture = Image.fromarray(RGB).convert("L" if suffix == ".pgm" else "RGB")
+    picture.save(tmp_path / f"a{suffix}")
+    assert read_photograph(tmp_path / f"a{suffix}").shape == (12, 20, 3)
+
+
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "tiff_deflate", "jpeg", "packbits", "tiff_adobe_deflate"])
+def test_compressed_tiff_is_read(tmp_path, compression):
+    file = written(Image.fromarray(RGB), tmp_path / "a.tif", "TIFF", compression=compression)
+    assert read_photograph(file).shape == (12, 20, 3)
+
+
+def test_photographs_of_two_lenses_in_one_jpeg_are_read(tmp_path):
+    """MPO, as telephones and stereo cameras write it under the ending of a JPEG."""
+    twice = Image.fromarray(RGB)
+    file = written(twice, tmp_path / "a.jpg", "MPO", save_all=True, append_images=[twice])
+    with Image.open(file) as image:
+        assert image.format == "MPO"
+    assert read_photograph(file).shape == (12, 20, 3)
+
+
+EXOTIC = ["EPS", "ICO", "JPEG2000", "PCX", "SGI", "TGA", "IM", "MSP", "ICNS", "PDF"]
+
+
+@pytest.mark.parametrize("kind", EXOTIC)
+@pytest.mark.parametrize("name", ["a.png", "a.eps"])
+def test_no_program_and_no_exotic_decoder_is_run_on_a_file(tmp_path, monkeypatch, kind, name):
+    def run(*_, **__):
+        raise AssertionError("a program was started")
+
+    monkeypatch.setattr("subprocess.Popen.__init__", run)
+    picture = Image.fromarray(RGB).convert("1" if kind == "MSP" else "RGB")
+    file = written(picture, tmp_path / name, kind)
+    with pytest.raises(
+        DataError, match=rf"{name}: is no picture that can be read \(PNG, JPEG, ...\); replace or remove it"
+    ):
+        read_photograph(file)

@@ -96,6 +96,15 @@ def test_an_upload_is_predicted_on(browse, served):
         assert 'data-height=\\"30\\"' in predicted(browse, served, {**upload, "orig_name": "a.png"})
 
 
+def test_no_program_is_run_on_an_upload(browse, served, monkeypatch):
+    started = []
+    monkeypatch.setattr("subprocess.Popen.__init__", lambda *_, **__: started.append(1))
+    content = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 32 24\n%%EndComments\n%%EOF\n"
+    path = browse.post("/gradio_api/upload", files={"files": ("a.png", content)}).json()[0]
+    assert "a.png: is no picture that can be read" in predicted(browse, served, {"path": path, "orig_name": "a.png"})
+    assert started == []
+
+
 def strange_paths(secret: Path, uploads: Path) -> dict[str, str]:
     (uploads / "link.png").unlink(missing_ok=True)
     (uploads / "link.png").symlink_to(secret)
@@ -196,7 +205,7 @@ def test_what_the_page_does_not_use_is_not_there(browse):
     for path in (
         "component_server",
         "process_recording",
-        "run/predict",
+        "api/predict",
         "stream/x",
         "vibe-edit/",
         "run-history/connect",

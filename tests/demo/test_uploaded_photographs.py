@@ -11,6 +11,8 @@ from PIL import Image
 from mgm.demo.photographs import WORKING_SIDE, example_photographs, fitted, read_photograph
 from mgm.errors import DataError
 
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 32 24\n%%EndComments\n%%EOF\n"
+
 
 def claimed_png(width: int, height: int) -> bytes:
     """A few bytes that claim to be a picture of any size."""
@@ -48,6 +50,7 @@ def test_a_large_photograph_is_scaled_down_and_keeps_its_shape():
     [
         (b"no picture", "mine: is no picture that can be read; use a JPEG, PNG or WebP"),
         (b"", "mine: is no picture"),
+        (EPS, "mine: is no picture that can be read; use a JPEG, PNG or WebP"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'><image href='/etc/passwd'/></svg>", "mine: is no picture"),
         (claimed_png(60_000, 60_000), "mine: the picture is too large; up to 40 million pixels"),
         (claimed_png(8_000, 8_000), r"mine: the picture is too large \(8000 × 8000\)"),

@@ -16,7 +16,7 @@ from mgm.types import IGNORE_INDEX
 MAX_PIXELS = 100_000_000
 """Larger pictures are refused before they are decoded: a small file can claim any size."""
 
-PICTURE_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "DIB", "TIFF", "GIF", "PPM")
+PICTURE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "PPM")
 """Formats that are decoded, whatever a file is called. Pillow would take some 40, and run Ghostscript on one of them (EPS)."""
 
 _COLOUR_MODES = frozenset({"RGB", "RGBA", "RGBX", "L", "LA", "P", "PA", "CMYK", "YCbCr", "1"})
