@@ -212,3 +212,16 @@ def test_spectral_norm_is_full_precision_under_autocast():
         low = parametrisation(weight)
     assert low.dtype == torch.float32
     assert torch.equal(low, parametrisation(weight))
+
+
+def test_gain_and_bias_are_what_evaluation_mode_does():
+    norm = BatchNorm2d(3, eps=0.1, momentum=0.5)
+    for values in (norm.weight, norm.bias, norm.running_mean):
+        nn.init.normal_(values)
+    features = torch.randn(4, 3, 5, 6) * 3 + 1
+    mean, variance = norm.running_mean.clone(), norm.running_var.clone()
+    norm(features)
+    torch.testing.assert_close(norm.running_mean, (mean + features.mean(dim=(0, 2, 3))) / 2)
+    torch.testing.assert_close(norm.running_var, (variance + features.var(dim=(0, 2, 3))) / 2)
+    gain, bias = norm.eval().gain_and_bias()
+    torch.testing.assert_close(norm(features), features * gain[:, None, None] + bias[:, None, None])

@@ -25,6 +25,7 @@ FEATURES = {
     "onnx": "export as ONNX",
     "hub": "models on the Hugging Face Hub",
     "encoders": "pre-trained encoders, --encoder hf:NAME",
+    "lite": "ImageNet weights of EfficientNet-Lite0",
     "balance": "gradient balancing, --balance torchjd:NAME",
     "tensorboard": "TensorBoard, --tensorboard",
     "docs": "building the documentation",

@@ -1,6 +1,7 @@
 """The networks of the method. They receive channel counts, not tasks."""
 
 from mgm.networks.decoder import Decoder
+from mgm.networks.efficientnet_lite import EfficientNetLite0
 from mgm.networks.embedding import LatentEmbedding
 from mgm.networks.encoder import ResNetEncoder
 from mgm.networks.generators import GENERATORS, Discriminator, Generator, GeneratorPair
@@ -13,6 +14,7 @@ __all__ = [
     "ConditionalBatchNorm2d",
     "Decoder",
     "Discriminator",
+    "EfficientNetLite0",
     "Generator",
     "GeneratorPair",
     "LatentEmbedding",

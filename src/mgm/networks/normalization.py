@@ -92,13 +92,15 @@ class BatchNorm2d(nn.BatchNorm2d):
     Args:
         num_features: Channels ``C``.
         affine: Whether to learn a gain and a bias per channel.
+        eps: Added to the variance.
+        momentum: Share of the newest batch in the running statistics.
     """
 
     update_statistics: bool
-    """Whether a forward pass in training mode moves the running statistics (momentum 0.1)."""
+    """Whether a forward pass in training mode moves the running statistics."""
 
-    def __init__(self, num_features: int, *, affine: bool = True) -> None:
-        super().__init__(num_features, eps=1e-5, momentum=0.1, affine=affine)
+    def __init__(self, num_features: int, *, affine: bool = True, eps: float = 1e-5, momentum: float = 0.1) -> None:
+        super().__init__(num_features, eps=eps, momentum=momentum, affine=affine)
         self.update_statistics = True
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's name
@@ -110,6 +112,13 @@ class BatchNorm2d(nn.BatchNorm2d):
         if not self.update_statistics:
             return F.batch_norm(input, None, None, self.weight, self.bias, training=True, eps=self.eps)
         return super().forward(input)
+
+    def gain_and_bias(self) -> tuple[Tensor, Tensor]:
+        """What the layer multiplies by and adds in evaluation mode, each ``[C]``, differentiable in what it learns."""
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        gain = self.weight * torch.rsqrt(self.running_var + self.eps)
+        return gain, self.bias - gain * self.running_mean
 
     def _normalise_over_processes(self, images: Tensor) -> Tensor:
         values = at_least_float32(images)

