@@ -1,5 +1,6 @@
 """Augmentation: images, labels and label values stay true to each other."""
 
+import colorsys
 import math
 from typing import Any
 
@@ -185,6 +186,42 @@ def test_saturation_leaves_grey_pictures_grey():
     torch.testing.assert_close(images[:, 0], images[:, 2])
 
 
+def turn_of(before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
+    """``[B]``: by how much of the colour circle each image was turned, from the colours of a pixel."""
+
+    def hues(images: torch.Tensor) -> torch.Tensor:
+        pixels = ((images[:, :, 0, 0] + 1) / 2).tolist()
+        return torch.tensor([colorsys.rgb_to_hsv(*pixel)[0] for pixel in pixels])
+
+    return (hues(after) - hues(before) + 0.5) % 1 - 0.5
+
+
+def test_hue_is_turned_by_up_to_its_share_of_the_circle():
+    batch = Batch(torch.tensor([0.5, -0.5, 0.0]).view(1, 3, 1, 1).expand(200, 3, 4, 4), {}, torch.eye(200))
+    images = PairedAugmentation({}, 4, zoom=(1, 1), colour=0.0, hue=0.2)(batch, seed=15).images
+    turns = turn_of(batch.images, images)
+    assert turns.min() < -0.18
+    assert turns.max() > 0.18
+    assert turns.abs().max() <= 0.2 + 1e-5
+    torch.testing.assert_close(images.amax(dim=1), batch.images.amax(dim=1))  # value and saturation stay
+    torch.testing.assert_close(images.amin(dim=1), batch.images.amin(dim=1))
+
+
+def test_other_changes_do_not_depend_on_the_hue():
+    batch = Batch(torch.rand(4, 1, SIZE, SIZE).expand(-1, 3, -1, -1) * 2 - 1, coordinates(4).targets, torch.eye(4))
+    plain, turned = (PairedAugmentation(ALL, SIZE, hue=share)(batch, seed=16) for share in (0.0, 0.5))
+    torch.testing.assert_close(turned.images, plain.images, atol=1e-5, rtol=0)  # grey has no hue
+    assert_same(Batch(plain.images, turned.targets, batch.scene), plain)
+
+
+def test_changes_are_those_of_before_the_hue():
+    """Numbers that were drawn with 7 per image, and nothing else."""
+    batch = coordinates(3)
+    draws = torch.rand(3, 7, generator=torch.Generator().manual_seed(17))
+    result = PairedAugmentation(ALL, SIZE, **PLAIN)(batch, seed=17)
+    torch.testing.assert_close(result.targets["depth"][:, 0, 0, 0], 4 / 1.5 ** draws[:, 1])
+
+
 def test_depends_on_the_seed_alone_and_leaves_global_randomness_alone():
     augment, batch = PairedAugmentation(ALL, SIZE, zoom=(0.8, 1.5)), coordinates(8)
     before = torch.random.get_rng_state()
@@ -214,7 +251,9 @@ def test_window_covers_what_it_says():
     assert grid[1, ..., 1].max() == -0.125
 
 
-@pytest.mark.parametrize("settings", [{"zoom": (0, 1)}, {"zoom": (1.5, 1.0)}, {"colour": 1.0}])
+@pytest.mark.parametrize(
+    "settings", [{"zoom": (0, 1)}, {"zoom": (1.5, 1.0)}, {"colour": 1.0}, {"hue": -0.1}, {"hue": 0.6}]
+)
 def test_settings_out_of_range(settings):
     with pytest.raises(ConfigError):
         PairedAugmentation(ALL, SIZE, **settings)

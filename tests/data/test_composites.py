@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from mgm.data.composites import Composites
+from mgm.data.composites import PIECES, Composites
 from mgm.errors import ConfigError
 from mgm.tasks import make_tasks
 from mgm.types import Batch
@@ -29,14 +29,18 @@ def origin(batch: Batch) -> torch.Tensor:
     return batch.images[:, 0].long()
 
 
-def test_all_labels_follow_their_pixels():
-    batch = batch_of_ids()
-    result = Composites(TASKS)(batch, seed=0)
+@pytest.mark.parametrize("share", [0.5, 1.0])
+@pytest.mark.parametrize("pieces", PIECES)
+def test_all_labels_follow_their_pixels(pieces, share):
+    batch = batch_of_ids(num_present=8)
+    result = Composites(TASKS, pieces, share=share)(batch, seed=0)
     source = origin(result)
     torch.testing.assert_close(result.targets["normal"][:, 1], source.float())
     rows, columns = torch.meshgrid(torch.arange(SIZE), torch.arange(SIZE), indexing="ij")
     torch.testing.assert_close(result.targets["semantic"], batch.targets["semantic"][source, rows, columns])
     assert torch.equal(result.scene, batch.scene)
+    assert (source != torch.arange(COUNT)[:, None, None]).any()
+    assert torch.equal(result.real_images, batch.images)
 
 
 def test_every_image_is_pasted_into_exactly_one_other():
@@ -57,6 +61,92 @@ def test_half_of_the_classes_in_view_are_pasted_whole(num_present, num_pasted):
         chosen = set(classes[pasted].tolist())
         assert len(chosen) == num_pasted
         assert torch.equal(pasted, torch.isin(classes, torch.tensor(sorted(chosen))))
+
+
+def test_objects_are_half_of_the_classes_that_cover_less_than_a_quarter():
+    batch = batch_of_ids()
+    rows = torch.arange(SIZE)[:, None].expand(SIZE, SIZE)
+    # of 12 rows: 6 of wall, 3 of floor (a quarter exactly), and one each of three things
+    semantic = torch.tensor([0] * 6 + [1] * 3 + [2, 3, 4])[rows]
+    batch.targets["semantic"][:] = semantic
+    chosen = set()
+    for seed in range(20):
+        source = origin(Composites(TASKS, "objects")(batch, seed))
+        for index in range(COUNT):
+            pasted = source[index] != index
+            classes = set(semantic[pasted].tolist())
+            assert len(classes) == 1
+            assert torch.equal(pasted, torch.isin(semantic, torch.tensor(sorted(classes))))
+            chosen |= classes
+    assert chosen == {2, 3, 4}
+
+
+def test_images_of_nothing_but_large_classes_give_no_objects():
+    batch = batch_of_ids(num_present=2)
+    assert torch.equal(Composites(TASKS, "objects")(batch, seed=11).images, batch.images)
+
+
+def rectangles(count: int = 50, height: int = 24, width: int = 24) -> list[torch.Tensor]:
+    """Masks ``[H, W]`` of what was pasted, of images without any task."""
+    images = torch.arange(count, dtype=torch.float32)[:, None, None, None].expand(count, 3, height, width)
+    result = Composites({}, "cutmix")(Batch(images, {}, torch.eye(count)), seed=12)
+    return list(result.images[:, 0] != torch.arange(count)[:, None, None])
+
+
+def test_cutmix_pastes_one_rectangle_of_up_to_half_of_the_image():
+    shares, proportions = [], []
+    for pasted in rectangles(200):
+        rows, columns = pasted.any(dim=1), pasted.any(dim=0)
+        assert torch.equal(pasted, rows[:, None] & columns[None])
+        for line in (rows, columns):
+            assert len(line.nonzero()) == 0 or line.nonzero().diff(dim=0).eq(1).all()
+        shares.append(float(pasted.float().mean()))
+        if pasted.sum() > 50:
+            proportions.append(math.log2(float(rows.sum() / columns.sum())))
+    assert max(shares) < 0.55
+    assert max(shares) > 0.45
+    assert min(shares) < 0.05
+    assert sum(shares) / len(shares) == pytest.approx(0.25, abs=0.03)
+    assert min(proportions) < -0.8
+    assert max(proportions) > 0.8
+    assert max(map(abs, proportions)) < 1.4
+
+
+def test_rectangles_reach_every_part_of_the_image():
+    covered = torch.stack(rectangles(300)).float().mean(dim=0)
+    for edge in (covered[0], covered[-1], covered[:, 0], covered[:, -1]):
+        assert edge.max() > 0.02
+
+
+def test_rectangles_are_cut_out_of_images_that_are_not_square():
+    wide = rectangles(100, height=8, width=32)
+    assert any(bool(pasted[:, -1].any()) for pasted in wide)
+    assert any(bool(pasted[-1].any()) for pasted in wide)
+
+
+@pytest.mark.parametrize("pieces", PIECES)
+def test_share_of_the_images_that_are_changed(pieces):
+    generator, count = torch.Generator().manual_seed(0), 400
+    semantic = torch.randint(0, 8, (count, 4, 4), generator=generator)
+    number = torch.arange(count, dtype=torch.float32)[:, None, None, None].expand(-1, 3, 4, 4)
+    batch = Batch(number, {"semantic": semantic}, torch.eye(count))
+    whole, quarter = (Composites(TASKS, pieces, share=share)(batch, seed=13).images for share in (1.0, 0.25))
+    changed = [(images != number).any(dim=3).any(dim=2).any(dim=1) for images in (whole, quarter)]
+    expected = 0.25 * changed[0].float().mean()
+    assert changed[1].float().mean() == pytest.approx(float(expected), abs=0.06)
+    # those that are changed are changed in the same way
+    assert torch.equal(quarter[changed[1]], whole[changed[1]])
+
+
+def test_unlabelled_pixels_of_a_rectangle_are_unlabelled_where_it_lands():
+    batch = batch_of_ids()
+    batch.targets["semantic"][1] = 255
+    batch.targets["depth"][1] = math.nan
+    result = Composites(TASKS, "cutmix")(batch, seed=14)
+    from_there = origin(result) == 1
+    assert from_there[torch.arange(COUNT) != 1].any()
+    assert torch.equal(result.targets["semantic"] == 255, from_there)
+    assert torch.equal(result.targets["depth"][:, 0].isnan(), from_there)
 
 
 def test_ignored_pixels_are_never_pasted():
@@ -106,15 +196,22 @@ def test_depends_on_the_seed_alone():
     assert not torch.equal(Composites(TASKS)(batch_of_ids(), seed=9).images, first.images)
 
 
-def test_needs_segmentation():
+@pytest.mark.parametrize("pieces", ["classes", "objects"])
+def test_needs_segmentation(pieces):
     with pytest.raises(ConfigError, match="semantic"):
-        Composites(make_tasks(("depth",)))
+        Composites(make_tasks(("depth",)), pieces)
+
+
+def test_unknown_pieces_list_the_choices():
+    with pytest.raises(ConfigError, match=r"Did you mean 'cutmix'\? Choices: classes, cutmix, objects"):
+        Composites(TASKS, "cutmx")
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_same_composites_on_every_device():
-    here = Composites(TASKS)(batch_of_ids(), seed=10)
-    there = Composites(TASKS)(batch_of_ids().to(torch.device("cuda")), seed=10)
+@pytest.mark.parametrize("pieces", PIECES)
+def test_same_composites_on_every_device(pieces):
+    here = Composites(TASKS, pieces)(batch_of_ids(), seed=10)
+    there = Composites(TASKS, pieces)(batch_of_ids().to(torch.device("cuda")), seed=10)
     assert torch.equal(there.images.cpu(), here.images)
     assert torch.equal(there.targets["semantic"].cpu(), here.targets["semantic"])

@@ -39,6 +39,28 @@ def losses(batch: dict[str, Tensor], weight: Tensor) -> dict[str, Tensor]:
     }
 
 
+def task_losses(images: slice) -> dict[str, Tensor]:
+    """Gradient of every loss of every task on part of six images, with unequally many labels and classes in the halves."""
+    generator = torch.Generator().manual_seed(2)
+    result = {}
+    for name, kind in TASKS.items():
+        for loss in kind.losses:
+            task = make_tasks([name], ("a", "b", "c", "d"), [f"{name}:{loss}"])[name]
+            weight = torch.linspace(-2, 2, task.channels * 5, dtype=torch.float64).sin().view(task.channels, 5)
+            weight.requires_grad_()
+            features = torch.randn(6, 5, 6, 6, generator=generator, dtype=torch.float64)
+            holes = torch.rand(6, 6, 6, generator=generator) < torch.linspace(0.1, 0.9, 6)[:, None, None]
+            if name == "semantic":
+                target = torch.randint(3, (6, 6, 6), generator=generator).clamp(max=torch.arange(6)[:, None, None] // 2)
+                target = target.masked_fill(holes, 255)
+            else:
+                target = torch.rand(6, task.channels, 6, 6, generator=generator, dtype=torch.float64) + 0.5
+                target = target.masked_fill(holes[:, None], float("nan"))
+            prediction = torch.einsum("kc,bchw->bkhw", weight, features[images])
+            result[f"{name}:{loss}"] = torch.autograd.grad(task.loss(prediction, target[images]), weight)[0]
+    return result
+
+
 def gradients(batch: dict[str, Tensor]) -> dict[str, Tensor]:
     weight = torch.linspace(-1, 1, 20, dtype=torch.float64).view(4, 5).sin().requires_grad_()
     return {
@@ -75,7 +97,7 @@ def work(index: int, folder: str) -> None:
     dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=index, world_size=NUM_PROCESSES)
     assert (rank(), world_size()) == (index, NUM_PROCESSES)
     part = slice(index * PER_PROCESS, (index + 1) * PER_PROCESS)
-    own = gradients({name: values[part] for name, values in inputs().items()})
+    own = gradients({name: values[part] for name, values in inputs().items()}) | task_losses(part)
     averaged = {name: global_sum(values) / NUM_PROCESSES for name, values in own.items()}
     values = torch.full((2, 1), float(index), requires_grad=True)
     gathered = gather_batch(values)
@@ -110,6 +132,14 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
 @pytest.mark.parametrize("name", ["masked_mean", "nt_xent", "scene_loss", "multi_hot"])
 def test_mean_gradient_is_that_of_the_whole_batch(outcome: list[dict], name: str) -> None:
     expected = gradients(inputs())[name]
+    for process in outcome:
+        torch.testing.assert_close(process["gradients"][name], expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [f"{name}:{loss}" for name, task in TASKS.items() for loss in task.losses])
+def test_losses_of_tasks_have_the_mean_gradient_of_the_whole_batch(outcome: list[dict], name: str) -> None:
+    expected = task_losses(slice(0, NUM_PROCESSES * PER_PROCESS))[name]
     for process in outcome:
         torch.testing.assert_close(process["gradients"][name], expected)
 

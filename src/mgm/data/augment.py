@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Literal
 
@@ -49,7 +50,7 @@ class PairedAugmentation:
         hue: float = 0.0,
         outside: Literal["grey", "reflection"] = "grey",
     ) -> None:
-        if not 0 < zoom[0] <= zoom[1]:
+        if not 0 < zoom[0] <= zoom[1] < math.inf:
             raise ConfigError(f"zoom is {zoom[0]:g} {zoom[1]:g}; it must be two positive numbers in ascending order")
         if not 0 <= colour < 1:
             raise ConfigError(f"colour is {colour:g}; it must lie in [0, 1)")
