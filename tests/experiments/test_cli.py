@@ -87,6 +87,10 @@ def test_train_writes_everything(finished):
     assert result["recipe"] == "mgm"
     assert result["baseline"]["recipe"] == "mt"
     assert result["steps"] == result["baseline"]["steps"] == 6
+    assert result["pretrained"] == result["baseline"]["pretrained"] == ""
+    for member in (result, result["baseline"]):
+        ious = [score["iou"] for score in member["classes"]["semantic"].values()]
+        assert sum(ious) / len(ious) == pytest.approx(member["test"]["semantic"]["miou"])
     for split in ("test", "validation"):
         assert set(result[split]["semantic"]) == {"miou", "pixel_accuracy", "cross_entropy"}
         assert set(result[split]["depth"]) == {"abs_error_m", "relative_error", "rmse_m", "delta1"}
@@ -115,8 +119,11 @@ def test_checkpoints_hold_weights_and_plain_values_alone(finished):
 def test_evaluate_repeats_the_test_scores(mgm, finished):
     code, out, _ = mgm("evaluate", finished, "--json")
     assert code == 0
-    stored = json.loads((finished / "result.json").read_text())["test"]
-    for task, scores in json.loads(out).items():
+    result, found = json.loads((finished / "result.json").read_text()), json.loads(out)
+    stored = result["test"]
+    assert found["classes"] == result["classes"]
+    assert (found["split"], found["flip_average"], found["pretrained"]) == ("test", False, "")
+    for task, scores in found["scores"].items():
         for metric, value in scores.items():
             assert value == pytest.approx(stored[task][metric], rel=1e-5), (task, metric)
 

@@ -57,8 +57,11 @@ def test_run_does_not_need_the_original_afterwards(mgm, photographs, backbone, t
     assert from_yaml(run / "config.yaml").model.backbone["backbone"]["model_type"] == family
     code, out, err = mgm("evaluate", run, "--json")
     assert code == 0, err
-    stored = json.loads((run / "result.json").read_text())["test"]
-    assert json.loads(out)["depth"]["rmse_m"] == pytest.approx(stored["depth"]["rmse_m"], rel=1e-5)
+    result = json.loads((run / "result.json").read_text())
+    assert result["pretrained"] == "hf:original"
+    assert json.loads(out)["pretrained"] == "hf:original"
+    assert json.loads(out)["scores"]["depth"]["rmse_m"] == pytest.approx(result["test"]["depth"]["rmse_m"], rel=1e-5)
+    assert "| mgm † |" in (run / "table.md").read_text() or recipe != "mgm"
     Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(tmp_path / "a.png")
     assert mgm("predict", run, tmp_path / "a.png", "--out", tmp_path / "out")[0] == 0
 

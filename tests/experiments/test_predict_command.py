@@ -75,6 +75,23 @@ def test_fits(mgm, run, photos, tmp_path, fit):
     assert np.load(out / "a_semantic.npy").dtype == np.uint8
 
 
+def test_confidence_maps(mgm, run, photos, tmp_path):
+    from mgm.experiments.predictor import TrainedModel
+
+    out = tmp_path / "out"
+    code, _, err = mgm("predict", run, photos, "--out", out, "--save", "confidence,npy", "--fit", "tile")
+    assert code == 0, err
+    values, expected = TrainedModel.load(run).predict_with_confidence(photos / "kitchen/a.png", fit="tile")
+    for name, confidence in expected.items():
+        found = np.load(out / f"kitchen/a_{name}_confidence.npy")
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, confidence, atol=1e-5)
+        with Image.open(out / f"kitchen/a_{name}_confidence.png") as image:
+            assert image.size == (30, 20)
+    np.testing.assert_allclose(np.load(out / "kitchen/a_depth.npy"), values["depth"], atol=1e-5)
+    assert len(written(out)) == 3 * 3 * 3
+
+
 def test_point_clouds(mgm, run, photos, tmp_path):
     clouds = []
     for camera in (["--fov", "60"], ["--intrinsics", "25.98,25.98,14.5,9.5"]):

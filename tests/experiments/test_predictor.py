@@ -98,6 +98,33 @@ def test_flip_averaging_does_not_know_left_from_right(model, fit):
     assert not torch.allclose(values["depth"], model.predict(pixels, fit=fit)["depth"], atol=1e-4)
 
 
+@pytest.mark.parametrize("fit", ["resize", "pad", "tile"])
+@pytest.mark.parametrize("flip_average", [False, True])
+def test_confidence_comes_beside_the_same_values(model, fit, flip_average):
+    pixels = picture(40, 60)
+    values, confidence = model.predict_with_confidence(pixels, fit=fit, flip_average=flip_average)
+    assert_same(values, model.predict(pixels, fit=fit, flip_average=flip_average))
+    for name in model.tasks:
+        assert confidence[name].shape == (40, 60)
+        assert confidence[name].min() >= 0
+        assert confidence[name].max() <= 1
+
+
+def test_confidence_is_of_what_is_shown_and_of_the_mirrored_photograph(model):
+    pixels = picture(SIDE, SIDE)
+    images = normalise_levels(torch.from_numpy(pixels).permute(2, 0, 1)[None])
+    raw, mirrored = model.predict_batch(images), model.predict_batch(images.flip(-1))
+    confidence = model.predict_with_confidence(pixels)[1]
+    torch.testing.assert_close(confidence["semantic"], raw["semantic"][0].softmax(0).amax(0))
+    apart = (raw["depth"] - mirrored["depth"].flip(-1))[0, 0].abs()
+    assert apart.max() > 1e-3
+    torch.testing.assert_close(confidence["depth"], 1 - apart.clamp(max=1))
+    average = model.predict_with_confidence(pixels, flip_average=True)[1]
+    torch.testing.assert_close(average["depth"], 1 - apart.clamp(max=2) / 2, atol=1e-5, rtol=0)
+    both = (raw["semantic"] + mirrored["semantic"].flip(-1))[0] / 2
+    torch.testing.assert_close(average["semantic"], both.softmax(0).amax(0), atol=1e-5, rtol=0)
+
+
 @pytest.mark.parametrize("name", list(TASKS))
 def test_mirror_is_flip_in_the_space_of_predictions(name):
     task = make_tasks([name], CLASSES)[name]

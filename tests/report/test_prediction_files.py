@@ -26,7 +26,9 @@ def predicted(tasks=("semantic", "depth", "normal")) -> Predicted:
         "normal": normal / normal.norm(dim=0),
     }
     pixels = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3)).astype(np.uint8)
-    return Predicted(pixels, {task: values[task] for task in tasks}, make_tasks(tasks, ("a", "b", "c")), CAMERA)
+    known = make_tasks(tasks, ("a", "b", "c"))
+    confidence = {task: torch.rand(HEIGHT, WIDTH, generator=random) for task in tasks}
+    return Predicted(pixels, {task: values[task] for task in tasks}, known, CAMERA, confidence)
 
 
 def write(shown, place, *kinds):
@@ -51,7 +53,12 @@ def test_every_kind_of_file(tmp_path):
     shown = predicted()
     files = write(shown, tmp_path / "sub" / "a", *OUTPUTS)
     assert set(files) == {
-        *(f"a_{task}.{suffix}" for task in shown.tasks for suffix in ("png", "npy")),
+        *(
+            f"a_{task}{what}.{suffix}"
+            for task in shown.tasks
+            for suffix in ("png", "npy")
+            for what in ("", "_confidence")
+        ),
         "a_all.png",
         "a_depth_mm.png",
         "a_points.ply",
@@ -62,11 +69,20 @@ def test_every_kind_of_file(tmp_path):
     np.testing.assert_array_equal(classes, shown.values["semantic"])
     for task in ("depth", "normal"):
         np.testing.assert_array_equal(np.load(files[f"a_{task}.npy"]), shown.values[task])
+        np.testing.assert_array_equal(np.load(files[f"a_{task}_confidence.npy"]), shown.confidence[task])
     with Image.open(files["a_depth.png"]) as image:
         expected = shown.tasks["depth"].colour(shown.values["depth"][None])[0].permute(1, 2, 0)
         np.testing.assert_array_equal(np.asarray(image), expected)
     with Image.open(files["a_all.png"]) as image:
         assert image.width > 4 * 160
+
+
+def test_what_is_sure_is_bright(tmp_path):
+    shown = predicted()
+    shown.confidence["depth"][:] = torch.linspace(0, 1, HEIGHT * WIDTH).view(HEIGHT, WIDTH)
+    with Image.open(write(shown, tmp_path / "a", "confidence")["a_depth_confidence.png"]) as image:
+        brightness = np.asarray(image.convert("L")).flatten().astype(int)
+    assert (np.diff(brightness) > 0).all()
 
 
 def test_millimetres(tmp_path):

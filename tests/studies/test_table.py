@@ -8,13 +8,17 @@ import math
 import numpy as np
 import pytest
 from fake_trials import pretend, pretend_all, three_tasks
+from pydantic import TypeAdapter
 
 from mgm.experiments.folder import write_json
 from mgm.experiments.recipes import make_experiment
+from mgm.report.pages.experiment_table import table_section
+from mgm.report.pages.records import ResultTable
 from mgm.studies.catalogue import STUDIES
 from mgm.studies.run import Place, write_study
 from mgm.studies.table import as_csv, as_json, columns_for, make_table, markdown
 from mgm.studies.trials import make_plan
+from mgm.training.journal import plain
 
 MAIN = ("semantic", "depth", "normal")
 MODELS = ["ST", "MT", "MGM/G", "control", "MGM"]
@@ -124,6 +128,26 @@ def test_csv_has_a_line_per_cell(place) -> None:
     assert [float(value) for value in row["values"].split()] == pytest.approx([0.14, 0.142, 0.144])
     assert (float(row["mean"]), float(row["std"]), row["seeds"]) == (pytest.approx(0.142), pytest.approx(0.002), "3")
     assert row["paper"] == "0.197"
+
+
+def test_rows_of_pre_trained_encoders_are_marked(place) -> None:
+    plan = plan_of()
+    pretend_all(plan.cells, place.trial, scores_of)
+    for cell in plan.cells:
+        if cell.row.title == "MT":
+            place.trial(cell.trial).config.write_text("recipe: mt\nmodel:\n  encoder: lite0\n")
+    table = make_table(plan, place.trial, "rooms")
+    described = as_json(table)
+    assert {row["model"]: row["pretrained"] for row in described["rows"]} == {
+        title: "ImageNet (lite0)" if title == "MT" else "" for title in MODELS
+    }
+    assert any("not comparable with runs from scratch" in note for note in described["notes"])
+    assert "| MT † " in markdown(table)
+    assert markdown(table).count("†") == 1
+    rows = list(csv.DictReader(io.StringIO(as_csv(table))))
+    assert {row["model"] for row in rows if row["pretrained"]} == {"MT"}
+    shown = table_section(TypeAdapter(ResultTable).validate_python(json.loads(json.dumps(plain(described)))))
+    assert "MT †" in [row.model for _, group in shown.groups for row in group]
 
 
 def test_sentences_say_who_wins_and_the_generators_own_share(place) -> None:

@@ -9,6 +9,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics.classification import MulticlassJaccardIndex
 
+from mgm.tasks import ClassScore
+from mgm.tasks.segmentation import SemanticSegmentation
 from mgm.types import IGNORE_INDEX
 
 
@@ -41,6 +43,45 @@ def test_miou_equals_loops(seed: int, num_used: int) -> None:
     assert result["pixel_accuracy"] == pytest.approx(float((predicted == target)[valid].float().mean()))
     reference = MulticlassJaccardIndex(5, ignore_index=IGNORE_INDEX)
     assert result["miou"] == pytest.approx(float(reference(predicted, target)))
+
+
+def test_scores_of_classes_equal_loops_and_are_what_miou_is_the_mean_over() -> None:
+    task = make_task("semantic")
+    target = torch.where(random_target(task) == IGNORE_INDEX, IGNORE_INDEX, random_target(task) % 3)
+    prediction = random_prediction(task)
+    prediction[:, 4] = -9.0
+    metrics = task.metrics()
+    metrics.update(prediction[:1], target[:1])
+    metrics.update(prediction[1:], target[1:])
+    found, predicted = metrics.classes(), prediction.argmax(1)
+    assert set(found) == set(task.classes[:4])  # the fourth is predicted, but never there
+    pixels = [score.pixels for score in found.values()]
+    assert pixels == sorted(pixels, reverse=True)
+    assert sum(pixels) == pytest.approx(1)
+    assert found[task.classes[3]] == ClassScore(iou=0.0, pixels=0.0)
+    for index in range(3):
+        score, valid = found[task.classes[index]], target != IGNORE_INDEX
+        ours, true = (predicted == index) & valid, target == index
+        assert score.iou == pytest.approx(int((ours & true).sum()) / int((ours | true).sum()))
+        assert score.pixels == pytest.approx(int(true.sum()) / int(valid.sum()))
+    ious = [score.iou for score in found.values()]
+    assert metrics.compute()["miou"] == pytest.approx(sum(ious) / len(ious))
+
+
+def test_no_label_no_class_and_classes_of_the_same_name() -> None:
+    assert make_task("semantic").metrics().classes() == {}
+    metrics = SemanticSegmentation(("thing", "thing")).metrics()
+    metrics.update(torch.tensor([[[[1.0, 0.0]], [[0.0, 1.0]]]]), torch.tensor([[[0, 1]]]))
+    assert metrics.classes() == {"thing (0)": ClassScore(1.0, 0.5), "thing (1)": ClassScore(1.0, 0.5)}
+
+
+def test_confidence_is_the_probability_of_the_class_that_is_shown() -> None:
+    task = SemanticSegmentation(tuple(map(str, range(20))))
+    logits = torch.randn(2, 20, 6, 7) * 3
+    for size in ((6, 7), (13, 20), (3, 4)):
+        probability = task.resize(logits, size).softmax(dim=1)
+        shown = probability.gather(1, task.decode_at(logits, size).unsqueeze(1)).squeeze(1)
+        torch.testing.assert_close(task.confidence_at(logits, logits, size), shown)
 
 
 def test_absent_classes() -> None:

@@ -19,6 +19,7 @@ from task_cases import (
 from torch import Tensor
 
 from mgm.errors import ConfigError
+from mgm.functional.vectors import encode_normals
 from mgm.tasks import TASKS, Task, make_tasks
 from mgm.types import IGNORE_INDEX
 
@@ -294,6 +295,36 @@ def test_gradients(task: Task) -> None:
     assert torch.autograd.gradcheck(lambda values: task.loss(values, target), prediction)
     assert torch.autograd.gradcheck(task.divergence, (prediction, estimate))
     assert torch.autograd.gradcheck(task.refinement_input, prediction)
+
+
+def test_confidence_is_1_where_sure_and_has_no_left_and_right(task: Task) -> None:
+    prediction, other = random_prediction(task, 5), random_prediction(task, 6)
+    unsure = task.confidence(prediction, other)
+    assert unsure.shape == (2, 5, 6)
+    assert unsure.min() >= 0
+    assert unsure.max() <= 1
+    assert unsure.unique().numel() > 5
+    sure = task.confidence(prediction * 1e5, prediction * 1e5) if task.name == "semantic" else None
+    sure = task.confidence(prediction, prediction) if sure is None else sure
+    torch.testing.assert_close(sure, torch.ones(2, 5, 6), atol=2e-3, rtol=0)
+    mirrored = task.confidence(task.mirror(prediction), task.mirror(other))
+    torch.testing.assert_close(mirrored, unsure.flip(-1), atol=2e-3, rtol=0)
+    small = task.confidence_at(prediction, other, (3, 9))
+    torch.testing.assert_close(
+        small, task.confidence(task.resize(prediction, (3, 9)), task.resize(other, (3, 9))), atol=2e-3, rtol=0
+    )
+
+
+def test_confidence_counts_in_the_units_of_error_maps() -> None:
+    depth, normal = make_task("depth"), make_task("normal")
+    metres = torch.tensor([2.0, 2.0, 2.0]).view(1, 1, 1, 3)
+    others = torch.tensor([2.2, 1.5, 9.0]).view(1, 1, 1, 3)
+    assert depth.confidence(metres, others).flatten().tolist() == pytest.approx([0.8, 0.5, 0.0])
+    angle = torch.tensor([0.0, 12.0, 90.0]).deg2rad()
+    turned = torch.stack((angle.sin(), torch.zeros(3), -angle.cos())).view(1, 3, 1, 3)
+    ahead = torch.tensor([0.0, 0.0, -1.0]).view(1, 3, 1, 1).expand(1, 3, 1, 3)
+    found = normal.confidence(encode_normals(ahead), encode_normals(turned)).flatten().tolist()
+    assert found == pytest.approx([1.0, 0.8, 0.0], abs=1e-3)
 
 
 def test_zooming_by_1_is_nothing(task: Task) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from mgm.config import ModelConfig
 
@@ -13,11 +14,15 @@ MARK = "†"
 def pretraining(model: ModelConfig) -> str:
     """What the encoder was pre-trained on, in short; empty for one from scratch.
 
-    ``hf:NAME`` stays as it is; weights that come with an encoder of the package are ImageNet's.
+    ``hf:NAME`` stays as it is, of a folder its own name alone (a result travels, paths of a machine do not); weights that come
+    with an encoder of the package are ImageNet's.
     """
     if model.encoder == "resnet" or not model.pretrained:
         return ""
-    return model.encoder if ":" in model.encoder else f"ImageNet ({model.encoder})"
+    source, _, name = model.encoder.rpartition(":")
+    if not source:
+        return f"ImageNet ({name})"
+    return f"{source}:{Path(name).name if Path(name).expanduser().is_absolute() else name}"
 
 
 def marked(title: str, pretrained: str) -> str:

@@ -36,7 +36,11 @@ def test_a_table_per_task_with_a_row_per_image():
         prediction, errors = table.rows[1].predictions[0]
         value = task.decode(shown.predictions["MT"][name][1:])[0]
         if name == "semantic":  # few colours, so no loss
-            assert (pixels(prediction.uri) == coloured(task, value, (SIZE, SIZE))).all()
+            shown_at = (LARGEST_SIDE, LARGEST_SIDE)  # borders are not blocks of enlarged pixels
+            own = task.decode_at(shown.predictions["MT"][name][1:], shown_at)[0]
+            assert (pixels(prediction.uri) == coloured(task, own, shown_at)).all()
+            assert prediction.smooth
+            assert not errors.smooth
             assert (pixels(errors.uri) == error_map(task, value, shown.targets[name][1], (SIZE, SIZE))).all()
             assert prediction.text.startswith("mIoU 0.")
         assert table.rows[0].photograph.text == "kitchen"
