@@ -251,12 +251,28 @@ def test_every_recipe_trains(mgm, photographs, finished, tmp_path, recipe):
         ["--batch-size", "1", "--generator-batch-size", "1"],
         ["--ema", "0.9", "--max-gradient-norm", "1", "--weight-decay", "1e-4", "--statistics", "all"],
         ["--tasks", "depth", "--architecture", "single_task", "--no-augment"],
+        ["--decoder", "pyramid", "--decoder-width", "8", "--output-stride", "2", "--encoder-stride", "32"],
+        ["--decoder", "pyramid", "--optimizer-step", "shared", "--precision", "bf16"],
+        ["--schedule", "one_cycle", "--warm-up", "0.2", "--optimizer", "adamw", "--weight-decay", "0.01"],
     ],
     ids=lambda options: options[1] if len(options) < 4 else "-".join(options[1::2]),
 )
 def test_settings_that_vary_the_method(mgm, photographs, tmp_path, options):
     code, _, err = mgm("train", "mgm", *TINY, "--data", photographs, *options, "--no-baseline", "--out", tmp_path / "r")
     assert code == 0, err
+
+
+def test_a_run_with_other_decoders_is_rebuilt_from_its_folder(mgm, photographs, tmp_path):
+    run = tmp_path / "r"
+    options = ["--decoder", "pyramid", "--decoder-width", "8", "--encoder-stride", "32", "--schedule", "linear"]
+    code, _, err = mgm("train", "mt", *TINY, "--data", photographs, *options, "--out", run)
+    assert code == 0, err
+    kept = [key for key in load_checkpoint(run / "checkpoints/best.pt")["model"] if key.startswith("decoders.")]
+    assert any(key.startswith("decoders.merges.") for key in kept)
+    code, out, err = mgm("evaluate", run, "--json")
+    assert code == 0, err
+    stored = json.loads((run / "result.json").read_text())["test"]
+    assert json.loads(out)["depth"]["abs_error_m"] == pytest.approx(stored["depth"]["abs_error_m"], rel=1e-5)
 
 
 def test_multi_hot_labels(mgm, tmp_path):

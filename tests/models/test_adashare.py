@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -33,17 +35,33 @@ def learning_policy(blocks=4, tasks=3, logits=None):
     return policy
 
 
-@pytest.mark.parametrize("decoder", DECODERS)
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("depth", [10, 18])
-def test_everything_selected_is_the_multi_task_network_bitwise(depth, training, decoder):
-    adashare, multi_task = pair(depth, decoder=decoder)
+def test_everything_selected_is_the_multi_task_network_bitwise(depth, training):
+    adashare, multi_task = pair(depth)
     images = torch.randn(3, 3, 32, 32)
     predictions, expected = adashare.train(training)(images), multi_task.train(training)(images)
     for task in CHANNELS:
         assert torch.equal(predictions[task], expected[task])
     for (name, own), other in zip(adashare.encoder.trunk.named_buffers(), multi_task.encoder.buffers(), strict=True):
         assert torch.equal(own, other), name
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize("training", [True, False])
+def test_everything_selected_is_per_task_the_network_of_that_task_alone(training, decoder):
+    """With every kind of decoders; layers that tasks share in a pyramid are each task's own, as its path may be."""
+    adashare, _ = pair(decoder=decoder)
+    adashare.train(training)
+    images = torch.randn(3, 3, 32, 32)
+    alone = {}
+    for own, (task, channels) in zip(adashare.decoders, CHANNELS.items(), strict=True):
+        alone[task] = MultiTaskNetwork({task: channels}, small(18, decoder=decoder)).train(training)
+        alone[task].encoder.load_state_dict(adashare.encoder.trunk.state_dict())
+        alone[task].decoders.load_state_dict(own.state_dict())
+    predictions = adashare(images)
+    for task, network in alone.items():
+        assert torch.equal(network(images)[task], predictions[task])
 
 
 def test_gates_of_one_are_the_multi_task_network_too():
@@ -191,11 +209,26 @@ def scheduled_trainer(folder, schedule, recipe="adashare", **settings):
     return trainer
 
 
+def in_float64(trainer):
+    """Weights and whatever a loss reads."""
+    trainer.networks.double()
+    feed = trainer.feeds["labelled"]
+
+    def doubled(step, count):
+        batch = feed(step, count)
+        targets = {name: value if name == "semantic" else value.double() for name, value in batch.targets.items()}
+        return replace(batch, images=batch.images.double(), targets=targets)
+
+    trainer.feeds["labelled"] = doubled
+
+
 @pytest.mark.parametrize("optimizer_step", ["separate", "shared", "combined"])
 def test_training_in_warm_up_is_multi_task_training(tmp_path, optimizer_step):
     training = {"optimizer_step": optimizer_step}
     ours = scheduled_trainer(tmp_path / "a", PolicySchedule(warm_up=1.0), training=training)
     multi_task = toy_trainer(toy_experiment("mt", training=training), tmp_path / "b")
+    for trainer in (ours, multi_task):
+        in_float64(trainer)
     ours.run()
     multi_task.run()
     assert (ours.networks["policy"].logits == Policy.INITIAL_LOGIT).all()
@@ -204,8 +237,8 @@ def test_training_in_warm_up_is_multi_task_training(tmp_path, optimizer_step):
         for a, b in zip(
             ours.parts[half].state_dict().values(), multi_task.parts[half].state_dict().values(), strict=True
         ):
-            # the gradients of the three tasks are added in another order
-            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+            # the gradients of the three tasks are added in another order; in float32 Adam makes much of such differences
+            torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-10)
 
 
 @pytest.mark.parametrize("optimizer_step", ["separate", "shared", "combined"])
