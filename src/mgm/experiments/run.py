@@ -186,7 +186,9 @@ def _make_trainer(
     networks.model.start_at(constants)
     networks = networks.to(fabric.device)
     start_encoder(networks.model, experiment.model)
-    reference = evaluate(constant_predictor(constants), data.batches(data.splits.validation, batch_size), data.tasks, fabric.device)
+    reference = evaluate(
+        constant_predictor(constants), data.batches(data.splits.validation, batch_size), data.tasks, fabric.device
+    )
 
     def validate(model: nn.Module) -> tuple[Scores, float]:
         with fabric.autocast():

@@ -18,4 +18,6 @@ def make_encoder(config: ModelConfig) -> Encoder:
         return EfficientNetLite0(config.frozen_stages, frozen_statistics=config.frozen_statistics)
     if config.backbone:
         return PretrainedEncoder(config.backbone)
-    return ResNetEncoder(3, config.depth, config.widths, config.encoder_stride)
+    # the paper's decoders in this format have crashed inside torch 2.13 at 256 px
+    channels_last = config.decoder == "pyramid"
+    return ResNetEncoder(3, config.depth, config.widths, config.encoder_stride, channels_last=channels_last)

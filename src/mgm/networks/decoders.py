@@ -90,7 +90,6 @@ class PyramidDecoders(nn.Module):
             merged = merge(merged)
         return {head: _enlarged(self.outputs[head](block(merged)), size) for head, block in self.heads.items()}
 
-
     @torch.no_grad()
     def start_at(self, constants: Mapping[str, Tensor]) -> None:
         """Let every head begin with a constant prediction ``[C]`` as its bias, so that no step is spent on the mean."""

