@@ -17,9 +17,12 @@ def test_code_runs(name, tmp_path, monkeypatch):
         pytest.importorskip("transformers")
     monkeypatch.chdir(tmp_path)
     names: dict = {}
-    (code,) = re.findall(r"```python\n(.*?)```", (DOCS / name).read_text(), re.DOTALL)
-    exec(compile(code, name, "exec"), names)
+    blocks = re.findall(r"```python\n(.*?)```", (DOCS / name).read_text(), re.DOTALL)
+    assert blocks
+    for code in blocks:
+        exec(compile(code, name, "exec"), names)
     if name == "encoders.md":
         assert names["backbone"]["backbone"]["model_type"] == "resnet"
+        assert [level.shape[1] for level in names["pyramid"]] == [16, 24, 40, 112, 320]
     if name == "balancing.md":
         assert names["experiment"].method.balance == "uncertainty"

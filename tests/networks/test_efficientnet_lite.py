@@ -133,6 +133,7 @@ def test_strides_and_channels_are_those_it_says(height, width):
         (2, channels, height // stride, width // stride)
         for channels, stride in zip(encoder.channels, encoder.strides, strict=True)
     ]
+    assert all(level.is_contiguous(memory_format=torch.channels_last) for level in pyramid)
 
 
 @pytest.mark.parametrize("stride, padding", [(1, 2), (2, 0)])
