@@ -38,7 +38,15 @@ def shortened(vectors: Tensor, dim: int = 1) -> Tensor:
     stays the zero vector, at 90 degrees from every other one. For losses; values are made by `unit_vectors`.
     """
     vectors = at_least_float32(vectors)
-    return vectors / torch.linalg.vector_norm(vectors, dim=dim, keepdim=True).clamp(min=SHORTEST)
+    return vectors / length(vectors, SHORTEST, dim)
+
+
+def length(vectors: Tensor, shortest: float, dim: int = 1) -> Tensor:
+    """Euclidean norm, ``shortest`` at least, where its gradient is 0 and not infinite; ``dim`` is kept.
+
+    On a CPU a tenth of the time of `torch.linalg.vector_norm`, which is slow along any other dimension than the last.
+    """
+    return vectors.square().sum(dim=dim, keepdim=True).clamp(min=shortest**2).sqrt()
 
 
 def encode_normals(normals: Tensor) -> Tensor:
