@@ -4,7 +4,7 @@
     python benchmarks/base.py small best --photos PATH --out runs/base
     python benchmarks/base.py choices --photos PATH --seeds 5 --workers 2 --out runs/base   # variants: validation alone
 
-Every run is an `mgm train` in a process of its own with one thread. A run that is finished is read, one that was interrupted goes on,
+Every run is an `mgm train` in a process of its own. A run that is finished is read, one that was interrupted goes on,
 so the same command continues a campaign that was stopped. Writes GROUP.json and GROUP.md into ``--results``.
 """
 

@@ -1,4 +1,4 @@
-"""Losses of depth in which ratios count, for networks that predict metres."""
+"""Errors of depth in which ratios count, for networks that predict metres."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from mgm.functional.distributed import global_sum, world_size
-from mgm.functional.masked import masked_l1
 from mgm.functional.precision import at_least_float32
 
 FLOOR_M = 0.1
@@ -28,8 +27,8 @@ def log_depth(metres: Tensor) -> Tensor:
     return torch.where(metres > FLOOR_M, metres.clamp(min=FLOOR_M).log(), metres / FLOOR_M + (math.log(FLOOR_M) - 1))
 
 
-def log_depth_loss(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """Mean absolute difference of `log_depth`, which no common scale of both changes.
+def log_error(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """Difference of `log_depth`, which no common scale of both changes.
 
     Args:
         prediction: ``[B, 1, H, W]``, metres, any number.
@@ -37,35 +36,42 @@ def log_depth_loss(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
         mask: Same shape, bool.
 
     Returns:
-        Scalar, at least float32, scaled like `masked_mean`; 0 with a graph if nothing is valid.
+        Same shape, at least float32; 0 where masked out.
     """
-    return masked_l1(*_logarithms(prediction, target, mask), mask)
+    # masked first: zero times a derivative at NaN would be NaN
+    logarithm, true = (log_depth(torch.where(mask, metres, 1.0)) for metres in (prediction, target))
+    return logarithm - true
 
 
-def gradient_matching_loss(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """How far differences between pixels are from the true ones, for `log_depth`: it keeps edges sharp and surfaces smooth.
+def gradient_matching(error: Tensor, mask: Tensor) -> Tensor:
+    """How far differences between pixels are from the true ones: as a loss it keeps edges sharp and surfaces smooth.
 
     The sum over distances of 1, 2, 4 and 8 pixels, and over both directions, of the mean of ``|R(x + d) - R(x)|`` over
     pairs of valid pixels, ``R`` being the error of the logarithm (Li & Snavely, CVPR 2018; with four scales in Ranftl et
     al., 2020). There images are subsampled; this is the mean over all places at which subsampling can begin, so that
     no pixel is left out and a mirrored image costs the same.
 
-    Args and result are those of `log_depth_loss`.
+    Args:
+        error: ``[B, 1, H, W]``, see `log_error`.
+        mask: Same shape, bool.
+
+    Returns:
+        Scalar, scaled like `mgm.functional.masked.masked_mean`; 0 with a graph where no two pixels are valid.
     """
-    logarithm, true = _logarithms(prediction, target, mask)
-    error = logarithm - true
     sums, counts = [], []
     for distance in (2**scale for scale in range(SCALES)):
         for dim in (2, 3):
             length = max(error.shape[dim] - distance, 0)
-            begin, end = (error.narrow(dim, start, length) for start in (0, error.shape[dim] - length))
-            both = mask.narrow(dim, 0, length) & mask.narrow(dim, mask.shape[dim] - length, length)
-            sums.append(torch.where(both, end - begin, 0.0).abs().sum())
+            both = _leading(mask, dim, length) & _trailing(mask, dim, length)
+            difference = _trailing(error, dim, length) - _leading(error, dim, length)
+            sums.append(torch.where(both, difference, 0.0).abs().sum())
             counts.append(both.sum())
     return (torch.stack(sums) * world_size() / global_sum(torch.stack(counts)).clamp(min=1)).sum()
 
 
-def _logarithms(prediction: Tensor, target: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Of both, 0 (of 1 m) where masked out, since zero times a derivative at NaN would be NaN."""
-    logarithm, true = (log_depth(torch.where(mask, metres, 1.0)) for metres in (prediction, target))
-    return logarithm, true
+def _leading(values: Tensor, dim: int, length: int) -> Tensor:
+    return values.narrow(dim, 0, length)
+
+
+def _trailing(values: Tensor, dim: int, length: int) -> Tensor:
+    return values.narrow(dim, values.shape[dim] - length, length)

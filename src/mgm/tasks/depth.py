@@ -8,8 +8,8 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor
 
-from mgm.functional.log_depth import gradient_matching_loss, log_depth_loss
-from mgm.functional.masked import masked_l1
+from mgm.functional.log_depth import gradient_matching, log_error
+from mgm.functional.masked import masked_l1, masked_mean
 from mgm.functional.precision import at_least_float32
 from mgm.tasks.base import Loss, MetricInfo, TaskMetrics
 from mgm.tasks.metrics import ratio, streaming_sums, wide_sum
@@ -62,15 +62,20 @@ GRADIENT_WEIGHT = 0.5
 """Weight of the gradient matching in the loss ``log_gradient`` (Li & Snavely, 2018; Ranftl et al., 2020)."""
 
 
+def log_loss(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """Mean absolute error of the logarithm; arguments: see `mgm.functional.log_depth.log_error`."""
+    return masked_mean(log_error(prediction, target, mask).abs(), mask)
+
+
 def log_gradient_loss(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     """Error of the logarithm, and of its differences between pixels."""
-    matching = gradient_matching_loss(prediction, target, mask)
-    return log_depth_loss(prediction, target, mask) + GRADIENT_WEIGHT * matching
+    error = log_error(prediction, target, mask)
+    return masked_mean(error.abs(), mask) + GRADIENT_WEIGHT * gradient_matching(error, mask)
 
 
 def l1_log_loss(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     """The mean of the error in metres, in which depth is judged, and of that of the logarithm, which minds what is near."""
-    return (masked_l1(prediction, target, mask) + log_depth_loss(prediction, target, mask)) / 2
+    return (masked_l1(prediction, target, mask) + log_loss(prediction, target, mask)) / 2
 
 
 @final
@@ -89,7 +94,7 @@ class Depth(RegressionTask):
     primary: ClassVar[str] = "abs_error_m"
     losses: ClassVar[Mapping[str, Loss]] = {
         "l1": masked_l1,
-        "log": log_depth_loss,
+        "log": log_loss,
         "log_gradient": log_gradient_loss,
         "l1_log": l1_log_loss,
     }

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mgm.functional.masked import masked_l1, masked_mean
 from mgm.functional.precision import at_least_float32
-from mgm.functional.vectors import angle_degrees, decode_normals, encode_normals, lengths, shortened, unit_vectors
+from mgm.functional.vectors import angle_degrees, decode_normals, encode_normals, length, shortened, unit_vectors
 from mgm.tasks.base import Loss, MetricInfo, TaskMetrics
 from mgm.tasks.metrics import ratio, streaming_sums, wide_sum
 from mgm.tasks.pictures import paint
@@ -78,6 +78,10 @@ def histogram_median(histogram: Tensor) -> float:
     return float(torch.searchsorted(cumulated, cumulated[-1] / 2)) + 0.5
 
 
+SMALLEST = 1e-7
+"""Distance between unit vectors, 6 millionths of a degree, below which they count as the same in the loss ``angle``."""
+
+
 def cosine_loss(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     """``1 - cos`` of the angle between predicted and true normals, both encoded in (0, 1), ``[B, 3, H, W]``.
 
@@ -100,8 +104,7 @@ def angle_loss(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     everywhere (but for 0 and 180 degrees, where it is 0 here).
     """
     u, v = _directions(prediction, target, mask)
-    apart, together = (lengths(w) for w in (u - v, u + v))
-    return masked_mean(2 * torch.atan2(apart, together), mask)
+    return masked_mean(2 * torch.atan2(length(u - v, SMALLEST), length(u + v, SMALLEST)), mask)
 
 
 def _directions(prediction: Tensor, target: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
