@@ -79,6 +79,9 @@ class ModelConfig:
     """Channels of the decoder pyramid."""
     output_stride: int = 4
     """Pixels per place of the finest map of the decoder pyramid, 2 or 4; predictions are enlarged bilinearly from there."""
+    loss_stride: int = 1
+    """Training compares the predictions of the decoder pyramid with the labels of every pixel (1) or every second one (2), which
+    takes a fifth off a step."""
     depth: int = 18
     """Layers of the encoder: 10, 18 or 34 (paper: ResNet-18; ST_l, MT_l: 34)."""
     widths: tuple[int, int, int, int] = (48, 96, 192, 360)

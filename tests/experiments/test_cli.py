@@ -360,7 +360,7 @@ ERRORS = [
     (["train", "--output-stride", "3"], "output_stride is 3. Choices: 2, 4"),
     (["train", "--encoder-stride", "8"], "encoder_stride is 8. Choices: 16, 32"),
     (["train", "mt", "--encoder-stride", "32", "--image-size", "48"], "multiple of 32, for example 64"),
-    (["train", "--schedule", "cosine"], "unknown schedule 'cosine'. Choices: constant, one_cycle, linear"),
+    (["train", "--schedule", "cosine"], "unknown schedule 'cosine'. Choices: constant, linear, one_cycle"),
     (["train", "--warm-up", "1"], "warm_up is 1.0; it must lie in [0, 1)"),
     (["train", "--warm-up", "-0.1"], "[0, 1)"),
     (["train", "--warm-up", "nan"], "[0, 1)"),

@@ -94,10 +94,16 @@ def fit_to_minutes(
         ConfigError: If the time is too short for a training worth the name.
     """
     available_s = 60 * minutes * (1 - RESERVE) - cost.final_s
-    planned_s = cost.total_s(experiment, schedule_of(experiment)) - cost.final_s
-    fitted = _scaled(experiment, available_s / planned_s)
+    factor = available_s / (cost.total_s(experiment, schedule_of(experiment)) - cost.final_s)
+    fitted = _scaled(experiment, factor)
+    # all numbers of steps are rounded, and the last validation of a stage is one more than is planned
+    while (
+        fitted.training.steps >= LEAST_STEPS and cost.total_s(fitted, schedule_of(fitted)) > available_s + cost.final_s
+    ):
+        factor *= 0.99
+        fitted = _scaled(experiment, factor)
     if fitted.training.steps < LEAST_STEPS:
-        least = _scaled(experiment, LEAST_STEPS / experiment.training.steps)
+        least = _scaled(experiment, 1.1 * LEAST_STEPS / experiment.training.steps)
         needed = math.ceil(10 * cost.total_s(least, schedule_of(least)) / 60 / (1 - RESERVE)) / 10
         raise ConfigError(
             f"minutes is {minutes:g}, but {LEAST_STEPS} steps of {experiment.recipe} with their evaluation take {needed:g} on "

@@ -47,6 +47,8 @@ POSITIVE = {
 
 OUTPUT_STRIDES = (2, 4)
 """What `ModelConfig.output_stride` can be."""
+LOSS_STRIDES = (1, 2)
+"""What `ModelConfig.loss_stride` can be."""
 
 NOT_NEGATIVE = {
     "data": ("num_images", "split_seed"),
@@ -97,7 +99,11 @@ def check_experiment(experiment: Experiment) -> None:
     choose("schedule", training.schedule, SCHEDULES)
     if not 0 <= training.warm_up < 1:
         raise ConfigError(f"warm_up is {training.warm_up}; it must lie in [0, 1)")
-    for name, choices in (("encoder_stride", tuple(STAGE_STRIDES)), ("output_stride", OUTPUT_STRIDES)):
+    for name, choices in (
+        ("encoder_stride", tuple(STAGE_STRIDES)),
+        ("output_stride", OUTPUT_STRIDES),
+        ("loss_stride", LOSS_STRIDES),
+    ):
         if getattr(model, name) not in choices:
             raise ConfigError(f"{name} is {getattr(model, name)}. Choices: {', '.join(map(str, choices))}")
     choose("generator", model.generator, GENERATORS)

@@ -122,8 +122,8 @@ def _base(experiment: Experiment) -> Experiment:
     """
     return replace(
         experiment,
-        data=replace(experiment.data, zoom=(0.8, 2.0), colour=0.4, mix="classes"),
-        model=replace(experiment.model, decoder="pyramid", encoder_stride=32),
+        data=replace(experiment.data, mix="classes"),
+        model=replace(experiment.model, decoder="pyramid", decoder_width=48, loss_stride=2, encoder_stride=32),
         method=replace(
             experiment.method,
             refinement_weight=0.1,
@@ -158,7 +158,7 @@ def _quick(experiment: Experiment) -> Experiment:
         model=replace(
             base.model, depth=10, widths=(24, 48, 96, 180), generator_width=8, discriminator_width=8, latent_size=64
         ),
-        training=replace(base.training, steps=900, generator_steps=150),
+        training=replace(base.training, steps=1500, generator_steps=150),
     )
 
 
@@ -178,7 +178,12 @@ def _best(experiment: Experiment) -> Experiment:
         base,
         data=replace(base.data, image_size=128),
         model=replace(
-            base.model, encoder="lite0", widths=(24, 48, 96, 180), generator_width=16, discriminator_width=16
+            base.model,
+            encoder="lite0",
+            frozen_statistics=True,
+            widths=(24, 48, 96, 180),
+            generator_width=16,
+            discriminator_width=16,
         ),
         training=replace(
             base.training,

@@ -56,7 +56,8 @@ class PyramidDecoders(nn.Module):
         features: Shape of the features.
         channels: Head -> channels of its prediction.
         config: ``decoder_width``, the common width; ``output_stride``, the resolution of the heads: finer levels are not read,
-            and where the finest is coarser, enlarging and convolving goes on.
+            and where the finest is coarser, enlarging and convolving goes on; ``loss_stride``, pixels per place of the predictions
+            in training mode.
     """
 
     def __init__(self, features: FeatureShape, channels: Mapping[str, int], config: ModelConfig) -> None:
@@ -64,6 +65,7 @@ class PyramidDecoders(nn.Module):
         width, stride = config.decoder_width, config.output_stride
         self.first = sum(level < stride for level in features.strides)
         self.full_size = features.strides[0]
+        self.loss_stride = config.loss_stride
         read, strides = features.channels[self.first :], features.strides[self.first :]
         self.laterals = nn.ModuleList(
             nn.Sequential(nn.Conv2d(size, width, 1, bias=False), BatchNorm2d(width)) for size in read
@@ -77,8 +79,9 @@ class PyramidDecoders(nn.Module):
         self.outputs = nn.ModuleDict({head: nn.Conv2d(width, size, 1) for head, size in channels.items()})
 
     def forward(self, features: Features) -> Predictions:
-        """Head -> prediction ``[B, C, H, W]`` at the image's resolution."""
-        size = [side * self.full_size for side in features[0].shape[-2:]]
+        """Head -> prediction ``[B, C, H, W]`` at the image's resolution, in training mode at that of the labels that are used."""
+        stride = self.loss_stride if self.training else 1
+        size = [side * self.full_size // stride for side in features[0].shape[-2:]]
         levels = [lateral(level) for lateral, level in zip(self.laterals, features[self.first :], strict=True)]
         merged = F.relu(levels.pop())
         for merge in self.merges:

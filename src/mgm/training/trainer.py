@@ -194,7 +194,7 @@ class Trainer:
         set_rates(self.optimizers.values(), SCHEDULES[config.schedule](progress, config.warm_up))
         earlier = sum(s.steps for s in self.stages[: self.position.stage] if s.data == stage.data)
         parts = config.accumulate
-        whole = self.feeds[stage.data](earlier + index, stage.batch_size)
+        whole = self._with_used_labels(self.feeds[stage.data](earlier + index, stage.batch_size), index)
         steps = [
             Step(
                 self.networks,
@@ -227,9 +227,21 @@ class Trainer:
         count = max(1, round(method.extra_ratio * len(step.batch)))
         if EXTRA_IMAGES[method.extra_images].generator == "none":
             whole = self.annotate(self.feeds[method.extra_images](index, count * step.parts * world_size()))
+            whole = self._with_used_labels(whole, index)
             return split_batch(whole, step.parts, self.tasks)[step.part]
         with frozen_buffers(*self.networks.values()):
-            return self.annotate(synthesize(step, count))
+            return self._with_used_labels(self.annotate(synthesize(step, count)), index)
+
+    def _with_used_labels(self, batch: Batch, index: int) -> Batch:
+        """The batch with the labels that `ModelConfig.loss_stride` leaves.
+
+        A pixel of a prediction at half the resolution lies between the labels that it could be held against: the choice
+        changes from step to step.
+        """
+        model = self.experiment.model
+        if model.decoder != "pyramid" or model.loss_stride == 1:
+            return batch
+        return batch.every(model.loss_stride, index % model.loss_stride)
 
     @torch.no_grad()
     def _generator_snapshot(self) -> dict[str, Any]:
