@@ -127,19 +127,22 @@ def test_every_network_has_the_papers_rate(tmp_path):
     assert {key for key, decay in decays.items() if decay} == {("task", "encoder"), ("task", "decoders")}
 
 
-def test_average_follows_its_formula_and_copies_buffers():
+def test_average_of_weights_and_statistics_follows_its_formula():
     model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2))
     average = WeightAverage(model, decay=0.9)
-    expected = model[0].weight.detach().clone()
+    expected, mean = model[0].weight.detach().clone(), model[1].running_mean.clone()
     for update in range(1, 201):
         with torch.no_grad():
             model[0].weight.add_(1.0)
-            model[1].running_mean.add_(1.0)
+            model[1].running_mean.add_(2.0)
+            model[1].num_batches_tracked.add_(1)
         average.update(model)
         decay = min(0.9, (1 + update) / (10 + update))
         expected = decay * expected + (1 - decay) * model[0].weight.detach()
+        mean = decay * mean + (1 - decay) * model[1].running_mean
     torch.testing.assert_close(average.model[0].weight, expected)
-    assert torch.equal(average.model[1].running_mean, model[1].running_mean)
+    torch.testing.assert_close(average.model[1].running_mean, mean)
+    assert average.model[1].num_batches_tracked == 200
     assert not average.model[0].weight.requires_grad
 
 

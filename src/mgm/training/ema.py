@@ -12,7 +12,8 @@ class WeightAverage:
     """Exponential moving average with warm-up.
 
     At update ``t`` the decay is ``min(decay, (1 + t) / (10 + t))``, so that the first steps, far from where training ends,
-    are soon forgotten. Buffers (running statistics) are averages already and are copied.
+    are soon forgotten. Running statistics are averaged alike: those of the last step belong to other weights. Whole numbers
+    are copied.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
@@ -26,12 +27,12 @@ class WeightAverage:
         self.updates += 1
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         # all tensors at once: torch's own optimisers work so, though it does not list these operators
-        averaged: list[Tensor] = list(self.model.parameters())
-        current: list[Tensor] = list(model.parameters())
+        pairs = list(zip(_tensors(self.model), _tensors(model), strict=True))
+        averaged, current = (list(side) for side in zip(*((a, b) for a, b in pairs if a.is_floating_point()), strict=True))
         torch._foreach_lerp_(averaged, current, 1 - decay)  # pyright: ignore[reportPrivateImportUsage]
-        kept, buffers = list(self.model.buffers()), list(model.buffers())
-        if kept:  # an empty list is an error
-            torch._foreach_copy_(kept, buffers)  # pyright: ignore[reportPrivateImportUsage]
+        for mine, theirs in pairs:
+            if not mine.is_floating_point():
+                mine.copy_(theirs)
 
     def state_dict(self) -> dict[str, object]:
         """Weights and the number of updates."""
@@ -44,3 +45,7 @@ class WeightAverage:
         assert isinstance(weights, dict)
         self.updates = updates
         self.model.load_state_dict(weights)
+
+
+def _tensors(model: nn.Module) -> list[Tensor]:
+    return [*model.parameters(), *model.buffers()]
