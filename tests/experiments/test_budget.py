@@ -60,7 +60,9 @@ def test_proportions_of_the_stages_stay():
 
 def test_too_little_time_is_refused_with_what_is_needed():
     experiment = make_experiment("mgm", "quick")
-    with pytest.raises(ConfigError, match=r"minutes is 0\.1, but 20 steps of mgm with their evaluation take \d") as error:
+    with pytest.raises(
+        ConfigError, match=r"minutes is 0\.1, but 20 steps of mgm with their evaluation take \d"
+    ) as error:
         fit_to_minutes(experiment, 0.1, COST, schedule)
     needed = float(str(error.value).partition("take ")[2].split()[0])
     assert fit_to_minutes(experiment, needed, COST, schedule).training.steps >= LEAST_STEPS

@@ -11,7 +11,7 @@ import torch
 from mgm.config import DataConfig, Experiment
 from mgm.errors import ConfigError
 from mgm.experiments.checks import check_experiment
-from mgm.experiments.data import ExperimentData, load_data, make_feeds
+from mgm.experiments.data import ExperimentData, load_data, make_feeds, mixing
 from mgm.experiments.folder import RunFolder
 from mgm.experiments.recipes import make_experiment
 from mgm.tasks import TASKS
@@ -66,7 +66,7 @@ def test_extra_composites_are_what_they_were(experiment, data):
 def test_without_augmentation_images_are_as_they_are(experiment, data):
     off = with_data(experiment, augment=False)
     assert all(
-        torch.equal(values, batches(with_data(off, zoom=(0.5, 0.5), hue=0.3), data)[name])
+        torch.equal(values, batches(with_data(off, zoom=(0.5, 0.5), hue=0.3, mix="auto"), data)[name])
         for name, values in batches(off, data).items()
     )
 
@@ -87,8 +87,7 @@ def test_tasks_of_a_run_train_by_the_chosen_losses(experiment):
         ({"colour": 1.0}, r"colour is 1; it must lie in \[0, 1\)"),
         ({"hue": 0.7}, r"hue is 0.7; it must lie in \[0, 0.5\]"),
         ({"mix_share": 0.0}, r"mix_share is 0.0; it must lie in \(0, 1\]"),
-        ({"mix": "mixup"}, "unknown mix 'mixup'.*classes, cutmix, none, objects"),
-        ({"mix": "cutmix", "augment": False}, "mix is 'cutmix' but augment is off"),
+        ({"mix": "mixup"}, "unknown mix .mixup.*auto, classes, cutmix, none, objects"),
     ],
 )
 def test_settings_of_the_augmentation_that_cannot_be(changes, message):
@@ -101,7 +100,7 @@ def test_choices_of_mix_are_those_of_the_composites():
 
     from mgm.data.composites import PIECES
 
-    assert set(get_args(get_type_hints(DataConfig)["mix"])) == {"none", *PIECES}
+    assert set(get_args(get_type_hints(DataConfig)["mix"])) == {"none", "auto", *PIECES}
 
 
 @pytest.mark.parametrize(
@@ -138,3 +137,9 @@ def test_a_run_with_all_of_it_and_its_baseline(mgm, tmp_path):
     code, out, error = mgm("evaluate", tmp_path / "run")
     assert code == 0, error
     assert "mIoU" in out
+
+
+def test_auto_mixes_classes_where_there_is_a_segmentation_and_rectangles_elsewhere(experiment, data):
+    config = with_data(experiment, mix="auto").data
+    assert mixing(config, data.tasks).pieces == "classes"
+    assert mixing(config, {"depth": data.tasks["depth"]}).pieces == "cutmix"

@@ -51,6 +51,7 @@ class Composites:
     def __init__(
         self, tasks: dict[str, Task], pieces: str = "classes", *, share: float = 1.0, max_behind_m: float = MAX_BEHIND_M
     ) -> None:
+        self.pieces = pieces
         self._choose = choose("pieces of composites", pieces, PIECES)
         if pieces != "cutmix" and "semantic" not in tasks:
             raise ConfigError(

@@ -137,12 +137,9 @@ def check_augmentation(data: DataConfig) -> None:
     augmentation(data, {})
     if not 0 < data.mix_share <= 1:
         raise ConfigError(f"mix_share is {data.mix_share}; it must lie in (0, 1]")
-    if data.mix != "none" and data.mix not in PIECES:
-        raise ConfigError(unknown("mix", data.mix, ("none", *PIECES)))
-    if data.mix != "none" and not data.augment:
-        raise ConfigError(
-            f"mix is {data.mix!r} but augment is off, and mixing is augmentation; use --augment or --mix none"
-        )
+    choices = ("none", "auto", *PIECES)
+    if data.mix not in choices:
+        raise ConfigError(unknown("mix", data.mix, choices))
 
 
 def check_compilation(training: TrainingConfig) -> None:

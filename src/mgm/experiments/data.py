@@ -233,7 +233,10 @@ def mixing(config: DataConfig, tasks: dict[str, Task]) -> Composites | None:
     Raises:
         ConfigError: If the tasks do not say what to paste.
     """
-    return None if config.mix == "none" else Composites(tasks, config.mix, share=config.mix_share)
+    if not config.augment or config.mix == "none":
+        return None
+    pieces = ("classes" if "semantic" in tasks else "cutmix") if config.mix == "auto" else config.mix
+    return Composites(tasks, pieces, share=config.mix_share)
 
 
 def _loader(reader: StoreReader, indices: np.ndarray, seed: int, *, targets: bool = True) -> Feed:

@@ -122,7 +122,7 @@ def _base(experiment: Experiment) -> Experiment:
     """
     return replace(
         experiment,
-        data=replace(experiment.data, mix="classes"),
+        data=replace(experiment.data, mix="auto"),
         model=replace(experiment.model, decoder="pyramid", decoder_width=48, loss_stride=2, encoder_stride=32),
         method=replace(
             experiment.method,
@@ -158,7 +158,7 @@ def _quick(experiment: Experiment) -> Experiment:
         model=replace(
             base.model, depth=10, widths=(24, 48, 96, 180), generator_width=8, discriminator_width=8, latent_size=64
         ),
-        training=replace(base.training, steps=1500, generator_steps=150),
+        training=replace(base.training, steps=1300, joint_share=0.2, generator_steps=120),
     )
 
 
@@ -168,7 +168,7 @@ def _small(experiment: Experiment) -> Experiment:
         base,
         data=replace(base.data, image_size=64),
         model=replace(base.model, widths=(24, 48, 96, 180), generator_width=16, discriminator_width=16),
-        training=replace(base.training, steps=1800, generator_steps=200),
+        training=replace(base.training, steps=2000, joint_share=0.25, generator_steps=200),
     )
 
 
@@ -188,7 +188,8 @@ def _best(experiment: Experiment) -> Experiment:
         training=replace(
             base.training,
             steps=1800,
-            generator_steps=200,
+            joint_share=0.2,
+            generator_steps=150,
             batch_size=8,
             generator_batch_size=16,
             learning_rate=2e-3,

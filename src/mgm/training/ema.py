@@ -28,7 +28,9 @@ class WeightAverage:
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         # all tensors at once: torch's own optimisers work so, though it does not list these operators
         pairs = list(zip(_tensors(self.model), _tensors(model), strict=True))
-        averaged, current = (list(side) for side in zip(*((a, b) for a, b in pairs if a.is_floating_point()), strict=True))
+        averaged, current = (
+            list(side) for side in zip(*((a, b) for a, b in pairs if a.is_floating_point()), strict=True)
+        )
         torch._foreach_lerp_(averaged, current, 1 - decay)  # pyright: ignore[reportPrivateImportUsage]
         for mine, theirs in pairs:
             if not mine.is_floating_point():
