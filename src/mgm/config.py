@@ -36,8 +36,9 @@ class DataConfig:
     """Largest relative change of brightness, contrast and saturation by the augmentation, in [0, 1)."""
     hue: float = 0.0
     """Largest turn of the hue by the augmentation, in shares of the colour circle, in [0, 0.5]."""
-    mix: Literal["none", "cutmix", "classes", "objects"] = "none"
-    """What labelled images get of one another: nothing, a rectangle, half the classes, half the small classes."""
+    mix: Literal["none", "auto", "cutmix", "classes", "objects"] = "none"
+    """What labelled images get of one another: nothing, a rectangle (cutmix), half the classes, half the small classes; auto:
+    classes where there is a segmentation, else cutmix."""
     mix_share: float = 0.5
     """Share of the labelled images that something is pasted into, in (0, 1]."""
     weak_labels: Literal["scene", "objects"] = "scene"
