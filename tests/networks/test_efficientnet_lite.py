@@ -136,15 +136,13 @@ def test_strides_and_channels_are_those_it_says(height, width):
     assert all(level.is_contiguous(memory_format=torch.channels_last) for level in pyramid)
 
 
-@pytest.mark.parametrize("stride, padding", [(1, 2), (2, 0)])
-@pytest.mark.parametrize("sides", [(8, 8), (4, 10)])
-def test_gradients_of_the_5x5_convolution(sides, stride, padding):
-    sides = tuple(side + 3 for side in sides) if stride == 2 else sides
+@pytest.mark.parametrize("sides", [(8, 8), (2, 10), (1, 1)])
+def test_gradients_of_the_5x5_convolution(sides):
     features = torch.randn(2, 3, *sides, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(3, 1, 5, 5, dtype=torch.float64, requires_grad=True)
     bias = torch.randn(3, dtype=torch.float64, requires_grad=True)
-    output = Depthwise5x5.apply(features, weight, bias, stride, padding)
-    expected = F.conv2d(features, weight, bias, stride, padding, groups=3)
+    output = Depthwise5x5.apply(features, weight, bias)
+    expected = F.conv2d(features, weight, bias, padding=2, groups=3)
     assert torch.equal(output, expected)
     gradient = torch.randn_like(output)
     found = torch.autograd.grad(output, (features, weight, bias), gradient)

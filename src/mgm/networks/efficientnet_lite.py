@@ -24,6 +24,9 @@ MOMENTUM = 0.01
 """Of the running statistics, as in pre-training: a mean over some 100 batches. With the usual 0.1 evaluation mode would hang on the
 last ten, which at 8 images each are too few to stand for the data."""
 
+SMALL = 32
+"""Up to so many positions `Depthwise5x5` is faster than torch's own gradient."""
+
 STEM_CHANNELS = 32
 LEVELS: tuple[tuple[tuple[int, int, int, int, int], ...], ...] = (
     ((1, 1, 3, 1, 16),),
@@ -52,49 +55,44 @@ HEAD = ("_conv_head", "_bn1", "_fc")
 
 
 class Depthwise5x5(torch.autograd.Function):
-    """5x5 depthwise convolution whose weights get their gradient as four overlapping 3x3 kernels.
+    """5x5 depthwise convolution of stride 1 whose weights get their gradient as four overlapping 3x3 kernels.
 
-    oneDNN has a fast kernel for that of 3x3 alone; for 5x5 it multiplies matrices channel by channel, five times as slow on
-    1152x4x4 features. The nine weights of a 3x3 kernel at offset (i, j) have the gradient of a 3x3 convolution of the
-    input cropped there.
+    oneDNN has a fast kernel for that of 3x3 alone. For 5x5 on small features it multiplies matrices channel by channel, which
+    takes several times as long (1152x4x4). The nine weights of the 3x3 kernel at offset (i, j) have the gradient of a 3x3
+    convolution of features that are moved by (i, j).
     """
 
     @staticmethod
-    def forward(ctx: Any, features: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int) -> Tensor:
+    def forward(ctx: Any, features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """``[B, C, H, W]`` with ``[C, 1, 5, 5]``."""
         ctx.save_for_backward(features, weight)
-        ctx.stride, ctx.padding = stride, padding
-        return F.conv2d(features, weight, bias, stride, padding, groups=len(weight))
+        return F.conv2d(features, weight, bias, padding=2, groups=len(weight))
 
     @staticmethod
     @once_differentiable
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride] - the decorator hides the name of ctx
         ctx: Any, *grad_outputs: Tensor
-    ) -> tuple[Tensor | None, Tensor | None, Tensor | None, None, None]:
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         """Gradients of features, weight and bias."""
         (features, weight), (gradient,) = ctx.saved_tensors, grad_outputs
-        stride, padding = ctx.stride, ctx.padding
-        needs_features, needs_weight, needs_bias = ctx.needs_input_grad[:3]
+        needs_features, needs_weight, needs_bias = ctx.needs_input_grad
 
         def gradients(inputs: Tensor, kernel: Tensor, padding: int, mask: tuple[bool, bool, bool]) -> list[Tensor]:
             return torch.ops.aten.convolution_backward(
-                gradient, inputs, kernel, None, [stride] * 2, [padding] * 2, [1, 1], False, [0, 0], len(kernel), mask
+                gradient, inputs, kernel, None, [1, 1], [padding] * 2, [1, 1], False, [0, 0], len(kernel), mask
             )
 
-        in_features = gradients(features, weight, padding, (True, False, False))[0] if needs_features else None
+        in_features = gradients(features, weight, 2, (True, False, False))[0] if needs_features else None
         in_weight = torch.empty_like(weight) if needs_weight else None
         if in_weight is not None:
-            height, width = ((side - 1) * stride + 3 for side in gradient.shape[2:])
             for i in (0, 2):
                 for j in (0, 2):
-                    top, left = padding - i, padding - j
-                    bottom, right = height - features.shape[2] - top, width - features.shape[3] - left
-                    window = F.pad(features, (left, right, top, bottom))
-                    part = in_weight[:, :, i : i + 3, j : j + 3]
-                    part.copy_(gradients(window, weight[:, :, :3, :3], 0, (False, True, False))[1])
-        # channels last: as rows, which are summed several times as fast
+                    moved = F.pad(features, (2 - j, j, 2 - i, i))
+                    nine = in_weight[:, :, i : i + 3, j : j + 3]
+                    nine.copy_(gradients(moved, weight[:, :, :3, :3], 0, (False, True, False))[1])
+        # as rows, which channels last are: summed several times as fast
         in_bias = gradient.permute(0, 2, 3, 1).flatten(0, 2).sum(dim=0) if needs_bias else None
-        return in_features, in_weight, in_bias, None, None
+        return in_features, in_weight, in_bias
 
 
 class ConvNorm(nn.Module):
@@ -144,11 +142,18 @@ class ConvNorm(nn.Module):
         return F.relu6(features, inplace=True) if self.activate else features
 
     def _convolved(self, features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        stride, padding = self.conv.stride[0], int(self.conv.padding[0])
-        on_cpu = features.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
-        if on_cpu and weight.shape[-1] == 5 and torch.is_grad_enabled() and weight.requires_grad:
-            return cast(Tensor, Depthwise5x5.apply(features, weight, bias, stride, padding))
-        return F.conv2d(features, weight, bias, stride, padding, groups=self.conv.groups)
+        conv = self.conv
+        if (
+            conv.kernel_size == (5, 5)
+            and conv.stride == (1, 1)
+            and features.shape[2] * features.shape[3] <= SMALL
+            and features.device.type == "cpu"
+            and not torch.is_autocast_enabled("cpu")
+            and weight.requires_grad
+            and torch.is_grad_enabled()
+        ):
+            return cast(Tensor, Depthwise5x5.apply(features, weight, bias))
+        return F.conv2d(features, weight, bias, conv.stride, conv.padding, groups=conv.groups)
 
 
 class MBConv(nn.Module):
