@@ -130,7 +130,7 @@ def _base(experiment: Experiment) -> Experiment:
             self_supervision_weight=0.1,
             adversarial_weight=0.05,
             generator_updates=1,
-            losses=("depth:l1_log", "normal:l1_cosine"),
+            losses=("semantic:lovasz", "depth:l1_log", "normal:l1_cosine"),
         ),
         training=replace(
             experiment.training,

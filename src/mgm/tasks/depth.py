@@ -74,8 +74,8 @@ def log_gradient_loss(prediction: Tensor, target: Tensor, mask: Tensor) -> Tenso
 
 
 def l1_log_loss(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """The mean of the error in metres, in which depth is judged, and of that of the logarithm, which minds what is near."""
-    return (masked_l1(prediction, target, mask) + log_loss(prediction, target, mask)) / 2
+    """The sum of the error in metres, in which depth is judged, and of that of the logarithm, which minds what is near."""
+    return masked_l1(prediction, target, mask) + log_loss(prediction, target, mask)
 
 
 @final
