@@ -155,6 +155,9 @@ class MethodConfig:
 class TrainingConfig:
     """Budgets, optimisers, hardware."""
 
+    early_sizes: tuple[int, ...] = ()
+    """Sides of the labelled images in pixels at first, in equal parts of the steps before joint training; the last part is at
+    `image_size` (progressive resizing: early steps are cheaper)."""
     steps: int = 2000
     """Updates of M on labelled batches, over all stages; what recipes are compared at."""
     joint_share: float = 0.5

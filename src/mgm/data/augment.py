@@ -110,6 +110,22 @@ class PairedAugmentation:
         return images
 
 
+def resize(batch: Batch, side: int, tasks: dict[str, Task]) -> Batch:
+    """A batch at another size: images bilinearly, labels by the nearest pixel.
+
+    Args:
+        batch: The batch.
+        side: Of the resulting square images in pixels.
+        tasks: Name -> task, for every target.
+    """
+    whole = batch.images.new_ones(len(batch))
+    grid = window_grid(whole, whole.new_zeros(len(batch), 2), side)
+    inside = torch.ones_like(grid[..., 0], dtype=torch.bool)
+    images = F.interpolate(batch.images, (side, side), mode="bilinear", antialias=True)
+    targets = {name: _move(tasks[name], target, grid, inside) for name, target in batch.targets.items()}
+    return replace(batch, images=images, targets=targets)
+
+
 def flip(batch: Batch, mirrored: Tensor, tasks: dict[str, Task]) -> tuple[Tensor, Targets]:
     """Mirror some images of a batch left-right, with their targets.
 

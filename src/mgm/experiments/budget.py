@@ -16,7 +16,7 @@ WARM_UP_STEPS = 2
 """Steps that are not counted: caches fill, kernels are chosen."""
 MEASURED_STEPS = 4
 MEASURED_S = 2.0
-"""A stage is measured for at least so many steps and seconds."""
+"""A stage is measured for at least so many steps and seconds, shared among the places that stand for it."""
 LEAST_STEPS = 20
 """Updates of the model below which nothing is worth training."""
 RESERVE = 0.03
@@ -53,19 +53,19 @@ def measure(trainer: Trainer, num_final: float) -> Cost:
     for number, stage in enumerate(trainer.stages):
         trainer.enter_stage(number)
         indices = trainer.representative_steps(stage)
-        step_s[stage.name] = sum(_step_s(trainer, stage, index) for index in indices) / len(indices)
+        step_s[stage.name] = sum(_step_s(trainer, stage, index, len(indices)) for index in indices) / len(indices)
     begin = time.perf_counter()
     trainer.validate(trainer.evaluated_model)
     validation_s = time.perf_counter() - begin
     return Cost(step_s, validation_s, num_final * validation_s)
 
 
-def _step_s(trainer: Trainer, stage: Stage, index: int) -> float:
+def _step_s(trainer: Trainer, stage: Stage, index: int, places: int) -> float:
     trainer.position.step = index
     for _ in range(WARM_UP_STEPS):
         _wait(trainer, stage, index)
     seconds: list[float] = []
-    while len(seconds) < MEASURED_STEPS or sum(seconds) < MEASURED_S:
+    while len(seconds) < max(1, MEASURED_STEPS // places) or sum(seconds) < MEASURED_S / places:
         seconds.append(_wait(trainer, stage, index))
     trainer.position.step = 0
     return sum(seconds) / len(seconds)

@@ -203,6 +203,9 @@ def check_image_size(experiment: Experiment) -> None:
     if size % stride:
         near = max(stride, round(size / stride) * stride)
         raise ConfigError(f"image_size is {size}; it must be a multiple of {stride}, for example {near}")
+    for side in experiment.training.early_sizes:
+        if side % stride or not 0 < side <= size:
+            raise ConfigError(f"early_sizes has {side}; sizes must be multiples of {stride}, up to image_size {size}")
     generated = EXTRA_IMAGES[experiment.method.extra_images].generator != "none"
     if generated and size not in IMAGE_SIZES:
         sizes = ", ".join(str(side) for side in IMAGE_SIZES)

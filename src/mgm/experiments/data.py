@@ -10,7 +10,7 @@ import torch
 
 from mgm.config import DataConfig, Experiment
 from mgm.data import open_source
-from mgm.data.augment import PairedAugmentation
+from mgm.data.augment import PairedAugmentation, resize
 from mgm.data.base import Splits
 from mgm.data.composites import Composites
 from mgm.data.loading import Prefetch, StoreReader, epoch_indices
@@ -23,6 +23,7 @@ from mgm.experiments.scenes import count_kinds, info_with_derived_scenes, scenes
 from mgm.functional.distributed import rank, world_size
 from mgm.tasks import make_tasks
 from mgm.tasks.base import Task
+from mgm.training.image_sizes import side_at
 from mgm.training.seeding import derive_seed
 from mgm.training.trainer import Feed
 from mgm.types import Batch, DatasetInfo
@@ -170,7 +171,9 @@ def make_feeds(experiment: Experiment, data: ExperimentData, device: torch.devic
     """
     # real images alone teach a generator what images look like, and "weak" has no labels to follow the pixels
     feeds = {
-        "labelled": _feed(experiment, data, data.labelled, "labelled", mix=mixing(experiment.data, data.tasks)),
+        "labelled": _feed(
+            experiment, data, data.labelled, "labelled", mix=mixing(experiment.data, data.tasks), progressive=True
+        ),
         "generator": _feed(experiment, data, data.labelled, "generator"),
     }
     extra = experiment.method.extra_images
@@ -198,15 +201,24 @@ def _feed(
     keep_targets: bool = True,
     composites: Composites | None = None,
     mix: Composites | None = None,
+    progressive: bool = False,
 ) -> Feed:
-    """Batches of some of the images, augmented if the experiment augments; what is mixed is augmented before, piece by piece."""
-    augment = augmentation(experiment.data, data.tasks)
+    """Batches of some of the images, augmented if the experiment augments; what is mixed is augmented before, piece by piece.
+
+    With ``progressive`` their size follows `TrainingConfig.early_sizes`.
+    """
+    sides = (*experiment.training.early_sizes, experiment.data.image_size)
+    augments = {side: augmentation(replace(experiment.data, image_size=side), data.tasks) for side in sides}
     load = _loader(data.reader, indices, derive_seed(experiment.seed, stream, "order"), targets=keep_targets)
 
     def feed(step: int, count: int) -> Batch:
         batch = load(step, count)
         if composites:
             batch = composites(batch, seed=derive_seed(experiment.seed, stream, "composites", step, rank()))
+        side = side_at(experiment, step) if progressive else experiment.data.image_size
+        augment = augments[side]
+        if augment is None and side != experiment.data.image_size:
+            batch = resize(batch, side, data.tasks)
         if augment:
             batch = augment(batch, seed=derive_seed(experiment.seed, stream, "augment", step, rank()))
         if mix:

@@ -44,6 +44,8 @@ EXPLODED = 1e6
 """A loss beyond this is taken as a diverged training, though it is still finite."""
 SNAPSHOT_IMAGES = 128
 """Images whose latent means are kept with a generator."""
+TIMED_PLACES = 10
+"""Places of a stage with images of several sizes at which its cost is measured."""
 LOG_EVERY = 20
 """Steps between looks at the losses; each look waits for the device."""
 
@@ -219,8 +221,10 @@ class Trainer:
         return losses
 
     def representative_steps(self, stage: Stage) -> tuple[int, ...]:
-        """Steps of a stage that together cost what all of its steps cost on average."""
-        return (0,)
+        """Steps of a stage whose mean cost is that of all of its steps: images may have several sizes."""
+        if not self.experiment.training.early_sizes or stage.data != "labelled":
+            return (0,)
+        return tuple(int((number + 0.5) / TIMED_PLACES * stage.steps) for number in range(TIMED_PLACES))
 
     def _extra_images(self, step: Step, index: int) -> Batch:
         method = self.experiment.method

@@ -1,0 +1,89 @@
+"""Images that grow during a training."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+import yaml
+
+from mgm.data.augment import resize
+from mgm.experiments.data import load_data, make_feeds
+from mgm.experiments.recipes import make_experiment
+from mgm.tasks import make_tasks
+from mgm.training.image_sizes import side_at
+from mgm.training.synthetic import synthetic_batch
+
+TINY = ["--preset", "tiny", "--num-images", 80, "--image-size", 64]
+
+
+def growing(recipe="mt", *, steps=90, share=1 / 3, sizes=(32, 48), size=64, **data):
+    experiment = make_experiment(recipe, "tiny")
+    return replace(
+        experiment,
+        data=replace(experiment.data, image_size=size, **data),
+        training=replace(experiment.training, steps=steps, joint_share=share, early_sizes=sizes),
+    )
+
+
+def test_sizes_take_equal_parts_before_joint_training_and_the_whole_image_follows():
+    sides = [side_at(growing(), step) for step in range(90)]
+    assert sides == [32] * 20 + [48] * 20 + [64] * 50
+
+
+def test_without_early_sizes_nothing_changes():
+    assert {side_at(growing(sizes=()), step) for step in range(90)} == {64}
+
+
+def test_every_recipe_sees_the_size_of_the_baseline_at_every_step():
+    for step in range(90):
+        assert len({side_at(growing(recipe), step) for recipe in ("mt", "mgm", "mgm_no_generator")}) == 1
+
+
+@pytest.mark.parametrize("augment", [True, False])
+def test_labelled_images_grow_and_no_others(augment):
+    experiment = growing("mgm", num_images=40, augment=augment)
+    data = load_data(experiment, torch.device("cpu"))
+    feeds = make_feeds(experiment, data, torch.device("cpu"))
+    for step, side in ((0, 32), (20, 48), (40, 64), (89, 64)):
+        batch = feeds["labelled"](step, 4)
+        assert batch.images.shape == (4, 3, side, side)
+        assert batch.targets["semantic"].shape == (4, side, side)
+        assert batch.targets["depth"].shape == (4, 1, side, side)
+        assert feeds["generator"](step, 4).images.shape[-1] == 64
+
+
+def test_resized_labels_are_those_of_the_pixels_below_them():
+    tasks = make_tasks(("semantic", "depth"), ("wall", "floor"))
+    batch = synthetic_batch(tasks, 64, 2, torch.device("cpu"), 0)
+    small = resize(batch, 32, tasks)
+    for name, target in batch.targets.items():
+        # the centre of a new pixel lies between four old ones; one of them it is
+        candidates = torch.stack([target[..., i::2, j::2] for i in (0, 1) for j in (0, 1)])
+        new = small.targets[name]
+        same = (candidates == new) | (candidates.isnan() & new.isnan())
+        assert same.any(dim=0).all(), name
+    expected = torch.nn.functional.interpolate(batch.images, (32, 32), mode="area")
+    assert (small.images - expected).abs().mean() < 0.25 * batch.images.std()
+
+
+def test_a_run_that_grows_resumes_bitwise(mgm, tmp_path):
+    options = [*TINY, "--early-sizes", 32, "--steps", 12, "--checkpoint-every", 3, "--validate-every", 6]
+    whole, part = tmp_path / "whole", tmp_path / "part"
+    code, _, err = mgm("train", "mt", *options, "--out", whole)
+    assert code == 0, err
+    code, _, err = mgm("train", "mt", *options, "--out", part)
+    assert code == 0, err
+    results = [json.loads((run / "result.json").read_text())["test"] for run in (whole, part)]
+    assert results[0] == results[1]
+    assert yaml.safe_load((whole / "config.yaml").read_text())["training"]["early_sizes"] == [32]
+
+
+@pytest.mark.parametrize(
+    ("size", "message"), [(40, "must be multiples of 16"), (128, "up to image_size 64"), (0, "multiples of 16, up to")]
+)
+def test_sizes_that_cannot_be_are_one_clear_error(mgm, tmp_path, size, message):
+    code, _, err = mgm("train", "mt", *TINY, "--early-sizes", size, "--out", tmp_path / "run")
+    assert code == 2
+    assert message in err
+    assert "Traceback" not in err
