@@ -8,7 +8,7 @@ from mgm.networks.blocks import BasicBlock, ConvBlock, UpBlock
 @pytest.mark.parametrize(("channels", "stride", "projects"), [((4, 4), 1, False), ((4, 6), 1, True), ((4, 4), 2, True)])
 def test_shortcut_projects_only_where_shapes_change(channels, stride, projects):
     block = BasicBlock(*channels, stride)
-    assert (len(block.shortcut) > 0) == projects
+    assert (len(block.projection) > 0) == projects
     assert block(torch.randn(2, 4, 8, 8)).shape == (2, channels[1], 8 // stride, 8 // stride)
 
 

@@ -23,7 +23,7 @@ schedule = pytest.fixture(params=list(SCHEDULES), name="schedule")(lambda reques
 def test_begin_top_and_end(schedule, warm_up):
     factor, (top, end) = SCHEDULES[schedule], ENDS[schedule]
     if warm_up:
-        assert factor(0.0, warm_up) == pytest.approx(1 / 25 if schedule == "one_cycle" else 0.0)
+        assert factor(0.0, warm_up) == pytest.approx(1 / 25)
     assert factor(warm_up, warm_up) == pytest.approx(top)
     assert factor(1.0, warm_up) == pytest.approx(end)
 
@@ -41,9 +41,9 @@ def test_rises_to_the_end_of_the_warm_up_falls_from_there_and_never_jumps(schedu
 
 
 def test_values_in_between():
-    assert SCHEDULES["constant"](0.05, 0.2) == pytest.approx(0.25)
+    assert SCHEDULES["constant"](0.05, 0.2) == pytest.approx(0.25 + 0.75 / 25)
     assert SCHEDULES["constant"](0.9, 0.2) == 1
-    assert SCHEDULES["linear"](0.05, 0.2) == pytest.approx(0.25)
+    assert SCHEDULES["linear"](0.05, 0.2) == pytest.approx(0.25 + 0.75 / 25)
     assert SCHEDULES["linear"](0.4, 0.2) == pytest.approx(0.75)
     middle_of_the_rise, middle_of_the_fall = SCHEDULES["one_cycle"](0.1, 0.2), SCHEDULES["one_cycle"](0.6, 0.2)
     assert middle_of_the_rise == pytest.approx((1 / 25 + 1) / 2)

@@ -16,6 +16,9 @@ def conv3x3(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions and a shortcut (He et al., 2016).
 
+    The projection of the shortcut takes every ``stride``-th place and convolves without a stride, which is the same: oneDNN's
+    gradient of a 1x1 convolution with a stride, in the memory format channels last, writes beyond its memory (torch 2.13).
+
     Args:
         in_channels: Channels of the input.
         out_channels: Channels of the output.
@@ -28,14 +31,20 @@ class BasicBlock(nn.Module):
         self.norm1 = BatchNorm2d(out_channels)
         self.conv2 = conv3x3(out_channels, out_channels)
         self.norm2 = BatchNorm2d(out_channels)
-        self.shortcut = nn.Sequential()
+        self.stride = stride
+        self.projection = nn.Sequential()
         if stride != 1 or in_channels != out_channels:
-            self.shortcut.append(nn.Conv2d(in_channels, out_channels, 1, stride=stride, bias=False))
-            self.shortcut.append(BatchNorm2d(out_channels))
+            self.projection.append(nn.Conv2d(in_channels, out_channels, 1, bias=False))
+            self.projection.append(BatchNorm2d(out_channels))
 
     def residual(self, features: Tensor) -> Tensor:
         """What the two convolutions add to the shortcut, same shapes as of the block."""
         return self.norm2(self.conv2(F.relu(self.norm1(self.conv1(features)))))
+
+    def shortcut(self, features: Tensor) -> Tensor:
+        """What the convolutions add to, same shapes as of the block."""
+        places = slice(None, None, self.stride)
+        return self.projection(features if self.stride == 1 else features[..., places, places])
 
     def forward(self, features: Tensor) -> Tensor:
         """``[B, in, H, W]`` to ``[B, out, H/stride, W/stride]``, rounded up."""
@@ -48,6 +57,13 @@ class ConvBlock(nn.Sequential):
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 3) -> None:
         convolution = nn.Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2, bias=False)
         super().__init__(convolution, BatchNorm2d(out_channels), nn.LeakyReLU(0.2))
+
+
+class ConvReLU(nn.Sequential):
+    """3x3 convolution, batch norm, ReLU: the size stays."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(conv3x3(in_channels, out_channels), BatchNorm2d(out_channels), nn.ReLU())
 
 
 class UpBlock(nn.Sequential):

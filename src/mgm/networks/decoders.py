@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mgm.config import ModelConfig
 from mgm.errors import choose
-from mgm.networks.blocks import conv3x3, initialise_convolutions
+from mgm.networks.blocks import ConvReLU, initialise_convolutions
 from mgm.networks.decoder import Decoder
 from mgm.networks.normalization import BatchNorm2d
 from mgm.types import Features, Predictions
@@ -73,8 +73,8 @@ class PyramidDecoders(nn.Module):
         further = 0
         while strides[0] > stride * 2**further:
             further += 1
-        self.merges = nn.ModuleList(_ConvReLU(width, width) for _ in range(len(read) - 1 + further))
-        self.heads = nn.ModuleDict({head: _ConvReLU(width, width) for head in channels})
+        self.merges = nn.ModuleList(ConvReLU(width, width) for _ in range(len(read) - 1 + further))
+        self.heads = nn.ModuleDict({head: ConvReLU(width, width) for head in channels})
         initialise_convolutions(self)
         self.outputs = nn.ModuleDict({head: nn.Conv2d(width, size, 1) for head, size in channels.items()})
 
@@ -100,13 +100,6 @@ class PyramidDecoders(nn.Module):
             assert isinstance(output, nn.Conv2d)
             assert output.bias is not None
             output.bias.copy_(constants[head])
-
-
-class _ConvReLU(nn.Sequential):
-    """3x3 convolution, batch norm, ReLU: the size stays."""
-
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__(conv3x3(in_channels, out_channels), BatchNorm2d(out_channels), nn.ReLU())
 
 
 def _enlarged(features: Tensor, size: Sequence[int]) -> Tensor:

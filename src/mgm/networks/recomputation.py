@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from mgm.networks.blocks import BasicBlock, ConvBlock, UpBlock
+from mgm.networks.blocks import BasicBlock, ConvBlock, ConvReLU, UpBlock
 from mgm.networks.efficientnet_lite import MBConv
 from mgm.networks.generators.sagan import DiscriminatorBlock, FinalBlock, GeneratorBlock, SelfAttention
 from mgm.networks.normalization import BatchNorm2d, SpectralNorm
 
 BLOCKS: tuple[type[nn.Module], ...] = (
-    BasicBlock, MBConv, ConvBlock, UpBlock, GeneratorBlock, DiscriminatorBlock, FinalBlock, SelfAttention
+    BasicBlock, MBConv, ConvBlock, ConvReLU, UpBlock, GeneratorBlock, DiscriminatorBlock, FinalBlock, SelfAttention
 )  # fmt: skip
 """What is repeated as a whole: the blocks of encoders, decoders and refinement, of the SAGAN and its discriminator."""
 

@@ -10,18 +10,18 @@ import math
 from collections.abc import Callable
 
 START = 1 / 25
-"""Factor at the beginning of a one-cycle schedule."""
+"""Factor at the beginning of a warm-up."""
 END = 1e-3
 """Factor at the end of a one-cycle schedule."""
 
 
 def constant(progress: float, warm_up: float) -> float:
-    """The base rate, after a linear rise from 0 over the share ``warm_up`` of the steps."""
-    return 1.0 if progress >= warm_up else progress / warm_up
+    """The base rate, after a linear rise from 1/25 over the share ``warm_up`` of the steps."""
+    return 1.0 if progress >= warm_up else START + (1 - START) * progress / warm_up
 
 
 def linear(progress: float, warm_up: float) -> float:
-    """A linear fall to 0, after a linear rise from 0."""
+    """A linear fall to 0, after a linear rise from 1/25."""
     return constant(progress, warm_up) if progress < warm_up else (1 - progress) / max(1 - warm_up, 1e-9)
 
 
