@@ -272,7 +272,7 @@ def test_a_run_with_other_decoders_is_rebuilt_from_its_folder(mgm, photographs, 
     code, out, err = mgm("evaluate", run, "--json")
     assert code == 0, err
     stored = json.loads((run / "result.json").read_text())["test"]
-    assert json.loads(out)["depth"]["abs_error_m"] == pytest.approx(stored["depth"]["abs_error_m"], rel=1e-5)
+    assert json.loads(out)["scores"]["depth"]["abs_error_m"] == pytest.approx(stored["depth"]["abs_error_m"], rel=1e-5)
 
 
 def test_multi_hot_labels(mgm, tmp_path):

@@ -64,7 +64,7 @@ def test_files_that_are_no_settings(tmp_path):
 def test_unknown_recipe_and_preset_list_the_choices():
     with pytest.raises(ConfigError, match="Did you mean 'mgm_real'.*Choices: .*mgm_control"):
         make_experiment("mgm_reel")
-    with pytest.raises(ConfigError, match="Choices: paper, quick, small, tiny"):
+    with pytest.raises(ConfigError, match="Choices: best, paper, quick, small, tiny"):
         make_experiment("mgm", "huge")
 
 
