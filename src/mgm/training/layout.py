@@ -14,8 +14,9 @@ from mgm.types import Batch
 FASTER_LAST = ("cuda",)
 """Kinds of devices on which channels come last under ``auto``.
 
-Not a CPU, though it would be faster there (docs/scaling.md): with torch 2.13 a training at 256 px then ended in a crash of the
-process, inside a backward pass of torch.
+Not a CPU, though it is faster there: oneDNN's gradient of a strided 1x1 convolution in this format writes beyond its memory
+(torch 2.13), and a backbone of transformers may have one. Encoders known to have none choose it themselves
+(`mgm.networks.encoder.fast_layout`).
 """
 
 
