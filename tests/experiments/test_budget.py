@@ -77,6 +77,7 @@ def test_every_stage_is_measured(recipe, tmp_path):
     assert cost.final_s == pytest.approx(2 * cost.validation_s)
 
 
+@pytest.mark.slow
 def test_steps_are_written_down_and_each_recipe_gets_its_own(mgm, tmp_path, monkeypatch):
     def measured(trainer, num_final):
         slow = len(trainer.stages) > 1  # the full method; the baseline has one stage

@@ -67,6 +67,7 @@ def test_resized_labels_are_those_of_the_pixels_below_them():
     assert (small.images - expected).abs().mean() < 0.25 * batch.images.std()
 
 
+@pytest.mark.slow
 def test_a_run_that_grows_resumes_bitwise(mgm, tmp_path):
     options = [*TINY, "--early-sizes", 32, "--steps", 12, "--checkpoint-every", 3, "--validate-every", 6]
     whole, part = tmp_path / "whole", tmp_path / "part"

@@ -26,13 +26,17 @@ def losses(trainer, steps):
 
 
 def test_same_losses_to_rounding(tmp_path):
+    """At the same weights: one after another, optimisers would enlarge what is rounded."""
+    training = {"optimizer_step": "combined"}
     found = {
-        choice: losses(toy_trainer(toy_experiment(training={"channels_last": choice}), tmp_path / choice), range(1))
+        choice: losses(
+            toy_trainer(toy_experiment(training={**training, "channels_last": choice}), tmp_path / choice), range(1)
+        )
         for choice in ("always", "never")
     }
     for last, plain in zip(found["always"], found["never"], strict=True):
         for name, value in plain.items():
-            torch.testing.assert_close(last[name], value, rtol=0.02, atol=0.01, msg=name)
+            torch.testing.assert_close(last[name], value, rtol=1e-3, atol=1e-3, msg=name)
 
 
 @pytest.mark.parametrize(("first", "second"), [("never", "always"), ("always", "never")])
@@ -44,10 +48,12 @@ def test_moments_from_a_file_follow_the_parameters(tmp_path, first, second):
     one.save()
     two = toy_trainer(toy_experiment("mt", training={**training, "channels_last": second}), tmp_path)
     assert two.restore()
+    before = [parameter.detach().clone() for parameter in one.networks.parameters()]
     for trainer in (one, two):
         losses(trainer, range(2, 3))
-    for (name, a), (_, b) in zip(one.networks.named_parameters(), two.networks.named_parameters(), strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4, msg=name)
+    for old, (name, a), b in zip(before, one.networks.named_parameters(), two.networks.parameters(), strict=True):
+        # Adam enlarges what is rounded where a gradient is next to nothing; moments of other weights would be another step
+        assert (a - b).norm() <= 0.3 * (a - old).norm() + 1e-6, name
 
 
 def test_best_weights_are_stored_plainly(tmp_path):
