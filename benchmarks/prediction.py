@@ -1,6 +1,6 @@
 """Images per second of prediction: one by one, through the pipeline, and what the network alone does, exported too.
 
-    python benchmarks/prediction.py ../shared/data/nyuv2_small/rgb --json results/prediction.json
+    python benchmarks/prediction.py nyuv2_small/rgb --json results/prediction.json
 
 The network has the preset's size and random weights unless --run names a trained one. Ways are measured in turn in one process.
 """

@@ -1,4 +1,4 @@
-"""The reference order has the passes that KNOWLEDGE counts in the public code, and our step fewer."""
+"""The reference order has the passes that the public code of the authors makes, and our step fewer."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def rooms(count: int) -> torch.Tensor:
 def photographs(count: int) -> torch.Tensor:
     files = sorted(NYUV2.glob("*.jpg"))[:count] if NYUV2.is_dir() else []
     if not files:
-        pytest.skip("NYUv2 is not here (../shared/data/nyuv2_small)")
+        pytest.skip("NYUv2 is not here")
     return torch.cat([Resize().windows(read_photograph(file), SIDE) for file in files])
 
 

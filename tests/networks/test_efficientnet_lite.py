@@ -308,7 +308,7 @@ def photographs(name: str, count: int, side: int) -> torch.Tensor:
     """``[count, 3, side, side]``, 0 to 255."""
     files = sorted(DATA.glob(PHOTOGRAPHS[name]))
     if not files:
-        pytest.skip(f"{name} is not here (../shared/data)")
+        pytest.skip(f"{name} is not here")
     pictures = [ImageOps.fit(Image.open(file).convert("RGB"), (side, side)) for file in files[:: len(files) // count]]
     return (
         torch.stack([torch.from_numpy(np.array(picture)) for picture in pictures[:count]]).permute(0, 3, 1, 2).float()

@@ -1,6 +1,6 @@
 """The joint step in the order of passes of the authors' public code: what our step is held against.
 
-A plain re-implementation of the structure (SPEC B1, KNOWLEDGE section 2), not of the code, on our networks without identities.
+A plain re-implementation of the structure (Algorithm 1), not of the code, on our networks without identities.
 The passes of one step; f: forward, b: backward, each on one minibatch:
 
 | line | passes | E | each decoder | R | G | D |

@@ -1,4 +1,4 @@
-"""Every experiment of the paper (SPEC F1 to F18) as data. Imports no torch."""
+"""Every experiment of the paper as data. Imports no torch."""
 
 from __future__ import annotations
 

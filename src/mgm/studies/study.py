@@ -88,7 +88,7 @@ ALL_LABELS = options(fraction=1.0)
 
 @dataclass(frozen=True)
 class Study:
-    """One experiment of the paper (SPEC F)."""
+    """One experiment of the paper."""
 
     number: str
     """F1 to F18."""
