@@ -123,7 +123,16 @@ def _base(experiment: Experiment) -> Experiment:
     return replace(
         experiment,
         data=replace(experiment.data, mix="auto"),
-        model=replace(experiment.model, decoder="pyramid", decoder_width=48, loss_stride=2, encoder_stride=32),
+        model=replace(
+            experiment.model,
+            widths=(24, 48, 96, 180),
+            encoder_stride=32,
+            decoder="pyramid",
+            decoder_width=48,
+            loss_stride=2,
+            generator_width=16,
+            discriminator_width=16,
+        ),
         method=replace(
             experiment.method,
             refinement_weight=0.1,
@@ -155,9 +164,7 @@ def _quick(experiment: Experiment) -> Experiment:
     return replace(
         base,
         data=replace(base.data, image_size=64, num_images=1000, fraction=0.5, tasks=("semantic", "depth", "normal")),
-        model=replace(
-            base.model, depth=10, widths=(24, 48, 96, 180), generator_width=8, discriminator_width=8, latent_size=64
-        ),
+        model=replace(base.model, depth=10, generator_width=8, discriminator_width=8, latent_size=64),
         training=replace(base.training, steps=1300, joint_share=0.2, generator_steps=120),
     )
 
@@ -167,7 +174,6 @@ def _small(experiment: Experiment) -> Experiment:
     return replace(
         base,
         data=replace(base.data, image_size=64),
-        model=replace(base.model, widths=(24, 48, 96, 180), generator_width=16, discriminator_width=16),
         training=replace(base.training, steps=2000, joint_share=0.25, generator_steps=200),
     )
 
@@ -177,14 +183,7 @@ def _best(experiment: Experiment) -> Experiment:
     return replace(
         base,
         data=replace(base.data, image_size=128),
-        model=replace(
-            base.model,
-            encoder="lite0",
-            frozen_statistics=True,
-            widths=(24, 48, 96, 180),
-            generator_width=16,
-            discriminator_width=16,
-        ),
+        model=replace(base.model, encoder="lite0", frozen_statistics=True),
         training=replace(
             base.training,
             steps=1800,
