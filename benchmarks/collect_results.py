@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from mgm.experiments.comparisons import Question, answer_questions, summary
-from mgm.experiments.folder import RunFolder
+from mgm.runs.folder import RunFolder
 from mgm.tasks import TASKS
 
 RESULTS = Path(__file__).parents[1] / "results"

@@ -21,10 +21,10 @@ import torch
 from mgm.bench.counting import flop_counter
 from mgm.config import Experiment
 from mgm.data.building import num_bytes, sample_layouts
-from mgm.experiments.recipes import make_experiment
+from mgm.method.recipes import make_experiment
+from mgm.method.synthetic import synthetic_trainer
 from mgm.training.gradients import parameters_of
 from mgm.training.memory import SavedTensors
-from mgm.training.synthetic import synthetic_trainer
 from mgm.types import DatasetInfo
 
 ALL_TASKS = ("semantic", "depth", "normal", "edge_texture", "reshading", "principal_curvature")

@@ -16,8 +16,8 @@ from pathlib import Path
 import torch
 from lightning.fabric import Fabric
 
-from mgm.experiments.recipes import make_experiment
-from mgm.training.synthetic import synthetic_trainer
+from mgm.method.recipes import make_experiment
+from mgm.method.synthetic import synthetic_trainer
 from mgm.training.trainer import Trainer
 
 PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}

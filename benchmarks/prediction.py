@@ -22,11 +22,11 @@ from PIL import Image
 from torch import Tensor
 
 from mgm.data.images import read_rgb, resize_rgb
-from mgm.experiments.pipeline import Throughput, predict_many
-from mgm.experiments.recipes import make_experiment
-from mgm.experiments.trained import TrainedModel
+from mgm.inference.batch import Throughput, predict_many
+from mgm.inference.evaluate import TrainedModel
+from mgm.method.networks import build_model
+from mgm.method.recipes import make_experiment
 from mgm.tasks import make_tasks
-from mgm.training.build import build_model
 from mgm.types import DatasetInfo, Predictions
 
 TASKS = ("semantic", "depth", "normal")

@@ -26,9 +26,9 @@ import torch.distributed as dist
 from torch.multiprocessing.spawn import spawn
 
 from mgm.config import Experiment
-from mgm.experiments.recipes import make_experiment
-from mgm.experiments.run import current_commit
-from mgm.training.synthetic import synthetic_trainer
+from mgm.method.recipes import make_experiment
+from mgm.method.synthetic import synthetic_trainer
+from mgm.runs.train import current_commit
 
 
 def experiment(image_size: int, batch_size: int, width: int, optimizer_step: str) -> Experiment:

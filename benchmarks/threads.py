@@ -4,7 +4,7 @@
 
 A joint step at the scale of the preset quick, alone on the machine and beside a second training of the same kind. Threads that
 sleep at once have to be woken for every layer; threads that stay awake take the cores from other programs. The command line
-sets `GOMP_SPINCOUNT` for the compromise (`mgm.cli.main`); this is where its value comes from.
+sets `GOMP_SPINCOUNT` for the compromise (`mgm.cli.main.main`); this is where its value comes from.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from pathlib import Path
 
 import torch
 
-from mgm.experiments.recipes import make_experiment
-from mgm.experiments.run import current_commit
-from mgm.training.synthetic import synthetic_trainer
+from mgm.method.recipes import make_experiment
+from mgm.method.synthetic import synthetic_trainer
+from mgm.runs.train import current_commit
 
 SPINS = (0, 1000, 2000, 10000)
 """Rounds of the waiting loop of libgomp, a few nanoseconds each; 0: sleep at once."""

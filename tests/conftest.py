@@ -4,7 +4,7 @@ import sys
 import pytest
 import torch
 
-from mgm.cli import main
+from mgm.cli.main import main
 
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 

@@ -10,10 +10,10 @@ import mgm
 from documents import Block
 from mgm.data import DATASETS
 from mgm.data.targets import CHANNELS
-from mgm.experiments.recipes import RECIPES
+from mgm.method.recipes import RECIPES
+from mgm.method.selfsup import SELF_SUPERVISION
 from mgm.models import MODELS
 from mgm.networks.generators import GENERATORS
-from mgm.selfsup import SELF_SUPERVISION
 from mgm.tasks import TASKS
 
 REGISTRIES: tuple[dict, ...] = (TASKS, CHANNELS, DATASETS, RECIPES, MODELS, GENERATORS, SELF_SUPERVISION)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import torch
 
-from mgm.experiments.folder import RunFolder
-from mgm.experiments.recipes import make_experiment
+from mgm.method.networks import build_model
+from mgm.method.recipes import make_experiment
 from mgm.networks.generators import GENERATORS
+from mgm.runs.folder import RunFolder
 from mgm.tasks import make_tasks
-from mgm.training.build import build_model
 from mgm.training.checkpoint import save_checkpoint
 from mgm.types import DatasetInfo
 

@@ -16,13 +16,15 @@ from PIL import Image
 
 import mgm as package
 from documents import DOCS, DOCUMENTS, PAGES, ROOT, anchors_of, blocks_of, commands_in, links_of, name_of, python_of
-from mgm import cli, commands
+from mgm.cli import main as cli
+from mgm.cli import parsing
+from mgm.cli import train as train_verb
 from mgm.config import MethodConfig
 from mgm.data.files import open_tree
 from mgm.data.folder.settings import read_settings
 from mgm.errors import MgmError
-from mgm.experiments.checks import check_experiment
-from mgm.training.algorithm import joint_updates
+from mgm.method.algorithm import joint_updates
+from mgm.runs.checks import check_experiment
 
 every_document = pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
 
@@ -97,7 +99,9 @@ def test_every_block_is_run_or_of_a_known_kind(path):
 
 
 COMMANDS = [
-    importlib.import_module(f"mgm.{file.stem}") for file in sorted(Path(commands.__file__).parent.glob("commands*.py"))
+    importlib.import_module(f"mgm.cli.{file.stem}")
+    for file in sorted(Path(train_verb.__file__).parent.glob("*.py"))
+    if file.stem not in ("__init__", "main", "parsing")
 ]
 """Modules of verbs; each calls `parse` by that name, imported before it is replaced."""
 
@@ -113,7 +117,7 @@ def parse_only(monkeypatch, words: list[str]) -> None:
     """
     verb, *options = words
     if verb == "train" and "--help" not in options:
-        check_experiment(commands.parse_train(options).experiment)
+        check_experiment(train_verb.parse_train(options).experiment)
         return
     if verb == "experiment":
         before = ["", *options]
@@ -124,7 +128,7 @@ def parse_only(monkeypatch, words: list[str]) -> None:
         seeds = [] if options[0] == "list" else ["--seeds", "1"]  # the last one counts; one is quicker
         cli.dispatch([verb, options[0], *(word for word in own if word != "--dry-run"), "--dry-run", *seeds, *rest])
         return
-    real = commands.parse
+    real = parsing.parse
 
     def stop(*arguments):
         raise ParsedError(real(*arguments))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mgm.cli import main
+from mgm.cli.main import main
 from trained_toys import toy_settings, write_run
 
 DOCS = Path(__file__).parents[1] / "docs"

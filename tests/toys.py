@@ -9,11 +9,11 @@ import torch
 from lightning.fabric import Fabric
 
 from mgm.config import Experiment
-from mgm.experiments.recipes import make_experiment
+from mgm.method.algorithm import stages
+from mgm.method.networks import build_networks
+from mgm.method.recipes import make_experiment
 from mgm.tasks import make_tasks
-from mgm.training.algorithm import stages
-from mgm.training.build import build_networks
-from mgm.training.journal import Journal
+from mgm.training.metrics_log import Journal
 from mgm.training.seeding import derive_seed
 from mgm.training.trainer import Trainer
 from mgm.training.updates import trained_networks

@@ -8,10 +8,10 @@ from pathlib import Path
 import torch
 
 from mgm.config import Experiment
-from mgm.experiments.folder import RunFolder, write_json
-from mgm.experiments.recipes import make_experiment
+from mgm.method.networks import build_model
+from mgm.method.recipes import make_experiment
+from mgm.runs.folder import RunFolder, write_json
 from mgm.tasks import make_tasks
-from mgm.training.build import build_model
 from mgm.training.checkpoint import save_checkpoint
 from mgm.types import DatasetInfo
 

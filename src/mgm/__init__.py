@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mgm.api import evaluate, generate, load, train
     from mgm.config import Experiment
     from mgm.errors import MgmError
-    from mgm.experiments.recipes import make_experiment
+    from mgm.method.recipes import make_experiment
 
 _PLACES = {
     "train": "mgm.api",
@@ -28,7 +28,7 @@ _PLACES = {
     "evaluate": "mgm.api",
     "generate": "mgm.api",
     "Experiment": "mgm.config",
-    "make_experiment": "mgm.experiments.recipes",
+    "make_experiment": "mgm.method.recipes",
     "MgmError": "mgm.errors",
 }
 

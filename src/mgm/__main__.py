@@ -1,5 +1,5 @@
 """``python -m mgm``, and ``torchrun -m mgm`` for several processes."""
 
-from mgm.cli import main
+from mgm.cli.main import main
 
 main()

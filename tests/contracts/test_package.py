@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from mgm.cli import VERBS
+from mgm.cli.main import VERBS
 from mgm.version import __version__
 
 ROOT = Path(__file__).parents[2]
@@ -60,7 +60,7 @@ def test_wheel_knows_version_command_and_extras(wheel):
     assert f"Version: {__version__}" in text
     extras = set(re.findall(r"^Provides-Extra: (\S+)$", text, re.MULTILINE))
     assert extras == set(PROJECT["optional-dependencies"])
-    assert "mgm = mgm.cli:main" in wheel.read(f"{info}/entry_points.txt").decode()
+    assert "mgm = mgm.cli.main:main" in wheel.read(f"{info}/entry_points.txt").decode()
 
 
 def test_nothing_but_code_and_templates_is_shipped():
@@ -94,7 +94,7 @@ def test_every_extra_that_is_named_exists():
 
 ALL_HELP = """
 import contextlib, io, json, sys
-from mgm.cli import VERBS
+from mgm.cli.main import VERBS
 texts = {}
 for verb in VERBS:
     text = io.StringIO()

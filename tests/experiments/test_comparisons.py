@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mgm.experiments.comparisons import Question, answer_questions, sentence, summary
-from mgm.functional.statistics import compare_paired, holm
+from mgm.experiments.statistics import compare_paired, holm
 
 HIGHER = {"semantic": True, "depth": False, "normal": False}
 NAN = float("nan")

@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
+from mgm.method.step import Step
 from mgm.models import AdaShareNetwork, MultiTaskNetwork
 from mgm.models.adashare import AdaShareEncoder, Policy, PolicySchedule
 from mgm.networks.decoders import DECODERS
 from mgm.training.checkpoint import load_checkpoint
-from mgm.training.step import Step
 from mgm.training.updates import Stage
 from small_models import CHANNELS, same, small
 from toys import toy_batch, toy_experiment, toy_trainer

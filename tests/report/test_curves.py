@@ -7,7 +7,7 @@ from PIL import Image
 
 from mgm.errors import RunError
 from mgm.report.curves import curves, read_history
-from mgm.training.journal import Journal
+from mgm.training.metrics_log import Journal
 
 
 def write(path, *, joint=True, scale=1.0, nan=False):

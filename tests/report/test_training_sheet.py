@@ -4,12 +4,12 @@ import torch
 from PIL import Image
 from torch import nn
 
-from mgm.experiments.data import load_data
-from mgm.experiments.folder import RunFolder
-from mgm.experiments.recipes import make_experiment
+from mgm.method.networks import build_model
+from mgm.method.recipes import make_experiment
 from mgm.report import training
 from mgm.report.training import TrainingSheet
-from mgm.training.build import build_model
+from mgm.runs.data import load_data
+from mgm.runs.folder import RunFolder
 
 
 @pytest.fixture(scope="module")

@@ -13,14 +13,14 @@ from test_updates import changed, snapshot
 from torch import nn
 
 from mgm.errors import ConfigError
-from mgm.experiments.checks import check_experiment
-from mgm.training.algorithm import MULTI_TASK, joint_updates
+from mgm.method.algorithm import MULTI_TASK, joint_updates
+from mgm.method.step import Step
+from mgm.runs.checks import check_experiment
 from mgm.training.balancing import AGGREGATORS, BALANCES
 from mgm.training.checkpoint import load_checkpoint
 from mgm.training.gradients import Aggregated, parameters_of
+from mgm.training.optimizer_steps import STEPPING
 from mgm.training.optimizers import optimizer_names
-from mgm.training.step import Step
-from mgm.training.stepping import STEPPING
 from toys import toy_experiment, toy_trainer
 
 NEEDS_SOLVER = ("UPGrad",)

@@ -10,7 +10,7 @@ import torch
 
 from mgm.config import TrainingConfig
 from mgm.errors import ConfigError
-from mgm.experiments.checks import check_experiment
+from mgm.runs.checks import check_experiment
 from mgm.training import compilation
 from mgm.training.checkpoint import load_checkpoint
 from mgm.training.compilation import CompilationWarning, Compiled, compile_networks, wants_compilation

@@ -16,9 +16,9 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from fakes import write_nyuv2
-from mgm.selfsup.simclr import SimCLR
+from mgm.method.selfsup.simclr import SimCLR
+from mgm.method.step import Step
 from mgm.training import averaging
-from mgm.training.step import Step
 from mgm.training.updates import Stage
 from toys import toy_batch, toy_experiment, toy_trainer
 
@@ -101,7 +101,7 @@ def worker(rank: int, port: int, folder: str) -> None:
 
 @pytest.mark.slow
 def test_two_processes_give_the_gradients_of_one_with_the_whole_batch(tmp_path, monkeypatch):
-    monkeypatch.setattr("mgm.selfsup.simclr.TwoViews", lambda side: fixed_views)
+    monkeypatch.setattr("mgm.method.selfsup.simclr.TwoViews", lambda side: fixed_views)
     expected = all_gradients(tmp_path, 0, 1)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

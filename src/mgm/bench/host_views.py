@@ -10,11 +10,11 @@ import torch
 from PIL import Image, ImageEnhance, ImageFilter
 from torch import Tensor
 
-from mgm.selfsup.views import HUE, RATIO, SCALE, SIGMA, STRENGTH
+from mgm.method.selfsup.views import HUE, RATIO, SCALE, SIGMA, STRENGTH
 
 
 def host_views(images: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-    """Two views of each image by the transforms of `mgm.selfsup.views`.
+    """Two views of each image by the transforms of `mgm.method.selfsup.views`.
 
     Args:
         images: ``[B, 3, S, S]`` RGB in (-1, 1).

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from mgm.bench.timing import interleaved
+from mgm.method.networks import Networks
 from mgm.networks.generators import Generator
 from mgm.networks.generators.resampling import Resampling
-from mgm.training.build import Networks
 from mgm.types import Batch
 
 

@@ -31,10 +31,10 @@ from torch import Tensor
 from mgm.functional.adversarial import discriminator_hinge_loss, generator_hinge_loss
 from mgm.functional.classification import scene_loss
 from mgm.functional.contrastive import nt_xent
+from mgm.method.networks import Networks
 from mgm.networks.embedding import LatentEmbedding
 from mgm.networks.generators import Generator
 from mgm.tasks.base import Task
-from mgm.training.build import Networks
 from mgm.training.optimizers import GAN_BETAS
 from mgm.types import Batch, Predictions
 

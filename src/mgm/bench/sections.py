@@ -21,9 +21,9 @@ from mgm.bench.timing import clock, interleaved, seconds_of
 from mgm.bench.variants import COUNTED, VARIANTS, Runner
 from mgm.bench.workbench import Workbench
 from mgm.errors import choose
-from mgm.selfsup.views import TwoViews
+from mgm.method.selfsup.views import TwoViews
+from mgm.method.step import Step
 from mgm.training.evaluate import evaluate_model
-from mgm.training.step import Step
 from mgm.training.trainer import Trainer
 from mgm.training.updates import Update
 

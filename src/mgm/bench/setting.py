@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from mgm.config import Experiment
 from mgm.errors import ConfigError
-from mgm.experiments.recipes import make_experiment
+from mgm.method.recipes import make_experiment
 
 TASKS = ("semantic", "depth", "normal")
 """The paper's tasks on NYUv2."""
@@ -63,7 +63,7 @@ class BenchSetting:
             ),
             method=replace(base.method, generator_updates=2),
         )
-        from mgm.experiments.checks import check_experiment  # imports torch, which options do not wait for
+        from mgm.runs.checks import check_experiment  # imports torch, which options do not wait for
 
         check_experiment(experiment)
         return experiment

@@ -16,13 +16,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from mgm.bench.setting import TASKS, BenchSetting
 from mgm.config import Experiment
 from mgm.data import open_source
-from mgm.experiments.data import ExperimentData, load_data, make_feeds
-from mgm.experiments.devices import launch, single_device
+from mgm.method.algorithm import stages
+from mgm.method.networks import Networks, build_networks
+from mgm.runs.data import ExperimentData, load_data, make_feeds
+from mgm.runs.devices import launch, single_device
 from mgm.tasks import make_tasks
 from mgm.tasks.base import Task
-from mgm.training.algorithm import stages
-from mgm.training.build import Networks, build_networks
-from mgm.training.journal import Journal
+from mgm.training.metrics_log import Journal
 from mgm.training.trainer import Feed, Progress, Trainer
 from mgm.training.updates import trained_networks
 from mgm.types import Batch, DatasetInfo

@@ -15,7 +15,7 @@ from mgm.data import open_source, photographs
 from mgm.data.images import PICTURE_FORMATS, resize_rgb
 from mgm.data.store import StoreSource
 from mgm.errors import DataError
-from mgm.experiments.folder import RunFolder
+from mgm.runs.folder import RunFolder
 
 MAX_UPLOAD = "20mb"
 """Larger files are refused before they are stored."""

@@ -9,11 +9,11 @@ from typing import Any
 
 from mgm.demo.photographs import Photograph, example_photographs
 from mgm.errors import ConfigError, MgmError
-from mgm.experiments.folder import RunFolder, read_result
-from mgm.experiments.generating import TrainedGenerator
-from mgm.experiments.pretraining import pretraining
-from mgm.experiments.saved_generators import stages_with_generator
-from mgm.experiments.trained import TrainedModel
+from mgm.inference.evaluate import TrainedModel
+from mgm.inference.generate import TrainedGenerator
+from mgm.runs.folder import RunFolder, read_result
+from mgm.runs.pretraining import pretraining
+from mgm.runs.saved_generators import stages_with_generator
 
 STAGE_TITLES = {"joint": "after joint training", "generator": "before joint training"}
 

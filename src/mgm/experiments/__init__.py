@@ -1,1 +1,1 @@
-"""Runs: settings, recipes, data, and what is done with a trained model."""
+"""The paper's experiments: plans of trials, workers that carry them out, statistics, tables and figures of what they found."""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mgm.functional.statistics import PairedComparison, compare_paired, delta_m, holm, least_sign_flip_p, spread
+from mgm.experiments.statistics import PairedComparison, compare_paired, delta_m, holm, least_sign_flip_p, spread
 
 Results = Mapping[str, Mapping[str, Sequence[float]]]
 """Recipe -> task -> value of its primary metric per seed: the same seeds in the same order everywhere, NaN where missing."""

@@ -8,9 +8,9 @@ from itertools import combinations
 from pathlib import Path
 
 from mgm.errors import ConfigError
-from mgm.experiments.earlier_runs import finished_run
-from mgm.experiments.folder import read_result
 from mgm.models.task_groups import TaskGroup
+from mgm.runs.folder import read_result
+from mgm.runs.starting_weights import finished_run
 from mgm.tasks import TASKS
 
 NOTHING = 1e-6

@@ -212,7 +212,7 @@ class AdaShareNetwork(MultiTaskModel):
     """AdaShare as a predictor. Arguments: see `MultiTaskModel`.
 
     The policy is a part of its own: the losses of M train the encoder under the decisions of the step, and the policy is
-    trained apart from it, under the task losses, the sparsity and the sharing loss (`mgm.training.objectives.policy_loss`).
+    trained apart from it, under the task losses, the sparsity and the sharing loss (`mgm.method.losses.policy_loss`).
     With everything selected and the paper's decoders it is `MultiTaskNetwork`, and starts from the same weights; of pyramid
     decoders, whose layers tasks share there, each task has its own here.
 

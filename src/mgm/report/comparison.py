@@ -11,9 +11,9 @@ from torch import Tensor
 
 from mgm.config import DataConfig
 from mgm.errors import RunError
-from mgm.experiments.data import load_data
-from mgm.experiments.folder import RunFolder
-from mgm.experiments.trained import TrainedModel
+from mgm.inference.evaluate import TrainedModel
+from mgm.runs.data import load_data
+from mgm.runs.folder import RunFolder
 from mgm.tasks.base import Task
 from mgm.types import Predictions, Targets
 

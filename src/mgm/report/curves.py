@@ -12,7 +12,7 @@ import numpy as np
 from mgm.report.canvas import FAINT_INK
 from mgm.tasks import TASKS
 from mgm.training.checkpoint import write_atomically
-from mgm.training.journal import read_journal
+from mgm.training.metrics_log import read_journal
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

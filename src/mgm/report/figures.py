@@ -7,13 +7,13 @@ from pathlib import Path
 
 import torch
 
-from mgm.experiments.folder import RunFolder
 from mgm.report.comparison import compare
 from mgm.report.files import make_folder
 from mgm.report.generated import generated_sheet
 from mgm.report.pairs import pairs_sheet
 from mgm.report.predictions import prediction_sheet
 from mgm.report.synthesis import SHOWN_PER_SCENE, annotate_generated, before_and_after
+from mgm.runs.folder import RunFolder
 
 FORMATS = (".png", ".pdf")
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mgm.experiments.folder import RunFolder, read_result
 from mgm.report.comparison import compare
 from mgm.report.curves import curves
 from mgm.report.figures import draw_before_and_after
 from mgm.report.predictions import prediction_sheet
 from mgm.report.synthesis import has_generator
 from mgm.report.tables import comparison_markdown
+from mgm.runs.folder import RunFolder, read_result
 from mgm.tasks import make_tasks
 from mgm.training.checkpoint import write_atomically
 from mgm.training.evaluate import Scores

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from mgm.errors import RunError
-from mgm.experiments.folder import RunFolder
-from mgm.experiments.saved_generators import stages_with_generator
-from mgm.experiments.trained import TrainedModel, generate
+from mgm.inference.evaluate import TrainedModel, generate
 from mgm.report.tiles import tile_size
+from mgm.runs.folder import RunFolder
+from mgm.runs.saved_generators import stages_with_generator
 from mgm.tasks.base import Task
 
 SHOWN_PER_SCENE = 4

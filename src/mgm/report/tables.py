@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from mgm.errors import choose
-from mgm.experiments.pretraining import footnotes, marked
+from mgm.runs.pretraining import footnotes, marked
 from mgm.tasks.base import MetricInfo, Task
 from mgm.training.evaluate import Scores, mean_gain, task_gain
 
@@ -48,7 +48,7 @@ def comparison_table(
         tasks: Whose metrics to show.
         baseline: What the last model is held against; empty: the model before it.
         primary_only: Leave out all metrics but the primary ones.
-        pretrained: Title -> what its encoder was pre-trained on (see `mgm.experiments.pretraining`), for those where it was.
+        pretrained: Title -> what its encoder was pre-trained on (see `mgm.runs.pretraining`), for those where it was.
 
     Raises:
         ConfigError: If ``baseline`` is none of the models.

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from mgm.experiments.data import ExperimentData
-from mgm.experiments.folder import RunFolder
 from mgm.functional.distributed import alone
 from mgm.report.comparison import scene_name
 from mgm.report.predictions import prediction_sheet
+from mgm.runs.data import ExperimentData
+from mgm.runs.folder import RunFolder
 from mgm.training.evaluate import Scores
 from mgm.training.trainer import Progress
 from mgm.types import Batch

@@ -8,8 +8,8 @@ from functools import partial
 from importlib import import_module
 
 from mgm.errors import ConfigError
+from mgm.method.losses import task_losses, uncertainty_loss
 from mgm.training.gradients import Aggregated
-from mgm.training.objectives import task_losses, uncertainty_loss
 from mgm.training.updates import Update
 
 AGGREGATORS = ("AlignedMTL", "ConFIG", "GradDrop", "IMTLG", "MGDA", "PCGrad", "Random", "UPGrad")

@@ -14,7 +14,7 @@ from mgm.functional.distributed import world_size
 from mgm.training.seeding import seeded
 
 if TYPE_CHECKING:
-    from mgm.training.step import Step
+    from mgm.method.step import Step
 
 GradientRule = Callable[[Tensor, "Step", tuple[str, ...], bool], None]
 """``rule(loss, step, trains, keep_graph)`` adds to ``.grad`` of the networks in ``trains``, or, where the step defers the

@@ -20,23 +20,23 @@ from torch import Tensor, nn
 from mgm.config import Experiment
 from mgm.errors import RunError, TrainingDivergedError
 from mgm.functional.distributed import rank, world_size
+from mgm.method.algorithm import EXTRA_IMAGES, synthesize
+from mgm.method.networks import Networks
+from mgm.method.step import Step
 from mgm.networks.normalization import frozen_buffers
 from mgm.networks.recomputation import recompute_blocks
 from mgm.tasks.base import Task
-from mgm.training.algorithm import EXTRA_IMAGES, synthesize
-from mgm.training.build import Networks
 from mgm.training.checkpoint import load_checkpoint, save_checkpoint
 from mgm.training.compilation import begin_compiled_step, compile_networks, wants_compilation
 from mgm.training.ema import WeightAverage
 from mgm.training.evaluate import Scores
-from mgm.training.journal import Journal
 from mgm.training.layout import arrange, in_layout, memory_format
+from mgm.training.metrics_log import Journal
+from mgm.training.micro_batches import split_batch
+from mgm.training.optimizer_steps import STEPPING
 from mgm.training.optimizers import build_optimizers, match_layouts, set_rates
-from mgm.training.parts import split_batch
 from mgm.training.schedules import SCHEDULES
 from mgm.training.seeding import derive_seed
-from mgm.training.step import Step
-from mgm.training.stepping import STEPPING
 from mgm.training.updates import Stage
 from mgm.types import Batch
 

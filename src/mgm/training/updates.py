@@ -11,7 +11,7 @@ from torch import Tensor
 from mgm.training.gradients import GradientRule, summed
 
 if TYPE_CHECKING:
-    from mgm.training.step import Step
+    from mgm.method.step import Step
 
 
 @dataclass(frozen=True)

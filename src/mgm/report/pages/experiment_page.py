@@ -9,7 +9,6 @@ from statistics import fmean
 from typing import Any
 
 from mgm.errors import RunError
-from mgm.experiments.folder import read_result
 from mgm.report.comparison import compare
 from mgm.report.curves import History, read_history
 from mgm.report.pages.charts import Charts, band_charts
@@ -20,6 +19,7 @@ from mgm.report.pages.pictures import PredictionTable, generated_table, pairs_ta
 from mgm.report.pages.records import ExperimentFolder, ExperimentRecord, Trial
 from mgm.report.pages.rendering import attempt, duration, render
 from mgm.report.synthesis import annotate_generated, before_and_after, has_generator
+from mgm.runs.folder import read_result
 
 FIGURE_RECIPES = ("st", "mt", "mgm")
 """Recipes whose predictions the paper shows beside each other, in its order."""

@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 from itertools import groupby
 
-from mgm.experiments.pretraining import marked
 from mgm.report.pages.records import Cell, MetricColumn, ModelRow, ResultTable
 from mgm.report.tables import UNKNOWN, metric_number, metric_title
+from mgm.runs.pretraining import marked
 from mgm.tasks import TASKS, MetricInfo
 
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from mgm.config import Experiment, ModelConfig
-from mgm.experiments.folder import RunFolder, read_result
-from mgm.experiments.pretraining import pretraining
-from mgm.experiments.recipes import RECIPES
+from mgm.method.algorithm import EXTRA_IMAGES, stages
+from mgm.method.recipes import RECIPES
 from mgm.report.curves import STAGE_TITLES
-from mgm.training.algorithm import EXTRA_IMAGES, stages
-from mgm.training.journal import read_journal
-from mgm.training.stepping import STEPPING
+from mgm.runs.folder import RunFolder, read_result
+from mgm.runs.pretraining import pretraining
+from mgm.training.metrics_log import read_journal
+from mgm.training.optimizer_steps import STEPPING
 
 PLAIN_LOSSES = {
     "task": "tasks",

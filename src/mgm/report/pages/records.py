@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from mgm.errors import RunError
-from mgm.experiments.folder import RunFolder, read_json
+from mgm.runs.folder import RunFolder, read_json
 
 Record = TypeVar("Record")
 EXPERIMENT_FILE = "experiment.json"

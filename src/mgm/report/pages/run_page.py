@@ -7,10 +7,8 @@ from itertools import groupby
 from typing import Any
 
 from mgm.errors import RunError
-from mgm.experiments.folder import RunFolder, read_result
-from mgm.experiments.pretraining import footnotes, marked
-from mgm.experiments.recipes import RECIPES
-from mgm.experiments.settings import to_yaml
+from mgm.method.algorithm import EXTRA_IMAGES
+from mgm.method.recipes import RECIPES
 from mgm.report.comparison import compare
 from mgm.report.curves import read_history
 from mgm.report.pages.charts import Charts, run_charts
@@ -20,9 +18,11 @@ from mgm.report.pages.rendering import attempt, render
 from mgm.report.run import result_pretraining, result_rows
 from mgm.report.synthesis import annotate_generated, before_and_after, has_generator
 from mgm.report.tables import UNKNOWN, Column, gain_title, known_scores, metric_columns, share
+from mgm.runs.folder import RunFolder, read_result
+from mgm.runs.pretraining import footnotes, marked
+from mgm.runs.settings import to_yaml
 from mgm.tasks import TASKS, make_tasks
 from mgm.tasks.base import Task
-from mgm.training.algorithm import EXTRA_IMAGES
 from mgm.training.evaluate import task_gain
 
 
@@ -42,7 +42,7 @@ class ResultSection:
     """The scores on the test set."""
 
     models: list[str]
-    """With their marks (see `mgm.experiments.pretraining`)."""
+    """With their marks (see `mgm.runs.pretraining`)."""
     columns: list[Column]
     """The metrics; a cell per model."""
     gain: str

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from mgm.errors import ConfigError, RunError
-from mgm.experiments.folder import RunFolder
 from mgm.report.files import make_folder
 from mgm.report.pages.experiment_page import experiment_page
 from mgm.report.pages.records import ExperimentFolder
 from mgm.report.pages.run_page import run_page
+from mgm.runs.folder import RunFolder
 from mgm.training.checkpoint import write_atomically
 
 FORMATS = (".html", ".htm")

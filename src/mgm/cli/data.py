@@ -1,0 +1,224 @@
+"""``mgm data``: what data sets there are, what they hold, and converting them once for all."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import tyro
+
+from mgm.cli.parsing import parse
+from mgm.errors import ConfigError, unknown
+
+if TYPE_CHECKING:
+    from mgm.data.base import DataSource
+    from mgm.data.store import Store
+
+BAD_FILES = 1
+"""Exit code of ``mgm data verify`` when a file is bad; 2 is for what cannot be opened at all."""
+
+
+@dataclass(frozen=True)
+class ListOptions:
+    """List the built-in data sets and the layouts that are understood.
+
+    Example: mgm data list
+    """
+
+
+@dataclass(frozen=True)
+class RenderOptions:
+    """Render the embedded rooms into the cache (training does it by itself).
+
+    Example: mgm data render --num-images 2000 --image-size 128
+    """
+
+    num_images: int = 1000
+    """How many rooms."""
+    image_size: int = 64
+    """Side in pixels."""
+    cache: str = ""
+    """Folder for converted data; empty: $MGM_CACHE or ~/.cache/mgm."""
+
+
+@dataclass(frozen=True)
+class InspectOptions:
+    """Say what a data set holds and what is suspicious about it, and draw a contact sheet.
+
+    Example: mgm data inspect photos --out photos.png
+    """
+
+    data: tyro.conf.Positional[str]
+    """Name or path: a folder, a zip archive, a store."""
+    out: Path = Path("contact_sheet.png")
+    """Picture to write."""
+    image_size: int = 0
+    """Side of the pictures in pixels; 0: 128, or that of a store."""
+    num: int = 12
+    """Samples in the picture."""
+    most: int = 2000
+    """Samples to read, spread evenly over all; 0: all."""
+    split: str = "random"
+    """The split to count by."""
+
+
+@dataclass(frozen=True)
+class VerifyOptions:
+    """Decode every file of a data set (or compare a store with its checksums), and list the bad ones; exit code 1 if there are any.
+
+    Example: mgm data verify photos
+    """
+
+    data: tyro.conf.Positional[str]
+    """Name or path: a folder, a zip archive, a store."""
+
+
+@dataclass(frozen=True)
+class PrepareOptions:
+    """Convert a data set once into fast arrays of one size, which train, evaluate and inspect take as --data.
+
+    Example: mgm data prepare photos --out photos128 --image-size 128 --skip-bad
+    """
+
+    source: tyro.conf.Positional[str]
+    """Name or path: a folder, a zip archive, another store."""
+    out: Path
+    """Folder to make."""
+    image_size: int = 128
+    """Side of the square images in pixels."""
+    tasks: tuple[str, ...] = ()
+    """Tasks to keep; empty: all that the data set offers."""
+    skip_bad: bool = False
+    """Leave out samples with bad files, and list them in the manifest."""
+    force: bool = False
+    """Replace a finished store, once the new one is finished."""
+    workers: int = 0
+    """Processes; 0: as many as pay."""
+    num_images: int = 0
+    """How many rooms to render, for the data set `rooms`; 0: 2,000."""
+
+
+def data(arguments: list[str]) -> None:
+    """``mgm data list|render|inspect|verify|prepare``."""
+    verbs = {
+        "list": (ListOptions, _data_list),
+        "render": (RenderOptions, _data_render),
+        "inspect": (InspectOptions, _data_inspect),
+        "verify": (VerifyOptions, _data_verify),
+        "prepare": (PrepareOptions, _data_prepare),
+    }
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print("usage: mgm data " + "|".join(verbs))
+        for name, (kind, _) in verbs.items():
+            print(f"  {name:<8}  {(kind.__doc__ or '').splitlines()[0]}")
+        print("Example: mgm data inspect rooms --out rooms.png")
+        return
+    if arguments[0] not in verbs:
+        raise ConfigError(unknown("data command", arguments[0], verbs))
+    kind, run = verbs[arguments[0]]
+    run(parse(kind, f"data {arguments[0]}", arguments[1:]))  # type: ignore[arg-type]
+
+
+def _data_list(options: ListOptions) -> None:
+    from mgm.data import DATASETS, OWN_FOLDER, STORE
+
+    print("by name, or by the path of their files:")
+    for name, entry in DATASETS.items():
+        print(f"  {name:<18}  {entry.description}")
+    print("by path:")
+    for name, entry in {"a folder or zip": OWN_FOLDER, "a store": STORE}.items():
+        print(f"  {name:<18}  {entry.description}")
+
+
+def _data_render(options: RenderOptions) -> None:
+    if options.image_size < 1:
+        raise ConfigError(f"--image-size is {options.image_size}; it must be at least 1")
+    if options.num_images < 1:
+        raise ConfigError(f"--num-images is {options.num_images}; it must be at least 1")
+    from mgm.data.rooms import RoomsSource
+    from mgm.data.store import cached_store
+
+    store = cached_store(RoomsSource(options.num_images), options.image_size, options.cache)
+    print(store.path)
+
+
+def _data_inspect(options: InspectOptions) -> None:
+    from mgm.data import open_source
+    from mgm.data.store import StoreSource
+    from mgm.report.inspect import Look, inspect_source
+
+    source = open_source(options.data)
+    size = options.image_size or (source.store.size if isinstance(source, StoreSource) else 128)
+    for line in inspect_source(source, Look(size, options.num, options.most, options.split, options.out)):
+        print(line)
+
+
+def _data_verify(options: VerifyOptions) -> None:
+    from mgm.data import open_source
+    from mgm.data.store import StoreSource
+
+    source = open_source(options.data)
+    bad = _bad_of_store(source.store) if isinstance(source, StoreSource) else _bad_of_source(source)
+    for reason in bad:
+        print(reason)
+    if bad:
+        print(f"{len(bad)} bad; replace the files, or leave them out: mgm data prepare --skip-bad", file=sys.stderr)
+        sys.exit(BAD_FILES)
+    print(f"all {len(source)} samples are good")
+
+
+def _bad_of_source(source: DataSource, size: int = 32) -> list[str]:
+    from mgm.data.checking import find_bad
+    from mgm.data.progress import progress_bar
+
+    bad = []
+    with progress_bar(f"verifying {source.info.name}", len(source)) as advance:
+        for _, reason in find_bad(source, size):
+            bad += [reason] if reason else []
+            advance(1)
+    return bad
+
+
+def _bad_of_store(store: Store) -> list[str]:
+    from mgm.data.checking import find_changed
+    from mgm.data.progress import progress_bar
+
+    checksums = store.manifest["checksums"]
+    bad = []
+    with progress_bar(f"verifying {store.path}", len(checksums)) as advance:
+        for _, reason in find_changed(store.path, checksums):
+            bad += [reason] if reason else []
+            advance(1)
+    return bad
+
+
+def _data_prepare(options: PrepareOptions) -> None:
+    from mgm.data import open_source
+    from mgm.data.preparing import SelectedTasks, check_target, free_bytes, needed_bytes, prepare_store
+
+    check_target(options.out, options.force)
+    source = open_source(options.source, options.num_images)
+    source = SelectedTasks(source, options.tasks) if options.tasks else source
+    needed, free = needed_bytes(source, options.image_size), free_bytes(options.out)
+    print(
+        f"{len(source)} images at {options.image_size} px with {', '.join(source.info.tasks)}: "
+        f"{needed / 1e9:.3f} GB are needed, {free / 1e9:.1f} GB are free",
+        flush=True,
+    )
+    path = Path(options.source).expanduser()
+    store = prepare_store(
+        source,
+        options.image_size,
+        options.out,
+        origin=str(path.resolve()) if path.exists() else options.source,
+        skip_bad=options.skip_bad,
+        force=options.force,
+        workers=options.workers,
+    )
+    skipped = store.manifest["skipped"]
+    for reason in skipped:
+        print(f"left out: {reason}")
+    labelled = ", ".join(f"{task} {count}" for task, count in store.manifest["labelled"].items())
+    print(f"{store.path}: {len(store)} images, {len(skipped)} left out; with labels: {labelled}")

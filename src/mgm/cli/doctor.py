@@ -1,0 +1,47 @@
+"""``mgm doctor``: what the package finds on this machine."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict, dataclass
+
+from mgm.cli.parsing import parse
+
+BROKEN = 1
+"""Exit code if something is broken without which nothing works."""
+
+
+@dataclass(frozen=True)
+class DoctorOptions:
+    """Say what the package finds on this machine, and what is missing for which feature; exit code 1 if something is broken.
+
+    Example: mgm doctor --json
+    """
+
+    json: bool = False
+    """Print JSON."""
+    cache: str = ""
+    """Folder for converted data; empty: $MGM_CACHE or ~/.cache/mgm."""
+
+
+def doctor(arguments: list[str]) -> None:
+    """``mgm doctor``."""
+    options = parse(DoctorOptions, "doctor", arguments)
+    from mgm.runs.doctor import examine
+
+    findings = examine(options.cache)
+    if options.json:
+        print(json.dumps([asdict(finding) for finding in findings], indent=2))
+    else:
+        marks = {"ok": "  ", "note": "! ", "missing": "- ", "broken": "X "}
+        group = ""
+        for finding in findings:
+            if finding.group != group:
+                group = finding.group
+                print(group)
+            remedy = f"\n      {finding.remedy}" if finding.remedy else ""
+            print(f"  {marks[finding.state]}{finding.name:<20}  {finding.detail}{remedy}")
+        print("! worth knowing   - not there, needed for this alone   X broken")
+    if any(finding.state == "broken" for finding in findings):
+        sys.exit(BROKEN)

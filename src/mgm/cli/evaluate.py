@@ -1,0 +1,75 @@
+"""``mgm evaluate``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from mgm.cli.parsing import parse
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """Score the best model of a run, each class of a segmentation too.
+
+    Example: mgm evaluate runs/first --split validation --json
+    """
+
+    run: tyro.conf.Positional[Path]
+    """The run's folder."""
+    data: str = ""
+    """Another data set, by name or path; empty: the run's own."""
+    split: str = ""
+    """train, validation, test or all; empty: test of the run's own data, all images of another data set."""
+    flip_average: bool = False
+    """Average with the predictions for the mirrored images; takes twice as long."""
+    calibrate: bool = False
+    """Also score depth with scale and shift fitted on the validation set of the same data."""
+    json: bool = False
+    """Print JSON instead of a table."""
+    device: str = "auto"
+    """auto, cpu, cuda, mps."""
+
+
+def evaluate(arguments: list[str]) -> None:
+    """``mgm evaluate``."""
+    options = parse(EvaluateOptions, "evaluate", arguments)
+    from mgm.inference.evaluate import evaluate_run
+    from mgm.training.metrics_log import plain
+
+    found = evaluate_run(
+        options.run,
+        data=options.data,
+        split=options.split,
+        flip_average=options.flip_average,
+        calibrate=options.calibrate,
+        device=options.device,
+    )
+    if options.json:
+        print(json.dumps(plain(found.plain()), indent=2))
+        return
+    from rich.console import Console
+
+    from mgm.report.tables import class_table, comparison_table
+
+    rows = {found.title: found.scores}
+    if found.calibration:
+        rows["calibrated"] = found.calibration.scores
+    console = Console()
+    console.print(comparison_table(rows, found.tasks, pretrained=dict.fromkeys(rows, found.pretrained)))
+    for name, classes in found.classes.items():
+        console.print(class_table(found.tasks[name].title, classes))
+    what = "all images" if found.split == "all" else f"{found.split} set"
+    how = ", predictions averaged with those of the mirrored images" if found.flip_average else ""
+    print(f"{what} of {found.info.name}, {found.num_images} images{how}")
+    if found.calibration:
+        for name, line in found.calibration.lines.items():
+            print(
+                f"calibrated: {name} = {line.scale:.3f} x prediction {line.shift:+.3f} {found.tasks[name].unit}, least squares on "
+                f"the {found.calibration.num_images} images of the validation set"
+            )
+    if found.split == "all":
+        print("if the run was trained on some of these images, the scores flatter it")

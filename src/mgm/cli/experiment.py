@@ -1,0 +1,226 @@
+"""``mgm experiment``: the paper's tables and figures, one command each."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import tyro
+
+from mgm.cli.train import parse, parse_train
+from mgm.config import Experiment
+from mgm.errors import ConfigError, RunError, choose
+from mgm.experiments.catalogue import STUDIES, find_study
+from mgm.experiments.plans import Study
+from mgm.method.recipes import PRESETS, make_experiment
+
+if TYPE_CHECKING:
+    from mgm.experiments.trials import Plan
+    from mgm.experiments.workers import Workers
+
+
+@dataclass(frozen=True)
+class ExperimentOptions:
+    """Rerun a table or figure of the paper on any data set: trials, statistics, table and figure.
+
+    Every trial is a plain `mgm train` in its own folder OUT/trials/NAME, shared between experiments: finished ones are
+    skipped, killed ones continued, failed ones reported. Options of `mgm train` may follow behind `--`.
+
+    Example: mgm experiment table2 --data nyuv2 --preset quick --seeds 3 --out runs/nyuv2 -- --steps 600
+    """
+
+    name: tyro.conf.Positional[str] = "list"
+    """Which: `list` shows all, `all` runs all that the data allow; F1 to F18 work too."""
+    data: str = "rooms"
+    """Built-in name (`mgm data list`) or path of a data set."""
+    preset: str = "quick"
+    """Scale: quick, small, paper, tiny."""
+    seeds: int = 5
+    """Runs of every model: seeds 0 to SEEDS - 1."""
+    settings: tuple[str, ...] = ()
+    """Only these settings of the table, e.g. `25` or `100 25` (per cent of the labels); empty: all."""
+    out: Path = Path("runs/experiments")
+    """Where trials, tables and figures go."""
+    augment: Literal["preset", "on", "off", "both"] = "preset"
+    """Augmentation of labelled images: as the preset has it, on, off, or the whole table under both."""
+    workers: int = 0
+    """Trials at a time on this machine; 0: as many as its GPUs or cores carry."""
+    in_process: bool = False
+    """One trial after another in this process, for debugging."""
+    ray: str = ""
+    """Run on a Ray cluster: its address, `auto` (one that runs, else a local one), or `local`; alone: auto."""
+    cpus_per_trial: float = 1.0
+    """Cores that a trial gets."""
+    gpus_per_trial: float = 1.0
+    """GPUs that a trial gets where there are any; a fraction lets trials share one."""
+    processes: int = 1
+    """Processes of each trial, started by torchrun (one per GPU, say)."""
+    retries: int = 1
+    """How often a trial that was killed is continued before it counts as failed."""
+    dry_run: bool = False
+    """Print the commands of all trials and stop."""
+
+
+def experiment(arguments: list[str]) -> None:
+    """``mgm experiment``."""
+    own, overrides = _split(arguments)
+    options = parse(ExperimentOptions, "experiment", own)
+    if options.name == "list":
+        _print_list()
+        return
+    _check(options)
+    names = list(STUDIES) if options.name == "all" else [find_study(options.name)[0]]
+    plans = [plan for name in names if (plan := _plan(name, options, overrides, skip=options.name == "all"))]
+    if options.dry_run:
+        _print_commands(plans, options)
+        return
+    failed = [name for plan in plans for name in _carry_out(plan, options)]
+    if failed:
+        raise RunError(
+            f"{len(failed)} trials did not finish (above, and experiment.json): {', '.join(failed[:3])}"
+            f"{', ...' if len(failed) > 3 else ''}; the same command tries them again"
+        )
+
+
+def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Our own options, and those of `mgm train` behind ``--``; ``--ray`` without a value means ``auto``."""
+    place = arguments.index("--") if "--" in arguments else len(arguments)
+    own = list(arguments[:place])
+    if "--ray" in own:
+        number = own.index("--ray")
+        if number + 1 == len(own) or own[number + 1].startswith("-"):
+            own.insert(number + 1, "auto")
+    return own, arguments[place + 1 :]
+
+
+def _check(options: ExperimentOptions) -> None:
+    choose("preset", options.preset, PRESETS)
+    for name in ("seeds", "processes"):
+        if getattr(options, name) < 1:
+            raise ConfigError(f"--{name} is {getattr(options, name)}; it must be at least 1")
+    for name in ("workers", "retries", "gpus_per_trial"):
+        if getattr(options, name) < 0:
+            raise ConfigError(f"--{name.replace('_', '-')} is {getattr(options, name)}; it must not be negative")
+    if options.cpus_per_trial <= 0:
+        raise ConfigError(f"--cpus-per-trial is {options.cpus_per_trial}; it must be positive")
+    if options.in_process and (options.ray or options.workers or options.processes > 1):
+        raise ConfigError("--in-process excludes --ray, --workers and --processes")
+    if options.ray and options.workers:
+        raise ConfigError(
+            "--ray and --workers exclude each other: on a cluster --cpus-per-trial and --gpus-per-trial decide"
+        )
+
+
+def _print_list() -> None:
+    width = max(map(len, STUDIES))
+    for name, study in STUDIES.items():
+        print(f"{name:<{width}}  {study.number:<3}  {study.paper:<13}  {study.title}")
+    print("\nmgm experiment NAME --data DATA --preset quick --seeds 5 runs one, mgm experiment all runs all")
+
+
+def _plan(name: str, options: ExperimentOptions, overrides: list[str], *, skip: bool) -> Plan | None:
+    from mgm.data import open_source
+    from mgm.experiments.trials import make_plan
+
+    study = STUDIES[name]
+
+    def base(recipe: str) -> Experiment:
+        return _base(recipe, options, overrides)
+
+    start = base("mgm")
+    _refuse_conflicts(name, study, start, options)
+    info = open_source(start.data.data, start.data.num_images).info
+    try:
+        return make_plan(
+            name,
+            study,
+            base,
+            data=info.name,
+            offered=[task for task in info.tasks if not start.data.tasks or task in start.data.tasks],
+            seeds=range(options.seeds),
+            augment=options.augment,
+            only=options.settings,
+        )
+    except ConfigError as error:
+        if not skip:
+            raise
+        print(f"left out: {error}", file=sys.stderr)
+        return None
+
+
+def _base(recipe: str, options: ExperimentOptions, overrides: list[str]) -> Experiment:
+    """Settings of a recipe with what the user overrides; a preset's choice of tasks is the study's business."""
+    arguments = [recipe, "--preset", options.preset, "--data", options.data, *overrides]
+    if "--tasks" not in overrides:
+        arguments += ["--tasks"]
+    return parse_train(arguments).experiment
+
+
+def _refuse_conflicts(name: str, study: Study, start: Experiment, options: ExperimentOptions) -> None:
+    """Raise where a user overrides what the experiment itself is about."""
+    from mgm.experiments.trials import changed_fields
+
+    chosen = set(changed_fields(start, make_experiment("mgm", options.preset))) - {"data", "tasks"}
+    decided = {"seed"} | {field for setting in study.settings for field, _ in setting.options}
+    decided |= {field for field, _ in study.adapt(start, options.data)}
+    if options.augment != "preset":
+        decided.add("augment")
+    for field in sorted(chosen & decided):
+        remedy = "use --seeds" if field == "seed" else "leave it out"
+        raise ConfigError(f"{name} decides on {field} itself; {remedy}")
+
+
+def _print_commands(plans: list[Plan], options: ExperimentOptions) -> None:
+    from mgm.experiments.execution import Place
+    from mgm.experiments.trials import train_arguments
+
+    place = Place(options.out)
+    shown = set()
+    for plan in plans:
+        for trial in plan.trials:
+            if trial.name not in shown:
+                shown.add(trial.name)
+                words = ["mgm", "train", *train_arguments(trial.experiment, options.preset), "--no-baseline"]
+                waits = "".join(f"  # and what follows from {needed.name}" for needed in trial.required)
+                print(shlex.join([*words, "--out", str(place.trial(trial).path)]) + waits)
+
+
+def _carry_out(plan: Plan, options: ExperimentOptions) -> dict[str, str]:
+    from mgm.data import open_source
+    from mgm.experiments.execution import Place, carry_out_study
+    from mgm.experiments.tables import as_json, markdown
+
+    place = Place(options.out)
+    start = plan.cells[0].trial.experiment
+    table, errors = carry_out_study(
+        plan,
+        place,
+        lambda: _workers(options),
+        data=open_source(start.data.data, start.data.num_images).info.name,
+        preset=options.preset,
+        processes=options.processes,
+        retries=options.retries,
+    )
+    described = as_json(table)
+    print(markdown(table))
+    for line in (*described["sentences"], *described["notes"]):
+        print(f"- {line}")
+    print(f"table, figure and trials: {place.study(plan.name)}")
+    return errors
+
+
+def _workers(options: ExperimentOptions) -> Workers:
+    import torch
+
+    from mgm.experiments.workers import InThisProcess, LocalPool, RayCluster, Resources, local_count
+
+    if options.in_process:
+        return InThisProcess()
+    gpus = torch.cuda.device_count()
+    resources = Resources(options.cpus_per_trial, options.gpus_per_trial if gpus or options.ray else 0.0)
+    if options.ray:
+        return RayCluster(options.ray, resources, options.retries)
+    return LocalPool(local_count(options.workers, resources, gpus), resources, gpus)

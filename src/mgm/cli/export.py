@@ -1,0 +1,66 @@
+"""``mgm export``: a trained model as a folder that travels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from mgm.cli.parsing import parse
+from mgm.errors import ConfigError, unknown
+
+WEIGHTS = "safetensors"
+"""Part of every model folder, whatever else is asked for."""
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """Write a trained model to a folder for others: weights, description, model card, and graphs that run without mgm.
+
+    The folder loads with mgm.load, and is what the Hugging Face Hub takes.
+
+    Example: mgm export runs/first --format safetensors,onnx --out models/first
+    """
+
+    run: tyro.conf.Positional[Path]
+    """Folder of a run or of an exported model."""
+    out: Path | None = None
+    """The model folder, new or empty; default: models/NAME of the run."""
+    format: str = WEIGHTS
+    """What to write: safetensors (always), torch (a torch.export program), onnx; several with commas."""
+    seeds: tuple[Path, ...] = ()
+    """Runs that differ in their seed alone, for the spread of the scores on the card."""
+    name: str = ""
+    """Title of the model card; default: the folder's name."""
+    license: str = "unknown"
+    """Licence of the weights for the card, as the Hub abbreviates it: apache-2.0, cc-by-nc-4.0, ..."""
+    data_license: str = ""
+    """Licence of the training data for the card; default: as the data set states it, else unknown."""
+
+
+def export(arguments: list[str]) -> None:
+    """``mgm export``."""
+    options = parse(ExportOptions, "export", arguments)
+    formats = [name.strip() for name in options.format.split(",") if name.strip()]
+    from mgm.inference.export import GRAPHS, export_model
+    from mgm.inference.model import TrainedModel
+    from mgm.inference.model_card import CardDetails, Trials
+    from mgm.runs.folder import RunFolder
+
+    for name in formats:
+        if name != WEIGHTS and name not in GRAPHS:
+            raise ConfigError(unknown("format", name, (WEIGHTS, *GRAPHS)))
+    graphs = [name for name in formats if name != WEIGHTS]
+    trained = TrainedModel.load(options.run, "cpu")
+    run = RunFolder(options.run)
+    if options.seeds and not run.finished:
+        raise ConfigError(f"--seeds needs a finished run as the first, and {options.run} has no result.json")
+    trials = Trials.read([run, *map(RunFolder, options.seeds)]) if run.finished else Trials()
+    out = options.out or Path("models") / options.run.resolve().name
+    details = CardDetails(options.name or out.resolve().name, options.license, options.data_license)
+    differences = export_model(trained, out, graphs, details, trials)
+    for path in sorted(out.iterdir()):
+        print(f"{path}  {path.stat().st_size / 1e6:.1f} MB")
+    for name, difference in differences.items():
+        print(f"{GRAPHS[name].file} differs from PyTorch by no more than {difference:.1e}")

@@ -1,0 +1,49 @@
+"""``mgm generate``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from mgm.cli.parsing import parse
+from mgm.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class GenerateOptions:
+    """A grid of new images by scene, from the generator of a run.
+
+    Example: mgm generate runs/first --num 8 --out generated.png
+    """
+
+    run: tyro.conf.Positional[Path]
+    """The run's folder."""
+    num: int = 8
+    """Images per scene."""
+    out: Path = Path("generated.png")
+    """Picture to write."""
+    stage: str = ""
+    """generator: as it was before joint training; joint: after it; empty: the latest."""
+    seed: int = 0
+    """Seed of the noise."""
+    device: str = "auto"
+    """auto, cpu, cuda, mps."""
+
+
+def generate(arguments: list[str]) -> None:
+    """``mgm generate``."""
+    options = parse(GenerateOptions, "generate", arguments)
+    if options.num < 1:
+        raise ConfigError(f"--num is {options.num}; it must be at least 1")
+    if options.out.suffix.lower() != ".png":
+        raise ConfigError(f"--out is {options.out}; the picture is a PNG, so let it end in .png")
+    if options.stage not in ("", "generator", "joint"):
+        raise ConfigError(f"unknown stage {options.stage!r}. Choices: generator, joint")
+    from mgm.inference.evaluate import generate as sample
+    from mgm.report.files import write_generated
+
+    images = sample(options.run, options.num, stage=options.stage, seed=options.seed, device=options.device)
+    write_generated(options.out, images)
+    print(options.out)

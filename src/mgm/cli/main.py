@@ -1,0 +1,156 @@
+"""The command line. Imports no torch before a verb needs it: ``mgm --help`` answers at once."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, MutableMapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+
+from mgm.errors import ConfigError, MgmError, unknown
+from mgm.version import __version__
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A command and how to carry it out."""
+
+    summary: str
+    example: str
+    run: Callable[[list[str]], None]
+
+
+def _lazy(name: str) -> Callable[[list[str]], None]:
+    def run(arguments: list[str]) -> None:
+        getattr(import_module(f"mgm.cli.{name}"), name)(arguments)
+
+    return run
+
+
+VERBS: dict[str, Verb] = {
+    "train": Verb(
+        "train a recipe, evaluate it, compare it with the baseline", "mgm train mgm --out runs/first", _lazy("train")
+    ),
+    "evaluate": Verb(
+        "score a run on a split of its own or another data set", "mgm evaluate runs/first", _lazy("evaluate")
+    ),
+    "predict": Verb(
+        "predict every task for photographs of any size",
+        "mgm predict runs/first photo.jpg --out predictions",
+        _lazy("predict"),
+    ),
+    "export": Verb(
+        "a folder, a torch.export program or ONNX that others can use",
+        "mgm export runs/first --out models/first",
+        _lazy("export"),
+    ),
+    "generate": Verb(
+        "a grid of new images by scene", "mgm generate runs/first --num 8 --out generated.png", _lazy("generate")
+    ),
+    "experiment": Verb(
+        "rerun a table or figure of the paper, with seeds and statistics",
+        "mgm experiment table2 --data nyuv2 --seeds 3 --out runs/nyuv2",
+        _lazy("experiment"),
+    ),
+    "report": Verb(
+        "one page of a run or an experiment, to look at and to hand on",
+        "mgm report runs/first",
+        _lazy("report"),
+    ),
+    "runs": Verb("list runs with their state and key figures", "mgm runs runs", _lazy("runs")),
+    "compare": Verb(
+        "finished runs side by side: test scores, statistics over seeds, predictions",
+        "mgm compare runs/mgm-s0 runs/mt-s0 --out compared.png",
+        _lazy("compare"),
+    ),
+    "doctor": Verb(
+        "what is found on this machine, and what is missing for which feature",
+        "mgm doctor",
+        _lazy("doctor"),
+    ),
+    "completion": Verb(
+        "a script that completes mgm in bash, zsh or fish",
+        "mgm completion bash > ~/.local/share/bash-completion/completions/mgm",
+        _lazy("completion"),
+    ),
+    "serve": Verb(
+        "a web page on which runs are tried out and compared",
+        "mgm serve runs/first",
+        _lazy("serve"),
+    ),
+    "data": Verb(
+        "list, inspect, verify, prepare and render data sets",
+        "mgm data inspect rooms --out rooms.png",
+        _lazy("data"),
+    ),
+    "bench": Verb(
+        "time and count a training step on this machine, beside the authors' order of passes",
+        "mgm bench step work --json step.json",
+        _lazy("bench"),
+    ),
+}
+
+
+def usage() -> str:
+    """The text of ``mgm --help``."""
+    from mgm.method.recipes import PRESETS, RECIPES
+
+    width = max(len(name) for name in (*VERBS, *RECIPES, *PRESETS))
+    lines = ["mgm: multi-task visual learning with generative modelling", "", "usage: mgm VERB ...", "", "verbs:"]
+    lines += [f"  {name:<{width}}  {verb.summary}" for name, verb in VERBS.items()]
+    lines += ["", "recipes (mgm train RECIPE):"]
+    lines += [f"  {name:<{width}}  {recipe.description}" for name, recipe in RECIPES.items()]
+    lines += ["", "presets (mgm train RECIPE --preset PRESET):"]
+    lines += [f"  {name:<{width}}  {preset.description}" for name, preset in PRESETS.items()]
+    lines += ["", "examples:"]
+    lines += [f"  {verb.example}" for verb in VERBS.values()]
+    lines += ["", "mgm VERB --help says more; mgm --version prints the version."]
+    return "\n".join(lines)
+
+
+def dispatch(arguments: Sequence[str]) -> None:
+    """Carry out one command line.
+
+    Raises:
+        MgmError: Whatever a user can mend.
+    """
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(usage())
+    elif arguments[0] == "--version":
+        print(f"mgm {__version__}")
+    elif arguments[0] in VERBS:
+        VERBS[arguments[0]].run(list(arguments[1:]))
+    else:
+        raise ConfigError(unknown("verb", arguments[0], VERBS))
+
+
+def set_waiting(environment: MutableMapping[str, str]) -> None:
+    """How threads wait for one another, unless the user says; read when torch loads.
+
+    Threads that stay awake for long take the cores from one another as soon as anything else runs; threads that sleep at
+    once have to be woken for every layer. The number is a compromise by measurement (``benchmarks/threads.py``).
+    """
+    if "OMP_WAIT_POLICY" not in environment:
+        environment["OMP_WAIT_POLICY"] = "PASSIVE"
+        environment.setdefault("GOMP_SPINCOUNT", "1000")
+
+
+def main() -> None:
+    """Entry point: an error that the user can mend is one line and exit code 2."""
+    set_waiting(os.environ)
+    try:
+        dispatch(sys.argv[1:])
+    except MgmError as error:
+        print(f"mgm: error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("mgm: stopped; a training run continues with --resume", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(141)
+
+
+if __name__ == "__main__":
+    main()

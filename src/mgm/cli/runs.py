@@ -1,0 +1,117 @@
+"""``mgm runs``: what has been trained."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tyro
+
+from mgm.cli.parsing import parse
+from mgm.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mgm.runs.listing import RunSummary
+
+
+@dataclass(frozen=True)
+class RunsOptions:
+    """List the runs below a folder with their state and key figures.
+
+    Example: mgm runs runs --csv > runs.csv
+    """
+
+    folder: tyro.conf.Positional[Path] = Path("runs")
+    """Where to look."""
+    json: bool = False
+    """Print JSON instead of a table."""
+    csv: bool = False
+    """Print CSV instead of a table."""
+
+
+def runs(arguments: list[str]) -> None:
+    """``mgm runs``."""
+    options = parse(RunsOptions, "runs", arguments)
+    if options.json and options.csv:
+        raise ConfigError("--json and --csv exclude each other")
+    from mgm.runs.listing import find_runs, summarise
+
+    found = [summarise(path) for path in find_runs(options.folder)]
+    if options.json:
+        from mgm.training.metrics_log import plain
+
+        print(json.dumps([plain(_fields(run)) for run in found], indent=2))
+    elif options.csv:
+        rows = [_flat(run) for run in found]
+        columns = list(dict.fromkeys(column for row in rows for column in row)) or ["path", "state"]
+        writer = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    elif not found:
+        print(f"no runs in {options.folder}; they are made by: mgm train --out {options.folder}/NAME")
+    else:
+        _print_runs(found, options.folder)
+
+
+def _fields(run: RunSummary) -> dict[str, Any]:
+    return {name: value for name, value in asdict(run).items() if name != "metrics"}
+
+
+def _flat(run: RunSummary) -> dict[str, Any]:
+    fields = _fields(run)
+    scores = fields.pop("scores")
+    return fields | {f"score/{task}": value for task, value in scores.items()}
+
+
+def _print_runs(found: list[RunSummary], folder: Path) -> None:
+    """A table, then a line for everything that is not finished."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from mgm.runs.pretraining import footnotes, marked
+
+    caption = [
+        "test set; of unfinished runs the best so far on the validation set",
+        *footnotes(run.pretrained for run in found),
+    ]
+    table = Table(caption=escape("\n".join(caption)), caption_justify="left")
+    for title in ("run", "state", "what", "scores", "gain", "time"):
+        table.add_column(title, overflow="fold", justify="right" if title in ("gain", "time") else "left")
+    for run in found:
+        gain = "" if run.gain is None else f"{100 * run.gain:+.1f} %"
+        name = marked(_below(folder, run.path), run.pretrained)
+        texts = (name, run.state, _what(run), _figures(run), gain, _duration(run.seconds))
+        table.add_row(*map(escape, texts))
+    console = Console()
+    console.print(table)
+    for run in found:
+        if run.detail:
+            console.print(f"{run.path}: {run.state}, {run.detail}", soft_wrap=True, highlight=False, markup=False)
+
+
+def _below(folder: Path, path: str) -> str:
+    return str(Path(path).relative_to(folder)) if Path(path) != folder else path
+
+
+def _what(run: RunSummary) -> str:
+    labelled = "" if run.labelled is None else f", {run.labelled} labelled"
+    return f"{run.recipe} on {run.data}{labelled}, seed {run.seed}" if run.recipe else ""
+
+
+def _figures(run: RunSummary) -> str:
+    from mgm.runs.progress import with_unit
+
+    known = {task: value for task, value in run.scores.items() if value is not None}
+    return ", ".join(f"{task} {with_unit(value, run.metrics[task])}" for task, value in known.items())
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    whole = round(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"

@@ -1,0 +1,133 @@
+"""``mgm train``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from mgm.cli.parsing import parse
+from mgm.config import Experiment
+from mgm.data.file_names import as_file_name
+from mgm.errors import ConfigError, choose
+from mgm.method.recipes import RECIPES, make_experiment
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Train a recipe, evaluate the best model, and (unless it is a baseline itself) compare it with the equal-budget baseline.
+
+    Example: mgm train mgm --data ../photos --preset small --fraction 0.25 --out runs/photos
+    """
+
+    recipe: tyro.conf.Positional[str] = "mgm"
+    """What to train; `mgm --help` lists the recipes."""
+    preset: str = "quick"
+    """Scale: quick, small, paper, tiny. Every field below overrides it."""
+    config: Path | None = None
+    """Settings from a YAML file (config.yaml of a run) instead of a preset."""
+    out: Path | None = None
+    """The run's folder; default: runs/RECIPE-DATA-sSEED."""
+    resume: Path | None = None
+    """Continue the run in this folder, with its own settings."""
+    baseline: bool = True
+    """Also train the multi-task baseline at the same budget, and report the gain."""
+    minutes: float = 0.0
+    """Train for about so long, the generator included, instead of for the preset's steps; the baseline gets as long."""
+    experiment: Annotated[Experiment, tyro.conf.arg(name="")] = field(default_factory=Experiment)
+
+
+def train(arguments: list[str]) -> None:
+    """``mgm train``."""
+    options = parse_train(arguments)
+    from mgm import api  # torch is needed from here on
+
+    if options.resume:
+        if len(arguments) > (1 if arguments[0].startswith("--resume=") else 2):
+            raise ConfigError("--resume goes on with the run's own settings; leave out every other option")
+        from mgm.runs.folder import RunFolder
+
+        folder = RunFolder(options.resume)
+        experiment = folder.experiment()
+        result = api.train(experiment, folder.path, resume=True, baseline=folder.baseline.exists)
+        out = folder.path
+    else:
+        experiment = options.experiment
+        name = as_file_name(Path(experiment.data.data).stem, "data")  # may come from somebody's config.yaml
+        out = options.out or Path("runs") / f"{experiment.recipe}-{name}-s{experiment.seed}"
+        result = api.train(experiment, out, baseline=options.baseline, minutes=options.minutes)
+    from mgm.runs.devices import is_first_process
+
+    if is_first_process():
+        _print_result(out, result)
+
+
+def parse_train(arguments: list[str]) -> TrainOptions:
+    """Options of ``mgm train``: recipe and preset (or a file) give the defaults that the rest overrides.
+
+    Raises:
+        ConfigError: If the recipe, the preset or the file is unknown, or they exclude each other.
+    """
+    preset, file = _value_of("--preset", arguments), _value_of("--config", arguments)
+    if file and preset:
+        raise ConfigError("--config and --preset exclude each other: the file holds all settings")
+    first = arguments[0] if arguments and not arguments[0].startswith("-") else ""
+    options = parse(TrainOptions, "train", arguments, _train_defaults(first, preset, file))
+    if options.recipe != options.experiment.recipe:
+        # the recipe stood behind the options, so that its defaults could not be known before
+        options = parse(TrainOptions, "train", arguments, _train_defaults(options.recipe, preset, file))
+    return options
+
+
+def _train_defaults(recipe: str, preset: str, file: str) -> TrainOptions:
+    if not file:
+        experiment = make_experiment(recipe or "mgm", preset or "quick")
+        return TrainOptions(recipe=experiment.recipe, experiment=experiment)
+    from mgm.runs.settings import from_yaml
+
+    experiment = from_yaml(Path(file))
+    choose("recipe", experiment.recipe, RECIPES)
+    if recipe and recipe != experiment.recipe:
+        derived = choose("recipe", recipe, RECIPES).derive(experiment)
+        if experiment.recipe != "mgm":
+            raise ConfigError(
+                f"{file} holds the recipe {experiment.recipe!r}, from which {recipe!r} does not follow; "
+                "leave the recipe out, or take the settings of an 'mgm' run"
+            )
+        experiment = replace(derived, recipe=recipe)
+    return TrainOptions(recipe=experiment.recipe, experiment=experiment)
+
+
+def _value_of(option: str, arguments: list[str]) -> str:
+    for number, argument in enumerate(arguments):
+        if argument == option and number + 1 < len(arguments):
+            return arguments[number + 1]
+        if argument.startswith(option + "="):
+            return argument.partition("=")[2]
+    return ""
+
+
+def _print_result(out: Path, result: dict[str, Any]) -> None:
+    from rich.console import Console
+
+    from mgm.report.run import result_pretraining, result_rows
+    from mgm.report.tables import comparison_table
+    from mgm.runs.folder import RunFolder
+    from mgm.tasks import make_tasks
+
+    info = RunFolder(out).info()
+    baseline = result.get("baseline")
+    console = Console()
+    tasks = make_tasks(tuple(result["test"]), info.classes)
+    console.print(comparison_table(result_rows(result), tasks, pretrained=result_pretraining(result)))
+    if baseline:
+        mean = result["gain"]["mean"]
+        console.print(
+            f"{result['recipe']} against {baseline['recipe']} at {result['steps']} updates each: mean gain {100 * mean:+.1f} % "
+            "(one seed: differences of a few per cent are within its noise)"
+        )
+    console.print(f"test set of {result['data']}, {result['num_labelled']} labelled images, {result['seconds']:.0f} s")
+    console.print(f"results, pictures and checkpoints: {out}", soft_wrap=True)
+    console.print(f"all of it on one page: mgm report {out}", soft_wrap=True)

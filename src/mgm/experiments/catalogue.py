@@ -1,0 +1,278 @@
+"""Every experiment of the paper as data. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import chain, combinations
+from pathlib import Path
+
+from mgm.config import Experiment
+from mgm.errors import ConfigError, unknown
+from mgm.experiments.plans import (
+    ALL_LABELS,
+    CONTROL,
+    MAIN_TASKS,
+    MGM,
+    MGM_G,
+    MGM_J,
+    MGM_R,
+    MT,
+    OWN_SHARE,
+    SETTINGS_10,
+    SETTINGS_25,
+    SETTINGS_50,
+    SETTINGS_100,
+    ST,
+    Asks,
+    Need,
+    Options,
+    Row,
+    Setting,
+    Study,
+    Tasks,
+    options,
+)
+
+PAPER_SETTINGS = (SETTINGS_100, SETTINGS_50, SETTINGS_25)
+GROUPING_BUDGET = 2.0
+"""Networks that TaskGrouping may spend, in units of a single-task network."""
+
+SHORT = {
+    "semantic": "SS",
+    "depth": "DE",
+    "normal": "SN",
+    "edge_texture": "ET",
+    "reshading": "Re",
+    "principal_curvature": "PC",
+}
+
+ANNOTATOR = Row("annotator", "st_large", ALL_LABELS, in_paper=False)
+"""The oracle of the pilot study: a large network trained on every label of the training set."""
+
+ST_G = Row("ST_G", "st_synthesized", needs=(Need((ANNOTATOR,), lambda runs: {"annotator": str(runs[0])}),))
+
+
+def _ratios(*percents: int) -> tuple[Setting, ...]:
+    """Extra images in per cent of the training set, of which 25 % is labelled: Figure 5's axis."""
+    return tuple(
+        Setting(f"{percent} %", options(fraction=0.25, extra_ratio=percent / 25, weak_fraction=percent / 100))
+        for percent in percents
+    )
+
+
+def _by_ratio(_: Tasks) -> tuple[Row, ...]:
+    made = replace(MGM, without=("weak_fraction",))
+    again = replace(CONTROL, without=("weak_fraction",))
+    none = replace(MGM_G, without=("weak_fraction", "extra_ratio"), in_paper=False)
+    # more weakly labelled real images than the other 75 % there are not
+    real = replace(MGM_R, settings=("25 %", "50 %", "75 %"))
+    return none, again, replace(MGM_J, without=("weak_fraction",)), made, real
+
+
+def _groups(runs: Sequence[Path]) -> dict[str, object]:
+    """The best networks within the budget, by the validation scores of every candidate."""
+    from mgm.experiments.grouping import choose_groups, group_settings, scores_of_runs
+
+    scores, higher_is_better = scores_of_runs(runs)
+    chosen = choose_groups(scores, higher_is_better, budget=GROUPING_BUDGET)
+    return {"groups": group_settings(chosen, scores, higher_is_better)}
+
+
+def _architectures(tasks: Tasks) -> tuple[Row, ...]:
+    subsets = chain.from_iterable(combinations(tasks, size) for size in range(1, len(tasks) + 1))
+    candidates = tuple(Row("+".join(subset), "mt", options(tasks=subset), in_paper=False) for subset in subsets)
+    grouping = Row("TaskGrouping", "task_grouping", needs=(Need(candidates, _groups),))
+    return ST, MT, grouping, Row("Cross-Stitch", "cross_stitch"), Row("AdaShare", "adashare"), MGM
+
+
+def _single_tasks(tasks: Tasks) -> tuple[Row, ...]:
+    alone = tuple(Row(f"MGM-{SHORT.get(task, task)}", "mgm", options(tasks=(task,))) for task in tasks)
+    combine = Row(
+        "MGM-Combine", "mgm_combine", needs=(Need(alone, lambda runs: {"generator_runs": tuple(map(str, runs))}),)
+    )
+    return ST, *alone, combine, MGM
+
+
+def _transferred(row: Row) -> Row:
+    """A new decoder for normals on the frozen features of a network that learned the other two tasks."""
+    learned = replace(row, title=f"{row.title} on SS+DE", options=options(tasks=("semantic", "depth")))
+    need = Need((learned,), lambda runs: {"encoder_run": str(runs[0])})
+    return Row(row.title, "mt", options(tasks=("normal",), freeze_encoder=True), needs=(need,), in_paper=row.in_paper)
+
+
+def _double_size(experiment: Experiment, _: str) -> Options:
+    return options(image_size=2 * experiment.data.image_size)
+
+
+def _extreme(_: Experiment, data: str) -> Options:
+    """The three buildings of G.2 with all their labels, about 5 % of Tiny-Taskonomy; elsewhere that share of the labels."""
+    return options(fraction=1.0, split="subset") if data == "taskonomy" else options(fraction=0.05)
+
+
+STUDIES: dict[str, Study] = {
+    "table1": Study(
+        "F1",
+        "Table 1, talk",
+        "pilot study: does a single-task network gain from synthesized images with an oracle's labels, from refinement, "
+        "from self-supervision?",
+        lambda _: (ST, ST_G, Row("ST+Refine", "st_refine"), Row("ST+Self", "st_self")),
+        asks=(Asks("ST_G", "ST"), Asks("ST+Refine", "ST"), Asks("ST+Self", "ST")),
+        tasks=("semantic",),
+        required=("semantic",),
+    ),
+    "table2": Study(
+        "F2",
+        "Table 2",
+        "main result: single-task, multi-task, MGM, and its upper bound with real images",
+        lambda _: (ST, MT, MGM, replace(MGM_R, settings=("50 %", "25 %"))),
+        PAPER_SETTINGS,
+        (Asks("MGM", "ST"), Asks("MGM_r", "MGM", "real weakly labelled images instead of synthesized ones")),
+        across=True,
+    ),
+    "table3": Study(
+        "F3",
+        "Table 3",
+        "what generation and joint training add",
+        lambda _: (MGM_G, MGM_J, MGM),
+        PAPER_SETTINGS,
+        (Asks("MGM", "MGM/j", "joint training's share"), Asks("MGM/j", "MGM/G")),
+        across=True,
+    ),
+    "table4": Study(
+        "F4",
+        "Table 4",
+        "ablation of self-supervision and refinement",
+        lambda _: (
+            Row("MGM/self", "mgm_no_self"),
+            Row("MGM/refine", "mgm_no_refinement"),
+            Row("MGM_recon", "mgm_reconstruction"),
+            MGM,
+        ),
+        asks=tuple(Asks("MGM", other) for other in ("MGM/self", "MGM/refine", "MGM_recon")),
+    ),
+    "figure5": Study(
+        "F5",
+        "Figure 5",
+        "the number of extra images, in per cent of the training set of which 25 % is labelled",
+        _by_ratio,
+        _ratios(25, 50, 75, 100, 125),
+        (Asks("MGM", "MGM/j", "joint training's share"),),
+        figure="curve",
+    ),
+    "table5": Study("F6", "Table 5", "six tasks", lambda _: (ST, MT, MGM), tasks=(), asks=(Asks("MGM", "ST"),)),
+    "table6": Study(
+        "F7",
+        "Table 6",
+        "other multi-task architectures",
+        _architectures,
+        (SETTINGS_25,),
+        tuple(Asks("MGM", other) for other in ("ST", "TaskGrouping", "Cross-Stitch", "AdaShare")),
+    ),
+    "table7": Study("F8", "Table 7", "few labels: 10 %", lambda _: (ST, MT, MGM), (SETTINGS_10,), (Asks("MGM", "ST"),)),
+    "table8": Study(
+        "F9",
+        "Table 8",
+        "more parameters instead",
+        lambda _: (ST, MT, Row("ST_l", "st_large"), Row("MT_l", "mt_large")),
+        asks=(Asks("ST_l", "ST"), Asks("MT_l", "MT")),
+    ),
+    "table9": Study(
+        "F10",
+        "Table 9",
+        "how the refinement network trains: plain end to end, loosely separate, EM-like",
+        lambda _: (
+            MT,
+            Row("PEoE", "mgm", options(refinement="peoe")),
+            Row("LSeT", "mgm", options(refinement="lset")),
+            replace(MGM_G, in_paper=False),
+            CONTROL,
+            replace(MGM, title="EML"),
+        ),
+        asks=(
+            *(replace(ask, row="EML") for ask in OWN_SHARE),
+            Asks("EML", "PEoE"),
+            Asks("EML", "LSeT"),
+        ),
+    ),
+    "table10": Study(
+        "F11",
+        "Table 10",
+        "twice the resolution (256 px at the paper's scale)",
+        lambda _: (ST, MT, MGM),
+        asks=(Asks("MGM", "ST"),),
+        adapt=_double_size,
+    ),
+    "table11": Study(
+        "F12",
+        "Table 11",
+        "features learned on segmentation and depth, frozen, with a new decoder for normals",
+        lambda _: tuple(_transferred(row) for row in (MT, MGM_G, CONTROL, MGM)),
+        PAPER_SETTINGS,
+        tasks=MAIN_TASKS,
+        required=MAIN_TASKS,
+        across=True,
+    ),
+    "table12": Study(
+        "F13",
+        "Table 12",
+        "SAGAN against DCGAN",
+        lambda _: (ST, MT, MGM, Row("MGM-DCGAN", "mgm_dcgan")),
+        asks=(Asks("MGM", "MGM-DCGAN", "the better generator's share"), Asks("MGM-DCGAN", "MT")),
+    ),
+    "table13": Study(
+        "F14",
+        "Table 13",
+        "multi-hot object labels instead of scenes, segmentation alone",
+        lambda _: (ST, MGM),
+        (SETTINGS_100,),
+        (Asks("MGM", "ST"),),
+        tasks=("semantic",),
+        required=("semantic",),
+        adapt=lambda _experiment, _data: options(weak_labels="objects"),
+    ),
+    "table14": Study(
+        "F15",
+        "Table 14",
+        "the small subset of Taskonomy (three buildings); 5 % of the labels of another data set",
+        lambda _: (ST, MT, MGM),
+        (Setting("5 %"),),
+        (Asks("MGM", "ST"),),
+        adapt=_extreme,
+    ),
+    "table15": Study(
+        "F16",
+        "Table 15",
+        "MGM for single tasks, and the images of their generators together",
+        _single_tasks,
+        asks=(Asks("MGM", "MGM-Combine"),),
+    ),
+    "figure4": Study(
+        "F17",
+        "Figures 4, 6",
+        "predictions and error maps of ST, MT and MGM beside the truth",
+        lambda _: (ST, MT, MGM),
+        figure="predictions",
+    ),
+    "figure7": Study(
+        "F18",
+        "Figures 7, 8",
+        "generated images before and after joint training; images with the annotator's labels",
+        lambda _: (MGM, ST_G),
+        required=("semantic",),
+        figure="generated",
+    ),
+}
+"""Name on the command line -> experiment."""
+
+
+def find_study(name: str) -> tuple[str, Study]:
+    """A study by its name or its number.
+
+    Raises:
+        ConfigError: If there is none; the message lists the names.
+    """
+    for known, study in STUDIES.items():
+        if name.lower() in (known, study.number.lower()):
+            return known, study
+    raise ConfigError(unknown("experiment", name, [*STUDIES, "all", "list"]))

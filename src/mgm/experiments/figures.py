@@ -1,0 +1,162 @@
+"""The figure of a study: seeds, means and spreads of every metric; curves with bands; or pictures of predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mgm.experiments.statistics import spread
+from mgm.experiments.tables import Column, Line, Table
+from mgm.experiments.trials import Trial
+from mgm.report.curves import PLOT_STYLE
+from mgm.report.figures import draw_comparison, draw_generation
+from mgm.runs.folder import RunFolder
+from mgm.training.checkpoint import write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+PANEL_WIDTH, ROW_HEIGHT = 3.2, 0.26
+"""In inches."""
+EMPHASISED = {"MGM", "EML"}
+"""Rows in colour; the others are grey, but for what they are compared with."""
+
+
+def draw(table: Table, folder: Callable[[Trial], RunFolder], out: Path) -> list[Path]:
+    """Write the study's figure as PNG and PDF.
+
+    Args:
+        table: What it shows.
+        folder: Where a trial lies.
+        out: Path without suffix.
+
+    Returns:
+        The files; none when there is nothing to draw yet.
+    """
+    if not any(line.count for line in table.lines):
+        return []
+    written = _plot(_curves(table) if table.plan.study.figure == "curve" else _dots(table), out)
+    if table.plan.study.figure == "predictions":
+        return written + _predictions(table, folder, out)
+    if table.plan.study.figure == "generated":
+        return written + _generated(table, folder, out)
+    return written
+
+
+def _plot(figure: Figure, out: Path) -> list[Path]:
+    from matplotlib import style
+
+    paths = [out.with_name(f"{out.name}{suffix}") for suffix in (".png", ".pdf")]
+    with style.context(["default", PLOT_STYLE]):
+        for path in paths:
+            write_atomically(path, lambda file, path=path: figure.savefig(file, format=path.suffix[1:], dpi=150))
+    return paths
+
+
+def _dots(table: Table) -> Figure:
+    """A panel per metric, a line per setting and model: every seed a dot, the mean a bar, one standard deviation a line."""
+    from matplotlib import style
+    from matplotlib.figure import Figure
+
+    with style.context(["default", PLOT_STYLE]):
+        height = ROW_HEIGHT * (len(table.lines) + len(table.plan.settings)) + 1.1
+        figure = Figure(figsize=(PANEL_WIDTH * len(table.columns) + 1.2, height), layout="constrained")
+        panels = figure.subplots(1, len(table.columns), squeeze=False, sharey=True)[0]
+        places = _places(table)
+        for axes, column in zip(panels, table.columns, strict=True):
+            for line, place in zip(table.lines, places, strict=True):
+                _dots_of(axes, line, column, place)
+            axes.set_title(column.title)
+            axes.grid(axis="y", visible=False)
+        panels[0].set_yticks(places, [line.row.title for line in table.lines])
+        panels[0].set_ylim(max(places) + 0.7, min(places) - 1.2)
+        for setting, place in _first_places(table, places).items():
+            panels[0].text(
+                -0.02, place - 0.75, setting, transform=panels[0].get_yaxis_transform(), ha="right", weight="bold"
+            )
+        figure.suptitle(f"{table.plan.study.paper}: {table.plan.study.title}", fontsize=10)
+    return figure
+
+
+def _places(table: Table) -> list[float]:
+    """Vertical place of every line, with a gap before each setting."""
+    order = list(dict.fromkeys(line.setting for line in table.lines))
+    return [number + 0.9 * order.index(line.setting) for number, line in enumerate(table.lines)]
+
+
+def _first_places(table: Table, places: list[float]) -> dict[str, float]:
+    first: dict[str, float] = {}
+    for line, place in zip(table.lines, places, strict=True):
+        first.setdefault(line.setting, place)
+    return first
+
+
+def _dots_of(axes: Axes, line: Line, column: Column, place: float) -> None:
+    values = line.values[column.key].values
+    known = spread(values)
+    if not known.count:
+        return
+    colour = "C0" if line.row.title in EMPHASISED else "#555b63"
+    axes.plot(values, [place] * len(values), "o", color=colour, alpha=0.45, markersize=4, markeredgewidth=0)
+    axes.plot([known.mean], [place], "|", color=colour, markersize=12, markeredgewidth=2)
+    if known.count > 1:
+        axes.plot([known.mean - known.std, known.mean + known.std], [place, place], color=colour, linewidth=1.2)
+
+
+def _curves(table: Table) -> Figure:
+    """A panel per metric, a curve per model over the settings, with a band of one standard deviation."""
+    from matplotlib import style
+    from matplotlib.figure import Figure
+
+    with style.context(["default", PLOT_STYLE]):
+        figure = Figure(figsize=(PANEL_WIDTH * len(table.columns) + 0.8, 3.4), layout="constrained")
+        panels = figure.subplots(1, len(table.columns), squeeze=False)[0]
+        for axes, column in zip(panels, table.columns, strict=True):
+            for number, row in enumerate(table.plan.rows):
+                _curve_of(axes, [line for line in table.lines if line.row == row], column, f"C{number}", table)
+            axes.set_title(column.title)
+            axes.set_xticks(range(len(table.plan.settings)), table.plan.settings)
+            axes.tick_params(axis="x", labelrotation=30 if len(table.plan.settings) > 5 else 0)
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(table.plan.rows))
+        figure.suptitle(f"{table.plan.study.paper}: {table.plan.study.title}", fontsize=10)
+    return figure
+
+
+def _curve_of(axes: Axes, lines: list[Line], column: Column, colour: str, table: Table) -> None:
+    spreads = [spread(line.values[column.key].values) for line in lines]
+    places = [table.plan.settings.index(line.setting) for line in lines]
+    mean = np.array([one.mean for one in spreads])
+    deviation = np.nan_to_num([one.std for one in spreads])
+    axes.plot(places, mean, marker="o", markersize=4, color=colour, label=lines[0].row.title)
+    axes.fill_between(places, mean - deviation, mean + deviation, color=colour, alpha=0.15, linewidth=0)
+
+
+def finished_of_seed(table: Table, folder: Callable[[Trial], RunFolder]) -> dict[str, RunFolder]:
+    """Title -> finished run of the first setting, with the first seed for which the most models have one."""
+    setting = table.plan.settings[0]
+    by_seed: dict[int, dict[str, RunFolder]] = {seed: {} for seed in table.plan.seeds}
+    for cell in table.plan.cells:
+        run = folder(cell.trial)
+        if cell.setting == setting and run.finished:
+            by_seed[cell.seed][cell.row.title] = run
+    return max(by_seed.values(), key=len)
+
+
+def _predictions(table: Table, folder: Callable[[Trial], RunFolder], out: Path) -> list[Path]:
+    """Figures 4 and 6: the models of the paper's figure on the same images."""
+    in_paper = {row.title for row in table.plan.rows if row.in_paper}
+    runs = {title: run for title, run in finished_of_seed(table, folder).items() if title in in_paper}
+    return draw_comparison(runs, out.with_name("predictions")) if runs else []
+
+
+def _generated(table: Table, folder: Callable[[Trial], RunFolder], out: Path) -> list[Path]:
+    """Figure 7 from the MGM run, Figure 8 from the run with an annotator."""
+    written: list[Path] = []
+    for title, run in finished_of_seed(table, folder).items():
+        if title in ("MGM", "ST_G"):
+            written += draw_generation(run, out.with_name(f"generated_{title}"))
+    return written

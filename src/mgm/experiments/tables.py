@@ -1,0 +1,371 @@
+"""The table of a study, from the result files of its trials alone."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from mgm.experiments.comparisons import Answer, Question, answer_questions, summary
+from mgm.experiments.paper_values import LOSSES, PRIMARY, PaperTable, paper_table
+from mgm.experiments.plans import Row
+from mgm.experiments.statistics import PairedComparison, spread
+from mgm.experiments.trials import Plan, Trial
+from mgm.runs.folder import RunFolder, read_result
+from mgm.runs.pretraining import footnotes, marked, pretraining
+from mgm.tasks import TASKS
+from mgm.tasks.base import MetricInfo
+
+UNKNOWN = "–"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A metric of a task."""
+
+    task: str
+    metric: str
+
+    @property
+    def key(self) -> str:
+        """Name in files."""
+        return f"{self.task}.{self.metric}"
+
+    @property
+    def info(self) -> MetricInfo:
+        """How to read it."""
+        return TASKS[self.task].metrics_info[self.metric]
+
+    @property
+    def title(self) -> str:
+        """With unit and direction."""
+        unit = f" [{self.info.unit}]" if self.info.unit else ""
+        return f"{self.info.title}{unit} {'↑' if self.info.higher_is_better else '↓'}"
+
+
+@dataclass(frozen=True)
+class Value:
+    """A cell: ours by seed, and the paper's own where there is one."""
+
+    values: tuple[float, ...]
+    """One per seed in the plan's order; NaN where the run is missing."""
+    paper: float | None
+
+    def text(self, column: Column) -> str:
+        """Mean ± standard deviation of the known values."""
+        known = spread(self.values)
+        digits = 2 if column.info.unit == "°" else 3
+        if not known.count:
+            return UNKNOWN
+        return f"{known.mean:.{digits}f}" + ("" if math.isnan(known.std) else f" ± {known.std:.{digits}f}")
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row of the table in one setting."""
+
+    setting: str
+    row: Row
+    values: Mapping[str, Value]
+    """`Column.key` -> cell."""
+    pretrained: str = ""
+    """What the encoders of its runs were pre-trained on; empty: from scratch, or no run is finished."""
+
+    @property
+    def title(self) -> str:
+        """The row's title, with the mark of pre-trained encoders."""
+        return marked(self.row.title, self.pretrained)
+
+    @property
+    def count(self) -> int:
+        """Seeds with a result."""
+        return max((spread(value.values).count for value in self.values.values()), default=0)
+
+
+@dataclass(frozen=True)
+class Table:
+    """All that a study has found so far."""
+
+    plan: Plan
+    columns: tuple[Column, ...]
+    lines: tuple[Line, ...]
+    paper: PaperTable | None
+    data: str
+
+
+def columns_for(tasks: Sequence[str], data: str) -> tuple[Column, ...]:
+    """The paper's metrics: mean test losses on Taskonomy; elsewhere the primary ones, normals also in true degrees."""
+    if data == "taskonomy":
+        return tuple(Column(task, LOSSES[task]) for task in tasks)
+    columns: list[Column] = []
+    for task in tasks:
+        columns.append(Column(task, PRIMARY.get(task, TASKS[task].primary)))
+        if TASKS[task].primary != columns[-1].metric:
+            columns.append(Column(task, TASKS[task].primary))
+    return tuple(columns)
+
+
+def make_table(plan: Plan, folder: Callable[[Trial], RunFolder], data: str) -> Table:
+    """Gather the test scores of every finished trial.
+
+    Args:
+        plan: The study.
+        folder: Where a trial lies.
+        data: `DatasetInfo.name`.
+    """
+    columns = columns_for(plan.tasks, data)
+    paper = paper_table(plan.name, data)
+    scores = {(cell.setting, cell.row.title, cell.seed): _test_scores(folder(cell.trial)) for cell in plan.cells}
+    lines = []
+    for setting in plan.settings:
+        for row in plan.rows:
+            if (setting, row.title, plan.seeds[0]) not in scores:
+                continue
+            by_seed = [scores[setting, row.title, seed] for seed in plan.seeds]
+            cells = {}
+            for column in columns:
+                values = tuple(_number(found.get(column.task, {}).get(column.metric)) for found in by_seed)
+                cells[column.key] = Value(values, _papers(paper, setting, row.title, column))
+            trials = [cell.trial for cell in plan.cells if (cell.setting, cell.row.title) == (setting, row.title)]
+            lines.append(Line(setting, row, cells, _pretraining([folder(trial) for trial in trials])))
+    return Table(plan, columns, tuple(lines), paper, data)
+
+
+def _pretraining(runs: Sequence[RunFolder]) -> str:
+    return next((found for run in runs if run.finished and (found := pretraining(run.experiment().model))), "")
+
+
+def _test_scores(run: RunFolder) -> dict[str, dict[str, Any]]:
+    return read_result(run.result)["test"] if run.finished else {}
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else math.nan
+
+
+def _papers(paper: PaperTable | None, setting: str, model: str, column: Column) -> float | None:
+    """The paper's value of a cell, if it has one of the same metric."""
+    if not paper or column.metric != paper.metrics.get(column.task):
+        return None
+    return paper.value(_paper_setting(setting), model, column.task)
+
+
+def _paper_setting(setting: str) -> str:
+    """The paper's name of a setting: without what was said about augmentation."""
+    return setting.partition(",")[0]
+
+
+def other_paper_tasks(table: Table) -> list[str]:
+    """Tasks for which the paper reports a metric that is not among ours here."""
+    if not table.paper:
+        return []
+    ours = {(column.task, column.metric) for column in table.columns}
+    return [
+        task for task in table.plan.tasks if task in table.paper.tasks and (task, table.paper.metrics[task]) not in ours
+    ]
+
+
+def answers(table: Table) -> list[Answer]:
+    """The study's questions, answered by paired tests over all its settings at once; empty with fewer than two seeds."""
+    plan = table.plan
+    primary = {column.task: column for column in table.columns if _is_primary(column, table)}
+    results = {
+        _named(line, plan): {task: line.values[column.key].values for task, column in primary.items()}
+        for line in table.lines
+    }
+    lines = {(line.setting, line.row.title): line for line in table.lines if line.count}
+    questions = [
+        Question(_named(lines[setting, ask.row], plan), _named(lines[setting, ask.reference], plan), ask.about)
+        for ask in plan.study.all_asks(plan.rows)
+        for setting in plan.settings
+        if {(setting, ask.row), (setting, ask.reference)} <= lines.keys()
+    ]
+    if not questions or len(plan.seeds) < 2:
+        return []
+    directions = {task: column.info.higher_is_better for task, column in primary.items()}
+    return answer_questions(results, questions, directions)
+
+
+def _is_primary(column: Column, table: Table) -> bool:
+    """The one metric per task that questions are about: the loss on Taskonomy, else the task's primary metric."""
+    return table.data == "taskonomy" or column.metric == TASKS[column.task].primary
+
+
+def _named(line: Line, plan: Plan) -> str:
+    return line.row.title if len(plan.settings) == 1 else f"{line.row.title} ({line.setting})"
+
+
+def notes(table: Table) -> list[str]:
+    """What a reader has to know about the columns."""
+    found = []
+    if table.paper:
+        found.append(
+            f"In italics: the paper's own values on {table.paper.data}, at its scale; a reference, not comparable with ours."
+        )
+    extra = [row.title for row in table.plan.rows if not row.in_paper]
+    if extra:
+        found.append(f"Not in the paper's table: {', '.join(extra)}.")
+    found += footnotes(line.pretrained for line in table.lines)
+    counts = {line.count for line in table.lines}
+    if counts != {len(table.plan.seeds)}:
+        found.append(f"Incomplete: of {len(table.plan.seeds)} seeds some rows have fewer (column *seeds*).")
+    return found
+
+
+def markdown(table: Table) -> str:
+    """The table as people read it: in the paper's layout where that has models across, then beside the paper's values."""
+    parts = [_across(table)] if table.plan.study.across else []
+    parts.append(_down(table))
+    return "\n".join(parts)
+
+
+def comparisons_markdown(found: Sequence[Answer]) -> str:
+    """Every paired comparison: difference with its 95 % interval, p-values of both tests, and the corrected one."""
+    header = ["comparison", "task", "difference (+ is better)", "95 % interval", "p (t)", "p (sign flip)", "p (Holm)"]
+    rows = []
+    for answer in found:
+        named = f"{answer.question.recipe} − {answer.question.reference}"
+        for task, one in answer.tasks.items():
+            rows.append([named, task, *_tests(one.comparison, one.adjusted_p)])
+        rows.append([named, "mean relative gain Δm", *_tests(answer.delta_m, answer.delta_m_adjusted_p)])
+    return _markdown(header, rows, left=2)
+
+
+def _tests(comparison: PairedComparison, adjusted: float) -> list[str]:
+    numbers = [comparison.mean, comparison.low, comparison.high]
+    mean, low, high = (UNKNOWN if math.isnan(number) else f"{number:+.4f}" for number in numbers)
+    p_values = (comparison.t_p, comparison.sign_flip_p, adjusted)
+    return [mean, f"{low} to {high}", *(UNKNOWN if math.isnan(p) else f"{p:.3f}" for p in p_values)]
+
+
+def comparisons_json(found: Sequence[Answer]) -> list[dict[str, Any]]:
+    """The same as plain values."""
+    return [
+        {
+            "model": answer.question.recipe,
+            "reference": answer.question.reference,
+            "about": answer.question.about,
+            "tasks": {
+                task: {**asdict(one.comparison), "relative_gain": one.gain, "holm_p": one.adjusted_p}
+                for task, one in answer.tasks.items()
+            },
+            "delta_m": {**asdict(answer.delta_m), "holm_p": answer.delta_m_adjusted_p},
+        }
+        for answer in found
+    ]
+
+
+def _down(table: Table) -> str:
+    """A line per setting and model; the paper's value right of ours, its other metrics at the end."""
+    with_paper = {c.key for c in table.columns if any(line.values[c.key].paper is not None for line in table.lines)}
+    others = other_paper_tasks(table)
+    several = len(table.plan.settings) > 1
+    header = ["setting"] * several + ["model", "seeds"]
+    for column in table.columns:
+        header += [column.title] + ["*paper*"] * (column.key in with_paper)
+    header += [f"*paper: {task}, mean loss*" for task in others]
+    rows = []
+    for line in table.lines:
+        cells = [line.setting] * several + [line.title, str(line.count)]
+        for column in table.columns:
+            value = line.values[column.key]
+            cells.append(value.text(column))
+            if column.key in with_paper:
+                cells.append(_italic(value.paper))
+        rows.append(cells + [_italic(value) for value in other_paper_values(table, line).values()])
+    return _markdown(header, rows, left=1 + several)
+
+
+def other_paper_values(table: Table, line: Line) -> dict[str, float | None]:
+    """Task -> the paper's value in a metric that is not among ours (see `other_paper_tasks`)."""
+    return {
+        task: table.paper.value(_paper_setting(line.setting), line.row.title, task) if table.paper else None
+        for task in other_paper_tasks(table)
+    }
+
+
+def _italic(value: float | None) -> str:
+    return "" if value is None else f"*{value:g}*"
+
+
+def _across(table: Table) -> str:
+    """Metrics down, models of every setting across, as in the paper."""
+    header = ["", *(f"{line.setting} {line.title}" for line in table.lines)]
+    rows = [[c.title, *(line.values[c.key].text(c) for line in table.lines)] for c in table.columns]
+    return _markdown(header, rows, left=1)
+
+
+def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:
+    """Padded, so that it reads well as it stands."""
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    marks = [":--" if number < left else "--:" for number in range(len(header))]
+    text = ""
+    for cells in (header, marks, *rows):
+        padded = [
+            cell.ljust(width) if number < left else cell.rjust(width)
+            for number, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        ]
+        text += f"| {' | '.join(padded)} |\n"
+    return text
+
+
+def as_csv(table: Table) -> str:
+    """One line per cell: setting, model, recipe, task, metric, mean, standard deviation, seeds, values, the paper's value."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(
+        ["setting", "model", "recipe", "task", "metric", "mean", "std", "seeds", "values", "paper", "pretrained"]
+    )
+    for line in table.lines:
+        for column in table.columns:
+            value = line.values[column.key]
+            known = spread(value.values)
+            by_seed = " ".join("" if math.isnan(number) else f"{number:.6g}" for number in value.values)
+            writer.writerow(
+                [line.setting, line.row.title, line.row.recipe, column.task, column.metric]
+                + ["" if math.isnan(number) else f"{number:.6g}" for number in (known.mean, known.std)]
+                + [known.count, by_seed, "" if value.paper is None else value.paper, line.pretrained]
+            )
+    return text.getvalue()
+
+
+def as_json(table: Table) -> dict[str, Any]:
+    """Everything in the table as plain values; the format that `mgm report` reads."""
+    found = answers(table)
+    return {
+        "columns": [
+            {
+                "task": column.task,
+                "metric": column.metric,
+                "title": column.info.title,
+                "unit": column.info.unit,
+                "higher_is_better": column.info.higher_is_better,
+            }
+            for column in table.columns
+        ],
+        "rows": [
+            {
+                "setting": line.setting,
+                "model": line.row.title,
+                "recipe": line.row.recipe,
+                "in_paper": line.row.in_paper,
+                "count": line.count,
+                "pretrained": line.pretrained,
+                "values": {key: _plain(value) for key, value in line.values.items()},
+                "paper_other": other_paper_values(table, line),
+            }
+            for line in table.lines
+        ],
+        "paper": None if table.paper is None else {"data": table.paper.data, "metrics": table.paper.metrics},
+        "comparisons": comparisons_json(found),
+        "sentences": summary(found).splitlines() if found else [],
+        "notes": notes(table),
+    }
+
+
+def _plain(value: Value) -> dict[str, Any]:
+    known = spread(value.values)
+    return {"mean": known.mean, "std": known.std, "values": list(value.values), "paper": value.paper}

@@ -1,0 +1,213 @@
+"""Where trials are carried out: in this process, in a pool of processes on this machine, or on a Ray cluster."""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+import time
+from abc import ABC, abstractmethod
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mgm import api
+from mgm.errors import ConfigError, MgmError
+from mgm.experiments.work import Job, Outcome, carry_out
+from mgm.runs.folder import RunFolder
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one trial gets."""
+
+    cpus: float = 1.0
+    gpus: float = 0.0
+    """May be a fraction: several trials then share a GPU."""
+
+
+class Workers(ABC):
+    """Carries out jobs, several at a time. A context manager: leaving it early stops what runs."""
+
+    @abstractmethod
+    def submit(self, job: Job) -> Future[Outcome]:
+        """Carry out a job as soon as there is room for it."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End what still runs, and free what was held."""
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+class InThisProcess(Workers):
+    """One after another, without processes of their own: for debugging."""
+
+    def submit(self, job: Job) -> Future[Outcome]:
+        """Carry it out at once."""
+        future: Future[Outcome] = Future()
+        future.set_result(_carry_out_here(job))
+        return future
+
+    def close(self) -> None:
+        """Nothing runs on."""
+
+
+def _carry_out_here(job: Job) -> Outcome:
+    begun = time.monotonic()
+    folder = RunFolder(Path(job.folder))
+    error = ""
+    try:
+        if folder.exists:
+            api.train(folder.experiment(), folder.path, resume=True, baseline=False)
+        else:
+            api.train(job.experiment, folder.path, baseline=False)
+    except MgmError as reason:
+        error = str(reason)
+    return Outcome(job.name, error, time.monotonic() - begun)
+
+
+class LocalPool(Workers):
+    """Processes on this machine, each with its share of cores and GPUs.
+
+    Args:
+        count: Trials at a time.
+        resources: Of one trial.
+        num_gpus: GPUs of this machine.
+    """
+
+    def __init__(self, count: int, resources: Resources, num_gpus: int) -> None:
+        self._pool = ThreadPoolExecutor(count)
+        self._stopped = threading.Event()
+        self._threads = threads_each(count)
+        self._places: queue.SimpleQueue[str] = queue.SimpleQueue()
+        for number in range(count):
+            self._places.put(gpus_of(number, resources, num_gpus))
+
+    def submit(self, job: Job) -> Future[Outcome]:
+        """Carry it out in a thread that waits for the process."""
+        return self._pool.submit(self._carry_out, job)
+
+    def _carry_out(self, job: Job) -> Outcome:
+        place = self._places.get()
+        try:
+            environment = {**job.environment, "OMP_NUM_THREADS": self._threads}
+            if place:
+                environment["CUDA_VISIBLE_DEVICES"] = place
+            return carry_out(replace(job, environment=environment), self._stopped.is_set)
+        finally:
+            self._places.put(place)
+
+    def close(self) -> None:
+        """Ask all processes to end; their runs continue when the experiment is started again."""
+        self._stopped.set()
+        self._pool.shutdown(cancel_futures=True)
+
+
+def threads_each(count: int) -> str:
+    """Threads of each of several trials: their share of the cores, or what the user has set."""
+    return os.environ.get("OMP_NUM_THREADS", str(max(1, num_cores() // count)))
+
+
+def num_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def gpus_of(number: int, resources: Resources, num_gpus: int) -> str:
+    """What ``CUDA_VISIBLE_DEVICES`` says for the worker of that number; empty without GPUs.
+
+    Whole GPUs are dealt out in turn; of fractions, as many trials as fit share one.
+    """
+    if not num_gpus or not resources.gpus:
+        return ""
+    if resources.gpus >= 1:
+        each = round(resources.gpus)
+        first = number * each % num_gpus
+        return ",".join(str((first + offset) % num_gpus) for offset in range(each))
+    return str(number // round(1 / resources.gpus) % num_gpus)
+
+
+def local_count(workers: int, resources: Resources, num_gpus: int) -> int:
+    """Trials at a time on this machine: as asked for, else as many as its GPUs or cores carry."""
+    if workers > 0:
+        return workers
+    if num_gpus and resources.gpus:
+        return max(1, int(num_gpus / resources.gpus + 1e-9))
+    return max(1, int(num_cores() / resources.cpus + 1e-9))
+
+
+class RayCluster(Workers):
+    """A Ray cluster: trials wait there for the resources that they ask for, and move on when a node is lost.
+
+    All nodes need this package, the data and the output folder under the same paths.
+
+    Args:
+        address: Of the cluster, as `ray.init` takes it; ``auto``: one that runs, ``local``: start one here.
+        resources: Of one trial.
+        retries: How often a trial is given to another worker when its own was lost.
+
+    Raises:
+        ConfigError: If Ray is not installed or the cluster cannot be reached.
+    """
+
+    def __init__(self, address: str, resources: Resources, retries: int) -> None:
+        try:
+            import ray
+        except ImportError:
+            raise ConfigError("--ray needs Ray: pip install 'mgm[grid]'") from None
+        self._ray: Any = ray
+        self._owned = not ray.is_initialized()
+        if self._owned:
+            _connect(ray, address)
+        self._refs: list[Any] = []
+        self._remote = ray.remote(carry_out_on_ray).options(
+            num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=retries
+        )
+
+    def submit(self, job: Job) -> Future[Outcome]:
+        """Hand it to the cluster."""
+        ref = self._remote.remote(job)
+        self._refs.append(ref)
+        return ref.future()
+
+    def close(self) -> None:
+        """Cancel what waits or runs, and leave the cluster (end it, if it was started here)."""
+        done, _ = self._ray.wait(self._refs, num_returns=len(self._refs), timeout=0) if self._refs else ([], [])
+        for ref in set(self._refs) - set(done):
+            self._ray.cancel(ref)
+        if self._owned:
+            self._ray.shutdown()
+
+
+def _connect(ray: Any, address: str) -> None:
+    quiet = {"log_to_driver": False, "logging_level": "ERROR"}
+    try:
+        if address == "local":
+            ray.init(include_dashboard=False, **quiet)
+            return
+        try:
+            ray.init(address=address, **quiet)
+        except ConnectionError:
+            if address != "auto":
+                raise
+            ray.init(include_dashboard=False, **quiet)  # none runs: start one on this machine
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(
+            f"cannot use the Ray cluster {address!r} ({reason}); start one with: ray start --head, or use --ray local"
+        ) from None
+
+
+def carry_out_on_ray(job: Job) -> Outcome:
+    """`carry_out` in a Ray worker, with as many threads as cores that Ray has set aside."""
+    import ray
+
+    cpus = ray.get_runtime_context().get_assigned_resources().get("CPU", 1)
+    threads = os.environ.get("OMP_NUM_THREADS") if cpus < 1 else str(int(cpus))
+    return carry_out(replace(job, environment={**job.environment, "OMP_NUM_THREADS": threads or "1"}))

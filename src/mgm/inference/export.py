@@ -1,0 +1,246 @@
+"""A trained network as a graph that runs without this package: levels of pixels in, classes, metres and vectors out."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import os
+import shutil
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+import torch
+from torch import Tensor, nn
+
+from mgm.errors import ConfigError, RunError, choose
+from mgm.functional.levels import normalise_levels
+from mgm.inference.model import TrainedModel
+from mgm.inference.model_card import CardDetails, Trials, model_card
+from mgm.tasks.base import Task
+from mgm.training.checkpoint import make_folder, write_atomically
+
+INPUT = "images"
+"""Name of the graph's input, ``[B, 3, S, S]`` uint8 RGB; its outputs have the names of the tasks."""
+OPSET = 20
+"""Version of the ONNX operators."""
+CHECKED_BATCHES = (1, 3)
+"""Numbers of images on which a new graph is held against PyTorch."""
+WORST_DIFFERENCE = 1e-3
+"""A graph that differs by more (metres, components of vectors, share of pixels of another class) is not handed out."""
+CONFIG = "config.json"
+"""Name under which a graph carries the description of its model."""
+EXAMPLES = 2
+"""Images that a graph is traced with: any number but one, which torch would take for a constant."""
+_ANY_NUMBER = {INPUT: {0: torch.export.Dim("batch")}}
+
+Graph = Callable[[Tensor], dict[str, Tensor]]
+"""Images ``[B, 3, S, S]`` uint8 to values per task."""
+
+
+class PredictionGraph(nn.Module):
+    """What `TrainedModel.predict` does between scaling the photograph down and scaling predictions up.
+
+    Args:
+        trained: The model; stays as it is.
+    """
+
+    def __init__(self, trained: TrainedModel) -> None:
+        super().__init__()
+        self.model = copy.deepcopy(trained.model).cpu()
+        self.model.fix_decisions()
+        self.tasks: dict[str, Task] = trained.tasks
+        self.image_size = trained.image_size
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Levels ``[B, 3, S, S]``, uint8 RGB, to values.
+
+        Returns:
+            Task -> ``semantic`` int64 ``[B, S, S]``, others float32 ``[B, C, S, S]``.
+        """
+        predictions = self.model(normalise_levels(images))
+        return {name: task.decode(predictions[name]) for name, task in self.tasks.items()}
+
+    def example(self) -> Tensor:
+        """Images to trace the graph with."""
+        return torch.zeros(EXAMPLES, 3, self.image_size, self.image_size, dtype=torch.uint8)
+
+
+def write_program(trained: TrainedModel, path: Path) -> None:
+    """Write the graph as a program of `torch.export` (``.pt2``), for any number of images."""
+    graph = PredictionGraph(trained)
+    with _quietly():
+        program = torch.export.export(graph, (graph.example(),), dynamic_shapes=_ANY_NUMBER)
+    files = {CONFIG: json.dumps(asdict(trained.description))}
+    write_atomically(path, lambda file: torch.export.save(program, file, extra_files=files))
+
+
+def open_program(path: Path) -> Graph:
+    """A program that `write_program` wrote here; opening one of others is as safe as running their code."""
+    with _quietly():
+        program = torch.export.load(path).module()
+    return lambda images: program(images)
+
+
+def write_onnx(trained: TrainedModel, path: Path) -> None:
+    """Write the graph as ONNX, for any number of images.
+
+    Raises:
+        ConfigError: If the extra ``onnx`` is not installed.
+    """
+    onnx = _onnx_library("onnx")
+    _onnx_library("onnxscript")  # what torch translates with
+    graph = PredictionGraph(trained)
+    with _quietly():
+        program = torch.onnx.export(
+            graph,
+            (graph.example(),),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=[INPUT],
+            output_names=list(trained.tasks),
+            dynamic_shapes=_ANY_NUMBER,
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model_proto
+    onnx.helper.set_model_props(model, {CONFIG: json.dumps(asdict(trained.description))})
+    onnx.checker.check_model(model)
+    write_atomically(path, lambda file: file.write(model.SerializeToString()))
+
+
+def open_onnx(path: Path) -> Graph:
+    """An ONNX file in onnxruntime, on the CPU.
+
+    Raises:
+        ConfigError: If the extra ``onnx`` is not installed.
+    """
+    runtime = _onnx_library("onnxruntime")
+    session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+
+    def run(images: Tensor) -> dict[str, Tensor]:
+        values = session.run(names, {INPUT: images.numpy()})
+        return {name: torch.from_numpy(value) for name, value in zip(names, values, strict=True)}
+
+    return run
+
+
+def _onnx_library(name: str) -> ModuleType:
+    try:
+        return import_module(name)
+    except ImportError:
+        raise ConfigError(f"ONNX needs the package {name}, which is not installed: pip install 'mgm[onnx]'") from None
+
+
+@torch.no_grad()
+def disagreement(trained: TrainedModel, graph: Graph, images: Tensor) -> dict[str, float]:
+    """How far a graph is from PyTorch: largest difference per task, for classes the share of pixels that differ.
+
+    Args:
+        trained: The model that the graph was made of.
+        graph: From `GraphFormat.open`.
+        images: ``[B, 3, S, S]`` uint8.
+    """
+    expected = PredictionGraph(trained)(images)
+    found = graph(images)
+    return {
+        name: float((value != found[name]).float().mean())
+        if name == "semantic"
+        else float((value - found[name]).abs().max())
+        for name, value in expected.items()
+    }
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """The exporters warn of their own deprecations and log their progress; neither is for a user."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+@dataclass(frozen=True)
+class GraphFormat:
+    """A kind of file that holds the graph."""
+
+    description: str
+    file: str
+    """Its name in the model folder."""
+    write: Callable[[TrainedModel, Path], None]
+    open: Callable[[Path], Graph]
+
+
+GRAPHS: dict[str, GraphFormat] = {
+    "torch": GraphFormat("program of torch.export, runs with PyTorch alone", "model.pt2", write_program, open_program),
+    "onnx": GraphFormat(f"ONNX, opset {OPSET}, runs with onnxruntime and others", "model.onnx", write_onnx, open_onnx),
+}
+"""Format -> how to write and run the graph; `safetensors` is no graph and part of every model folder."""
+
+
+def export_model(
+    trained: TrainedModel, out: Path, formats: Sequence[str], details: CardDetails, trials: Trials
+) -> dict[str, float]:
+    """Write a model folder, and graphs into it; all of it or nothing.
+
+    Args:
+        trained: The model.
+        out: The folder; must be new or empty.
+        formats: Keys of `GRAPHS`.
+        details: For the card.
+        trials: For the card.
+
+    Returns:
+        Format -> largest difference from PyTorch over all tasks, on random images, see `disagreement`.
+
+    Raises:
+        RunError: If the folder is not empty or cannot be written to, or a graph differs too much.
+        ConfigError: If a format does not exist, or its extra is not installed.
+    """
+    graphs = [choose("format", name, GRAPHS) for name in formats]
+    if out.is_file() or (out.is_dir() and any(out.iterdir())):
+        raise RunError(f"{out} is not empty; choose another folder with --out, or remove it")
+    make_folder(out.parent)
+    staging = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    files = [
+        f"`{graph.file}`: {graph.description}; input `{INPUT}` `[B, 3, {trained.image_size}, "
+        f"{trained.image_size}]` uint8 RGB, an output per task"
+        for graph in graphs
+    ]
+    try:
+        trained.save_pretrained(staging, card=model_card(trained.description, trials, details, files))
+        for graph in graphs:
+            graph.write(trained, staging / graph.file)
+        differences = {name: _checked(trained, GRAPHS[name], staging) for name in formats}
+        try:
+            staging.replace(out)  # an empty folder gives way
+        except OSError as error:
+            raise RunError(f"cannot write {out} ({error.strerror}); choose another folder with --out") from None
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return differences
+
+
+def _checked(trained: TrainedModel, graph: GraphFormat, folder: Path) -> float:
+    """The largest difference of a graph from PyTorch, unless it is too large."""
+    random = torch.Generator().manual_seed(0)
+    shape = (max(CHECKED_BATCHES), 3, trained.image_size, trained.image_size)
+    images = torch.randint(256, shape, generator=random, dtype=torch.uint8)
+    run = graph.open(folder / graph.file)
+    worst = max(max(disagreement(trained, run, images[:count]).values()) for count in CHECKED_BATCHES)
+    if not worst <= WORST_DIFFERENCE:
+        raise RunError(
+            f"{graph.file} differs from PyTorch by {worst:.1e}, so it is not written; please report the versions"
+        )
+    return worst

@@ -1,0 +1,281 @@
+"""A trained network in use: predictions for any photograph. Imports nothing that only training needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from mgm.config import Experiment
+from mgm.data.photographs import read_photograph
+from mgm.errors import RunError
+from mgm.functional.levels import normalise_levels
+from mgm.inference.fit import Fit, Size, make_fit
+from mgm.inference.model_folder import ModelDescription, ModelFolder
+from mgm.method.networks import build_model
+from mgm.models.base import MultiTaskModel
+from mgm.runs.devices import single_device
+from mgm.runs.folder import RunFolder
+from mgm.tasks import make_tasks
+from mgm.tasks.base import Task
+from mgm.training.checkpoint import load_checkpoint
+from mgm.types import DatasetInfo, Predictions
+
+WINDOWS_AT_ONCE = 32
+"""Windows of a photograph that go through the network together; bounds memory."""
+
+
+class TrainedModel:
+    """The multi-task network of a run or of a model folder, ready to predict.
+
+    Example:
+        >>> model = TrainedModel.load("runs/mgm")  # doctest: +SKIP
+        >>> values = model.predict("photo.jpg")  # doctest: +SKIP
+        >>> values["depth"].shape  # metres, at the photograph's own size  # doctest: +SKIP
+        torch.Size([1, 480, 640])
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        info: DatasetInfo,
+        model: MultiTaskModel,
+        device: torch.device,
+        origin: Path | None = None,
+    ) -> None:
+        self.experiment = experiment
+        self.info = info
+        self.tasks: dict[str, Task] = make_tasks(experiment.data.tasks or info.tasks, info.classes)
+        self.model = model.to(device).eval().requires_grad_(False)
+        self.device = device
+        self.origin = origin
+        """Folder that it was read from."""
+
+    @classmethod
+    def load(cls, path: str | Path, device: str = "auto") -> TrainedModel:
+        """Read the best weights of a run, or those of a model folder; what it is shows from its files.
+
+        Raises:
+            RunError: If the folder holds neither, the run has no weights yet, or a file is damaged.
+            ConfigError: If there is no such device, or the model is of a later version.
+        """
+        place = single_device(device)
+        run, folder = RunFolder(Path(path)), ModelFolder(Path(path))
+        if folder.exists and not run.exists:
+            found = folder.describe()
+            return cls._build(found.experiment(), found.info(), folder.weights(), place, folder.path)
+        if Path(path).is_dir() and not run.exists:
+            raise RunError(
+                f"{path} holds neither a run (config.yaml) nor a model (config.json); "
+                "runs are made by: mgm train, models by: mgm export"
+            )
+        experiment, info = run.experiment(), run.info()
+        best = run.checkpoints / "best.pt"
+        return cls._build(experiment, info, load_checkpoint(best, place).get("model", {}), place, run.path)
+
+    @classmethod
+    def _build(
+        cls,
+        experiment: Experiment,
+        info: DatasetInfo,
+        weights: Mapping[str, Tensor],
+        device: torch.device,
+        origin: Path,
+    ) -> TrainedModel:
+        tasks = make_tasks(experiment.data.tasks or info.tasks, info.classes)
+        model = build_model(tasks, experiment.model, experiment.seed)
+        try:
+            model.load_state_dict(weights)
+        except (RuntimeError, KeyError) as error:
+            reason = str(error).splitlines()[0]
+            raise RunError(
+                f"the weights in {origin} do not fit its settings ({reason}); restore them or train again"
+            ) from None
+        return cls(experiment, info, model, device, origin=origin)
+
+    @classmethod
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | Path, *, device: str = "auto", **download: Any
+    ) -> TrainedModel:
+        """A model from a local folder, or else from the Hugging Face Hub.
+
+        Args:
+            pretrained_model_name_or_path: Folder of a model or run, or ``user/model``.
+            device: Where to compute.
+            **download: ``revision``, ``token``, ``cache_dir``, ``force_download``, ``local_files_only``; see
+                `mgm.inference.hub.fetch`.
+
+        Raises:
+            RunError: If it cannot be fetched, or is damaged.
+            ConfigError: If the Hub is needed and the extra ``hub`` is not installed.
+        """
+        from mgm.inference.hub import fetch, is_repository
+
+        name = pretrained_model_name_or_path
+        return cls.load(fetch(str(name), **download) if is_repository(name) else name, device)
+
+    def save_pretrained(self, save_directory: str | Path, *, card: str = "") -> None:
+        """Write ``model.safetensors``, ``config.json`` and the card ``README.md`` to a folder, in the place of older ones.
+
+        Args:
+            save_directory: The folder; made if it is not there.
+            card: Text of the card; empty: that of the folder that the model was read from, or one made from its run.
+
+        Raises:
+            RunError: If the folder cannot be written to.
+        """
+        from mgm.inference.model_card import card_of
+
+        card = card or card_of(self.description, self.origin)
+        ModelFolder(Path(save_directory)).write(self.description, self.model.state_dict(), card)
+
+    def push_to_hub(self, repo_id: str, *, commit_message: str = "Model of mgm", **upload: Any) -> str:
+        """Upload the folder that `save_pretrained` writes; returns the address of the commit.
+
+        Args:
+            repo_id: ``user/model``.
+            commit_message: What the commit says.
+            **upload: ``private``, ``token``, ``branch``, ``create_pr``; see `mgm.inference.hub.push`.
+
+        Raises:
+            ConfigError: If the extra ``hub`` is not installed.
+            RunError: If it cannot be uploaded.
+        """
+        from mgm.inference.hub import push
+
+        with TemporaryDirectory() as folder:
+            self.save_pretrained(folder)
+            return push(Path(folder), repo_id, commit_message=commit_message, **upload)
+
+    @property
+    def description(self) -> ModelDescription:
+        """All that is needed to rebuild the network."""
+        return ModelDescription.of(self.experiment, self.info)
+
+    @property
+    def image_size(self) -> int:
+        """Side of the network's images in pixels."""
+        return self.experiment.data.image_size
+
+    @torch.no_grad()
+    def predict_batch(self, images: Tensor, *, flip_average: bool = False) -> Predictions:
+        """Raw predictions for images ``[B, 3, H, W]`` in (-1, 1), sides multiples of the encoder's stride.
+
+        Args:
+            images: What to predict on.
+            flip_average: Average with the predictions for the mirrored images, mirrored back.
+        """
+        predictions = {name: prediction.float() for name, prediction in self.model(images.to(self.device)).items()}
+        return _average(predictions, self.predict_mirrored(images)) if flip_average else predictions
+
+    def predict_mirrored(self, images: Tensor) -> Predictions:
+        """Raw predictions for the left-right mirrored images, mirrored back: a second opinion."""
+        mirrored = self.predict_batch(images.flip(-1))
+        return {name: task.mirror(mirrored[name]) for name, task in self.tasks.items()}
+
+    def predict_windows(self, windows: Tensor, *, flip_average: bool = False) -> Predictions:
+        """Raw predictions for levels as they come from `Fit.windows`.
+
+        Args:
+            windows: ``[N, 3, S, S]`` uint8.
+            flip_average: Average with the predictions for the mirrored windows.
+
+        Returns:
+            Task -> ``[N, C, S, S]`` on the model's device.
+        """
+        return self._in_chunks(windows, lambda images: self.predict_batch(images, flip_average=flip_average))
+
+    def predict_both_ways(self, windows: Tensor, *, flip_average: bool = False) -> tuple[Predictions, Predictions]:
+        """`predict_windows`, and with it the predictions for the mirrored windows, mirrored back."""
+        mirrored = self._in_chunks(windows, self.predict_mirrored)
+        predictions = self.predict_windows(windows)
+        return _average(predictions, mirrored) if flip_average else predictions, mirrored
+
+    def _in_chunks(self, windows: Tensor, predict: Callable[[Tensor], Predictions]) -> Predictions:
+        parts = [predict(normalise_levels(chunk.to(self.device))) for chunk in windows.split(WINDOWS_AT_ONCE)]
+        return {name: torch.cat([part[name] for part in parts]) for name in self.tasks}
+
+    def finish(self, predictions: Predictions, fit: Fit, size: Size) -> dict[str, Tensor]:
+        """Predictions for the windows of one photograph as values at its own size, on the CPU.
+
+        Args:
+            predictions: From `predict_windows`.
+            fit: What made the windows.
+            size: Of the photograph.
+
+        Returns:
+            As of `predict`.
+        """
+        return {
+            name: task.decode_at(fit.restore(predictions[name], size), size)[0].cpu()
+            for name, task in self.tasks.items()
+        }
+
+    def confidence(self, predictions: Predictions, mirrored: Predictions, fit: Fit, size: Size) -> dict[str, Tensor]:
+        """How sure the values of `finish` are, on the CPU; arguments are those of `finish` and `predict_both_ways`.
+
+        Returns:
+            As of `predict_with_confidence`.
+        """
+        return {
+            name: task.confidence_at(fit.restore(predictions[name], size), fit.restore(mirrored[name], size), size)[
+                0
+            ].cpu()
+            for name, task in self.tasks.items()
+        }
+
+    def predict(
+        self, image: str | Path | Image.Image | np.ndarray, *, fit: str | Fit = "resize", flip_average: bool = False
+    ) -> dict[str, Tensor]:
+        """Values of every task for one photograph of any size, at its own size.
+
+        Args:
+            image: A file, a PIL image, or an ``[H, W, 3]`` uint8 array; see `mgm.data.photographs.read_photograph`.
+            fit: How the photograph is brought to the network's size, see `mgm.inference.fit.FITS`: ``resize`` squeezes
+                it to a square, as training images were, and stretches predictions back; ``pad`` and ``tile`` keep its aspect.
+            flip_average: Average with the prediction for the mirrored photograph; takes twice as long.
+
+        Returns:
+            Task -> value: ``semantic`` int64 ``[H, W]``, others float ``[C, H, W]`` (metres, unit vectors, ...).
+
+        Raises:
+            DataError: If the file is no readable image.
+            ConfigError: If there is no such fit, or the photograph is too large for it.
+        """
+        fit = make_fit(fit) if isinstance(fit, str) else fit
+        pixels = read_photograph(image)
+        windows = fit.windows(pixels, self.image_size)
+        predictions = self.predict_windows(windows, flip_average=flip_average)
+        return self.finish(predictions, fit, (pixels.shape[0], pixels.shape[1]))
+
+    def predict_with_confidence(
+        self, image: str | Path | Image.Image | np.ndarray, *, fit: str | Fit = "resize", flip_average: bool = False
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """The values of `predict`, and how sure each pixel of them is; takes twice as long.
+
+        Segmentation gives the probability of the class; tasks with real values say how well the prediction for the mirrored
+        photograph agrees (see `mgm.tasks.base.Task.confidence`). A network may be sure and wrong.
+
+        Args:
+            image: As for `predict`.
+            fit: As for `predict`.
+            flip_average: As for `predict`; costs nothing more here.
+
+        Returns:
+            Task -> value, and task -> confidence: float ``[H, W]`` in [0, 1], where 1 is sure.
+        """
+        fit = make_fit(fit) if isinstance(fit, str) else fit
+        pixels = read_photograph(image)
+        both = self.predict_both_ways(fit.windows(pixels, self.image_size), flip_average=flip_average)
+        size = (pixels.shape[0], pixels.shape[1])
+        return self.finish(both[0], fit, size), self.confidence(*both, fit, size)
+
+
+def _average(predictions: Predictions, mirrored: Predictions) -> Predictions:
+    return {name: (values + mirrored[name]) / 2 for name, values in predictions.items()}

@@ -1,0 +1,204 @@
+"""The folder of a model that travels: weights, what is needed to rebuild the network, and a card. No pickle anywhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+from torch import Tensor
+
+from mgm.config import DataConfig, Experiment, ModelConfig
+from mgm.errors import ConfigError, RunError
+from mgm.functional.levels import LEVEL_CENTRE
+from mgm.runs.folder import write_json
+from mgm.runs.pretrained import required_stride
+from mgm.runs.settings import check_names
+from mgm.tasks import make_tasks
+from mgm.training.checkpoint import make_folder, write_atomically
+from mgm.types import DatasetInfo
+from mgm.version import __version__
+
+FORMAT = "mgm-model"
+FORMAT_VERSION = 1
+_METADATA = {"format": "pt"}  # what tools that read safetensors expect of weights from PyTorch
+MAX_CONFIG_BYTES = 1 << 20
+"""A larger config.json is refused unread."""
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """What is done to levels 0 to 255 before the network sees them: ``(level - mean) / std``, all channels alike."""
+
+    mean: float = LEVEL_CENTRE
+    std: float = LEVEL_CENTRE
+
+
+@dataclass(frozen=True)
+class ModelDescription:
+    """``config.json``: all that is needed to rebuild M and to read its outputs."""
+
+    tasks: tuple[str, ...]
+    """What it predicts, in the order of outputs."""
+    image_size: int
+    """Side of its images in pixels."""
+    model: ModelConfig
+    """Architecture, depth and widths of the networks."""
+    classes: tuple[str, ...] = ()
+    """Names of the semantic classes in index order."""
+    dataset: str = "unknown"
+    """What it was trained on."""
+    notes: dict[str, str] = field(default_factory=dict)
+    """What the data set says about its labels."""
+    recipe: str = "mgm"
+    """How it was trained."""
+    seed: int = 0
+    """Seed of its training."""
+    normalisation: Normalisation = field(default_factory=Normalisation)
+    mgm_version: str = __version__
+    """Version that wrote it."""
+    format: str = FORMAT
+    format_version: int = FORMAT_VERSION
+
+    @classmethod
+    def of(cls, experiment: Experiment, info: DatasetInfo) -> ModelDescription:
+        """Description of a trained network; paths of the machine that trained it stay behind."""
+        return cls(
+            tasks=tuple(experiment.data.tasks or info.tasks),
+            image_size=experiment.data.image_size,
+            model=experiment.model,
+            classes=info.classes,
+            dataset=info.name,
+            notes=info.notes,
+            recipe=experiment.recipe,
+            seed=experiment.seed,
+        )
+
+    def experiment(self) -> Experiment:
+        """The settings that prediction needs."""
+        data = DataConfig(data=self.dataset, image_size=self.image_size, tasks=self.tasks)
+        return Experiment(recipe=self.recipe, seed=self.seed, data=data, model=self.model)
+
+    def info(self) -> DatasetInfo:
+        """What is known of the data set."""
+        return DatasetInfo(self.dataset, self.tasks, self.classes, notes=self.notes)
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """Paths of a model folder and access to its files."""
+
+    path: Path
+
+    @property
+    def config_file(self) -> Path:
+        """What the network is."""
+        return self.path / "config.json"
+
+    @property
+    def weights_file(self) -> Path:
+        """Its weights."""
+        return self.path / "model.safetensors"
+
+    @property
+    def card_file(self) -> Path:
+        """The model card."""
+        return self.path / "README.md"
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a model here."""
+        return self.config_file.is_file()
+
+    def describe(self) -> ModelDescription:
+        """Read and check ``config.json``.
+
+        Raises:
+            RunError: If it is missing, damaged, or no description of a model of this package.
+            ConfigError: If it was written by a later version, or describes what cannot be built.
+        """
+        values = self._values()
+        if values.get("format") != FORMAT:
+            raise RunError(f'{self.config_file} describes no model of mgm ("format" is not "{FORMAT}")')
+        version = values.get("format_version")
+        if version != FORMAT_VERSION:
+            raise ConfigError(
+                f"{self.config_file}: format {version!r}, this version of mgm ({__version__}) reads {FORMAT_VERSION}; "
+                "install the version that wrote it, or export it again"
+            )
+        check_names(values, ModelDescription, str(self.config_file))
+        if isinstance(values.get("model"), dict):
+            # a field that this version does not know would be another network under the same name
+            check_names(values["model"], ModelConfig, f"{self.config_file}, model")
+        try:
+            found = _ADAPTER.validate_python(values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in first["loc"])
+            raise RunError(
+                f"{self.config_file}: {place}: {first['msg']} (got {str(first['input'])[:80]}); restore it or export again"
+            ) from None
+        self._check(found)
+        return found
+
+    def _values(self) -> dict[str, Any]:
+        try:
+            if self.config_file.stat().st_size > MAX_CONFIG_BYTES:
+                raise RunError(f"{self.config_file} is too large for a description of a model; restore it")
+            values = json.loads(self.config_file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise RunError(f"{self.path} holds no model (no config.json); models are made by: mgm export") from None
+        except (OSError, ValueError, RecursionError) as error:
+            raise RunError(f"{self.config_file} is damaged ({error}); restore it or export again") from None
+        if not isinstance(values, dict):
+            raise RunError(f"{self.config_file} is damaged (no mapping); restore it or export again")
+        return values
+
+    def _check(self, found: ModelDescription) -> None:
+        """Raise where a description is well-formed and yet cannot be."""
+        if found.normalisation != Normalisation():
+            raise ConfigError(
+                f"{self.config_file}: images normalised by {found.normalisation}, this version knows {Normalisation()}"
+            )
+        stride = max(1, required_stride(found.model))  # whether there is such a stride the network says itself
+        if found.image_size < stride or found.image_size % stride or found.image_size > 4096:
+            raise RunError(
+                f"{self.config_file}: image_size is {found.image_size}; it must be a multiple of {stride}, {stride} to 4096"
+            )
+        make_tasks(found.tasks, found.classes)
+
+    def weights(self) -> dict[str, Tensor]:
+        """Name -> tensor of ``model.safetensors``.
+
+        Raises:
+            RunError: If the file is missing or damaged.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            return load_file(self.weights_file)
+        except FileNotFoundError:
+            raise RunError(f"{self.weights_file} does not exist; copy the whole folder, or export again") from None
+        except (SafetensorError, OSError) as error:
+            raise RunError(f"{self.weights_file} is damaged ({error}); copy it again, or export again") from None
+
+    def write(self, description: ModelDescription, weights: Mapping[str, Tensor], card: str) -> None:
+        """Write all files; the description comes last, because it is what a model is recognised by.
+
+        Raises:
+            RunError: If the place cannot be written to.
+        """
+        from safetensors.torch import save
+
+        make_folder(self.path)
+        content = save({name: weight.detach().cpu().contiguous() for name, weight in weights.items()}, _METADATA)
+        write_atomically(self.weights_file, lambda file: file.write(content))
+        write_atomically(self.card_file, lambda file: file.write(card.encode()))
+        write_json(self.config_file, asdict(description))
+
+
+_ADAPTER = TypeAdapter(ModelDescription)

@@ -1,0 +1,1 @@
+"""The paper: its algorithm, losses, self-supervision and recipes."""

@@ -1,0 +1,104 @@
+"""The networks of a run, each initialised from its own random stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from torch import nn
+
+from mgm.config import ModelConfig
+from mgm.errors import choose
+from mgm.method.selfsup import SELF_SUPERVISION
+from mgm.models import MODELS
+from mgm.models.base import MultiTaskModel
+from mgm.networks.embedding import LatentEmbedding
+from mgm.networks.generators import GENERATORS
+from mgm.networks.generators.resampling import set_identities
+from mgm.networks.refinement import RefinementNetwork
+from mgm.networks.uncertainty import UncertaintyWeights
+from mgm.tasks.base import Task
+from mgm.training.seeding import seeded
+
+
+class Networks(nn.Module, Mapping[str, nn.Module]):
+    """All networks of a run by name: the parts of ``model`` (``encoder``, ``decoders``, ...) and the others.
+
+    Args:
+        model: M.
+        others: Name -> network.
+        fixed: Names of those that stay as they are, and in evaluation mode: their features do not depend on the batch.
+    """
+
+    def __init__(self, model: MultiTaskModel, others: dict[str, nn.Module], fixed: tuple[str, ...] = ()) -> None:
+        super().__init__()
+        self.model = model
+        self.others = nn.ModuleDict(others)
+        self.fixed = fixed
+
+    def train(self, mode: bool = True) -> Networks:
+        """Set all to training or evaluation mode, but for those that are fixed."""
+        super().train(mode)
+        for name in self.fixed:
+            self[name].eval()
+        return self
+
+    def __getitem__(self, name: str) -> nn.Module:
+        parts = self.model.parts
+        return parts[name] if name in parts else self.others[name]
+
+    def __iter__(self):
+        yield from (*self.model.parts, *self.others)
+
+    def __len__(self) -> int:
+        return len(self.model.parts) + len(self.others)
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
+def build_model(tasks: dict[str, Task], config: ModelConfig, seed: int) -> MultiTaskModel:
+    """M alone: the encoder and a decoder per task."""
+    with seeded(seed, "model"):
+        architecture = choose("architecture", config.architecture, MODELS)
+        return architecture({name: task.channels for name, task in tasks.items()}, config)
+
+
+def build_networks(
+    names: frozenset[str], tasks: dict[str, Task], config: ModelConfig, *, image_size: int, num_scenes: int, seed: int
+) -> Networks:
+    """M and whatever other networks the stages train.
+
+    Args:
+        names: Networks that some stage trains (`Stage.trains`).
+        tasks: The tasks to learn.
+        config: Shapes.
+        image_size: Side of the images that a generator makes.
+        num_scenes: Number of weak labels; without any, the generator is unconditional.
+        seed: The run's seed. Every network draws from its own stream, so networks that two recipes have in common start
+            from the same weights.
+    """
+    model = build_model(tasks, config, seed)
+    pair = choose("generator", config.generator, GENERATORS)
+    labels = max(num_scenes, 1)
+    channels = {name: task.channels for name, task in tasks.items()}
+    builders: dict[str, Callable[[], nn.Module]] = {
+        "refinement": lambda: RefinementNetwork(
+            channels, num_scenes, config.refinement_depth, config.widths, config.refinement_hidden
+        ),
+        "embedding": lambda: LatentEmbedding(model.feature_channels, config.latent_size),
+        "generator": lambda: pair.generator(image_size, config.latent_size, labels, config.generator_width),
+        "uncertainty": lambda: UncertaintyWeights(tasks),
+        "discriminator": lambda: pair.discriminator(image_size, labels, config.discriminator_width),
+    }
+    for method in SELF_SUPERVISION.values():
+        builders[method.network] = lambda method=method: method.build_head(model.encoder, config)
+    others: dict[str, nn.Module] = {}
+    for name in sorted(names - model.parts.keys()):
+        with seeded(seed, name):
+            others[name] = builders[name]()
+    networks = Networks(model, others, fixed=("encoder",) if config.freeze_encoder else ())
+    set_identities(networks, config.identities)
+    return networks

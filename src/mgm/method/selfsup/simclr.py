@@ -1,0 +1,42 @@
+"""SimCLR (Chen et al., 2020) on the shared encoder (paper 3.2, eq. 6, appendix A)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from mgm.config import ModelConfig
+from mgm.functional.contrastive import nt_xent
+from mgm.method.selfsup.base import SelfSupervision
+from mgm.method.selfsup.heads import ProjectionHead
+from mgm.method.selfsup.views import TwoViews
+from mgm.networks.encoder import Encoder
+
+if TYPE_CHECKING:
+    from mgm.method.step import Step
+
+
+class SimCLR(SelfSupervision):
+    """Two random views of an image belong together, all others apart."""
+
+    network: ClassVar[str] = "projection"
+
+    def __init__(self) -> None:
+        self._views: dict[int, TwoViews] = {}
+
+    @staticmethod
+    def build_head(encoder: Encoder, model: ModelConfig) -> nn.Module:
+        """``E_self``: features to a vector of `ModelConfig.projection_size`."""
+        return ProjectionHead(encoder.channels[-1], model.projection_size)
+
+    def loss(self, step: Step, source: str) -> Tensor:
+        """NT-Xent over the 2N views of the source's images, both views in one pass of the encoder."""
+        images = step.images_of(source).images
+        side = images.shape[-1]
+        views = self._views.setdefault(side, TwoViews(side))
+        view_a, view_b = views(images, seed=step.stream_seed("views", source))
+        embeddings = step.networks[self.network](step.encode(torch.cat([view_a, view_b])))
+        embeddings_a, embeddings_b = embeddings.chunk(2)
+        return nt_xent(embeddings_a, embeddings_b, step.method.temperature)

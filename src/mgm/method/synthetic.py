@@ -1,0 +1,94 @@
+"""A trainer on made-up images: what a step costs, without data, folder or progress bar."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from lightning.fabric import Fabric
+
+from mgm.config import Experiment
+from mgm.functional.distributed import rank, world_size
+from mgm.method.algorithm import stages
+from mgm.method.networks import build_networks
+from mgm.tasks import make_tasks
+from mgm.tasks.base import Task
+from mgm.training.metrics_log import Journal
+from mgm.training.seeding import random_generator
+from mgm.training.trainer import Progress, Trainer
+from mgm.training.updates import trained_networks
+from mgm.types import Batch
+
+CLASSES = tuple(f"class_{index}" for index in range(40))
+"""As many as NYUv2 has."""
+TASKS = ("semantic", "depth", "normal")
+NUM_SCENES = 27
+"""Likewise."""
+
+
+def synthetic_batch(tasks: dict[str, Task], size: int, count: int, device: torch.device, *names: object) -> Batch:
+    """Noise in the form of labelled images, the same for the same names.
+
+    Args:
+        tasks: Which targets.
+        size: Side of the images.
+        count: How many.
+        device: Where.
+        names: Of the random stream.
+    """
+    random = random_generator(torch.device("cpu"), "synthetic", *names)
+    targets = {}
+    for name, task in tasks.items():
+        if name == "semantic":
+            targets[name] = torch.randint(task.channels, (count, size, size), generator=random)
+        else:
+            targets[name] = torch.rand(count, task.channels, size, size, generator=random) + 0.5
+    images = torch.rand(count, 3, size, size, generator=random) * 2 - 1
+    scene = torch.eye(NUM_SCENES)[torch.randint(NUM_SCENES, (count,), generator=random)]
+    return Batch(images, targets, scene).to(device)
+
+
+def synthetic_trainer(
+    experiment: Experiment, folder: Path, *, tasks: tuple[str, ...] = TASKS, fabric: Fabric | None = None
+) -> Trainer:
+    """A trainer whose position is the beginning of the last stage, its networks in training mode.
+
+    Every step has the same global batch, of which each process takes its share.
+
+    Args:
+        experiment: Settings; ``data`` says the size of the images alone.
+        folder: For checkpoints, if any are written.
+        tasks: What is learned.
+        fabric: Device and precision; default: one CPU in float32.
+    """
+    fabric = fabric or Fabric(accelerator="cpu", devices=1)
+    learned = make_tasks(tasks, CLASSES, experiment.method.losses)
+    schedule = stages(experiment.method, experiment.training, architecture=experiment.model.architecture)
+    networks = build_networks(
+        trained_networks(schedule),
+        learned,
+        experiment.model,
+        image_size=experiment.data.image_size,
+        num_scenes=NUM_SCENES,
+        seed=experiment.seed,
+    ).to(fabric.device)
+
+    def feed(step: int, count: int) -> Batch:
+        share = count // world_size()
+        return synthetic_batch(learned, experiment.data.image_size, share, fabric.device, rank())
+
+    names = {stage.data for stage in schedule} | {"generator", experiment.method.extra_images}
+    trainer = Trainer(
+        experiment,
+        schedule,
+        networks,
+        learned,
+        dict.fromkeys(names, feed),
+        lambda model: ({}, 0.0),
+        fabric,
+        folder,
+        Journal(None),
+        Progress(),
+    )
+    trainer.enter_stage(len(schedule) - 1)
+    return trainer

@@ -1,0 +1,212 @@
+"""Settings that no run can have, found before anything is written."""
+
+from __future__ import annotations
+
+import math
+import os
+
+from mgm.config import DataConfig, Experiment, ModelConfig, TrainingConfig
+from mgm.data.composites import PIECES
+from mgm.errors import ConfigError, choose, unknown
+from mgm.runs.data import augmentation
+from mgm.runs.pretrained import check_encoder, required_stride
+from mgm.models import MODELS
+from mgm.networks.decoders import DECODERS
+from mgm.networks.encoder import BLOCKS, STAGE_STRIDES
+from mgm.networks.generators import GENERATORS, IMAGE_SIZES
+from mgm.tasks import parse_losses
+from mgm.method.algorithm import EXTRA_IMAGES, check_method, joint_updates
+from mgm.training.schedules import SCHEDULES
+
+POSITIVE = {
+    "data": ("image_size",),
+    "model": (
+        "decoder_width",
+        "refinement_hidden",
+        "projection_size",
+        "generator_width",
+        "discriminator_width",
+        "latent_size",
+    ),
+    "method": ("temperature",),
+    "training": (
+        "steps",
+        "batch_size",
+        "generator_batch_size",
+        "learning_rate",
+        "encoder_rate_factor",
+        "generator_rate",
+        "discriminator_rate",
+        "policy_rate",
+        "validate_every",
+        "checkpoint_every",
+        "accumulate",
+    ),
+}
+"""Group -> fields that must be above 0."""
+
+OUTPUT_STRIDES = (2, 4)
+"""What `ModelConfig.output_stride` can be."""
+LOSS_STRIDES = (1, 2)
+"""What `ModelConfig.loss_stride` can be."""
+
+NOT_NEGATIVE = {
+    "data": ("num_images", "split_seed"),
+    "method": (
+        "refinement_weight",
+        "self_supervision_weight",
+        "adversarial_weight",
+        "label_weight",
+        "generator_updates",
+        "estimation_steps",
+        "estimation_rate",
+        "sparsity_weight",
+        "sharing_weight",
+    ),
+    "training": ("generator_steps", "pretrain_steps", "weight_decay", "max_gradient_norm"),
+}
+"""Group -> fields that must be 0 or above."""
+
+
+def check_experiment(experiment: Experiment) -> None:
+    """Check names and ranges of all settings, without touching data or disk.
+
+    Raises:
+        ConfigError: For the first setting that cannot be; the message says what it could be.
+    """
+    for fields, allowed, text in (
+        (POSITIVE, lambda v: v > 0, "above 0"),
+        (NOT_NEGATIVE, lambda v: v >= 0, "0 or above"),
+    ):
+        for group, names in fields.items():
+            for name in names:
+                value = getattr(getattr(experiment, group), name)
+                if not (math.isfinite(value) and allowed(value)):
+                    raise ConfigError(f"{name} is {value}; it must be {text}")
+    training, data, model = experiment.training, experiment.data, experiment.model
+    if not 0 < data.fraction <= 1:
+        raise ConfigError(f"fraction is {data.fraction}; it must lie in (0, 1]")
+    if not 0 < data.weak_fraction <= 1:
+        raise ConfigError(f"weak_fraction is {data.weak_fraction}; it must lie in (0, 1]")
+    if not 0 <= training.joint_share <= 1:
+        raise ConfigError(f"joint_share is {training.joint_share}; it must lie in [0, 1]")
+    if not 0 <= training.ema < 1:
+        raise ConfigError(f"ema is {training.ema}; it must lie in [0, 1)")
+    if min(model.widths) < 1:
+        raise ConfigError(f"widths are {model.widths}; all four must be above 0")
+    choose("architecture", model.architecture, MODELS)
+    choose("decoder", model.decoder, DECODERS)
+    choose("schedule", training.schedule, SCHEDULES)
+    if not 0 <= training.warm_up < 1:
+        raise ConfigError(f"warm_up is {training.warm_up}; it must lie in [0, 1)")
+    for name, choices in (
+        ("encoder_stride", tuple(STAGE_STRIDES)),
+        ("output_stride", OUTPUT_STRIDES),
+        ("loss_stride", LOSS_STRIDES),
+    ):
+        if getattr(model, name) not in choices:
+            raise ConfigError(f"{name} is {getattr(model, name)}. Choices: {', '.join(map(str, choices))}")
+    choose("generator", model.generator, GENERATORS)
+    check_encoder(model)
+    for name in ("depth", "refinement_depth"):
+        if getattr(model, name) not in BLOCKS:
+            raise ConfigError(f"{name} is {getattr(model, name)}. Choices: {', '.join(map(str, sorted(BLOCKS)))}")
+    check_augmentation(data)
+    check_method(experiment.method)
+    parse_losses(experiment.method.losses)
+    check_sharing(model)
+    if len(joint_updates(experiment.method)) > 1 and round(training.steps * training.joint_share) == 0:
+        raise ConfigError(
+            f"joint_share {training.joint_share:g} of {training.steps} steps leaves none for joint training, so "
+            f"{experiment.recipe} would be its baseline; raise either, or train mt"
+        )
+    if experiment.method.balance.startswith("torchjd:"):
+        alone = model.architecture == "single_task"
+        if alone or model.freeze_encoder:
+            raise ConfigError(
+                f"balance {experiment.method.balance} combines gradients in layers that tasks share, and "
+                f"{'the architecture single_task has none' if alone else 'a frozen encoder gets none'}; use --balance sum"
+            )
+    check_image_size(experiment)
+    check_parts(experiment)
+    check_compilation(training)
+
+
+def check_augmentation(data: DataConfig) -> None:
+    """Raise `ConfigError` for changes of the images that cannot be, or would not be made."""
+    augmentation(data, {})
+    if not 0 < data.mix_share <= 1:
+        raise ConfigError(f"mix_share is {data.mix_share}; it must lie in (0, 1]")
+    choices = ("none", "auto", *PIECES)
+    if data.mix not in choices:
+        raise ConfigError(unknown("mix", data.mix, choices))
+
+
+def check_compilation(training: TrainingConfig) -> None:
+    """Raise `ConfigError` where the networks cannot be compiled as well."""
+    if training.compile == "never":
+        return
+    if training.checkpoint_activations:
+        raise ConfigError(
+            f"compile is {training.compile!r} and checkpoint_activations is on, but compiled networks cannot be computed "
+            "again block by block; leave out one of the two, or use --accumulate to save memory"
+        )
+    if training.compile == "graphs" and training.optimizer_step != "separate":
+        raise ConfigError(
+            f"compile is 'graphs', but {training.optimizer_step} updates differentiate a pass several times, which CUDA graphs "
+            "cannot; use --compile gpu, or --optimizer-step separate"
+        )
+
+
+def check_parts(experiment: Experiment) -> None:
+    """Raise `ConfigError` unless every process can compute its share of a batch in equal parts."""
+    training = experiment.training
+    if training.accumulate == 1:
+        return
+    if experiment.method.balance.startswith("torchjd:"):
+        raise ConfigError(
+            f"balance {experiment.method.balance} looks at the gradients of the whole batch; use it with --accumulate 1"
+        )
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    generates = EXTRA_IMAGES[experiment.method.extra_images].generator != "none"
+    for name in ("batch_size", *(("generator_batch_size",) if generates else ())):
+        size, unit = getattr(training, name), processes * training.accumulate
+        if size % unit:
+            raise ConfigError(
+                f"{name} is {size}; it must be a multiple of {unit} (accumulate {training.accumulate} x "
+                f"{processes} process{'es' if processes > 1 else ''})"
+            )
+
+
+def check_sharing(model: ModelConfig) -> None:
+    """Raise `ConfigError` for settings of the encoder that would do nothing, or cannot be."""
+    if model.groups and model.architecture != "task_groups":
+        raise ConfigError(
+            f"groups are given but the architecture is {model.architecture!r}; use the recipe task_grouping or mgm_task_grouping"
+        )
+    if model.freeze_encoder and not model.encoder_run and (model.encoder == "resnet" or not model.pretrained):
+        raise ConfigError(
+            "freeze_encoder would keep random weights; say what the encoder starts from: --encoder-run RUN, --encoder lite0, or "
+            "--encoder hf:NAME_OR_FOLDER"
+        )
+    if model.encoder_run and model.encoder != "resnet":
+        raise ConfigError("encoder_run and encoder both say what the encoder starts from; give one of them")
+    if model.encoder_run and model.architecture == "adashare":
+        raise ConfigError(
+            "encoder_run: the paths through an AdaShare encoder belong to its own tasks; use another recipe"
+        )
+
+
+def check_image_size(experiment: Experiment) -> None:
+    """Raise `ConfigError` unless the networks can work at the image size."""
+    size, stride = experiment.data.image_size, required_stride(experiment.model)
+    if size % stride:
+        near = max(stride, round(size / stride) * stride)
+        raise ConfigError(f"image_size is {size}; it must be a multiple of {stride}, for example {near}")
+    for side in experiment.training.early_sizes:
+        if side % stride or not 0 < side <= size:
+            raise ConfigError(f"early_sizes has {side}; sizes must be multiples of {stride}, up to image_size {size}")
+    generated = EXTRA_IMAGES[experiment.method.extra_images].generator != "none"
+    if generated and size not in IMAGE_SIZES:
+        sizes = ", ".join(str(side) for side in IMAGE_SIZES)
+        raise ConfigError(f"image_size is {size}; the generators make images of these sides: {sizes}")

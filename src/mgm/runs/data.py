@@ -1,0 +1,315 @@
+"""The data of an experiment: which images are labelled, and the batches that every part of the training asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from mgm.config import DataConfig, Experiment
+from mgm.data import open_source
+from mgm.data.augment import PairedAugmentation, resize
+from mgm.data.base import Splits
+from mgm.data.composites import Composites
+from mgm.data.loading import Prefetch, StoreReader, epoch_indices
+from mgm.data.rooms import RoomsSource
+from mgm.data.splits import labelled_subset, limit_training
+from mgm.data.store import cached_store
+from mgm.errors import ConfigError, DataError
+from mgm.runs.saved_generators import saved_generators_feed
+from mgm.runs.scenes import count_kinds, info_with_derived_scenes, scenes_from_segmentation
+from mgm.functional.distributed import rank, world_size
+from mgm.tasks import make_tasks
+from mgm.tasks.base import Task
+from mgm.training.image_sizes import side_at
+from mgm.training.seeding import derive_seed
+from mgm.training.trainer import Feed
+from mgm.types import Batch, DatasetInfo
+
+FOREIGN_ROOMS = 2000
+"""Rooms that are rendered for pre-training or as extra images."""
+
+
+@dataclass(frozen=True)
+class ExperimentData:
+    """Samples on the training device, their split, and who is labelled.
+
+    Args:
+        info: What the data set offers.
+        tasks: The tasks to learn.
+        reader: Batches of samples by index.
+        splits: Train, validation and test.
+        labelled: Training indices whose labels are used; each has labels of at least one task.
+        weak: The other training indices, of which only the scene is used.
+        derived_scenes: Whether the scene labels were made from the segmentation.
+    """
+
+    info: DatasetInfo
+    tasks: dict[str, Task]
+    reader: StoreReader
+    splits: Splits
+    labelled: np.ndarray
+    weak: np.ndarray
+    derived_scenes: bool = False
+
+    @property
+    def num_scenes(self) -> int:
+        """Number of weak labels."""
+        return len(self.info.scenes)
+
+    def batches(self, indices: np.ndarray, batch_size: int) -> Iterator[Batch]:
+        """This process' part of the samples, in order and without augmentation."""
+        own = indices[rank() :: world_size()]
+        for start in range(0, len(own), batch_size):
+            yield self.reader.batch(own[start : start + batch_size])
+
+    def constants(self, batch_size: int) -> dict[str, torch.Tensor]:
+        """Task -> best constant prediction for the labelled images."""
+        batches = [
+            self.reader.batch(self.labelled[start : start + batch_size]).targets
+            for start in range(0, len(self.labelled), batch_size)
+        ]
+        return {name: task.constant(batch[name] for batch in batches) for name, task in self.tasks.items()}
+
+
+def load_data(experiment: Experiment, device: torch.device, *, for_training: bool = True) -> ExperimentData:
+    """Read, convert (once, into the cache) and split the data of an experiment.
+
+    Args:
+        experiment: Settings.
+        device: Where small data sets are kept as a whole.
+        for_training: Whether to check that there is enough to train on.
+
+    Raises:
+        ConfigError: If settings do not fit the data.
+        DataError: If the data are missing or damaged.
+    """
+    config = experiment.data
+    source = open_source(config.data, config.num_images)
+    splits = source.splits(config.split, config.split_seed)
+    if not isinstance(source, RoomsSource):  # of which only as many are rendered
+        splits = limit_training(splits, config.num_images, config.split_seed)
+    info = source.info
+    tasks = make_tasks(config.tasks or info.tasks, info.classes, experiment.method.losses)
+    missing = [name for name in tasks if name not in info.tasks]
+    if missing:
+        raise ConfigError(f"{info.name} has no labels for {', '.join(missing)}; it offers {', '.join(info.tasks)}")
+    store = cached_store(source, config.image_size, config.cache)  # of several processes one converts, the others wait
+    derived = not info.scenes and "semantic" in tasks
+    objects = derived or _wants_objects(config, info)
+    reader = StoreReader(store, tuple(tasks), device, scenes=scenes_from_segmentation(store) if objects else None)
+    info = info_with_derived_scenes(info) if objects else info
+    candidates = splits.train[store.has_labels(tasks)[splits.train]]
+    if not len(candidates):
+        raise DataError(f"{info.name}: no training image has a label of {', '.join(tasks)}")
+    # by the set's own scenes, so that the same images are labelled whatever the weak labels are
+    groups = strata(np.asarray(store.arrays["scene"]), candidates, source.info.multi_hot)
+    labelled = labelled_subset(candidates, groups, config.fraction, config.split_seed)
+    weak = weak_subset(splits.train, labelled, config.weak_fraction, config.split_seed)
+    data = ExperimentData(info, tasks, reader, splits, labelled, weak, derived)
+    if for_training:
+        _check_amounts(experiment, data)
+        mixing(experiment.data, tasks)
+    return data
+
+
+def weak_subset(train: np.ndarray, labelled: np.ndarray, fraction: float, seed: int) -> np.ndarray:
+    """Up to ``fraction`` of the training images among those that are not labelled, drawn at random, sorted."""
+    others = np.setdiff1d(train, labelled)
+    count = min(len(others), round(fraction * len(train)))
+    return np.sort(np.random.default_rng((seed, 1)).permutation(others)[:count])
+
+
+def _wants_objects(config: DataConfig, info: DatasetInfo) -> bool:
+    """Whether the classes in view replace the scene labels.
+
+    Raises:
+        ConfigError: If they are wanted of data without segmentation.
+    """
+    if config.weak_labels == "objects" and "semantic" not in info.tasks:
+        raise ConfigError(
+            f"weak_labels 'objects' are the classes in view of the label maps, and {info.name} has none; use --weak-labels scene"
+        )
+    return config.weak_labels == "objects"
+
+
+def strata(scenes: np.ndarray, indices: np.ndarray, multi_hot: bool) -> np.ndarray:
+    """What labelled subsets are balanced over: the scene (multi-hot: nothing, since most combinations occur once)."""
+    if multi_hot or not scenes.shape[1]:
+        return np.zeros(len(indices), dtype=np.int64)
+    known = np.nan_to_num(scenes[indices], nan=-1.0)
+    return np.unique(known, axis=0, return_inverse=True)[1].reshape(-1)
+
+
+def _check_amounts(experiment: Experiment, data: ExperimentData) -> None:
+    """Raise where there are too few images, or labels, for what the method wants of them."""
+    method, training = experiment.method, experiment.training
+    if len(data.labelled) < training.batch_size:
+        raise DataError(
+            f"{data.info.name}: {len(data.labelled)} labelled training images are too few for batches of "
+            f"{training.batch_size}; lower --batch-size or raise --fraction"
+        )
+    if method.extra_images == "weak" and not len(data.weak):
+        raise ConfigError(
+            "weakly labelled images are what --fraction leaves over, and it is 1; use --fraction 0.5, say"
+        )
+    if method.refinement == "none":
+        return
+    if data.num_scenes and not data.derived_scenes and count_kinds(data.reader.scenes[data.labelled]) < 2:
+        raise ConfigError(
+            f"{data.info.name}: all labelled images have the same scene label, from which the refinement network learns "
+            "nothing; use --refinement none, or data with several scenes"
+        )
+
+
+def make_feeds(experiment: Experiment, data: ExperimentData, device: torch.device) -> dict[str, Feed]:
+    """Name -> batches by step: those of the stages, and those of the source of extra images.
+
+    Every feed draws from its own random streams, so the labelled batches are the same whatever else a recipe uses.
+    """
+    # real images alone teach a generator what images look like, and "weak" has no labels to follow the pixels
+    feeds = {
+        "labelled": _feed(
+            experiment, data, data.labelled, "labelled", mix=mixing(experiment.data, data.tasks), progressive=True
+        ),
+        "generator": _feed(experiment, data, data.labelled, "generator"),
+    }
+    extra = experiment.method.extra_images
+    if extra == "weak":
+        feeds[extra] = _feed(experiment, data, data.weak, extra, keep_targets=False)
+    elif extra == "labelled":
+        feeds[extra] = _feed(experiment, data, data.labelled, "again")
+    elif extra == "composites":
+        feeds[extra] = _feed(experiment, data, data.labelled, extra, composites=Composites(data.tasks))
+    elif extra == "saved_generators":
+        feeds[extra] = saved_generators_feed(experiment, data, device)
+    elif extra == "rooms":
+        feeds[extra] = foreign_feed(experiment, data, "rooms", "rooms", device)
+    if experiment.data.pretrain:
+        feeds["pretrain"] = foreign_feed(experiment, data, experiment.data.pretrain, "pretrain", device)
+    return feeds
+
+
+def _feed(
+    experiment: Experiment,
+    data: ExperimentData,
+    indices: np.ndarray,
+    stream: str,
+    *,
+    keep_targets: bool = True,
+    composites: Composites | None = None,
+    mix: Composites | None = None,
+    progressive: bool = False,
+) -> Feed:
+    """Batches of some of the images, augmented if the experiment augments; what is mixed is augmented before, piece by piece.
+
+    With ``progressive`` their size follows `TrainingConfig.early_sizes`.
+    """
+    sides = (*experiment.training.early_sizes, experiment.data.image_size)
+    augments = {side: augmentation(replace(experiment.data, image_size=side), data.tasks) for side in sides}
+    load = _loader(data.reader, indices, derive_seed(experiment.seed, stream, "order"), targets=keep_targets)
+
+    def feed(step: int, count: int) -> Batch:
+        batch = load(step, count)
+        if composites:
+            batch = composites(batch, seed=derive_seed(experiment.seed, stream, "composites", step, rank()))
+        side = side_at(experiment, step) if progressive else experiment.data.image_size
+        augment = augments[side]
+        if augment is None and side != experiment.data.image_size:
+            batch = resize(batch, side, data.tasks)
+        if augment:
+            batch = augment(batch, seed=derive_seed(experiment.seed, stream, "augment", step, rank()))
+        if mix:
+            batch = mix(batch, seed=derive_seed(experiment.seed, stream, "mix", step, rank()))
+        return batch
+
+    return feed
+
+
+def augmentation(config: DataConfig, tasks: dict[str, Task]) -> PairedAugmentation | None:
+    """The paired augmentation of some tasks, if there is to be one.
+
+    Raises:
+        ConfigError: If a setting of it is out of range.
+    """
+    if not config.augment:
+        return None
+    return PairedAugmentation(tasks, config.image_size, zoom=config.zoom, colour=config.colour, hue=config.hue)
+
+
+def mixing(config: DataConfig, tasks: dict[str, Task]) -> Composites | None:
+    """What pastes labelled images into one another, if anything does.
+
+    Raises:
+        ConfigError: If the tasks do not say what to paste.
+    """
+    if not config.augment or config.mix == "none":
+        return None
+    pieces = ("classes" if "semantic" in tasks else "cutmix") if config.mix == "auto" else config.mix
+    return Composites(tasks, pieces, share=config.mix_share)
+
+
+def _loader(reader: StoreReader, indices: np.ndarray, seed: int, *, targets: bool = True) -> Feed:
+    """Batches of some of the samples by step, read ahead where they come from disk."""
+
+    def load(step: int, count: int) -> Batch:
+        return reader.batch(_draw(indices, count, step, seed), targets=targets)
+
+    return load if reader.is_resident else Prefetch(load)
+
+
+def _draw(indices: np.ndarray, count: int, step: int, seed: int) -> np.ndarray:
+    """This process' share of a step's samples; few samples are repeated to fill a large batch."""
+    pool = np.tile(indices, -(-count // len(indices)))
+    return epoch_indices(pool, count, step, seed, rank=rank(), world_size=world_size())
+
+
+def foreign_feed(experiment: Experiment, data: ExperimentData, name: str, stream: str, device: torch.device) -> Feed:
+    """Batches of another data set: the tasks that mean the same in both, the scenes that have the same name.
+
+    Segmentation counts only where the classes are the same; the label of a scene that the experiment's data do not know
+    is missing.
+    """
+    # other rooms than those of the experiment itself, whose test images must not be seen in training
+    source = RoomsSource(FOREIGN_ROOMS, seed=1) if name == "rooms" else open_source(name)
+    same = [
+        task
+        for task in data.tasks
+        if task in source.info.tasks and (task != "semantic" or source.info.classes == data.info.classes)
+    ]
+    if not same:
+        raise ConfigError(f"{name} and {data.info.name} have no task in common that {experiment.recipe} learns")
+    tasks = {task: data.tasks[task] for task in same}
+    store = cached_store(source, experiment.data.image_size, experiment.data.cache)
+    reader = StoreReader(store, tuple(tasks), device)
+    indices = source.splits("random", experiment.data.split_seed).train
+    augment = augmentation(experiment.data, tasks)
+    load = _loader(reader, indices, derive_seed(experiment.seed, stream, "order"))
+
+    def feed(step: int, count: int) -> Batch:
+        batch = load(step, count)
+        batch = replace(batch, scene=translate_scenes(batch.scene, source.info.scenes, data.info.scenes))
+        return augment(batch, seed=derive_seed(experiment.seed, stream, "augment", step, rank())) if augment else batch
+
+    return feed
+
+
+def translate_scenes(scene: torch.Tensor, names: tuple[str, ...], wanted: tuple[str, ...]) -> torch.Tensor:
+    """Labels over ``names`` as labels over ``wanted``; NaN for an image whose scene has no namesake.
+
+    Args:
+        scene: ``[B, len(names)]`` one-hot.
+        names: Scenes of the data set that the labels come from.
+        wanted: Scenes of the data set that they are meant for.
+
+    Returns:
+        ``[B, max(1, len(wanted))]``.
+    """
+    table = torch.zeros(len(names), max(1, len(wanted)), device=scene.device)
+    for row, name in enumerate(names):
+        if name in wanted:
+            table[row, wanted.index(name)] = 1.0
+    translated = scene.nan_to_num(0.0) @ table
+    return torch.where(translated.sum(1, keepdim=True) > 0, translated, torch.nan)

@@ -1,0 +1,216 @@
+"""The folder of a run: what lies where, and what may be done with it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from pydantic import TypeAdapter, ValidationError
+from typing_extensions import TypedDict
+
+from mgm.config import Experiment
+from mgm.errors import RunError
+from mgm.runs.settings import from_yaml, to_yaml
+from mgm.training.checkpoint import write_atomically
+from mgm.training.metrics_log import plain
+from mgm.types import DatasetInfo
+
+Scores = dict[str, dict[str, float | None]]
+"""Task -> metric -> value; null where it could not be computed."""
+
+
+Classes = dict[str, dict[str, dict[str, float | None]]]
+"""Task -> class -> ``iou`` and ``pixels``, its share of the labelled pixels."""
+
+
+class Result(TypedDict, total=False):
+    """``result.json``: what a finished run says of itself. Older runs have fewer entries."""
+
+    recipe: str
+    data: str
+    fraction: float
+    seed: int
+    image_size: int
+    num_labelled: int
+    steps: int
+    best_step: int
+    seconds: float
+    command: str
+    commit: str | None
+    versions: dict[str, str]
+    device: str
+    world_size: int
+    parameters: dict[str, int]
+    updates: dict[str, int]
+    peak_memory_mb: float | None
+    validation: Scores
+    test: Scores
+    classes: Classes
+    """On the test set; classes that are neither there nor predicted are absent."""
+    constant: Scores
+    pretrained: str
+    """What the encoder was pre-trained on; empty: from scratch."""
+    baseline: dict[str, Any]
+    gain: dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths of a run and access to its files."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """Settings."""
+        return self.path / "config.yaml"
+
+    @property
+    def dataset(self) -> Path:
+        """What the data set offers, for predicting without it."""
+        return self.path / "dataset.json"
+
+    @property
+    def journal(self) -> Path:
+        """Losses and validation scores, one record a line."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of weights."""
+        return self.path / "checkpoints"
+
+    @property
+    def pictures(self) -> Path:
+        """Folder of pictures."""
+        return self.path / "pictures"
+
+    @property
+    def result(self) -> Path:
+        """Final scores; there once the run is finished."""
+        return self.path / "result.json"
+
+    @property
+    def history(self) -> Path:
+        """The journal as a table."""
+        return self.path / "metrics.csv"
+
+    @property
+    def failure(self) -> Path:
+        """Why the training broke off; there until it is continued."""
+        return self.path / "failure.json"
+
+    @property
+    def baseline(self) -> RunFolder:
+        """The equal-budget multi-task run that belongs to this one."""
+        return RunFolder(self.path / "baseline")
+
+    @property
+    def exists(self) -> bool:
+        """Whether a run was begun here."""
+        return self.config.exists()
+
+    @property
+    def finished(self) -> bool:
+        """Whether the final scores are there."""
+        return self.result.exists()
+
+    def create(self, experiment: Experiment, info: DatasetInfo) -> None:
+        """Begin a run.
+
+        Raises:
+            RunError: If the folder already holds something.
+        """
+        # a run that was killed while it began has left nothing but empty folders and perhaps this file
+        if any(file.is_file() and file != self.dataset for file in self.path.rglob("*")):
+            if self.exists:
+                self.lock().release()  # says so if another process is training here
+            remedy = f"continue it with --resume {self.path}, or choose" if self.exists else "choose"
+            raise RunError(f"{self.path} is not empty; {remedy} another folder with --out")
+        try:
+            for folder in (self.checkpoints, self.pictures):
+                folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(f"cannot create {self.path} ({error.strerror}); choose another folder with --out") from None
+        write_json(self.dataset, asdict(info))
+        write_atomically(self.config, lambda file: file.write(to_yaml(experiment).encode()))
+
+    def experiment(self) -> Experiment:
+        """The run's settings.
+
+        Raises:
+            RunError: If the folder holds no run.
+        """
+        if not self.exists:
+            raise RunError(
+                f"{self.path} is no run folder (no config.yaml); runs are made by: mgm train --out {self.path}"
+            )
+        return from_yaml(self.config)
+
+    def info(self) -> DatasetInfo:
+        """What the run's data set offers."""
+        values = read_json(self.dataset)
+        lists = {key: tuple(value) for key, value in values.items() if isinstance(value, list)}
+        try:
+            return DatasetInfo(**{**values, **lists})
+        except TypeError as error:
+            raise RunError(
+                f"{self.dataset} does not describe a data set ({error}); restore it or train again"
+            ) from None
+
+    def lock(self) -> FileLock:
+        """Keeps a second process from training in the same folder.
+
+        Raises:
+            RunError: If one does.
+        """
+        lock = FileLock(self.path / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise RunError(f"another process is training in {self.path}; wait for it or stop it") from None
+        return lock
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """A ``result.json``.
+
+    Raises:
+        RunError: If it is missing or damaged, or an entry is not what it should be (`Result`).
+    """
+    values = read_json(path)
+    try:
+        TypeAdapter(Result).validate_python(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise RunError(
+            f"{path} is damaged ({place}: {first['msg']}, got {str(first['input'])[:40]!r}); restore it or train again"
+        ) from None
+    return values
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON file of a run.
+
+    Raises:
+        RunError: If it is missing or damaged.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RunError(f"{path} does not exist; the run is not finished (continue it with --resume)") from None
+    except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise RunError(f"{path} is damaged ({error}); restore it or train again") from None
+    if not isinstance(values, dict):
+        raise RunError(f"{path} is damaged (no mapping); restore it or train again")
+    return values
+
+
+def write_json(path: Path, values: dict[str, Any]) -> None:
+    """Write plain values in one go; NaN becomes null."""
+    text = json.dumps(plain(values), indent=2) + "\n"
+    write_atomically(path, lambda file: file.write(text.encode()))

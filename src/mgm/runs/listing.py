@@ -1,0 +1,160 @@
+"""Runs below a folder: what each is, how far it has come, what it scored. Nothing that lies there can make it fail."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from mgm.config import Experiment
+from mgm.errors import MgmError, RunError
+from mgm.runs.folder import RunFolder, read_json, read_result
+from mgm.runs.pretraining import pretraining
+from mgm.tasks import make_tasks
+from mgm.tasks.base import MetricInfo
+from mgm.method.algorithm import stages
+from mgm.training.metrics_log import read_journal
+
+STATES = ("finished", "running", "stopped", "diverged", "failed", "damaged")
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """One run in a list."""
+
+    path: str
+    state: str
+    """One of `STATES`."""
+    detail: str = ""
+    """How far it has come, or what is wrong."""
+    recipe: str = ""
+    data: str = ""
+    labelled: int | None = None
+    """Labelled images; known of a finished run."""
+    seed: int | None = None
+    steps: int = 0
+    """Updates of M on labelled images so far."""
+    total_steps: int = 0
+    scores: dict[str, float] = field(default_factory=dict)
+    """Task -> its primary metric: on the test set if finished, else the validation scores of the best step so far."""
+    metrics: dict[str, MetricInfo] = field(default_factory=dict, repr=False)
+    """Task -> how to read it."""
+    gain: float | None = None
+    """Mean improvement over the baseline, a fraction."""
+    seconds: float | None = None
+    """Training time of a finished run."""
+    pretrained: str = ""
+    """What its encoder was pre-trained on; empty: from scratch."""
+
+
+def find_runs(folder: Path) -> Iterator[Path]:
+    """Run folders below a folder (or that folder itself), in the order of their names; not the baselines inside runs.
+
+    Raises:
+        RunError: If there is no such folder.
+    """
+    if not folder.is_dir():
+        raise RunError(f"{folder} is no folder; runs are made by: mgm train --out {folder}/NAME")
+    for place, folders, files in os.walk(folder):
+        folders.sort()
+        if "config.yaml" in files and ("dataset.json" in files or "checkpoints" in folders):
+            folders.clear()
+            yield Path(place)
+
+
+def summarise(path: Path) -> RunSummary:
+    """What can be said of a run; of a damaged one, why."""
+    try:
+        return _summary(RunFolder(path))
+    except MgmError as error:
+        return RunSummary(str(path), "damaged", str(error))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        return RunSummary(str(path), "damaged", f"its files contradict each other ({type(error).__name__}: {error})")
+
+
+def _summary(folder: RunFolder) -> RunSummary:
+    experiment, info = folder.experiment(), folder.info()
+    tasks = make_tasks(experiment.data.tasks or info.tasks, info.classes)
+    result = read_result(folder.result) if folder.finished else None
+    records = list(read_journal(folder.journal))
+    scores = _best_validation(records) if result is None else result["test"]
+    state, detail = _state(folder, experiment, records)
+    return RunSummary(
+        str(folder.path),
+        state,
+        detail,
+        experiment.recipe,
+        info.name,
+        None if result is None else result["num_labelled"],
+        experiment.seed,
+        _steps(experiment, records) if result is None else experiment.training.steps,
+        experiment.training.steps,
+        {name: scores[name][task.primary] for name, task in tasks.items() if name in scores},
+        {name: task.metrics_info[task.primary] for name, task in tasks.items()},
+        (result or {}).get("gain", {}).get("mean"),
+        (result or {}).get("seconds"),
+        pretraining(experiment.model),
+    )
+
+
+def _state(folder: RunFolder, experiment: Experiment, records: list[dict[str, Any]]) -> tuple[str, str]:
+    if folder.finished:
+        return "finished", ""
+    total = experiment.training.steps
+    place = f"{records[-1]['stage']} {records[-1]['step']}" if records else "not begun"
+    at = f"step {_steps(experiment, records)} of {total} ({place})"
+    if folder.baseline.exists and not folder.baseline.finished and not records:
+        at = "in its baseline"
+    if is_locked(folder):
+        return "running", at
+    failed = next((member for member in (folder, folder.baseline) if member.failure.exists()), None)
+    if failed is None:
+        return "stopped", at
+    failure = read_json(failed.failure)
+    state = "diverged" if failure["error"] == "TrainingDivergedError" else "failed"
+    return state, f"{at}: {str(failure['reason']).splitlines()[0] if failure['reason'] else failure['error']}"
+
+
+def is_locked(folder: RunFolder) -> bool:
+    """Whether a process is training there now."""
+    path = folder.path / ".lock"
+    if not path.exists():
+        return False
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    except OSError:  # a place where nothing can be written, so that nobody trains there
+        return False
+    lock.release()
+    return False
+
+
+def _steps(experiment: Experiment, records: list[dict[str, Any]]) -> int:
+    """Updates of M on labelled images up to the last record."""
+    if not records:
+        return 0
+    last, done = records[-1], 0
+    schedule = stages(
+        experiment.method,
+        experiment.training,
+        architecture=experiment.model.architecture,
+        pretrain=bool(experiment.data.pretrain),
+        freeze_encoder=experiment.model.freeze_encoder,
+    )
+    for stage in schedule:
+        counts = stage.trains_model and stage.data == "labelled"
+        if stage.name == last["stage"]:
+            return done + (int(last["step"]) if counts else 0)
+        done += stage.steps if counts else 0
+    raise RunError(f"its journal names a stage {last['stage']!r} that its settings do not have")
+
+
+def _best_validation(records: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    scored = [record for record in records if record.get("score") is not None]
+    return max(scored, key=lambda record: record["score"])["validation"] if scored else {}

@@ -1,0 +1,57 @@
+"""What a training leaves behind besides its result: its journal as a table, and the reason if it broke off."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from mgm.runs.folder import RunFolder, write_json
+from mgm.functional.distributed import rank
+from mgm.training.checkpoint import write_atomically
+from mgm.training.metrics_log import read_journal
+
+
+@contextmanager
+def recorded(folder: RunFolder) -> Iterator[None]:
+    """Around a training: notes why it failed, unless a user stopped it, and writes the journal as a table."""
+    if rank() > 0:
+        yield
+        return
+    folder.failure.unlink(missing_ok=True)
+    try:
+        yield
+    except Exception as error:
+        write_json(folder.failure, {"error": type(error).__name__, "reason": str(error)})
+        raise
+    finally:
+        write_history(folder)
+
+
+def write_history(folder: RunFolder) -> None:
+    """``metrics.csv``: a row per record of the journal, a column per loss and per metric.
+
+    Columns are called ``loss/UPDATE`` and ``validation/TASK/METRIC``; what a record does not have is empty.
+    """
+    rows = [flat_record(record) for record in read_journal(folder.journal)]
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    if rows:
+        write_atomically(folder.history, lambda file: file.write(text.getvalue().encode()))
+
+
+def flat_record(record: dict[str, Any]) -> dict[str, Any]:
+    """A journal's record with one level."""
+    losses = {f"loss/{name}": value for name, value in record.get("losses", {}).items()}
+    scores = {
+        f"validation/{task}/{metric}": value
+        for task, metrics in record.get("validation", {}).items()
+        for metric, value in metrics.items()
+    }
+    rest = {key: value for key, value in record.items() if key not in ("losses", "validation")}
+    return {**rest, **losses, **scores}

@@ -1,0 +1,150 @@
+"""A progress bar with the key figures, on standard error; plain lines where it is no terminal."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Mapping, Sequence
+
+import torch
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from torch import nn
+
+from mgm.runs.cost import peak_memory_mb
+from mgm.functional.distributed import rank
+from mgm.tasks.base import MetricInfo, Task
+from mgm.training.evaluate import Scores
+from mgm.training.trainer import Progress as TrainingProgress
+from mgm.training.updates import Stage
+
+BAR_WIDTH = 96
+"""Columns that description, bar, count, times, speed and memory take up."""
+LINE_EVERY_S = 30.0
+"""Seconds between lines where no bar can be drawn."""
+
+
+class RichProgress(TrainingProgress):
+    """Shows stage, step, time left, images per second, memory and losses; every validation is a line that stays.
+
+    Args:
+        title: What is being trained, e.g. the recipe.
+        tasks: Task name -> task, for the names and units of validation scores.
+        stages: Of the training; they know how many images a step has.
+        device: Whose memory is shown: of a GPU what tensors took at most, else what the process took at most.
+    """
+
+    def __init__(self, title: str, tasks: Mapping[str, Task], stages: Sequence[Stage], device: torch.device) -> None:
+        self.title = title
+        self.tasks = tasks
+        self.device = device
+        self.console = Console(stderr=True)
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=12),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[speed]}"),
+            TextColumn("{task.fields[figures]}"),
+            console=self.console,
+            disable=rank() > 0 or not sys.stderr.isatty(),
+        )
+        self._images = {stage.name: stage.batch_size for stage in stages}
+        self._task: TaskID | None = None
+        self._stage = ""
+        self._total = self._begun = 0
+        self._clock = 0.0
+        self._figures: dict[str, float] = {}
+        self._last_line = -math.inf
+        self._last_done = -1
+        self._best = -math.inf
+
+    def __enter__(self) -> RichProgress:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.bar.stop()
+
+    def stage(self, name: str, done: int, total: int) -> None:
+        """A stage begins, or goes on after a pause."""
+        self._stage, self._total, self._begun = name, total, done
+        self._clock = time.monotonic()
+        self._figures = {key: value for key, value in self._figures.items() if key == "score"}
+        text = f"[bold]{escape(self.title)}[/] {name}"
+        self._task = self.bar.add_task(text, completed=done, total=total, figures="", speed="")
+        self._last_line, self._last_done = -math.inf, -1
+        self._print_line(done)
+
+    def step(self, done: int, figures: dict[str, float]) -> None:
+        """Steps were done; figures are the latest losses or scores."""
+        self._figures.update(figures)
+        if self._task is not None:
+            shown = self._shown(self.console.width - BAR_WIDTH)
+            self.bar.update(self._task, completed=done, figures=shown, speed=self._speed(done))
+        self._print_line(done)
+
+    def validated(self, done: int, scores: Scores, score: float, model: nn.Module) -> None:
+        """A line that stays: each task's primary metric in its unit."""
+        best = " (best so far)" if score > self._best else ""
+        self._best = max(score, self._best)
+        figures = [
+            f"{task.title.lower()} {with_unit(scores[name].get(task.primary, math.nan), task.metrics_info[task.primary])}"
+            for name, task in self.tasks.items()
+            if name in scores
+        ]
+        self._print(
+            f"{self.title} {self._stage} {done}/{self._total}  validation: {', '.join(figures)}; score {score:.3f}{best}"
+        )
+
+    def _print_line(self, done: int) -> None:
+        """Where there is no terminal (a log file, CI), one line now and then."""
+        now = time.monotonic()
+        due = now - self._last_line >= LINE_EVERY_S or done == self._total
+        if not self.bar.disable or not due or self._last_done == done:
+            return
+        self._last_line, self._last_done = now, done
+        parts = (f"{self.title} {self._stage} {done}/{self._total}", self._speed(done), self._shown())
+        self._print("  ".join(part for part in parts if part))
+
+    def _print(self, line: str) -> None:
+        if rank() == 0:
+            if self.bar.disable:
+                print(line, file=sys.stderr, flush=True)
+            else:
+                self.console.print(escape(line), highlight=False)
+
+    def _speed(self, done: int) -> str:
+        """Time left in the stage, images per second since it began, memory."""
+        steps, seconds = done - self._begun, time.monotonic() - self._clock
+        if not steps or not seconds:
+            return ""
+        left = round((self._total - done) * seconds / steps)
+        memory = peak_memory_mb(self.device)
+        used = f"  {memory / 1000:.1f} GB" if memory else ""
+        images = steps * self._images.get(self._stage, 0) / seconds
+        return f"{left // 3600}:{left // 60 % 60:02}:{left % 60:02} left  {images:.{0 if images >= 10 else 1}f} img/s{used}"
+
+    def _shown(self, width: int = 1000) -> str:
+        """The figures that fit, the validation score and the tasks' loss before all others."""
+        order = sorted(
+            self._figures, key=lambda name: ("score", "task").index(name) if name in ("score", "task") else 2
+        )
+        text = ""
+        for name in order:
+            longer = f"{text}{name} {self._figures[name]:.3f}  "
+            if len(longer) > width:
+                break
+            text = longer
+        return text.rstrip()
+
+
+def with_unit(value: float, info: MetricInfo) -> str:
+    """A metric as people read it: ``mIoU 0.123``, ``absolute error 0.61 m``."""
+    if not math.isfinite(value):
+        return f"{info.title} –"
+    if info.unit == "°":
+        return f"{info.title} {value:.1f}°"
+    return f"{info.title} {value:.3f} {info.unit}".rstrip()

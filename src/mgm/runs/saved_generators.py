@@ -1,0 +1,148 @@
+"""Generators of earlier runs, as they are: new images from them, also as extra images of another run (MGM-Combine)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from mgm.config import Experiment
+from mgm.errors import ConfigError, RunError
+from mgm.runs.starting_weights import finished_run
+from mgm.runs.folder import RunFolder
+from mgm.functional.distributed import rank, world_size
+from mgm.networks.generators import GENERATORS
+from mgm.networks.generators.base import Generator
+from mgm.training.checkpoint import load_checkpoint
+from mgm.training.seeding import random_generator
+from mgm.training.trainer import Feed
+from mgm.types import Batch
+
+if TYPE_CHECKING:
+    from mgm.runs.data import ExperimentData
+
+STAGES = ("joint", "generator")
+"""Stages that leave a generator behind, the latest first: after joint training, and before it."""
+
+
+def generator_path(folder: RunFolder, stage: str) -> Path:
+    """Where a stage leaves its generator."""
+    return folder.checkpoints / f"generator_after_{stage}.pt"
+
+
+def stages_with_generator(folder: RunFolder) -> tuple[str, ...]:
+    """Those of `STAGES` whose generator the run holds."""
+    return tuple(stage for stage in STAGES if generator_path(folder, stage).exists())
+
+
+@dataclass(frozen=True)
+class SavedGenerator:
+    """A frozen generator with the labels and latent means of some of the images that it was trained with."""
+
+    network: Generator
+    latent_means: Tensor
+    """``[N, L]``: what the embedding layer made of the images; zeros for a generator without one."""
+    labels: Tensor
+    """``[N, max(1, K)]``: their scene labels."""
+
+    @classmethod
+    def load(cls, run: Path, device: torch.device, stage: str = "") -> SavedGenerator:
+        """Read the generator of a run.
+
+        Args:
+            run: The run's folder.
+            device: Where it is to work.
+            stage: ``generator`` (before joint training) or ``joint`` (after it); empty: the latest there is.
+
+        Raises:
+            RunError: If the run trained no generator.
+        """
+        folder = RunFolder(run)
+        experiment, info = folder.experiment(), folder.info()
+        present = [name for name in ([stage] if stage else STAGES) if name in stages_with_generator(folder)]
+        if not present:
+            raise RunError(f"{run} holds no generator; train one with: mgm train mgm")
+        state = load_checkpoint(generator_path(folder, present[0]), device)
+        config = experiment.model
+        network = GENERATORS[config.generator].generator(
+            experiment.data.image_size, config.latent_size, max(1, len(info.scenes)), config.generator_width
+        )
+        network.load_state_dict(state["generator"])
+        network.to(device).eval().requires_grad_(False)
+        return cls(network, state["latent_means"], state["labels"])
+
+    def images(self, rows: Tensor, labels: Tensor, random: torch.Generator) -> Tensor:
+        """New images ``[B, 3, S, S]`` in (-1, 1) from ``z = latent mean + noise``.
+
+        Args:
+            rows: ``[B]`` images whose latent means are taken.
+            labels: ``[B, max(1, K)]`` what is to be seen.
+            random: Where the noise comes from.
+        """
+        means = self.latent_means[rows]
+        return self.network(means + torch.randn(means.shape, generator=random, device=means.device), labels)
+
+    def draw(self, num: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
+        """New images with the labels of randomly chosen training images, and around their latent means.
+
+        Returns:
+            Images ``[num, 3, S, S]`` in (-1, 1), labels ``[num, max(1, K)]``.
+        """
+        rows = torch.randint(len(self.labels), (num,), generator=random, device=self.labels.device)
+        return self.images(rows, self.labels[rows], random), self.labels[rows]
+
+
+def saved_generators_feed(experiment: Experiment, data: ExperimentData, device: torch.device) -> Feed:
+    """Extra images from the generators of ``generator_runs``, as many from each.
+
+    Paper, Table 15, MGM-Combine: "equivalently sampled data" of the generators of three single-task models, which are
+    not trained on.
+
+    Raises:
+        ConfigError: If a run has other scenes or images of another size.
+        RunError: If there is no such run, it is not finished or trained no generator.
+    """
+    generators = [_fitting_generator(run, experiment, data, device) for run in experiment.method.generator_runs]
+
+    @torch.no_grad()
+    def feed(step: int, count: int) -> Batch:
+        shares = even_shares(count // world_size(), len(generators), step + rank())
+        drawn = [
+            generator.draw(share, random_generator(device, experiment.seed, "saved_generators", number, step, rank()))
+            for number, (generator, share) in enumerate(zip(generators, shares, strict=True))
+            if share
+        ]
+        images, labels = zip(*drawn, strict=True)
+        return Batch(torch.cat(images), {}, torch.cat(labels))
+
+    return feed
+
+
+def even_shares(total: int, parts: int, turn: int) -> list[int]:
+    """Split a number into parts that differ by one at most; who gets more goes round with the turn."""
+    share, rest = divmod(total, parts)
+    return [share + ((part - turn) % parts < rest) for part in range(parts)]
+
+
+def _fitting_generator(run: str, experiment: Experiment, data: ExperimentData, device: torch.device) -> SavedGenerator:
+    folder = finished_run(run, "generator_runs")
+    side, info = folder.experiment().data.image_size, folder.info()
+    if side != experiment.data.image_size:
+        raise ConfigError(
+            f"generator_runs {run}: it makes images of {side} px, this run has {experiment.data.image_size}; "
+            f"use --image-size {side}"
+        )
+    if (info.scenes, info.multi_hot) != (data.info.scenes, data.info.multi_hot):
+        raise ConfigError(
+            f"generator_runs {run}: its images show scenes of {info.name} ({_listed(info.scenes)}), this run has "
+            f"{_listed(data.info.scenes)}; use a run on the same data and with the same --weak-labels"
+        )
+    return SavedGenerator.load(folder.path, device)
+
+
+def _listed(scenes: tuple[str, ...], most: int = 3) -> str:
+    shown = ", ".join(scenes[:most]) or "no scene labels"
+    return f"{shown}, ... {len(scenes)} in all" if len(scenes) > most else shown

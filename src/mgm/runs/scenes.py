@@ -1,0 +1,63 @@
+"""What takes the place of scene labels where a data set has none."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mgm.config import Experiment
+from mgm.data.store import Store
+from mgm.data.targets import classes_in_view
+from mgm.functional.distributed import rank
+from mgm.method.algorithm import EXTRA_IMAGES
+from mgm.types import DatasetInfo
+
+if TYPE_CHECKING:
+    from mgm.runs.data import ExperimentData
+
+
+def scenes_from_segmentation(store: Store) -> np.ndarray:
+    """``[N, K]`` multi-hot: the classes in the label map of each image; a row of NaN without one."""
+    labels = store.arrays["semantic"]
+    return np.stack([classes_in_view(labels[index], len(store.info.classes)) for index in range(len(store))])
+
+
+def info_with_derived_scenes(info: DatasetInfo) -> DatasetInfo:
+    """What a data set offers once its classes serve as its scene labels."""
+    note = "the classes in view of the label maps serve as multi-hot labels"
+    note = note if info.scenes else f"no scene labels: {note}"
+    return replace(info, scenes=info.classes, multi_hot=True, notes={**info.notes, "scene": note})
+
+
+def without_scenes(experiment: Experiment, data: ExperimentData) -> Experiment:
+    """The experiment as far as it can be carried out without scene labels; says so on standard error.
+
+    With derived labels nothing changes, unless all labelled images show the same classes. Without any label the refinement
+    network, which predicts them, is left out, and the generator is unconditional.
+    """
+    if data.num_scenes and not data.derived_scenes:
+        return experiment
+    refines = experiment.method.refinement != "none"
+    possible = data.num_scenes > 0 and count_kinds(data.reader.scenes[data.labelled]) > 1
+    conditional = EXTRA_IMAGES[experiment.method.extra_images].generator != "none"
+    name = data.info.name
+    if data.num_scenes and (possible or not refines):
+        if (refines or conditional) and rank() == 0:
+            print(
+                f"{name} has no scene labels: the classes in its label maps serve as multi-hot labels", file=sys.stderr
+            )
+        return experiment
+    if (refines or conditional) and rank() == 0:
+        reason = "all of its label maps show the same classes" if data.num_scenes else "nothing to make them from"
+        parts = ["no refinement"] * refines + ["an unconditional generator"] * (conditional and not data.num_scenes)
+        print(f"{name} has no scene labels and {reason}: training with {' and '.join(parts)}", file=sys.stderr)
+    return replace(experiment, method=replace(experiment.method, refinement="none"))
+
+
+def count_kinds(scenes: np.ndarray) -> int:
+    """Number of different known labels."""
+    known = scenes[~np.isnan(scenes).any(axis=1)]
+    return len(np.unique(known, axis=0))

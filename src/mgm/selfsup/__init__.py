@@ -1,9 +1,0 @@
-"""Self-supervised tasks; `SELF_SUPERVISION` is the registry."""
-
-from mgm.selfsup.base import SelfSupervision
-from mgm.selfsup.reconstruction import Reconstruction
-from mgm.selfsup.simclr import SimCLR
-
-SELF_SUPERVISION: dict[str, type[SelfSupervision]] = {"simclr": SimCLR, "reconstruction": Reconstruction}
-
-__all__ = ["SELF_SUPERVISION", "Reconstruction", "SelfSupervision", "SimCLR"]

@@ -1,1 +1,0 @@
-"""The paper's experiments: plans of trials, workers that carry them out, tables and figures of what they found."""

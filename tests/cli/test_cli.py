@@ -1,0 +1,557 @@
+"""Every verb through the entry point, on a small set of photographs; every error that a user can cause on the way."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from fakes import write_camvid, write_nyuv2
+from mgm.cli.main import VERBS, main, set_waiting
+from mgm.cli.train import parse_train
+from mgm.errors import ConfigError
+from mgm.method.recipes import RECIPES, make_experiment
+from mgm.training.checkpoint import load_checkpoint
+
+TINY = ["--preset", "tiny", "--batch-size", "4", "--generator-batch-size", "4"]
+
+
+def pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory) -> Path:
+    return write_nyuv2(tmp_path_factory.mktemp("data") / "nyuv2")
+
+
+@pytest.fixture(scope="module")
+def finished(photographs, tmp_path_factory) -> Path:
+    """A finished run of the full method with its baseline."""
+    out = tmp_path_factory.mktemp("runs") / "mgm"
+    before = sys.argv
+    sys.argv = ["mgm", "train", "mgm", *TINY, "--data", str(photographs), "--out", str(out)]
+    try:
+        main()
+    finally:
+        sys.argv = before
+    return out
+
+
+def test_help_names_every_verb_recipe_and_an_example(mgm):
+    code, out, _ = mgm("--help")
+    assert code == 0
+    for name in (*VERBS, *RECIPES):
+        assert name in out
+    for verb in VERBS.values():
+        assert verb.example in out
+
+
+@pytest.mark.parametrize("verb", [*VERBS, "data inspect", "data render", "data list"])
+def test_help_of_every_verb_has_an_example(mgm, verb):
+    code, out, _ = mgm(*verb.split(), "--help")
+    assert code == 0
+    assert "Example" in out or verb == "data"
+
+
+def test_train_writes_everything(finished):
+    for name in ("config.yaml", "dataset.json", "metrics.jsonl", "result.json", "baseline/result.json"):
+        assert (finished / name).stat().st_size > 0
+    for name in ("predictions.png", "generated.png", "curves.png"):
+        assert pixels(finished / "pictures" / name).shape[1] > 200
+    result = json.loads((finished / "result.json").read_text())
+    table = (finished / "table.md").read_text()
+    assert f"{result['test']['depth']['rmse_m']:.3f}" in table
+    assert all(f"| {row} |" in table for row in ("constant", "mt", "mgm"))
+    keys = {
+        "recipe",
+        "data",
+        "fraction",
+        "seed",
+        "image_size",
+        "num_labelled",
+        "steps",
+        "seconds",
+        "commit",
+        "versions",
+    }
+    assert keys <= result.keys()
+    assert result["recipe"] == "mgm"
+    assert result["baseline"]["recipe"] == "mt"
+    assert result["steps"] == result["baseline"]["steps"] == 6
+    assert result["pretrained"] == result["baseline"]["pretrained"] == ""
+    for member in (result, result["baseline"]):
+        ious = [score["iou"] for score in member["classes"]["semantic"].values()]
+        assert sum(ious) / len(ious) == pytest.approx(member["test"]["semantic"]["miou"])
+    for split in ("test", "validation"):
+        assert set(result[split]["semantic"]) == {"miou", "pixel_accuracy", "cross_entropy"}
+        assert set(result[split]["depth"]) == {"abs_error_m", "relative_error", "rmse_m", "delta1"}
+        assert set(result[split]["normal"]) == {
+            "angle_deg",
+            "angle_median_deg",
+            "angle_coded_rad",
+            "l1_coded",
+            "within_11_25",
+            "within_22_5",
+            "within_30",
+        }
+
+
+def test_gain_is_computed_from_the_two_results(finished):
+    result = json.loads((finished / "result.json").read_text())
+    ours, base = result["test"]["depth"]["abs_error_m"], result["baseline"]["test"]["depth"]["abs_error_m"]
+    assert result["gain"]["depth"] == pytest.approx((base - ours) / base)
+
+
+def test_checkpoints_hold_weights_and_plain_values_alone(finished):
+    for path in (finished / "checkpoints").iterdir():
+        assert load_checkpoint(path)  # weights_only=True: anything else is refused
+
+
+def test_evaluate_repeats_the_test_scores(mgm, finished):
+    code, out, _ = mgm("evaluate", finished, "--json")
+    assert code == 0
+    result, found = json.loads((finished / "result.json").read_text()), json.loads(out)
+    stored = result["test"]
+    assert found["classes"] == result["classes"]
+    assert (found["split"], found["flip_average"], found["pretrained"]) == ("test", False, "")
+    for task, scores in found["scores"].items():
+        for metric, value in scores.items():
+            assert value == pytest.approx(stored[task][metric], rel=1e-5), (task, metric)
+
+
+def test_evaluate_prints_a_table_of_another_split(mgm, finished):
+    code, out, _ = mgm("evaluate", finished, "--split", "validation")
+    assert code == 0
+    assert "mIoU" in out
+    assert "validation set of nyuv2" in out
+
+
+def test_evaluate_on_other_data_takes_all_its_images(mgm, finished, tmp_path):
+    other = write_nyuv2(tmp_path / "other", count=5)
+    code, out, _ = mgm("evaluate", finished, "--data", other)
+    assert code == 0
+    assert "all images of nyuv2, 5 images" in out
+    assert "flatter" in out
+    road = write_camvid(tmp_path / "road")
+    code, _, err = mgm("evaluate", finished, "--data", road)
+    assert code == 2
+    assert "other classes" in err
+    assert mgm("evaluate", finished, "--split", "tset")[0] == 2
+
+
+def test_predict_any_size(mgm, finished, tmp_path):
+    tall = tmp_path / "tall.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (75, 41, 3), dtype=np.uint8)).save(tall)
+    grey = tmp_path / "grey.jpg"
+    Image.fromarray(np.full((33, 90), 128, dtype=np.uint8)).save(grey)
+    code, out, _ = mgm("predict", finished, tall, grey, "--out", tmp_path / "out")
+    assert code == 0
+    assert str(tmp_path / "out" / "tall_depth.png") in out
+    depth = np.load(tmp_path / "out" / "tall_depth.npy")
+    assert depth.shape == (1, 75, 41)
+    assert depth.dtype == np.float32
+    assert np.load(tmp_path / "out" / "grey_semantic.npy").shape == (33, 90)
+    normal = np.load(tmp_path / "out" / "grey_normal.npy")
+    np.testing.assert_allclose(np.linalg.norm(normal, axis=0), 1, atol=1e-5)
+    assert pixels(tmp_path / "out" / "tall_semantic.png").shape[:2] == (75, 41)
+
+
+def test_generate_before_and_after(mgm, finished, tmp_path):
+    pictures = []
+    for stage in ("generator", "joint"):
+        code, _, _ = mgm("generate", finished, "--num", 2, "--stage", stage, "--out", tmp_path / f"{stage}.png")
+        assert code == 0
+        pictures.append(pixels(tmp_path / f"{stage}.png"))
+    assert pictures[0].shape == pictures[1].shape
+    assert not np.array_equal(*pictures)
+
+
+def test_resume_of_a_finished_run_prints_its_result(mgm, finished):
+    before = (finished / "result.json").read_bytes()
+    code, out, _ = mgm("train", "--resume", finished)
+    assert code == 0
+    assert "against mt" in out
+    assert (finished / "result.json").read_bytes() == before
+
+
+def test_killed_run_resumes_to_the_same_result(mgm, photographs, finished, tmp_path, monkeypatch):
+    """Killed in stage 2 of the full method, after its baseline: weights and scores end bitwise the same."""
+    from mgm.training.trainer import Trainer
+
+    original = Trainer.train_step
+
+    def dying(self, stage, index):
+        if stage.name == "generator" and index == 2:
+            raise KeyboardInterrupt
+        return original(self, stage, index)
+
+    monkeypatch.setattr(Trainer, "train_step", dying)
+    out = tmp_path / "killed"
+    code, _, err = mgm("train", "mgm", *TINY, "--data", photographs, "--out", out)
+    assert code == 130
+    assert "--resume" in err
+    assert not (out / "result.json").exists()
+    monkeypatch.setattr(Trainer, "train_step", original)
+    assert mgm("train", "--resume", out)[0] == 0
+    for name in ("best.pt", "generator_after_joint.pt"):
+        whole, resumed = (load_checkpoint(run / "checkpoints" / name) for run in (finished, out))
+        for key, value in (whole.get("model") or whole["generator"]).items():
+            assert torch.equal(value, (resumed.get("model") or resumed["generator"])[key])
+    results = [json.loads((run / "result.json").read_text()) for run in (finished, out)]
+    assert results[0]["test"] == results[1]["test"]
+    assert (finished / "metrics.jsonl").read_text() == (out / "metrics.jsonl").read_text()
+
+
+QUICK_RECIPES = {"mt", "st", "mgm_no_generator", "mgm_real"}
+
+
+def needs(recipe: str, run: Path) -> list[str]:
+    """What only a user can give to a recipe."""
+    options = {"mgm_combine": ["--generator-runs", run], "st_synthesized": ["--annotator", run]}
+    groups = {key: ["--groups", "semantic+depth", "normal/depth"] for key in ("task_grouping", "mgm_task_grouping")}
+    return list(map(str, (options | groups).get(recipe, [])))
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        name if name in QUICK_RECIPES else pytest.param(name, marks=pytest.mark.slow)
+        for name in RECIPES
+        if name != "mgm"
+    ],
+)
+def test_every_recipe_trains(mgm, photographs, finished, tmp_path, recipe):
+    options = [*TINY, "--data", photographs, "--fraction", 0.5, "--no-baseline", *needs(recipe, finished)]
+    code, out, err = mgm("train", recipe, *options, "--out", tmp_path / "r")
+    assert code == 0, err
+    assert "mIoU" in out
+    scores = json.loads((tmp_path / "r/result.json").read_text())["test"]
+    assert math.isfinite(scores["depth"]["abs_error_m"])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--extra-images", "composites", "--extra-uses", "labels"],
+        ["--extra-images", "generator", "--generator", "dcgan"],
+        ["--refinement", "eml_explicit", "--self-supervision", "reconstruction"],
+        ["--refinement", "peoe"],
+        ["--refinement", "lset", "--optimizer-step", "combined"],
+        ["--gradient-into-generator", "--optimizer-step", "combined", "--extra-ratio", "0.5"],
+        ["--precision", "bf16"],
+        ["--batch-size", "1", "--generator-batch-size", "1"],
+        ["--ema", "0.9", "--max-gradient-norm", "1", "--weight-decay", "1e-4", "--statistics", "all"],
+        ["--tasks", "depth", "--architecture", "single_task", "--no-augment"],
+        ["--decoder", "pyramid", "--decoder-width", "8", "--output-stride", "2", "--encoder-stride", "32"],
+        ["--decoder", "pyramid", "--optimizer-step", "shared", "--precision", "bf16"],
+        ["--schedule", "one_cycle", "--warm-up", "0.2", "--optimizer", "adamw", "--weight-decay", "0.01"],
+    ],
+    ids=lambda options: options[1] if len(options) < 4 else "-".join(options[1::2]),
+)
+def test_settings_that_vary_the_method(mgm, photographs, tmp_path, options):
+    code, _, err = mgm("train", "mgm", *TINY, "--data", photographs, *options, "--no-baseline", "--out", tmp_path / "r")
+    assert code == 0, err
+
+
+def test_a_run_with_other_decoders_is_rebuilt_from_its_folder(mgm, photographs, tmp_path):
+    run = tmp_path / "r"
+    options = ["--decoder", "pyramid", "--decoder-width", "8", "--encoder-stride", "32", "--schedule", "linear"]
+    code, _, err = mgm("train", "mt", *TINY, "--data", photographs, *options, "--out", run)
+    assert code == 0, err
+    kept = [key for key in load_checkpoint(run / "checkpoints/best.pt")["model"] if key.startswith("decoders.")]
+    assert any(key.startswith("decoders.merges.") for key in kept)
+    code, out, err = mgm("evaluate", run, "--json")
+    assert code == 0, err
+    stored = json.loads((run / "result.json").read_text())["test"]
+    assert json.loads(out)["scores"]["depth"]["abs_error_m"] == pytest.approx(stored["depth"]["abs_error_m"], rel=1e-5)
+
+
+def test_multi_hot_labels(mgm, tmp_path):
+    data = write_camvid(tmp_path / "camvid")
+    code, _, err = mgm(
+        "train", "mgm", *TINY, "--data", data, "--tasks", "semantic", "--split", "official", "--out", tmp_path / "r"
+    )
+    assert code == 0, err
+    assert (tmp_path / "r/pictures/generated.png").exists()
+
+
+def test_settings_file(mgm, photographs, finished, tmp_path):
+    code, _, err = mgm("train", "mt", "--config", finished / "config.yaml", "--seed", 3, "--out", tmp_path / "r")
+    assert code == 0, err
+    result = json.loads((tmp_path / "r/result.json").read_text())
+    assert (result["recipe"], result["seed"]) == ("mt", 3)
+
+
+def test_recipe_may_stand_behind_the_options():
+    options = parse_train(["--preset", "tiny", "mt", "--seed", "3"])
+    assert options.experiment == replace(make_experiment("mt", "tiny"), seed=3)
+    with pytest.raises(ConfigError, match="unknown recipe"):
+        parse_train(["--preset", "tiny", "mtt"])
+
+
+def test_recipe_that_does_not_follow_from_the_file(mgm, finished, tmp_path):
+    code, _, err = mgm("train", "mgm", "--config", finished / "baseline/config.yaml", "--out", tmp_path / "r")
+    assert code == 2
+    assert "does not follow" in err
+    made_up = tmp_path / "made_up.yaml"
+    made_up.write_text("recipe: hello\n")
+    code, _, err = mgm("train", "--config", made_up, "--out", tmp_path / "r")
+    assert code == 2
+    assert "unknown recipe 'hello'" in err
+
+
+def test_places_that_cannot_be_written(mgm, finished, tmp_path):
+    (tmp_path / "folder.png").mkdir()
+    code, _, err = mgm("generate", finished, "--num", 1, "--out", tmp_path / "folder.png")
+    assert code == 2
+    assert "cannot write" in err
+    photograph = tmp_path / "a.png"
+    Image.fromarray(np.zeros((20, 20, 3), np.uint8)).save(photograph)
+    code, _, err = mgm("predict", finished, photograph, "--out", "/proc")
+    assert code == 2
+    assert "cannot write" in err
+
+
+def test_one_bad_photograph_stops_before_the_good_ones(mgm, finished, tmp_path):
+    good, bad = tmp_path / "good.png", tmp_path / "bad.jpg"
+    Image.fromarray(np.zeros((20, 20, 3), np.uint8)).save(good)
+    bad.write_text("no image")
+    assert mgm("predict", finished, good, bad, "--out", tmp_path / "out")[0] == 2
+    assert not (tmp_path / "out").exists()
+
+
+def test_data_verbs(mgm, photographs, tmp_path):
+    code, out, _ = mgm("data", "list")
+    assert code == 0
+    assert "rooms" in out
+    code, out, _ = mgm("data", "inspect", photographs, "--num", 4, "--out", tmp_path / "sheet.png")
+    assert code == 0
+    assert (tmp_path / "sheet.png").exists()
+    code, out, _ = mgm("data", "render", "--num-images", 3, "--image-size", 32, "--cache", tmp_path / "cache")
+    assert code == 0
+    assert Path(out.strip()).exists()
+
+
+ERRORS = [
+    (["trian"], "Did you mean 'train'"),
+    (["train", "mgmm"], "unknown recipe 'mgmm'"),
+    (["train", "--preset", "huge"], "unknown preset"),
+    (["train", "--data", "/nowhere"], "/nowhere"),
+    (["train", "--image-size", "50"], "multiple of 16"),
+    (["train", "--image-size", "48"], "32, 64, 128, 256"),
+    (["train", "--fraction", "1.5"], "(0, 1]"),
+    (["train", "--refinement", "em"], "Did you mean 'eml'"),
+    (["train", "--extra-images", "gan"], "Choices"),
+    (["train", "--extra-uses", "labels"], "no pixel labels"),
+    (["train", "--generator", "biggan"], "unknown generator"),
+    (["train", "--architecture", "mt"], "unknown architecture"),
+    (["train", "--depth", "50"], "Choices"),
+    (["train", "--decoder", "piramid"], "Did you mean 'pyramid'"),
+    (["train", "--decoder-width", "0"], "decoder_width is 0; it must be above 0"),
+    (["train", "--output-stride", "3"], "output_stride is 3. Choices: 2, 4"),
+    (["train", "--encoder-stride", "8"], "encoder_stride is 8. Choices: 16, 32"),
+    (["train", "mt", "--encoder-stride", "32", "--image-size", "48"], "multiple of 32, for example 64"),
+    (["train", "--schedule", "cosine"], "unknown schedule 'cosine'. Choices: constant, linear, one_cycle"),
+    (["train", "--warm-up", "1"], "warm_up is 1.0; it must lie in [0, 1)"),
+    (["train", "--warm-up", "-0.1"], "[0, 1)"),
+    (["train", "--warm-up", "nan"], "[0, 1)"),
+    (["train", "--device", "cuda"], "no CUDA GPU"),
+    (["train", "--device", "tpu"], "unknown device"),
+    (["train", "--tasks", "depht"], "Did you mean 'depth'"),
+    (["train", "--batch-size", "4000"], "too few"),
+    (["train", "--split", "scenery"], "split"),
+    (["train", "mgm_real", "--fraction", "1"], "--fraction"),
+    (["train", "--steps", "-5"], "steps"),
+    (["train", "--learning-rate", "0"], "above 0"),
+    (["train", "--learning-rate", "inf"], "above 0"),
+    (["train", "--joint-share", "0"], "would be its baseline"),
+    (["train", "--config", "/tmp"], "cannot be read"),
+    (["data", "render", "--image-size", "-1"], "at least 1"),
+    (["generate", "/nowhere", "--out", "a.jpg"], ".png"),
+    (["train", "--ema", "1"], "[0, 1)"),
+    (["train", "mgm_combine"], "--generator-runs RUN"),
+    (["train", "mgm_combine", "--generator-runs", "/nowhere"], "generator_runs /nowhere: no run folder"),
+    (["train", "st_synthesized"], "--annotator RUN"),
+    (["train", "st_synthesized", "--annotator", "/nowhere"], "annotator /nowhere: no run folder"),
+    (["train", "mt", "--encoder-run", "/nowhere"], "encoder_run /nowhere: no run folder"),
+    (["train", "mt", "--freeze-encoder"], "--encoder-run RUN"),
+    (["train", "task_grouping"], "--groups semantic+depth normal"),
+    (["train", "task_grouping", "--groups", "semantic+dept", "normal"], "'dept' is no task"),
+    (["train", "mt", "--groups", "semantic"], "task_grouping"),
+    (["train", "--tasks", "depth", "--extra-images", "composites"], "semantic"),
+    (["train", "--pretrain", "/nowhere"], "/nowhere"),
+    (["train", "--config", "/nowhere.yaml"], "does not exist"),
+    (["train", "--config", "a.yaml", "--preset", "tiny"], "exclude"),
+    (["train", "--resume", "/nowhere"], "no run folder"),
+    (["train", "--resume", "/nowhere", "--steps", "9"], "own settings"),
+    (["evaluate", "/nowhere"], "no run folder"),
+    (["predict", "/nowhere", "a.jpg"], "no run folder"),
+    (["generate", "/nowhere"], "no run folder"),
+    (["data", "inspcet"], "Did you mean 'inspect'"),
+    (["data", "inspect", "/nowhere"], "/nowhere"),
+]
+
+
+@pytest.mark.parametrize(
+    "arguments, message", ERRORS, ids=lambda value: " ".join(value) if isinstance(value, list) else ""
+)
+def test_errors_are_one_clear_line(mgm, photographs, tmp_path, arguments, message):
+    out = tmp_path / "out"
+    if arguments[0] == "train" and "--resume" not in arguments:
+        recipe = [] if len(arguments) > 1 and not arguments[1].startswith("-") else ["mgm"]
+        preset = [] if {"--preset", "--config"} & set(arguments) else TINY[:2]
+        data = [] if "--data" in arguments else ["--data", photographs]
+        arguments = [arguments[0], *recipe, *arguments[1:], *preset, *data, "--out", out]
+    code, _, err = mgm(*arguments)
+    assert code == 2
+    assert err.startswith("mgm: error: ")
+    assert err.count("\n") == 1
+    assert message in err
+    assert not out.exists(), "an error must leave nothing behind"
+
+
+def test_unknown_option_lists_near_ones(mgm):
+    code, out, err = mgm("train", "mgm", "--fractoin", "0.5")
+    assert code == 2
+    assert "--fraction" in out + err
+    assert "Traceback" not in err
+
+
+def test_occupied_folder_is_refused(mgm, photographs, finished):
+    code, _, err = mgm("train", "mgm", *TINY, "--data", photographs, "--out", finished)
+    assert code == 2
+    assert "--resume" in err
+
+
+def test_predict_on_what_is_no_image(mgm, finished, tmp_path):
+    text = tmp_path / "notes.jpg"
+    text.write_text("no image")
+    code, _, err = mgm("predict", finished, text, "--out", tmp_path / "out")
+    assert code == 2
+    assert "notes.jpg" in err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "predict", "generate"])
+def test_gpu_that_is_not_there(mgm, finished, tmp_path, verb):
+    images = [tmp_path / "a.png"] if verb == "predict" else []
+    code, _, err = mgm(verb, finished, *images, "--device", "cuda")
+    assert code == 2
+    assert "no CUDA GPU" in err
+
+
+def test_generator_of_a_run_without_one(mgm, finished):
+    code, _, err = mgm("generate", finished / "baseline")
+    assert code == 2
+    assert "no generator" in err
+
+
+def test_damaged_files_of_a_run(mgm, finished, tmp_path):
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(finished, copy)
+    (copy / "checkpoints/best.pt").write_bytes(b"junk")
+    code, _, err = mgm("evaluate", copy)
+    assert code == 2
+    assert "damaged" in err
+    (copy / "dataset.json").write_text("{")
+    assert mgm("evaluate", copy)[0] == 2
+    (copy / "config.yaml").write_text("seed: [")
+    assert mgm("evaluate", copy)[0] == 2
+
+
+def test_one_scene_alone_is_refused(mgm, tmp_path):
+    import csv
+
+    root = write_nyuv2(tmp_path / "one")
+    with (root / "index.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        row["scene_type"], row["scene_type_id"] = rows[0]["scene_type"], rows[0]["scene_type_id"]
+    with (root / "index.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
+    code, _, err = mgm("train", "mgm", *TINY, "--data", root, "--out", tmp_path / "r")
+    assert code == 2
+    assert "--refinement none" in err
+
+
+def _truncate(root: Path) -> str:
+    victim = sorted((root / "rgb").iterdir())[0]
+    victim.write_bytes(victim.read_bytes()[:40])
+    return victim.name
+
+
+def _remove_folder(root: Path) -> str:
+    for file in (root / "depth").iterdir():
+        file.unlink()
+    (root / "depth").rmdir()
+    return "depth"
+
+
+def _remove_partner(root: Path) -> str:
+    victim = sorted((root / "normal").iterdir())[0]
+    victim.unlink()
+    return victim.stem
+
+
+def _shrink(root: Path) -> str:
+    victim = sorted((root / "semantic40").iterdir())[0]
+    Image.fromarray(pixels(victim)[:-7]).save(victim)
+    return victim.name
+
+
+def _label_out_of_range(root: Path) -> str:
+    victim = sorted((root / "semantic40").iterdir())[0]
+    labels = pixels(victim).copy()
+    labels[labels.shape[0] // 3 : labels.shape[0] // 2, labels.shape[1] // 3 : labels.shape[1] // 2] = 77
+    Image.fromarray(labels).save(victim)
+    return victim.name
+
+
+@pytest.mark.parametrize("damage", [_truncate, _remove_folder, _remove_partner, _shrink, _label_out_of_range])
+def test_damaged_data_stop_before_anything_is_written(mgm, tmp_path, damage):
+    root = write_nyuv2(tmp_path / "nyuv2")
+    named = damage(root)
+    out = tmp_path / "run"
+    code, _, err = mgm("train", "mgm", *TINY, "--data", root, "--out", out)
+    assert code == 2
+    assert err.splitlines()[-1].startswith("mgm: error: ")
+    assert named in err
+    assert "Traceback" not in err
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("uses", [("labels",), ("refinement", "self_supervision")])
+def test_rooms_for_pretraining_and_as_extra_images(mgm, photographs, tmp_path, monkeypatch, uses):
+    monkeypatch.setattr("mgm.runs.data.FOREIGN_ROOMS", 20)
+    options = ["--pretrain", "rooms", "--extra-images", "rooms", "--extra-uses", *uses]
+    code, _, err = mgm("train", "mgm", *TINY, "--data", photographs, *options, "--no-baseline", "--out", tmp_path / "r")
+    assert code == 0, err
+    stages = [json.loads(line)["stage"] for line in (tmp_path / "r/metrics.jsonl").read_text().splitlines()]
+    assert list(dict.fromkeys(stages)) == ["pretrain", "multi_task", "joint"]
+
+
+@pytest.mark.parametrize(
+    "given, expected",
+    [
+        ({}, {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}),
+        ({"GOMP_SPINCOUNT": "7"}, {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "7"}),
+        ({"OMP_WAIT_POLICY": "ACTIVE"}, {"OMP_WAIT_POLICY": "ACTIVE"}),
+    ],
+)
+def test_how_threads_wait_is_the_users_to_say(given, expected):
+    environment = dict(given)
+    set_waiting(environment)
+    assert environment == expected

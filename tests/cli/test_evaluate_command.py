@@ -1,0 +1,165 @@
+"""``mgm evaluate`` beyond plain scores: classes, flip average, calibration; on a run with random weights."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from fakes import write_camvid, write_nyuv2
+from mgm.data import open_source
+from mgm.data.loading import StoreReader
+from mgm.data.store import cached_store
+from mgm.errors import DataError
+from mgm.inference.calibration import Line, calibrated, fit_lines
+from mgm.inference.model import TrainedModel
+from mgm.tasks import make_tasks
+from mgm.types import Batch
+from trained_toys import toy_settings, write_run
+
+DEPTH = make_tasks(("depth",))
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    return write_nyuv2(tmp_path_factory.mktemp("data") / "nyuv2")
+
+
+def make_run(folder, data, tasks=()):
+    info = open_source(str(data)).info
+    info = replace(info, tasks=tasks or info.tasks)
+    experiment = toy_settings(info=info)
+    own = replace(experiment.data, data=str(data), num_images=0, split="random")
+    return write_run(folder, replace(experiment, data=own), info)
+
+
+@pytest.fixture(scope="module")
+def run(photographs, tmp_path_factory):
+    return make_run(tmp_path_factory.mktemp("runs") / "toy", photographs)
+
+
+def depths(run, data, split, *, flip=False):
+    """Predicted and true metres of all valid pixels of a split, by plain steps."""
+    model = TrainedModel.load(run)
+    source = open_source(str(data))
+    reader = StoreReader(cached_store(source, model.image_size), ("depth",), torch.device("cpu"))
+    batch = reader.batch(getattr(source.splits("random", 0), split))
+    predicted = model.predict_batch(batch.images)["depth"]
+    if flip:
+        predicted = (predicted + model.predict_batch(batch.images.flip(-1))["depth"].flip(-1)) / 2
+    valid = batch.targets["depth"].isfinite() & (batch.targets["depth"] > 0)
+    return predicted[valid].double().numpy(), batch.targets["depth"][valid].double().numpy()
+
+
+def evaluated(mgm, run, *options):
+    code, out, err = mgm("evaluate", run, "--json", *options)
+    assert code == 0, err
+    return json.loads(out)
+
+
+def test_table_of_classes(mgm, run):
+    found = evaluated(mgm, run)
+    classes = found["classes"]["semantic"]
+    ious = [score["iou"] for score in classes.values()]
+    assert sum(ious) / len(ious) == pytest.approx(found["scores"]["semantic"]["miou"])
+    assert [score["pixels"] for score in classes.values()] == sorted(
+        (s["pixels"] for s in classes.values()), reverse=True
+    )
+    assert list(found["classes"]) == ["semantic"]
+    code, out, _ = mgm("evaluate", run)
+    assert code == 0
+    lines = [line for line in out.splitlines() if line.startswith("│") and line.rstrip(" │").endswith("%")]
+    assert [line.split("│")[1].strip() for line in lines] == list(classes)
+    first = next(iter(classes.values()))
+    assert f"{first['iou']:.3f}" in lines[0]
+    assert f"{100 * first['pixels']:.1f} %" in lines[0]
+
+
+def test_flip_average_is_scored_and_said(mgm, run, photographs):
+    plain, averaged = evaluated(mgm, run), evaluated(mgm, run, "--flip-average")
+    assert (plain["flip_average"], averaged["flip_average"]) == (False, True)
+    errors = {flip: np.subtract(*depths(run, photographs, "test", flip=flip)) for flip in (False, True)}
+    # random weights hardly know left from right
+    expected = np.abs(errors[True]).mean() - np.abs(errors[False]).mean()
+    assert abs(expected) > 1e-7
+    gained = averaged["scores"]["depth"]["abs_error_m"] - plain["scores"]["depth"]["abs_error_m"]
+    assert gained == pytest.approx(expected, rel=0.1)
+    code, out, _ = mgm("evaluate", run, "--flip-average")
+    assert code == 0
+    assert "mt, flip average" in out
+    assert "averaged with those of the mirrored images" in out
+
+
+def test_calibration_is_fitted_on_validation_and_applied_to_test(mgm, run, photographs):
+    found = evaluated(mgm, run, "--calibrate")
+    scale, shift = np.polyfit(*depths(run, photographs, "validation"), 1)
+    fitted = found["calibrated"]
+    assert (fitted["fitted_on"], list(fitted["lines"])) == ("validation", ["depth"])
+    assert fitted["lines"]["depth"] == {
+        "scale": pytest.approx(scale, rel=1e-4),
+        "shift": pytest.approx(shift, rel=1e-4),
+    }
+    predicted, true = depths(run, photographs, "test")
+    error = np.abs(scale * predicted + shift - true).mean()
+    assert fitted["scores"]["depth"]["abs_error_m"] == pytest.approx(error, rel=1e-4)
+    assert found["scores"] == evaluated(mgm, run)["scores"]  # the raw error stays beside it
+    code, out, _ = mgm("evaluate", run, "--calibrate")
+    assert code == 0
+    assert "calibrated" in out
+    assert f"{error:.3f}" in out
+    assert "x prediction" in out
+
+
+def test_other_data_are_calibrated_on_their_own_validation_set(mgm, run, tmp_path):
+    other = write_nyuv2(tmp_path / "other", count=20)
+    found = evaluated(mgm, run, "--data", other, "--split", "test", "--calibrate")
+    scale, _ = np.polyfit(*depths(run, other, "validation"), 1)
+    assert found["calibrated"]["lines"]["depth"]["scale"] == pytest.approx(scale, rel=1e-4)
+
+
+def test_what_cannot_be_calibrated_is_said(mgm, run, photographs, tmp_path):
+    road = write_camvid(tmp_path / "road")
+    classes_alone = make_run(tmp_path / "classes", road, ("semantic",))
+    for arguments, message in (
+        ([run, "--data", photographs, "--calibrate"], "all images are scored"),
+        ([run, "--split", "all", "--calibrate"], "use --split test"),
+        ([run, "--split", "validation", "--calibrate"], "the validation set itself is scored"),
+        ([classes_alone, "--calibrate"], "nothing to calibrate: the run predicts semantic"),
+    ):
+        code, out, err = mgm("evaluate", *arguments)
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert err.startswith("mgm: error: ")
+        assert message in err
+
+
+def batches(predicted, target):
+    """The predictions lie in the images, so that a predictor has only to hand them out."""
+    return [
+        Batch(p, {"depth": t}, torch.zeros(len(p), 1)) for p, t in zip(predicted.split(2), target.split(2), strict=True)
+    ]
+
+
+def test_line_is_that_of_least_squares_whatever_lies_in_holes():
+    predicted = torch.rand(5, 1, 4, 4) * 3
+    target = 2.0 * predicted + 0.5 + torch.randn(5, 1, 4, 4) * 0.1
+    target[0] = float("nan")
+    target[1, :, 0] = 0.0
+    valid = DEPTH["depth"].valid(target).unsqueeze(1)
+    rows = torch.stack((predicted[valid], torch.ones_like(predicted[valid])), dim=1).double()
+    scale, shift = torch.linalg.lstsq(rows, target[valid].double()).solution.tolist()
+    found = fit_lines(lambda images: {"depth": images}, batches(predicted, target), DEPTH)["depth"]
+    assert (found.scale, found.shift) == (pytest.approx(scale), pytest.approx(shift))
+    moved = calibrated(lambda images: {"depth": images, "normal": images}, {"depth": found})(predicted)
+    assert list(moved) == ["depth"]
+    torch.testing.assert_close(moved["depth"], predicted * scale + shift)
+
+
+def test_constant_predictions_have_a_shift_alone_and_no_labels_no_line():
+    predicted, target = torch.full((2, 1, 3, 3), 1.7), torch.full((2, 1, 3, 3), 2.2)
+    found = fit_lines(lambda images: {"depth": images}, batches(predicted, target), DEPTH)["depth"]
+    assert found == Line(1.0, pytest.approx(0.5, abs=1e-6))
+    with pytest.raises(DataError, match="validation set has no label"):
+        fit_lines(lambda images: {"depth": images}, batches(predicted, target * torch.nan), DEPTH)

@@ -1,0 +1,171 @@
+"""`mgm experiment` through its entry point."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from mgm.cli.train import parse_train
+from mgm.experiments.catalogue import STUDIES
+
+TINY = ("--preset", "tiny", "--seeds", "1", "--in-process")
+ROOMS = ("--", "--num-images", "120")
+
+
+def test_list_names_every_experiment(mgm) -> None:
+    code, out, _ = mgm("experiment", "list")
+    assert code == 0
+    for name, study in STUDIES.items():
+        line = next(line for line in out.splitlines() if line.split()[0] == name)
+        assert study.number in line
+        assert study.paper in line
+
+
+def test_nothing_means_list(mgm) -> None:
+    assert mgm("experiment")[1] == mgm("experiment", "list")[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("tabel2",), "unknown experiment 'tabel2'. Did you mean 'table2'?"),
+        (("table2", "--preset", "tny"), "unknown preset 'tny'. Did you mean 'tiny'?"),
+        (("table2", "--seeds", "0"), "--seeds is 0; it must be at least 1"),
+        (("table2", "--processes", "0"), "--processes is 0; it must be at least 1"),
+        (("table2", "--workers", "-1"), "--workers is -1; it must not be negative"),
+        (("table2", "--retries", "-1"), "--retries is -1; it must not be negative"),
+        (("table2", "--gpus-per-trial", "-1"), "--gpus-per-trial is -1.0; it must not be negative"),
+        (("table2", "--cpus-per-trial", "0"), "--cpus-per-trial is 0.0; it must be positive"),
+        (("table2", "--in-process", "--workers", "2"), "--in-process excludes --ray, --workers and --processes"),
+        (("table2", "--ray", "--workers", "2"), "--ray and --workers exclude each other"),
+        (("table2", "--settings", "30"), "unknown setting '30'. Choices: 100, 25, 50"),
+        (("table2", "--", "--fraction", "0.3"), "table2 decides on fraction itself; leave it out"),
+        (("table2", "--", "--seed", "3"), "table2 decides on seed itself; use --seeds"),
+        (("table10", "--", "--image-size", "32"), "table10 decides on image_size itself"),
+        (("table2", "--augment", "on", "--", "--no-augment"), "table2 decides on augment itself"),
+        (("table11", "--", "--tasks", "depth", "normal"), "needs labels of semantic, which rooms does not offer"),
+        (("table2", "--data", "nowhere"), "nowhere"),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_runs(mgm, tmp_path, arguments, message) -> None:
+    name, *rest = arguments
+    code, _, err = mgm("experiment", name, "--out", tmp_path / "out", *rest)
+    assert code == 2
+    assert message in err
+    assert "Traceback" not in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_dry_run_prints_commands_that_can_be_typed(mgm, tmp_path) -> None:
+    code, out, _ = mgm("experiment", "table7", *TINY[:4], "--out", tmp_path, "--dry-run", "--", "--steps", "50")
+    assert code == 0
+    commands = [shlex.split(line, comments=True) for line in out.splitlines()]
+    assert [command[2] for command in commands] == ["st", "mt", "mgm_no_generator", "mgm_control", "mgm"]
+    for command in commands:
+        assert command[:2] == ["mgm", "train"]
+        options = parse_train(command[2:])
+        assert options.experiment.training.steps == 50
+        assert options.experiment.data.fraction == 0.1
+        assert not options.baseline
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_table_from_beginning_to_end(mgm, tmp_path) -> None:
+    arguments = ("experiment", "table8", *TINY, "--out", tmp_path, *ROOMS)
+    code, out, err = mgm(*arguments)
+    assert code == 0, err
+    assert "| MT_l " in out
+    assert "[4/4]" in err
+    result = {row["model"]: row for row in csv.DictReader((tmp_path / "table8" / "table.csv").read_text().splitlines())}
+    trial = next(
+        t for t in json.loads((tmp_path / "table8" / "experiment.json").read_text())["trials"] if t["model"] == "ST"
+    )
+    numbers = json.loads((tmp_path / "table8" / trial["folder"] / "result.json").read_text())
+    assert float(result["ST"]["mean"]) == pytest.approx(numbers["test"]["normal"]["angle_deg"], rel=1e-4)
+    code, again, err = mgm(*arguments)  # everything is there: nothing runs, and the table is the same
+    assert (code, again) == (0, out)
+    assert "[1/" not in err
+
+
+def test_failed_trials_end_with_an_error_and_a_table_of_the_others(mgm, tmp_path, monkeypatch) -> None:
+    from mgm import api
+    from mgm.errors import TrainingDivergedError
+
+    train = api.train
+
+    def some(experiment, *args, **kwargs):
+        if experiment.recipe == "st_large":
+            raise TrainingDivergedError("the task loss is nan")
+        return train(experiment, *args, **kwargs)
+
+    monkeypatch.setattr("mgm.api.train", some)
+    code, out, err = mgm("experiment", "table8", *TINY, "--out", tmp_path, *ROOMS)
+    assert code == 2
+    assert "failed: the task loss is nan" in err
+    assert "1 trials did not finish" in err
+    assert "| MT " in out
+    assert (tmp_path / "table8" / "table.md").exists()
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    return tmp_path_factory.mktemp("experiments")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_experiment_runs_end_to_end(mgm, place, name) -> None:
+    """On the same place, so that experiments share their trials as they do for users."""
+    code, _, err = mgm("experiment", name, *TINY, "--out", place, *ROOMS)
+    assert code == 0, err
+    folder = place / name
+    assert {"table.md", "table.csv", "table.json", "experiment.json", "figure.png", "figure.pdf"} <= {
+        path.name for path in folder.iterdir()
+    }
+    about = json.loads((folder / "experiment.json").read_text())
+    assert {trial["state"] for trial in about["trials"]} == {"finished"}
+    table = json.loads((folder / "table.json").read_text())
+    for row in table["rows"]:
+        assert row["count"] == 1, row
+        trial = next(t for t in about["trials"] if (t["model"], t["setting"]) == (row["model"], row["setting"]))
+        result = json.loads((folder / trial["folder"] / "result.json").read_text())
+        for key, value in row["values"].items():
+            task, metric = key.split(".")
+            assert value["values"] == [result["test"].get(task, {}).get(metric)]
+    if STUDIES[name].figure == "predictions":
+        assert (folder / "predictions.png").exists()
+        assert (folder / "predictions.pdf").exists()
+    if STUDIES[name].figure == "generated":
+        assert (folder / "generated_MGM.png").exists()
+
+
+@pytest.mark.slow
+def test_killed_in_the_middle_and_started_again_gives_the_same_table(tmp_path) -> None:
+    command = [sys.executable, "-m", "mgm.cli.main", "experiment", "table8", *TINY[:4], "--workers", "2"]
+
+    def start(out) -> subprocess.Popen:
+        words = [*command, "--out", str(out), *ROOMS]
+        return subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    assert start(whole).wait(300) == 0
+    first = start(broken)
+    deadline = time.time() + 120
+    while not list(broken.glob("trials/*/checkpoints/last.pt")) and time.time() < deadline:
+        time.sleep(0.02)
+    os.killpg(first.pid, signal.SIGKILL)  # the trials are sessions of their own: they go on, and are waited for
+    first.wait()
+    for trial in broken.glob("trials/*/config.yaml"):
+        subprocess.run(["pkill", "-KILL", "-f", str(trial.parent)], check=False)
+    assert not (broken / "table8").exists()
+    assert start(broken).wait(300) == 0
+    for name in ("table.csv", "table.json"):
+        assert (broken / "table8" / name).read_text() == (whole / "table8" / name).read_text()

@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from mgm.cli.train import parse_train
+from mgm.config import Experiment
+from mgm.errors import ConfigError
+from mgm.experiments.catalogue import SHORT, STUDIES, find_study
+from mgm.experiments.paper_values import CITYSCAPES, LOSSES, NYUV2, PRIMARY, TASKONOMY, paper_table
+from mgm.experiments.plans import CONTROL, MGM, MGM_G
+from mgm.experiments.trials import field_groups, make_plan, train_arguments
+from mgm.method.recipes import PRESETS, RECIPES, make_experiment
+from mgm.tasks import TASKS
+
+SIX = tuple(TASKS)
+
+
+def plan_of(name: str, seeds: int = 2, offered=SIX, preset: str = "tiny", data: str = "rooms", **more):
+    return make_plan(
+        name,
+        STUDIES[name],
+        lambda recipe: make_experiment(recipe, preset),
+        data=data,
+        offered=offered,
+        seeds=range(seeds),
+        **more,
+    )
+
+
+def test_all_experiments_of_the_paper_are_there() -> None:
+    assert [study.number for study in STUDIES.values()] == [f"F{number}" for number in range(1, 19)]
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_study_makes_a_plan(name) -> None:
+    plan = plan_of(name)
+    assert {cell.seed for cell in plan.cells} == {0, 1}
+    assert {cell.trial.experiment.recipe for cell in plan.cells} <= RECIPES.keys()
+    names = [trial.name for trial in plan.trials]
+    assert len(set(names)) == len(names)
+    for trial in plan.trials:  # what is built upon comes first
+        assert all(names.index(needed.name) < names.index(trial.name) for needed in trial.required)
+
+
+@pytest.mark.parametrize(
+    ("name", "preset"), [*((name, "tiny") for name in STUDIES), *(("table11", preset) for preset in PRESETS)]
+)
+def test_a_trial_is_a_plain_train_command_with_exactly_its_settings(name, preset) -> None:
+    plan = plan_of(name, 1, preset=preset)
+    recipes = {trial.experiment.recipe: trial.experiment for trial in plan.trials}  # one of each
+    for experiment in recipes.values():
+        assert parse_train(train_arguments(experiment, preset)).experiment == experiment
+
+
+@pytest.mark.parametrize("name", [name for name in STUDIES if any(r.title == "MGM" for r in STUDIES[name].rows(SIX))])
+def test_mgm_g_and_the_control_stand_beside_mgm(name) -> None:
+    plan = plan_of(name, 1)
+    by_setting: dict[str, dict[str, Experiment]] = {}
+    for cell in plan.cells:
+        by_setting.setdefault(cell.setting, {})[cell.row.title] = cell.trial.experiment
+    for models in by_setting.values():
+        assert {"MGM", "MGM/G", "control"} <= models.keys()
+        # and differ from it in nothing but what they are about
+        if models["MGM"].recipe == "mgm":
+            same = replace(models["MGM"].method, extra_images="labelled")
+            assert replace(models["MGM"], recipe="mgm_control", method=same) == models["control"]
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_questions_are_about_rows_that_exist(name) -> None:
+    study = STUDIES[name]
+    titles = {row.title for row in study.rows_with_controls(SIX)}
+    assert all({ask.row, ask.reference} <= titles for ask in study.asks)
+    assert name == "table8" or study.all_asks(study.rows_with_controls(SIX))
+
+
+@pytest.mark.parametrize(
+    ("name", "table"), [(n, t) for tables in (NYUV2, TASKONOMY, CITYSCAPES) for n, t in tables.items()]
+)
+def test_every_value_of_the_paper_has_its_place_in_our_table(name, table) -> None:
+    plan = plan_of(name, 1, data="taskonomy" if table.data == "Tiny-Taskonomy" else "rooms")
+    places = {(cell.setting, cell.row.title) for cell in plan.cells}
+    assert table.values.keys() <= places
+    assert all(len(values) == len(table.tasks) for values in table.values.values())
+    # and what the paper's table has no value for is marked as not in it, but where the paper leaves a cell out
+    given = {model for _, model in table.values}
+    assert given <= {row.title for row in plan.rows if row.in_paper}
+
+
+def test_values_of_the_specification() -> None:
+    for setting, model, values in (
+        ("100 %", "MGM", (0.264, 0.698, 0.255)),
+        ("50 %", "MGM_r", (0.258, 0.723, 0.270)),
+        ("25 %", "ST", (0.199, 0.908, 0.312)),
+    ):
+        assert NYUV2["table2"].values[setting, model] == values
+    assert NYUV2["table7"].values["10 %", "MT"] == (0.185, 0.930, 0.311)
+    # a number that stands in several tables is the same in all
+    for name in ("table3", "table4", "table12", "table15"):
+        assert NYUV2[name].values["50 %", "MGM"] == NYUV2["table2"].values["50 %", "MGM"]
+
+
+def test_reference_is_of_the_same_data_where_the_paper_has_it() -> None:
+    assert paper_table("table2", "taskonomy") is TASKONOMY["table2"]
+    assert paper_table("table2", "nyuv2") is NYUV2["table2"]
+    assert paper_table("table5", "rooms") is TASKONOMY["table5"]
+    assert paper_table("figure5", "nyuv2") is None
+
+
+@pytest.mark.parametrize("task", LOSSES)
+def test_loss_metrics_are_the_training_loss_over_the_data(task) -> None:
+    """The paper's metric on Taskonomy is the mean test loss."""
+    made = TASKS[task](("a", "b", "c"))
+    torch.manual_seed(0)
+    prediction = torch.rand(2, made.channels, 8, 8)
+    if task == "semantic":
+        target = torch.randint(0, 3, (2, 8, 8))
+        target[0, :3] = 255
+    else:
+        target = torch.rand(2, made.channels, 8, 8) + 0.1
+        if task == "normal":
+            target = torch.nn.functional.normalize(target, dim=1)
+        target[0, :, :3] = float("nan")
+    meter = made.metrics()
+    meter.update(prediction[:1], target[:1])
+    meter.update(prediction[1:], target[1:])
+    assert meter.compute()[LOSSES[task]] == pytest.approx(float(made.loss(prediction, target)), rel=1e-5)
+
+
+def test_metrics_exist() -> None:
+    for metrics in (PRIMARY, LOSSES):
+        assert all(metric in TASKS[task].metrics_info for task, metric in metrics.items())
+    assert SHORT.keys() == TASKS.keys() == LOSSES.keys()
+
+
+def test_field_names_are_unique_over_groups() -> None:
+    assert "fraction" in field_groups()
+    assert field_groups()["seed"] == ""
+
+
+@pytest.mark.parametrize("name", ["F5", "figure5", "f5"])
+def test_found_by_name_or_number(name) -> None:
+    assert find_study(name)[0] == "figure5"
+
+
+def test_unknown_study_lists_the_choices() -> None:
+    with pytest.raises(ConfigError, match=r"unknown experiment 'table22'. Did you mean 'table2'"):
+        find_study("table22")
+
+
+def test_controls_are_added_once_and_keep_what_the_paper_has() -> None:
+    rows = STUDIES["table3"].rows_with_controls(SIX)
+    assert [row.title for row in rows] == ["MGM/G", "MGM/j", "control", "MGM"]
+    assert rows[0].in_paper
+    assert not rows[2].in_paper
+    assert (MGM_G.recipe, CONTROL.recipe, MGM.recipe) == ("mgm_no_generator", "mgm_control", "mgm")
+
+
+def test_ratios_of_figure_5_count_in_shares_of_the_training_set() -> None:
+    plan = plan_of("figure5", 1)
+    found = {(cell.setting, cell.row.title): cell.trial.experiment for cell in plan.cells}
+    assert found["75 %", "MGM"].method.extra_ratio == 3.0  # three times the labelled quarter
+    assert found["75 %", "MGM_r"].data.weak_fraction == 0.75
+    assert ("100 %", "MGM_r") not in found
+    # MGM/G has no extra images: one trial for all ratios
+    assert len({cell.trial.name for cell in plan.cells if cell.row.title == "MGM/G"}) == 1
+    assert len({cell.trial.name for cell in plan.cells if cell.row.title == "MGM"}) == 5

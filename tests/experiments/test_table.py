@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+
+import numpy as np
+import pytest
+from fake_trials import pretend, pretend_all, three_tasks
+from pydantic import TypeAdapter
+
+from mgm.experiments.catalogue import STUDIES
+from mgm.experiments.execution import Place, write_study
+from mgm.experiments.tables import as_csv, as_json, columns_for, make_table, markdown
+from mgm.experiments.trials import make_plan
+from mgm.method.recipes import make_experiment
+from mgm.report.pages.experiment_table import table_section
+from mgm.report.pages.records import ResultTable
+from mgm.runs.folder import write_json
+from mgm.training.metrics_log import plain
+
+MAIN = ("semantic", "depth", "normal")
+MODELS = ["ST", "MT", "MGM/G", "control", "MGM"]
+
+
+@pytest.fixture
+def place(tmp_path):
+    return Place(tmp_path)
+
+
+def plan_of(name="table7", seeds=3, offered=MAIN, data="rooms"):
+    base = lambda recipe: make_experiment(recipe, "tiny")  # noqa: E731
+    return make_plan(name, STUDIES[name], base, data=data, offered=offered, seeds=range(seeds))
+
+
+def scores_of(cell):
+    """Better from model to model, with seeds that move all alike."""
+    level = MODELS.index(cell.row.title)
+    return three_tasks(0.1 + 0.01 * level + 0.002 * cell.seed, 1.0 - 0.05 * level + 0.01 * cell.seed, 30.0 - level)
+
+
+def test_cells_are_mean_and_standard_deviation_over_seeds(place) -> None:
+    plan = plan_of()
+    pretend_all(plan.cells, place.trial, scores_of)
+    table = make_table(plan, place.trial, "rooms")
+    assert [line.row.title for line in table.lines] == MODELS
+    values = [1.0 - 0.05 * 4 + 0.01 * seed for seed in range(3)]
+    cell = table.lines[-1].values["depth.abs_error_m"]
+    assert cell.values == pytest.approx(values)
+    assert cell.text(table.columns[1]) == f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}"
+    assert cell.paper == 0.911
+
+
+def test_markdown_has_the_papers_values_in_columns_of_their_own(place) -> None:
+    plan = plan_of()
+    pretend_all(plan.cells, place.trial, scores_of)
+    lines = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in markdown(make_table(plan, place.trial, "rooms")).splitlines()
+    ]
+    assert lines[0] == [
+        "model", "seeds", "mIoU ↑", "*paper*", "absolute error [m] ↓", "*paper*", "mean angle, coded [rad] ↓", "*paper*",
+        "mean angle [°] ↓",
+    ]  # fmt: skip
+    st = next(line for line in lines if line[0] == "ST")
+    assert st == [
+        "ST", "3", "0.102 ± 0.002", "*0.162*", "1.010 ± 0.010", "*1.004*", "0.262 ± 0.000", "*0.337*", "30.00 ± 0.00"
+    ]  # fmt: skip
+    control = next(line for line in lines if line[0] == "control")
+    assert [control[number] for number in (3, 5, 7)] == ["", "", ""]
+
+
+def test_the_papers_layout_has_models_across(place) -> None:
+    plan = plan_of("table2", seeds=1)
+    pretend_all(plan.cells, place.trial, lambda cell: three_tasks(0.1, 1.0, 30.0))
+    first, second = markdown(make_table(plan, place.trial, "rooms")).split("\n\n")
+    header = [cell.strip() for cell in first.splitlines()[0].strip("|").split("|")]
+    assert header[1:6] == ["100 % ST", "100 % MT", "100 % MGM/G", "100 % control", "100 % MGM"]
+    assert "25 % MGM_r" in header
+    assert "100 % MGM_r" not in header
+    assert len(first.splitlines()) == 2 + 4
+    assert second.startswith("| setting")
+
+
+def test_a_metric_of_the_paper_that_we_do_not_show_stands_apart(place) -> None:
+    plan = plan_of("table5", offered=(*MAIN, "reshading"))
+    pretend_all(plan.cells, place.trial, lambda cell: scores_of(cell) | {"reshading": {"l1": 0.2}})
+    table = make_table(plan, place.trial, "rooms")
+    header = [cell.strip() for cell in markdown(table).splitlines()[0].strip("|").split("|")]
+    assert header[-2:] == ["*paper: semantic, mean loss*", "*paper: normal, mean loss*"]
+    by_model = {line.row.title: line for line in table.lines}
+    assert by_model["MGM"].values["reshading.l1"].paper == 0.699
+    assert by_model["MGM"].values["semantic.miou"].paper is None
+
+
+def test_on_taskonomy_the_mean_losses_count() -> None:
+    assert [column.key for column in columns_for((*MAIN, "reshading"), "taskonomy")] == [
+        "semantic.cross_entropy", "depth.abs_error_m", "normal.l1_coded", "reshading.l1",
+    ]  # fmt: skip
+
+
+def test_missing_runs_leave_gaps_that_are_named(place) -> None:
+    plan = plan_of()
+    pretend_all(plan.cells, place.trial, lambda c: None if (c.row.title, c.seed) == ("MT", 1) else scores_of(c))
+    table = make_table(plan, place.trial, "rooms")
+    mt = next(line for line in table.lines if line.row.title == "MT")
+    assert mt.count == 2
+    assert math.isnan(mt.values["semantic.miou"].values[1])
+    described = as_json(table)
+    assert any("Incomplete" in note for note in described["notes"])
+    against = next(c for c in described["comparisons"] if c["reference"] == "MT")
+    assert against["tasks"]["depth"]["count"] == 2
+
+
+def test_nothing_finished_yet(place) -> None:
+    table = make_table(plan_of(), place.trial, "rooms")
+    assert "–" in markdown(table)
+    assert as_json(table)["comparisons"] == []
+
+
+def test_csv_has_a_line_per_cell(place) -> None:
+    plan = plan_of()
+    pretend_all(plan.cells, place.trial, scores_of)
+    rows = list(csv.DictReader(io.StringIO(as_csv(make_table(plan, place.trial, "rooms")))))
+    assert len(rows) == 5 * 4
+    row = next(r for r in rows if (r["model"], r["metric"]) == ("MGM", "miou"))
+    assert [float(value) for value in row["values"].split()] == pytest.approx([0.14, 0.142, 0.144])
+    assert (float(row["mean"]), float(row["std"]), row["seeds"]) == (pytest.approx(0.142), pytest.approx(0.002), "3")
+    assert row["paper"] == "0.197"
+
+
+def test_rows_of_pre_trained_encoders_are_marked(place) -> None:
+    plan = plan_of()
+    pretend_all(plan.cells, place.trial, scores_of)
+    for cell in plan.cells:
+        if cell.row.title == "MT":
+            place.trial(cell.trial).config.write_text("recipe: mt\nmodel:\n  encoder: lite0\n")
+    table = make_table(plan, place.trial, "rooms")
+    described = as_json(table)
+    assert {row["model"]: row["pretrained"] for row in described["rows"]} == {
+        title: "ImageNet (lite0)" if title == "MT" else "" for title in MODELS
+    }
+    assert any("not comparable with runs from scratch" in note for note in described["notes"])
+    assert "| MT † " in markdown(table)
+    assert markdown(table).count("†") == 1
+    rows = list(csv.DictReader(io.StringIO(as_csv(table))))
+    assert {row["model"] for row in rows if row["pretrained"]} == {"MT"}
+    shown = table_section(TypeAdapter(ResultTable).validate_python(json.loads(json.dumps(plain(described)))))
+    assert "MT †" in [row.model for _, group in shown.groups for row in group]
+
+
+def test_sentences_say_who_wins_and_the_generators_own_share(place) -> None:
+    plan = plan_of(seeds=5)
+    pretend_all(plan.cells, place.trial, scores_of)
+    described = as_json(make_table(plan, place.trial, "rooms"))
+    text = "\n".join(described["sentences"])
+    assert "MGM beats MT on 3 of 3 tasks at p < 0.05" in text
+    assert "The generator's own share: MGM beats MGM/G on 3 of 3 tasks" in text
+    assert "The generator against more updates on labelled images: MGM beats control" in text
+    against = next(c for c in described["comparisons"] if c["reference"] == "MGM/G")
+    assert against["tasks"]["depth"]["mean"] == pytest.approx(0.10)
+    assert against["tasks"]["depth"]["sign_flip_p"] == pytest.approx(2 / 2**5)
+
+
+def test_the_correction_covers_all_settings(place) -> None:
+    plan = plan_of("table2", seeds=3)
+    rng = np.random.default_rng(0)
+    pretend_all(plan.cells, place.trial, lambda cell: three_tasks(*rng.normal([0.1, 1.0, 30.0], 0.01)))
+    described = as_json(make_table(plan, place.trial, "rooms"))
+    comparisons = [t for c in described["comparisons"] for t in c["tasks"].values()]
+    smallest = min(comparisons, key=lambda t: t["t_p"])
+    assert len(comparisons) == 3 * (4 * 3 + 2)
+    assert smallest["holm_p"] == pytest.approx(min(1.0, len(comparisons) * smallest["t_p"]))
+
+
+@pytest.mark.parametrize("name", ["table7", "figure5"])
+def test_files_of_a_study(place, name) -> None:
+    plan = plan_of(name, seeds=2)
+    rng = np.random.default_rng(0)
+    pretend_all(plan.cells, place.trial, lambda cell: three_tasks(*rng.normal([0.1, 1.0, 30.0], 0.01)))
+    write_study(plan, place, "rooms", preset="tiny", errors={}, command="mgm experiment x", seconds=1.0)
+    folder = place.study(name)
+    assert {path.name for path in folder.iterdir()} == {
+        "table.md", "table.csv", "table.json", "experiment.json", "figure.png", "figure.pdf",
+    }  # fmt: skip
+    about = json.loads((folder / "experiment.json").read_text())
+    assert {trial["state"] for trial in about["trials"]} == {"finished"}
+    assert (folder / about["trials"][0]["folder"]).resolve().is_dir()
+    assert about["commits"] == ["abc1234"]
+    page = (folder / "table.md").read_text()
+    assert "    mgm experiment x\n" in page
+    assert "## Paired comparisons" in page
+    assert (folder / "figure.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_failed_trials_are_named_in_the_description(place) -> None:
+    plan = plan_of(seeds=1)
+    pretend_all(plan.cells, place.trial, lambda cell: None if cell.row.title == "MT" else scores_of(cell))
+    failed = next(cell.trial.name for cell in plan.cells if cell.row.title == "MT")
+    write_study(plan, place, "rooms", preset="tiny", errors={failed: "out of memory"}, command="x", seconds=0)
+    about = json.loads((place.study("table7") / "experiment.json").read_text())
+    states = {trial["model"]: (trial["state"], trial["error"]) for trial in about["trials"]}
+    assert states["MT"] == ("failed", "out of memory")
+    assert states["ST"] == ("finished", None)
+
+
+def test_numbers_come_from_the_files_of_the_runs(place) -> None:
+    plan = plan_of(seeds=1)
+    pretend_all(plan.cells, place.trial, scores_of)
+    before = as_json(make_table(plan, place.trial, "rooms"))
+    trial = place.trial(plan.cells[0].trial)
+    pretend(trial, three_tasks(0.9, 0.1, 5.0))
+    after = as_json(make_table(plan, place.trial, "rooms"))
+    assert before["rows"][0]["values"]["semantic.miou"]["mean"] == pytest.approx(0.1)
+    assert after["rows"][0]["values"]["semantic.miou"]["mean"] == pytest.approx(0.9)
+    assert before["rows"][1:] == after["rows"][1:]
+
+
+def test_a_null_in_a_result_is_an_unknown_value(place) -> None:
+    plan = plan_of(seeds=1)
+    pretend_all(plan.cells, place.trial, scores_of)
+    write_json(place.trial(plan.cells[0].trial).result, {"test": {"semantic": {"miou": None}}})
+    line = make_table(plan, place.trial, "rooms").lines[0]
+    assert math.isnan(line.values["semantic.miou"].values[0])
+    assert line.count == 0

@@ -1,0 +1,162 @@
+"""A minibatch in parts: what equals the whole batch does so to rounding, and the rest is what the documents say."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from mgm.errors import ConfigError
+from mgm.networks.normalization import BatchNorm2d, SpectralNorm
+from mgm.training.checkpoint import load_checkpoint
+from mgm.training.memory import SavedTensors
+from mgm.training.micro_batches import split_batch
+from toys import toy_batch, toy_experiment, toy_tasks, toy_trainer
+
+COUNT = 8
+
+
+def uneven_batch(step: int, count: int):
+    """Labels that the parts of a batch have very unequally many of."""
+    batch = toy_batch(step, count)
+    batch.targets["depth"][: count // 2, :, :30] = float("nan")
+    batch.targets["semantic"][0] = 255
+    batch.targets["normal"][-count // 4 :] = float("nan")
+    batch.scene[: count // 4] = float("nan")
+    return replace(
+        batch,
+        images=batch.images.double(),
+        targets={k: v if k == "semantic" else v.double() for k, v in batch.targets.items()},
+        scene=batch.scene.double(),
+    )
+
+
+def weights_after(folder, accumulate, *, batch_statistics=False, steps=1, method=None, **training):
+    """All weights after some steps of joint training in float64."""
+    chosen = {"batch_size": COUNT, "accumulate": accumulate, **training}
+    trainer = toy_trainer(toy_experiment(method=method, training=chosen), folder)
+    trainer.networks.double().train()
+    # synthesized images and views are float32
+    trainer.networks["encoder"].register_forward_pre_hook(lambda module, images: (images[0].double(),))
+    for name in trainer.feeds:
+        trainer.feeds[name] = uneven_batch
+    for module in trainer.networks.modules():
+        if isinstance(module, BatchNorm2d) and not batch_statistics:
+            module.eval()
+    trainer.position.stage = len(trainer.stages) - 1
+    losses = [trainer.train_step(trainer.stages[-1], index) for index in range(steps)]
+    return dict(trainer.networks.state_dict()), losses
+
+
+def slow(case):
+    return pytest.param(case, marks=pytest.mark.slow)
+
+
+WITHOUT_NEGATIVES = [
+    {"self_supervision": "none", "generator_updates": 1},
+    slow({"self_supervision": "reconstruction", "generator_updates": 1}),
+    {"self_supervision": "none", "extra_images": "composites", "extra_uses": ("labels", "refinement")},
+    slow({"self_supervision": "none", "refinement": "peoe", "generator_updates": 1}),
+]
+TOLERANCE = {"rtol": 1e-6, "atol": 2e-6}
+"""Adam's first steps have the size of the rate, 1e-3, whatever the gradient's, and synthesized images are float32."""
+
+
+@pytest.mark.parametrize("optimizer_step", ["separate", "shared", "combined"])
+@pytest.mark.parametrize(
+    "method", WITHOUT_NEGATIVES, ids=lambda method: "-".join(str(value) for value in method.values())
+)
+def test_parts_give_the_step_of_the_whole_batch(tmp_path, method, optimizer_step):
+    whole, losses = weights_after(tmp_path / "1", 1, method=method, optimizer_step=optimizer_step)
+    parts, part_losses = weights_after(tmp_path / "4", 4, method=method, optimizer_step=optimizer_step)
+    for name, value in whole.items():
+        torch.testing.assert_close(parts[name], value, **TOLERANCE, msg=name)
+    for step, part_step in zip(losses, part_losses, strict=True):
+        for name, loss in step.items():
+            torch.testing.assert_close(part_step[name], loss, **TOLERANCE, msg=name)
+
+
+@pytest.mark.parametrize("optimizer_step", ["separate", "shared"])
+def test_two_adversarial_updates_in_turn_equal_those_of_the_whole_batch(tmp_path, optimizer_step):
+    method = {"self_supervision": "none", "generator_updates": 2}
+    whole, parts = (
+        weights_after(tmp_path / str(n), n, method=method, optimizer_step=optimizer_step)[0] for n in (1, 2)
+    )
+    for name, value in whole.items():
+        torch.testing.assert_close(parts[name], value, **TOLERANCE, msg=name)
+
+
+def test_batch_statistics_and_negatives_are_those_of_a_part(tmp_path):
+    for changes in ({"batch_statistics": True, "method": {"self_supervision": "none"}}, {"batch_statistics": False}):
+        whole, _ = weights_after(tmp_path / "1", 1, **changes)
+        parts, _ = weights_after(tmp_path / "2", 2, **changes)
+        assert any(not torch.allclose(parts[name], value, rtol=1e-4) for name, value in whole.items())
+
+
+def test_power_iteration_and_running_statistics_move_once_per_update(tmp_path):
+    found = {}
+    for parts in (1, 4):
+        values, _ = weights_after(tmp_path / str(parts), parts, batch_statistics=True)
+        found[parts] = {name: int(value) for name, value in values.items() if name.endswith("num_batches_tracked")}
+    assert found[1] == found[4]
+    assert max(found[1].values()) >= 1
+    assert any(isinstance(m, SpectralNorm) for m in toy_trainer(toy_experiment(), tmp_path / "t").networks.modules())
+
+
+@pytest.mark.parametrize("optimizer_step", [slow("separate"), "combined"])
+def test_every_stage_accumulates_and_a_resumed_run_is_bitwise_the_same(tmp_path, optimizer_step):
+    training = {"accumulate": 2, "optimizer_step": optimizer_step, "checkpoint_every": 1, "steps": 4}
+    experiment = toy_experiment(training={**training, "generator_steps": 2})
+    toy_trainer(experiment, tmp_path / "whole").run()
+    first = toy_trainer(experiment, tmp_path / "cut")
+    original, count = first.train_step, iter(range(100))
+
+    def step(stage, index):
+        if next(count) == 5:
+            raise KeyboardInterrupt
+        return original(stage, index)
+
+    first.train_step = step
+    with pytest.raises(KeyboardInterrupt):
+        first.run()
+    second = toy_trainer(experiment, tmp_path / "cut")
+    assert second.restore()
+    second.run()
+    states = [load_checkpoint(tmp_path / name / "last.pt") for name in ("whole", "cut")]
+    assert all(torch.equal(a, b) for a, b in zip(*(state["networks"].values() for state in states), strict=True))
+
+
+def test_one_part_at_a_time_is_in_memory(tmp_path):
+    """The bytes that a backward pass keeps alive fall with the number of parts."""
+    peaks = {}
+    for parts in (1, 4):
+        trainer = toy_trainer(
+            toy_experiment(training={"batch_size": COUNT, "accumulate": parts}), tmp_path / str(parts)
+        )
+        trainer.networks.train()
+        trainer.position.stage = len(trainer.stages) - 1
+        peaks[parts] = peak_saved_bytes(lambda trainer=trainer: trainer.train_step(trainer.stages[-1], 0))
+    assert peaks[4] < 0.45 * peaks[1]
+
+
+def peak_saved_bytes(work) -> int:
+    with SavedTensors() as saved:
+        work()
+    return saved.peak_bytes
+
+
+def test_parts_must_be_equal():
+    tasks = toy_tasks()
+    (whole,) = split_batch(toy_batch(0, 6), 1, tasks)
+    assert len(whole) == 6
+    with pytest.raises(ConfigError, match="6 images per process cannot be computed in 4 equal parts"):
+        split_batch(toy_batch(0, 6), 4, tasks)
+
+
+def test_a_task_without_any_label_weighs_nothing():
+    batch = toy_batch(0, 4)
+    batch.targets["depth"][:] = float("nan")
+    first, second = split_batch(batch, 2, toy_tasks())
+    assert first.shares["depth"] == second.shares["depth"] == 0
+    assert first.weigh("unknown", torch.tensor(3.0)) == 3

@@ -1,0 +1,203 @@
+"""Limit cases: where a recipe reduces to another, it does so bit for bit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from mgm.method.step import Step
+from mgm.networks.decoders import DECODERS
+from toys import toy_batch, toy_experiment, toy_tasks, toy_trainer, with_runs
+
+ZERO = {"refinement_weight": 0.0, "self_supervision_weight": 0.0, "adversarial_weight": 0.0}
+
+
+def weights(trainer):
+    return [p.detach().clone() for p in trainer.networks.model.state_dict().values()]
+
+
+@pytest.mark.parametrize("optimizer_step", ["separate", "shared", "combined"])
+@pytest.mark.parametrize(
+    "recipe, decoder",
+    [
+        *[(name, "paper") for name in ("mgm", "mgm_no_generator", "mgm_real", "mgm_not_joint", "mgm_combine")],
+        ("mgm", "pyramid"),
+    ],
+)
+def test_zero_weights_equal_the_multi_task_baseline(tmp_path, recipe, optimizer_step, decoder):
+    settings = {
+        "training": {"optimizer_step": optimizer_step, "schedule": "one_cycle", "warm_up": 0.3},
+        "model": {"decoder": decoder},
+    }
+    baseline = toy_trainer(toy_experiment("mt", **settings), tmp_path / "mt")
+    full = toy_trainer(with_runs(toy_experiment(recipe, method=ZERO, **settings)), tmp_path / recipe)
+    assert all(torch.equal(a, b) for a, b in zip(weights(baseline), weights(full), strict=True))
+    baseline.run()
+    full.run()
+    assert baseline.steps_done == full.steps_done == 6
+    for a, b in zip(weights(baseline), weights(full), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=0 if optimizer_step == "separate" else 1e-6)
+
+
+def test_full_method_differs_from_the_baseline(tmp_path):
+    baseline = toy_trainer(toy_experiment("mt"), tmp_path / "mt")
+    full = toy_trainer(toy_experiment("mgm"), tmp_path / "mgm")
+    baseline.run()
+    full.run()
+    assert any(not torch.equal(a, b) for a, b in zip(weights(baseline), weights(full), strict=True))
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize("architecture", ["multi_task", "single_task"])
+def test_combined_gradient_is_the_sum_of_the_separate_ones(tmp_path, architecture, decoder):
+    """One backward pass through the encoder gives what the losses give one by one, at the same weights."""
+    training = {"optimizer_step": "combined", "statistics": "labelled"}
+    model = {"architecture": architecture, "decoder": decoder}
+    trainer = toy_trainer(toy_experiment(training=training, model=model), tmp_path)
+    stage = trainer.stages[-1]
+    trainer.networks.train()
+
+    def make_step(defer):
+        return Step(
+            trainer.networks,
+            trainer.tasks,
+            trainer.experiment.method,
+            toy_batch(5, 4),
+            9,
+            lambda current: trainer._extra_images(current, 0),
+            defer_encoder=defer,
+            simultaneous=defer,
+        )
+
+    captured = {}
+    trainer.stepping.apply = lambda optimizer: captured.update(
+        {id(p): p.grad.clone() for group in optimizer.param_groups for p in group["params"] if p.grad is not None}
+    )
+    state = {key: value.clone() for key, value in trainer.networks.state_dict().items()}
+    trainer.stepping(stage, make_step(True))
+    combined = dict(captured)
+
+    trainer.networks.load_state_dict(state)
+    trainer.networks.zero_grad(set_to_none=True)
+    step = make_step(False)
+    for update in stage.updates:
+        loss = trainer.stepping.loss(update, step)
+        parameters = [p for name in update.trains for p in trainer.networks[name].parameters()]
+        loss.backward(inputs=parameters, retain_graph=True)
+    for name, parameter in trainer.networks.named_parameters():
+        assert parameter.grad is not None, name
+        torch.testing.assert_close(combined[id(parameter)], parameter.grad, rtol=1e-3, atol=1e-5)
+
+
+def run(recipe, folder, *, tasks=None, **settings):
+    trainer = toy_trainer(toy_experiment(recipe, **settings), folder, tasks=tasks)
+    trainer.run()
+    return trainer.networks.model
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize("optimizer_step", ["separate", "combined"])
+@pytest.mark.parametrize(
+    "prefix, limit", [("", ("mt", "st")), pytest.param("mgm_", ("mgm", "st_mgm"), marks=pytest.mark.slow)]
+)
+def test_training_of_one_group_is_multi_task_and_of_groups_of_one_single_task(
+    tmp_path, prefix, limit, optimizer_step, decoder
+):
+    training = {"optimizer_step": optimizer_step}
+    for name, groups in zip(limit, [("semantic+depth+normal",), ("semantic", "depth", "normal")], strict=True):
+        grouped = run(
+            f"{prefix}task_grouping",
+            tmp_path / f"{name}-groups",
+            model={"groups": groups, "decoder": decoder},
+            training=training,
+        )
+        model = {"decoder": decoder} | ({"architecture": "single_task"} if name == "st_mgm" else {})
+        expected = run(name.removeprefix("st_"), tmp_path / name, model=model, training=training)
+        for a, b in zip(grouped.state_dict().values(), expected.state_dict().values(), strict=True):
+            assert torch.equal(a, b)
+
+
+def test_networks_of_overlapping_groups_become_what_each_becomes_alone(tmp_path):
+    """Auxiliary tasks train their network as if it were a multi-task network on its own."""
+    grouped = toy_trainer(
+        toy_experiment("task_grouping", model={"groups": ("semantic+depth", "normal/depth")}), tmp_path / "both"
+    )
+    parts = {
+        "semantic+depth": {"semantic": "semantic", "depth": "depth"},
+        "normal": {"normal": "normal", "depth": "depth/normal"},
+    }
+    alone = {}
+    for number, (group, heads) in enumerate(parts.items()):
+        tasks = {task: grouped.tasks[task] for task in heads}
+        alone[group] = toy_trainer(toy_experiment("mt"), tmp_path / group.replace("+", "_"), tasks=tasks)
+        model = alone[group].networks.model
+        model.encoder.load_state_dict(grouped.networks.model.encoder.encoders[group].state_dict())
+        for task, head in heads.items():
+            model.decoders[task].load_state_dict(grouped.networks.model.decoders[number][head].state_dict())
+    for trainer in (grouped, *alone.values()):
+        trainer.run()
+    ours = grouped.networks.model
+    for number, (group, heads) in enumerate(parts.items()):
+        theirs = alone[group].networks.model
+        pairs = [(ours.encoder.encoders[group], theirs.encoder)]
+        pairs += [(ours.decoders[number][head], theirs.decoders[task]) for task, head in heads.items()]
+        for a, b in pairs:
+            for left, right in zip(a.state_dict().values(), b.state_dict().values(), strict=True):
+                torch.testing.assert_close(left, right, rtol=0, atol=0)
+
+
+def test_multi_task_training_of_one_task_is_single_task_training(tmp_path):
+    """So the baseline of MGM on a single task, called mt, is the single-task baseline."""
+    tasks = {"depth": toy_tasks()["depth"]}
+    states = [run(recipe, tmp_path / recipe, tasks=tasks).state_dict().values() for recipe in ("mt", "st")]
+    assert all(torch.equal(a, b) for a, b in zip(*states, strict=True))
+
+
+def annotate(extra):
+    return replace(extra, targets=toy_batch(11, len(extra)).targets)
+
+
+@pytest.mark.parametrize("optimizer_step", ["separate", "combined"])
+def test_annotated_images_of_no_weight_leave_single_task_training(tmp_path, optimizer_step):
+    runs = {}
+    for weight in (0.0, 1.0):
+        training = {"optimizer_step": optimizer_step}
+        experiment = with_runs(toy_experiment("st_synthesized", method={"label_weight": weight}, training=training))
+        runs[weight] = toy_trainer(experiment, tmp_path / str(weight), annotate=annotate)
+        runs[weight].run()
+    single = toy_trainer(toy_experiment("st", training={"optimizer_step": optimizer_step}), tmp_path / "st")
+    single.run()
+    for a, b in zip(weights(single), weights(runs[0.0]), strict=True):
+        assert torch.equal(a, b)
+    assert any(not torch.equal(a, b) for a, b in zip(weights(single), weights(runs[1.0]), strict=True))
+
+
+def test_sharing_within_a_step_does_not_alter_the_result(tmp_path):
+    """Features, predictions and fakes that losses share equal those that each loss would compute for itself."""
+    shared = toy_trainer(toy_experiment(), tmp_path / "a")
+    alone = toy_trainer(toy_experiment(), tmp_path / "b")
+    stage = shared.stages[-1]
+    for trainer in (shared, alone):
+        trainer.networks.train()
+        trainer.position.stage = 2
+    original = Step.forget
+
+    def forget_all(step, trains):
+        fakes = step._fakes
+        original(step, trains)
+        step._features.clear()
+        step._predictions.clear()
+        # the noise of the fakes is drawn once per pair of D's and G's update, so the fakes themselves stay
+        step._fakes = fakes if trains == ("discriminator",) else None
+
+    losses = [shared.train_step(stage, index) for index in range(2)]
+    Step.forget = forget_all
+    try:
+        expected = [alone.train_step(stage, index) for index in range(2)]
+    finally:
+        Step.forget = original
+    assert all(torch.equal(a[key], b[key]) for a, b in zip(losses, expected, strict=True) for key in a)
+    for a, b in zip(weights(shared), weights(alone), strict=True):
+        assert torch.equal(a, b)

@@ -1,0 +1,34 @@
+"""Every recipe trains with the shared pyramid, in all of its stages."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from test_updates import changed, snapshot
+
+from mgm.method.recipes import RECIPES
+from toys import toy_batch, toy_experiment, toy_trainer, with_runs
+
+QUICK = {"mt", "st", "mgm", "mgm_no_generator"}
+
+
+@pytest.mark.parametrize("optimizer_step", ["separate", "combined"])
+@pytest.mark.parametrize(
+    "recipe", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in RECIPES]
+)
+def test_a_step_of_every_stage_trains_what_it_names(tmp_path, recipe, optimizer_step):
+    # longer than the warm-up of AdaShare's policy, shorter than until its decisions are fixed
+    training = {"optimizer_step": optimizer_step, "steps": 4, "joint_share": 0.75, "generator_steps": 1}
+    experiment = with_runs(toy_experiment(recipe, training=training, model={"decoder": "pyramid"}))
+    trainer = toy_trainer(
+        experiment, tmp_path, annotate=lambda extra: replace(extra, targets=toy_batch(1, len(extra)).targets)
+    )
+    for number, stage in enumerate(trainer.stages):
+        trainer.position.stage, trainer.position.step = number, 0
+        before = snapshot(trainer.networks)[0]
+        trainer._run_stage(stage)
+        waits = {"policy"} if stage.name == "multi_task" else set()
+        moved = changed(before, snapshot(trainer.networks)[0])
+        assert set(stage.trains) - waits <= moved <= set(stage.trains), stage.name
+    assert all(value.isfinite().all() for value in trainer.networks.state_dict().values() if value.is_floating_point())

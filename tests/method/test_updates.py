@@ -1,0 +1,189 @@
+"""The update contract: after every update of Algorithm 1, exactly the named networks have changed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from mgm.method.algorithm import REFINEMENT
+from mgm.method.step import Step
+from mgm.models import MODELS
+from mgm.networks.decoders import DECODERS
+from mgm.training.updates import Stage
+from toys import METHODS, toy_batch, toy_experiment, toy_trainer, with_runs
+
+
+def snapshot(networks):
+    parameters = {name: [p.detach().clone() for p in net.parameters()] for name, net in networks.items()}
+    buffers = {name: [b.detach().clone() for b in net.buffers()] for name, net in networks.items()}
+    return parameters, buffers
+
+
+def changed(before, after):
+    return {
+        name
+        for name in before
+        if any(not torch.equal(old, new) for old, new in zip(before[name], after[name], strict=True))
+    }
+
+
+def run_single(trainer, stage, update):
+    """Carry out one update alone on a fresh step."""
+    single = Stage(stage.name, (update,), 1, 4, data=stage.data)
+    for name, network in trainer.networks.items():
+        network.requires_grad_(name in stage.trains)
+    trainer.networks.train()
+    before = snapshot(trainer.networks)
+    step = Step(
+        trainer.networks,
+        trainer.tasks,
+        trainer.experiment.method,
+        toy_batch(3, 4),
+        1,
+        lambda current: trainer._extra_images(current, 0),
+    )
+    trainer.stepping(single, step)
+    after = snapshot(trainer.networks)
+    return changed(before[0], after[0]), changed(before[1], after[1])
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: "-".join(str(value) for value in method.values()))
+def test_exactly_the_named_networks_change(tmp_path, method, decoder):
+    trainer = toy_trainer(toy_experiment(method=method, model={"decoder": decoder}), tmp_path)
+    trained_by_earlier = set()
+    for number, stage in enumerate(trainer.stages):
+        trainer.position.stage = number
+        for update in stage.updates:
+            if update.name in trained_by_earlier:
+                continue
+            parameters, buffers = run_single(trainer, stage, update)
+            assert parameters == set(update.trains), f"{stage.name}/{update.name} changed {parameters}"
+            assert buffers <= set(update.statistics), f"{stage.name}/{update.name} moved buffers of {buffers}"
+
+
+ARCHITECTURES = [name for name in MODELS if name not in ("multi_task", "single_task")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize("optimizer_step", ["separate", "shared", "combined"])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_other_architectures_train_in_all_three_stages_of_the_method(tmp_path, architecture, optimizer_step, decoder):
+    """Exactly the networks of a stage change, as with the shared encoder."""
+    groups = ("semantic+depth", "normal/depth") if architecture == "task_groups" else ()
+    # longer than the warm-up of AdaShare's policy, shorter than until its decisions are fixed
+    training = {"optimizer_step": optimizer_step, "steps": 4, "joint_share": 0.75}
+    trainer = toy_trainer(
+        toy_experiment(model={"architecture": architecture, "groups": groups, "decoder": decoder}, training=training),
+        tmp_path,
+    )
+    assert [stage.name for stage in trainer.stages] == ["multi_task", "generator", "joint"]
+    for number, stage in enumerate(trainer.stages):
+        trainer.position.stage, trainer.position.step = number, 0
+        before = snapshot(trainer.networks)[0]
+        trainer._run_stage(stage)
+        expected = set(stage.trains) - ({"policy"} if stage.name == "multi_task" else set())
+        assert changed(before, snapshot(trainer.networks)[0]) == expected, stage.name
+
+
+FROZEN = [
+    ("mt", {}),
+    ("st_synthesized", {}),
+    (
+        "mgm",
+        {"extra_images": "composites", "extra_uses": ("labels",), "refinement": "none", "self_supervision": "none"},
+    ),
+    ("mgm", {"refinement": "peoe", "self_supervision": "none", "extra_uses": ("refinement",)}),
+]
+
+
+@pytest.mark.parametrize("optimizer_step", ["separate", "shared", "combined"])
+@pytest.mark.parametrize("recipe, method", FROZEN)
+def test_a_frozen_encoder_stays_with_its_statistics(tmp_path, recipe, method, optimizer_step):
+    training = {
+        "optimizer_step": optimizer_step,
+        "statistics": "all",
+        "steps": 4,
+        "generator_steps": 2,
+        "weight_decay": 0.1,
+    }
+    experiment = toy_experiment(recipe, method=method, training=training, model={"freeze_encoder": True})
+    trainer = toy_trainer(
+        with_runs(experiment), tmp_path, annotate=lambda extra: replace(extra, targets=toy_batch(1, len(extra)).targets)
+    )
+    before = snapshot(trainer.networks)
+    images = toy_batch(5, 4).images
+    trainer.networks.train()
+    alone, beside = trainer.networks["encoder"](images[:1]), trainer.networks["encoder"](images)
+    torch.testing.assert_close(
+        alone, [level[:1] for level in beside], msg="features are those of evaluation, whatever stands beside an image"
+    )
+    trainer.run()
+    after = snapshot(trainer.networks)
+    assert changed(before[0], after[0]) == set().union(*(stage.trains for stage in trainer.stages))
+    assert "encoder" not in changed(before[0], after[0]) | changed(before[1], after[1])
+    assert "decoders" in changed(before[1], after[1])
+
+
+def test_declared_statistics_do_move(tmp_path):
+    trainer = toy_trainer(toy_experiment(), tmp_path)
+    joint = trainer.stages[-1]
+    moved = {update.name: run_single(trainer, joint, update)[1] for update in joint.updates}
+    assert moved["task"] == {"encoder", "decoders"}
+    assert moved["refinement"] == {"refinement"}
+    assert moved["discriminator"] == {"discriminator", "generator"}
+    assert moved["generator"] == set()
+    assert moved["extra_refinement"] == moved["extra_self_supervision"] == set()
+
+
+def test_statistics_of_all_batches_on_request(tmp_path):
+    trainer = toy_trainer(toy_experiment(training={"statistics": "all"}), tmp_path)
+    joint = trainer.stages[-1]
+    for update in joint.updates:
+        if update.name.startswith("extra"):
+            assert run_single(trainer, joint, update)[1] == {"encoder"} | (
+                {"decoders"} if update.name == "extra_refinement" else set()
+            )
+
+
+def test_joint_stage_lists_algorithm_1_in_its_order(tmp_path):
+    trainer = toy_trainer(toy_experiment(), tmp_path)
+    assert [stage.name for stage in trainer.stages] == ["multi_task", "generator", "joint"]
+    assert [(update.name, update.trains) for update in trainer.stages[-1].updates] == [
+        ("task", ("encoder", "decoders")),
+        ("refinement", ("refinement", "encoder")),
+        ("self_supervision", ("projection", "encoder")),
+        ("discriminator", ("discriminator",)),
+        ("generator", ("generator", "embedding", "encoder")),
+        ("discriminator", ("discriminator",)),
+        ("generator", ("generator", "embedding", "encoder")),
+        ("extra_refinement", ("encoder",)),
+        ("extra_self_supervision", ("encoder",)),
+    ]
+
+
+def test_frozen_networks_stay_in_generator_stage(tmp_path):
+    trainer = toy_trainer(toy_experiment(), tmp_path)
+    trainer.position.stage = 1
+    before = snapshot(trainer.networks)
+    for name, network in trainer.networks.items():
+        network.requires_grad_(name in trainer.stages[1].trains)
+    trainer.networks.train()
+    trainer.train_step(trainer.stages[1], 0)
+    after = snapshot(trainer.networks)
+    assert changed(before[0], after[0]) == {"generator", "discriminator", "embedding"}
+    assert changed(before[1], after[1]) == {"generator", "discriminator"}
+
+
+@pytest.mark.parametrize("name", [name for name in REFINEMENT if name != "none"])
+def test_refinement_strategies_differ_as_the_paper_says(name):
+    strategy = REFINEMENT[name]
+    (real,), (extra,) = strategy.real, strategy.extra
+    assert "refinement" in real.trains
+    assert ("encoder" in real.trains) == (name != "lset")
+    assert ("decoders" in real.trains) == (name == "peoe")
+    assert ("refinement" in extra.trains) == (name == "peoe")
+    assert "encoder" in extra.trains

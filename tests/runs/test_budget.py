@@ -1,0 +1,119 @@
+"""A budget in minutes becomes steps."""
+
+import json
+import math
+from dataclasses import replace
+
+import pytest
+import yaml
+
+from mgm.errors import ConfigError
+from mgm.runs.budget import LEAST_STEPS, RESERVE, Cost, fit_to_minutes, measure
+from mgm.method.recipes import make_experiment
+from mgm.method.algorithm import stages
+from mgm.method.synthetic import synthetic_trainer
+
+COST = Cost({"multi_task": 0.2, "generator": 1.5, "joint": 0.7}, validation_s=2.0, final_s=10.0)
+TINY = ["--preset", "tiny", "--num-images", 80]
+
+
+def schedule(experiment):
+    return stages(experiment.method, experiment.training)
+
+
+def seconds(experiment):
+    """What a run takes if every step takes what COST says, counted step by step."""
+    total, every = COST.final_s, experiment.training.validate_every
+    for stage in schedule(experiment):
+        for step in range(1, stage.steps + 1):
+            total += COST.step_s[stage.name]
+            if stage.trains_model and (step % every == 0 or step == stage.steps):
+                total += COST.validation_s
+    return total
+
+
+@pytest.mark.parametrize("recipe", ["mt", "mgm", "mgm_no_generator"])
+def test_total_is_the_sum_over_steps_and_validations(recipe):
+    experiment = make_experiment(recipe, "quick")
+    assert COST.total_s(experiment, schedule(experiment)) == pytest.approx(seconds(experiment))
+
+
+@pytest.mark.parametrize("recipe", ["mt", "mgm", "mgm_no_generator"])
+@pytest.mark.parametrize("minutes", [3.0, 30.0, 200.0])
+def test_the_fitted_run_fills_the_time_and_no_more(recipe, minutes):
+    fitted = fit_to_minutes(make_experiment(recipe, "quick"), minutes, COST, schedule)
+    usable = 60 * minutes * (1 - RESERVE)
+    assert 0.9 * usable < seconds(fitted) <= usable * (1 + 1e-9)
+
+
+def test_proportions_of_the_stages_stay():
+    experiment = make_experiment("mgm", "quick")
+    fitted = fit_to_minutes(experiment, 60, COST, schedule)
+    factor = fitted.training.steps / experiment.training.steps
+    assert fitted.training.generator_steps == pytest.approx(factor * experiment.training.generator_steps, abs=1)
+    assert fitted.training.validate_every == pytest.approx(factor * experiment.training.validate_every, abs=1)
+    unchanged = ("generator_steps", "steps", "validate_every", "checkpoint_every", "pretrain_steps")
+    assert replace(fitted.training, **{name: getattr(experiment.training, name) for name in unchanged}) == (
+        experiment.training
+    )
+
+
+def test_too_little_time_is_refused_with_what_is_needed():
+    experiment = make_experiment("mgm", "quick")
+    with pytest.raises(
+        ConfigError, match=r"minutes is 0\.1, but 20 steps of mgm with their evaluation take \d"
+    ) as error:
+        fit_to_minutes(experiment, 0.1, COST, schedule)
+    needed = float(str(error.value).partition("take ")[2].split()[0])
+    assert fit_to_minutes(experiment, needed, COST, schedule).training.steps >= LEAST_STEPS
+
+
+@pytest.mark.parametrize("recipe", ["mt", "mgm"])
+def test_every_stage_is_measured(recipe, tmp_path):
+    trainer = synthetic_trainer(make_experiment(recipe, "tiny"), tmp_path)
+    cost = measure(trainer, 2.0)
+    assert cost.step_s.keys() == {stage.name for stage in trainer.stages}
+    assert all(math.isfinite(value) and value > 0 for value in cost.step_s.values())
+    assert cost.final_s == pytest.approx(2 * cost.validation_s)
+
+
+@pytest.mark.slow
+def test_steps_are_written_down_and_each_recipe_gets_its_own(mgm, tmp_path, monkeypatch):
+    def measured(trainer, num_final):
+        slow = len(trainer.stages) > 1  # the full method; the baseline has one stage
+        return Cost(dict.fromkeys(("multi_task", "generator", "joint"), 2.0 if slow else 1.0), 0.1, 0.1)
+
+    monkeypatch.setattr("mgm.runs.train.measure", measured)
+    run = tmp_path / "run"
+    code, _, err = mgm("train", "mgm", *TINY, "--minutes", 1.5, "--out", run)
+    assert code == 0, err
+    assert "1.5 minutes are these steps here" in err
+    steps = {}
+    for name, folder in (("mgm", run), ("mt", run / "baseline")):
+        training = yaml.safe_load((folder / "config.yaml").read_text())["training"]
+        steps[name] = training["steps"]
+        assert json.loads((folder / "result.json").read_text())["steps"] == training["steps"]
+    assert steps["mt"] > 1.5 * steps["mgm"]
+
+
+def test_a_resumed_run_keeps_its_steps(mgm, tmp_path, monkeypatch):
+    monkeypatch.setattr("mgm.runs.train.measure", lambda trainer, num: Cost({"multi_task": 1.0}, 0.1, 0.1))
+    run = tmp_path / "run"
+    code, _, err = mgm("train", "mt", *TINY, "--minutes", 0.6, "--out", run)
+    assert code == 0, err
+    result = json.loads((run / "result.json").read_text())
+    (run / "result.json").unlink()
+    (run / "checkpoints" / "last.pt").unlink()
+    code, _, err = mgm("train", "--resume", run)
+    assert code == 0, err
+    again = json.loads((run / "result.json").read_text())
+    assert (again["steps"], again["test"]) == (result["steps"], result["test"])
+
+
+@pytest.mark.parametrize("minutes", ["-1", "nan", "inf"])
+def test_impossible_times_are_one_clear_error(mgm, tmp_path, minutes):
+    code, _, err = mgm("train", "mt", *TINY, f"--minutes={minutes}", "--out", tmp_path / "run")
+    assert code == 2
+    assert "minutes is" in err
+    assert "Traceback" not in err
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,154 @@
+"""Training on a pre-trained encoder through the command line; what a run keeps of it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from backbones import FAMILIES, write_backbone
+from fakes import write_nyuv2
+from mgm.runs.pretrained import with_structure
+from mgm.method.recipes import make_experiment
+from mgm.runs.settings import from_yaml
+from mgm.training.checkpoint import load_checkpoint
+
+pytest.importorskip("transformers")
+
+TINY = ["--preset", "tiny", "--batch-size", "4", "--generator-batch-size", "4", "--tasks", "semantic", "depth"]
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory) -> Path:
+    return write_nyuv2(tmp_path_factory.mktemp("data") / "nyuv2")
+
+
+@pytest.fixture(scope="module")
+def backbone(tmp_path_factory):
+    root = tmp_path_factory.mktemp("backbones")
+    return lambda family: write_backbone(root / family, family)
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return load_checkpoint(run / "checkpoints/best.pt")["model"]
+
+
+@pytest.mark.parametrize(
+    "family, recipe",
+    [
+        ("convnext", "mgm"),
+        ("resnet", "st"),
+        *[pytest.param(family, "mgm", marks=pytest.mark.slow) for family in FAMILIES if family != "convnext"],
+    ],
+)
+def test_run_does_not_need_the_original_afterwards(mgm, photographs, backbone, tmp_path, family, recipe):
+    original = tmp_path / "original"
+    shutil.copytree(backbone(family), original)
+    run = tmp_path / "run"
+    options = ["--encoder", f"hf:{original}", "--encoder-rate-factor", "0.1", "--no-baseline"]
+    code, _, err = mgm("train", recipe, *TINY, "--data", photographs, *options, "--out", run)
+    assert code == 0, err
+    shutil.rmtree(original)
+    assert from_yaml(run / "config.yaml").model.backbone["backbone"]["model_type"] == family
+    code, out, err = mgm("evaluate", run, "--json")
+    assert code == 0, err
+    result = json.loads((run / "result.json").read_text())
+    assert result["pretrained"] == "hf:original"
+    assert json.loads(out)["pretrained"] == "hf:original"
+    assert json.loads(out)["scores"]["depth"]["rmse_m"] == pytest.approx(result["test"]["depth"]["rmse_m"], rel=1e-5)
+    assert "| mgm † |" in (run / "table.md").read_text() or recipe != "mgm"
+    Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(tmp_path / "a.png")
+    assert mgm("predict", run, tmp_path / "a.png", "--out", tmp_path / "out")[0] == 0
+
+
+def test_frozen_encoder_stays_as_it_was_saved(mgm, photographs, backbone, tmp_path):
+    from safetensors.torch import load_file
+
+    folder = backbone("resnet")
+    run = tmp_path / "run"
+    options = ["--encoder", f"hf:{folder}", "--freeze-encoder"]
+    code, _, err = mgm("train", "mt", *TINY, "--data", photographs, *options, "--out", run)
+    assert code == 0, err
+    trained = weights(run)
+    saved = {key.removeprefix("resnet."): value for key, value in load_file(folder / "model.safetensors").items()}
+    own = {key.removeprefix("encoder.backbone."): value for key, value in trained.items() if key.startswith("encoder.")}
+    assert len(own) > 20
+    for key, value in own.items():
+        assert torch.equal(value, saved[key]), key
+
+
+def test_killed_run_resumes_without_the_original(mgm, photographs, backbone, tmp_path, monkeypatch):
+    from mgm.training.trainer import Trainer
+
+    original = tmp_path / "original"
+    shutil.copytree(backbone("swin"), original)
+    command = ["train", "mt", *TINY, "--data", photographs, "--encoder", f"hf:{original}", "--out"]
+    assert mgm(*command, tmp_path / "whole")[0] == 0
+    step = Trainer.train_step
+
+    def dying(self, stage, index):
+        if index == 5:
+            raise KeyboardInterrupt
+        return step(self, stage, index)
+
+    monkeypatch.setattr(Trainer, "train_step", dying)
+    assert mgm(*command, tmp_path / "killed")[0] == 130
+    monkeypatch.setattr(Trainer, "train_step", step)
+    shutil.rmtree(original)
+    code, _, err = mgm("train", "--resume", tmp_path / "killed")
+    assert code == 0, err
+    whole, killed = weights(tmp_path / "whole"), weights(tmp_path / "killed")
+    assert all(torch.equal(value, killed[key]) for key, value in whole.items())
+
+
+def test_settings_of_another_encoder_are_replaced(backbone):
+    from dataclasses import replace
+
+    experiment = make_experiment("mt", "tiny")
+    first = with_structure(
+        replace(experiment, model=replace(experiment.model, encoder=f"hf:{backbone('resnet')}"))
+    ).model
+    assert first.backbone["backbone"]["model_type"] == "resnet"
+    second = with_structure(replace(experiment, model=replace(first, encoder=f"hf:{backbone('swin')}"))).model
+    assert second.backbone["backbone"]["model_type"] == "swin"
+    assert with_structure(replace(experiment, model=second)).model is second
+    assert with_structure(replace(experiment, model=replace(second, encoder="resnet"))).model.backbone == {}
+
+
+ERRORS = [
+    (["mgm", "--encoder", "resnet50"], "unknown encoder 'resnet50'"),
+    (["mgm", "--encoder", "hf:/nowhere"], "no encoder '/nowhere'"),
+    (["cross_stitch", "--encoder", "hf:/nowhere"], "those that can: multi_task, single_task, task_groups"),
+    (["adashare", "--encoder", "hf:/nowhere"], "cannot take a pre-trained encoder"),
+    (["mt", "--freeze-encoder"], "would keep random weights"),
+    (["mt", "--encoder-rate-factor", "0"], "encoder_rate_factor is 0.0"),
+]
+
+
+@pytest.mark.parametrize(
+    "arguments, message", ERRORS, ids=lambda value: "-".join(value) if isinstance(value, list) else ""
+)
+def test_errors_leave_nothing_behind(mgm, photographs, tmp_path, arguments, message):
+    code, _, err = mgm("train", *arguments, *TINY, "--data", photographs, "--out", tmp_path / "r")
+    assert code == 2
+    assert message in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "r").exists()
+
+
+def test_losses_that_a_frozen_encoder_leaves_without_effect(mgm, photographs, backbone, tmp_path):
+    options = ["--encoder", f"hf:{backbone('resnet')}", "--freeze-encoder"]
+    code, _, err = mgm("train", "mgm", *TINY, "--data", photographs, *options, "--out", tmp_path / "r")
+    assert code == 2
+    assert "would train nothing of M" in err
+    code, _, err = mgm(
+        "train", "mt", *TINY, "--data", photographs, *options, "--balance", "torchjd:MGDA", "--out", tmp_path / "r"
+    )
+    assert code == 2
+    assert "a frozen encoder gets none" in err
+    assert not (tmp_path / "r").exists()

@@ -1,0 +1,142 @@
+"""A folder of one's own, with faults as they happen, from the first look to a trained model, by the command line."""
+
+import json
+
+import numpy as np
+import pytest
+
+from fake_folder import write_own
+from mgm.config import DataConfig, Experiment
+from mgm.data.folder import FolderSource
+from mgm.data.store import build_store, open_store
+from mgm.runs.data import load_data
+from mgm.method.recipes import make_experiment
+from mgm.runs.scenes import without_scenes
+from mgm.runs.settings import from_yaml
+
+
+@pytest.mark.slow
+def test_from_a_faulty_folder_to_a_trained_model(mgm, tmp_path):
+    folder, store, run = write_own(tmp_path / "photos", 40), tmp_path / "store", tmp_path / "run"
+    for index in (1, 2, 5, 8):
+        (folder / "depth" / f"photo_{index:03d}.png").unlink()
+    for task in ("semantic", "depth", "normal"):
+        (folder / task / "photo_009.png").unlink()
+    broken = folder / "depth" / "photo_003.png"
+    broken.write_bytes(broken.read_bytes()[:100])
+    (folder / "rgb" / "photo_004.jpg").write_bytes(b"")
+
+    code, out, _ = mgm("data", "inspect", folder, "--out", tmp_path / "sheet.png")
+    assert code == 0
+    assert "BAD: 2 samples" in out
+    code, out, err = mgm("data", "verify", folder)
+    assert code == 1
+    assert out.count("\n") == 2
+    assert "depth/photo_003.png" in out
+    assert "rgb/photo_004.jpg" in out
+    assert "--skip-bad" in err
+
+    prepare = ("data", "prepare", folder, "--out", store, "--image-size", "32")
+    code, out, err = mgm(*prepare)
+    assert code == 2
+    assert "GB are needed" in out
+    assert "photo_003.png" in err
+    code, out, _ = mgm(*prepare, "--skip-bad")
+    assert code == 0
+    assert "38 images, 2 left out" in out
+    assert len(open_store(store).manifest["skipped"]) == 2
+    assert mgm("data", "verify", store)[0] == 0
+    code, _, err = mgm(*prepare, "--skip-bad")
+    assert code == 2
+    assert "--force" in err
+
+    folder.rename(tmp_path / "gone")
+    assert mgm("data", "inspect", store, "--out", tmp_path / "sheet.png")[0] == 0
+    code, _, err = mgm("train", "mgm", "--preset", "tiny", "--data", store, "--out", run)
+    assert code == 0, err
+    result = json.loads((run / "result.json").read_text())
+    assert set(result["test"]) == {"semantic", "depth", "normal"}
+    code, _, err = mgm("evaluate", run, "--json")
+    assert code == 0, err
+
+
+def experiment_on(folder, recipe: str = "mgm", **data) -> Experiment:
+    experiment = make_experiment(recipe, "tiny")
+    return Experiment(
+        recipe, 0, DataConfig(**{"data": str(folder), "image_size": 32, **data}), experiment.model, experiment.method,
+        experiment.training,
+    )  # fmt: skip
+
+
+def test_images_without_labels_are_never_chosen_as_labelled(tmp_path):
+    folder = write_own(tmp_path / "photos", 30)
+    for index in range(12):
+        for task in ("semantic", "depth", "normal"):
+            (folder / task / f"photo_{index:03d}.png").unlink()
+    for index in range(12, 18):
+        (folder / "depth" / f"photo_{index:03d}.png").unlink()
+    data = load_data(experiment_on(folder), "cpu")
+    assert not set(data.labelled) & set(range(12))
+    assert set(range(12)) <= set(data.weak)
+    assert len(data.labelled) == 30 - 12 - 6
+    depth = load_data(experiment_on(folder, tasks=("depth",)), "cpu")
+    assert not set(depth.labelled) & set(range(18))
+    half = load_data(experiment_on(folder, fraction=0.5), "cpu")
+    assert len(half.labelled) == 6
+
+
+def test_classes_in_view_stand_in_for_scenes(tmp_path, capsys):
+    data = load_data(experiment_on(write_own(tmp_path / "photos", 12, scenes=False)), "cpu")
+    assert data.derived_scenes
+    assert data.info.multi_hot
+    assert data.info.scenes == data.info.classes
+    np.testing.assert_array_equal(data.reader.scenes[:2], [[1, 1, 0], [1, 1, 1]])
+    batch = data.reader.batch([1])
+    assert batch.scene.tolist() == [[1, 1, 1]]
+    experiment = experiment_on(tmp_path / "photos")
+    assert without_scenes(experiment, data) is experiment
+    assert "the classes in its label maps serve as multi-hot labels" in capsys.readouterr().err
+    assert without_scenes(experiment_on(tmp_path / "photos", "mt"), data).method.refinement == "none"
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.slow
+def test_without_anything_to_make_scenes_from(mgm, tmp_path):
+    folder = write_own(tmp_path / "photos", 30, tasks=("depth",), scenes=False)
+    code, _, err = mgm("train", "mgm", "--preset", "tiny", "--data", folder, "--out", tmp_path / "run")
+    assert code == 0, err
+    assert err.count("training with no refinement and an unconditional generator") == 1
+    assert from_yaml(tmp_path / "run" / "config.yaml").method.refinement == "none"
+    code, _, err = mgm("generate", tmp_path / "run", "--out", tmp_path / "generated.png")
+    assert code == 0, err
+
+
+def test_label_maps_that_all_show_the_same(tmp_path, capsys):
+    folder = write_own(tmp_path / "photos", 12, tasks=("semantic",), scenes=False)
+    good = (folder / "semantic" / "photo_001.png").read_bytes()
+    for file in (folder / "semantic").iterdir():
+        file.write_bytes(good)
+    experiment = experiment_on(folder)
+    data = load_data(experiment, "cpu")
+    assert without_scenes(experiment, data).method.refinement == "none"
+    assert "show the same classes: training with no refinement\n" in capsys.readouterr().err
+
+
+def test_streamed_training_data_are_those_of_memory(tmp_path, monkeypatch):
+    from mgm.runs.data import make_feeds
+
+    experiment = experiment_on(write_own(tmp_path / "photos", 20))
+    resident = make_feeds(experiment, load_data(experiment, "cpu"), "cpu")["labelled"]
+    monkeypatch.setattr("mgm.data.loading.StoreReader.__init__.__defaults__", ("cpu", 0, None))
+    data = load_data(experiment, "cpu")
+    assert not data.reader.is_resident
+    streamed = make_feeds(experiment, data, "cpu")["labelled"]
+    for step in range(4):
+        assert resident(step, 4).images.equal(streamed(step, 4).images)
+
+
+def test_store_of_other_size_is_scaled_down_for_training(tmp_path):
+    source = FolderSource(write_own(tmp_path / "photos", 12))
+    build_store(source, 64, tmp_path / "store", workers=1)
+    data = load_data(experiment_on(tmp_path / "store"), "cpu")
+    assert data.reader.store.size == 32

@@ -1,0 +1,178 @@
+"""Settings of the paper's appendix through the command line: 256 px, objects as weak labels, buildings, single tasks."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fake_folder import write_own
+from fake_layouts import write_taskonomy
+from fakes import write_nyuv2
+from mgm.cli.train import parse_train
+from mgm.errors import ConfigError, RunError
+from mgm.runs.checks import check_experiment
+from mgm.runs.data import load_data
+from mgm.runs.folder import RunFolder
+from mgm.experiments.grouping import scores_of_runs
+from mgm.method.recipes import RECIPES, make_experiment
+from mgm.runs.train import train
+from mgm.runs.scenes import without_scenes
+from mgm.models import MODELS
+from mgm.models.task_groups import parse_groups
+
+TINY = ["--preset", "tiny", "--batch-size", "2", "--generator-batch-size", "2"]
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory) -> Path:
+    return write_nyuv2(tmp_path_factory.mktemp("data") / "nyuv2", count=16)
+
+
+def load(data: Path, **settings: object):
+    experiment = make_experiment("mgm", "tiny")
+    experiment = replace(experiment, data=replace(experiment.data, data=str(data), **settings))
+    return experiment, load_data(experiment, torch.device("cpu"))
+
+
+def test_objects_replace_scenes_and_leave_the_labelled_images_as_they_are(photographs, capsys):
+    _, scenes = load(photographs, fraction=0.5)
+    experiment, objects = load(photographs, fraction=0.5, weak_labels="objects")
+    assert not scenes.info.multi_hot
+    assert objects.info.multi_hot
+    assert objects.info.scenes == objects.info.classes
+    assert "no scene labels" not in objects.info.notes["scene"]
+    np.testing.assert_array_equal(scenes.labelled, objects.labelled)
+    np.testing.assert_array_equal(scenes.weak, objects.weak)
+    batch = objects.reader.batch(objects.labelled)
+    for labels, row in zip(batch.targets["semantic"], batch.scene, strict=True):
+        seen = set(labels.unique().tolist()) - {255}
+        assert set(row.nonzero().flatten().tolist()) == seen
+    assert without_scenes(experiment, objects) is experiment
+    assert capsys.readouterr().err == "", "the user has asked for it"
+
+
+def test_objects_do_not_need_segmentation_as_a_task(photographs):
+    _, data = load(photographs, weak_labels="objects", tasks=("depth",))
+    assert data.num_scenes == 40
+    assert list(data.reader.batch(data.labelled[:2]).targets) == ["depth"]
+
+
+def test_objects_of_data_without_segmentation(tmp_path):
+    folder = write_own(tmp_path / "photos", 12, tasks=("depth",))
+    with pytest.raises(ConfigError, match="has none; use --weak-labels scene"):
+        load(folder, weak_labels="objects")
+
+
+@pytest.mark.slow
+def test_training_on_objects(mgm, photographs, tmp_path):
+    """Paper Table 13: generator and refinement on multi-hot labels."""
+    run = tmp_path / "r"
+    code, _, err = mgm("train", "mgm", *TINY, "--data", photographs, "--weak-labels", "objects", "--out", run)
+    assert code == 0, err
+    assert RunFolder(run).info().multi_hot
+    assert (run / "pictures/generated.png").exists()
+    code, _, err = mgm("train", "mgm_combine", *TINY, "--data", photographs, "--weak-labels", "objects",
+                       "--generator-runs", run, "--no-baseline", "--out", tmp_path / "combine")  # fmt: skip
+    assert code == 0, err
+
+
+def test_unknown_weak_labels(mgm, photographs):
+    code, out, err = mgm("train", "mgm", *TINY, "--data", photographs, "--weak-labels", "object")
+    assert code == 2
+    assert "scene" in out + err
+    assert "Traceback" not in err
+
+
+@pytest.mark.slow
+def test_three_buildings_of_taskonomy(mgm, tmp_path, monkeypatch):
+    """Paper Table 14, by the split of the whole folder and by the name of the small set."""
+    folder = write_taskonomy(
+        tmp_path / "taskonomy", buildings=("allensville", "benevolence", "coffeen", "ihlen"), views=5
+    )
+    run = tmp_path / "split"
+    code, _, err = mgm("train", "mt", *TINY, "--data", folder, "--split", "subset", "--out", run)
+    assert code == 0, err
+    assert json.loads((run / "result.json").read_text())["num_labelled"] == 15 - 2 * 2
+    monkeypatch.setenv("MGM_DATA", str(tmp_path))
+    monkeypatch.setattr("mgm.data.taskonomy.SUBSET_MIN_SCENE_IMAGES", 0)
+    code, _, err = mgm("train", "mgm", *TINY, "--data", "taskonomy_small", "--no-baseline", "--out", tmp_path / "named")
+    assert code == 0, err
+    assert len(json.loads((tmp_path / "named/result.json").read_text())["test"]) == 6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", MODELS)
+def test_256_pixels(mgm, photographs, tmp_path, architecture):
+    """Paper Table 10, with every architecture and in turn with either generator."""
+    generator = ("sagan", "dcgan")[list(MODELS).index(architecture) % 2]
+    groups = ["--groups", "semantic+depth", "normal"] if architecture == "task_groups" else []
+    sizes = ["--image-size", 256, "--steps", 2, "--generator-steps", 1, "--generator", generator]
+    code, _, err = mgm("train", "mgm", *TINY, "--data", photographs, *sizes, "--architecture", architecture, *groups,
+                       "--no-baseline", "--out", tmp_path / "r")  # fmt: skip
+    assert code == 0, err
+    assert json.loads((tmp_path / "r/result.json").read_text())["image_size"] == 256
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["semantic", "depth", "normal"])
+def test_a_single_task_with_its_baseline(mgm, photographs, tmp_path, task):
+    """Paper Table 15, MGM-SS, MGM-DE, MGM-SN: the multi-task baseline of one task is the single-task one."""
+    code, _, err = mgm("train", "mgm", *TINY, "--data", photographs, "--tasks", task, "--out", tmp_path / "r")
+    assert code == 0, err
+    result = json.loads((tmp_path / "r/result.json").read_text())
+    assert result["baseline"]["recipe"] == "mt"
+    assert list(result["baseline"]["test"]) == list(result["test"]) == [task]
+    code, _, err = mgm("train", "st", *TINY, "--data", photographs, "--tasks", task, "--out", tmp_path / "st")
+    assert code == 0, err
+    assert json.loads((tmp_path / "st/result.json").read_text())["test"] == result["baseline"]["test"]
+
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "models.md"
+
+
+def test_documentation_names_every_recipe():
+    text = DOCUMENT.read_text(encoding="utf-8")
+    for name in RECIPES:
+        assert f"`{name}`" in text
+
+
+def test_commands_of_the_documentation_exist():
+    text = DOCUMENT.read_text(encoding="utf-8")
+    in_table = [cell for line in text.splitlines() for cell in re.findall(r"`mgm (train [^`]*)`", line)]
+    in_blocks = [line.strip().partition(" ")[2] for line in text.splitlines() if line.startswith("    mgm train ")]
+    assert len(in_table) >= len(RECIPES)
+    for command in (*in_table, *in_blocks):
+        words = command.partition("#")[0].split()
+        experiment = parse_train(words[1:]).experiment
+        assert experiment.recipe == words[1]
+        check_experiment(experiment)
+
+
+@pytest.mark.slow
+def test_task_grouping_as_documented(photographs, tmp_path, monkeypatch, capsys):
+    """All candidates, the choice, and the command that it prints."""
+    tasks = ("semantic", "depth", "normal")
+    candidates = [subset for count in (1, 2, 3) for subset in itertools.combinations(tasks, count)]
+    for subset in candidates:
+        options = ["mt", *TINY, "--data", str(photographs), "--steps", "2", "--tasks", *subset]
+        train(parse_train(options).experiment, tmp_path / "groups" / "-".join(subset))
+    (code,) = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "docs/models.md", "exec"), {})
+    printed = capsys.readouterr().out.split()
+    assert printed[0] == "--groups"
+    assert parse_groups(printed[1:], tasks)
+    with pytest.raises(ConfigError, match="another one learned semantic"):
+        scores_of_runs(["groups/semantic", "groups/semantic"])
+
+
+def test_candidates_that_are_no_runs(tmp_path):
+    with pytest.raises(RunError, match="candidate .*: no run folder"):
+        scores_of_runs([tmp_path / "nothing"])

@@ -1,0 +1,278 @@
+"""Runs in a list and side by side, whatever state their folders are in."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from fakes import write_nyuv2
+from mgm.cli.main import main
+from mgm.runs.folder import RunFolder
+from mgm.runs.metrics_table import write_history
+from mgm.runs.listing import find_runs, summarise
+from mgm.runs.train import train
+from mgm.training.checkpoint import load_checkpoint
+
+TINY = ["--preset", "tiny", "--batch-size", "4", "--generator-batch-size", "4"]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory) -> Path:
+    """Two seeds of a recipe and two of the same with another setting."""
+    data = write_nyuv2(tmp_path_factory.mktemp("data") / "nyuv2")
+    root = tmp_path_factory.mktemp("runs")
+    before = sys.argv
+    for name, options in {"plain": [], "decayed": ["--weight-decay", "0.1"]}.items():
+        for seed in (0, 1):
+            own = ["--data", str(data), "--seed", str(seed), "--out", str(root / f"{name}-s{seed}"), *options]
+            sys.argv = ["mgm", "train", "mt", *TINY, *own]
+            main()
+    sys.argv = before
+    return root
+
+
+@pytest.fixture
+def copy(root, tmp_path):
+    """A folder with one finished run that may be spoiled."""
+    shutil.copytree(root / "plain-s0", tmp_path / "runs/one")
+    return tmp_path / "runs"
+
+
+def unfinished(run: Path, records: int = 3) -> Path:
+    (run / "result.json").unlink()
+    lines = (run / "metrics.jsonl").read_text().splitlines(keepends=True)
+    (run / "metrics.jsonl").write_text("".join(lines[:records]))
+    return run
+
+
+def listed(mgm, folder) -> list[dict]:
+    code, out, err = mgm("runs", folder, "--json")
+    assert code == 0, err
+    return json.loads(out)
+
+
+def test_finished_runs(mgm, root):
+    found = listed(mgm, root)
+    assert [Path(run["path"]).name for run in found] == ["decayed-s0", "decayed-s1", "plain-s0", "plain-s1"]
+    result = json.loads((root / "plain-s1/result.json").read_text())
+    run = found[3]
+    assert run["state"] == "finished"
+    assert (run["recipe"], run["data"], run["seed"]) == ("mt", "nyuv2", 1)
+    assert run["labelled"] == result["num_labelled"]
+    assert run["steps"] == run["total_steps"] == 6
+    assert run["scores"]["depth"] == result["test"]["depth"]["abs_error_m"]
+    assert run["seconds"] == result["seconds"]
+
+
+def test_table_and_csv(mgm, root):
+    code, out, _ = mgm("runs", root)
+    assert code == 0
+    assert "plain-s0" in out
+    assert "finished" in out
+    code, out, _ = mgm("runs", root, "--csv")
+    assert code == 0
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert len(rows) == 4
+    assert float(rows[0]["score/normal"]) > 0
+    assert mgm("runs", root, "--csv", "--json")[0] == 2
+
+
+def test_stopped_and_begun(mgm, copy):
+    unfinished(copy / "one")
+    (run,) = listed(mgm, copy)
+    assert run["state"] == "stopped"
+    assert (run["steps"], run["total_steps"]) == (3, 6)
+    assert "step 3 of 6 (multi_task 3)" in run["detail"]
+    (copy / "one/metrics.jsonl").unlink()
+    (run,) = listed(mgm, copy)
+    assert run["state"] == "stopped"
+    assert "not begun" in run["detail"]
+    assert "step 0 of 6" in mgm("runs", copy)[1]
+
+
+def test_running(mgm, copy):
+    unfinished(copy / "one")
+    lock = RunFolder(copy / "one").lock()
+    try:
+        assert listed(mgm, copy)[0]["state"] == "running"
+    finally:
+        lock.release()
+    assert listed(mgm, copy)[0]["state"] == "stopped"
+
+
+@pytest.mark.parametrize("error, state", [("TrainingDivergedError", "diverged"), ("OutOfMemoryError", "failed")])
+def test_failed(mgm, copy, error, state):
+    unfinished(copy / "one")
+    (copy / "one/failure.json").write_text(json.dumps({"error": error, "reason": "what happened\nand more"}))
+    (run,) = listed(mgm, copy)
+    assert run["state"] == state
+    assert run["detail"].endswith("what happened")
+
+
+def test_training_that_fails_leaves_its_reason(mgm, root, tmp_path, monkeypatch):
+    from mgm.training.trainer import Trainer
+
+    step = Trainer.train_step
+    data = RunFolder(root / "plain-s0").experiment().data.data
+
+    def failing(self, stage, index):
+        if index == 4:
+            raise RuntimeError("out of memory")
+        return step(self, stage, index)
+
+    monkeypatch.setattr(Trainer, "train_step", failing)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        mgm("train", "mt", *TINY, "--data", data, "--out", tmp_path / "one")
+    (run,) = listed(mgm, tmp_path)
+    assert (run["state"], run["steps"]) == ("failed", 4)
+    assert "out of memory" in run["detail"]
+    monkeypatch.setattr(Trainer, "train_step", step)
+    assert mgm("train", "--resume", tmp_path / "one")[0] == 0
+    assert listed(mgm, tmp_path)[0]["state"] == "finished"
+    assert not (tmp_path / "one/failure.json").exists()
+
+
+DAMAGE = {
+    "settings": ("config.yaml", "seed: ["),
+    "settings of another program": ("config.yaml", "learning_rate: 3"),
+    "data set": ("dataset.json", "{}"),
+    "data set that is none": ("dataset.json", '{"name": 3, "tasks": 4}'),
+    "result": ("result.json", "{"),
+    "result without scores": ("result.json", "{}"),
+    "result with other scores": ("result.json", '{"test": {"depth": 3}}'),
+    "list for a result": ("result.json", "[]"),
+    "binary": ("result.json", b"\xff\xfe\x00"),
+    "empty": ("config.yaml", ""),
+}
+
+
+@pytest.mark.parametrize("file, content", DAMAGE.values(), ids=DAMAGE)
+def test_damaged_folders_are_listed_as_such(mgm, root, copy, file, content):
+    (copy / "one" / file).write_bytes(content if isinstance(content, bytes) else content.encode())
+    shutil.copytree(root / "plain-s1", copy / "two")
+    found = listed(mgm, copy)
+    assert [run["state"] for run in found] == ["damaged", "finished"]
+    assert found[0]["detail"]
+    code, out, _ = mgm("runs", copy)
+    assert code == 0
+    assert "damaged" in out
+
+
+@pytest.mark.parametrize("line", ["no json\n{}", '{"stage": "lunch", "step": 3}', "[1]", '{"step": "x"}'])
+def test_damaged_journal(mgm, copy, line):
+    unfinished(copy / "one")
+    (copy / "one/metrics.jsonl").write_text(line + "\n")
+    assert listed(mgm, copy)[0]["state"] == "damaged"
+
+
+def test_what_is_no_run_is_passed_over(mgm, tmp_path):
+    (tmp_path / "config.yaml").write_text("other: 3")
+    assert listed(mgm, tmp_path) == []
+    assert "no runs in" in mgm("runs", tmp_path)[1]
+    code, _, err = mgm("runs", tmp_path / "nothing")
+    assert code == 2
+    assert "is no folder" in err
+
+
+def test_baselines_inside_runs_are_not_listed(root, copy):
+    shutil.copytree(root / "plain-s1", copy / "one/baseline")
+    assert [path.name for path in find_runs(copy)] == ["one"]
+    assert summarise(copy / "one/baseline").state == "finished"
+
+
+def test_history_is_the_journal_as_a_table(root, tmp_path):
+    folder = RunFolder(root / "plain-s0")
+    rows = list(csv.DictReader(io.StringIO(folder.history.read_text())))
+    records = [json.loads(line) for line in folder.journal.read_text().splitlines()]
+    assert len(rows) == len(records)
+    assert rows[0]["stage"] == "multi_task"
+    assert float(rows[0]["loss/task"]) == records[0]["losses"]["task"]
+    number = next(number for number, record in enumerate(records) if "validation" in record)
+    stored = records[number]["validation"]["depth"]["rmse_m"]
+    assert float(rows[number]["validation/depth/rmse_m"]) == stored
+    assert rows[number]["loss/task"] == ""
+    write_history(RunFolder(tmp_path))
+    assert not (tmp_path / "metrics.csv").exists()
+
+
+def test_watching_changes_nothing(root, tmp_path):
+    """Sheet and TensorBoard on or off: weights and journal are the same, bit for bit."""
+    pytest.importorskip("tensorboard")
+    experiment = RunFolder(root / "plain-s0").experiment()
+    experiment = replace(experiment, training=replace(experiment.training, tensorboard=True))
+    train(experiment, tmp_path / "run", watch=None)
+    own, watched = RunFolder(tmp_path / "run"), RunFolder(root / "plain-s0")
+    assert (watched.pictures / "training.png").exists()
+    assert not (own.pictures / "training.png").exists()
+    assert list((own.path / "tensorboard").iterdir())
+    assert own.journal.read_text() == watched.journal.read_text()
+    left, right = (load_checkpoint(run.checkpoints / "best.pt")["model"] for run in (own, watched))
+    assert all(torch.equal(value, right[key]) for key, value in left.items())
+
+
+def test_compare_two_runs(mgm, root, tmp_path):
+    runs = (root / "plain-s0", root / "decayed-s0")
+    code, out, err = mgm("compare", *runs, "--out", tmp_path / "compared.png")
+    assert code == 0
+    assert err == ""
+    assert "weight_decay" in out
+    assert "one seed" in out
+    with Image.open(tmp_path / "compared.png") as image:
+        assert np.asarray(image).shape[1] > 200
+
+
+def test_compare_several_seeds(mgm, root):
+    runs = [root / f"{name}-s{seed}" for name in ("plain", "decayed") for seed in (0, 1)]
+    code, out, _ = mgm("compare", *runs)
+    assert code == 0
+    assert "±" in out
+    assert "paired t-tests over 2 seeds" in out
+    code, out, _ = mgm("compare", *runs, "--json")
+    values = json.loads(out)
+    assert [len(paths) for paths in values["runs"].values()] == [2, 2]
+    results = [json.loads((run / "result.json").read_text())["test"]["depth"]["rmse_m"] for run in runs]
+    means = [values["test"][title]["depth"]["rmse_m"] for title in values["test"]]
+    assert means == pytest.approx([sum(results[:2]) / 2, sum(results[2:]) / 2])
+
+
+def test_compare_what_cannot_be_compared(mgm, root, copy):
+    config = copy / "one/config.yaml"
+    config.write_text(
+        config.read_text().replace("image_size: 32", "image_size: 64").replace("fraction: 1.0", "fraction: 0.5")
+    )
+    code, out, err = mgm("compare", root / "decayed-s0", copy / "one")
+    assert code == 0
+    assert "warning: not comparable" in err
+    assert "image_size 32 (" in err
+    assert "labels differ: fraction" in err
+    assert "p <" not in out
+    code, _, err = mgm("compare", root / "decayed-s0", copy / "one", "--out", copy / "a.png")
+    assert code == 2
+    assert "no picture" in err
+    assert mgm("compare", root / "decayed-s0", root / "plain-s1")[2].count("no seed in common") == 1
+
+
+def test_errors_of_compare(mgm, root, copy):
+    run = root / "plain-s0"
+    unfinished(copy / "one")
+    for arguments, message in [
+        ([run], "nothing to compare"),
+        ([run, run], "same run twice"),
+        ([run, root / "nothing"], "no run folder"),
+        ([run, copy / "one"], "not finished"),
+        ([run, root / "plain-s1", "--out", "a.jpg"], ".png"),
+    ]:
+        code, _, err = mgm("compare", *arguments)
+        assert code == 2
+        assert message in err
+        assert err.count("\n") == 1

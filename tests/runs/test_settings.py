@@ -1,0 +1,250 @@
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mgm.config import Experiment, MethodConfig
+from mgm.errors import ConfigError
+from mgm.runs.checks import check_experiment
+from mgm.method.recipes import PRESETS, RECIPES, baseline_of, make_experiment
+from mgm.runs.settings import GROUPS, from_dict, from_yaml, to_dict, to_yaml
+from mgm.method.algorithm import EXTRA_IMAGES, check_method, joint_updates, stages
+from toys import with_runs
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_recipe_survives_yaml(tmp_path, recipe, preset):
+    experiment = make_experiment(recipe, preset)
+    path = tmp_path / "config.yaml"
+    path.write_text(to_yaml(experiment))
+    assert from_yaml(path) == experiment
+
+
+@given(st.floats(0.01, 1.0), st.integers(0, 2**31), st.lists(st.sampled_from(["semantic", "depth"]), max_size=2))
+def test_round_trip_of_any_values(fraction, seed, tasks):
+    base = make_experiment("mgm")
+    experiment = replace(base, seed=seed, data=replace(base.data, fraction=fraction, tasks=tuple(tasks)))
+    assert from_dict(to_dict(experiment)) == experiment
+
+
+@pytest.mark.parametrize(
+    "values, message",
+    [
+        ({"sed": 1}, "unknown field 'sed'. Did you mean 'seed'"),
+        ({"data": {"fractoin": 1}}, "Did you mean 'fraction'"),
+        ({"data": {"fraction": "much"}}, "data: fraction"),
+        ({"training": {"precision": "fp8"}}, "precision"),
+        ({"model": {"widths": [1, 2, 3]}}, "widths"),
+        ({"data": 3}, "must be a mapping"),
+    ],
+)
+def test_wrong_settings_are_named(values, message):
+    with pytest.raises(ConfigError, match=message):
+        from_dict(values)
+
+
+def test_files_that_are_no_settings(tmp_path):
+    with pytest.raises(ConfigError, match="does not exist"):
+        from_yaml(tmp_path / "none.yaml")
+    (tmp_path / "list.yaml").write_text("- 1\n- 2\n")
+    with pytest.raises(ConfigError, match="no settings"):
+        from_yaml(tmp_path / "list.yaml")
+    (tmp_path / "bad.yaml").write_text("a: [1, 2\n")
+    with pytest.raises(ConfigError, match="no YAML"):
+        from_yaml(tmp_path / "bad.yaml")
+    (tmp_path / "code.yaml").write_text("!!python/object/apply:os.system ['true']\n")
+    with pytest.raises(ConfigError, match="no YAML"):
+        from_yaml(tmp_path / "code.yaml")
+
+
+def test_unknown_recipe_and_preset_list_the_choices():
+    with pytest.raises(ConfigError, match="Did you mean 'mgm_real'.*Choices: .*mgm_control"):
+        make_experiment("mgm_reel")
+    with pytest.raises(ConfigError, match="Choices: best, paper, quick, small, tiny"):
+        make_experiment("mgm", "huge")
+
+
+def test_field_names_are_unique_over_groups():
+    """The command line has one flat name space."""
+    names = [field.name for group in GROUPS.values() for field in fields(group)]
+    names += [field.name for field in fields(Experiment) if field.name not in GROUPS]
+    assert len(names) == len(set(names))
+
+
+def test_every_field_is_documented():
+    import ast
+    import inspect
+
+    import mgm.config
+
+    for node in ast.parse(inspect.getsource(mgm.config)).body:
+        if not isinstance(node, ast.ClassDef):
+            continue
+        for statement, following in zip(node.body, [*node.body[1:], None], strict=True):
+            if isinstance(statement, ast.AnnAssign) and node.name != "Experiment":
+                assert isinstance(following, ast.Expr), f"{node.name}.{ast.unparse(statement.target)} has no docstring"
+
+
+def test_recipes_are_the_points_that_the_paper_compares():
+    updates = {name: [u.name for u in joint_updates(make_experiment(name, "paper").method)] for name in RECIPES}
+    auxiliary = ["task", "refinement", "self_supervision"]
+    extra = ["extra_refinement", "extra_self_supervision"]
+    baselines = {"mt", "st", "mt_large", "st_large", "cross_stitch", "adashare", "task_grouping"}
+    assert all((updates[name] == ["task"]) == (name in baselines) for name in RECIPES)
+    assert updates["mgm_no_generator"] == auxiliary
+    assert updates["mgm_control"] == updates["mgm_real"] == updates["mgm_not_joint"] == auxiliary + extra
+    assert updates["mgm_combine"] == auxiliary + extra
+    assert updates["st_synthesized"] == ["task", "extra_task"]
+    assert updates["mgm_task_grouping"] == updates["mgm"]
+    assert updates["mgm"] == [*auxiliary, *["discriminator", "generator"] * 2, *extra]
+    assert updates["mgm_cross_stitch"] == updates["mgm_adashare"] == updates["mgm_dcgan"] == updates["mgm"]
+    assert updates["mgm_reconstruction"] == updates["mgm"]
+    assert updates["mgm_no_self"] == updates["st_refine"] == [u for u in updates["mgm"] if "self_super" not in u]
+    assert updates["mgm_no_refinement"] == updates["st_self"] == [u for u in updates["mgm"] if "refinement" not in u]
+    assert make_experiment("st").model.architecture == "single_task"
+    for large, small in (("st_large", "st"), ("mt_large", "mt")):
+        base = make_experiment(small, "paper")
+        assert replace(base, recipe=large, model=replace(base.model, depth=34)) == make_experiment(large, "paper")
+
+
+def test_the_architecture_adds_its_updates_to_every_step_of_m():
+    method, training = make_experiment("mgm").method, make_experiment("mgm").training
+    plain = stages(method, training, pretrain=True)
+    adashare = stages(method, training, architecture="adashare", pretrain=True)
+    for before, after in zip(plain, adashare, strict=True):
+        names = [update.name for update in after.updates]
+        assert ("policy" in names) == (after.name in ("multi_task", "joint"))
+        assert [name for name in names if name != "policy"] == [update.name for update in before.updates]
+        assert (after.steps, after.data) == (before.steps, before.data)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_budgets_are_equal(recipe):
+    experiment = with_runs(make_experiment(recipe))
+    steps = sum(s.steps for s in stages(experiment.method, experiment.training) if s.trains_model)
+    assert steps == experiment.training.steps == baseline_of(experiment).training.steps
+
+
+def test_presets_treat_recipes_alike():
+    for preset in PRESETS:
+        shared = {(e.data, e.training) for e in (make_experiment(recipe, preset) for recipe in RECIPES)}
+        assert len(shared) == 1
+    assert make_experiment("mt", "quick").data.augment
+    assert make_experiment("mt", "small").data.augment
+    assert not make_experiment("mgm", "paper").data.augment
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"refinement": "em"}, "unknown refinement 'em'"),
+        ({"extra_images": "gan"}, "unknown source of extra images"),
+        ({"self_supervision": "moco"}, "unknown self-supervision"),
+        ({"extra_uses": ("label",)}, "Did you mean 'labels'"),
+        ({"extra_uses": ("labels",)}, "have no pixel labels"),
+        ({"extra_ratio": 0.0}, "must be positive"),
+        ({"extra_images": "saved_generators"}, "--generator-runs RUN"),
+        ({"generator_runs": ("a",)}, "extra_images is 'generator'; set it to saved_generators"),
+        ({"annotator": "a"}, "--extra-uses labels"),
+        ({"annotator": "a", "extra_images": "none", "extra_uses": ("labels",)}, "--extra-images SOURCE"),
+    ],
+)
+def test_impossible_methods_are_refused(changes, message):
+    experiment = make_experiment("mgm")
+    with pytest.raises(ConfigError, match=message):
+        stages(replace(experiment.method, **changes), experiment.training)
+
+
+def test_every_source_combines_with_every_use():
+    method = make_experiment("mgm").method
+    for name, source in EXTRA_IMAGES.items():
+        uses = ("refinement", "self_supervision", "labels") if source.labelled else ("refinement", "self_supervision")
+        for count in range(len(uses) + 1):
+            changed = replace(method, extra_images=name, extra_uses=uses[:count])
+            extra = [u for u in joint_updates(changed) if u.name.startswith("extra")]
+            assert len(extra) == (0 if name == "none" else count)
+
+
+@pytest.mark.parametrize(
+    "recipe, baseline",
+    [
+        ("mgm", "mt"),
+        ("mgm_cross_stitch", "cross_stitch"),
+        ("mgm_adashare", "adashare"),
+        ("mgm_task_grouping", "task_grouping"),
+        ("mgm_combine", "mt"),
+        ("st_self", "st"),
+        ("st_synthesized", "st"),
+    ],
+)
+def test_baseline_is_the_same_architecture_without_the_method(recipe, baseline):
+    experiment = baseline_of(with_runs(make_experiment(recipe)))
+    assert experiment.recipe == baseline
+    assert experiment == with_runs(make_experiment(baseline))
+    check_experiment(experiment)
+
+
+def test_baseline_of_extra_labels_has_none():
+    experiment = make_experiment("mgm")
+    method = replace(experiment.method, extra_images="composites", extra_uses=("labels",))
+    assert baseline_of(replace(experiment, method=method)) == make_experiment("mt")
+
+
+def test_an_annotator_allows_labels_of_every_source():
+    for name in EXTRA_IMAGES:
+        if name != "none":
+            runs = ("a",) if name == "saved_generators" else ()
+            check_method(MethodConfig(extra_images=name, generator_runs=runs, annotator="b", extra_uses=("labels",)))
+
+
+@pytest.mark.parametrize("training", ["quick", "paper"])
+def test_synthesized_single_task_training_has_three_stages(training):
+    experiment = with_runs(make_experiment("st_synthesized", training))
+    first, second, third = stages(experiment.method, experiment.training, architecture="single_task")
+    assert [update.name for update in third.updates] == ["task", "extra_task"]
+    assert [update.trains for update in second.updates] == [("discriminator",), ("generator",)]
+    assert first.steps + third.steps == experiment.training.steps
+    assert third.steps == round(experiment.training.steps * experiment.training.joint_share)
+
+
+@pytest.mark.parametrize(
+    "model, message",
+    [
+        ({"groups": ("semantic", "depth")}, "task_grouping"),
+        ({"freeze_encoder": True}, "--encoder-run RUN"),
+        ({"architecture": "adashare", "encoder_run": "a"}, "AdaShare"),
+    ],
+)
+def test_impossible_encoders_are_refused(model, message):
+    experiment = make_experiment("mt")
+    with pytest.raises(ConfigError, match=message):
+        check_experiment(replace(experiment, model=replace(experiment.model, **model)))
+
+
+def test_losses_of_a_frozen_encoder_that_train_nothing_are_named():
+    def frozen(**method):
+        experiment = make_experiment("mgm", "tiny")
+        return stages(replace(experiment.method, **method), experiment.training, freeze_encoder=True)
+
+    with pytest.raises(ConfigError, match="refinement, self_supervision, extra_refinement, extra_self_supervision;"):
+        frozen()
+    labels = frozen(extra_images="composites", refinement="none", self_supervision="none", extra_uses=("labels",))
+    assert [update.trains for update in labels[-1].updates] == [("decoders",), ("decoders",)]
+    plain_end_to_end = frozen(refinement="peoe", self_supervision="none", extra_uses=("refinement",))
+    assert not any("encoder" in (*u.trains, *u.statistics) for stage in plain_end_to_end for u in stage.updates)
+
+
+def test_batches_that_cannot_be_computed_in_equal_parts(monkeypatch):
+    experiment = make_experiment("mgm", "tiny")
+    uneven = replace(experiment, training=replace(experiment.training, batch_size=6, accumulate=4))
+    with pytest.raises(ConfigError, match="batch_size is 6; it must be a multiple of 4"):
+        check_experiment(uneven)
+    fitting = replace(experiment, training=replace(experiment.training, batch_size=8, accumulate=2))
+    check_experiment(fitting)
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    with pytest.raises(ConfigError, match=r"generator_batch_size is 4; it must be a multiple of 8 .*4 processes"):
+        check_experiment(fitting)

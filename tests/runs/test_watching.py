@@ -1,0 +1,158 @@
+"""What shows how a training goes: lines, bar, TensorBoard, several at once."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from mgm.errors import ConfigError
+from mgm.runs.progress import RichProgress, with_unit
+from mgm.training.callbacks import TensorBoard, Watchers
+from mgm.tasks.base import MetricInfo
+from mgm.method.algorithm import stages
+from toys import toy_experiment, toy_tasks, toy_trainer
+
+SCORES = {"semantic": {"miou": 0.25}, "depth": {"abs_error_m": 0.611}, "normal": {"angle_deg": 31.4}}
+MODEL = nn.Identity()
+
+
+def schedule():
+    experiment = toy_experiment()
+    return stages(experiment.method, experiment.training)
+
+
+def progress():
+    return RichProgress("mgm", toy_tasks(), schedule(), torch.device("cpu"))
+
+
+def test_plain_lines_where_there_is_no_terminal(capsys, monkeypatch):
+    times = iter(range(0, 1000, 2))
+    monkeypatch.setattr("mgm.runs.progress.time.monotonic", lambda: next(times))
+    with progress() as shown:
+        shown.stage("joint", 0, 100)
+        for done in range(1, 101):
+            shown.step(done, {"task": 2.5, "refinement": 1.25})
+        shown.validated(100, SCORES, 0.4, MODEL)
+        shown.validated(100, SCORES, 0.3, MODEL)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "mgm joint 0/100"
+    assert 5 < len(lines) < 40  # one in 30 seconds
+    assert "\x1b" not in "".join(lines)
+    assert "img/s" in lines[1]
+    assert "GB" in lines[1]
+    assert "task 2.500  refinement 1.250" in lines[1]
+    assert lines[-3].startswith("mgm joint 100/100  0:00:00 left")
+    assert lines[-2] == (
+        "mgm joint 100/100  validation: semantic segmentation mIoU 0.250, depth absolute error 0.611 m, "
+        "surface normals mean angle 31.4°; score 0.400 (best so far)"
+    )
+    assert lines[-1].endswith("score 0.300")
+
+
+def test_speed_counts_the_images_of_this_sitting(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("mgm.runs.progress.time.monotonic", lambda: now[0])
+    with progress() as shown:
+        shown.stage("joint", 40, 100)
+        now[0] = 10.0
+        assert shown._speed(60).startswith("0:00:20 left  8.0 img/s")  # 20 steps of 4 images in 10 s
+
+
+def test_bar_in_a_terminal(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "180")
+    with progress() as shown:
+        shown.stage("joint", 0, 4)
+        shown.step(4, {"task": 2.5})
+        shown.validated(4, SCORES, 0.4, MODEL)
+    err = capsys.readouterr().err
+    assert "4/4" in err
+    assert "mIoU 0.250" in err
+    assert "task 2.500" in err
+
+
+def test_units():
+    assert with_unit(0.5, MetricInfo("mIoU", higher_is_better=True)) == "mIoU 0.500"
+    assert with_unit(0.5, MetricInfo("RMSE", higher_is_better=False, unit="m")) == "RMSE 0.500 m"
+    assert with_unit(float("nan"), MetricInfo("RMSE", higher_is_better=False)) == "RMSE –"
+
+
+def scalars(folder):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder)).Reload()
+    return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+
+
+def test_tensorboard_goes_on_where_a_run_is_continued(tmp_path):
+    pytest.importorskip("tensorboard")
+    experiment = toy_experiment(training={"steps": 8, "validate_every": 2, "checkpoint_every": 8})
+
+    def trainer(folder):
+        made = toy_trainer(experiment, tmp_path / folder)
+        made.progress = Watchers([TensorBoard(tmp_path / folder / "tensorboard", made.stages)])
+        return made
+
+    whole = trainer("whole")
+    with whole.progress:
+        whole.run()
+    first = trainer("killed")
+    step, calls = first.train_step, iter(range(100))
+
+    def dying(stage, index):
+        if next(calls) == 9:
+            raise KeyboardInterrupt
+        return step(stage, index)
+
+    first.train_step = dying
+    with pytest.raises(KeyboardInterrupt), first.progress:
+        first.run()
+    second = trainer("killed")
+    assert second.restore()
+    with second.progress:
+        second.run()
+    # what came after the last checkpoint was written twice; the later file counts
+    expected = scalars(tmp_path / "whole/tensorboard")
+    assert scalars(tmp_path / "killed/tensorboard") == expected
+    assert [step for step, _ in expected["loss/task"]] == [2, 4, 9, 11]  # three steps of the generator between
+    assert [step for step, _ in expected["loss/discriminator"]] == [7, 9, 11]
+    assert "validation/depth/abs_error_m" in expected
+    assert "loss/score" not in expected
+
+
+def test_tensorboard_that_is_missing_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(ConfigError, match=r"pip install 'mgm\[tensorboard\]'"):
+        TensorBoard(tmp_path, schedule())
+
+
+def test_watchers_are_all_told_and_closed():
+    told = []
+
+    class Watcher(TensorBoard):
+        def __init__(self, name):
+            self.name = name
+
+        def __exit__(self, *error):
+            told.append((self.name, "closed"))
+
+        def stage(self, name, done, total):
+            told.append((self.name, name))
+
+        def step(self, done, figures):
+            told.append((self.name, done))
+
+        def validated(self, done, scores, score, model):
+            told.append((self.name, score))
+
+    with Watchers([Watcher("a"), Watcher("b")]) as watchers:
+        watchers.stage("joint", 0, 3)
+        watchers.step(1, {})
+        watchers.validated(1, SCORES, 0.5, MODEL)
+    assert told == [
+        ("a", "joint"), ("b", "joint"), ("a", 1), ("b", 1), ("a", 0.5), ("b", 0.5), ("b", "closed"), ("a", "closed"),
+    ]  # fmt: skip
