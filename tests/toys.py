@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -12,8 +13,9 @@ from mgm.config import Experiment
 from mgm.method.algorithm import stages
 from mgm.method.networks import build_networks
 from mgm.method.recipes import make_experiment
+from mgm.method.training import JointSteps
 from mgm.tasks import make_tasks
-from mgm.training.metrics_log import Journal
+from mgm.training.metrics_log import MetricsLog
 from mgm.training.seeding import derive_seed
 from mgm.training.trainer import Trainer
 from mgm.training.updates import trained_networks
@@ -98,13 +100,7 @@ def toy_trainer(
     experiment: Experiment, folder: Path, *, multi_hot: bool = False, validate=None, tasks=None, annotate=None
 ) -> Trainer:
     tasks = tasks or toy_tasks()
-    schedule = stages(
-        experiment.method,
-        experiment.training,
-        architecture=experiment.model.architecture,
-        pretrain=bool(experiment.data.pretrain),
-        freeze_encoder=experiment.model.freeze_encoder,
-    )
+    schedule = stages(experiment)
     networks = build_networks(
         trained_networks(schedule),
         tasks,
@@ -117,20 +113,83 @@ def toy_trainer(
     def feed(name):
         return lambda step, count: toy_batch(derive_seed(name, step) % 2**31, count, multi_hot=multi_hot)
 
-    sources = ("labelled", "generator", "weak", "composites", "rooms", "pretrain", "saved_generators")
-    feeds = {name: feed(name) for name in sources}
+    loaders = {name: lru_cache(maxsize=1)(feed(name)) for name in ("labelled", "generator", "extra", "pretrain")}
     folder.mkdir(parents=True, exist_ok=True)
-    return Trainer(
-        experiment,
-        schedule,
+    steps = JointSteps(
         networks,
         tasks,
-        feeds,
-        validate or (lambda model: ({"depth": {"abs_error_m": 1.0}}, 0.0)),
-        Fabric(accelerator="cpu", devices=1),
-        folder,
-        Journal(folder / "metrics.jsonl"),
-        SilentProgress(),
+        experiment.method,
+        loaders,
         multi_hot=multi_hot,
         annotate=annotate or (lambda extra: extra),
     )
+    return Trainer(
+        experiment.training,
+        experiment.seed,
+        schedule,
+        networks,
+        tasks,
+        loaders,
+        steps,
+        validate or (lambda model: ({"depth": {"abs_error_m": 1.0}}, 0.0)),
+        Fabric(accelerator="cpu", devices=1),
+        folder,
+        MetricsLog(folder / "metrics.jsonl"),
+        SilentProgress(),
+        steps.generator_snapshot,
+    )
+
+
+class KilledError(Exception):
+    pass
+
+
+def kill_after(trainer, steps):
+    """Let the trainer die in the middle of its `steps`-th step."""
+    original, count = trainer.train_step, 0
+
+    def step(stage, index):
+        nonlocal count
+        count += 1
+        if count > steps:
+            original(stage, index)
+            raise KilledError
+        return original(stage, index)
+
+    trainer.train_step = step
+
+
+def validate(model):
+    score = float(next(model.parameters()).detach().sum())
+    return {"depth": {"abs_error_m": score}}, score
+
+
+def assert_same(left, right):
+    assert type(left) is type(right)
+    if isinstance(left, dict):
+        assert left.keys() == right.keys()
+        for key in left:
+            if key != "seconds":
+                assert_same(left[key], right[key])
+    elif isinstance(left, list | tuple):
+        assert len(left) == len(right)
+        for a, b in zip(left, right, strict=True):
+            assert_same(a, b)
+    elif isinstance(left, torch.Tensor):
+        assert torch.equal(left, right)
+    else:
+        assert left == right
+
+
+def snapshot(networks):
+    parameters = {name: [p.detach().clone() for p in net.parameters()] for name, net in networks.items()}
+    buffers = {name: [b.detach().clone() for b in net.buffers()] for name, net in networks.items()}
+    return parameters, buffers
+
+
+def changed(before, after):
+    return {
+        name
+        for name in before
+        if any(not torch.equal(old, new) for old, new in zip(before[name], after[name], strict=True))
+    }

@@ -192,9 +192,9 @@ class TrainingConfig:
     """Share of the steps in which the rates rise."""
     weight_decay: float = 0.0
     """Weight decay of M in the task update alone."""
-    optimizer_step: Literal["separate", "shared", "combined"] = "separate"
-    """separate: one Adam per loss, one after another (paper, Algorithm 1); shared: likewise, but the losses on labelled images
-    share one E(x) and one Adam of M; combined: one backward pass, one Adam per network (docs/speed.md)."""
+    optimizer_step: Literal["separate", "combined"] = "separate"
+    """separate: one optimiser per loss, one after another (paper, Algorithm 1); combined: one backward pass for all losses, one
+    optimiser per network (docs/speed.md)."""
     statistics: Literal["labelled", "all"] = "labelled"
     """Whose batches move the running statistics of M's batch norm: the labelled ones alone, or all."""
     ema: float = 0.0
@@ -213,8 +213,9 @@ class TrainingConfig:
     """Arithmetic of the networks; losses are always fp32."""
     channels_last: Literal["auto", "always", "never"] = "auto"
     """Keep images and convolutions in the order height, width, channels; auto: on CUDA. On a CPU it is faster but has crashed."""
-    compile: Literal["never", "gpu", "always", "graphs"] = "never"
-    """Compile the networks: on a GPU, on any device (on a CPU it takes minutes and seldom pays), or as CUDA graphs."""
+    compile: Literal["never", "default", "reduce-overhead"] = "never"
+    """Compile the networks, by the modes of torch.compile: default, or reduce-overhead (CUDA graphs, on a GPU). On a CPU it takes
+    minutes and seldom pays."""
 
 
 @dataclass(frozen=True)

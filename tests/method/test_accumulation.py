@@ -12,6 +12,7 @@ from mgm.networks.normalization import BatchNorm2d, SpectralNorm
 from mgm.training.checkpoint import load_checkpoint
 from mgm.training.memory import SavedTensors
 from mgm.training.micro_batches import split_batch
+from mgm.training.optimizer_steps import OPTIMIZER_STEPS
 from toys import toy_batch, toy_experiment, toy_tasks, toy_trainer
 
 COUNT = 8
@@ -39,8 +40,8 @@ def weights_after(folder, accumulate, *, batch_statistics=False, steps=1, method
     trainer.networks.double().train()
     # synthesized images and views are float32
     trainer.networks["encoder"].register_forward_pre_hook(lambda module, images: (images[0].double(),))
-    for name in trainer.feeds:
-        trainer.feeds[name] = uneven_batch
+    for name in trainer.loaders:
+        trainer.loaders[name] = uneven_batch
     for module in trainer.networks.modules():
         if isinstance(module, BatchNorm2d) and not batch_statistics:
             module.eval()
@@ -63,7 +64,7 @@ TOLERANCE = {"rtol": 1e-6, "atol": 2e-6}
 """Adam's first steps have the size of the rate, 1e-3, whatever the gradient's, and synthesized images are float32."""
 
 
-@pytest.mark.parametrize("optimizer_step", ["separate", "shared", "combined"])
+@pytest.mark.parametrize("optimizer_step", OPTIMIZER_STEPS)
 @pytest.mark.parametrize(
     "method", WITHOUT_NEGATIVES, ids=lambda method: "-".join(str(value) for value in method.values())
 )
@@ -77,7 +78,7 @@ def test_parts_give_the_step_of_the_whole_batch(tmp_path, method, optimizer_step
             torch.testing.assert_close(part_step[name], loss, **TOLERANCE, msg=name)
 
 
-@pytest.mark.parametrize("optimizer_step", ["separate", "shared"])
+@pytest.mark.parametrize("optimizer_step", ["separate", "combined"])
 def test_two_adversarial_updates_in_turn_equal_those_of_the_whole_batch(tmp_path, optimizer_step):
     method = {"self_supervision": "none", "generator_updates": 2}
     whole, parts = (

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from mgm.functional.classification import scene_loss
-from mgm.method.algorithm import random_multi_hot, synthesize
+from mgm.method.extra_images import random_multi_hot
 from mgm.method.losses import estimate_predictions, estimation_loss
-from mgm.method.step import Step
 from mgm.training.ema import WeightAverage
+from mgm.training.step import StepInputs
 from toys import NUM_SCENES, toy_batch, toy_experiment, toy_trainer
 
 
 def make_step(trainer, batch, *, multi_hot=False, seed=1):
     trainer.networks.train()
-    return Step(
-        trainer.networks,
-        trainer.tasks,
-        trainer.experiment.method,
-        batch,
-        seed,
-        lambda step: trainer._extra_images(step, 0),
-        multi_hot=multi_hot,
-    )
+    return replace(trainer.make_step, multi_hot=multi_hot)(StepInputs(batch, 0, seed, 0))
 
 
 @pytest.mark.parametrize("ratio, expected", [(0.25, 2), (0.5, 4), (1.0, 8), (1.25, 10), (0.01, 1)])
@@ -65,7 +59,7 @@ def test_images_with_a_graph_only_where_the_method_asks(tmp_path):
     for method, attached in (({}, False), ({"gradient_into_generator": True}, True), ({"refinement": "peoe"}, True)):
         trainer = toy_trainer(toy_experiment(method=method), tmp_path)
         step = make_step(trainer, toy_batch(0, 4))
-        assert synthesize(step, 4).images.requires_grad == attached
+        assert step.images_of("extra").images.requires_grad == attached
 
 
 def test_random_multi_hot_labels_keep_every_class_frequency(tmp_path):

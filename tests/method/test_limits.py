@@ -7,8 +7,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mgm.method.step import Step
+from mgm.method.step import JointStep
 from mgm.networks.decoders import DECODERS
+from mgm.training.optimizer_steps import OPTIMIZER_STEPS
+from mgm.training.step import StepInputs
 from toys import toy_batch, toy_experiment, toy_tasks, toy_trainer, with_runs
 
 ZERO = {"refinement_weight": 0.0, "self_supervision_weight": 0.0, "adversarial_weight": 0.0}
@@ -18,7 +20,7 @@ def weights(trainer):
     return [p.detach().clone() for p in trainer.networks.model.state_dict().values()]
 
 
-@pytest.mark.parametrize("optimizer_step", ["separate", "shared", "combined"])
+@pytest.mark.parametrize("optimizer_step", OPTIMIZER_STEPS)
 @pytest.mark.parametrize(
     "recipe, decoder",
     [
@@ -59,31 +61,22 @@ def test_combined_gradient_is_the_sum_of_the_separate_ones(tmp_path, architectur
     stage = trainer.stages[-1]
     trainer.networks.train()
 
-    def make_step(defer):
-        return Step(
-            trainer.networks,
-            trainer.tasks,
-            trainer.experiment.method,
-            toy_batch(5, 4),
-            9,
-            lambda current: trainer._extra_images(current, 0),
-            defer_encoder=defer,
-            simultaneous=defer,
-        )
+    def make_step(combined):
+        return trainer.make_step(StepInputs(toy_batch(5, 4), 0, 9, 0, combined=combined))
 
     captured = {}
-    trainer.stepping.apply = lambda optimizer: captured.update(
+    trainer.optimizer_step.apply = lambda optimizer: captured.update(
         {id(p): p.grad.clone() for group in optimizer.param_groups for p in group["params"] if p.grad is not None}
     )
     state = {key: value.clone() for key, value in trainer.networks.state_dict().items()}
-    trainer.stepping(stage, make_step(True))
+    trainer.optimizer_step(stage, [make_step(True)])
     combined = dict(captured)
 
     trainer.networks.load_state_dict(state)
     trainer.networks.zero_grad(set_to_none=True)
     step = make_step(False)
     for update in stage.updates:
-        loss = trainer.stepping.loss(update, step)
+        loss = trainer.optimizer_step.loss(update, step)
         parameters = [p for name in update.trains for p in trainer.networks[name].parameters()]
         loss.backward(inputs=parameters, retain_graph=True)
     for name, parameter in trainer.networks.named_parameters():
@@ -182,7 +175,7 @@ def test_sharing_within_a_step_does_not_alter_the_result(tmp_path):
     for trainer in (shared, alone):
         trainer.networks.train()
         trainer.position.stage = 2
-    original = Step.forget
+    original = JointStep.forget
 
     def forget_all(step, trains):
         fakes = step._fakes
@@ -193,11 +186,11 @@ def test_sharing_within_a_step_does_not_alter_the_result(tmp_path):
         step._fakes = fakes if trains == ("discriminator",) else None
 
     losses = [shared.train_step(stage, index) for index in range(2)]
-    Step.forget = forget_all
+    JointStep.forget = forget_all
     try:
         expected = [alone.train_step(stage, index) for index in range(2)]
     finally:
-        Step.forget = original
+        JointStep.forget = original
     assert all(torch.equal(a[key], b[key]) for a, b in zip(losses, expected, strict=True) for key in a)
     for a, b in zip(weights(shared), weights(alone), strict=True):
         assert torch.equal(a, b)

@@ -8,17 +8,18 @@ import pytest
 import torch
 
 from mgm.training.micro_batches import split_batch
+from mgm.training.optimizer_steps import OPTIMIZER_STEPS
 from toys import toy_batch, toy_experiment, toy_tasks, toy_trainer
 
 
-@pytest.mark.parametrize("optimizer_step", ["separate", "shared", "combined"])
+@pytest.mark.parametrize("optimizer_step", OPTIMIZER_STEPS)
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_discriminator_sees_whole_images(tmp_path, optimizer_step, accumulate):
     training = {"optimizer_step": optimizer_step, "accumulate": accumulate}
     trainer = toy_trainer(toy_experiment(training=training), tmp_path)
     batch = toy_batch(0, 4)
     mixed = replace(batch, images=torch.full_like(batch.images, 0.25), unmixed=batch.images)
-    trainer.feeds["labelled"] = lambda step, count: mixed
+    trainer.loaders["labelled"] = lambda step, count: mixed
     seen = {"discriminator": [], "encoder": []}
     for name, images in seen.items():
         trainer.networks[name].register_forward_pre_hook(lambda _, given, images=images: images.append(given[0]))

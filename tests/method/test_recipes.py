@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from test_updates import changed, snapshot
 
 from mgm.method.recipes import RECIPES
-from toys import toy_batch, toy_experiment, toy_trainer, with_runs
+from toys import changed, snapshot, toy_batch, toy_experiment, toy_trainer, with_runs
 
 QUICK = {"mt", "st", "mgm", "mgm_no_generator"}
 

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from mgm.method.algorithm import joint_updates
-from mgm.method.step import Step
+from mgm.method.step import JointStep
+from mgm.training.step import StepInputs
 from toys import METHODS, toy_batch, toy_experiment, toy_trainer
 
 
@@ -22,31 +23,24 @@ def joint_trainer(folder, *, method=None, optimizer_step="combined"):
 
 
 def joint_step(trainer):
-    return Step(
-        trainer.networks,
-        trainer.tasks,
-        trainer.experiment.method,
-        toy_batch(3, 4),
-        1,
-        lambda current: trainer._extra_images(current, 0),
-        defer_encoder=trainer.stepping.defers_encoder,
-        simultaneous=trainer.stepping.simultaneous,
-        keep_fakes=trainer.stepping.keeps_fakes,
-    )
+    combined = trainer.optimizer_step.combined
+    return trainer.make_step(StepInputs(toy_batch(3, 4), 0, 1, 0, combined=combined))
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: "-".join(str(value) for value in method.values()))
 def test_updates_say_what_they_read(tmp_path, monkeypatch, method):
     trainer, stage = joint_trainer(tmp_path, method=method)
     read = set()
-    predictions, fakes, scores = Step.all_predictions, Step.fakes, Step.fake_scores
-    monkeypatch.setattr(Step, "all_predictions", lambda step, source: read.add(source) or predictions(step, source))
-    monkeypatch.setattr(Step, "fakes", lambda step: read.add("fakes") or fakes(step))
-    monkeypatch.setattr(Step, "fake_scores", lambda step: read.add("fakes") or scores(step))
+    predictions, fakes, scores = JointStep.all_predictions, JointStep.fakes, JointStep.fake_scores
+    monkeypatch.setattr(
+        JointStep, "all_predictions", lambda step, source: read.add(source) or predictions(step, source)
+    )
+    monkeypatch.setattr(JointStep, "fakes", lambda step: read.add("fakes") or fakes(step))
+    monkeypatch.setattr(JointStep, "fake_scores", lambda step: read.add("fakes") or scores(step))
     step = joint_step(trainer)
     for update in stage.updates:
         read.clear()
-        update.loss(step)
+        update.loss(step, update.source)
         assert read == set(update.reads), update.name
 
 
@@ -58,7 +52,7 @@ def passes(trainer, stage, step):
     hooks = [
         network.register_forward_hook(lambda *_, name=name: counted.update([name])) for name, network in watched.items()
     ]
-    trainer.stepping(stage, step)
+    trainer.optimizer_step(stage, [step])
     for hook in hooks:
         hook.remove()
     return dict(counted)
@@ -77,26 +71,9 @@ def test_the_discriminator_sees_every_image_once_in_a_simultaneous_step(tmp_path
     seen = []
     trainer.networks["discriminator"].register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
     step = joint_step(trainer)
-    trainer.stepping(stage, step)
+    trainer.optimizer_step(stage, [step])
     assert [len(images) for images in seen] == [4, 4]
     assert torch.equal(seen[0], step.batch.images)
-
-
-def test_a_shared_step_computes_again_only_what_has_changed(tmp_path):
-    trainer, stage = joint_trainer(tmp_path, method={"generator_updates": 2}, optimizer_step="shared")
-    assert passes(trainer, stage, joint_step(trainer)) == {
-        "encoder": 4, "decoder": 2, "refinement": 2, "generator": 2, "discriminator": 4,
-    }  # fmt: skip
-
-
-def test_images_of_the_last_adversarial_update_serve_as_the_synthesized_ones(tmp_path):
-    trainer, stage = joint_trainer(tmp_path, method={"generator_updates": 2}, optimizer_step="shared")
-    step = joint_step(trainer)
-    made = []
-    trainer.networks["generator"].register_forward_hook(lambda module, inputs, output: made.append(output.detach()))
-    trainer.stepping(stage, step)
-    assert len(made) == 2
-    assert torch.equal(step.images_of("extra").images, made[-1])
 
 
 def test_images_of_the_adversarial_losses_serve_as_the_synthesized_ones(tmp_path):
@@ -104,7 +81,7 @@ def test_images_of_the_adversarial_losses_serve_as_the_synthesized_ones(tmp_path
     step = joint_step(trainer)
     made = []
     trainer.networks["generator"].register_forward_hook(lambda module, inputs, output: made.append(output.detach()))
-    trainer.stepping._backward(stage, step)
+    trainer.optimizer_step._backward(stage, step)
     extra = step.images_of("extra")
     assert len(made) == 1
     assert torch.equal(extra.images, made[0])
@@ -125,8 +102,8 @@ def test_sequential_updates_synthesize_with_the_generator_as_it_then_is(tmp_path
     step = joint_step(trainer)
     made = []
     trainer.networks["generator"].register_forward_hook(lambda module, inputs, output: made.append(output.detach()))
-    trainer.stepping(stage, step)
-    assert len(made) == 1 + trainer.experiment.method.generator_updates
+    trainer.optimizer_step(stage, [step])
+    assert len(made) == 1 + trainer.make_step.method.generator_updates
     assert torch.equal(step.images_of("extra").images, made[-1])
 
 
@@ -134,7 +111,7 @@ def test_a_second_adversarial_update_at_the_same_weights_is_left_out():
     method = toy_experiment(method={"generator_updates": 2}).method
     names = [update.name for update in joint_updates(method)]
     assert names.count("discriminator") == names.count("generator") == 2
-    names = [update.name for update in joint_updates(method, simultaneous=True)]
+    names = [update.name for update in joint_updates(method, combined=True)]
     assert names.count("discriminator") == names.count("generator") == 1
 
 
@@ -142,7 +119,7 @@ def test_graphs_go_as_soon_as_nobody_reads_them(tmp_path, monkeypatch):
     trainer, stage = joint_trainer(tmp_path)
     graphs: dict[str, weakref.ref] = {}
     alive: dict[str, set[str]] = {}
-    predictions, fakes, loss = Step.all_predictions, Step.fakes, trainer.stepping.loss
+    predictions, fakes, loss = JointStep.all_predictions, JointStep.fakes, trainer.optimizer_step.loss
 
     def watched_predictions(step, source):
         found = predictions(step, source)
@@ -159,10 +136,10 @@ def test_graphs_go_as_soon_as_nobody_reads_them(tmp_path, monkeypatch):
         alive[update.name] = {name for name, graph in graphs.items() if graph() is not None}
         return loss(update, step)
 
-    monkeypatch.setattr(Step, "all_predictions", watched_predictions)
-    monkeypatch.setattr(Step, "fakes", watched_fakes)
-    monkeypatch.setattr(trainer.stepping, "loss", watched_loss)
-    trainer.stepping(stage, joint_step(trainer))
+    monkeypatch.setattr(JointStep, "all_predictions", watched_predictions)
+    monkeypatch.setattr(JointStep, "fakes", watched_fakes)
+    monkeypatch.setattr(trainer.optimizer_step, "loss", watched_loss)
+    trainer.optimizer_step(stage, [joint_step(trainer)])
     assert alive == {
         "task": set(),
         "refinement": {"labelled"},

@@ -7,26 +7,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mgm.method.algorithm import REFINEMENT
-from mgm.method.step import Step
+from mgm.method.algorithm import ALGORITHM_1, REFINEMENT
 from mgm.models import MODELS
 from mgm.networks.decoders import DECODERS
+from mgm.training.optimizer_steps import OPTIMIZER_STEPS
+from mgm.training.step import StepInputs
 from mgm.training.updates import Stage
-from toys import METHODS, toy_batch, toy_experiment, toy_trainer, with_runs
-
-
-def snapshot(networks):
-    parameters = {name: [p.detach().clone() for p in net.parameters()] for name, net in networks.items()}
-    buffers = {name: [b.detach().clone() for b in net.buffers()] for name, net in networks.items()}
-    return parameters, buffers
-
-
-def changed(before, after):
-    return {
-        name
-        for name in before
-        if any(not torch.equal(old, new) for old, new in zip(before[name], after[name], strict=True))
-    }
+from toys import METHODS, changed, snapshot, toy_batch, toy_experiment, toy_trainer, with_runs
 
 
 def run_single(trainer, stage, update):
@@ -36,15 +23,7 @@ def run_single(trainer, stage, update):
         network.requires_grad_(name in stage.trains)
     trainer.networks.train()
     before = snapshot(trainer.networks)
-    step = Step(
-        trainer.networks,
-        trainer.tasks,
-        trainer.experiment.method,
-        toy_batch(3, 4),
-        1,
-        lambda current: trainer._extra_images(current, 0),
-    )
-    trainer.stepping(single, step)
+    trainer.optimizer_step(single, [trainer.make_step(StepInputs(toy_batch(3, 4), 0, 1, 0))])
     after = snapshot(trainer.networks)
     return changed(before[0], after[0]), changed(before[1], after[1])
 
@@ -69,7 +48,7 @@ ARCHITECTURES = [name for name in MODELS if name not in ("multi_task", "single_t
 
 @pytest.mark.slow
 @pytest.mark.parametrize("decoder", DECODERS)
-@pytest.mark.parametrize("optimizer_step", ["separate", "shared", "combined"])
+@pytest.mark.parametrize("optimizer_step", OPTIMIZER_STEPS)
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_other_architectures_train_in_all_three_stages_of_the_method(tmp_path, architecture, optimizer_step, decoder):
     """Exactly the networks of a stage change, as with the shared encoder."""
@@ -100,7 +79,7 @@ FROZEN = [
 ]
 
 
-@pytest.mark.parametrize("optimizer_step", ["separate", "shared", "combined"])
+@pytest.mark.parametrize("optimizer_step", OPTIMIZER_STEPS)
 @pytest.mark.parametrize("recipe, method", FROZEN)
 def test_a_frozen_encoder_stays_with_its_statistics(tmp_path, recipe, method, optimizer_step):
     training = {
@@ -180,8 +159,8 @@ def test_frozen_networks_stay_in_generator_stage(tmp_path):
 
 @pytest.mark.parametrize("name", [name for name in REFINEMENT if name != "none"])
 def test_refinement_strategies_differ_as_the_paper_says(name):
-    strategy = REFINEMENT[name]
-    (real,), (extra,) = strategy.real, strategy.extra
+    updates = {update.name: update for update in REFINEMENT[name](ALGORITHM_1)}
+    real, extra = updates["refinement"], updates["extra_refinement"]
     assert "refinement" in real.trains
     assert ("encoder" in real.trains) == (name != "lset")
     assert ("decoders" in real.trains) == (name == "peoe")

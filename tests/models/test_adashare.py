@@ -5,11 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mgm.method.step import Step
 from mgm.models import AdaShareNetwork, MultiTaskNetwork
 from mgm.models.adashare import AdaShareEncoder, Policy, PolicySchedule
 from mgm.networks.decoders import DECODERS
 from mgm.training.checkpoint import load_checkpoint
+from mgm.training.optimizer_steps import OPTIMIZER_STEPS
+from mgm.training.step import StepInputs
 from mgm.training.updates import Stage
 from small_models import CHANNELS, same, small
 from toys import toy_batch, toy_experiment, toy_trainer
@@ -212,17 +213,17 @@ def scheduled_trainer(folder, schedule, recipe="adashare", **settings):
 def in_float64(trainer):
     """Weights and whatever a loss reads."""
     trainer.networks.double()
-    feed = trainer.feeds["labelled"]
+    feed = trainer.loaders["labelled"]
 
     def doubled(step, count):
         batch = feed(step, count)
         targets = {name: value if name == "semantic" else value.double() for name, value in batch.targets.items()}
         return replace(batch, images=batch.images.double(), targets=targets)
 
-    trainer.feeds["labelled"] = doubled
+    trainer.loaders["labelled"] = doubled
 
 
-@pytest.mark.parametrize("optimizer_step", ["separate", "shared", "combined"])
+@pytest.mark.parametrize("optimizer_step", OPTIMIZER_STEPS)
 def test_training_in_warm_up_is_multi_task_training(tmp_path, optimizer_step):
     training = {"optimizer_step": optimizer_step}
     ours = scheduled_trainer(tmp_path / "a", PolicySchedule(warm_up=1.0), training=training)
@@ -241,7 +242,7 @@ def test_training_in_warm_up_is_multi_task_training(tmp_path, optimizer_step):
             torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-10)
 
 
-@pytest.mark.parametrize("optimizer_step", ["separate", "shared", "combined"])
+@pytest.mark.parametrize("optimizer_step", OPTIMIZER_STEPS)
 def test_policy_learns_and_then_stays(tmp_path, optimizer_step):
     schedule = PolicySchedule(warm_up=1 / 6, curriculum=1 / 3, fixed=0.5)
     trainer = scheduled_trainer(tmp_path, schedule, training={"optimizer_step": optimizer_step})
@@ -275,15 +276,8 @@ def run_update(trainer, update):
     before = {name: [p.detach().clone() for p in part.parameters()] for name, part in trainer.networks.items()}
     buffers = [buffer.clone() for buffer in trainer.networks.buffers()]
     batch = toy_batch(3, 4)
-    step = Step(
-        trainer.networks,
-        trainer.tasks,
-        trainer.experiment.method,
-        batch,
-        1,
-        lambda current: trainer._extra_images(current, 0),
-    )
-    trainer.stepping(Stage("joint", (update,), 1, 4), step)
+    step = trainer.make_step(StepInputs(batch, 0, 1, 0))
+    trainer.optimizer_step(Stage("joint", (update,), 1, 4), [step])
     changed = {
         name
         for name, part in trainer.networks.items()
@@ -309,7 +303,7 @@ def test_a_step_forgets_what_an_older_policy_has_chosen(tmp_path):
     trainer = scheduled_trainer(tmp_path, LEARNING)
     trainer.networks.train()
     batch = toy_batch(3, 4)
-    step = Step(trainer.networks, trainer.tasks, trainer.experiment.method, batch, 1, lambda current: batch)
+    step = trainer.make_step(StepInputs(batch, 0, 1, 0))
     features, predictions = step.features("labelled"), step.predictions("labelled")
     step.forget(("refinement",))
     assert step.features("labelled") is features

@@ -83,7 +83,7 @@ def test_memory_falls(tmp_path, size):
         )
         experiment = replace(experiment, data=replace(experiment.data, image_size=size))
         trainer = toy_trainer(experiment, tmp_path / str(recompute))
-        trainer.feeds["labelled"] = lambda step, count: toy_batch(0, count, size)
+        trainer.loaders["labelled"] = lambda step, count: toy_batch(0, count, size)
         trainer.networks.train()
         trainer.position.stage = len(trainer.stages) - 1
         with SavedTensors() as saved:

@@ -7,11 +7,11 @@ from PIL import Image
 
 from mgm.errors import RunError
 from mgm.report.curves import curves, read_history
-from mgm.training.metrics_log import Journal
+from mgm.training.metrics_log import MetricsLog
 
 
 def write(path, *, joint=True, scale=1.0, nan=False):
-    journal = Journal(path)
+    journal = MetricsLog(path)
     for step in (20, 40):
         journal.write(stage="multi_task", step=step, losses={"task": scale * 100.0 / step})
         score = math.nan if nan else scale * step / 100

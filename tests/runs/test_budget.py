@@ -41,14 +41,14 @@ def test_total_is_the_sum_over_steps_and_validations(recipe):
 @pytest.mark.parametrize("recipe", ["mt", "mgm", "mgm_no_generator"])
 @pytest.mark.parametrize("minutes", [3.0, 30.0, 200.0])
 def test_the_fitted_run_fills_the_time_and_no_more(recipe, minutes):
-    fitted = fit_to_minutes(make_experiment(recipe, "quick"), minutes, COST, schedule)
+    fitted = fit_to_minutes(make_experiment(recipe, "quick"), minutes, COST)
     usable = 60 * minutes * (1 - RESERVE)
     assert 0.9 * usable < seconds(fitted) <= usable * (1 + 1e-9)
 
 
 def test_proportions_of_the_stages_stay():
     experiment = make_experiment("mgm", "quick")
-    fitted = fit_to_minutes(experiment, 60, COST, schedule)
+    fitted = fit_to_minutes(experiment, 60, COST)
     factor = fitted.training.steps / experiment.training.steps
     assert fitted.training.generator_steps == pytest.approx(factor * experiment.training.generator_steps, abs=1)
     assert fitted.training.validate_every == pytest.approx(factor * experiment.training.validate_every, abs=1)
@@ -63,9 +63,9 @@ def test_too_little_time_is_refused_with_what_is_needed():
     with pytest.raises(
         ConfigError, match=r"minutes is 0\.1, but 20 steps of mgm with their evaluation take \d"
     ) as error:
-        fit_to_minutes(experiment, 0.1, COST, schedule)
+        fit_to_minutes(experiment, 0.1, COST)
     needed = float(str(error.value).partition("take ")[2].split()[0])
-    assert fit_to_minutes(experiment, needed, COST, schedule).training.steps >= LEAST_STEPS
+    assert fit_to_minutes(experiment, needed, COST).training.steps >= LEAST_STEPS
 
 
 @pytest.mark.parametrize("recipe", ["mt", "mgm"])

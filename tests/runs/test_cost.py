@@ -17,7 +17,7 @@ def test_parameters_of_every_network(tmp_path):
 def test_encoder_updates_are_those_that_the_stages_carry_out():
     training = {"steps": 10, "joint_share": 0.4, "generator_steps": 7}
     experiment = toy_experiment(training=training, method={"generator_updates": 2})
-    counts = encoder_updates(stages(experiment.method, experiment.training))
+    counts = encoder_updates(stages(experiment))
     # the discriminator never moves the encoder, and in stage 2 the generator does not either
     assert counts == {
         "task": 10,
@@ -28,7 +28,7 @@ def test_encoder_updates_are_those_that_the_stages_carry_out():
         "extra_self_supervision": 4,
     }
     baseline = toy_experiment("mt", training=training)
-    assert encoder_updates(stages(baseline.method, baseline.training)) == {"task": 10}
+    assert encoder_updates(stages(baseline)) == {"task": 10}
 
 
 def test_peak_memory_grows_with_what_is_used():

@@ -14,8 +14,8 @@ from fakes import write_camvid, write_nyuv2
 from mgm.cli.train import parse_train
 from mgm.config import Experiment
 from mgm.runs import train as run
-from mgm.inference.annotator import make_annotator
-from mgm.runs.data import load_data, make_feeds
+from mgm.runs.annotator import make_annotator
+from mgm.runs.data import load_data, make_loaders
 from mgm.runs.folder import RunFolder
 from mgm.method.recipes import make_experiment
 from mgm.runs.saved_generators import even_shares
@@ -73,7 +73,7 @@ def test_images_of_several_generators_in_equal_shares(photographs, runs):
     names = (str(runs / "mgm"), str(runs / "semantic"))
     experiment = experiment_on(photographs, "mgm_combine", generator_runs=names)
     data = load_data(experiment, CPU)
-    feed = make_feeds(experiment, data, CPU)["saved_generators"]
+    feed = make_loaders(experiment, data, CPU)["extra"]
     batch = feed(0, 6)
     assert batch.images.shape == (6, 3, 32, 32)
     assert batch.images.abs().max() <= 1
@@ -83,8 +83,8 @@ def test_images_of_several_generators_in_equal_shares(photographs, runs):
     again, other = feed(0, 6), feed(1, 6)
     assert torch.equal(batch.images, again.images), "a resumed run sees the same ones"
     assert not torch.equal(batch.images, other.images)
-    alone = make_feeds(replace(experiment, method=replace(experiment.method, generator_runs=names[:1])), data, CPU)[
-        "saved_generators"
+    alone = make_loaders(replace(experiment, method=replace(experiment.method, generator_runs=names[:1])), data, CPU)[
+        "extra"
     ](0, 3)
     assert torch.equal(alone.images, batch.images[:3]), "the first half is the first generator's"
     assert not torch.equal(alone.images, batch.images[3:])

@@ -11,7 +11,7 @@ import torch
 from mgm.config import DataConfig, Experiment
 from mgm.errors import ConfigError
 from mgm.runs.checks import check_experiment
-from mgm.runs.data import ExperimentData, load_data, make_feeds, mixing
+from mgm.runs.data import ExperimentData, load_data, make_loaders, mixing
 from mgm.runs.folder import RunFolder
 from mgm.method.recipes import make_experiment
 from mgm.tasks import TASKS
@@ -35,13 +35,13 @@ def data(experiment) -> ExperimentData:
 
 
 def batches(experiment: Experiment, data: ExperimentData) -> dict[str, torch.Tensor]:
-    return {name: feed(3, 8).images for name, feed in make_feeds(experiment, data, CPU).items()}
+    return {name: feed(3, 8).images for name, feed in make_loaders(experiment, data, CPU).items()}
 
 
 @pytest.mark.parametrize("mix", ["cutmix", "classes", "objects"])
 def test_labelled_images_alone_are_mixed(experiment, data, mix):
     plain = batches(experiment, data)
-    mixed = make_feeds(with_data(experiment, mix=mix, mix_share=1.0), data, CPU)
+    mixed = make_loaders(with_data(experiment, mix=mix, mix_share=1.0), data, CPU)
     assert plain.keys() == mixed.keys() == {"labelled", "generator", "weak"}
     for name in ("generator", "weak"):
         assert torch.equal(mixed[name](3, 8).images, plain[name])

@@ -123,14 +123,14 @@ def test_label_maps_that_all_show_the_same(tmp_path, capsys):
 
 
 def test_streamed_training_data_are_those_of_memory(tmp_path, monkeypatch):
-    from mgm.runs.data import make_feeds
+    from mgm.runs.data import make_loaders
 
     experiment = experiment_on(write_own(tmp_path / "photos", 20))
-    resident = make_feeds(experiment, load_data(experiment, "cpu"), "cpu")["labelled"]
+    resident = make_loaders(experiment, load_data(experiment, "cpu"), "cpu")["labelled"]
     monkeypatch.setattr("mgm.data.loading.StoreReader.__init__.__defaults__", ("cpu", 0, None))
     data = load_data(experiment, "cpu")
     assert not data.reader.is_resident
-    streamed = make_feeds(experiment, data, "cpu")["labelled"]
+    streamed = make_loaders(experiment, data, "cpu")["labelled"]
     for step in range(4):
         assert resident(step, 4).images.equal(streamed(step, 4).images)
 

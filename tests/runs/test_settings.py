@@ -11,7 +11,9 @@ from mgm.errors import ConfigError
 from mgm.runs.checks import check_experiment
 from mgm.method.recipes import PRESETS, RECIPES, baseline_of, make_experiment
 from mgm.runs.settings import GROUPS, from_dict, from_yaml, to_dict, to_yaml
-from mgm.method.algorithm import EXTRA_IMAGES, check_method, joint_updates, stages
+from mgm.method.algorithm import REFINEMENT, joint_updates, stages
+from mgm.method.checks import check_method
+from mgm.method.extra_images import EXTRA_IMAGES
 from toys import with_runs
 
 
@@ -112,9 +114,10 @@ def test_recipes_are_the_points_that_the_paper_compares():
 
 
 def test_the_architecture_adds_its_updates_to_every_step_of_m():
-    method, training = make_experiment("mgm").method, make_experiment("mgm").training
-    plain = stages(method, training, pretrain=True)
-    adashare = stages(method, training, architecture="adashare", pretrain=True)
+    experiment = make_experiment("mgm")
+    experiment = replace(experiment, data=replace(experiment.data, pretrain="rooms"))
+    plain = stages(experiment)
+    adashare = stages(replace(experiment, model=replace(experiment.model, architecture="adashare")))
     for before, after in zip(plain, adashare, strict=True):
         names = [update.name for update in after.updates]
         assert ("policy" in names) == (after.name in ("multi_task", "joint"))
@@ -125,7 +128,7 @@ def test_the_architecture_adds_its_updates_to_every_step_of_m():
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_budgets_are_equal(recipe):
     experiment = with_runs(make_experiment(recipe))
-    steps = sum(s.steps for s in stages(experiment.method, experiment.training) if s.trains_model)
+    steps = sum(s.steps for s in stages(experiment) if s.trains_model)
     assert steps == experiment.training.steps == baseline_of(experiment).training.steps
 
 
@@ -156,7 +159,7 @@ def test_presets_treat_recipes_alike():
 def test_impossible_methods_are_refused(changes, message):
     experiment = make_experiment("mgm")
     with pytest.raises(ConfigError, match=message):
-        stages(replace(experiment.method, **changes), experiment.training)
+        stages(replace(experiment, method=replace(experiment.method, **changes)))
 
 
 def test_every_source_combines_with_every_use():
@@ -198,13 +201,14 @@ def test_an_annotator_allows_labels_of_every_source():
     for name in EXTRA_IMAGES:
         if name != "none":
             runs = ("a",) if name == "saved_generators" else ()
-            check_method(MethodConfig(extra_images=name, generator_runs=runs, annotator="b", extra_uses=("labels",)))
+            method = MethodConfig(extra_images=name, generator_runs=runs, annotator="b", extra_uses=("labels",))
+            check_method(method, REFINEMENT)
 
 
 @pytest.mark.parametrize("training", ["quick", "paper"])
 def test_synthesized_single_task_training_has_three_stages(training):
     experiment = with_runs(make_experiment("st_synthesized", training))
-    first, second, third = stages(experiment.method, experiment.training, architecture="single_task")
+    first, second, third = stages(experiment)
     assert [update.name for update in third.updates] == ["task", "extra_task"]
     assert [update.trains for update in second.updates] == [("discriminator",), ("generator",)]
     assert first.steps + third.steps == experiment.training.steps
@@ -228,7 +232,8 @@ def test_impossible_encoders_are_refused(model, message):
 def test_losses_of_a_frozen_encoder_that_train_nothing_are_named():
     def frozen(**method):
         experiment = make_experiment("mgm", "tiny")
-        return stages(replace(experiment.method, **method), experiment.training, freeze_encoder=True)
+        frozen = replace(experiment.model, freeze_encoder=True)
+        return stages(replace(experiment, method=replace(experiment.method, **method), model=frozen))
 
     with pytest.raises(ConfigError, match="refinement, self_supervision, extra_refinement, extra_self_supervision;"):
         frozen()

@@ -21,7 +21,7 @@ MODEL = nn.Identity()
 
 def schedule():
     experiment = toy_experiment()
-    return stages(experiment.method, experiment.training)
+    return stages(experiment)
 
 
 def progress():

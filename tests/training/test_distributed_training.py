@@ -17,8 +17,7 @@ import torch.multiprocessing as mp
 
 from fakes import write_nyuv2
 from mgm.method.selfsup.simclr import SimCLR
-from mgm.method.step import Step
-from mgm.training import averaging
+from mgm.training.step import StepInputs
 from mgm.training.updates import Stage
 from toys import toy_batch, toy_experiment, toy_trainer
 
@@ -35,7 +34,7 @@ def joint_gradients(folder: Path, rank: int, world: int, optimizer_step: str) ->
     method = {"extra_images": "none", "self_supervision": "reconstruction"}
     trainer = toy_trainer(toy_experiment(method=method, training={"optimizer_step": optimizer_step}), folder)
     trainer.networks.double().train()
-    trainer.stepping.apply = lambda optimizer: None
+    trainer.optimizer_step.apply = lambda optimizer: None
     batch = toy_batch(1, COUNT)
     share = slice(rank * COUNT // world, (rank + 1) * COUNT // world)
     own = replace(
@@ -44,8 +43,8 @@ def joint_gradients(folder: Path, rank: int, world: int, optimizer_step: str) ->
         targets={k: v[share] if k == "semantic" else v[share].double() for k, v in batch.targets.items()},
         scene=batch.scene[share].double(),
     )
-    step = Step(trainer.networks, trainer.tasks, trainer.experiment.method, own, 0, lambda _: own, defer_encoder=True)
-    trainer.stepping(trainer.stages[-1], step)
+    step = trainer.make_step(StepInputs(own, 0, 0, 0, combined=True))
+    trainer.optimizer_step(trainer.stages[-1], [step])
     return {name: p.grad.clone() for name, p in trainer.networks.named_parameters() if p.grad is not None}
 
 
@@ -70,9 +69,9 @@ def gradients(folder: Path, rank: int, world: int) -> dict[str, dict[str, torch.
     for update in stage.updates:
         if update.name not in ("task", "refinement", "self_supervision"):
             continue
-        step = Step(trainer.networks, trainer.tasks, trainer.experiment.method, own, 0, lambda _: own)
+        step = trainer.make_step(StepInputs(own, 0, 0, 0))
         trainer.optimizers[update.name].step = lambda: None  # the weights stay, the averaged gradients are looked at
-        trainer.stepping(Stage(stage.name, (update,), 1, COUNT), step)
+        trainer.optimizer_step(Stage(stage.name, (update,), 1, COUNT), [step])
         found[update.name] = {
             name: parameter.grad.clone()
             for name, parameter in trainer.networks.named_parameters()
@@ -84,8 +83,7 @@ def gradients(folder: Path, rank: int, world: int) -> dict[str, dict[str, torch.
 
 def all_gradients(folder: Path, rank: int, world: int) -> dict[str, dict[str, torch.Tensor]]:
     """Of losses one by one, and of all of them together."""
-    together = {name: joint_gradients(folder, rank, world, name) for name in ("shared", "combined")}
-    return gradients(folder, rank, world) | together
+    return gradients(folder, rank, world) | {"combined": joint_gradients(folder, rank, world, "combined")}
 
 
 def worker(rank: int, port: int, folder: str) -> None:
@@ -93,7 +91,6 @@ def worker(rank: int, port: int, folder: str) -> None:
     dist.init_process_group("gloo", rank=rank, world_size=2)
     torch.set_num_threads(1)
     SimCLR.loss.__globals__["TwoViews"] = lambda side: fixed_views
-    averaging.BUCKET_BYTES = 3000  # several buckets
     found = all_gradients(Path(folder), rank, 2)
     torch.save(found, f"{folder}/rank{rank}.pt")
     dist.destroy_process_group()

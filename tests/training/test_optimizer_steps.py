@@ -1,4 +1,4 @@
-"""Which networks step when, in the three ways to carry out a step."""
+"""Which networks step when, in the two ways to carry out a step."""
 
 from __future__ import annotations
 
@@ -8,35 +8,16 @@ import pytest
 
 from mgm.config import TrainingConfig
 from mgm.method.algorithm import joint_updates
-from mgm.training.optimizer_steps import STEPPING
-from mgm.training.optimizers import optimizer_names, sharing
+from mgm.training.optimizer_steps import OPTIMIZER_STEPS
+from mgm.training.optimizers import optimizer_names
 from toys import METHODS, toy_experiment, toy_trainer
 
 
 def test_every_choice_of_the_settings_exists():
-    assert get_args(get_type_hints(TrainingConfig)["optimizer_step"]) == tuple(STEPPING)
+    assert get_args(get_type_hints(TrainingConfig)["optimizer_step"]) == tuple(OPTIMIZER_STEPS)
 
 
-def test_losses_on_labelled_images_are_lines_1_to_4():
-    names = [update.name for update in sharing(joint_updates(toy_experiment(method={"generator_updates": 2}).method))]
-    assert names == ["task", "refinement", "self_supervision", *("discriminator", "generator") * 2]
-    assert sharing(()) == ()
-
-
-def test_shared_updates_have_one_adam_of_the_model():
-    names = optimizer_names(joint_updates(toy_experiment().method), "shared")
-    assert names == {
-        "model": ("encoder", "decoders"),
-        "refinement": ("refinement",),
-        "self_supervision": ("projection",),
-        "discriminator": ("discriminator",),
-        "generator": ("generator", "embedding"),
-        "extra_refinement": ("encoder",),
-        "extra_self_supervision": ("encoder",),
-    }
-
-
-@pytest.mark.parametrize("optimizer_step", STEPPING)
+@pytest.mark.parametrize("optimizer_step", OPTIMIZER_STEPS)
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: "-".join(str(value) for value in method.values()))
 def test_every_trained_network_has_an_optimiser(optimizer_step, method):
     updates = joint_updates(toy_experiment(method=method).method)
@@ -44,9 +25,7 @@ def test_every_trained_network_has_an_optimiser(optimizer_step, method):
     assert stepped == {network for update in updates for network in update.trains}
 
 
-@pytest.mark.parametrize(
-    ("optimizer_step", "encoder", "generator"), [("separate", 7, 2), ("shared", 3, 2), ("combined", 1, 1)]
-)
+@pytest.mark.parametrize(("optimizer_step", "encoder", "generator"), [("separate", 7, 2), ("combined", 1, 1)])
 def test_how_often_networks_step(tmp_path, optimizer_step, encoder, generator):
     experiment = toy_experiment(method={"generator_updates": 2}, training={"optimizer_step": optimizer_step})
     trainer = toy_trainer(experiment, tmp_path)

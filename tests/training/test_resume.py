@@ -7,54 +7,13 @@ import torch
 
 from mgm.errors import RunError, TrainingDivergedError
 from mgm.training.checkpoint import load_checkpoint, save_checkpoint, write_atomically
-from toys import toy_experiment, toy_trainer
-
-
-class KilledError(Exception):
-    pass
-
-
-def kill_after(trainer, steps):
-    """Let the trainer die in the middle of its `steps`-th step."""
-    original, count = trainer.train_step, 0
-
-    def step(stage, index):
-        nonlocal count
-        count += 1
-        if count > steps:
-            original(stage, index)
-            raise KilledError
-        return original(stage, index)
-
-    trainer.train_step = step
-
-
-def validate(model):
-    score = float(next(model.parameters()).detach().sum())
-    return {"depth": {"abs_error_m": score}}, score
-
+from mgm.training.optimizer_steps import OPTIMIZER_STEPS
+from toys import KilledError, assert_same, kill_after, toy_experiment, toy_trainer, validate
 
 SETTINGS = {"ema": 0.9, "checkpoint_every": 2, "validate_every": 2}
 
 
-def assert_same(left, right):
-    assert type(left) is type(right)
-    if isinstance(left, dict):
-        assert left.keys() == right.keys()
-        for key in left:
-            if key != "seconds":
-                assert_same(left[key], right[key])
-    elif isinstance(left, list | tuple):
-        assert len(left) == len(right)
-        for a, b in zip(left, right, strict=True):
-            assert_same(a, b)
-    elif isinstance(left, torch.Tensor):
-        assert torch.equal(left, right)
-    else:
-        assert left == right
-
-
-@pytest.mark.parametrize("optimizer_step", ["separate", "shared", "combined"])
+@pytest.mark.parametrize("optimizer_step", OPTIMIZER_STEPS)
 @pytest.mark.parametrize("killed_after", [0, 1, 2, 3, 4, 5, 7, 8, 10])
 def test_killed_and_resumed_is_bitwise_uninterrupted(tmp_path, killed_after, optimizer_step):
     experiment = toy_experiment(training={**SETTINGS, "optimizer_step": optimizer_step, "steps": 8})
@@ -74,7 +33,7 @@ def test_killed_and_resumed_is_bitwise_uninterrupted(tmp_path, killed_after, opt
     assert (tmp_path / "whole/metrics.jsonl").read_text() == (tmp_path / "killed/metrics.jsonl").read_text()
 
 
-@pytest.mark.parametrize("optimizer_step", ["separate", "shared", "combined"])
+@pytest.mark.parametrize("optimizer_step", OPTIMIZER_STEPS)
 @pytest.mark.parametrize("killed_after", [3, 6, 9])
 def test_rates_that_change_and_other_decoders_too(tmp_path, killed_after, optimizer_step):
     """Killed in each of the three stages; AdamW with decay, the shared pyramid."""
@@ -117,13 +76,13 @@ def test_with_a_frozen_encoder_too(tmp_path, optimizer_step):
 
 def test_nan_stops_with_the_last_good_checkpoint(tmp_path):
     trainer = toy_trainer(toy_experiment("mt", training={"steps": 8, "checkpoint_every": 2}), tmp_path)
-    feed = trainer.feeds["labelled"]
+    feed = trainer.loaders["labelled"]
 
     def poisoned(step, count):
         batch = feed(step, count)
         return batch if step < 5 else type(batch)(batch.images * float("nan"), batch.targets, batch.scene)
 
-    trainer.feeds["labelled"] = poisoned
+    trainer.loaders["labelled"] = poisoned
     with pytest.raises(TrainingDivergedError, match="last good checkpoint"):
         trainer.run()
     state = load_checkpoint(tmp_path / "last.pt")

@@ -7,10 +7,10 @@ from itertools import pairwise
 
 import pytest
 import torch
-from test_resume import KilledError, kill_after
 
+from mgm.training.optimizer_steps import OPTIMIZER_STEPS
 from mgm.training.schedules import SCHEDULES
-from toys import toy_experiment, toy_trainer
+from toys import KilledError, kill_after, toy_experiment, toy_trainer
 
 ENDS = {"constant": (1.0, 1.0), "linear": (1.0, 0.0), "one_cycle": (1.0, 1e-3)}
 """Factor after the warm-up and at the end."""
@@ -98,11 +98,11 @@ def rates_of_a_run(trainer):
     return found
 
 
-@pytest.mark.parametrize("optimizer_step", ["separate", "shared", "combined"])
+@pytest.mark.parametrize("optimizer_step", OPTIMIZER_STEPS)
 def test_rates_of_the_model_follow_and_those_of_all_others_stay(tmp_path, schedule, optimizer_step):
     training = {**RISING, "schedule": schedule, "optimizer_step": optimizer_step, "encoder_rate_factor": 0.2}
     trainer = toy_trainer(toy_experiment(training=training), tmp_path)
-    base = trainer.experiment.training.learning_rate
+    base = trainer.config.learning_rate
     run = rates_of_a_run(trainer)
     assert [name for name, _, _ in run] == ["multi_task"] * 4 + ["generator"] * 3 + ["joint"] * 4
     for _, _, rates in run:
@@ -185,7 +185,7 @@ def test_adamw_shrinks_weights_apart_from_the_gradient(tmp_path):
         trainer.networks.train()
         trainer.train_step(trainer.stages[0], 0)
         after[name] = dict(trainer.networks.named_parameters())
-    rate = trainer.experiment.training.learning_rate
+    rate = trainer.config.learning_rate
     for key, start in begun.items():
         torch.testing.assert_close(
             after["decoupled"][key], after["plain"][key] - rate * 0.5 * start, rtol=1e-5, atol=1e-7

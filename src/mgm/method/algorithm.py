@@ -1,19 +1,19 @@
 """The method as the paper lists it: which updates make up a step, and which stages make up the training.
 
-Nothing else happens here. A loss lives in `objectives`, how an update is carried out in `trainer`, and a variant of the paper is
-another entry in one of the dictionaries below.
+Nothing is computed here. The losses are in `losses` and `selfsup`, the images of line 5 in `extra_images`, and how an update is
+carried out in `mgm.training.optimizer_steps`. A variant of the paper changes the listing.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from functools import partial
-from typing import Literal
+from collections.abc import Callable
+from dataclasses import replace
 
-import torch
-
-from mgm.config import MethodConfig, TrainingConfig
-from mgm.errors import ConfigError, choose, unknown
+from mgm.config import Experiment, MethodConfig
+from mgm.errors import ConfigError
+from mgm.method.balancing import BALANCES
+from mgm.method.checks import check_method
+from mgm.method.extra_images import EXTRA_IMAGES
 from mgm.method.losses import (
     detached_refinement_loss,
     discriminator_loss,
@@ -23,23 +23,18 @@ from mgm.method.losses import (
     refinement_loss,
     task_loss,
 )
-from mgm.method.selfsup import SELF_SUPERVISION
-from mgm.method.step import Step
-from mgm.training.balancing import BALANCES
+from mgm.method.selfsup import SELF_SUPERVISION, SimCLR
 from mgm.training.updates import Stage, Update
-from mgm.types import Batch
 
-MULTI_TASK = Update("task", ("encoder", "decoders"), task_loss, statistics=("encoder", "decoders"), reads=("labelled",))
-"""Algorithm 1, line 1, for ``balance: sum``."""
+Listing = tuple[Update, ...]
+"""The updates of one step, in order."""
 
-ARCHITECTURE_UPDATES: dict[str, tuple[Update, ...]] = {
-    # AdaShare learns which blocks a task selects in turn with the weights
-    "adashare": (Update("policy", trains=("policy",), loss=policy_loss),),
-}
-"""Architecture -> what it needs in a step beside the task update, for those that need anything."""
+_simclr = SimCLR()
 
-ADVERSARIAL = (
-    # the images of G are made in D's loss and used again in G's, hence G's statistics move here
+# What trains, by which loss, on which images; whose buffers move; what the loss shares with others (`Update`).
+TASK = Update("task", ("encoder", "decoders"), task_loss, statistics=("encoder", "decoders"), reads=("labelled",))
+ADVERSARIAL: Listing = (
+    # the images of G are made in D's loss and used again in G's, hence the buffers of G move here
     Update(
         "discriminator",
         ("discriminator",),
@@ -47,205 +42,148 @@ ADVERSARIAL = (
         statistics=("discriminator", "generator"),
         reads=("fakes",),
     ),
+    # the error reaches E through the embedding layer
     Update("generator", ("generator", "embedding", "encoder"), generator_loss, reads=("fakes",)),
 )
-"""Algorithm 1, line 4: the adversarial error reaches E through the embedding layer."""
 
-
-@dataclass(frozen=True)
-class RefinementStrategy:
-    """How R and the networks before it learn from scene labels."""
-
-    real: tuple[Update, ...] = ()
-    """On labelled images."""
-    extra: tuple[Update, ...] = ()
-    """On extra images, whose predictions may be unreliable."""
-    attached: bool = False
-    """Whether the loss on synthesized images reaches the generator."""
-
-
-_REFINE = Update(
-    "refinement",
-    ("refinement", "encoder"),
-    partial(refinement_loss, source="labelled"),
-    statistics=("refinement",),
-    reads=("labelled",),
+ALGORITHM_1: Listing = (
+    # 1: L_multi(y, M(x)) updates all of M
+    TASK,
+    # 2: L_CE(c, R(M(x))) updates R and E
+    Update("refinement", ("refinement", "encoder"), refinement_loss, statistics=("refinement",), reads=("labelled",)),
+    # 3: NT-Xent on two views of x updates E_self and E
+    Update("self_supervision", (_simclr.network, "encoder"), _simclr.loss, statistics=(_simclr.network,)),
+    # 4: the adversarial losses update D, then G, the embedding layer and E; twice per minibatch
+    *ADVERSARIAL,
+    *ADVERSARIAL,
+    # 5: on x~ = G(x, c), L_CE(c, R(M(x~))) updates E alone
+    Update("extra_refinement", ("encoder",), refinement_loss, "extra", reads=("extra",)),
+    # 6: NT-Xent on two views of x~ updates E
+    Update("extra_self_supervision", ("encoder",), _simclr.loss, "extra"),
 )
-_REFINE_EXTRA = Update("extra_refinement", ("encoder",), partial(refinement_loss, source="extra"), reads=("extra",))
-_EVERY_NETWORK = ("encoder", "decoders", "refinement")
+"""One step of joint training (paper, Algorithm 1)."""
 
-REFINEMENT: dict[str, RefinementStrategy] = {
-    # EM-like (3.2): real images train R and E; synthesized ones E alone, with R frozen
-    "eml": RefinementStrategy((_REFINE,), (_REFINE_EXTRA,)),
+LABELS = Update("extra_task", ("encoder", "decoders"), task_loss, "extra", reads=("extra",))
+"""Not in the paper's listing: the tasks on extra images that carry labels."""
+
+ARCHITECTURE_UPDATES: dict[str, Listing] = {
+    # AdaShare learns which blocks a task selects in turn with the weights
+    "adashare": (Update("policy", ("policy",), policy_loss),),
+}
+"""Architecture -> what it needs in a step after the task update, for those that need anything."""
+
+
+def changed(listing: Listing, name: str, **changes: object) -> Listing:
+    """The listing with other fields in the updates of a name."""
+    return tuple(replace(update, **changes) if update.name == name else update for update in listing)  # type: ignore[arg-type]
+
+
+def without(listing: Listing, *names: str) -> Listing:
+    """The listing without the updates of some names."""
+    return tuple(update for update in listing if update.name not in names)
+
+
+def _end_to_end(listing: Listing) -> Listing:
+    for name in ("refinement", "extra_refinement"):
+        listing = changed(listing, name, trains=("encoder", "decoders", "refinement"))
+    return listing
+
+
+REFINEMENT: dict[str, Callable[[Listing], Listing]] = {
+    # EM-like (3.2): labelled images train R and E, synthesized ones E alone with R held
+    "eml": lambda listing: listing,
     # the same with an explicit E-step (eq. 4, 5)
-    "eml_explicit": RefinementStrategy(
-        (_REFINE,), (replace(_REFINE_EXTRA, loss=partial(estimation_loss, source="extra")),)
-    ),
+    "eml_explicit": lambda listing: changed(listing, "extra_refinement", loss=estimation_loss),
     # plain end to end (D.2): the scene loss updates every network it passes through
-    "peoe": RefinementStrategy(
-        (replace(_REFINE, trains=_EVERY_NETWORK),),
-        (replace(_REFINE_EXTRA, trains=_EVERY_NETWORK),),
-        attached=True,
-    ),
+    "peoe": _end_to_end,
     # loosely separate (D.2): R learns from M's predictions as they are; its error reaches E on extra images only
-    "lset": RefinementStrategy(
-        (replace(_REFINE, trains=("refinement",), loss=partial(detached_refinement_loss, source="labelled")),),
-        (_REFINE_EXTRA,),
-    ),
-    "none": RefinementStrategy(),
+    "lset": lambda listing: changed(listing, "refinement", trains=("refinement",), loss=detached_refinement_loss),
+    "none": lambda listing: without(listing, "refinement", "extra_refinement"),
 }
+"""`MethodConfig.refinement` -> what becomes of the listing (paper Tables 5 and C4 to C6)."""
 
 
-@dataclass(frozen=True)
-class ExtraImages:
-    """Where images beyond the labelled minibatch come from."""
-
-    description: str
-    generator: Literal["none", "frozen", "joint"] = "none"
-    """Whether a generator makes them, and whether joint training goes on training it."""
-    labelled: bool = False
-    """Whether they carry pixel labels, so that `labels` is a possible use."""
+def _self_supervised(listing: Listing, name: str) -> Listing:
+    if name == "none":
+        return without(listing, "self_supervision", "extra_self_supervision")
+    task = SELF_SUPERVISION[name]()
+    network = task.network
+    listing = changed(listing, "self_supervision", trains=(network, "encoder"), loss=task.loss, statistics=(network,))
+    return changed(listing, "extra_self_supervision", loss=task.loss)
 
 
-EXTRA_IMAGES: dict[str, ExtraImages] = {
-    "generator": ExtraImages("synthesized by the generator that is trained jointly (MGM)", generator="joint"),
-    "frozen_generator": ExtraImages(
-        "synthesized by a generator trained beforehand and frozen (MGM/j)", generator="frozen"
-    ),
-    "saved_generators": ExtraImages("synthesized by the generators of earlier runs, as they are (MGM-Combine)"),
-    "weak": ExtraImages("real images of which only the scene is known (MGM_r)"),
-    "labelled": ExtraImages("the labelled images once more (the control of equal cost)", labelled=True),
-    "composites": ExtraImages("half the classes of one labelled image pasted into another", labelled=True),
-    "rooms": ExtraImages("rendered rooms with their exact geometry", labelled=True),
-    "none": ExtraImages("no extra images (MGM/G)"),
-}
-
-EXTRA_USES = ("refinement", "self_supervision", "labels")
+def _with_extra_images(listing: Listing, method: MethodConfig) -> Listing:
+    """Lines 4 to 6 for other sources and uses of extra images than a generator that is trained jointly."""
+    source = EXTRA_IMAGES[method.extra_images]
+    if source.generator != "joint":
+        listing = without(listing, "discriminator", "generator")
+    uses = () if method.extra_images == "none" else method.extra_uses
+    listing = without(listing, *(f"extra_{use}" for use in ("refinement", "self_supervision") if use not in uses))
+    return (*listing, LABELS) if "labels" in uses else listing
 
 
-def check_method(method: MethodConfig) -> None:
-    """Raise `ConfigError` for names that do not exist and for choices that exclude each other."""
-    choose("refinement", method.refinement, REFINEMENT)
-    choose("balance", method.balance, BALANCES)
-    extra = choose("source of extra images", method.extra_images, EXTRA_IMAGES)
-    if method.self_supervision not in (*SELF_SUPERVISION, "none"):
-        raise ConfigError(unknown("self-supervision", method.self_supervision, (*SELF_SUPERVISION, "none")))
-    for use in method.extra_uses:
-        if use not in EXTRA_USES:
-            raise ConfigError(unknown("use of extra images", use, EXTRA_USES))
-    if "labels" in method.extra_uses and not (extra.labelled or method.annotator):
-        labelled = ", ".join(name for name, source in EXTRA_IMAGES.items() if source.labelled)
-        raise ConfigError(
-            f"extra images from {method.extra_images!r} have no pixel labels, so extra_uses cannot be 'labels' unless a run "
-            f"labels them: --annotator RUN. Sources with labels: {labelled}"
-        )
-    _check_runs(method)
-    if method.extra_images != "none" and method.extra_ratio <= 0:
-        raise ConfigError(f"extra_ratio is {method.extra_ratio}; it must be positive (or set extra_images to none)")
+def _adversarial_updates(listing: Listing, count: int) -> Listing:
+    """Line 4 ``count`` times instead of twice."""
+    names = [update.name for update in listing]
+    if "discriminator" not in names:
+        return listing
+    start = names.index("discriminator")
+    return (*listing[:start], *ADVERSARIAL * count, *without(listing[start:], "discriminator", "generator"))
 
 
-def _check_runs(method: MethodConfig) -> None:
-    """Raise `ConfigError` where an earlier run is missing, or named for nothing."""
-    if (method.extra_images == "saved_generators") != bool(method.generator_runs):
-        raise ConfigError(
-            "extra images from 'saved_generators' need runs that have trained one: --generator-runs RUN [RUN ...]"
-            if not method.generator_runs
-            else f"generator_runs are given but extra_images is {method.extra_images!r}; set it to saved_generators"
-        )
-    if method.annotator and (method.extra_images == "none" or "labels" not in method.extra_uses):
-        raise ConfigError(
-            "an annotator labels extra images for the use 'labels': give it with --extra-images SOURCE --extra-uses labels"
-        )
-
-
-def task_update(method: MethodConfig) -> Update:
-    """Algorithm 1, line 1, with the task losses balanced as the method says."""
-    return choose("balance", method.balance, BALANCES)(MULTI_TASK, "labelled")
-
-
-def joint_updates(method: MethodConfig, *, simultaneous: bool = False) -> tuple[Update, ...]:
-    """One step of joint training: Algorithm 1 from its first line to its last.
-
-    Args:
-        method: What it is made of.
-        simultaneous: All losses are computed at the same weights (``optimizer_step: combined``). There a second adversarial
-            update would be the first once more, so there is one.
-    """
-    refinement = REFINEMENT[method.refinement]
-    extra = EXTRA_IMAGES[method.extra_images]
-    adversarial = _adversarial(method) * (1 if simultaneous else method.generator_updates)
-    return (
-        task_update(method),
-        *_weighted(refinement.real, method.refinement_weight),
-        *_self_supervised(method, "labelled"),
-        *(adversarial if extra.generator == "joint" else ()),
-        *_extra_updates(method, refinement),
-    )
-
-
-def _extra_updates(method: MethodConfig, refinement: RefinementStrategy) -> tuple[Update, ...]:
-    """What the extra images of a step are used for."""
-    learn_labels = partial(task_loss, source="extra")
-    extra_task = Update("extra_task", ("encoder", "decoders"), learn_labels, method.label_weight, reads=("extra",))
-    by_use = {
-        "refinement": _weighted(_reaching_generator(refinement.extra, method), method.refinement_weight),
-        "self_supervision": _reaching_generator(_self_supervised(method, "extra"), method),
-        "labels": (BALANCES[method.balance](extra_task, "extra"),),
+def _weighted(listing: Listing, method: MethodConfig) -> Listing:
+    weights = {
+        "refinement": method.refinement_weight,
+        "extra_refinement": method.refinement_weight,
+        "self_supervision": method.self_supervision_weight,
+        "extra_self_supervision": method.self_supervision_weight,
+        "generator": method.adversarial_weight,
+        "extra_task": method.label_weight,
     }
-    if method.extra_images == "none":
-        return ()
-    return tuple(update for use in EXTRA_USES if use in method.extra_uses for update in by_use[use])
+    return tuple(replace(update, weight=weights.get(update.name, 1.0)) for update in listing)
 
 
-def _self_supervised(method: MethodConfig, source: str) -> tuple[Update, ...]:
-    """NT-Xent (or its stand-in): on labelled images it trains the head too, on extra ones E alone."""
-    if method.self_supervision == "none":
-        return ()
-    task = SELF_SUPERVISION[method.self_supervision]()
-    loss = partial(task.loss, source=source)
-    weight = method.self_supervision_weight
-    if source == "labelled":
-        return (Update("self_supervision", (task.network, "encoder"), loss, weight, statistics=(task.network,)),)
-    return (Update("extra_self_supervision", ("encoder",), loss, weight),)
-
-
-def _adversarial(method: MethodConfig) -> tuple[Update, ...]:
-    discriminator, generator = ADVERSARIAL
-    return discriminator, replace(generator, weight=method.adversarial_weight)
-
-
-def _weighted(updates: tuple[Update, ...], weight: float) -> tuple[Update, ...]:
-    return tuple(replace(update, weight=weight) for update in updates)
-
-
-def _reaching_generator(updates: tuple[Update, ...], method: MethodConfig) -> tuple[Update, ...]:
+def _reaching_generator(listing: Listing, method: MethodConfig) -> Listing:
     """Let losses on synthesized images train G where the method wants that (PEoE, `gradient_into_generator`)."""
     if not images_attached(method):
-        return updates
-    return tuple(replace(update, trains=(*update.trains, "generator", "embedding")) for update in updates)
+        return listing
+    for name in ("extra_refinement", "extra_self_supervision"):
+        for update in listing:
+            if update.name == name:
+                listing = changed(listing, name, trains=(*update.trains, "generator", "embedding"))
+    return listing
 
 
 def images_attached(method: MethodConfig) -> bool:
     """Whether gradients flow from the losses on synthesized images into the generator."""
     joint = EXTRA_IMAGES[method.extra_images].generator == "joint"
-    return joint and (REFINEMENT[method.refinement].attached or method.gradient_into_generator)
+    return joint and (method.refinement == "peoe" or method.gradient_into_generator)
 
 
-def generator_updates(method: MethodConfig) -> tuple[Update, ...]:
+def joint_updates(method: MethodConfig, *, combined: bool = False) -> Listing:
+    """One step of joint training for a variant of the method.
+
+    Args:
+        method: What it is made of.
+        combined: All losses are computed at the same weights (``optimizer_step: combined``). There a second adversarial update
+            would be the first once more, so there is one.
+    """
+    listing = REFINEMENT[method.refinement](ALGORITHM_1)
+    listing = _self_supervised(listing, method.self_supervision)
+    listing = _with_extra_images(listing, method)
+    listing = _adversarial_updates(listing, 1 if combined else method.generator_updates)
+    listing = _weighted(_reaching_generator(listing, method), method)
+    balance = BALANCES[method.balance]
+    return tuple(balance(update) if update.name in ("task", "extra_task") else update for update in listing)
+
+
+def generator_updates(method: MethodConfig) -> Listing:
     """Stage 2: the adversarial updates with M frozen; a generator that stays frozen later has no embedding layer."""
-    discriminator, generator = ADVERSARIAL
-    trains = ("generator", "embedding") if EXTRA_IMAGES[method.extra_images].generator == "joint" else ("generator",)
-    return discriminator, replace(generator, trains=trains)
+    joint = EXTRA_IMAGES[method.extra_images].generator == "joint"
+    return changed(ADVERSARIAL, "generator", trains=("generator", "embedding") if joint else ("generator",))
 
 
-def stages(
-    method: MethodConfig,
-    training: TrainingConfig,
-    *,
-    architecture: str = "multi_task",
-    pretrain: bool = False,
-    freeze_encoder: bool = False,
-) -> tuple[Stage, ...]:
+def stages(experiment: Experiment) -> tuple[Stage, ...]:
     """The training (paper B): M alone, then the generator with M frozen, then all together.
 
     The budget `TrainingConfig.steps` counts updates of M on labelled batches; a method without joint updates spends all of
@@ -254,26 +192,22 @@ def stages(
     Raises:
         ConfigError: See `check_method`; also if a loss would train nothing of M because the encoder is frozen.
     """
-    check_method(method)
-    joint = joint_updates(method, simultaneous=training.optimizer_step == "combined")
-    task = task_update(method)
-    model = (task, *ARCHITECTURE_UPDATES.get(architecture, ()))
+    method, training = experiment.method, experiment.training
+    check_method(method, REFINEMENT)
+    joint = joint_updates(method, combined=training.optimizer_step == "combined")
+    model = (joint[0], *ARCHITECTURE_UPDATES.get(experiment.model.architecture, ()))
     has_generator = EXTRA_IMAGES[method.extra_images].generator != "none"
     joint_steps = round(training.steps * training.joint_share) if len(joint) > 1 else 0
-    everything = (
-        Stage("pretrain", (task,), training.pretrain_steps if pretrain else 0, training.batch_size, data="pretrain"),
+    pretrain_steps = training.pretrain_steps if experiment.data.pretrain else 0
+    generator_steps = training.generator_steps if has_generator and joint_steps else 0
+    schedule = (
+        Stage("pretrain", joint[:1], pretrain_steps, training.batch_size, data="pretrain"),
         Stage("multi_task", model, training.steps - joint_steps, training.batch_size),
-        Stage(
-            "generator",
-            generator_updates(method),
-            training.generator_steps if has_generator and joint_steps else 0,
-            training.generator_batch_size,
-            data="generator",
-        ),
+        Stage("generator", generator_updates(method), generator_steps, training.generator_batch_size, data="generator"),
         Stage("joint", (*model, *joint[1:]), joint_steps, training.batch_size),
     )
-    schedule = tuple(_with_statistics(stage, training.statistics) for stage in everything if stage.steps)
-    return tuple(_without_encoder(stage) for stage in schedule) if freeze_encoder else schedule
+    schedule = tuple(_with_statistics(stage, training.statistics) for stage in schedule if stage.steps)
+    return tuple(_without_encoder(stage) for stage in schedule) if experiment.model.freeze_encoder else schedule
 
 
 def _with_statistics(stage: Stage, policy: str) -> Stage:
@@ -301,34 +235,3 @@ def _without_encoder(stage: Stage) -> Stage:
         for update in stage.updates
     )
     return replace(stage, updates=kept)
-
-
-def synthesize(step: Step, count: int) -> Batch:
-    """``(x~, c) = G(x, c)``: images for which only the label is known (Algorithm 1, line 5).
-
-    The label is the minibatch's for one scene per image, and random where several may hold (G.1). Where the images of the
-    adversarial losses are still there (`Step.current_fakes`), these are the images.
-    """
-    if (
-        step.current_fakes is not None
-        and count == len(step.batch)
-        and not step.multi_hot
-        and not images_attached(step.method)
-    ):
-        return Batch(step.current_fakes.float(), {}, step.labels())
-    labels = step.labels()[torch.arange(count, device=step.batch.scene.device) % len(step.batch)]
-    if step.multi_hot:
-        labels = random_multi_hot(labels, step)
-    with torch.set_grad_enabled(images_attached(step.method)):
-        images = step.networks["generator"](step.latent(count), labels)
-    return Batch(images.float(), {}, labels)
-
-
-def random_multi_hot(labels: torch.Tensor, step: Step) -> torch.Tensor:
-    """Every class drawn on its own, as often as it occurs in the minibatch: its column, shuffled.
-
-    A draw without any class keeps the image's own labels.
-    """
-    order = step.noise(*labels.shape).argsort(dim=0)
-    shuffled = labels.gather(0, order)
-    return torch.where(shuffled.sum(1, keepdim=True) > 0, shuffled, labels)

@@ -1,7 +1,7 @@
 """The losses of the method: one function per line of Algorithm 1. Each returns a scalar and changes nothing.
 
-``source`` says which images a loss looks at: ``"labelled"`` (the minibatch) or ``"extra"`` (synthesized, or whatever the recipe
-puts in their place).
+``source`` names the images that a loss is computed on: ``"labelled"`` (the minibatch) or ``"extra"`` (synthesized, or what the
+recipe puts in their place).
 """
 
 from __future__ import annotations
@@ -11,44 +11,57 @@ from torch import Tensor
 
 from mgm.functional.adversarial import discriminator_hinge_loss, generator_hinge_loss
 from mgm.functional.classification import scene_loss
-from mgm.method.step import Step
+from mgm.method.step import JointStep
 from mgm.models.adashare import AdaShareEncoder, Policy
 from mgm.models.base import task_of
 from mgm.networks.normalization import frozen_buffers
 from mgm.types import Batch, Predictions
 
 
-def task_loss(step: Step, source: str = "labelled") -> Tensor:
+def task_loss(step: JointStep, source: str) -> Tensor:
     """``L_multi(y, M(x))``: the sum of the tasks' losses, each averaged over its valid pixels (Algorithm 1, line 1)."""
     return task_losses(step, source).sum()
 
 
-def task_losses(step: Step, source: str = "labelled") -> Tensor:
+def refinement_loss(step: JointStep, source: str) -> Tensor:
+    """``L_CE(c, R(M(x)))`` (Algorithm 1, lines 2 and 5); binary cross-entropy for multi-hot labels (G.1)."""
+    logits = step.networks["refinement"](step.refinement_inputs(step.predictions(source)))
+    batch = step.images_of(source)
+    return batch.weigh("scene", scene_loss(logits, batch.scene, step.multi_hot))
+
+
+def discriminator_loss(step: JointStep, source: str) -> Tensor:
+    """Hinge loss of D on the minibatch and on images synthesized with its labels (Algorithm 1, line 4)."""
+    labels, discriminator = step.labels(), step.networks["discriminator"]
+    if step.inputs.combined:
+        real_scores = discriminator(step.batch.real_images, labels)
+        with frozen_buffers(discriminator):  # one power iteration per update
+            return discriminator_hinge_loss(real_scores, step.fake_scores())
+    images = torch.cat([step.batch.real_images, step.fakes().detach().to(step.batch.images.dtype)])
+    # one pass for both halves: D holds no batch statistics, so they do not see each other
+    real_scores, fake_scores = discriminator(images, labels.repeat(2, 1)).chunk(2)
+    return discriminator_hinge_loss(real_scores, fake_scores)
+
+
+def generator_loss(step: JointStep, source: str) -> Tensor:
+    """Hinge loss of G; its gradient runs on through the embedding layer into E (Algorithm 1, line 4; Figure 3)."""
+    return generator_hinge_loss(step.fake_scores())
+
+
+# ---- variants of line 1 ----
+
+
+def task_losses(step: JointStep, source: str) -> Tensor:
     """The losses that `task_loss` adds up, ``[T]``: one per task that the images have labels for."""
-    return torch.stack(list(_losses_on(step, source).values()))
+    return torch.stack(list(_losses(step, step.all_predictions(source), step.images_of(source)).values()))
 
 
-def uncertainty_loss(step: Step, source: str = "labelled") -> Tensor:
+def uncertainty_loss(step: JointStep, source: str) -> Tensor:
     """The sum in which the network ``uncertainty`` weighs the tasks (Kendall et al., 2018)."""
-    return step.networks["uncertainty"](_losses_on(step, source))
+    return step.networks["uncertainty"](_losses(step, step.all_predictions(source), step.images_of(source)))
 
 
-def _losses_on(step: Step, source: str) -> dict[str, Tensor]:
-    return _losses(step, step.all_predictions(source), step.images_of(source))
-
-
-def _losses(step: Step, predictions: Predictions, batch: Batch) -> dict[str, Tensor]:
-    """Task -> loss of its heads together, for the tasks that the images have labels for."""
-    losses: dict[str, Tensor] = {}
-    for head, prediction in predictions.items():
-        task = task_of(head)
-        if task in batch.targets:
-            loss = batch.weigh(task, step.tasks[task].loss(prediction, batch.targets[task]))
-            losses[task] = losses[task] + loss if task in losses else loss
-    return losses
-
-
-def policy_loss(step: Step) -> Tensor:
+def policy_loss(step: JointStep, source: str) -> Tensor:
     """``L_multi + λ_sp L_sparsity + λ_sh L_sharing`` of AdaShare's policy, M's weights held (Sun et al., 2020, eq. 5).
 
     Weights and policy train in turn, as in the paper; there on halves of the data, here on the same minibatch. While
@@ -67,31 +80,36 @@ def policy_loss(step: Step) -> Tensor:
     )
 
 
-def refinement_loss(step: Step, source: str) -> Tensor:
-    """``L_CE(c, R(M(x)))`` (Algorithm 1, lines 2 and 5); binary cross-entropy for multi-hot labels (G.1)."""
-    return _weighed_scene_loss(step, source, step.predictions(source))
+def _losses(step: JointStep, predictions: Predictions, batch: Batch) -> dict[str, Tensor]:
+    """Task -> loss of its heads together, for the tasks that the images have labels for."""
+    losses: dict[str, Tensor] = {}
+    for head, prediction in predictions.items():
+        task = task_of(head)
+        if task in batch.targets:
+            loss = batch.weigh(task, step.tasks[task].loss(prediction, batch.targets[task]))
+            losses[task] = losses[task] + loss if task in losses else loss
+    return losses
 
 
-def detached_refinement_loss(step: Step, source: str) -> Tensor:
-    """The same with M's predictions taken as data: R learns apart from M (LSeT, D.2)."""
+# ---- variants of lines 2 and 5 ----
+
+
+def detached_refinement_loss(step: JointStep, source: str) -> Tensor:
+    """`refinement_loss` with M's predictions taken as data: R learns apart from M (LSeT, D.2)."""
     predictions = {task: prediction.detach() for task, prediction in step.predictions(source).items()}
-    return _weighed_scene_loss(step, source, predictions)
-
-
-def _weighed_scene_loss(step: Step, source: str, predictions: Predictions) -> Tensor:
     logits = step.networks["refinement"](step.refinement_inputs(predictions))
     batch = step.images_of(source)
     return batch.weigh("scene", scene_loss(logits, batch.scene, step.multi_hot))
 
 
-def estimation_loss(step: Step, source: str) -> Tensor:
+def estimation_loss(step: JointStep, source: str) -> Tensor:
     """Error between M's predictions and their estimate ``y†`` (the explicit EM reading: eq. 4, then eq. 5)."""
     predictions = step.predictions(source)
     estimate = estimate_predictions(step, source, predictions)
     return torch.stack([task.divergence(predictions[name], estimate[name]) for name, task in step.tasks.items()]).sum()
 
 
-def estimate_predictions(step: Step, source: str, predictions: Predictions) -> Predictions:
+def estimate_predictions(step: JointStep, source: str, predictions: Predictions) -> Predictions:
     """E-step (eq. 4): ``y† = argmax_y log P(y | x; M) + log P(c | y; R)``, by a few ascent steps from ``y = M(x)``.
 
     Each task's gradient is scaled to unit root mean square and the step to the spread of its prediction, so that one rate
@@ -111,21 +129,3 @@ def estimate_predictions(step: Step, source: str, predictions: Predictions) -> P
             moved = values.detach() - step.method.estimation_rate * start[task].std() * direction
             estimate[task] = moved.requires_grad_()
     return {task: values.detach() for task, values in estimate.items()}
-
-
-def discriminator_loss(step: Step) -> Tensor:
-    """Hinge loss of D on the minibatch and on images synthesized with its labels (Algorithm 1, line 4)."""
-    labels, discriminator = step.labels(), step.networks["discriminator"]
-    if step.simultaneous:
-        real_scores = discriminator(step.batch.real_images, labels)
-        with frozen_buffers(discriminator):  # one power iteration per update
-            return discriminator_hinge_loss(real_scores, step.fake_scores())
-    images = torch.cat([step.batch.real_images, step.fakes().detach().to(step.batch.images.dtype)])
-    # one pass for both halves: D holds no batch statistics, so they do not see each other
-    real_scores, fake_scores = discriminator(images, labels.repeat(2, 1)).chunk(2)
-    return discriminator_hinge_loss(real_scores, fake_scores)
-
-
-def generator_loss(step: Step) -> Tensor:
-    """Hinge loss of G; its gradient runs on through the embedding layer into E (Algorithm 1, line 4; Figure 3)."""
-    return generator_hinge_loss(step.fake_scores())

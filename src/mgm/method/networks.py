@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from torch import nn
 
@@ -17,46 +17,8 @@ from mgm.networks.generators.resampling import set_identities
 from mgm.networks.refinement import RefinementNetwork
 from mgm.networks.uncertainty import UncertaintyWeights
 from mgm.tasks.base import Task
+from mgm.training.networks import Networks
 from mgm.training.seeding import seeded
-
-
-class Networks(nn.Module, Mapping[str, nn.Module]):
-    """All networks of a run by name: the parts of ``model`` (``encoder``, ``decoders``, ...) and the others.
-
-    Args:
-        model: M.
-        others: Name -> network.
-        fixed: Names of those that stay as they are, and in evaluation mode: their features do not depend on the batch.
-    """
-
-    def __init__(self, model: MultiTaskModel, others: dict[str, nn.Module], fixed: tuple[str, ...] = ()) -> None:
-        super().__init__()
-        self.model = model
-        self.others = nn.ModuleDict(others)
-        self.fixed = fixed
-
-    def train(self, mode: bool = True) -> Networks:
-        """Set all to training or evaluation mode, but for those that are fixed."""
-        super().train(mode)
-        for name in self.fixed:
-            self[name].eval()
-        return self
-
-    def __getitem__(self, name: str) -> nn.Module:
-        parts = self.model.parts
-        return parts[name] if name in parts else self.others[name]
-
-    def __iter__(self):
-        yield from (*self.model.parts, *self.others)
-
-    def __len__(self) -> int:
-        return len(self.model.parts) + len(self.others)
-
-    def __hash__(self) -> int:
-        return id(self)
-
-    def __eq__(self, other: object) -> bool:
-        return self is other
 
 
 def build_model(tasks: dict[str, Task], config: ModelConfig, seed: int) -> MultiTaskModel:

@@ -11,9 +11,10 @@ from mgm.config import Experiment
 from mgm.functional.distributed import rank, world_size
 from mgm.method.algorithm import stages
 from mgm.method.networks import build_networks
+from mgm.method.training import JointSteps
 from mgm.tasks import make_tasks
 from mgm.tasks.base import Task
-from mgm.training.metrics_log import Journal
+from mgm.training.metrics_log import MetricsLog
 from mgm.training.seeding import random_generator
 from mgm.training.trainer import Progress, Trainer
 from mgm.training.updates import trained_networks
@@ -63,7 +64,7 @@ def synthetic_trainer(
     """
     fabric = fabric or Fabric(accelerator="cpu", devices=1)
     learned = make_tasks(tasks, CLASSES, experiment.method.losses)
-    schedule = stages(experiment.method, experiment.training, architecture=experiment.model.architecture)
+    schedule = stages(experiment)
     networks = build_networks(
         trained_networks(schedule),
         learned,
@@ -77,17 +78,20 @@ def synthetic_trainer(
         share = count // world_size()
         return synthetic_batch(learned, experiment.data.image_size, share, fabric.device, rank())
 
-    names = {stage.data for stage in schedule} | {"generator", experiment.method.extra_images}
+    loaders = dict.fromkeys({*(stage.data for stage in schedule), "generator", "extra"}, feed)
+    steps = JointSteps(networks, learned, experiment.method, loaders)
     trainer = Trainer(
-        experiment,
+        experiment.training,
+        experiment.seed,
         schedule,
         networks,
         learned,
-        dict.fromkeys(names, feed),
+        loaders,
+        steps,
         lambda model: ({}, 0.0),
         fabric,
         folder,
-        Journal(None),
+        MetricsLog(None),
         Progress(),
     )
     trainer.enter_stage(len(schedule) - 1)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from mgm.config import Experiment
 from mgm.errors import ConfigError
+from mgm.method.algorithm import stages
 from mgm.training.trainer import Trainer
 from mgm.training.updates import Stage
 
@@ -79,32 +80,29 @@ def _wait(trainer: Trainer, stage: Stage, index: int) -> float:
     return time.perf_counter() - begin
 
 
-def fit_to_minutes(
-    experiment: Experiment, minutes: float, cost: Cost, schedule_of: Callable[[Experiment], tuple[Stage, ...]]
-) -> Experiment:
+def fit_to_minutes(experiment: Experiment, minutes: float, cost: Cost) -> Experiment:
     """The experiment with as many steps as take so many minutes, the generator's among them; proportions stay.
 
     Args:
         experiment: Settings; their steps say how the budget is shared among stages, and how often is validated.
         minutes: Wall time of the run.
         cost: From `measure`.
-        schedule_of: Makes the stages of an experiment.
 
     Raises:
         ConfigError: If the time is too short for a training worth the name.
     """
     available_s = 60 * minutes * (1 - RESERVE) - cost.final_s
-    factor = available_s / (cost.total_s(experiment, schedule_of(experiment)) - cost.final_s)
+    factor = available_s / (cost.total_s(experiment, stages(experiment)) - cost.final_s)
     fitted = _scaled(experiment, factor)
     # all numbers of steps are rounded, and the last validation of a stage is one more than is planned
     while (
-        fitted.training.steps >= LEAST_STEPS and cost.total_s(fitted, schedule_of(fitted)) > available_s + cost.final_s
+        fitted.training.steps >= LEAST_STEPS and cost.total_s(fitted, stages(fitted)) > available_s + cost.final_s
     ):
         factor *= 0.99
         fitted = _scaled(experiment, factor)
     if fitted.training.steps < LEAST_STEPS:
         least = _scaled(experiment, 1.1 * LEAST_STEPS / experiment.training.steps)
-        needed = math.ceil(10 * cost.total_s(least, schedule_of(least)) / 60 / (1 - RESERVE)) / 10
+        needed = math.ceil(10 * cost.total_s(least, stages(least)) / 60 / (1 - RESERVE)) / 10
         raise ConfigError(
             f"minutes is {minutes:g}, but {LEAST_STEPS} steps of {experiment.recipe} with their evaluation take {needed:g} on "
             "this machine; give more, or take a smaller --preset"

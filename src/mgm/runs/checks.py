@@ -15,7 +15,9 @@ from mgm.networks.decoders import DECODERS
 from mgm.networks.encoder import BLOCKS, STAGE_STRIDES
 from mgm.networks.generators import GENERATORS, IMAGE_SIZES
 from mgm.tasks import parse_losses
-from mgm.method.algorithm import EXTRA_IMAGES, check_method, joint_updates
+from mgm.method.algorithm import REFINEMENT, joint_updates
+from mgm.method.checks import check_method
+from mgm.method.extra_images import EXTRA_IMAGES
 from mgm.training.schedules import SCHEDULES
 
 POSITIVE = {
@@ -112,7 +114,7 @@ def check_experiment(experiment: Experiment) -> None:
         if getattr(model, name) not in BLOCKS:
             raise ConfigError(f"{name} is {getattr(model, name)}. Choices: {', '.join(map(str, sorted(BLOCKS)))}")
     check_augmentation(data)
-    check_method(experiment.method)
+    check_method(experiment.method, REFINEMENT)
     parse_losses(experiment.method.losses)
     check_sharing(model)
     if len(joint_updates(experiment.method)) > 1 and round(training.steps * training.joint_share) == 0:
@@ -151,10 +153,10 @@ def check_compilation(training: TrainingConfig) -> None:
             f"compile is {training.compile!r} and checkpoint_activations is on, but compiled networks cannot be computed "
             "again block by block; leave out one of the two, or use --accumulate to save memory"
         )
-    if training.compile == "graphs" and training.optimizer_step != "separate":
+    if training.compile == "reduce-overhead" and training.optimizer_step != "separate":
         raise ConfigError(
-            f"compile is 'graphs', but {training.optimizer_step} updates differentiate a pass several times, which CUDA graphs "
-            "cannot; use --compile gpu, or --optimizer-step separate"
+            f"compile is 'reduce-overhead', but {training.optimizer_step} updates differentiate a pass several times, which CUDA graphs "
+            "cannot; use --compile default, or --optimizer-step separate"
         )
 
 

@@ -140,13 +140,7 @@ def _steps(experiment: Experiment, records: list[dict[str, Any]]) -> int:
     if not records:
         return 0
     last, done = records[-1], 0
-    schedule = stages(
-        experiment.method,
-        experiment.training,
-        architecture=experiment.model.architecture,
-        pretrain=bool(experiment.data.pretrain),
-        freeze_encoder=experiment.model.freeze_encoder,
-    )
+    schedule = stages(experiment)
     for stage in schedule:
         counts = stage.trains_model and stage.data == "labelled"
         if stage.name == last["stage"]:

@@ -18,7 +18,7 @@ from mgm.networks.generators import GENERATORS
 from mgm.networks.generators.base import Generator
 from mgm.training.checkpoint import load_checkpoint
 from mgm.training.seeding import random_generator
-from mgm.training.trainer import Feed
+from mgm.training.trainer import Loader
 from mgm.types import Batch
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class SavedGenerator:
         return self.images(rows, self.labels[rows], random), self.labels[rows]
 
 
-def saved_generators_feed(experiment: Experiment, data: ExperimentData, device: torch.device) -> Feed:
+def saved_generators_loader(experiment: Experiment, data: ExperimentData, device: torch.device) -> Loader:
     """Extra images from the generators of ``generator_runs``, as many from each.
 
     Paper, Table 15, MGM-Combine: "equivalently sampled data" of the generators of three single-task models, which are
@@ -108,7 +108,7 @@ def saved_generators_feed(experiment: Experiment, data: ExperimentData, device: 
     generators = [_fitting_generator(run, experiment, data, device) for run in experiment.method.generator_runs]
 
     @torch.no_grad()
-    def feed(step: int, count: int) -> Batch:
+    def load(step: int, count: int) -> Batch:
         shares = even_shares(count // world_size(), len(generators), step + rank())
         drawn = [
             generator.draw(share, random_generator(device, experiment.seed, "saved_generators", number, step, rank()))
@@ -118,7 +118,7 @@ def saved_generators_feed(experiment: Experiment, data: ExperimentData, device: 
         images, labels = zip(*drawn, strict=True)
         return Batch(torch.cat(images), {}, torch.cat(labels))
 
-    return feed
+    return load
 
 
 def even_shares(total: int, parts: int, turn: int) -> list[int]:

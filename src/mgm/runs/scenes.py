@@ -12,7 +12,7 @@ from mgm.config import Experiment
 from mgm.data.store import Store
 from mgm.data.targets import classes_in_view
 from mgm.functional.distributed import rank
-from mgm.method.algorithm import EXTRA_IMAGES
+from mgm.method.extra_images import EXTRA_IMAGES
 from mgm.types import DatasetInfo
 
 if TYPE_CHECKING:

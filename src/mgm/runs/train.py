@@ -19,11 +19,11 @@ from torch import nn
 
 from mgm.config import Experiment
 from mgm.errors import ConfigError
-from mgm.inference.annotator import make_annotator
+from mgm.runs.annotator import make_annotator
 from mgm.runs.budget import fit_to_minutes, measure
 from mgm.runs.checks import check_experiment
 from mgm.runs.cost import encoder_updates, parameter_counts, peak_memory_mb
-from mgm.runs.data import ExperimentData, load_data, make_feeds
+from mgm.runs.data import ExperimentData, label_stride, load_data, make_loaders
 from mgm.runs.devices import launch
 from mgm.runs.starting_weights import start_encoder
 from mgm.runs.pretrained import load_pretrained, with_structure
@@ -37,6 +37,7 @@ from mgm.training.callbacks import TensorBoard, Watchers
 from mgm.functional.distributed import rank, world_size
 from mgm.method.algorithm import joint_updates, stages
 from mgm.method.networks import build_networks
+from mgm.method.training import JointSteps
 from mgm.training.checkpoint import load_checkpoint
 from mgm.training.evaluate import (
     Scores,
@@ -50,7 +51,7 @@ from mgm.training.evaluate import (
     scores_of,
     task_gain,
 )
-from mgm.training.metrics_log import Journal
+from mgm.training.metrics_log import MetricsLog
 from mgm.training.trainer import Progress, Trainer
 from mgm.training.updates import Stage, trained_networks
 from mgm.version import __version__
@@ -135,16 +136,6 @@ def _train_baseline(
     )
 
 
-def _schedule(experiment: Experiment) -> tuple[Stage, ...]:
-    return stages(
-        experiment.method,
-        experiment.training,
-        architecture=experiment.model.architecture,
-        pretrain=bool(experiment.data.pretrain),
-        freeze_encoder=experiment.model.freeze_encoder,
-    )
-
-
 def _fit_to_minutes(experiment: Experiment, minutes: float, data: ExperimentData, fabric: Fabric) -> Experiment:
     """The experiment with the steps that fit into the time, the same in all processes."""
     if not (math.isfinite(minutes) and minutes > 0):
@@ -152,9 +143,9 @@ def _fit_to_minutes(experiment: Experiment, minutes: float, data: ExperimentData
     num_final = 1 + len(data.splits.test) / len(data.splits.validation)
     with TemporaryDirectory() as scratch:
         cost = measure(_make_trainer(experiment, RunFolder(Path(scratch)), data, fabric, None, silent=True), num_final)
-    fitted = fabric.broadcast(fit_to_minutes(experiment, minutes, cost, _schedule))
+    fitted = fabric.broadcast(fit_to_minutes(experiment, minutes, cost))
     if fabric.is_global_zero:
-        per_stage = ", ".join(f"{stage.name} {stage.steps}" for stage in _schedule(fitted))
+        per_stage = ", ".join(f"{stage.name} {stage.steps}" for stage in stages(fitted))
         print(
             f"{experiment.recipe}: {minutes:g} minutes are these steps here: {per_stage}", file=sys.stderr, flush=True
         )
@@ -170,7 +161,7 @@ def _make_trainer(
     *,
     silent: bool = False,
 ) -> Trainer:
-    schedule = _schedule(experiment)
+    schedule = stages(experiment)
     networks = build_networks(
         trained_networks(schedule),
         data.tasks,
@@ -195,19 +186,30 @@ def _make_trainer(
             scores = evaluate_model(model, data.batches(data.splits.validation, batch_size), data.tasks)
         return scores, mean_skill(scores, reference, data.tasks)
 
+    loaders = make_loaders(experiment, data, fabric.device)
+    steps = JointSteps(
+        networks,
+        data.tasks,
+        experiment.method,
+        loaders,
+        multi_hot=data.info.multi_hot,
+        annotate=make_annotator(experiment, data, fabric.device),
+        label_stride=label_stride(experiment.model),
+    )
     return Trainer(
-        experiment,
+        experiment.training,
+        experiment.seed,
         schedule,
         networks,
         data.tasks,
-        make_feeds(experiment, data, fabric.device),
+        loaders,
+        steps,
         validate,
         fabric,
         folder.checkpoints,
-        Journal(None if silent or rank() else folder.journal),
+        MetricsLog(None if silent or rank() else folder.journal),
         Progress() if silent else _watchers(experiment, folder, data, schedule, fabric, watch),
-        multi_hot=data.info.multi_hot,
-        annotate=make_annotator(experiment, data, fabric.device),
+        steps.generator_snapshot,
     )
 
 

@@ -74,6 +74,8 @@ class Task(ABC):
     """The metric that stands for the task."""
     losses: ClassVar[Mapping[str, Loss]]
     """Name -> training loss; the first one is the paper's, and the default."""
+    has_classes: ClassVar[bool] = False
+    """Whether its predictions are among named classes."""
     calibratable: ClassVar[bool] = False
     """Whether scale and shift of predictions (in target space, one channel) may be fitted: what a camera can change."""
 

@@ -112,6 +112,7 @@ class SemanticSegmentation(Task):
         "cross_entropy": MetricInfo("cross-entropy", higher_is_better=False),
     }
     primary: ClassVar[str] = "miou"
+    has_classes = True
     losses: ClassVar[Mapping[str, Loss]] = {
         "cross_entropy": cross_entropy_loss,
         "balanced": balanced_cross_entropy_loss,

@@ -1,10 +1,9 @@
-"""How the gradient of an update is formed from its loss, and put into ``.grad`` of the parameters that it trains."""
+"""How the gradient of an update is formed from its loss, and averaged over processes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 import torch.distributed as dist
@@ -12,18 +11,28 @@ from torch import Tensor, nn
 
 from mgm.functional.distributed import world_size
 from mgm.training.seeding import seeded
+from mgm.training.step import Step
 
-if TYPE_CHECKING:
-    from mgm.method.step import Step
-
-GradientRule = Callable[[Tensor, "Step", tuple[str, ...], bool], None]
-"""``rule(loss, step, trains, keep_graph)`` adds to ``.grad`` of the networks in ``trains``, or, where the step defers the
-encoder, of its outputs; ``keep_graph`` says whether other losses still need the graph."""
+GradientRule = Callable[[Tensor, Step, tuple[str, ...], bool], None]
+"""``rule(loss, step, trains, keep_graph)`` adds to ``.grad`` of the networks in ``trains``, or, with combined updates, of the
+encoder's outputs; ``keep_graph`` says whether other losses still need the graph."""
 
 
-def parameters_of(networks: Mapping[str, nn.Module], names: tuple[str, ...]) -> list[nn.Parameter]:
+def parameters_of(networks: Mapping[str, nn.Module], names: Iterable[str]) -> list[nn.Parameter]:
     """Parameters of the named networks."""
     return [parameter for name in names for parameter in networks[name].parameters()]
+
+
+def average_gradients(parameters: Sequence[nn.Parameter]) -> None:
+    """Replace every gradient by its mean over processes; all processes have to have gradients of the same parameters."""
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    if world_size() == 1 or not gradients:
+        return
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    dist.all_reduce(flat)
+    averages = (flat / world_size()).split([gradient.numel() for gradient in gradients])
+    for gradient, average in zip(gradients, averages, strict=True):
+        gradient.copy_(average.view(gradient.shape))
 
 
 def summed(loss: Tensor, step: Step, trains: tuple[str, ...], keep_graph: bool) -> None:
@@ -45,17 +54,17 @@ class Aggregated:
 
     def __call__(self, loss: Tensor, step: Step, trains: tuple[str, ...], keep_graph: bool) -> None:
         """Carry out the rule on losses ``[T]``."""
-        rows = torch.stack([step.encoder_gradient(part) for part in loss])
+        rows = torch.stack([step.encoder_gradient(single) for single in loss])
         if world_size() > 1:
             dist.all_reduce(rows)
             rows /= world_size()
-        with seeded(step.common_seed, "aggregation"):
+        with seeded(step.inputs.common_seed, "aggregation"):
             combined = self.aggregator(rows)
         encoder = parameters_of(step.networks, ("encoder",))
-        parts = combined.split([parameter.numel() for parameter in encoder])
-        for parameter, part in zip(encoder, parts, strict=True):
-            # in the parameter's own memory layout, as autograd leaves it
-            gradient = torch.empty_like(parameter).copy_(part.view_as(parameter))
+        pieces = combined.split([parameter.numel() for parameter in encoder])
+        for parameter, piece in zip(encoder, pieces, strict=True):
+            # in the parameter's own memory format, as autograd leaves it
+            gradient = torch.empty_like(parameter).copy_(piece.view_as(parameter))
             parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
         others = tuple(name for name in trains if name != "encoder")
         loss.sum().backward(inputs=parameters_of(step.networks, others), retain_graph=keep_graph)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 
 import torch
 from torch import nn
@@ -32,11 +33,12 @@ def arrange(networks: nn.Module, layout: torch.memory_format) -> None:
         networks.to(memory_format=layout)  # pyright: ignore[reportCallIssue] - not in the stub
 
 
-def in_layout(feed: Callable[[int, int], Batch], layout: torch.memory_format) -> Callable[[int, int], Batch]:
-    """The same batches with their images stored in ``layout``."""
+def in_format(loader: Callable[[int, int], Batch], stored: torch.memory_format) -> Callable[[int, int], Batch]:
+    """The same batches with their images stored in a format; the last one is kept, for micro-batches that share it."""
 
-    def stored(step: int, count: int) -> Batch:
-        batch = feed(step, count)
-        return replace(batch, images=batch.images.contiguous(memory_format=layout))
+    @lru_cache(maxsize=1)
+    def load(step: int, count: int) -> Batch:
+        batch = loader(step, count)
+        return replace(batch, images=batch.images.contiguous(memory_format=stored))
 
-    return stored
+    return load

@@ -23,7 +23,7 @@ def plain(value: Any) -> Any:
     return value
 
 
-class Journal:
+class MetricsLog:
     """Appends records to a file; `size` marks a place to come back to.
 
     Args:
@@ -51,7 +51,7 @@ class Journal:
 
 
 def read_journal(path: Path) -> Iterator[dict[str, Any]]:
-    """The records of a journal.
+    """The records of a metrics log.
 
     Raises:
         RunError: If a line is no record (a half-written last line of a run that was killed is skipped).

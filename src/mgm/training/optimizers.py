@@ -39,28 +39,14 @@ def _group(
     }
 
 
-def sharing(updates: tuple[Update, ...]) -> tuple[Update, ...]:
-    """The updates of a step up to the last that reads what M or G makes of the labelled images (Algorithm 1, lines 1 to 4)."""
-    readers = [number for number, update in enumerate(updates, 1) if {"labelled", "fakes"} & set(update.reads)]
-    return updates[: max(readers, default=0)]
-
-
 def optimizer_names(updates: tuple[Update, ...], optimizer_step: str) -> dict[str, tuple[str, ...]]:
     """Optimiser name -> networks that it steps (`TrainingConfig.optimizer_step`).
 
-    Separate: one per update, named after it. Combined: one per network. Shared: one per update, but for the networks of M
-    where updates share them, which have one together.
+    Separate: one per update, named after it. Combined: one per network.
     """
     if optimizer_step == "combined":
         return {network: (network,) for update in updates for network in update.trains}
-    names = {update.name: update.trains for update in updates}
-    if optimizer_step == "shared":
-        group = sharing(updates)
-        trained = {network for update in group for network in update.trains}
-        for update in group:
-            names[update.name] = tuple(network for network in update.trains if network not in MODEL)
-        names["model"] = tuple(network for network in MODEL if network in trained)
-    return {name: networks for name, networks in names.items() if networks}
+    return {update.name: update.trains for update in updates if update.trains}
 
 
 def build_optimizers(
@@ -74,8 +60,8 @@ def build_optimizers(
     for stage in stages:
         for name, trained in optimizer_names(stage.updates, config.optimizer_step).items():
             # the generator's update trains the encoder too, but only in joint training: keep the widest set
-            decays = name in ("task", "model") or config.optimizer_step == "combined"
-            decaying = ("encoder", "decoders") if decays else ()
+            decays = name == "task" or config.optimizer_step == "combined"
+            decaying = MODEL if decays else ()
             groups = [
                 _group(networks, network, config, config.weight_decay if network in decaying else 0.0)
                 for network in trained

@@ -4,55 +4,54 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from mgm.training.gradients import GradientRule, summed
-
-if TYPE_CHECKING:
-    from mgm.method.step import Step
 
 
 @dataclass(frozen=True)
 class Update:
     """One line of the algorithm: a loss and what it trains.
 
-    Gradients pass *through* every network but are accumulated in those of ``trains`` alone (the backward pass is given exactly
-    these parameters, so it does not compute any other weight gradient).
+    Gradients pass *through* every network but are accumulated in those of ``trains`` alone: the backward pass is given exactly
+    these parameters and computes no other weight gradient.
 
-    Adam's moments belong to the update: two updates that train the same network do not share them (paper, Algorithm 1: every
-    loss has its own optimiser), and an update that stands twice in a stage has one state. `stepping` has two ways in which they
-    belong to networks instead.
+    With separate optimisers, Adam's moments belong to the update: two updates that train the same network do not share them
+    (paper, Algorithm 1: every loss has its own optimiser), and an update that stands twice in a stage has one state. With
+    combined updates they belong to the network (`mgm.training.optimizer_steps`).
     """
 
     name: str
     trains: tuple[str, ...]
-    loss: Callable[[Step], Tensor]
+    loss: Callable[..., Tensor]
+    """``loss(step, source)`` is a scalar and changes nothing."""
+    source: str = "labelled"
+    """The images that the loss is computed on (`Step.images_of`)."""
     weight: float = 1.0
     statistics: tuple[str, ...] = ()
-    """Networks whose buffers (running statistics of batch norm, power iteration of spectral norm) move in this update.
+    """Networks whose buffers (batch-norm statistics, the power iteration of spectral norm) move in this update.
 
-    Every other network normalises with the statistics of the batch it is given and remembers nothing of it. So M's running
-    statistics describe labelled images, which are what it is used on, and not synthesized ones or SimCLR views.
+    Every other network normalises with the statistics of its batch and does not remember them. So the running statistics of M
+    describe labelled images, which are like those it is used on, and not synthesized ones or SimCLR's views.
     """
     reads: tuple[str, ...] = ()
-    """What the loss may share with others that are computed at the same weights: ``labelled``, ``extra`` (M's predictions for
-    these images), ``fakes``. After the last loss that reads it, its graph is dropped."""
+    """What the loss may share with others computed at the same weights: ``labelled``, ``extra`` (M's predictions for these images),
+    ``fakes``. After the last loss that reads it, its graph is dropped."""
     gradient: GradientRule = summed
     """How the gradient is formed from the loss; under another rule than `summed` the loss may be a vector."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of the training: the same updates, over and over."""
+    """A phase of the training: the same updates, over and over."""
 
     name: str
     updates: tuple[Update, ...]
     steps: int
     batch_size: int
     data: str = "labelled"
-    """Which feed its batches come from."""
+    """Name of the loader that its batches come from."""
 
     @property
     def trains(self) -> frozenset[str]:
@@ -66,7 +65,7 @@ class Stage:
 
 
 def trained_networks(stages: Iterable[Stage]) -> frozenset[str]:
-    """Networks that some stage trains: those that a training has to build."""
+    """Networks that some stage trains: those that have to be built."""
     return frozenset().union(*(stage.trains for stage in stages))
 
 

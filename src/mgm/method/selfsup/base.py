@@ -11,7 +11,7 @@ from mgm.config import ModelConfig
 from mgm.networks.encoder import Encoder
 
 if TYPE_CHECKING:
-    from mgm.method.step import Step
+    from mgm.method.step import JointStep
 
 
 class SelfSupervision(ABC):
@@ -26,5 +26,5 @@ class SelfSupervision(ABC):
         """The head on ``E(x)``."""
 
     @abstractmethod
-    def loss(self, step: Step, source: str) -> Tensor:
+    def loss(self, step: JointStep, source: str) -> Tensor:
         """Scalar loss on the images of a source."""

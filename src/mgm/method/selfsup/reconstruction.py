@@ -13,7 +13,7 @@ from mgm.networks.decoder import Decoder
 from mgm.networks.encoder import Encoder
 
 if TYPE_CHECKING:
-    from mgm.method.step import Step
+    from mgm.method.step import JointStep
 
 
 class Reconstruction(SelfSupervision):
@@ -26,7 +26,7 @@ class Reconstruction(SelfSupervision):
         """A decoder of the tasks' kind with three output channels."""
         return Decoder(encoder.channels[-1], 3, model.widths, model.depth, encoder.strides[-1])
 
-    def loss(self, step: Step, source: str) -> Tensor:
+    def loss(self, step: JointStep, source: str) -> Tensor:
         """Mean squared error in the image's range (-1, 1)."""
         restored = step.networks[self.network](step.features(source)[-1])
         return F.mse_loss(restored.float(), step.images_of(source).images.detach().float())

@@ -15,7 +15,7 @@ from mgm.method.selfsup.views import TwoViews
 from mgm.networks.encoder import Encoder
 
 if TYPE_CHECKING:
-    from mgm.method.step import Step
+    from mgm.method.step import JointStep
 
 
 class SimCLR(SelfSupervision):
@@ -31,7 +31,7 @@ class SimCLR(SelfSupervision):
         """``E_self``: features to a vector of `ModelConfig.projection_size`."""
         return ProjectionHead(encoder.channels[-1], model.projection_size)
 
-    def loss(self, step: Step, source: str) -> Tensor:
+    def loss(self, step: JointStep, source: str) -> Tensor:
         """NT-Xent over the 2N views of the source's images, both views in one pass of the encoder."""
         images = step.images_of(source).images
         side = images.shape[-1]

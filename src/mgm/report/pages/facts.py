@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from mgm.config import Experiment, ModelConfig
-from mgm.method.algorithm import EXTRA_IMAGES, stages
+from mgm.method.algorithm import stages
+from mgm.method.extra_images import EXTRA_IMAGES
 from mgm.method.recipes import RECIPES
 from mgm.report.curves import STAGE_TITLES
 from mgm.runs.folder import RunFolder, read_result
 from mgm.runs.pretraining import pretraining
 from mgm.training.metrics_log import read_journal
-from mgm.training.optimizer_steps import STEPPING
+from mgm.training.optimizer_steps import OPTIMIZER_STEPS
 
 PLAIN_LOSSES = {
     "task": "tasks",
@@ -45,7 +46,7 @@ def setting(experiment: Experiment, result: Mapping[str, Any]) -> list[tuple[str
     }
     if method.losses:
         facts["Losses"] = ", ".join(entry.replace(":", ": ") for entry in method.losses)
-    schedule = stages(method, training, architecture=model.architecture, pretrain=bool(data.pretrain))
+    schedule = stages(experiment)
     facts["Stages"] = "; ".join(
         f"{STAGE_TITLES.get(stage.name, stage.name)}, {stage.steps} steps" for stage in schedule
     )
@@ -77,7 +78,7 @@ def _augmentation(experiment: Experiment) -> str:
 
 def _optimiser(experiment: Experiment) -> str:
     training = experiment.training
-    steps = STEPPING[training.optimizer_step].description
+    steps = OPTIMIZER_STEPS[training.optimizer_step].description
     average = f", weights averaged (EMA {training.ema:g})" if training.ema else ""
     return f"{steps}, rate {training.learning_rate:g}{average}"
 

@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import Any
 
 from mgm.errors import RunError
-from mgm.method.algorithm import EXTRA_IMAGES
+from mgm.method.extra_images import EXTRA_IMAGES
 from mgm.method.recipes import RECIPES
 from mgm.report.comparison import compare
 from mgm.report.curves import read_history

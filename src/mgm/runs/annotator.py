@@ -10,10 +10,13 @@ import torch
 from mgm.config import Experiment
 from mgm.errors import ConfigError
 from mgm.functional.resizing import resize_bilinear
-from mgm.inference.evaluate import TrainedModel
+from mgm.method.networks import build_model
+from mgm.models.base import MultiTaskModel
 from mgm.runs.data import ExperimentData
 from mgm.runs.starting_weights import finished_run
+from mgm.tasks import make_tasks
 from mgm.tasks.base import Task
+from mgm.training.checkpoint import load_checkpoint
 from mgm.types import Batch
 
 
@@ -24,19 +27,21 @@ class Annotator:
     replaces any labels that the images came with; tasks that it has not learned get none.
 
     Args:
-        trained: The network, on the device of the images.
+        model: The network, on the device of the images, in evaluation mode.
+        side: Side of its images in pixels.
         tasks: Tasks to label, which it has learned.
     """
 
-    def __init__(self, trained: TrainedModel, tasks: dict[str, Task]) -> None:
-        self.trained = trained
+    def __init__(self, model: MultiTaskModel, side: int, tasks: dict[str, Task]) -> None:
+        self.model = model.eval().requires_grad_(False)
+        self.side = side
         self.tasks = tasks
 
     @torch.no_grad()
     def __call__(self, batch: Batch) -> Batch:
         """The same images with the network's predictions as targets; no gradient passes."""
-        side, size = self.trained.experiment.data.image_size, (batch.images.shape[2], batch.images.shape[3])
-        predictions = self.trained.predict_batch(resize_bilinear(batch.images, (side, side)))
+        size = (batch.images.shape[2], batch.images.shape[3])
+        predictions = self.model(resize_bilinear(batch.images, (self.side, self.side)))
         targets = {name: task.decode(task.resize(predictions[name], size)) for name, task in self.tasks.items()}
         return replace(batch, targets=targets)
 
@@ -51,16 +56,20 @@ def make_annotator(experiment: Experiment, data: ExperimentData, device: torch.d
     run = experiment.method.annotator
     if not run:
         return lambda extra: extra
-    trained = TrainedModel.load(finished_run(run, "annotator").path, "cpu")
-    tasks = {name: task for name, task in data.tasks.items() if name in trained.tasks}
+    folder = finished_run(run, "annotator")
+    theirs, info = folder.experiment(), folder.info()
+    learned = make_tasks(theirs.data.tasks or info.tasks, info.classes)
+    tasks = {name: task for name, task in data.tasks.items() if name in learned}
     if not tasks:
         raise ConfigError(
-            f"annotator {run}: it learned {', '.join(trained.tasks)}, this run learns {', '.join(data.tasks)}; "
+            f"annotator {run}: it learned {', '.join(learned)}, this run learns {', '.join(data.tasks)}; "
             "choose a run with a task in common"
         )
-    if "semantic" in tasks and trained.info.classes != data.info.classes:
+    if any(task.has_classes and task.classes != learned[name].classes for name, task in tasks.items()):
         raise ConfigError(
-            f"annotator {run}: {trained.info.name}, which it learned, has other classes than {data.info.name}; choose a run "
+            f"annotator {run}: {info.name}, which it learned, has other classes than {data.info.name}; choose a run "
             "on data with the same classes, or leave semantic out of --tasks"
         )
-    return Annotator(TrainedModel(trained.experiment, trained.info, trained.model, device), tasks)
+    model = build_model(learned, theirs.model, theirs.seed)
+    model.load_state_dict(load_checkpoint(folder.checkpoints / "best.pt").get("model", {}))
+    return Annotator(model.to(device), theirs.data.image_size, tasks)

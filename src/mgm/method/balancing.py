@@ -16,15 +16,7 @@ AGGREGATORS = ("AlignedMTL", "ConFIG", "GradDrop", "IMTLG", "MGDA", "PCGrad", "R
 """Aggregators of TorchJD that can be used: those that need no setting and remember nothing from step to step."""
 
 
-def _summed(update: Update, source: str) -> Update:
-    return update
-
-
-def _weighted_by_uncertainty(update: Update, source: str) -> Update:
-    return replace(update, trains=(*update.trains, "uncertainty"), loss=partial(uncertainty_loss, source=source))
-
-
-def _aggregated(update: Update, source: str, name: str) -> Update:
+def _aggregated(update: Update, name: str) -> Update:
     try:
         aggregator = getattr(import_module("torchjd.aggregation"), name)()
     except ModuleNotFoundError:
@@ -34,12 +26,12 @@ def _aggregated(update: Update, source: str, name: str) -> Update:
             f"balance torchjd:{name} needs a solver that TorchJD does not bring along: "
             "pip install 'torchjd[quadprog_projector]'; or use another, such as torchjd:PCGrad"
         ) from None
-    return replace(update, loss=partial(task_losses, source=source), gradient=Aggregated(aggregator))
+    return replace(update, loss=task_losses, gradient=Aggregated(aggregator))
 
 
-BALANCES: dict[str, Callable[[Update, str], Update]] = {
-    "sum": _summed,
-    "uncertainty": _weighted_by_uncertainty,
+BALANCES: dict[str, Callable[[Update], Update]] = {
+    "sum": lambda update: update,
+    "uncertainty": lambda update: replace(update, trains=(*update.trains, "uncertainty"), loss=uncertainty_loss),
     **{f"torchjd:{name}": partial(_aggregated, name=name) for name in AGGREGATORS},
 }
-"""Name -> what becomes of an update by the task losses on a source of images (``labelled``, ``extra``)."""
+"""Name -> what becomes of an update by the sum of the task losses."""

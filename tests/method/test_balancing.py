@@ -8,24 +8,20 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from test_resume import KilledError, assert_same, kill_after, validate
-from test_updates import changed, snapshot
 from torch import nn
 
 from mgm.errors import ConfigError
-from mgm.method.algorithm import MULTI_TASK, joint_updates
-from mgm.method.step import Step
+from mgm.method.algorithm import TASK, joint_updates
+from mgm.method.balancing import AGGREGATORS, BALANCES
 from mgm.runs.checks import check_experiment
-from mgm.training.balancing import AGGREGATORS, BALANCES
 from mgm.training.checkpoint import load_checkpoint
-from mgm.training.gradients import Aggregated, parameters_of
-from mgm.training.optimizer_steps import STEPPING
-from mgm.training.optimizers import optimizer_names
-from toys import toy_experiment, toy_trainer
+from mgm.training.gradients import Aggregated
+from mgm.training.step import Step, StepInputs
+from toys import KilledError, assert_same, changed, kill_after, snapshot, toy_experiment, toy_trainer, validate
 
 NEEDS_SOLVER = ("UPGrad",)
 USABLE = [name for name in AGGREGATORS if name not in NEEDS_SOLVER]
-STEPS = ("separate", "shared", "combined")
+STEPS = ("separate", "combined")
 
 
 class Levels(nn.Linear):
@@ -47,7 +43,7 @@ class Toy:
         self.decoders = nn.ModuleList(decoders)
         batch = SimpleNamespace(images=torch.ones(1, 1))
         networks = {"encoder": self.encoder, "decoders": self.decoders}
-        self.step = Step(networks, {}, SimpleNamespace(), batch, 0, lambda step: None, defer_encoder=deferred)  # type: ignore[arg-type]
+        self.step = Step(networks, {}, StepInputs(batch, 0, 0, 0, combined=deferred))  # type: ignore[arg-type]
         levels = self.step.features("labelled")
         assert len(self.step.encoder_outputs) == (len(levels) if deferred else 0)
         features = torch.cat(levels, dim=1)
@@ -96,49 +92,7 @@ def test_random_numbers_are_those_of_the_step():
 
 def test_unbalanced_updates_are_those_of_the_paper():
     task = joint_updates(toy_experiment().method)[0]
-    assert task is MULTI_TASK
-
-
-def _plain_separate(self, stage, step):
-    """What the loop did before an update could form its gradient in another way."""
-    losses = {}
-    for update in stage.updates:
-        optimizer = self.optimizers[update.name]
-        optimizer.zero_grad(set_to_none=True)
-        loss = self.loss(update, step)
-        loss.backward(inputs=parameters_of(self.networks, update.trains))
-        self.apply(optimizer)
-        step.forget(update.trains)
-        losses[update.name] = loss.detach()
-    return losses
-
-
-def _plain_combined(self, stage, step):
-    optimizers = [self.optimizers[name] for name in optimizer_names(stage.updates, "combined")]
-    for optimizer in optimizers:
-        optimizer.zero_grad(set_to_none=True)
-    losses = {}
-    for update in stage.updates:
-        loss = self.loss(update, step)
-        leaves = step.encoder_outputs if "encoder" in update.trains else []
-        loss.backward(inputs=[*parameters_of(self.networks, update.trains), *leaves], retain_graph=True)
-        losses[update.name] = loss.detach()
-    step.backward_through_encoder(parameters_of(self.networks, ("encoder",)))
-    for optimizer in optimizers:
-        self.apply(optimizer)
-    return losses
-
-
-@pytest.mark.parametrize("optimizer_step", ["separate", "combined"])
-def test_sum_is_unchanged_bit_for_bit(tmp_path, monkeypatch, optimizer_step):
-    experiment = toy_experiment(training={"optimizer_step": optimizer_step})
-    toy_trainer(experiment, tmp_path / "now", validate=validate).run()
-    before = toy_trainer(experiment, tmp_path / "before", validate=validate)
-    plain = {"separate": _plain_separate, "combined": _plain_combined}[optimizer_step]
-    monkeypatch.setattr(STEPPING[optimizer_step], "__call__", plain)
-    before.run()
-    assert_same(load_checkpoint(tmp_path / "now/last.pt"), load_checkpoint(tmp_path / "before/last.pt"))
-    assert (tmp_path / "now/metrics.jsonl").read_text() == (tmp_path / "before/metrics.jsonl").read_text()
+    assert task == TASK
 
 
 @pytest.mark.parametrize("optimizer_step", STEPS)
@@ -240,7 +194,7 @@ def test_task_losses_on_extra_images_are_balanced_too(tmp_path, balance):
 
 
 def test_the_weights_of_uncertainty_do_not_decay(tmp_path):
-    for optimizer_step, name in (("separate", "task"), ("shared", "task"), ("combined", "uncertainty")):
+    for optimizer_step, name in (("separate", "task"), ("combined", "uncertainty")):
         experiment = toy_experiment(
             "mt",
             method={"balance": "uncertainty"},
@@ -258,13 +212,13 @@ def test_solver_that_is_missing_is_named():
     if "quadprog" in sys.modules:
         pytest.skip("quadprog is installed")
     with pytest.raises(ConfigError, match="quadprog_projector"):
-        BALANCES["torchjd:UPGrad"](MULTI_TASK, "labelled")
+        BALANCES["torchjd:UPGrad"](TASK)
 
 
 def test_library_that_is_missing_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "torchjd.aggregation", None)
     with pytest.raises(ConfigError, match=r"pip install 'mgm\[balance\]'"):
-        BALANCES["torchjd:MGDA"](MULTI_TASK, "labelled")
+        BALANCES["torchjd:MGDA"](TASK)
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,8 @@ import yaml
 from mgm.data.augment import resize
 from mgm.method.recipes import make_experiment
 from mgm.method.synthetic import synthetic_batch
-from mgm.runs.data import load_data, make_feeds
+from mgm.runs.data import load_data, make_loaders, side_at
 from mgm.tasks import make_tasks
-from mgm.training.image_sizes import side_at
 
 TINY = ["--preset", "tiny", "--num-images", 80, "--image-size", 64]
 
@@ -44,7 +43,7 @@ def test_every_recipe_sees_the_size_of_the_baseline_at_every_step():
 def test_labelled_images_grow_and_no_others(augment):
     experiment = growing("mgm", num_images=40, augment=augment)
     data = load_data(experiment, torch.device("cpu"))
-    feeds = make_feeds(experiment, data, torch.device("cpu"))
+    feeds = make_loaders(experiment, data, torch.device("cpu"))
     for step, side in ((0, 32), (20, 48), (40, 64), (89, 64)):
         batch = feeds["labelled"](step, 4)
         assert batch.images.shape == (4, 3, side, side)
