@@ -12,7 +12,7 @@ from rich.table import Table
 from mgm.bench.sections import Section
 from mgm.bench.setting import BenchSetting
 from mgm.runs.devices import single_device
-from mgm.runs.train import current_commit, versions
+from mgm.runs.provenance import current_commit, versions
 
 
 def document(sections: dict[str, Section], setting: BenchSetting, command: str) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from mgm.experiments.trials import Plan, Trial, train_arguments
 from mgm.experiments.work import Job, Outcome
 from mgm.experiments.workers import Workers
 from mgm.runs.folder import RunFolder, read_result, write_json
-from mgm.runs.train import current_commit, versions
+from mgm.runs.provenance import current_commit, versions
 from mgm.training.checkpoint import write_atomically
 
 

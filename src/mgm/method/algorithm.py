@@ -143,15 +143,24 @@ def _weighted(listing: Listing, method: MethodConfig) -> Listing:
     return tuple(replace(update, weight=weights.get(update.name, 1.0)) for update in listing)
 
 
+def _as_control(listing: Listing, count: int) -> Listing:
+    """The auxiliary updates on extra images once more for every update by which G would have trained the encoder.
+
+    So the control spends on labelled images exactly as many updates of the encoder as MGM does.
+    """
+    auxiliary = [u for u in reversed(listing) if u.name in ("extra_refinement", "extra_self_supervision")]
+    return (*listing, *(auxiliary[number % len(auxiliary)] for number in range(count if auxiliary else 0)))
+
+
 def _reaching_generator(listing: Listing, method: MethodConfig) -> Listing:
-    """Let losses on synthesized images train G where the method wants that (PEoE, `gradient_into_generator`)."""
+    """Let losses on synthesized images train G where the method wants that: PEoE the scene loss, the setting both."""
     if not images_attached(method):
         return listing
-    for name in ("extra_refinement", "extra_self_supervision"):
-        for update in listing:
-            if update.name == name:
-                listing = changed(listing, name, trains=(*update.trains, "generator", "embedding"))
-    return listing
+    names = ("extra_refinement", "extra_self_supervision") if method.gradient_into_generator else ("extra_refinement",)
+    return tuple(
+        replace(update, trains=(*update.trains, "generator", "embedding")) if update.name in names else update
+        for update in listing
+    )
 
 
 def images_attached(method: MethodConfig) -> bool:
@@ -171,7 +180,10 @@ def joint_updates(method: MethodConfig, *, combined: bool = False) -> Listing:
     listing = REFINEMENT[method.refinement](ALGORITHM_1)
     listing = _self_supervised(listing, method.self_supervision)
     listing = _with_extra_images(listing, method)
-    listing = _adversarial_updates(listing, 1 if combined else method.generator_updates)
+    adversarial = 1 if combined else method.generator_updates
+    listing = _adversarial_updates(listing, adversarial)
+    if method.extra_images == "labelled":
+        listing = _as_control(listing, adversarial)
     listing = _weighted(_reaching_generator(listing, method), method)
     balance = BALANCES[method.balance]
     return tuple(balance(update) if update.name in ("task", "extra_task") else update for update in listing)
@@ -186,8 +198,9 @@ def generator_updates(method: MethodConfig) -> Listing:
 def stages(experiment: Experiment) -> tuple[Stage, ...]:
     """The training (paper B): M alone, then the generator with M frozen, then all together.
 
-    The budget `TrainingConfig.steps` counts updates of M on labelled batches; a method without joint updates spends all of
-    it in stage 1. A frozen encoder is taken out of every update.
+    The budget `TrainingConfig.steps` counts updates of M on labelled batches. A method without joint updates goes on with those of
+    stage 1, so that the stages, and the models that are chosen among, are those of every other recipe. A frozen encoder is
+    taken out of every update.
 
     Raises:
         ConfigError: See `check_method`; also if a loss would train nothing of M because the encoder is frozen.
@@ -197,14 +210,15 @@ def stages(experiment: Experiment) -> tuple[Stage, ...]:
     joint = joint_updates(method, combined=training.optimizer_step == "combined")
     model = (joint[0], *ARCHITECTURE_UPDATES.get(experiment.model.architecture, ()))
     has_generator = EXTRA_IMAGES[method.extra_images].generator != "none"
-    joint_steps = round(training.steps * training.joint_share) if len(joint) > 1 else 0
+    last_steps = round(training.steps * training.joint_share)
+    joint_steps = last_steps if len(joint) > 1 else 0
     pretrain_steps = training.pretrain_steps if experiment.data.pretrain else 0
     generator_steps = training.generator_steps if has_generator and joint_steps else 0
     schedule = (
         Stage("pretrain", joint[:1], pretrain_steps, training.batch_size, data="pretrain"),
-        Stage("multi_task", model, training.steps - joint_steps, training.batch_size),
+        Stage("multi_task", model, training.steps - last_steps, training.batch_size),
         Stage("generator", generator_updates(method), generator_steps, training.generator_batch_size, data="generator"),
-        Stage("joint", (*model, *joint[1:]), joint_steps, training.batch_size),
+        Stage("joint" if joint_steps else "continued", (*model, *joint[1:]), last_steps, training.batch_size),
     )
     schedule = tuple(_with_statistics(stage, training.statistics) for stage in schedule if stage.steps)
     return tuple(_without_encoder(stage) for stage in schedule) if experiment.model.freeze_encoder else schedule

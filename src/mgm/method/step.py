@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 
 import torch
@@ -40,6 +41,7 @@ class JointStep(Step):
         self.multi_hot = multi_hot
         self._draw_extra = draw_extra
         self._extra: Batch | None = None
+        self._views: Counter[str] = Counter()
         self._fakes: Tensor | None = None
         self._fake_scores: Tensor | None = None
         self._fakes_noise: Tensor | None = None
@@ -57,6 +59,12 @@ class JointStep(Step):
     def refinement_inputs(self, predictions: Predictions) -> Predictions:
         """Predictions in the form in which R reads them."""
         return {name: task.refinement_input(predictions[name]) for name, task in self.tasks.items()}
+
+    def views_seed(self, source: str) -> int:
+        """Seed of the random views of a source; another one every time that a loss asks."""
+        self._views[source] += 1
+        again = self._views[source] - 1
+        return self.stream_seed("views", source, *([again] if again else []))
 
     @property
     def latent_size(self) -> int:

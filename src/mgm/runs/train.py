@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import math
-import platform
 import shlex
-import subprocess
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy
-import torch
 from lightning.fabric import Fabric
 from torch import nn
 
@@ -25,12 +22,14 @@ from mgm.runs.checks import check_experiment
 from mgm.runs.cost import encoder_updates, parameter_counts, peak_memory_mb
 from mgm.runs.data import ExperimentData, label_stride, load_data, make_loaders
 from mgm.runs.devices import launch
+from mgm.runs.stages import SharedStages
 from mgm.runs.starting_weights import start_encoder
 from mgm.runs.pretrained import load_pretrained, with_structure
 from mgm.runs.folder import RunFolder, read_result, write_json
 from mgm.runs.metrics_table import recorded
 from mgm.runs.pretraining import pretraining
 from mgm.runs.progress import RichProgress
+from mgm.runs.provenance import current_commit, versions
 from mgm.method.recipes import baseline_of
 from mgm.runs.scenes import without_scenes
 from mgm.training.callbacks import TensorBoard, Watchers
@@ -54,7 +53,6 @@ from mgm.training.evaluate import (
 from mgm.training.metrics_log import MetricsLog
 from mgm.training.trainer import Progress, Trainer
 from mgm.training.updates import Stage, trained_networks
-from mgm.version import __version__
 
 
 def train(
@@ -65,6 +63,7 @@ def train(
     baseline: bool = True,
     minutes: float = 0.0,
     watch: Callable[[RunFolder, ExperimentData], Progress] | None = None,
+    shared: Path | None = None,
 ) -> dict[str, Any]:
     """Train, evaluate, and write everything to a folder.
 
@@ -76,7 +75,9 @@ def train(
             ``out/baseline``, and report the gain over it.
         minutes: Wall time to fit the steps to (`mgm.runs.budget`), for the run and for its baseline each; 0: take the
             steps of the settings. A resumed run keeps the steps that it was begun with.
-        watch: Makes something else that looks on in the first process, beside the progress bar.
+        watch: Makes another callback in the first process, beside the progress bar.
+        shared: Folder of stages that runs have in common (`mgm.runs.stages`); a run with a baseline has one of its own, which is
+            removed at the end.
 
     Returns:
         What `result.json` holds.
@@ -104,36 +105,37 @@ def train(
         folder.create(experiment, data.info)
     fabric.barrier()
     lock = folder.lock() if fabric.is_global_zero else None
+    has_baseline = baseline and len(joint_updates(experiment.method)) > 1
+    place = shared or (folder.path / "stages" if has_baseline else None)
     try:
         reference = None
-        if baseline and len(joint_updates(experiment.method)) > 1:
-            reference = _train_baseline(unfitted, folder, resume, minutes, watch)
+        if has_baseline:
+            reference = train(
+                baseline_of(unfitted),
+                folder.baseline.path,
+                resume=resume and folder.baseline.exists,
+                baseline=False,
+                minutes=minutes,
+                watch=watch,
+                shared=place,
+            )
         with recorded(folder):
-            trainer.restore()
+            if place:
+                kept = SharedStages(place, experiment, data, trainer.stages)
+                trainer.after_stage = kept.keep
+                if not trainer.restore():
+                    kept.start(trainer)
+            else:
+                trainer.restore()
             with trainer.progress:
                 trainer.run()
-            return _finish(experiment, folder, data, trainer, reference)
+            result = _finish(experiment, folder, data, trainer, reference)
+        if place and not shared and fabric.is_global_zero:
+            shutil.rmtree(place, ignore_errors=True)
+        return result
     finally:
         if lock:
             lock.release()
-
-
-def _train_baseline(
-    experiment: Experiment,
-    folder: RunFolder,
-    resume: bool,
-    minutes: float,
-    watch: Callable[[RunFolder, ExperimentData], Progress] | None,
-) -> dict[str, Any]:
-    begun = folder.baseline.exists
-    return train(
-        baseline_of(experiment),
-        folder.baseline.path,
-        resume=resume and begun,
-        baseline=False,
-        minutes=minutes,
-        watch=watch,
-    )
 
 
 def _fit_to_minutes(experiment: Experiment, minutes: float, data: ExperimentData, fabric: Fabric) -> Experiment:
@@ -261,6 +263,7 @@ def _finish(
         "num_labelled": len(data.labelled),
         "steps": experiment.training.steps,
         "best_step": best["step"],
+        "best_stage": trainer.stages[-1].name,
         "seconds": round(trainer.position.seconds, 1),
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "commit": current_commit(),
@@ -276,6 +279,8 @@ def _finish(
         "constant": constant,
         "pretrained": pretraining(experiment.model),
     }
+    if trainer.position.earlier_score > trainer.position.best_score:
+        result["earlier"] = _earlier(data, trainer, model, batch_size)
     if baseline:
         kept = ("recipe", "steps", "validation", "test", "classes", "pretrained")
         result["baseline"] = {key: baseline[key] for key in kept if key in baseline}  # earlier versions wrote fewer
@@ -288,28 +293,11 @@ def _finish(
     return result
 
 
-def current_commit() -> str | None:
-    """The commit of the source code that runs, with ``+changes`` when it was edited; None outside a checkout."""
-    place = Path(__file__).parent
-
-    def git(*arguments: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(place), *arguments], capture_output=True, text=True, check=True
-        ).stdout.strip()
-
-    try:
-        return git("rev-parse", "--short", "HEAD") + (
-            "+changes" if git("status", "--porcelain", "--", str(place)) else ""
-        )
-    except (subprocess.CalledProcessError, FileNotFoundError):
-        return None
-
-
-def versions() -> dict[str, str]:
-    """What the numbers were made with."""
-    return {
-        "mgm": __version__,
-        "torch": torch.__version__,
-        "numpy": numpy.__version__,
-        "python": platform.python_version(),
-    }
+def _earlier(data: ExperimentData, trainer: Trainer, model: nn.Module, batch_size: int) -> dict[str, Any]:
+    """The best model from before the last stage, where it was better on the validation set than any of the last."""
+    best = load_checkpoint(trainer.folder / "best_earlier.pt", trainer.fabric.device)
+    model.load_state_dict(best["model"])
+    with trainer.fabric.autocast():
+        validation = evaluate_model(model, data.batches(data.splits.validation, batch_size), data.tasks)
+        test = evaluate_model(model, data.batches(data.splits.test, batch_size), data.tasks)
+    return {"step": best["step"], "score": best["score"], "validation": validation, "test": test}

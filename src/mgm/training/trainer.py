@@ -28,11 +28,11 @@ from mgm.training.metrics_log import MetricsLog
 from mgm.training.micro_batches import split_batch
 from mgm.training.networks import Networks
 from mgm.training.optimizer_steps import OPTIMIZER_STEPS
-from mgm.training.optimizers import build_optimizers, match_layouts, set_rates
+from mgm.training.optimizers import build_optimizers, match_layouts, optimizer_names, set_rates
 from mgm.training.schedules import SCHEDULES
 from mgm.training.seeding import derive_seed
 from mgm.training.step import Step, StepInputs
-from mgm.training.updates import Stage
+from mgm.training.updates import Stage, trained_networks
 from mgm.types import Batch
 
 EXPLODED = 1e6
@@ -73,7 +73,10 @@ class Position:
     step: int = 0
     """Steps done in the stage."""
     best_score: float = float("-inf")
+    """Of the models of the last stage on the validation set; the best of them is the run's model."""
     best_step: int = -1
+    earlier_score: float = float("-inf")
+    """The best score before the last stage."""
     log_size: int = 0
     seconds: float = 0.0
     """Time spent training, in all sittings."""
@@ -97,6 +100,7 @@ class Trainer:
         log: Losses and scores.
         progress: Told about every logged step.
         artifacts: File name -> state, for what is to be kept beside the checkpoints after a stage.
+        after_stage: Called when a stage is done and its checkpoint is written.
     """
 
     config: TrainingConfig
@@ -112,6 +116,7 @@ class Trainer:
     log: MetricsLog
     progress: Progress
     artifacts: Callable[[Stage], Mapping[str, Mapping[str, Any]]] = lambda stage: {}
+    after_stage: Callable[[Trainer], None] = lambda trainer: None
     position: Position = field(default_factory=Position)
 
     def __post_init__(self) -> None:
@@ -147,6 +152,7 @@ class Trainer:
             self.position.stage += 1
             self.position.step = 0
             self.save()
+            self.after_stage(self)
 
     def enter_stage(self, number: int) -> None:
         """Set up a stage: its networks can be trained, all others are frozen."""
@@ -226,7 +232,11 @@ class Trainer:
             self.progress.step(done, means)
 
     def _validate(self, stage: Stage) -> None:
-        """Score M on the validation set; keep the best weights."""
+        """Score M on the validation set; keep the best weights.
+
+        The run's model is one of its last stage: a recipe is judged by what its joint training makes, not by the multi-task
+        training before it. The best from before is kept beside it.
+        """
         # compiled for training alone: evaluation is a small share of the time, and its batches have more shapes
         eager = self.config.compile != "never"
         with torch.compiler.set_stance("force_eager") if eager else nullcontext():
@@ -234,11 +244,16 @@ class Trainer:
         self.log.write(stage=stage.name, step=self.position.step, validation=scores, score=score)
         self.progress.step(self.position.step, {"score": score})
         self.progress.validated(self.position.step, scores, score, self.evaluated_model)
-        if score > self.position.best_score:
+        weights = {name: value.contiguous() for name, value in self.evaluated_model.state_dict().items()}
+        state = {"model": weights, "step": self.steps_done, "score": score}
+        if stage is not self.stages[-1]:
+            if score > self.position.earlier_score:
+                self.position.earlier_score = score
+                self._save("best_earlier.pt", **state)
+        elif score > self.position.best_score:
             self.position.best_score = score
             self.position.best_step = self.steps_done
-            weights = {name: value.contiguous() for name, value in self.evaluated_model.state_dict().items()}
-            self._save("best.pt", model=weights, step=self.steps_done, score=score)
+            self._save("best.pt", **state)
         self.networks.train()
 
     @property
@@ -268,6 +283,26 @@ class Trainer:
             save_checkpoint(self.folder / name, state)
         if world_size() > 1:
             dist.barrier()
+
+    def adopt(self, state: Mapping[str, Any]) -> None:
+        """Begin where another run with the same first stages ended them.
+
+        Args:
+            state: Its checkpoint. Networks and optimisers that these stages do not train are left as they are.
+        """
+        position = Position(**state["position"])
+        done = self.stages[: position.stage]
+        trained = (*self.networks.model.parts, *trained_networks(done))
+        prefixes = ("model.", *(f"others.{name}." for name in trained))
+        kept = {name: value for name, value in state["networks"].items() if name.startswith(prefixes)}
+        self.networks.load_state_dict(self.networks.state_dict() | kept)
+        for stage in done:
+            for name in optimizer_names(stage.updates, self.config.optimizer_step):
+                self.optimizers[name].load_state_dict(state["optimizers"][name])
+                match_layouts(self.optimizers[name])
+        if self.average:
+            self.average.load_state_dict(state["average"])
+        self.position = position
 
     def restore(self) -> bool:
         """Continue from the last checkpoint, if there is one.

@@ -36,7 +36,7 @@ class SimCLR(SelfSupervision):
         images = step.images_of(source).images
         side = images.shape[-1]
         views = self._views.setdefault(side, TwoViews(side))
-        view_a, view_b = views(images, seed=step.stream_seed("views", source))
+        view_a, view_b = views(images, seed=step.views_seed(source))
         embeddings = step.networks[self.network](step.encode(torch.cat([view_a, view_b])))
         embeddings_a, embeddings_b = embeddings.chunk(2)
         return nt_xent(embeddings_a, embeddings_b, step.method.temperature)
