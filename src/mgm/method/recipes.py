@@ -165,7 +165,7 @@ def _quick(experiment: Experiment) -> Experiment:
         base,
         data=replace(base.data, image_size=64, num_images=1000, fraction=0.5, tasks=("semantic", "depth", "normal")),
         model=replace(base.model, depth=10, generator_width=8, discriminator_width=8, latent_size=64),
-        training=replace(base.training, steps=1300, joint_share=0.2, generator_steps=120),
+        training=replace(base.training, steps=1900, joint_share=0.1, generator_steps=120),
     )
 
 
@@ -174,7 +174,7 @@ def _small(experiment: Experiment) -> Experiment:
     return replace(
         base,
         data=replace(base.data, image_size=64),
-        training=replace(base.training, steps=2000, joint_share=0.25, generator_steps=200),
+        training=replace(base.training, steps=2800, joint_share=0.2, generator_steps=200),
     )
 
 
@@ -186,13 +186,13 @@ def _best(experiment: Experiment) -> Experiment:
         model=replace(base.model, encoder="lite0", frozen_statistics=True),
         training=replace(
             base.training,
-            steps=1800,
+            steps=2600,
             joint_share=0.2,
             generator_steps=150,
             batch_size=8,
             generator_batch_size=16,
             learning_rate=2e-3,
-            encoder_rate_factor=0.3,
+            encoder_rate_factor=0.1,
         ),
     )
 
@@ -208,8 +208,8 @@ def _paper(experiment: Experiment) -> Experiment:
 
 
 PRESETS: dict[str, Recipe] = {
-    "quick": Recipe("minutes on two cores: 64 px, from scratch, 900 steps; 350 labelled rooms", _quick),
-    "small": Recipe("photographs from scratch in minutes on two cores: 64 px, 1,800 steps", _small),
+    "quick": Recipe("minutes on two cores: 64 px, from scratch, 1,900 steps; 350 labelled rooms", _quick),
+    "small": Recipe("photographs from scratch in minutes on two cores: 64 px, 2,800 steps", _small),
     "best": Recipe(
         "what to begin with on photographs: 128 px, an encoder pre-trained on ImageNet (extra: lite)", _best
     ),
