@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from lightning.fabric import Fabric
+from lightning_fabric import Fabric
 
 from mgm.method.recipes import make_experiment
 from mgm.method.synthetic import synthetic_trainer

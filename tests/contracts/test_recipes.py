@@ -54,7 +54,7 @@ def initial_weights(recipe: str) -> dict[str, torch.Tensor]:
     networks = build_networks(
         names, toy_tasks(), experiment.model, image_size=32, num_scenes=NUM_SCENES, seed=experiment.seed
     )
-    return {key: value for key, value in networks.state_dict().items()}
+    return dict(networks.state_dict())
 
 
 @pytest.mark.parametrize("recipe", RECIPES)

@@ -12,7 +12,7 @@ from mgm.functional.contrastive import nt_xent
 from mgm.functional.distributed import GATHERED_BYTES, gather, gather_batch, global_sum, rank, world_size
 from mgm.functional.masked import masked_mean
 from mgm.tasks import TASKS, make_tasks
-from mgm.tasks.streaming import StreamingSums
+from mgm.tasks.metrics import StreamingSums
 
 NUM_PROCESSES = 2
 PER_PROCESS = 3

@@ -174,7 +174,7 @@ def test_loading_and_predicting_imports_nothing_that_only_training_needs(run):
     code = (
         "import sys, numpy, mgm\n"
         f"mgm.load({str(run)!r}).predict(numpy.zeros((20, 30, 3), numpy.uint8))\n"
-        "heavy = {'lightning', 'torchmetrics', 'kornia', 'matplotlib', 'scipy', 'transformers', 'huggingface_hub', 'onnx'}\n"
+        "heavy = {'lightning_fabric', 'torchmetrics', 'kornia', 'matplotlib', 'scipy', 'transformers', 'huggingface_hub', 'onnx'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

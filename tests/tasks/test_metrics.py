@@ -4,8 +4,7 @@ import math
 
 import torch
 
-from mgm.tasks.metrics import ratio, wide_sum
-from mgm.tasks.streaming import StreamingSums
+from mgm.tasks.metrics import StreamingSums, ratio, wide_sum
 
 
 def test_sums_are_float64_and_start_at_zero() -> None:

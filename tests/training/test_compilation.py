@@ -112,7 +112,7 @@ def test_settings_that_exclude_each_other(changes, message):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 @pytest.mark.parametrize("how", ["default", "reduce-overhead"])
 def test_compiled_on_a_gpu(tmp_path, how):
-    from lightning.fabric import Fabric
+    from lightning_fabric import Fabric
 
     losses = {}
     for compile_ in ("never", how):

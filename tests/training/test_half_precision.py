@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from lightning.fabric import Fabric
+from lightning_fabric import Fabric
 
 from mgm.networks.normalization import BatchNorm2d
 from toys import toy_experiment, toy_trainer

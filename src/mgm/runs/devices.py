@@ -12,7 +12,7 @@ from mgm.config import TrainingConfig
 from mgm.errors import ConfigError, choose, unknown
 
 if TYPE_CHECKING:
-    from lightning.fabric import Fabric
+    from lightning_fabric import Fabric
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 _PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
@@ -48,7 +48,7 @@ def launch(config: TrainingConfig) -> Fabric:
     Raises:
         ConfigError: If the device is unknown or not there.
     """
-    from lightning.fabric import Fabric  # takes seconds to import, and prediction does without
+    from lightning_fabric import Fabric  # takes seconds to import, and prediction does without
 
     check_device(config.device)
     world = int(os.environ.get("WORLD_SIZE", "1"))

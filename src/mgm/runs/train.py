@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from lightning.fabric import Fabric
+from lightning_fabric import Fabric
 from torch import nn
 
 from mgm.config import Experiment

@@ -12,7 +12,7 @@ from mgm.functional.log_depth import gradient_matching, log_error
 from mgm.functional.masked import masked_l1, masked_mean
 from mgm.functional.precision import at_least_float32
 from mgm.tasks.base import Loss, MetricInfo, TaskMetrics
-from mgm.tasks.metrics import ratio, streaming_sums, wide_sum
+from mgm.tasks.metrics import StreamingSums, ratio, wide_sum
 from mgm.tasks.pictures import paint_scale
 from mgm.tasks.regression import RegressionTask
 
@@ -29,7 +29,7 @@ class DepthMetrics(TaskMetrics):
 
     def __init__(self, device: torch.device | str) -> None:
         names = ("count", "absolute", "relative", "squared", "close")
-        self._sums = streaming_sums(dict.fromkeys(names, 1), device)
+        self._sums = StreamingSums(dict.fromkeys(names, 1), device)
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """Take in metres, ``[B, 1, H, W]``."""

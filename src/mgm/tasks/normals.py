@@ -12,7 +12,7 @@ from mgm.functional.masked import masked_l1, masked_mean
 from mgm.functional.precision import at_least_float32
 from mgm.functional.vectors import angle_degrees, decode_normals, encode_normals, length, shortened, unit_vectors
 from mgm.tasks.base import Loss, MetricInfo, TaskMetrics
-from mgm.tasks.metrics import ratio, streaming_sums, wide_sum
+from mgm.tasks.metrics import StreamingSums, ratio, wide_sum
 from mgm.tasks.pictures import paint
 from mgm.tasks.regression import RegressionTask
 
@@ -32,7 +32,7 @@ class NormalMetrics(TaskMetrics):
 
     def __init__(self, device: torch.device | str) -> None:
         sizes = {"count": 1, "angle": 1, "coded": 1, "l1": 1, "histogram": 180 * BINS_PER_DEGREE}
-        self._sums = streaming_sums(sizes | dict.fromkeys(WITHIN_DEG, 1), device)
+        self._sums = StreamingSums(sizes | dict.fromkeys(WITHIN_DEG, 1), device)
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """Take in (0, 1)-encoded predictions and unit vectors, ``[B, 3, H, W]``."""

@@ -20,7 +20,7 @@ from mgm.functional.segmentation_losses import (
     lovasz_cross_entropy_loss,
 )
 from mgm.tasks.base import ClassScore, Loss, MetricInfo, Task, TaskMetrics
-from mgm.tasks.metrics import ratio, streaming_sums, wide_sum
+from mgm.tasks.metrics import StreamingSums, ratio, wide_sum
 from mgm.tasks.pictures import MAX_CLASSES, paint_classes
 from mgm.types import IGNORE_INDEX
 
@@ -62,7 +62,7 @@ class SegmentationMetrics(TaskMetrics):
     def __init__(self, names: Sequence[str], device: torch.device | str) -> None:
         self.names = names
         self.num_classes = len(names)
-        self._sums = streaming_sums({"confusion": self.num_classes**2, "cross_entropy": 1}, device)
+        self._sums = StreamingSums({"confusion": self.num_classes**2, "cross_entropy": 1}, device)
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """Take in logits ``[B, K, H, W]`` and labels ``[B, H, W]``."""

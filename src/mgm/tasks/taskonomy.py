@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mgm.functional.precision import at_least_float32
 from mgm.tasks.base import MetricInfo, TaskMetrics
-from mgm.tasks.metrics import ratio, streaming_sums, wide_sum
+from mgm.tasks.metrics import StreamingSums, ratio, wide_sum
 from mgm.tasks.pictures import paint
 from mgm.tasks.regression import RegressionTask
 
@@ -27,7 +27,7 @@ class L1Metrics(TaskMetrics):
     """Mean absolute difference over all valid pixels and channels of the data set."""
 
     def __init__(self, device: torch.device | str) -> None:
-        self._sums = streaming_sums({"count": 1, "absolute": 1}, device)
+        self._sums = StreamingSums({"count": 1, "absolute": 1}, device)
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """Take in ``[B, C, H, W]``."""
