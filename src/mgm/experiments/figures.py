@@ -11,8 +11,8 @@ import numpy as np
 from mgm.experiments.statistics import spread
 from mgm.experiments.tables import Column, Line, Table
 from mgm.experiments.trials import Trial
-from mgm.report.curves import PLOT_STYLE
-from mgm.report.figures import draw_comparison, draw_generation
+from mgm.report.figures.paper import draw_comparison, draw_generation
+from mgm.report.figures.style import STYLE as PLOT_STYLE
 from mgm.runs.folder import RunFolder
 from mgm.training.checkpoint import write_atomically
 
