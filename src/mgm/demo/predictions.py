@@ -187,10 +187,10 @@ def comparison_html(served: Served, photograph: Photograph, first: str, second: 
     shown = ""
     for name, task in common.items():
         span = task.span([*seen[0].shown(name), seen[1].values[name]])
-        values = [task.from_array(look.values[name].numpy()) for look in seen]
+        values = [task.from_array(side.values[name].numpy()) for side in seen]
         apart = task.describe_difference(*values)
         tiles = [
-            Tile(look.run, value_pixels(task, look.tiles[name], span), f"{task.title} by {look.run}") for look in seen
+            Tile(side.run, value_pixels(task, side.tiles[name], span), f"{task.title} by {side.run}") for side in seen
         ]
         errors = error_pixels(task, values[0], values[1], fitted_size(*seen[0].size, TILE_SIDE))
         scale = task.error_scale()
