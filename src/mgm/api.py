@@ -17,14 +17,14 @@ def train(
     experiment: Experiment, out: str | Path, *, resume: bool = False, baseline: bool = True, minutes: float = 0.0
 ) -> dict[str, Any]:
     """Train, evaluate, and write result and pictures to a folder; see `mgm.runs.train.train`."""
-    from mgm.report.training import TrainingSheet
+    from mgm.report.training_figure import TrainingFigure
     from mgm.runs import train as runs
     from mgm.runs.devices import is_first_process, part
 
-    result = runs.train(experiment, Path(out), resume=resume, baseline=baseline, minutes=minutes, watch=TrainingSheet)
+    result = runs.train(experiment, Path(out), resume=resume, baseline=baseline, minutes=minutes, watch=TrainingFigure)
     part()
     if is_first_process():
-        from mgm.report.run import draw_run  # matplotlib takes a while to import
+        from mgm.report.run_summary import draw_run  # matplotlib takes a while to import
 
         draw_run(Path(out))
     return result

@@ -16,11 +16,11 @@ from fakes import write_nyuv2
 from mgm.cli.main import main
 from mgm.errors import RunError
 from mgm.report.comparison import compare
-from mgm.report.figures import draw_generation, stem
-from mgm.report.pages.experiment_page import shown_trials
-from mgm.report.pages.records import ExperimentFolder
-from mgm.report.pages.rendering import attempt
-from mgm.report.synthesis import annotate_generated
+from mgm.report.figures.paper import draw_generation, stem
+from mgm.report.generation import annotate_generated
+from mgm.report.html.experiment import shown_trials
+from mgm.report.html.experiment_folder import ExperimentFolder
+from mgm.report.html.rendering import attempt
 from mgm.runs.folder import RunFolder
 from mgm.training.trainer import Trainer
 from pages import Page, read_page
@@ -159,7 +159,7 @@ def test_run(mgm, runs, tmp_path):
     labels = [attributes.get("aria-label") or "" for attributes in page.all("span")]
     for moment in ("before", "after"):
         assert f"4 generated images of bedroom, {moment} joint training" in labels
-    assert len(page.all("svg")) == 3 + 3  # a panel of scores per task, a panel of losses per stage
+    assert sum(" against " in alt for alt in alts) == 3 + 3  # a chart of scores per task, one of losses per stage
     assert f"{result['peak_memory_mb']:.0f}".replace(",", "")[-3:] in page.text
     assert "No " not in re.sub("No (baseline|better)", "", " ".join(page.words)), "a section is missing"
 
@@ -225,7 +225,7 @@ def test_half_finished_run(mgm, photographs, tmp_path, monkeypatch):
 
 
 def read_page_of(folder: Path) -> Page:
-    from mgm.report.pages.writing import make_page
+    from mgm.report.html.page import make_page
 
     return read_page(make_page(folder))
 
@@ -333,7 +333,7 @@ def test_experiment(mgm, experiment):
     assert sum("reference" in header for header in headers) == 1  # the paper has no angle in degrees
     cells = [attributes for attributes in page.all("td") if "reference" in (attributes.get("class") or "")]
     assert len(cells) == 3
-    assert len(page.all("svg")) == 3
+    assert sum(" against " in alt for alt in alts) == 3
 
 
 def test_experiment_without_its_optional_files(mgm, experiment):
@@ -403,7 +403,7 @@ def test_trials_on_other_splits_are_not_compared(experiment, runs, tmp_path):
     ],
 )
 def test_places_that_cannot_be_written(mgm, run, monkeypatch, options, message):
-    monkeypatch.setattr("mgm.report.pages.writing.make_page", lambda folder: "<p>page</p>")
+    monkeypatch.setattr("mgm.report.html.page.make_page", lambda folder: "<p>page</p>")
     before = sorted(run.rglob("*"))
     code, _, err = mgm("report", run, *options)
     assert code == 2

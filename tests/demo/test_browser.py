@@ -92,7 +92,7 @@ def test_values_are_read_under_the_cursor_and_by_keyboard(visit):
     page.mouse.move(box["x"] + box["width"] * 0.25, box["y"] + box["height"] * 0.75)
     page.wait_for_function("document.querySelector('#mgm-reading').innerText.startsWith('column')", timeout=60_000)
     assert place(page) == pytest.approx((64, 192), abs=2)
-    assert re.search(r"depth −?-?\d+\.\d\d m", reading(page))
+    assert re.search(r"depth: −?-?\d+\.\d\d m", reading(page))
     assert page.locator("#mgm-predictions .mgm-cross").first.is_visible()
     page.mouse.move(0, 0)
     stack.focus()
@@ -130,8 +130,21 @@ def test_a_photograph_can_be_handed_in_and_a_bad_one_is_refused_in_words(visit, 
 
 def test_names_are_text_and_never_markup(visit):
     page = visit.page
-    visit.page.wait_for_selector("#mgm-legend .mgm-legend", timeout=60_000)
+    page.wait_for_selector("#mgm-legend .legend", timeout=60_000)
     assert page.locator("#mgm-legend b", has_text="thing").count() == 0
+
+
+def test_confidence_is_shown_when_it_is_asked_for_and_follows_the_photograph(visit):
+    page = visit.page
+    assert page.locator("#mgm-confidence img").count() == 0
+    page.get_by_label("Show how sure the predictions are").check()
+    page.wait_for_selector("#mgm-confidence img", timeout=60_000)
+    assert page.locator("#mgm-confidence .mgm-tile").count() == 3
+    under = "document.querySelector('#mgm-confidence .mgm-tiles')?.getAttribute('style')"
+    first = page.evaluate(under)
+    page.locator("#mgm-examples button").nth(1).click()
+    page.wait_for_function(f"old => {under} && {under} !== old", arg=first, timeout=60_000)
+    assert visit.faults == []
 
 
 def test_images_are_generated_and_runs_compared(visit):

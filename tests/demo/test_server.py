@@ -131,7 +131,7 @@ def test_an_unforeseen_error_says_nothing_about_the_server(site, served, tmp_pat
     def broken(*_):
         raise RuntimeError("/secret/place")
 
-    monkeypatch.setattr("mgm.demo.page_photograph.look", broken)
+    monkeypatch.setattr("mgm.demo.page.look", broken)
     with pytest.raises(AppError, match="its log says why") as caught:
         predict(connected(site), served, photo_file(tmp_path, 1))
     assert "secret" not in str(caught.value)

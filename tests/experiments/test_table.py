@@ -15,8 +15,8 @@ from mgm.experiments.execution import Place, write_study
 from mgm.experiments.tables import as_csv, as_json, columns_for, make_table, markdown
 from mgm.experiments.trials import make_plan
 from mgm.method.recipes import make_experiment
-from mgm.report.pages.experiment_table import table_section
-from mgm.report.pages.records import ResultTable
+from mgm.report.html.experiment_folder import ResultTable
+from mgm.report.html.experiment_table import table_section
 from mgm.runs.folder import write_json
 from mgm.training.metrics_log import plain
 

@@ -19,8 +19,8 @@ from mgm.runs.folder import RunFolder, read_result, write_json
 from mgm.inference.model_card import CardDetails, Trials, model_card
 from mgm.inference.model_folder import ModelDescription
 from mgm.runs.pretraining import MARK, footnotes, marked, pretraining
-from mgm.report.pages.run_page import run_page
-from mgm.report.run import result_pretraining, result_rows
+from mgm.report.html.run import run_page
+from mgm.report.run_summary import result_pretraining, result_rows
 from mgm.report.tables import comparison_markdown
 from mgm.tasks import make_tasks
 from trained_toys import CLASSES, INFO, toy_settings, write_run

@@ -64,11 +64,29 @@ def test_magnified_things_are_nearer() -> None:
     assert task.zoom(target, torch.tensor([1.5, 0.5])).flatten().tolist() == [4.0, 12.0]
 
 
-def test_colours_are_on_one_scale_of_10_metres() -> None:
+def test_colours_span_the_2nd_to_98th_percentile_of_the_valid_depths() -> None:
     task = make_task("depth")
-    near, far, beyond = (task.colour(torch.full((1, 1, 1, 1), metres)).flatten().tolist() for metres in (0, 10, 30))
+    depth = torch.linspace(1, 3, 101).view(1, 1, 1, -1)
+    holes = torch.tensor([0.0, float("nan")]).view(1, 1, 1, -1)
+    low, high = task.span([depth, holes])
+    assert (low, high) == (pytest.approx(1.04), pytest.approx(2.96))
+    near, far, beyond = (task.colour(torch.full((1, 1, 1, 1), m), (low, high)).flatten().tolist() for m in (0.5, 3, 30))
     assert far == beyond
     assert sum(near) > sum(far)
+    assert len(task.colour(depth).unique()) > 100
+
+
+def test_legend_prints_the_range_and_the_share_without_a_label() -> None:
+    legend = make_task("depth").legend([torch.tensor([1.0, 2.0, 4.5, float("nan")]).view(1, 1, 4)])
+    assert legend.text.startswith("1.00 to 4.50, median 2.00 m")
+    assert legend.scale is not None
+    assert (legend.scale.low, legend.scale.high) == ("1.04 m", "4.40 m")
+    assert legend.unlabelled == 0.25
+
+
+def test_depth_that_is_the_same_everywhere_has_a_scale() -> None:
+    low, high = make_task("depth").span([torch.full((1, 1, 2, 2), 2.0)])
+    assert low < 2 < high
 
 
 def test_error_is_full_at_1_metre() -> None:

@@ -111,12 +111,10 @@ def _spreads(groups: dict[str, list[FinishedRun]], tasks: dict[str, Task]) -> Ta
 def _draw(groups: dict[str, list[FinishedRun]], path: Path) -> None:
     """What the first seed of each group predicts for the same test images."""
     from mgm.report.comparison import compare as predict
-    from mgm.report.files import make_folder
-    from mgm.report.predictions import prediction_sheet
+    from mgm.report.figures.predictions import prediction_figure
 
     try:
         shown = predict({title: runs[0].folder for title, runs in groups.items()})
     except RunError as error:
         raise RunError(f"no picture: {error}") from None
-    make_folder(path.parent)
-    prediction_sheet(path, shown.images, shown.targets, shown.predictions, shown.tasks, names=shown.names)
+    prediction_figure(path, shown)

@@ -42,7 +42,7 @@ def generate(arguments: list[str]) -> None:
     if options.stage not in ("", "generator", "joint"):
         raise ConfigError(f"unknown stage {options.stage!r}. Choices: generator, joint")
     from mgm.inference.evaluate import generate as sample
-    from mgm.report.files import write_generated
+    from mgm.report.figures.generated import write_generated
 
     images = sample(options.run, options.num, stage=options.stage, seed=options.seed, device=options.device)
     write_generated(options.out, images)

@@ -28,6 +28,6 @@ class ReportOptions:
 def report(arguments: list[str]) -> None:
     """``mgm report``."""
     options = parse(ReportOptions, "report", arguments)
-    from mgm.report.pages.writing import write_report
+    from mgm.report.html.page import write_report
 
     print(write_report(options.folder, options.out))

@@ -112,7 +112,7 @@ def _value_of(option: str, arguments: list[str]) -> str:
 def _print_result(out: Path, result: dict[str, Any]) -> None:
     from rich.console import Console
 
-    from mgm.report.run import result_pretraining, result_rows
+    from mgm.report.run_summary import result_pretraining, result_rows
     from mgm.report.tables import comparison_table
     from mgm.runs.folder import RunFolder
     from mgm.tasks import make_tasks

@@ -1,7 +1,7 @@
-"""What a request has to fulfil before the library behind the page sees it. Imported once gradio is known to be there.
+"""Checks of every request before gradio sees it. Needs starlette, which comes with gradio.
 
-The library checks a path only where the visitor says that it is one (``meta``), serves more than this page needs, and fetches
-addresses for whoever asks. So only what the page needs is let through, and every file that is named has to be an upload.
+Gradio checks a path only where the request itself marks it as one (``meta``), serves more than this page needs, and fetches any
+address on request. So only what the page needs is let through, and every file that a request names must be an upload.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ class _RefusedError(Exception):
 
 
 class Gate:
-    """Refuses requests to or from a strange host, for what the page does not need, and for files that are no uploads.
+    """Refuses requests to or from an unknown host, for what the page does not need, and for files that are not uploads.
 
     Args:
-        app: What is behind.
+        app: The application behind it.
         hosts: Names under which the page answers.
         uploads: The only folder with files that visitors may name or fetch.
     """
@@ -93,7 +93,7 @@ class Gate:
             raise _RefusedError(404, "there is nothing here")
 
     async def _checked_body(self, receive: Receive) -> Receive:
-        """Read what was sent, look for files in it, and give it out again."""
+        """Read the body, check the files that it names, and return a function that delivers it again."""
         body = bytearray()
         more = True
         while more:
@@ -119,7 +119,7 @@ class Gate:
 
 
 def _named_files(sent: Any) -> list[str]:
-    """Every ``path`` at any depth of what was sent, whatever event or component it is meant for."""
+    """Every ``path`` at any depth of the JSON, whatever event or component it is meant for."""
     found, rest = [], [sent]
     while rest:
         value = rest.pop()

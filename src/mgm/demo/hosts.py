@@ -1,8 +1,8 @@
-"""Names under which a page answers. Any other means that a web site has pointed its own name here (DNS rebinding).
+"""The host names under which the page answers, as a protection against DNS rebinding.
 
-A browser lets the scripts of ``evil.example`` read what ``evil.example`` answers, and whoever owns that name can let it mean
-127.0.0.1. The request then still says ``Host: evil.example``, which is how it is found out. Addresses cannot be given another
-meaning, nor can ``localhost``. Jupyter and others check the same way.
+A browser lets the scripts of ``evil.example`` read what ``evil.example`` answers, and the owner of that name can make it resolve
+to 127.0.0.1. The request then still says ``Host: evil.example``, so it can be refused. Addresses and ``localhost`` cannot be
+redirected. Jupyter and others check in the same way.
 """
 
 from __future__ import annotations

@@ -1,22 +1,77 @@
-"""The page: a column with the photograph, and three tabs. Imported once gradio is known to be there."""
+"""The page: a column with the photograph, and three tabs. Needs gradio."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
+from functools import wraps
+from html import escape
+from pathlib import Path
+from typing import Any, NamedTuple, ParamSpec, TypeVar
+
 import gradio as gr
+from gradio.events import Dependency
 
-from mgm.demo.markup import headline
-from mgm.demo.page_compare import TITLE as COMPARE
-from mgm.demo.page_compare import compare_tab
-from mgm.demo.page_generate import generate_tab
-from mgm.demo.page_photograph import photograph_tab, source_column
-from mgm.demo.runs import Served
+from mgm.demo.generated import MOST_IMAGES, generated_html, no_generator
+from mgm.demo.html import html, reading_script
+from mgm.demo.photographs import Photograph, read_photograph
+from mgm.demo.predictions import (
+    LARGEST_VIEW_DEG,
+    LEAST_VIEW_DEG,
+    PHOTOGRAPH,
+    USUAL_VIEW_DEG,
+    Seen,
+    comparison_html,
+    confidence_html,
+    legends_html,
+    look,
+    points_figure,
+    predictions_html,
+    read_pixel,
+    write_downloads,
+)
+from mgm.demo.runs import STAGE_TITLES, Served, ServedRun
 from mgm.demo.uploads import Uploads
+from mgm.errors import ConfigError, DataError, MgmError, choose
 
-PREDICT, GENERATE = "Predict", "Generate"
+PREDICT, GENERATE, COMPARE = "Predict", "Generate", "Compare"
 AT_ONCE = 2
 """Requests that are computed at the same time; the others wait in line."""
 IN_LINE = 64
 """Requests that may wait; further visitors are told that the page is busy."""
+NOTHING_YET = "Drop a photograph on the left, or choose one of the test images."
+HOW_TO_READ = "Point at a picture (or focus it and use the arrow keys) to read its values."
+NO_DEPTH = "Depth is not predicted here, so there is no view in space."
+ONE_RUN = "There is one run only, and nothing to compare it with. Name two: mgm serve RUN RUN2"
+WHAT_TO_GENERATE = (
+    "Choose what the images shall show; the same seed gives the same noise before and after joint training."
+)
+FILES = (
+    "Per task the values (.npy) and the picture (.png); depth also in millimetres (16-bit .png) and as points (.ply)."
+)
+BLEND = "(percent) => { document.documentElement.style.setProperty('--mgm-blend', percent / 100); }"
+"""How much of the predictions covers the photograph; the browser does it alone."""
+PRIVATE: dict[str, Any] = {"api_visibility": "private"}
+QUIET: dict[str, Any] = {"show_progress": "hidden", **PRIVATE}
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+
+def reported(handler: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """A handler whose errors are sentences on the page: in full what a visitor can mend, anything else in the server's log."""
+
+    @wraps(handler)
+    def handled(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        try:
+            return handler(*args, **kwargs)
+        except MgmError as error:
+            raise gr.Error(escape(str(error)), title="This did not work", print_exception=False) from None
+        except Exception:
+            logging.getLogger("mgm").exception("the page could not answer")
+            raise gr.Error("The server could not do this; its log says why.", print_exception=False) from None
+
+    return handled
 
 
 def make_page(served: Served, uploads: Uploads) -> gr.Blocks:
@@ -26,18 +81,275 @@ def make_page(served: Served, uploads: Uploads) -> gr.Blocks:
         served: What the page shows.
         uploads: Where the files of visitors lie.
     """
-    title = f"mgm · {served.first.title}"
-    with gr.Blocks(title=title, analytics_enabled=False, fill_width=True) as page:
-        gr.HTML(headline([(run.title, run.summary) for run in served.runs.values()]))
+    with gr.Blocks(title=f"mgm · {served.first.title}", analytics_enabled=False, fill_width=True) as page:
+        gr.HTML(html("headline", [(run.title, run.summary) for run in served.runs.values()]))
         open_tab = gr.State(PREDICT)
         with gr.Row():
             with gr.Column(scale=1, min_width=280, elem_id="mgm-source"):
                 source = source_column(served)
             with gr.Column(scale=4, min_width=320), gr.Tabs() as tabs:
                 with gr.Tab(PREDICT):
-                    photographs = photograph_tab(page, served, source, uploads)
+                    changes = predict_tab(page, served, source, uploads)
                 with gr.Tab(GENERATE):
                     generate_tab(served)
                 with gr.Tab(COMPARE):
-                    compare_tab(served, source, tabs, open_tab, photographs)
+                    compare_tab(served, source, tabs, open_tab, changes)
     return page.queue(max_size=IN_LINE, default_concurrency_limit=AT_ONCE)
+
+
+class Source(NamedTuple):
+    """The column on the left, which the tabs share."""
+
+    run: gr.Dropdown
+    upload: gr.Image
+    examples: gr.Gallery | None
+    seen: gr.State
+
+
+def source_column(served: Served) -> Source:
+    """Photograph, examples, run, and how much of the predictions covers the photograph."""
+    titles = list(served.runs)
+    upload = gr.Image(
+        label="Photograph", sources=["upload", "clipboard"], type="filepath", format="png", height=250, buttons=[]
+    )
+    examples = None
+    if served.examples:
+        examples = gr.Gallery(
+            [example.pixels for example in served.examples],
+            label="Test images of the run's data",
+            columns=4,
+            height="auto",
+            object_fit="cover",
+            allow_preview=False,
+            interactive=False,
+            buttons=[],
+            format="png",
+            elem_id="mgm-examples",
+        )
+    else:
+        gr.HTML(html("sentence", f"No example images: {served.no_examples}"))
+    run = gr.Dropdown(titles, value=titles[0], label="Run", visible=len(titles) > 1, filterable=False)
+    blend = gr.Slider(0, 100, 100, step=1, label="Prediction over photograph [%]")
+    blend.input(None, blend, None, js=BLEND)
+    return Source(run, upload, examples, gr.State(None, time_to_live=3600))
+
+
+def predict_tab(page: gr.Blocks, served: Served, source: Source, uploads: Uploads) -> list[Dependency]:
+    """Fill the first tab; returns the events after which another photograph or run is shown."""
+    tasks = {name: task for run in served.runs.values() for name, task in run.model.tasks.items()}
+    values = gr.HTML(html("reading", HOW_TO_READ), elem_id="mgm-reading")
+    shown = gr.HTML(html("sentence", NOTHING_YET), js_on_load=reading_script(), elem_id="mgm-predictions")
+    legend = gr.HTML(elem_id="mgm-legend")
+    sure = gr.Checkbox(
+        False, label="Show how sure the predictions are", info="Takes twice as long.", elem_id="mgm-sure"
+    )
+    confidence = gr.HTML(elem_id="mgm-confidence")
+    if "depth" not in tasks:
+        gr.HTML(html("sentence", NO_DEPTH))
+    with gr.Accordion("In space", open=True, visible="depth" in tasks):
+        with gr.Row():
+            view = gr.Slider(
+                LEAST_VIEW_DEG, LARGEST_VIEW_DEG, USUAL_VIEW_DEG, step=1, label="Horizontal field of view [°]"
+            )
+            choices = [("Photograph", PHOTOGRAPH), *((task.title, name) for name, task in tasks.items())]
+            colours = gr.Radio(choices, value=PHOTOGRAPH, label="Colour of the points")
+        points = gr.Plot(show_label=False, elem_id="mgm-cloud")
+    with gr.Accordion("Files", open=False):
+        gr.HTML(html("sentence", FILES))
+        make = gr.Button("Make files", size="sm")
+        files = gr.Files(label="Files of this photograph", interactive=False)
+
+    answers = Answers(served, uploads)
+    settings = [view, colours]
+    filled = [source.seen, shown, values, legend, points]
+    # the browser's own file is read by us, within our limits, and not decoded by gradio first
+    inputs = [source.upload, source.run, *settings]
+    changes = [source.upload.upload(answers.predict, inputs, filled, preprocess=False, api_name="predict")]
+    changes.append(source.upload.clear(nothing, None, filled, **PRIVATE))
+    if source.examples is not None:
+        outputs = [source.upload, *filled]
+        changes.append(source.examples.select(answers.example, [source.run, *settings], outputs, **PRIVATE))
+    changes.append(source.run.change(answers.again, [source.run, source.seen, *settings], filled, **PRIVATE))
+    for change in (view.change, colours.change):
+        change(answers.turn, [source.seen, *settings], points, trigger_mode="always_last", **QUIET)
+    shown.select(answers.read, source.seen, values, queue=False, trigger_mode="once", **QUIET)
+    sure.input(answers.confidence, [source.seen, sure], confidence, **PRIVATE)
+    for done in changes:
+        done.then(answers.confidence, [source.seen, sure], confidence, **QUIET)
+    make.click(answers.write, [source.seen, view], files, api_name="files")
+    page.load(answers.begin, [source.run, *settings], [source.upload, *filled], **PRIVATE)
+    page.unload(answers.leave)
+    return changes
+
+
+def nothing() -> tuple[Any, ...]:
+    """What the tab shows without a photograph: state, predictions, values, legend, points."""
+    return None, html("sentence", NOTHING_YET), html("reading", HOW_TO_READ), "", None
+
+
+class Answers:
+    """The handlers of the first tab; ``title`` is that of the chosen run.
+
+    Args:
+        served: The runs and their examples.
+        uploads: Where the files of visitors lie.
+    """
+
+    def __init__(self, served: Served, uploads: Uploads) -> None:
+        self._served = served
+        self._uploads = uploads
+
+    def _run(self, title: str) -> ServedRun:
+        return choose("run", title, self._served.runs)
+
+    def _show(self, title: str, photograph: Photograph | None, view_deg: float, colours: str) -> tuple[Any, ...]:
+        if photograph is None:
+            return nothing()
+        model = self._run(title).model
+        seen = look(model, photograph, title)
+        shown, legend = predictions_html(model.tasks, seen), legends_html(model.tasks, seen)
+        return seen, shown, html("reading", HOW_TO_READ), legend, self._points(seen, view_deg, colours)
+
+    def _points(self, seen: Seen, view_deg: float, colours: str) -> Any:
+        return points_figure(self._run(seen.run), seen, view_deg, colours if colours in seen.values else PHOTOGRAPH)
+
+    @reported
+    def predict(
+        self, upload: dict[str, Any] | None, title: str, view_deg: float, colours: str, request: gr.Request
+    ) -> tuple[Any, ...]:
+        """A photograph was dropped."""
+        return self._show(title, self._received(upload, request.session_hash), view_deg, colours)
+
+    @reported
+    def example(self, title: str, view_deg: float, colours: str, event: gr.SelectData) -> tuple[Any, ...]:
+        """A test image was chosen."""
+        photograph = self._served.examples[int(event.index)]
+        return photograph.pixels, *self._show(title, photograph, view_deg, colours)
+
+    @reported
+    def begin(self, title: str, view_deg: float, colours: str) -> tuple[Any, ...]:
+        """The page was opened: it shows the first test image."""
+        photograph = self._served.examples[0] if self._served.examples else None
+        return photograph and photograph.pixels, *self._show(title, photograph, view_deg, colours)
+
+    @reported
+    def again(self, title: str, seen: Seen | None, view_deg: float, colours: str) -> tuple[Any, ...]:
+        """Another run was chosen."""
+        return self._show(title, seen and seen.photograph, view_deg, colours)
+
+    @reported
+    def turn(self, seen: Seen | None, view_deg: float, colours: str) -> Any:
+        """Another field of view, or other colours of the points, were chosen."""
+        return None if seen is None else self._points(seen, view_deg, colours)
+
+    @reported
+    def confidence(self, seen: Seen | None, wanted: bool) -> str:
+        """The box for confidence was ticked, or what it is about has changed."""
+        return confidence_html(self._run(seen.run).model, seen) if seen is not None and wanted else ""
+
+    @reported
+    def read(self, seen: Seen | None, event: gr.EventData) -> str:
+        """The cursor stands at a pixel."""
+        x, y = int(event.x), int(event.y)
+        if seen is None:
+            return html("reading", NOTHING_YET, x, y)
+        height, width = seen.size  # the place may still be that of a larger photograph before
+        inside = min(max(x, 0), width - 1), min(max(y, 0), height - 1)
+        return html("reading", read_pixel(self._run(seen.run).model.tasks, seen, *inside), x, y)
+
+    @reported
+    def write(self, seen: Seen | None, view_deg: float, request: gr.Request) -> list[str]:
+        """Files are wanted."""
+        if seen is None:
+            raise ConfigError(NOTHING_YET)
+        folder = self._uploads.downloads(request.session_hash)
+        return [str(path) for path in write_downloads(self._run(seen.run), seen, folder, view_deg)]
+
+    def leave(self, request: gr.Request) -> None:
+        """The page was closed."""
+        self._uploads.forget(request.session_hash)
+
+    def _received(self, upload: dict[str, Any] | None, session: str | None) -> Photograph:
+        """The photograph that a browser has sent; anybody can send anything here.
+
+        Raises:
+            DataError: If the file was not uploaded here; see also `read_photograph`.
+        """
+        if not upload or not upload.get("path"):
+            raise DataError("this picture did not come as a file; save it and drop the file")
+        name = str(upload.get("orig_name") or "the photograph")
+        path = Path(upload["path"])
+        if not self._uploads.holds(path):
+            raise DataError(f"{name}: was not uploaded here, or has gone; drop it again")
+        self._uploads.used(path, session)
+        return read_photograph(path, name)
+
+
+def generate_tab(served: Served) -> None:
+    """Fill the second tab: a part per run that has a generator, since each has scenes of its own."""
+    able = [run for run in served.runs.values() if run.generators]
+    if not able:
+        gr.HTML(html("sentence", no_generator(served.first)))
+    for run in able:
+        if len(able) > 1:
+            gr.HTML(f"<h3>{escape(run.title)}</h3>")
+        _generate_part(run)
+
+
+def _generate_part(run: ServedRun) -> None:
+    info = run.model.info
+    stages = [title for title in STAGE_TITLES.values() if title in run.generators]
+    first = info.scenes[0] if info.scenes else None
+    with gr.Row():
+        scenes = gr.Dropdown(
+            [(name.replace("_", " "), name) for name in info.scenes],
+            value=[first] if info.multi_hot and first else first,
+            multiselect=info.multi_hot,
+            label="Objects" if info.multi_hot else "Scene",
+            visible=bool(info.scenes),
+        )
+        num = gr.Slider(1, MOST_IMAGES, 4, step=1, label="Images")
+        seed = gr.Number(0, precision=0, minimum=0, label="Seed")
+        stage = gr.Radio(stages, value=stages[0], label="Generator")
+    button = gr.Button("Generate", variant="primary")
+    shown = gr.HTML(html("sentence", WHAT_TO_GENERATE), elem_classes="mgm-generated")
+
+    @reported
+    def make(chosen: str | list[str] | None, count: int, number: int, when: str) -> str:
+        wanted = [chosen] if isinstance(chosen, str) else list(chosen or [])
+        return generated_html(run, when, wanted, int(count), int(number))
+
+    inputs = [scenes, num, seed, stage]
+    button.click(make, inputs, shown, api_name="generate")
+    stage.input(make, inputs, shown, **PRIVATE)
+
+
+def compare_tab(served: Served, source: Source, tabs: gr.Tabs, open_tab: gr.State, changes: list[Dependency]) -> None:
+    """Fill the third tab; the runs are compared only while a visitor looks at it."""
+    titles = list(served.runs)
+    if len(titles) < 2:
+        gr.HTML(html("sentence", ONE_RUN))
+        return
+    with gr.Row():
+        first = gr.Dropdown(titles, value=titles[0], label="One run", filterable=False)
+        second = gr.Dropdown(titles, value=titles[1], label="Another run", filterable=False)
+    shown = gr.HTML(html("sentence", NOTHING_YET), elem_id="mgm-comparison")
+
+    @reported
+    def compare(seen: Seen | None, one: str, other: str, tab: str) -> Any:
+        if tab != COMPARE:
+            return gr.skip()
+        if seen is None:
+            return html("sentence", NOTHING_YET)
+        return comparison_html(served, seen.photograph, one, other)
+
+    inputs = [source.seen, first, second, open_tab]
+    opened = tabs.select(_title_of_tab, None, open_tab, **PRIVATE)
+    for dependency in (opened, *changes):
+        dependency.then(compare, inputs, shown, **PRIVATE)
+    for choice in (first, second):
+        choice.input(compare, inputs, shown, **PRIVATE)
+
+
+def _title_of_tab(event: gr.SelectData) -> str:
+    return event.value

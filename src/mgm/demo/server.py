@@ -1,4 +1,4 @@
-"""Serving the page: where, with what limits, and with nothing fetched from or sent to anybody else."""
+"""Serving the page: at which address, with which limits, and without any connection to other machines."""
 
 from __future__ import annotations
 
@@ -19,17 +19,19 @@ from mgm.demo.uploads import Uploads
 from mgm.errors import ConfigError
 
 if TYPE_CHECKING:
+    from gradio.themes import Base
+
     from mgm.demo.runs import Served
 
 SESSIONS = 32
-"""Visitors whose photographs are kept in memory; the one who did nothing for longest has to choose theirs again."""
+"""Visitors whose photographs are kept in memory; the longest idle one is dropped."""
 _ENVIRONMENT = {
     "GRADIO_ANALYTICS_ENABLED": "False",
     "GRADIO_ALLOWED_PATHS": "",
     "GRADIO_RUN_HISTORY": "False",
     "GRADIO_SHARE": "False",
 }
-"""Settings of the library that a user's environment must not open again; read when it is imported, and at launch."""
+"""Settings of gradio that the environment must not override; it reads them when it is imported and launched."""
 
 
 def import_gradio() -> None:
@@ -47,7 +49,7 @@ def import_gradio() -> None:
 
 
 def check_address(host: str, port: int) -> None:
-    """Find out whether a server could listen here, before models are loaded.
+    """Check that a server could listen here, before models are loaded.
 
     Raises:
         ConfigError: If the port is no port, in use or forbidden, or the host is no address of this machine.
@@ -71,7 +73,7 @@ def check_address(host: str, port: int) -> None:
 
 @contextmanager
 def start(served: Served, host: str, port: int, allow_hosts: Iterable[str] = ()) -> Iterator[str]:
-    """Serve a page until the block ends; uploads lie in a folder of their own, which then goes.
+    """Serve a page until the block ends; its folder of uploads is then removed.
 
     Args:
         served: What the page shows.
@@ -91,8 +93,8 @@ def start(served: Served, host: str, port: int, allow_hosts: Iterable[str] = ())
     from starlette.middleware import Middleware
 
     from mgm.demo.gate import Gate
+    from mgm.demo.html import page_css
     from mgm.demo.page import make_page
-    from mgm.demo.style import CSS, make_theme
 
     with tempfile.TemporaryDirectory(prefix="mgm-serve-") as folder:
         os.environ["GRADIO_TEMP_DIR"] = folder
@@ -114,17 +116,40 @@ def start(served: Served, host: str, port: int, allow_hosts: Iterable[str] = ())
                 max_file_size=MAX_UPLOAD,
                 state_session_capacity=SESSIONS,
                 footer_links=[],
-                theme=make_theme(),
-                css=CSS,
+                theme=_theme(),
+                css=page_css(),
                 app_kwargs={"middleware": [Middleware(Gate, hosts=hosts, uploads=uploads)]},
             )
             with uploads.swept():
                 yield address
-        except OSError as error:  # somebody took the port in the meantime
+        except OSError as error:  # another process took the port in the meantime
             raise ConfigError(f"cannot listen at {host}, port {port} ({error}); choose another with --port") from None
         finally:
             page.close(verbose=False)
             os.environ.pop("GRADIO_TEMP_DIR", None)
+
+
+def _theme() -> Base:
+    """Greys with one accent, and fonts that the page serves itself."""
+    from gradio.themes import Base, LocalFont, colors, sizes
+
+    return Base(
+        primary_hue=colors.teal,
+        secondary_hue=colors.teal,
+        neutral_hue=colors.slate,
+        spacing_size=sizes.spacing_sm,
+        radius_size=sizes.radius_md,
+        text_size=sizes.text_md,
+        font=[LocalFont("IBM Plex Sans", weights=(400, 700)), "system-ui", "sans-serif"],
+        font_mono=[LocalFont("IBM Plex Mono", weights=(400, 700)), "ui-monospace", "monospace"],
+    ).set(
+        block_title_text_size="*text_sm",
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        button_primary_text_color="white",
+        button_primary_background_fill_dark="*primary_700",
+        block_title_text_weight="600",
+    )
 
 
 def wait_for_end(message: str) -> None:

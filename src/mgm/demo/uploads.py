@@ -17,10 +17,10 @@ SWEEP_EVERY, KEEP_FOR = 600.0, 3600.0
 
 
 class Uploads:
-    """Files of visitors, which go when their owner leaves, and after a time in any case.
+    """Files of visitors, removed when their owner leaves and after `KEEP_FOR` seconds in any case.
 
     Args:
-        folder: Where they lie, in folders of their own; nobody else's.
+        folder: Where they lie; holds nothing else.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -30,7 +30,7 @@ class Uploads:
         self._lock = threading.Lock()
 
     def holds(self, path: str | Path) -> bool:
-        """Whether a visitor may name this file: an ordinary one, in this folder after all links are followed."""
+        """Whether a visitor may name this file: a regular one, inside this folder once all links are followed."""
         try:
             place = Path(path).resolve(strict=True)
             return place.is_relative_to(self.folder) and stat.S_ISREG(place.stat().st_mode)
@@ -42,7 +42,7 @@ class Uploads:
         self._lasting = frozenset(self._files())
 
     def used(self, path: Path, session: str | None) -> None:
-        """Note whose photograph a file is. The same content under the same name is one file, and may be several visitors'."""
+        """Note that a visitor uses a file. The same content under the same name is one file, which several visitors may use."""
         with self._lock:
             self._owners[path.resolve()].add(session)
 
@@ -50,7 +50,7 @@ class Uploads:
         """An empty folder for the files that are made for one visitor; what they were given before goes.
 
         Args:
-            session: What the browser calls itself. Anybody can send anything here, so it does not become part of a path as it is.
+            session: The browser's name for itself. It is not trusted, and never part of a path as it is.
         """
         folder = self._downloads_of(session)
         shutil.rmtree(folder, ignore_errors=True)
@@ -58,7 +58,7 @@ class Uploads:
         return folder
 
     def forget(self, session: str | None) -> None:
-        """Remove the files of a visitor who has left, but for photographs that somebody else uses as well."""
+        """Remove the files of a visitor who has left, except for photographs that others use as well."""
         shutil.rmtree(self._downloads_of(session), ignore_errors=True)
         with self._lock:
             for path in [path for path, owners in self._owners.items() if session in owners]:
@@ -97,7 +97,7 @@ class Uploads:
             thread.join()
 
     def sweep_until(self, ended: Callable[[float], bool]) -> None:
-        """Sweep again and again.
+        """Sweep until the page is closed.
 
         Args:
             ended: Waits for the given seconds at most; true: it is over.
@@ -116,7 +116,7 @@ class Uploads:
 
 
 def _changed(path: Path) -> float:
-    """When a file was written or last touched; it may have gone meanwhile."""
+    """Time of the last change to a file; infinity if it no longer exists."""
     try:
         found = path.lstat()
     except FileNotFoundError:

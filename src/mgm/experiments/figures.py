@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,10 +12,9 @@ import numpy as np
 from mgm.experiments.statistics import spread
 from mgm.experiments.tables import Column, Line, Table
 from mgm.experiments.trials import Trial
-from mgm.report.curves import PLOT_STYLE
-from mgm.report.figures import draw_comparison, draw_generation
+from mgm.report.figures.paper import draw_comparison, draw_generation
+from mgm.report.figures.style import figure_style, new_figure, save_figure
 from mgm.runs.folder import RunFolder
-from mgm.training.checkpoint import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,37 +48,38 @@ def draw(table: Table, folder: Callable[[Trial], RunFolder], out: Path) -> list[
 
 
 def _plot(figure: Figure, out: Path) -> list[Path]:
-    from matplotlib import style
-
     paths = [out.with_name(f"{out.name}{suffix}") for suffix in (".png", ".pdf")]
-    with style.context(["default", PLOT_STYLE]):
-        for path in paths:
-            write_atomically(path, lambda file, path=path: figure.savefig(file, format=path.suffix[1:], dpi=150))
+    for path in paths:
+        save_figure(figure, path)
     return paths
+
+
+def _title(figure: Figure, table: Table) -> None:
+    """The study's title, in as many lines as the figure's width makes it."""
+    title = f"{table.plan.study.paper}: {table.plan.study.title}"
+    figure.suptitle(textwrap.fill(title, int(12 * figure.get_figwidth())), fontsize=10)
 
 
 def _dots(table: Table) -> Figure:
     """A panel per metric, a line per setting and model: every seed a dot, the mean a bar, one standard deviation a line."""
-    from matplotlib import style
-    from matplotlib.figure import Figure
-
-    with style.context(["default", PLOT_STYLE]):
+    with figure_style():
         height = ROW_HEIGHT * (len(table.lines) + len(table.plan.settings)) + 1.1
-        figure = Figure(figsize=(PANEL_WIDTH * len(table.columns) + 1.2, height), layout="constrained")
+        figure = new_figure(PANEL_WIDTH * len(table.columns) + 1.2, height)
         panels = figure.subplots(1, len(table.columns), squeeze=False, sharey=True)[0]
         places = _places(table)
         for axes, column in zip(panels, table.columns, strict=True):
             for line, place in zip(table.lines, places, strict=True):
                 _dots_of(axes, line, column, place)
-            axes.set_title(column.title)
+            axes.set_title(textwrap.fill(column.title, int(11 * PANEL_WIDTH)))
             axes.grid(axis="y", visible=False)
+            axes.locator_params(axis="x", nbins=5)
         panels[0].set_yticks(places, [line.row.title for line in table.lines])
         panels[0].set_ylim(max(places) + 0.7, min(places) - 1.2)
         for setting, place in _first_places(table, places).items():
             panels[0].text(
                 -0.02, place - 0.75, setting, transform=panels[0].get_yaxis_transform(), ha="right", weight="bold"
             )
-        figure.suptitle(f"{table.plan.study.paper}: {table.plan.study.title}", fontsize=10)
+        _title(figure, table)
     return figure
 
 
@@ -109,20 +110,17 @@ def _dots_of(axes: Axes, line: Line, column: Column, place: float) -> None:
 
 def _curves(table: Table) -> Figure:
     """A panel per metric, a curve per model over the settings, with a band of one standard deviation."""
-    from matplotlib import style
-    from matplotlib.figure import Figure
-
-    with style.context(["default", PLOT_STYLE]):
-        figure = Figure(figsize=(PANEL_WIDTH * len(table.columns) + 0.8, 3.4), layout="constrained")
+    with figure_style():
+        figure = new_figure(PANEL_WIDTH * len(table.columns) + 0.8, 3.6)
         panels = figure.subplots(1, len(table.columns), squeeze=False)[0]
         for axes, column in zip(panels, table.columns, strict=True):
             for number, row in enumerate(table.plan.rows):
                 _curve_of(axes, [line for line in table.lines if line.row == row], column, f"C{number}", table)
-            axes.set_title(column.title)
+            axes.set_title(textwrap.fill(column.title, int(11 * PANEL_WIDTH)))
             axes.set_xticks(range(len(table.plan.settings)), table.plan.settings)
             axes.tick_params(axis="x", labelrotation=30 if len(table.plan.settings) > 5 else 0)
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(table.plan.rows))
-        figure.suptitle(f"{table.plan.study.paper}: {table.plan.study.title}", fontsize=10)
+        _title(figure, table)
     return figure
 
 

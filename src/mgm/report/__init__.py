@@ -1,1 +1,1 @@
-"""Tables and pictures of results."""
+"""Tables, figures and HTML pages of results."""

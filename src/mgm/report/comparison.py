@@ -17,7 +17,7 @@ from mgm.runs.folder import RunFolder
 from mgm.tasks.base import Task
 from mgm.types import Predictions, Targets
 
-SHOWN_IMAGES = 5
+SHOWN_IMAGES = 4
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,19 @@ class Comparison:
     names: list[str]
     """Scene of each image; empty where unknown."""
 
+    def target(self, task: str, index: int) -> Tensor | None:
+        """The label of one image, without batch dimension; None if it has no valid pixel."""
+        if task not in self.targets:
+            return None
+        target = self.targets[task][index].detach().cpu()
+        return target if self.tasks[task].valid(target[None]).any() else None
+
+    def values(self, task: str) -> list[Tensor]:
+        """All labels of a task and, decoded, all predictions, each with batch dimension."""
+        labels = [self.targets[task].detach().cpu()] if task in self.targets else []
+        outputs = [outputs[task].detach().float().cpu() for outputs in self.predictions.values() if task in outputs]
+        return labels + [self.tasks[task].decode(output) for output in outputs]
+
 
 def compare(folders: Mapping[str, RunFolder], count: int = SHOWN_IMAGES) -> Comparison:
     """Predict the same test images with the best weights of several runs, on the CPU.
@@ -44,7 +57,7 @@ def compare(folders: Mapping[str, RunFolder], count: int = SHOWN_IMAGES) -> Comp
 
     Raises:
         RunError: If there is no run, one has no weights yet, or they have no test set in common.
-        DataError: If the data are not there any more.
+        DataError: If the data are no longer there.
     """
     if not folders:
         raise RunError("no run whose predictions could be shown")
@@ -66,7 +79,7 @@ def compare(folders: Mapping[str, RunFolder], count: int = SHOWN_IMAGES) -> Comp
 
 
 def _check_same_test_set(configs: dict[str, DataConfig]) -> None:
-    """Images that one run is tested on may have been shown to a run with another split."""
+    """With another split, a run may have been trained on images that the first is tested on."""
     (title, first), *others = configs.items()
     for other, config in others:
         for field in ("data", "num_images", "split", "split_seed", "image_size"):

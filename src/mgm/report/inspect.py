@@ -1,4 +1,4 @@
-"""A look at a data set before training: what was understood, what is suspicious, and a sheet of samples."""
+"""A data set before training: what it holds, what looks suspicious, and a contact sheet of samples."""
 
 from __future__ import annotations
 
@@ -15,35 +15,29 @@ from mgm.data.checking import read_checked
 from mgm.data.progress import progress_bar
 from mgm.errors import ConfigError, DataError
 from mgm.report.comparison import scene_name
-from mgm.report.contact import contact_sheet
-from mgm.report.inspect_statistics import DatasetStatistics
-from mgm.tasks import TASKS, make_tasks
-from mgm.training.checkpoint import make_folder
+from mgm.report.dataset_statistics import DatasetStatistics
+from mgm.report.figures.contact_sheet import contact_sheet
 from mgm.types import Sample
 
 PARTS = ("train", "validation", "test")
 MOST_LISTED = 10
-"""Of bad files and of each kind of suspicion."""
-UNITS = {"depth": " m"}
+"""Bad files, and samples of each kind of suspicion, that are listed."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """How to look at a data set.
-
-    Args:
-        size: Side of the pictures in pixels.
-        num_shown: Samples on the sheet.
-        most: Samples to read, spread evenly; 0: all.
-        split: Which split to count by.
-        out: The sheet's file.
-    """
+    """Settings of an inspection."""
 
     size: int
+    """Side of the images in pixels."""
     num_shown: int
+    """Samples on the contact sheet."""
     most: int
+    """Samples to read, spread evenly; 0: all."""
     split: str
+    """Kind of the split whose parts are counted."""
     out: Path
+    """File of the contact sheet."""
 
 
 def inspect_source(source: DataSource, look: Look) -> Iterator[str]:
@@ -54,7 +48,7 @@ def inspect_source(source: DataSource, look: Look) -> Iterator[str]:
         look: How to look at it.
 
     Yields:
-        Lines for people.
+        Lines of text.
 
     Raises:
         ConfigError: If no sample is to be shown, or there is no such split.
@@ -86,7 +80,7 @@ def inspect_source(source: DataSource, look: Look) -> Iterator[str]:
     yield from _complain(statistics, bad)
     if not shown:
         raise DataError(f"{info.name}: none of the samples for the contact sheet can be read")
-    _draw(shown, source, look.out)
+    _draw(shown, statistics, look.out)
     yield f"contact sheet: {look.out}"
 
 
@@ -119,19 +113,20 @@ def _parts(source: DataSource, kind: str) -> tuple[np.ndarray, str]:
 def _describe(statistics: DatasetStatistics) -> Iterator[str]:
     """Counts per task, scene and class."""
     info = statistics.info
-    for name, task in statistics.tasks.items():
-        line = f"  {name}: {task.images} of {statistics.num_samples} images labelled{_by_part(task.by_part)}"
-        if task.images:
-            line += f"; {100 * task.invalid_share:.1f} % of their pixels invalid"
-            if name != "semantic":
-                unit = UNITS.get(name, "")
-                line += f"; values {task.lowest:.3g} to {task.highest:.3g}{unit}"
+    for name, label in statistics.labels.items():
+        task = statistics.tasks[name]
+        line = f"  {name}: {label.images} of {statistics.num_samples} images labelled{_by_part(label.by_part)}"
+        if label.images:
+            line += f"; {100 * label.invalid_share:.1f} % of their pixels invalid"
+            if not task.categorical:
+                unit = f" {task.unit}" if task.channels == 1 and task.unit else ""
+                line += f"; values {label.lowest:.3g} to {label.highest:.3g}{unit}"
         yield line
-    label = "object" if info.multi_hot else "scene"
+    kind = "object" if info.multi_hot else "scene"
     for name, counts in statistics.scenes.items():
-        yield f"  {label} {name}: {counts.total()} images{_by_part(counts)}"
+        yield f"  {kind} {name}: {counts.total()} images{_by_part(counts)}"
     if statistics.num_without_scene and info.scenes:
-        yield f"  {label} unknown: {statistics.num_without_scene} images"
+        yield f"  {kind} unknown: {statistics.num_without_scene} images"
     total = max(1, int(statistics.class_pixels.sum()))
     for index, name in enumerate(info.classes):
         pixels, images = statistics.class_pixels[index], statistics.class_images[index]
@@ -149,9 +144,8 @@ def _complain(statistics: DatasetStatistics, bad: dict[int, str]) -> Iterator[st
         yield f"BAD: {len(bad)} samples cannot be used (mgm data verify lists all; mgm data prepare --skip-bad leaves them out)"
         yield from _first(list(bad.values()))
     for what, names in statistics.suspicious.items():
-        count = len([name for name in names if name])
-        yield f"SUSPICIOUS: {what}" + (f" ({count})" if count else "")
-        yield from _first([name for name in names if name])
+        yield f"SUSPICIOUS: {what}" + (f" ({len(names)})" if names else "")
+        yield from _first(names)
     if not bad and not statistics.suspicious:
         yield "nothing suspicious"
 
@@ -162,14 +156,12 @@ def _first(lines: list[str]) -> Iterator[str]:
         yield f"  and {len(lines) - MOST_LISTED} more"
 
 
-def _draw(samples: list[Sample], source: DataSource, out: Path) -> None:
-    info = source.info
+def _draw(samples: list[Sample], statistics: DatasetStatistics, out: Path) -> None:
+    tasks, scenes = statistics.tasks, statistics.info.scenes
     images = torch.from_numpy(np.stack([sample.image for sample in samples])).float() / 127.5 - 1
-    targets = {}
-    for task in info.tasks:
-        values = torch.from_numpy(np.stack([sample.targets[task] for sample in samples]))
-        targets[task] = values.long() if task == "semantic" else values.float()
-    names = [scene_name(torch.from_numpy(sample.scene), info.scenes) for sample in samples]
-    make_folder(out.parent)
-    tasks = make_tasks([task for task in TASKS if task in info.tasks], info.classes)
-    contact_sheet(out, images, targets, tasks, names)
+    targets = {
+        name: torch.stack([task.from_array(sample.targets[name]) for sample in samples]) for name, task in tasks.items()
+    }
+    contact_sheet(
+        out, images, targets, tasks, [scene_name(torch.from_numpy(sample.scene), scenes) for sample in samples]
+    )

@@ -1,16 +1,23 @@
-"""Coloured point clouds as binary PLY (G. Turk, 1994), which MeshLab, Blender, CloudCompare and Open3D open."""
+"""Coloured point clouds from depth maps: as binary PLY (G. Turk, 1994), and as an interactive plot."""
 
 from __future__ import annotations
 
-from typing import IO
+import math
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
 from mgm.data.geometry import Intrinsics
+from mgm.report.figures.images import resized
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
 
 PLACE = ("x", "y", "z")
 DIRECTION = ("nx", "ny", "nz")
 COLOUR: tuple[str, ...] = ("red", "green", "blue")
+MOST_PLOTTED = 25_000
+"""Points that a browser turns without stutter."""
 
 
 def point_cloud(
@@ -50,3 +57,56 @@ def write_ply(points: np.ndarray, file: IO[bytes]) -> None:
     lines += [f"property {kinds[points.dtype[name].kind]} {name}" for name in points.dtype.names or ()]
     file.write(("\n".join([*lines, "end_header"]) + "\n").encode("ascii"))
     file.write(points.tobytes())
+
+
+def thinned(depth: np.ndarray, pixels: np.ndarray, camera: Intrinsics, most: int = MOST_PLOTTED) -> np.ndarray:
+    """The points of `point_cloud` for pixels on an even grid that leaves at most ``most`` of them.
+
+    Args:
+        depth: ``[H, W]`` metres along the optical axis.
+        pixels: ``[h, w, 3]`` uint8, colours of the points; any resolution.
+        camera: Of the depth map.
+        most: Points to keep.
+    """
+    stride = max(1, math.ceil(math.sqrt(depth.size / most)))
+    first = stride // 2
+    kept = slice(first, None, stride)
+    centre = (camera.cx - first) / stride, (camera.cy - first) / stride
+    sparse = Intrinsics(camera.fx / stride, camera.fy / stride, *centre)
+    return point_cloud(resized(pixels, depth.shape)[kept, kept], depth[kept, kept], sparse)  # type: ignore[arg-type]
+
+
+def plot_points(points: np.ndarray) -> Figure:
+    """An interactive plot (plotly) of points, at first seen from a little behind the camera."""
+    import plotly.graph_objects as go
+
+    axis = {
+        "gridcolor": "rgba(128, 128, 128, 0.25)",
+        "showbackground": False,
+        "color": "rgb(128, 128, 128)",
+        "nticks": 6,
+    }
+    marker = {
+        "size": min(9.0, max(1.5, 620 / max(1.0, math.sqrt(len(points))))),
+        "symbol": "square",
+        "color": [f"rgb({red},{green},{blue})" for red, green, blue in points[list(COLOUR)].tolist()],
+        "line": {"width": 0},
+    }
+    text = "%{y:.2f} m away<br>%{x:.2f} m right, %{z:.2f} m up<extra></extra>"
+    place = {"x": points["x"], "y": points["z"], "z": -points["y"]}
+    figure = go.Figure(go.Scatter3d(**place, mode="markers", marker=marker, hovertemplate=text))
+    figure.update_layout(
+        scene={
+            "xaxis": {**axis, "title": "right [m]"},
+            "yaxis": {**axis, "title": "away [m]"},
+            "zaxis": {**axis, "title": "up [m]"},
+            "aspectmode": "data",
+            "camera": {"eye": {"x": 0.35, "y": -1.45, "z": 0.45}, "up": {"x": 0, "y": 0, "z": 1}},
+        },
+        margin={"l": 0, "r": 0, "t": 0, "b": 0},
+        height=460,
+        paper_bgcolor="rgba(0, 0, 0, 0)",
+        showlegend=False,
+        uirevision="points",  # new points leave the viewer where they are
+    )
+    return figure

@@ -1,4 +1,4 @@
-"""What is written for a photograph: pictures, arrays, depth in millimetres, a sheet, a point cloud.
+"""The files that are written for a photograph: images, arrays, depth in millimetres, a figure, a point cloud.
 
 `OUTPUTS` is the registry; a new kind of file is a function and a line there.
 """
@@ -19,8 +19,9 @@ from torch import Tensor
 from mgm.data.geometry import Intrinsics
 from mgm.errors import ConfigError, choose
 from mgm.functional.levels import normalise_levels
+from mgm.report.figures.images import value_pixels
+from mgm.report.figures.predictions import photograph_figure
 from mgm.report.point_cloud import point_cloud, write_ply
-from mgm.report.predictions import predict_picture
 from mgm.tasks.base import Task
 from mgm.tasks.pictures import paint_scale
 from mgm.training.checkpoint import make_folder, write_atomically
@@ -29,7 +30,7 @@ MILLIMETRES = 1000
 CONFIDENCE_COLOURS = "viridis"
 """Dark is unsure, bright is sure."""
 CONFIDENCE = "confidence"
-"""The kind of file that needs `Predicted.confidence`."""
+"""Name of the output that needs `Predicted.confidence`."""
 FARTHEST_MM = 65535
 """End of 16 bits: depth beyond 65.5 m is written as this."""
 
@@ -64,7 +65,7 @@ class Output:
 
 
 def choose_files(kinds: Iterable[str], tasks: Iterable[str]) -> dict[str, Writer]:
-    """What is added to a photograph's name -> how to write that file.
+    """The files to write: what is added to a photograph's name -> how to write that file.
 
     Args:
         kinds: Keys of `OUTPUTS`.
@@ -106,34 +107,25 @@ def write_prediction(predicted: Predicted, place: Path, files: Mapping[str, Writ
         yield path
 
 
-def _pictures(tasks: Iterable[str]) -> dict[str, Writer]:
-    return {f"_{task}.png": partial(_write_picture, task) for task in tasks}
+def _per_task(
+    *endings: tuple[str, Callable[[str, Predicted, IO[bytes]], None]],
+) -> Callable[[Iterable[str]], dict[str, Writer]]:
+    """An output with files for every task."""
+    return lambda tasks: {f"_{task}{ending}": partial(write, task) for task in tasks for ending, write in endings}
 
 
-def _arrays(tasks: Iterable[str]) -> dict[str, Writer]:
-    return {f"_{task}.npy": partial(_write_array, task) for task in tasks}
+def _single(ending: str, write: Writer) -> Callable[[Iterable[str]], dict[str, Writer]]:
+    """An output with one file."""
+    return lambda tasks: {ending: write}
 
 
-def _confidences(tasks: Iterable[str]) -> dict[str, Writer]:
-    files: dict[str, Writer] = {}
-    for task in tasks:
-        files[f"_{task}_confidence.png"] = partial(_write_confidence_picture, task)
-        files[f"_{task}_confidence.npy"] = partial(_write_confidence_array, task)
-    return files
+def confidence_pixels(confidence: Tensor) -> np.ndarray:
+    """Confidence ``[H, W]`` in [0, 1] as ``[H, W, 3]`` uint8, in `CONFIDENCE_COLOURS`."""
+    return paint_scale(confidence[None, None], CONFIDENCE_COLOURS)[0].permute(1, 2, 0).numpy()
 
 
-def _write_confidence_picture(task: str, predicted: Predicted, file: IO[bytes]) -> None:
-    colours = paint_scale(predicted.confidence[task][None, None], CONFIDENCE_COLOURS)[0]
-    _save(colours.permute(1, 2, 0).numpy(), file)
-
-
-def _write_confidence_array(task: str, predicted: Predicted, file: IO[bytes]) -> None:
-    np.save(file, predicted.confidence[task].numpy().astype(np.float32), allow_pickle=False)
-
-
-def _write_picture(task: str, predicted: Predicted, file: IO[bytes]) -> None:
-    colours = predicted.tasks[task].colour(predicted.values[task][None])[0]
-    _save(colours.permute(1, 2, 0).numpy(), file)
+def _write_image(task: str, predicted: Predicted, file: IO[bytes]) -> None:
+    _save(value_pixels(predicted.tasks[task], predicted.values[task]), file)
 
 
 def _write_array(task: str, predicted: Predicted, file: IO[bytes]) -> None:
@@ -142,15 +134,23 @@ def _write_array(task: str, predicted: Predicted, file: IO[bytes]) -> None:
     np.save(file, array.astype(np.uint8 if array.dtype == np.int64 else np.float32), allow_pickle=False)
 
 
+def _write_confidence_image(task: str, predicted: Predicted, file: IO[bytes]) -> None:
+    _save(confidence_pixels(predicted.confidence[task]), file)
+
+
+def _write_confidence_array(task: str, predicted: Predicted, file: IO[bytes]) -> None:
+    np.save(file, predicted.confidence[task].numpy().astype(np.float32), allow_pickle=False)
+
+
 def _write_millimetres(predicted: Predicted, file: IO[bytes]) -> None:
     """16-bit grey; 0 is no depth, as most readers expect."""
     millimetres = np.nan_to_num(predicted.values["depth"][0].numpy() * MILLIMETRES, nan=0.0)
     _save(millimetres.round().clip(0, FARTHEST_MM).astype(np.uint16), file)
 
 
-def _write_sheet(predicted: Predicted, file: IO[bytes]) -> None:
+def _write_figure(predicted: Predicted, file: IO[bytes]) -> None:
     image = normalise_levels(torch.from_numpy(predicted.pixels.copy()).permute(2, 0, 1))
-    _save(predict_picture(image, dict(predicted.values), dict(predicted.tasks)), file)
+    _save(photograph_figure(image, predicted.values, predicted.tasks), file)
 
 
 def _write_points(predicted: Predicted, file: IO[bytes]) -> None:
@@ -163,18 +163,17 @@ def _save(pixels: np.ndarray, file: IO[bytes]) -> None:
     Image.fromarray(pixels).save(file, format="PNG")
 
 
-def _single(ending: str, write: Writer) -> Callable[[Iterable[str]], dict[str, Writer]]:
-    return lambda tasks: {ending: write}
-
-
 OUTPUTS: dict[str, Output] = {
-    "png": Output("a coloured picture per task: NAME_TASK.png", _pictures),
-    "npy": Output("the numbers per task: NAME_TASK.npy", _arrays),
-    "sheet": Output("all tasks side by side, with legends: NAME_all.png", _single("_all.png", _write_sheet)),
+    "png": Output("a coloured picture per task: NAME_TASK.png", _per_task((".png", _write_image))),
+    "npy": Output("the numbers per task: NAME_TASK.npy", _per_task((".npy", _write_array))),
+    "sheet": Output("all tasks side by side, with legends: NAME_all.png", _single("_all.png", _write_figure)),
     "depth16": Output(
         "depth in millimetres as 16-bit PNG: NAME_depth_mm.png", _single("_depth_mm.png", _write_millimetres), "depth"
     ),
-    CONFIDENCE: Output("how sure each pixel is, 0 to 1: NAME_TASK_confidence.png and .npy", _confidences),
+    CONFIDENCE: Output(
+        "how sure each pixel is, 0 to 1: NAME_TASK_confidence.png and .npy",
+        _per_task(("_confidence.png", _write_confidence_image), ("_confidence.npy", _write_confidence_array)),
+    ),
     "ply": Output("coloured point cloud: NAME_points.ply", _single("_points.ply", _write_points), "depth"),
 }
 """Name -> kind of file."""

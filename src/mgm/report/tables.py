@@ -1,4 +1,4 @@
-"""Scores of several models side by side, for the terminal and for documents."""
+"""Scores of several models side by side, as tables for the terminal and for Markdown."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Column:
     cells: tuple[str, ...]
     best: tuple[bool, ...]
     primary: bool
-    """Whether the metric stands for its task."""
+    """Whether it is the primary metric of its task."""
     gain: str
     """Of the last model over the baseline; empty but for the primary metric."""
 
@@ -46,7 +46,7 @@ def comparison_table(
     Args:
         results: Title of a model -> its scores; a value that is NaN, None or absent is shown as unknown.
         tasks: Whose metrics to show.
-        baseline: What the last model is held against; empty: the model before it.
+        baseline: Title of the model that the last one is compared with; empty: the model before it.
         primary_only: Leave out all metrics but the primary ones.
         pretrained: Title -> what its encoder was pre-trained on (see `mgm.runs.pretraining`), for those where it was.
 
@@ -102,13 +102,13 @@ def comparison_markdown(
 
 
 def class_table(title: str, classes: Mapping[str, Mapping[str, float]]) -> Table:
-    """A row per class: how well it is found and how much of it there is.
+    """A row per class: its IoU and its share of the labelled pixels.
 
     Args:
         title: Of the task.
         classes: Class -> ``iou`` and ``pixels`` (see `mgm.tasks.base.ClassScore`), in the order of rows.
     """
-    caption = "share of the labelled pixels; classes that are neither there nor predicted are left out"
+    caption = "pixels: share of the labelled ones; classes that neither occur nor are predicted are left out"
     table = Table(caption=caption, caption_justify="left")
     table.add_column(escape(title))
     table.add_column("IoU ↑", justify="right")
@@ -158,7 +158,7 @@ def _baseline(results: dict[str, Scores], baseline: str) -> tuple[str, Scores]:
 
 
 def gain_title(results: dict[str, Scores], tasks: dict[str, Task], baseline: str = "") -> str:
-    """What the last model is held against, and the mean gain over tasks."""
+    """The heading of the gains: what the last model is compared with, and the mean gain over tasks."""
     title, reference = _baseline(results, baseline)
     last = list(results)[-1]
     known = {name: known_scores(results[last].get(name, {})) for name in tasks}
@@ -180,12 +180,12 @@ def metric_number(value: float, info: MetricInfo) -> str:
 
 
 def share(fraction: float) -> str:
-    """A part of all as per cent."""
+    """A fraction in per cent."""
     return f"{100 * fraction:.1f} %"
 
 
 def percent(gain: float) -> str:
-    """A fraction as signed per cent."""
+    """A fraction in per cent, with its sign."""
     return f"{gain:+.1%}".replace("%", " %") if math.isfinite(gain) else UNKNOWN
 
 

@@ -65,7 +65,7 @@ def make_annotator(experiment: Experiment, data: ExperimentData, device: torch.d
             f"annotator {run}: it learned {', '.join(learned)}, this run learns {', '.join(data.tasks)}; "
             "choose a run with a task in common"
         )
-    if any(task.has_classes and task.classes != learned[name].classes for name, task in tasks.items()):
+    if any(task.categorical and task.classes != learned[name].classes for name, task in tasks.items()):
         raise ConfigError(
             f"annotator {run}: {info.name}, which it learned, has other classes than {data.info.name}; choose a run "
             "on data with the same classes, or leave semantic out of --tasks"

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from mgm.errors import choose
+from mgm.tasks.legend import ColourScale, Legend
+from mgm.tasks.pictures import colours_of
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 """A training loss: prediction, what it should be, and the mask of valid pixels, to a scalar that is a mean over the valid pixels of
 all processes, and 0 with a graph without any."""
+
+Span = tuple[float, float]
+"""Values at the two ends of a colour scale."""
+
+ERROR_COLOURS = "YlOrRd"
+"""Matplotlib's colour map of error maps, from right (bright) to wrong (dark)."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +34,12 @@ class MetricInfo:
     title: str
     higher_is_better: bool
     unit: str = ""
+
+    def text(self, value: float) -> str:
+        """A value with its unit, as it stands in a sentence or under a picture; a dash for NaN."""
+        if not math.isfinite(value):
+            return "–"
+        return f"{value:.1f}°" if self.unit == "°" else f"{value:.3f} {self.unit}".rstrip()
 
 
 @dataclass(frozen=True)
@@ -74,10 +90,12 @@ class Task(ABC):
     """The metric that stands for the task."""
     losses: ClassVar[Mapping[str, Loss]]
     """Name -> training loss; the first one is the paper's, and the default."""
-    has_classes: ClassVar[bool] = False
-    """Whether its predictions are among named classes."""
     calibratable: ClassVar[bool] = False
     """Whether scale and shift of predictions (in target space, one channel) may be fitted: what a camera can change."""
+    categorical: ClassVar[bool] = False
+    """Whether values are class indices."""
+    error_end: ClassVar[str] = "1"
+    """What an error of 1 (see `error`) means, with its unit."""
 
     def __init__(self, classes: Sequence[str] = (), loss: str = "") -> None:
         """A task over some classes, trained by one of its `losses`; empty: the first.
@@ -166,9 +184,75 @@ class Task(ABC):
         """A target without a single valid pixel."""
 
     @abstractmethod
-    def colour(self, value: Tensor) -> Tensor:
-        """``[B, 3, H, W]`` uint8 picture of values; invalid pixels are dark grey."""
-
-    @abstractmethod
     def error(self, value: Tensor, target: Tensor) -> Tensor:
         """``[B, H, W]`` float in [0, 1]: 0 right, 1 as wrong as the scale shows; NaN where invalid."""
+
+    def span(self, values: Iterable[Tensor]) -> Span:
+        """The ends of the colour scale for pictures of these values (with or without batch dimension) that are to be compared."""
+        return 0.0, 1.0
+
+    @abstractmethod
+    def colour(self, value: Tensor, span: Span | None = None) -> Tensor:
+        """A picture of values.
+
+        Args:
+            value: As of `decode`.
+            span: The ends of the colour scale, of tasks that have one; None: those of `span` for this value.
+
+        Returns:
+            ``[B, 3, H, W]`` uint8; invalid pixels are dark grey.
+        """
+
+    @abstractmethod
+    def legend(self, values: Sequence[Tensor], span: Span | None = None) -> Legend:
+        """What the colours mean.
+
+        Args:
+            values: All values that are shown, with or without batch dimension.
+            span: What they were coloured with; None: `span` of ``values``.
+        """
+
+    def error_scale(self) -> ColourScale:
+        """The colours of error maps."""
+        return ColourScale(colours_of(ERROR_COLOURS), "0", f"≥ {self.error_end}")
+
+    def holes(self, value: Tensor) -> Tensor:
+        """``[B, H, W]`` bool: pixels that `colour` draws in dark grey."""
+        return ~self.valid(value)
+
+    def unlabelled(self, values: Iterable[Tensor]) -> float:
+        """Share of such pixels in values with or without batch dimension."""
+        masks = [self.holes(self.batched(value)) for value in values]
+        return sum(int(mask.sum()) for mask in masks) / max(1, sum(mask.numel() for mask in masks))
+
+    def batched(self, value: Tensor) -> Tensor:
+        """A value with a batch dimension, whether it had one or not."""
+        return value if value.dim() == (3 if self.categorical else 4) else value[None]
+
+    @abstractmethod
+    def describe(self, value: Tensor) -> str:
+        """The value of one pixel in words: ``[]`` (a class index) or ``[C]``."""
+
+    @abstractmethod
+    def describe_difference(self, first: Tensor, second: Tensor) -> str:
+        """How two values of the same image, without batch dimension, differ, in a few words."""
+
+    def comparable(self, other: Task) -> bool:
+        """Whether values of both mean the same; ``other`` is of the same class."""
+        return True
+
+    def from_array(self, array: np.ndarray) -> Tensor:
+        """A stored target (see `mgm.types.Sample`) as a tensor, with the type that `valid`, `colour`, ... expect."""
+        return torch.from_numpy(np.array(array)).float()
+
+    def class_counts(self, value: Tensor) -> Tensor:
+        """``[K]`` int64: pixels of each class in a value of any shape; empty for tasks without classes."""
+        return torch.zeros(0, dtype=torch.int64)
+
+    def suspicions(self, target: Tensor) -> list[str]:
+        """What looks wrong about the label of one image, ``[1, ...]`` with at least one valid pixel; empty: nothing."""
+        return []
+
+    def doubt_about(self, median: float) -> str:
+        """What looks wrong about a data set whose images have this median value; empty: nothing."""
+        return ""

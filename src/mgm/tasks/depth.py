@@ -13,11 +13,10 @@ from mgm.functional.masked import masked_l1, masked_mean
 from mgm.functional.precision import at_least_float32
 from mgm.tasks.base import Loss, MetricInfo, TaskMetrics
 from mgm.tasks.metrics import StreamingSums, ratio, wide_sum
-from mgm.tasks.pictures import paint_scale
 from mgm.tasks.regression import RegressionTask
 
-PICTURE_RANGE_M = 10.0
-"""Depth at the far end of the colour scale, the range of NYUv2's sensor."""
+PLAUSIBLE_MEDIANS_M = (0.05, 100.0)
+"""A median depth outside is rather in kilometres, or a share, or in millimetres."""
 
 CLOSEST_M = 1e-3
 """Predictions below this depth count as this one in ratios, where 0 and negative depths have no meaning."""
@@ -99,6 +98,9 @@ class Depth(RegressionTask):
         "l1_log": l1_log_loss,
     }
     calibratable: ClassVar[bool] = True
+    colormap: ClassVar[str] = "viridis_r"
+    """Near is bright, far is dark."""
+    error_end: ClassVar[str] = "1 m"
 
     @staticmethod
     def has_depth(target: Tensor) -> Tensor:
@@ -117,10 +119,18 @@ class Depth(RegressionTask):
         """Absolute and relative error, root mean square, share within 25 %."""
         return DepthMetrics(device)
 
-    def colour(self, value: Tensor) -> Tensor:
-        """Near is bright, far is dark; the scale ends at 10 m in every picture, so that they compare."""
-        return paint_scale(value / PICTURE_RANGE_M, "viridis_r")
-
     def distance(self, value: Tensor, target: Tensor) -> Tensor:
         """1 at an error of 1 m."""
         return (value - target).abs().squeeze(1)
+
+    def suspicions(self, target: Tensor) -> list[str]:
+        """Depth that is the same everywhere, or negative."""
+        negative = ["depth is negative"] if bool((target[target.isfinite()] < 0).any()) else []
+        return super().suspicions(target) + negative
+
+    def doubt_about(self, median: float) -> str:
+        """A scale that is not metres."""
+        low, high = PLAUSIBLE_MEDIANS_M
+        if median > high:
+            return f"the median depth is {median:.0f} m; is it in millimetres?"
+        return f"the median depth is {median:.2g} m; is it in metres?" if median < low else ""

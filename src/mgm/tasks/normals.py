@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar, final
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from mgm.functional.masked import masked_l1, masked_mean
 from mgm.functional.precision import at_least_float32
 from mgm.functional.vectors import angle_degrees, decode_normals, encode_normals, length, shortened, unit_vectors
-from mgm.tasks.base import Loss, MetricInfo, TaskMetrics
+from mgm.tasks.base import Loss, MetricInfo, Span, TaskMetrics
+from mgm.tasks.legend import Legend
 from mgm.tasks.metrics import StreamingSums, ratio, wide_sum
 from mgm.tasks.pictures import paint
-from mgm.tasks.regression import RegressionTask
+from mgm.tasks.regression import RegressionTask, vector_text
 
 WITHIN_DEG = {"within_11_25": 11.25, "within_22_5": 22.5, "within_30": 30.0}
 """Metric -> angle below which a normal counts as right (Fouhey et al., 2013)."""
@@ -24,6 +26,12 @@ BINS_PER_DEGREE = 100
 
 ERROR_SCALE_DEG = 60.0
 """Angle at the end of the scale of error maps."""
+
+LENGTH_TOLERANCE = 0.05
+"""By how much the length of a stored normal may differ from 1."""
+
+DIRECTIONS = (("to the left", "to the right"), ("up", "down"), ("towards the viewer", "away"))
+"""Per axis of the camera, what faces its negative and its positive end."""
 
 
 @final
@@ -135,6 +143,7 @@ class SurfaceNormals(RegressionTask):
         "within_30": MetricInfo("within 30°", higher_is_better=True),
     }
     primary: ClassVar[str] = "angle_deg"
+    error_end: ClassVar[str] = f"{ERROR_SCALE_DEG:g}°"
     losses: ClassVar[Mapping[str, Loss]] = {
         "l1": masked_l1,
         "cosine": cosine_loss,
@@ -179,12 +188,42 @@ class SurfaceNormals(RegressionTask):
         """Mean and median angle, the paper's angle between encoded vectors and its loss, shares within three angles."""
         return NormalMetrics(device)
 
-    def colour(self, value: Tensor) -> Tensor:
+    def colour(self, value: Tensor, span: Span | None = None) -> Tensor:
         """Red to the right, green up, blue towards the viewer, as most tools show normals."""
-        absent = ~self.valid(value).unsqueeze(1)
+        absent = self.holes(value).unsqueeze(1)
         shown = value * value.new_tensor([1.0, -1.0, -1.0]).view(1, 3, 1, 1)
         return paint(encode_normals(shown).masked_fill(absent, float("nan")))
 
     def distance(self, value: Tensor, target: Tensor) -> Tensor:
         """1 at an angle of 60 degrees."""
         return angle_degrees(value, target) / ERROR_SCALE_DEG
+
+    def holes(self, value: Tensor) -> Tensor:
+        """Pixels without a normal."""
+        return ~self.has_normal(value)
+
+    def legend(self, values: Sequence[Tensor], span: Span | None = None) -> Legend:
+        """A ball as the viewer sees it, in the colours of its normals."""
+        across = torch.linspace(-1.02, 1.02, 72).expand(72, 72)
+        square = across**2 + across.T**2
+        ball = self.colour(torch.stack((across, across.T, -(1 - square).clamp(min=0).sqrt()))[None])[0]
+        picture = np.dstack((ball.permute(1, 2, 0).numpy(), np.uint8(255) * (square <= 1).numpy()))
+        text = "as on a ball: right is red, up is green, towards the viewer is blue"
+        return Legend(self.title, self.error_scale(), picture=picture, text=text, unlabelled=self.unlabelled(values))
+
+    def describe(self, value: Tensor) -> str:
+        """The vector and which way the surface mostly faces."""
+        if not self.has_normal(value[None, :, None, None]).all():
+            return "unknown"
+        axis = int(value.abs().argmax())
+        return f"{vector_text(value)}, facing {DIRECTIONS[axis][int(value[axis] > 0)]}"
+
+    def suspicions(self, target: Tensor) -> list[str]:
+        """Normals that are the same everywhere, of another length than 1, or that face away from the camera."""
+        normals = target.movedim(1, -1)[target.isfinite().all(dim=1)].double()
+        found = super().suspicions(target)
+        if ((normals.norm(dim=1) - 1).abs() > LENGTH_TOLERANCE).double().mean() > 0.01:
+            return [*found, "normals are not of unit length"]
+        if (normals[:, 2] > 0).double().mean() > 0.5:
+            return [*found, "most normals face away from the camera (axes opengl instead of opencv?)"]
+        return found

@@ -57,7 +57,7 @@ def paint_scale(position: Tensor, colormap: str) -> Tensor:
     """
     known = position.isfinite()
     index = torch.where(known, position.clamp(0, 1) * 255, 0.0).round().long().squeeze(1)
-    colours = torch.from_numpy(_colormap(colormap)).to(position.device)[index].movedim(-1, 1)
+    colours = torch.from_numpy(colours_of(colormap)).to(position.device)[index].movedim(-1, 1)
     grey = colours.new_tensor(INVALID_COLOUR).view(1, 3, 1, 1)
     return torch.where(known, colours, grey)
 
@@ -79,15 +79,15 @@ def paint_classes(labels: Tensor, num_classes: int) -> Tensor:
 
 
 @lru_cache
-def _colormap(name: str) -> np.ndarray:
-    """``[256, 3]`` uint8 colours of a matplotlib colormap, from start to end."""
+def colours_of(name: str) -> np.ndarray:
+    """``[256, 3]`` uint8: the colours of a matplotlib colormap, from start to end."""
     import matplotlib
 
     return (matplotlib.colormaps[name](np.linspace(0, 1, 256))[:, :3] * 255).round().astype(np.uint8)
 
 
 def palette(num_classes: int) -> np.ndarray:
-    """``[num_classes, 3]`` uint8: colours as far from each other, and from dark grey, as they come.
+    """``[num_classes, 3]`` uint8: colours as far as possible from each other, from dark grey and from the white of pages.
 
     A class has the same colour however many there are.
 
@@ -109,7 +109,8 @@ def _all_colours() -> np.ndarray:
     candidates = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(-1, 3)
     candidates = candidates[_oklab(candidates)[:, 0] >= 0.35]
     places = _oklab(candidates)
-    distance = np.linalg.norm(places - _oklab(np.array([INVALID_COLOUR])), axis=1)
+    taken = _oklab(np.array([INVALID_COLOUR, (255, 255, 255)]))
+    distance = np.linalg.norm(places[:, None] - taken, axis=2).min(axis=1)
     chosen = []
     for _ in range(MAX_CLASSES):
         chosen.append(int(distance.argmax()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 
 import torch
@@ -12,10 +12,16 @@ from torch import Tensor
 from mgm.functional.masked import masked_l1
 from mgm.functional.precision import at_least_float32
 from mgm.functional.resizing import resize_bilinear
-from mgm.tasks.base import Loss, Task
+from mgm.tasks.base import Loss, Span, Task
+from mgm.tasks.legend import ColourScale, Legend
+from mgm.tasks.pictures import paint_scale
 
 MEDIAN_VALUES = 2**22
 """Values per channel up to which a median is exact."""
+SPAN_QUANTILES = (0.02, 0.98)
+"""Shares of the values below which a colour scale that follows the data begins and ends."""
+SPAN_VALUES = 2**18
+"""Values, evenly spread, from which these quantiles are computed."""
 
 
 class RegressionTask(Task):
@@ -26,6 +32,10 @@ class RegressionTask(Task):
 
     num_channels: ClassVar[int] = 1
     losses: ClassVar[Mapping[str, Loss]] = {"l1": masked_l1}
+    colormap: ClassVar[str] = "viridis"
+    """Matplotlib's colour map for pictures of a task with one channel."""
+    fixed_span: ClassVar[Span | None] = None
+    """Ends of its colour scale; None: those of the data, see `span`."""
 
     @property
     def channels(self) -> int:
@@ -91,6 +101,66 @@ class RegressionTask(Task):
         """All NaN."""
         return torch.full((batch, self.channels, height, width), float("nan"))
 
+    def span(self, values: Iterable[Tensor]) -> Span:
+        """`fixed_span`, or else the 2nd and 98th percentile of the valid values; 0 and 1 without any."""
+        if self.fixed_span is not None:
+            return self.fixed_span
+        known = self._known(values)
+        if not len(known):
+            return 0.0, 1.0
+        low, high = known[:: -(-len(known) // SPAN_VALUES)].quantile(known.new_tensor(SPAN_QUANTILES)).tolist()
+        return (low, high) if high - low > 1e-3 * max(abs(low), abs(high)) else (low - 0.5, high + 0.5)
+
+    def _known(self, values: Iterable[Tensor]) -> Tensor:
+        """``[N]``: all valid entries."""
+        parts = [value.movedim(1, -1)[self.valid(value)] for value in map(self.batched, values)]
+        return torch.cat([part.detach().float().cpu().flatten() for part in parts]) if parts else torch.zeros(0)
+
+    def colour(self, value: Tensor, span: Span | None = None) -> Tensor:
+        """Each value at its place in `colormap`."""
+        low, high = span or self.span([value])
+        return paint_scale((value - low) / (high - low), self.colormap)
+
+    def holes(self, value: Tensor) -> Tensor:
+        """What is not finite; a prediction of no depth or less is drawn like the nearest one."""
+        return ~value.isfinite().all(dim=1)
+
+    def legend(self, values: Sequence[Tensor], span: Span | None = None) -> Legend:
+        """A colour bar with the values at its ends, and the range of the data."""
+        span = span or self.span(values)
+        places = torch.linspace(*span, 256).clamp(min=min(span)).view(1, 1, 1, -1)
+        colours = paint_scale((places - span[0]) / (span[1] - span[0]), self.colormap)[0, :, 0].T.numpy()
+        known = self._known(values)
+        text = "no values"
+        if len(known):
+            low, middle, high = (known.min().item(), known.median().item(), known.max().item())
+            text = f"{low:.2f} to {high:.2f}, median {middle:.2f} {self.unit}".rstrip()
+            text += "" if self.fixed_span else " (colours: 2nd to 98th percentile)"
+        ends = (f"{end:.2f} {self.unit}".rstrip() for end in span)
+        scale = ColourScale(colours, *ends)
+        return Legend(self.title, self.error_scale(), scale=scale, text=text, unlabelled=self.unlabelled(values))
+
+    def describe(self, value: Tensor) -> str:
+        """Numbers with the unit."""
+        if not value.isfinite().all():
+            return "unknown"
+        return vector_text(value) if len(value) > 1 else f"{value.item():.2f} {self.unit}".rstrip()
+
+    def describe_difference(self, first: Tensor, second: Tensor) -> str:
+        """The primary metric of one against the other."""
+        metrics = self.metrics()
+        metrics.update(self.encode(first[None]), second[None])
+        apart = metrics.compute()[self.primary]
+        if apart != apart:
+            return "nothing to compare"
+        return f"{self.metrics_info[self.primary].text(apart)} apart on average"
+
+    def suspicions(self, target: Tensor) -> list[str]:
+        """Values that are the same everywhere."""
+        values = target.movedim(1, -1)[self.valid(target)]
+        same = values.numel() > 1 and bool(values.min() == values.max())
+        return [f"{self.name} is the same everywhere"] if same else []
+
     def error(self, value: Tensor, target: Tensor) -> Tensor:
         """Distance to the target on the task's own scale."""
         return torch.where(self.valid(target), self.distance(value, target).clamp(0, 1), float("nan"))
@@ -126,3 +196,8 @@ def channel_medians(batches: Iterable[tuple[Tensor, Tensor]], channels: int, lim
             kept = [torch.cat(kept)[::3]]
             total = len(kept[0])
     return torch.cat(kept).median(dim=0).values if total else torch.zeros(channels)
+
+
+def vector_text(value: Tensor) -> str:
+    """``[C]`` numbers as text."""
+    return "(" + ", ".join(f"{number:.2f}".replace("-", "−") for number in value.tolist()) + ")"

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar, final
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -19,9 +20,10 @@ from mgm.functional.segmentation_losses import (
     dice_cross_entropy_loss,
     lovasz_cross_entropy_loss,
 )
-from mgm.tasks.base import ClassScore, Loss, MetricInfo, Task, TaskMetrics
+from mgm.tasks.base import ERROR_COLOURS, ClassScore, Loss, MetricInfo, Span, Task, TaskMetrics
+from mgm.tasks.legend import ClassColour, ColourScale, Legend
 from mgm.tasks.metrics import StreamingSums, ratio, wide_sum
-from mgm.tasks.pictures import MAX_CLASSES, paint_classes
+from mgm.tasks.pictures import MAX_CLASSES, colours_of, paint_classes, palette
 from mgm.types import IGNORE_INDEX
 
 LOGITS_AT_ONCE = 8
@@ -112,7 +114,8 @@ class SemanticSegmentation(Task):
         "cross_entropy": MetricInfo("cross-entropy", higher_is_better=False),
     }
     primary: ClassVar[str] = "miou"
-    has_classes = True
+    categorical: ClassVar[bool] = True
+    error_end: ClassVar[str] = "wrong class"
     losses: ClassVar[Mapping[str, Loss]] = {
         "cross_entropy": cross_entropy_loss,
         "balanced": balanced_cross_entropy_loss,
@@ -215,10 +218,48 @@ class SemanticSegmentation(Task):
         """All pixels without a class."""
         return torch.full((batch, height, width), IGNORE_INDEX, dtype=torch.int64)
 
-    def colour(self, value: Tensor) -> Tensor:
-        """A fixed colour per class, see `mgm.tasks.pictures.palette`."""
-        return paint_classes(value, self.channels)
-
     def error(self, value: Tensor, target: Tensor) -> Tensor:
         """1 where the class is wrong."""
         return torch.where(self.valid(target), (value != target).float(), float("nan"))
+
+    def error_scale(self) -> ColourScale:
+        """Right or wrong, with nothing between."""
+        return ColourScale(colours_of(ERROR_COLOURS)[[0, -1]], "right", "wrong")
+
+    def colour(self, value: Tensor, span: Span | None = None) -> Tensor:
+        """A fixed colour per class, see `mgm.tasks.pictures.palette`."""
+        return paint_classes(value, self.channels)
+
+    def legend(self, values: Sequence[Tensor], span: Span | None = None) -> Legend:
+        """The classes that occur, the most frequent first."""
+        counts = torch.stack([self.class_counts(value) for value in values]).sum(0) if values else torch.zeros(0)
+        total = max(1, sum(value.numel() for value in values))
+        colours = palette(self.channels).tolist()
+        ranked = [index for index in counts.argsort(descending=True, stable=True).tolist() if counts[index] > 0]
+        classes = (
+            ClassColour(self.classes[index].replace("_", " "), tuple(colours[index]), counts[index].item() / total)
+            for index in ranked
+        )
+        unlabelled = 1 - counts.sum().item() / total if values else 0.0
+        return Legend(self.title, self.error_scale(), classes=tuple(classes), unlabelled=unlabelled)
+
+    def describe(self, value: Tensor) -> str:
+        """The name of the class."""
+        return self.classes[int(value)] if int(value) < self.channels else "no class"
+
+    def describe_difference(self, first: Tensor, second: Tensor) -> str:
+        """Share of the pixels with another class."""
+        return f"another class at {100 * (first != second).float().mean().item():.0f} % of the pixels"
+
+    def comparable(self, other: Task) -> bool:
+        """Only with the same classes in the same order."""
+        return self.classes == other.classes
+
+    def from_array(self, array: np.ndarray) -> Tensor:
+        """``int64``."""
+        return torch.from_numpy(np.array(array)).long()
+
+    def class_counts(self, value: Tensor) -> Tensor:
+        """Pixels of each class; those without one count for nothing."""
+        known = value[(value >= 0) & (value < self.channels)].flatten().cpu().long()
+        return torch.bincount(known, minlength=self.channels)

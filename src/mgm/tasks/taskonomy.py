@@ -6,14 +6,16 @@ do not depend on distance, and the scale that a curvature is coded on is the dat
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar, final
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from mgm.functional.precision import at_least_float32
-from mgm.tasks.base import MetricInfo, TaskMetrics
+from mgm.tasks.base import MetricInfo, Span, TaskMetrics
+from mgm.tasks.legend import Legend
 from mgm.tasks.metrics import StreamingSums, ratio, wide_sum
 from mgm.tasks.pictures import paint
 from mgm.tasks.regression import RegressionTask
@@ -46,6 +48,8 @@ class CodedTask(RegressionTask):
 
     metrics_info: ClassVar[dict[str, MetricInfo]] = {"l1": MetricInfo("L1", higher_is_better=False)}
     primary: ClassVar[str] = "l1"
+    fixed_span: ClassVar[Span | None] = (0.0, 1.0)
+    error_end: ClassVar[str] = f"{ERROR_SCALE:g}"
 
     def metrics(self, device: torch.device | str = "cpu") -> TaskMetrics:
         """Mean absolute difference."""
@@ -55,9 +59,11 @@ class CodedTask(RegressionTask):
         """1 at a difference of 0.25."""
         return (value - target).abs().mean(dim=1) / ERROR_SCALE
 
-    @abstractmethod
-    def colour(self, value: Tensor) -> Tensor:
-        """As in the base class."""
+    def suspicions(self, target: Tensor) -> list[str]:
+        """Values that are the same everywhere, or outside 0 to 1."""
+        known = target[target.isfinite()]
+        outside = [f"{self.name} leaves 0..1"] if known.min() < 0 or known.max() > 1 else []
+        return super().suspicions(target) + outside
 
 
 @final
@@ -66,10 +72,8 @@ class EdgeTexture(CodedTask):
 
     name: ClassVar[str] = "edge_texture"
     title: ClassVar[str] = "Edge texture"
-
-    def colour(self, value: Tensor) -> Tensor:
-        """White on black."""
-        return paint(value.expand(-1, 3, -1, -1))
+    colormap: ClassVar[str] = "gray"
+    """White on black."""
 
 
 @final
@@ -78,10 +82,8 @@ class Reshading(CodedTask):
 
     name: ClassVar[str] = "reshading"
     title: ClassVar[str] = "Reshading"
-
-    def colour(self, value: Tensor) -> Tensor:
-        """Lit is white."""
-        return paint(value.expand(-1, 3, -1, -1))
+    colormap: ClassVar[str] = "gray"
+    """Lit is white."""
 
 
 @final
@@ -92,6 +94,14 @@ class PrincipalCurvature(CodedTask):
     title: ClassVar[str] = "Principal curvature"
     num_channels: ClassVar[int] = 2
 
-    def colour(self, value: Tensor) -> Tensor:
+    def colour(self, value: Tensor, span: Span | None = None) -> Tensor:
         """The curvatures in red and green over grey: flat is grey, and colours diverge from it."""
         return paint(torch.cat((value, torch.full_like(value[:, :1], 0.5)), dim=1))
+
+    def legend(self, values: Sequence[Tensor], span: Span | None = None) -> Legend:
+        """The colours of all pairs, the first curvature to the right and the second up."""
+        across = torch.linspace(0, 1, 72).expand(72, 72)
+        square = self.colour(torch.stack((across, across.T.flip(0)))[None])[0].permute(1, 2, 0).numpy()
+        picture = np.dstack((square, np.full((72, 72), 255, np.uint8)))
+        text = "first value to the right, second up, both from 0 to 1"
+        return Legend(self.title, self.error_scale(), picture=picture, text=text, unlabelled=self.unlabelled(values))

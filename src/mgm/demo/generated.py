@@ -1,0 +1,61 @@
+"""Images from a run's generator, and what its network predicts on them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mgm.demo.html import html
+from mgm.demo.runs import ServedRun
+from mgm.errors import ConfigError, RunError, choose
+from mgm.report.figures.images import fitted_size, image_pixels, value_pixels
+
+MOST_IMAGES = 8
+SIDE = 180
+LARGEST_SEED = 2**31 - 1
+
+
+def generated_html(run: ServedRun, stage: str, scenes: Sequence[str], num: int, seed: int) -> str:
+    """New images of one kind, and below each what the run's network predicts on it.
+
+    Args:
+        run: The run.
+        stage: Key of `ServedRun.generators`.
+        scenes: The scene; with multi-hot labels any number of objects.
+        num: Images, 1 to `MOST_IMAGES`.
+        seed: Of the noise.
+
+    Raises:
+        RunError: If the run has no generator.
+        ConfigError: If another argument is not possible.
+    """
+    if not run.generators:
+        raise RunError(no_generator(run))
+    generator = choose("stage", stage, run.generators)
+    info = generator.info
+    for scene in scenes:
+        choose("scene", scene, dict.fromkeys(info.scenes))
+    if info.scenes and not info.multi_hot and len(scenes) != 1:
+        raise ConfigError("choose one scene to generate images of")
+    if not 1 <= num <= MOST_IMAGES:
+        raise ConfigError(f"{num} images were asked for; choose 1 to {MOST_IMAGES}")
+    if not 0 <= seed <= LARGEST_SEED:
+        raise ConfigError(f"the seed is {seed}; choose a number from 0 to {LARGEST_SEED}")
+    kind = ", ".join(name for name in info.scenes if name in scenes) or "any"
+    images = generator.sample(kind, generator.label_of(list(scenes)), num, seed)
+    predictions = run.model.predict_batch(images)
+    height, width = images.shape[-2:]
+    size = fitted_size(height, width, SIDE)
+    rows = [("generated", [image_pixels(image, size) for image in images])]
+    for name, task in run.model.tasks.items():
+        values = task.decode_at(predictions[name], size).cpu()
+        span = task.span([values])
+        rows.append((task.title, [value_pixels(task, value, span) for value in values]))
+    return html("strip", kind.replace("_", " "), rows)
+
+
+def no_generator(run: ServedRun) -> str:
+    """Why a run generates nothing."""
+    return (
+        f"{run.title} has no generator: its recipe trains none (or has not come that far). "
+        "Recipes with one: mgm, mgm_not_joint; mgm --help lists all."
+    )

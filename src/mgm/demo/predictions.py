@@ -1,0 +1,217 @@
+"""What the page shows of one photograph: predictions, confidence, values under the cursor, points in space, files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from markupsafe import Markup
+from torch import Tensor
+
+from mgm.data.file_names import as_file_name
+from mgm.data.geometry import Intrinsics
+from mgm.demo.html import Tile, html
+from mgm.demo.photographs import Photograph
+from mgm.demo.runs import Served, ServedRun
+from mgm.errors import ConfigError, choose
+from mgm.inference.fit import make_fit
+from mgm.inference.model import TrainedModel
+from mgm.report.figures.images import error_pixels, fitted_size, resized, value_pixels
+from mgm.report.html.rendering import legend_html
+from mgm.report.point_cloud import plot_points, thinned
+from mgm.report.prediction_files import OUTPUTS, Predicted, choose_files, confidence_pixels, write_prediction
+from mgm.tasks.base import Task
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+TILE_SIDE = 512
+"""Longer side of an image on the page, in pixels."""
+PHOTOGRAPH = "photograph"
+"""Colours of points that are those of the photograph."""
+LEAST_VIEW_DEG, USUAL_VIEW_DEG, LARGEST_VIEW_DEG = 20, 60, 120
+"""Horizontal field of view; that of most photographs is about 60 degrees."""
+DOWNLOADS = ("png", "npy", "depth16", "ply")
+"""Keys of `mgm.report.prediction_files.OUTPUTS` that a visitor may download, where the run predicts what they show."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A photograph and what one run predicts for it. Class indices are kept in 8 bits, since sessions keep what they have seen."""
+
+    photograph: Photograph
+    run: str
+    """Title of the run."""
+    values: dict[str, Tensor]
+    """Task -> value as of `Task.decode`, without batch dimension, at the photograph's size."""
+    tiles: dict[str, Tensor]
+    """The same at the size of tiles."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the photograph in pixels."""
+        return self.photograph.pixels.shape[0], self.photograph.pixels.shape[1]
+
+    def shown(self, name: str) -> list[Tensor]:
+        """The values of a task that are drawn: the prediction and, of a labelled example, the ground truth."""
+        return [self.values[name], *([self.photograph.truth[name]] if name in self.photograph.truth else [])]
+
+
+def look(model: TrainedModel, photograph: Photograph, run: str = "") -> Seen:
+    """Predict all tasks."""
+    fit = make_fit("resize")
+    size = photograph.pixels.shape[0], photograph.pixels.shape[1]
+    windows = model.predict_windows(fit.windows(photograph.pixels, model.image_size))
+    values, tiles = (
+        {name: value.to(torch.uint8) if value.dtype == torch.int64 else value.float() for name, value in found.items()}
+        for found in (model.finish(windows, fit, wanted) for wanted in (size, fitted_size(*size, TILE_SIDE)))
+    )
+    return Seen(photograph, run, values, tiles)
+
+
+def predictions_html(tasks: Mapping[str, Task], seen: Seen) -> str:
+    """The photograph and all tasks side by side; for labelled examples the ground truth in a second row."""
+    photograph = _tile_pixels(seen)
+    first = Tile("Photograph", photograph, "the photograph", over=False)
+    spans = {name: task.span(seen.shown(name)) for name, task in tasks.items()}
+    rows = [first]
+    for name, task in tasks.items():
+        rows.append(
+            Tile(task.title, value_pixels(task, seen.tiles[name], spans[name]), f"predicted {task.title.lower()}")
+        )
+    shown = html("tiles", rows, photograph, seen.size)
+    truth = [
+        Tile(tasks[name].title, _truth(tasks[name], seen, spans[name]), f"true {tasks[name].title.lower()}")
+        for name in tasks
+        if name in seen.photograph.truth
+    ]
+    if truth:
+        shown += html("tiles", [first, *truth], photograph, seen.size, title="Ground truth of this example")
+    return shown
+
+
+def legends_html(tasks: Mapping[str, Task], seen: Seen) -> str:
+    """What the colours of all tasks mean, with the share of each class and the range of the values."""
+    entries = []
+    for name, task in tasks.items():
+        legend = task.legend([seen.values[name]], task.span(seen.shown(name)))
+        entries.append((legend.title, Markup(legend_html(legend))))
+    return html("legends", entries)
+
+
+def confidence_html(model: TrainedModel, seen: Seen) -> str:
+    """How sure the predictions are, pixel by pixel; predicts the photograph and its mirror image."""
+    fit = make_fit("resize")
+    both = model.predict_both_ways(fit.windows(seen.photograph.pixels, model.image_size))
+    confidence = model.confidence(*both, fit, fitted_size(*seen.size, TILE_SIDE))
+    tiles = [
+        Tile(f"{task.title}: {confidence[name].mean():.2f} on average", confidence_pixels(confidence[name]),
+             f"confidence of {task.title.lower()}")
+        for name, task in model.tasks.items()
+    ]  # fmt: skip
+    return html("tiles", tiles, _tile_pixels(seen), title="Confidence: dark is 0 (unsure), bright is 1 (sure)")
+
+
+def read_pixel(tasks: Mapping[str, Task], seen: Seen, x: int, y: int) -> str:
+    """One line about the pixel at column ``x`` and row ``y``: what is predicted there and, for labelled examples, the ground truth.
+
+    Raises:
+        ConfigError: If the place lies outside the photograph.
+    """
+    height, width = seen.size
+    if not (0 <= x < width and 0 <= y < height):
+        raise ConfigError(
+            f"pixel {x}, {y} lies outside the photograph; columns go from 0 to {width - 1} and rows from 0 to {height - 1}"
+        )
+    parts = [f"column {x}, row {y}"]
+    for name, task in tasks.items():
+        text = f"{task.title.lower()}: {task.describe(seen.values[name][..., y, x])}"
+        if name in seen.photograph.truth:
+            text += f" (truth: {task.describe(seen.photograph.truth[name][..., y, x])})"
+        parts.append(text)
+    return " · ".join(parts)
+
+
+def points_figure(run: ServedRun, seen: Seen, view_deg: float, colours: str) -> Figure | None:
+    """The points in space that the predicted depth means; None for a run without depth.
+
+    Args:
+        run: Whose predictions they are.
+        seen: Photograph and predictions.
+        view_deg: Horizontal field of view of the photograph in degrees.
+        colours: ``photograph``, or the name of a task.
+
+    Raises:
+        ConfigError: If the field of view or the colours are not among the possible ones.
+    """
+    camera = _camera(seen, view_deg)
+    task = choose("colouring", colours, {PHOTOGRAPH: None, **run.model.tasks})
+    if "depth" not in seen.values:
+        return None
+    pixels = seen.photograph.pixels if task is None else value_pixels(task, seen.values[colours])
+    return plot_points(thinned(seen.values["depth"][0].numpy(), pixels, camera))
+
+
+def write_downloads(run: ServedRun, seen: Seen, folder: Path, view_deg: float) -> list[Path]:
+    """Write the files that `mgm predict` would write, into a folder.
+
+    Raises:
+        ConfigError: If the field of view (for the point cloud) is not possible.
+    """
+    called = seen.photograph.name.rpartition(".")[0] or seen.photograph.name  # visitors may call their files anything
+    stem = as_file_name(called, "photograph")
+    values = {name: value.long() if value.dtype == torch.uint8 else value for name, value in seen.values.items()}
+    predicted = Predicted(seen.photograph.pixels, values, run.model.tasks, _camera(seen, view_deg))
+    kinds = [kind for kind in DOWNLOADS if OUTPUTS[kind].needs in ("", *values)]
+    return list(write_prediction(predicted, folder / stem, choose_files(kinds, values)))
+
+
+def comparison_html(served: Served, photograph: Photograph, first: str, second: str) -> str:
+    """Two runs on the same photograph: a row per task that both have, with their difference and, where known, the ground truth.
+
+    Raises:
+        ConfigError: If a run does not exist, both are the same, or they have no task in common.
+    """
+    runs = [choose("run", title, served.runs) for title in (first, second)]
+    if first == second:
+        raise ConfigError(f"both sides are {first!r}; choose two different runs")
+    one, other = (run.model.tasks for run in runs)
+    common = {name: task for name, task in one.items() if name in other and task.comparable(other[name])}
+    if not common:
+        raise ConfigError(f"{first} and {second} have no task in common")
+    seen = [look(run.model, photograph, run.title) for run in runs]
+    shown = ""
+    for name, task in common.items():
+        span = task.span([*seen[0].shown(name), seen[1].values[name]])
+        values = [task.from_array(side.values[name].numpy()) for side in seen]
+        apart = task.describe_difference(*values)
+        tiles = [
+            Tile(side.run, value_pixels(task, side.tiles[name], span), f"{task.title} by {side.run}") for side in seen
+        ]
+        errors = error_pixels(task, values[0], values[1], fitted_size(*seen[0].size, TILE_SIDE))
+        scale = task.error_scale()
+        tiles.append(Tile(f"Difference ({scale.low} to {scale.high})", errors, f"difference: {apart}", over=False))
+        if name in photograph.truth:
+            tiles.append(Tile("Ground truth", _truth(task, seen[0], span), f"true {task.title}"))
+        shown += html("tiles", tiles, _tile_pixels(seen[0]), title=f"{task.title}: {apart}")
+    return shown
+
+
+def _camera(seen: Seen, view_deg: float) -> Intrinsics:
+    if not LEAST_VIEW_DEG <= view_deg <= LARGEST_VIEW_DEG:
+        raise ConfigError(
+            f"a field of view of {view_deg:g}° was asked for; it goes from {LEAST_VIEW_DEG}° to {LARGEST_VIEW_DEG}°"
+        )
+    return Intrinsics.from_field_of_view(view_deg, *seen.size)
+
+
+def _tile_pixels(seen: Seen) -> np.ndarray:
+    return resized(seen.photograph.pixels, fitted_size(*seen.size, TILE_SIDE))
+
+
+def _truth(task: Task, seen: Seen, span: tuple[float, float]) -> np.ndarray:
+    return value_pixels(task, seen.photograph.truth[task.name], span, fitted_size(*seen.size, TILE_SIDE))

@@ -1,0 +1,126 @@
+"""What a data set holds, counted sample by sample, and what looks wrong about it."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+from statistics import median
+
+import numpy as np
+from torch import Tensor
+
+from mgm.tasks import TASKS, make_tasks
+from mgm.tasks.base import Task
+from mgm.types import DatasetInfo, Sample
+
+
+@dataclass
+class TaskStatistics:
+    """The labels of one task over all samples."""
+
+    images: int = 0
+    """Samples with any valid pixel; the counts of pixels are about these."""
+    valid: int = 0
+    pixels: int = 0
+    lowest: float = math.inf
+    highest: float = -math.inf
+    medians: list[float] = field(default_factory=list)
+    """Median value of each sample."""
+    by_part: Counter[str] = field(default_factory=Counter)
+    """Part of the split -> samples with labels."""
+
+    @property
+    def invalid_share(self) -> float:
+        """Share of invalid pixels in images that have labels."""
+        return 1 - self.valid / self.pixels if self.pixels else 0.0
+
+
+class DatasetStatistics:
+    """Counts and suspicions that grow sample by sample.
+
+    Args:
+        info: What the data set offers.
+    """
+
+    def __init__(self, info: DatasetInfo) -> None:
+        self.info = info
+        self.num_samples = 0
+        self.tasks: dict[str, Task] = make_tasks([task for task in TASKS if task in info.tasks], info.classes)
+        self.labels = {task: TaskStatistics() for task in info.tasks}
+        self.class_pixels = np.zeros(len(info.classes), np.int64)
+        self.class_images = np.zeros(len(info.classes), np.int64)
+        self.scenes: dict[str, Counter[str]] = {name: Counter() for name in info.scenes}
+        """Scene -> part of the split -> images."""
+        self.num_without_scene = 0
+        self.suspicious: dict[str, list[str]] = {}
+        """What is suspicious -> names of the samples; empty where it is about the whole data set."""
+        self._seen: dict[bytes, tuple[str, str]] = {}
+
+    def add(self, sample: Sample, part: str) -> None:
+        """Count a sample of a part of the split: train, validation, test, or empty."""
+        self.num_samples += 1
+        self._add_image(sample, part)
+        self._add_scene(sample.scene, part)
+        for name, array in sample.targets.items():
+            target = self.tasks[name].from_array(array)[None]
+            if self._has_label(name, target):
+                self._add_label(name, target, sample.name, part)
+
+    def suspect(self, what: str, name: str = "") -> None:
+        """Note something suspicious about a sample or, without a name, about the data set."""
+        self.suspicious.setdefault(what, []).extend([name] if name else [])
+
+    def conclude(self) -> None:
+        """Note what only all samples together show."""
+        for name, task in self.tasks.items():
+            medians = self.labels[name].medians
+            if medians and (doubt := task.doubt_about(median(medians))):
+                self.suspect(doubt)
+            if task.categorical and self.labels[name].images:
+                for index in np.flatnonzero(self.class_pixels == 0):
+                    self.suspect("class never occurs", self.info.classes[index])
+
+    def _has_label(self, name: str, target: Tensor) -> bool:
+        """Whether any pixel has a value, even one that is not allowed, such as a negative depth."""
+        return bool((~self.tasks[name].holes(target)).any())
+
+    def _add_label(self, name: str, target: Tensor, sample: str, part: str) -> None:
+        task, label = self.tasks[name], self.labels[name]
+        known = ~task.holes(target)
+        values = target[known] if task.categorical else target.movedim(1, -1)[known]
+        label.images += 1
+        label.by_part[part] += 1
+        label.valid += int(known.sum())
+        label.pixels += known.numel()
+        label.lowest = min(label.lowest, float(values.min()))
+        label.highest = max(label.highest, float(values.max()))
+        if task.categorical:
+            counts = task.class_counts(target).numpy()
+            self.class_pixels += counts
+            self.class_images += counts > 0
+        else:
+            label.medians.append(float(values.median()))
+        for what in task.suspicions(target):
+            self.suspect(what, sample)
+
+    def _add_image(self, sample: Sample, part: str) -> None:
+        if sample.image.min() == sample.image.max():
+            self.suspect("image has one colour", sample.name)
+        digest = hashlib.blake2b(sample.image.tobytes(), digest_size=16).digest()
+        other = self._seen.setdefault(digest, (sample.name, part))
+        if other[0] == sample.name:
+            return
+        pair = f"{other[0]} = {sample.name}"
+        if other[1] != part:
+            self.suspect("same image in two parts of the split", f"{pair} ({other[1]}, {part})")
+        else:
+            self.suspect("same image twice", pair)
+
+    def _add_scene(self, scene: np.ndarray, part: str) -> None:
+        if np.isnan(scene).any() or not len(scene):
+            self.num_without_scene += 1
+            return
+        for index in np.flatnonzero(scene > 0):
+            self.scenes[self.info.scenes[index]][part] += 1

@@ -1,0 +1,1 @@
+"""Figures of predictions, samples and curves, drawn with matplotlib."""

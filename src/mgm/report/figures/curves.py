@@ -1,0 +1,131 @@
+"""Losses and validation scores against updates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mgm.report.figures.style import FAINT_INK, figure_style, new_figure, save_figure
+from mgm.report.history import STAGE_TITLES, History, in_order, read_history, stages_of, tasks_of
+from mgm.tasks import TASKS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+COLUMNS = 3
+PANEL_WIDTH, PANEL_HEIGHT = 4.6, 3.2
+"""Of a panel, in inches."""
+LOG_RATIO = 20.0
+"""Losses whose largest value is this many times the smallest are drawn on a logarithmic scale."""
+LEGEND_LINES = 4
+"""A legend with more lines stands below its panel."""
+LINE_STYLES = ("-", "--", ":", "-.")
+
+
+def curve_figure(path: Path, journals: Mapping[str, Path]) -> None:
+    """Draw a panel of losses per stage, then a panel per task with its primary metric on the validation set.
+
+    Args:
+        path: The file; its suffix says which format (png, svg, pdf).
+        journals: Title of a run -> its ``metrics.jsonl``.
+
+    Raises:
+        RunError: If a journal is damaged, or the file cannot be written.
+    """
+    histories = {title: read_history(journal) for title, journal in journals.items()}
+    stages, tasks = stages_of(histories.values()), tasks_of(histories.values())
+    columns = max(1, min(COLUMNS, max(len(stages), len(tasks))))
+    groups = [(names, draw) for names, draw in ((stages, draw_losses), (tasks, draw_scores)) if names]
+    rows = [-(-len(names) // columns) for names, _ in groups]
+    with figure_style():
+        figure = new_figure(columns * PANEL_WIDTH, max(1, sum(rows)) * PANEL_HEIGHT)
+        if not groups:
+            figure.text(0.5, 0.5, "nothing logged yet", ha="center", va="center", color=FAINT_INK)
+        grid = figure.add_gridspec(max(1, sum(rows)), columns)
+        for number, (names, draw) in enumerate(groups):
+            for place, name in enumerate(names):
+                row, column = divmod(place, columns)
+                draw(figure.add_subplot(grid[sum(rows[:number]) + row, column]), name, histories)
+        save_figure(figure, path)
+
+
+def draw_losses(axes: Axes, stage: str, histories: Mapping[str, History]) -> None:
+    """Every loss of a stage in a colour, every run in a line style."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    runs = {title: history.losses[stage] for title, history in histories.items() if stage in history.losses}
+    names = in_order((), runs.values())
+    for (title, losses), line_style in zip(runs.items(), LINE_STYLES * len(runs), strict=False):
+        for name, (steps, values) in losses.items():
+            label = name.replace("_", " ") + (f" ({title})" if len(runs) > 1 else "")
+            colour = f"C{names.index(name)}"
+            axes.plot(steps, values, line_style, color=colour, label=label, marker="." if len(steps) == 1 else "")
+    values = [value for losses in runs.values() for _, points in losses.values() for value in points if value == value]
+    if values and min(values) > 0 and max(values) > LOG_RATIO * min(values):
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.set_title(STAGE_TITLES.get(stage, stage))
+    axes.set_xlabel("updates of M" if stage in ("multi_task", "joint") else "steps")
+    axes.set_ylabel("loss")
+    _legend(axes)
+
+
+def draw_scores(axes: Axes, name: str, histories: Mapping[str, History]) -> None:
+    """A line per run, its best value marked by a ring, and where its joint training begins."""
+    task = TASKS[name]
+    best = max if task.metrics_info[task.primary].higher_is_better else min
+    for number, (title, history) in enumerate(histories.items()):
+        steps, values = history.scores.get(name, ([], []))
+        known = [(value, step) for value, step in zip(values, steps, strict=True) if value == value]
+        axes.plot(steps, values, color=f"C{number}", marker=".", markersize=4, label=title)
+        if known:
+            value, step = best(known, key=lambda point: point[0])
+            axes.plot(step, value, "o", color=f"C{number}", markersize=7, fillstyle="none")
+    _label_scores(axes, name, histories.values())
+
+
+def draw_bands(axes: Axes, name: str, groups: Mapping[str, list[History]]) -> None:
+    """A line per group at the mean over its runs, in a band of one standard deviation.
+
+    It ends where the shortest run of the group ends.
+    """
+    for number, (title, histories) in enumerate(groups.items()):
+        runs = [dict(zip(*history.scores[name], strict=True)) for history in histories if name in history.scores]
+        if not runs:
+            continue
+        steps = sorted(set(runs[0]).intersection(*runs))
+        values = np.array([[run[step] for step in steps] for run in runs], dtype=float)
+        mean = values.mean(0)
+        axes.plot(steps, mean, color=f"C{number}", marker="." if len(steps) < 2 else "", label=title)
+        if len(runs) > 1:
+            spread = values.std(0, ddof=1)
+            axes.fill_between(steps, mean - spread, mean + spread, color=f"C{number}", alpha=0.14, linewidth=0)
+    _label_scores(axes, name, [history for histories in groups.values() for history in histories])
+
+
+def _label_scores(axes: Axes, name: str, histories: Iterable[History]) -> None:
+    """Title, axes and legend of a panel of scores, and where joint training begins."""
+    task = TASKS[name]
+    info = task.metrics_info[task.primary]
+    for start in sorted({history.joint_start for history in histories if history.joint_start is not None}):
+        axes.axvline(start, color=FAINT_INK, linestyle=":", linewidth=1.2)
+        place = axes.get_xaxis_transform()
+        axes.text(start, 1.0, " joint training →", transform=place, va="top", fontsize=8, color=FAINT_INK)
+    unit = f" [{info.unit}]" if info.unit else ""
+    axes.set_title(task.title)
+    axes.set_xlabel("updates of M")
+    axes.set_ylabel(f"{info.title}{unit}, {'higher' if info.higher_is_better else 'lower'} is better")
+    _legend(axes)
+
+
+def _legend(axes: Axes) -> None:
+    """Inside the panel, or below it if it has many lines."""
+    if len(axes.get_legend_handles_labels()[0]) > LEGEND_LINES:
+        axes.legend(ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.17))
+    else:
+        axes.legend()

@@ -1,0 +1,77 @@
+"""The paper's figures of images, for any runs, as PNG and PDF."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+
+from mgm.report.comparison import compare
+from mgm.report.figures.generated import annotated_figure, generated_figure
+from mgm.report.figures.predictions import prediction_figure
+from mgm.report.generation import SHOWN_PER_SCENE, annotate_generated, before_and_after
+from mgm.runs.folder import RunFolder
+
+FORMATS = (".png", ".pdf")
+
+
+def draw_comparison(folders: Mapping[str, RunFolder], out: Path) -> list[Path]:
+    """Predictions and error maps of several models beside the ground truth, on the same test images (Figures 4 and 6).
+
+    Args:
+        folders: Title -> run, in the order of columns: ``{"ST": ..., "MT": ..., "MGM": ...}``.
+        out: Where to write: ``figure4`` becomes ``figure4.png`` and ``figure4.pdf``.
+
+    Returns:
+        The files.
+
+    Raises:
+        RunError: If a run has no weights, or they have no test set in common.
+        DataError: If the data are no longer there.
+    """
+    shown = compare(folders)
+    return _in_every_format(out, lambda path: prediction_figure(path, shown))
+
+
+def draw_generation(folder: RunFolder, out: Path) -> list[Path]:
+    """Generated images by scene before and after joint training (Figure 7), and images with annotations (Figure 8).
+
+    Args:
+        folder: A run with a generator.
+        out: Where to write: ``figure7`` becomes ``figure7.png`` and ``.pdf``, ``figure7_pairs.png`` and ``.pdf``.
+
+    Returns:
+        The files.
+
+    Raises:
+        RunError: If the run has no generator.
+    """
+    annotated = annotate_generated(folder)
+    written = _in_every_format(out, lambda path: draw_before_and_after(folder, path))
+    pairs = stem(out).with_name(f"{stem(out).name}_pairs")
+    return written + _in_every_format(pairs, lambda path: annotated_figure(path, annotated))
+
+
+def draw_before_and_after(folder: RunFolder, path: Path) -> None:
+    """Images by scene at every point of the training at which the generator was kept, from the same noise.
+
+    Raises:
+        RunError: If the run has no generator.
+    """
+    groups = before_and_after(folder)
+    scenes = list(next(iter(groups.values())))
+    images = {title: torch.cat(list(by_scene.values())) for title, by_scene in groups.items()}
+    generated_figure(path, images, scenes, SHOWN_PER_SCENE)
+
+
+def stem(out: Path) -> Path:
+    """The path without a suffix that is one of the formats."""
+    return out.with_suffix("") if out.suffix.lower() in FORMATS else out
+
+
+def _in_every_format(out: Path, draw: Callable[[Path], None]) -> list[Path]:
+    paths = [stem(out).with_name(stem(out).name + suffix) for suffix in FORMATS]
+    for path in paths:
+        draw(path)
+    return paths

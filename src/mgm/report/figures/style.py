@@ -1,0 +1,83 @@
+"""The look of all figures, and how they become files or arrays."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mgm.training.checkpoint import make_folder, write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FAINT_INK = "#656d76"
+DPI = 120
+STYLE: dict[str, Any] = {
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e6e8eb",
+    "grid.linewidth": 0.8,
+    "lines.linewidth": 1.4,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "image.interpolation": "nearest",
+    "image.composite_image": False,
+    "text.parse_math": False,  # a dollar sign in the name of a run or class is one
+    "pdf.fonttype": 42,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "mgm",
+}
+"""Settings of matplotlib."""
+
+
+@contextmanager
+def figure_style() -> Iterator[None]:
+    """Draw in `STYLE`, whatever the user's own settings are. Characters that the font lacks become boxes without a warning."""
+    from matplotlib import style
+
+    with style.context(["default", STYLE]), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
+        yield
+
+
+def new_figure(width: float, height: float, *, constrained: bool = True) -> Figure:
+    """An empty figure of this size in inches, by default with constrained layout. Needs no display."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained" if constrained else None)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write PNG, PDF or SVG, as the suffix says (without one, PNG); folders above are made.
+
+    Raises:
+        RunError: If the file cannot be written.
+    """
+    kind = path.suffix.removeprefix(".").lower() or "png"
+    metadata = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(kind)
+    make_folder(path.parent)
+    with figure_style():
+        write_atomically(path, lambda file: figure.savefig(file, format=kind, metadata=metadata))
+
+
+def figure_pixels(figure: Figure) -> np.ndarray:
+    """The drawn figure as ``[H, W, 3]`` uint8."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    with figure_style():
+        canvas.draw()
+    return np.array(canvas.buffer_rgba())[..., :3]

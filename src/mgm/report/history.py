@@ -1,0 +1,76 @@
+"""Losses and validation scores over a training, read from its journal."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mgm.tasks import TASKS
+from mgm.training.metrics_log import read_journal
+
+STAGE_TITLES = {
+    "pretrain": "Pretraining of M",
+    "multi_task": "Stage 1: M alone",
+    "generator": "Stage 2: generator, M frozen",
+    "joint": "Stage 3: joint training",
+}
+"""Stage -> title, in the order of a training."""
+Points = tuple[list[int], list[float]]
+"""Steps, and the value at each."""
+
+
+@dataclass
+class History:
+    """A journal, sorted into lines of a plot."""
+
+    losses: dict[str, dict[str, Points]] = field(default_factory=dict)
+    """Stage -> loss -> points. In `joint` the steps go on counting from those of `multi_task`."""
+    scores: dict[str, Points] = field(default_factory=dict)
+    """Task -> points of its primary metric on the validation set, against updates of M on labelled images."""
+    joint_start: int | None = None
+    """Updates of M before joint training; None without it."""
+
+
+def read_history(path: Path) -> History:
+    """Sort the records of a journal; a value that was not finite is NaN, and a missing journal is empty.
+
+    Raises:
+        RunError: If the journal is damaged.
+    """
+    history = History()
+    alone = 0
+    for record in read_journal(path):
+        stage, step = record["stage"], int(record["step"])
+        if stage == "multi_task":
+            alone = max(alone, step)
+        if stage == "joint":
+            history.joint_start = alone
+            step += alone
+        for name, value in record.get("losses", {}).items():
+            _append(history.losses.setdefault(stage, {}), name, step, value)
+        for name, metrics in record.get("validation", {}).items():
+            _append(history.scores, name, step, metrics.get(TASKS[name].primary))
+    return history
+
+
+def _append(lines: dict[str, Points], name: str, step: int, value: float | None) -> None:
+    steps, values = lines.setdefault(name, ([], []))
+    steps.append(step)
+    values.append(float("nan") if value is None else value)
+
+
+def stages_of(histories: Iterable[History]) -> list[str]:
+    """Stages of which any of the journals has losses, in the order of a training."""
+    return in_order(STAGE_TITLES, [history.losses for history in histories])
+
+
+def tasks_of(histories: Iterable[History]) -> list[str]:
+    """Tasks of which any of the journals has scores, in the order of tables."""
+    return in_order(TASKS, [history.scores for history in histories])
+
+
+def in_order(known: Iterable[str], present: Iterable[Collection[str]]) -> list[str]:
+    """The names that are present anywhere, in a known order; unknown ones after them as they come."""
+    names = list(dict.fromkeys(name for group in present for name in group))
+    return [name for name in known if name in names] + [name for name in names if name not in known]

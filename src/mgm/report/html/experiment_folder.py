@@ -1,0 +1,158 @@
+"""The files of an experiment's folder: ``experiment.json`` and ``table.json``, validated when they are read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from mgm.errors import RunError
+from mgm.runs.folder import RunFolder, read_json
+
+Record = TypeVar("Record")
+EXPERIMENT_FILE = "experiment.json"
+TABLE_FILE = "table.json"
+FIGURE_FILE = "figure.png"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A run of the experiment."""
+
+    name: str
+    folder: str
+    """Of the run, relative to that of the experiment."""
+    model: str
+    """Title of its row."""
+    recipe: str
+    seed: int
+    state: Literal["finished", "failed", "missing"]
+    setting: str = ""
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class ExperimentRecord:
+    """The question of an experiment, and its trials."""
+
+    name: str
+    title: str
+    trials: list[Trial]
+    paper: str = ""
+    """The paper's table or figure."""
+    command: str = ""
+    commit: str | None = None
+    data: str = ""
+    preset: str = ""
+    seeds: list[int] = field(default_factory=list)
+    settings: list[str] = field(default_factory=list)
+    versions: dict[str, str] = field(default_factory=dict)
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class MetricColumn:
+    """A metric of a task."""
+
+    task: str
+    metric: str
+    title: str
+    unit: str = ""
+    higher_is_better: bool = True
+
+    @property
+    def key(self) -> str:
+        """Under which cells are kept."""
+        return f"{self.task}.{self.metric}"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A metric over the seeds; None where it is unknown."""
+
+    mean: float | None = None
+    std: float | None = None
+    values: list[float | None] = field(default_factory=list)
+    paper: float | None = None
+    """The paper's own value, for reference only."""
+
+
+@dataclass(frozen=True)
+class ModelRow:
+    """A model in a setting."""
+
+    model: str
+    values: dict[str, Cell]
+    setting: str = ""
+    recipe: str = ""
+    in_paper: bool = True
+    count: int | None = None
+    """Number of seeds."""
+    pretrained: str = ""
+    """What its encoder was pre-trained on; empty: from scratch."""
+
+
+@dataclass(frozen=True)
+class ResultTable:
+    """The experiment's table and what statistics say about it."""
+
+    columns: list[MetricColumn]
+    rows: list[ModelRow]
+    sentences: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class ExperimentFolder:
+    """Access to the files of an experiment."""
+
+    path: Path
+
+    @property
+    def exists(self) -> bool:
+        """Whether an experiment was begun here."""
+        return (self.path / EXPERIMENT_FILE).exists()
+
+    @property
+    def figure(self) -> Path:
+        """The experiment's own figure, where it has one."""
+        return self.path / FIGURE_FILE
+
+    def record(self) -> ExperimentRecord:
+        """The question and the trials.
+
+        Raises:
+            RunError: If the file is missing or damaged, or lacks something.
+        """
+        return _read(self.path / EXPERIMENT_FILE, ExperimentRecord)
+
+    def table(self) -> ResultTable:
+        """The table.
+
+        Raises:
+            RunError: If the file is missing (the experiment is not finished) or damaged.
+        """
+        return _read(self.path / TABLE_FILE, ResultTable)
+
+    def run(self, trial: Trial) -> RunFolder:
+        """The folder of a trial, which need not exist."""
+        return RunFolder(self.path / trial.folder)
+
+
+@cache
+def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def _read(path: Path, kind: type[Record]) -> Record:
+    if not path.exists():
+        raise RunError(f"{path} does not exist; the experiment is not finished (start the same command again)")
+    try:
+        return _adapter(kind).validate_python(read_json(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise RunError(f"{path}: {place}: {first['msg']}; restore it or start the experiment again") from None

@@ -1,0 +1,55 @@
+"""Writing the page of a folder, whether it holds a run or an experiment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mgm.errors import ConfigError, RunError
+from mgm.report.html.experiment import experiment_page
+from mgm.report.html.experiment_folder import ExperimentFolder
+from mgm.report.html.run import run_page
+from mgm.runs.folder import RunFolder
+from mgm.training.checkpoint import make_folder, write_atomically
+
+FORMATS = (".html", ".htm")
+
+
+def write_report(folder: Path, out: Path | None = None) -> Path:
+    """Write the page of a run or of an experiment.
+
+    Args:
+        folder: The folder of either.
+        out: The file; None: ``report.html`` in the folder.
+
+    Returns:
+        The file.
+
+    Raises:
+        ConfigError: If ``out`` is no name of a page.
+        RunError: If the folder holds neither, is damaged, or the page cannot be written; then no file is begun.
+    """
+    path = out or folder / "report.html"
+    if path.suffix.lower() not in FORMATS:
+        raise ConfigError(f"--out is {path}; the page is HTML, so let it end in .html")
+    if path.is_dir():
+        raise ConfigError(f"--out is {path}, which is a folder; name a file in it, such as {path / 'report.html'}")
+    page = make_page(folder)
+    make_folder(path.parent)
+    write_atomically(path, lambda file: file.write(page.encode()))
+    return path
+
+
+def make_page(folder: Path) -> str:
+    """The page of a run or of an experiment.
+
+    Raises:
+        RunError: If the folder holds neither, or is damaged.
+    """
+    if ExperimentFolder(folder).exists:
+        return experiment_page(ExperimentFolder(folder))
+    if RunFolder(folder).exists:
+        return run_page(RunFolder(folder))
+    raise RunError(
+        f"{folder} holds no run (config.yaml) and no experiment (experiment.json); "
+        "give the folder that mgm train or mgm experiment wrote"
+    )

@@ -1,0 +1,136 @@
+"""Templates, images inside pages, and sections that may be missing."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from PIL import Image
+
+from mgm.errors import MgmError, RunError
+from mgm.tasks.legend import Legend
+from mgm.version import __version__
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+Content = TypeVar("Content")
+LARGEST_FILE = 600_000
+"""Bytes of an image file that is embedded as it is; a larger one is scaled down."""
+LARGEST_WIDTH = 1600
+
+
+@dataclass(frozen=True)
+class Missing:
+    """In place of a section's content: why there is none."""
+
+    reason: str
+
+
+def attempt(make: Callable[[], Content]) -> Content | Missing:
+    """The content of a section, or why it cannot be made, so that missing data cost one section and not the page."""
+    try:
+        return make()
+    except MgmError as error:
+        return Missing(str(error))
+
+
+def render(template: str, **context: Any) -> str:
+    """A page from a template of this package.
+
+    All text is escaped; a name that the template uses and the context lacks is an error.
+    """
+    return _environment().get_template(template).render(version=__version__, **context)
+
+
+def legend_html(legend: Legend) -> str:
+    """A legend with the share of each class, for other pages; it is styled by `legend_css`."""
+    return str(_environment().get_template("legend.html").module.legend(legend, shares=True))  # type: ignore[attr-defined]
+
+
+def legend_css() -> str:
+    """The style sheet of legends."""
+    return _environment().get_template("legend.css").render()
+
+
+def data_uri(pixels: np.ndarray, quality: int = 90) -> str:
+    """Pixels ``[H, W, 3]`` or, with opacity, ``[H, W, 4]`` uint8 as a data URI: PNG or, where that is smaller, JPEG."""
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    files = {"png": _encoded(image, format="PNG", optimize=True)}
+    if pixels.shape[-1] == 3:
+        files["jpeg"] = _encoded(image, format="JPEG", quality=quality, subsampling=0)
+    kind, content = min(files.items(), key=lambda file: len(file[1]))
+    return uri(kind, content)
+
+
+def uri(kind: str, content: bytes) -> str:
+    """An image file as a data URI; ``kind`` is png, jpeg, svg+xml, ..."""
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def file_uri(path: Path) -> str:
+    """A PNG file of any size as a data URI.
+
+    Raises:
+        RunError: If it cannot be read.
+    """
+    try:
+        content = path.read_bytes()
+        with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
+            flat = image.convert("RGB")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise RunError(f"{path} cannot be read as a PNG image ({error}); delete it or make it again") from None
+    if len(content) <= LARGEST_FILE:
+        return uri("png", content)
+    flat.thumbnail((LARGEST_WIDTH, 4 * LARGEST_WIDTH))
+    return data_uri(np.asarray(flat))
+
+
+def _encoded(image: Image.Image, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, **options)
+    return buffer.getvalue()
+
+
+@cache
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("mgm.report.html"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.tests["missing"] = lambda value: isinstance(value, Missing)
+    environment.filters |= {
+        "counts": lambda counts: ", ".join(f"{name} {grouped(number)}" for name, number in counts.items()),
+        "data_uri": data_uri,
+        "duration": duration,
+        "grouped": grouped,
+    }
+    return environment
+
+
+def grouped(number: int | None) -> str:
+    """A count in groups of three digits; unknown is a dash."""
+    return "–" if number is None else f"{number:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def duration(seconds: float | None) -> str:
+    """A duration in words: ``37 s``, ``5 min 12 s``, ``2 h 5 min``; unknown is a dash."""
+    if seconds is None:
+        return "–"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.0f} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

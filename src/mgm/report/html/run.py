@@ -1,0 +1,191 @@
+"""The HTML page of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from mgm.errors import RunError
+from mgm.method.extra_images import EXTRA_IMAGES
+from mgm.method.recipes import RECIPES
+from mgm.report.comparison import compare
+from mgm.report.generation import annotate_generated, before_and_after, has_generator
+from mgm.report.history import read_history
+from mgm.report.html.charts import Chart, loss_charts, score_charts
+from mgm.report.html.pictures import PredictionTable, annotation_table, generated_table, prediction_tables
+from mgm.report.html.rendering import attempt, render
+from mgm.report.html.run_facts import Cost, cost, provenance, setting, state
+from mgm.report.run_summary import result_pretraining, result_rows
+from mgm.report.tables import UNKNOWN, Column, gain_title, known_scores, metric_columns, share
+from mgm.runs.folder import RunFolder, read_result
+from mgm.runs.pretraining import footnotes, marked
+from mgm.runs.settings import to_yaml
+from mgm.tasks import TASKS, make_tasks
+from mgm.tasks.base import Task
+from mgm.training.evaluate import task_gain
+
+
+@dataclass(frozen=True)
+class ClassSection:
+    """The scores of every class of a task."""
+
+    title: str
+    """Of the task."""
+    models: list[str]
+    rows: list[tuple[str, str, list[str]]]
+    """Class, its share of the labelled pixels, and its IoU by each model."""
+
+
+@dataclass(frozen=True)
+class ResultSection:
+    """The scores on the test set."""
+
+    models: list[str]
+    """With their marks (see `mgm.runs.pretraining`)."""
+    columns: list[Column]
+    """The metrics; a cell per model."""
+    gain: str
+    """Title of the gains."""
+    sentences: list[str]
+    classes: list[ClassSection]
+    footnotes: list[str]
+
+    @property
+    def groups(self) -> list[tuple[str, list[Column]]]:
+        """Title of a task -> its metrics."""
+        return [(title, list(columns)) for title, columns in groupby(self.columns, lambda column: column.title)]
+
+    @property
+    def cards(self) -> list[Column]:
+        """The primary metric of each task."""
+        return [column for column in self.columns if column.primary]
+
+
+def run_page(folder: RunFolder) -> str:
+    """The page of a run, finished or not; in place of what cannot be shown stands the reason.
+
+    Raises:
+        RunError: If the folder holds no run, or its settings cannot be read.
+    """
+    experiment = folder.experiment()
+    result = read_result(folder.result) if folder.finished else {}
+    begun = begun_members(folder)
+    generates = EXTRA_IMAGES[experiment.method.extra_images].generator != "none" or has_generator(folder)
+    return render(
+        "run.html",
+        title=experiment.recipe,
+        description=RECIPES[experiment.recipe].description if experiment.recipe in RECIPES else "",
+        name=folder.path.resolve().name,
+        state=state(folder),
+        finished=folder.finished,
+        data=result.get("data", experiment.data.data),
+        num_labelled=result.get("num_labelled"),
+        image_size=experiment.data.image_size,
+        seed=experiment.seed,
+        setting=attempt(lambda: setting(experiment, result)),
+        notes=attempt(lambda: _notes(folder)),
+        results=attempt(lambda: _results(folder, result)),
+        charts=attempt(lambda: _charts(begun)),
+        predictions=attempt(lambda: _predictions(begun)),
+        generated=attempt(lambda: generated_table(before_and_after(folder))) if generates else None,
+        annotations=attempt(lambda: annotation_table(annotate_generated(folder))) if generates else None,
+        costs=attempt(lambda: _costs(begun)),
+        command=result.get("command", ""),
+        provenance=provenance(result),
+        settings=to_yaml(experiment),
+    )
+
+
+def begun_members(folder: RunFolder) -> dict[str, RunFolder]:
+    """Recipe -> the baseline, where there is one, and the run itself, however far they have come."""
+    begun = [member for member in (folder.baseline, folder) if member.exists]
+    return {member.experiment().recipe: member for member in begun}
+
+
+def _notes(folder: RunFolder) -> dict[str, str]:
+    """What the data set says about itself, without the tasks that the run did not learn."""
+    info = folder.info()
+    learned = folder.experiment().data.tasks or info.tasks
+    return {part.replace("_", " "): note for part, note in info.notes.items() if part in learned or part not in TASKS}
+
+
+def _charts(begun: dict[str, RunFolder]) -> tuple[list[Chart], list[Chart]]:
+    """Charts of scores, and of losses."""
+    histories = {title: read_history(member.journal) for title, member in begun.items()}
+    known = {title: history for title, history in histories.items() if history.losses or history.scores}
+    if not known:
+        raise RunError("nothing was logged yet")
+    return score_charts(known), loss_charts(known)
+
+
+def _predictions(begun: dict[str, RunFolder]) -> list[PredictionTable]:
+    trained = {title: member for title, member in begun.items() if (member.checkpoints / "best.pt").exists()}
+    if not trained:
+        raise RunError("no weights are kept here: the run has not been validated yet, or its checkpoints were deleted")
+    return prediction_tables(compare(trained))
+
+
+def _costs(begun: dict[str, RunFolder]) -> list[Cost]:
+    finished = [cost(title, member) for title, member in begun.items() if member.finished]
+    if not finished:
+        raise RunError("the run is not finished")
+    return finished
+
+
+def _results(folder: RunFolder, result: dict[str, Any]) -> ResultSection:
+    """The table of a finished run, and what it says.
+
+    Raises:
+        RunError: If the run is not finished, or its result lacks what the table needs.
+    """
+    if not result:
+        raise RunError("the run is not finished, so there are no scores on the test set yet")
+    try:
+        tasks = make_tasks(tuple(result["test"]), folder.info().classes)
+        rows = result_rows(result)
+    except (KeyError, TypeError) as error:
+        raise RunError(f"{folder.result} lacks {error}; restore it or train again") from None
+    columns = metric_columns(rows, tasks)
+    pretrained = result_pretraining(result)
+    return ResultSection(
+        [marked(title, pretrained.get(title, "")) for title in rows],
+        columns,
+        gain_title(rows, tasks),
+        _sentences(result, columns, tasks),
+        [_classes(result, name, task) for name, task in tasks.items() if name in result.get("classes", {})],
+        footnotes(pretrained.values()),
+    )
+
+
+def _classes(result: dict[str, Any], name: str, task: Task) -> ClassSection:
+    """The classes in the order of the result, as predicted by the baseline (where it has them) and by the run itself."""
+    members = [member for member in (result.get("baseline"), result) if member and name in member.get("classes", {})]
+    rows = [
+        (title, share(score["pixels"]), [_iou(member["classes"][name].get(title, {}).get("iou")) for member in members])
+        for title, score in result["classes"][name].items()
+    ]
+    return ClassSection(task.title, [member["recipe"] for member in members], rows)
+
+
+def _iou(value: float | None) -> str:
+    return UNKNOWN if value is None else f"{value:.3f}"
+
+
+def _sentences(result: dict[str, Any], columns: list[Column], tasks: dict[str, Task]) -> list[str]:
+    """The gains, what one run can show about them, and the tasks on which nothing was learned."""
+    test, constant = (
+        {name: known_scores(scores) for name, scores in result[key].items()} for key in ("test", "constant")
+    )
+    poor = [task.title.lower() for name, task in tasks.items() if task_gain(test[name], constant[name], task) <= 0]
+    unlearned = [f"No better than a constant prediction: {', '.join(poor)}."] if poor else []
+    baseline = result.get("baseline")
+    if not baseline:
+        return ["No baseline was trained beside this run, so nothing here says what its method brings.", *unlearned]
+    gains = ", ".join(f"{column.title.lower()} {column.gain}" for column in columns if column.primary)
+    return [
+        f"{result['recipe']} against {baseline['recipe']}, at the same number of updates: {gains} (+ is better).",
+        "One run of each: differences of a few per cent are within what the seed alone makes. "
+        "Only several seeds, compared in pairs, can show a gain.",
+        *unlearned,
+    ]

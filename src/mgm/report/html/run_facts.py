@@ -1,0 +1,158 @@
+"""The settings, state, origin and cost of a run, as text for its page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mgm.config import Experiment, ModelConfig
+from mgm.method.algorithm import stages
+from mgm.method.extra_images import EXTRA_IMAGES
+from mgm.method.recipes import RECIPES
+from mgm.report.history import STAGE_TITLES
+from mgm.runs.folder import RunFolder, read_result
+from mgm.runs.pretraining import pretraining
+from mgm.training.metrics_log import read_journal
+from mgm.training.optimizer_steps import OPTIMIZER_STEPS
+
+PLAIN_LOSSES = {
+    "task": "tasks",
+    "extra_task": "tasks, on extra images",
+    "refinement": "refinement",
+    "extra_refinement": "refinement, on extra images",
+    "self_supervision": "self-supervision",
+    "extra_self_supervision": "self-supervision, on extra images",
+    "generator": "adversarial",
+}
+"""Update -> which loss it is."""
+
+
+def setting(experiment: Experiment, result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The settings that matter, by name; what the result alone knows is left out of an unfinished run."""
+    data, model, method, training = experiment.data, experiment.model, experiment.method, experiment.training
+    recipe = RECIPES.get(experiment.recipe)
+    labelled = f"{data.fraction:.0%} of the training images".replace("%", " %")
+    if "num_labelled" in result:
+        labelled = f"{result['num_labelled']} ({labelled})"
+    facts = {
+        "Recipe": f"{experiment.recipe}: {recipe.description}" if recipe else experiment.recipe,
+        "Data": f"{result.get('data', data.data)}, {data.split} split {data.split_seed}",
+        "Labelled images": labelled,
+        "Image size": f"{data.image_size} × {data.image_size} px",
+        "Augmentation": _augmentation(experiment),
+        "Network": f"{model.architecture.replace('_', ' ')}, {encoder_text(model)}, widths {'/'.join(map(str, model.widths))}",
+        "Training": f"batch {training.batch_size}, {_optimiser(experiment)}",
+    }
+    if method.losses:
+        facts["Losses"] = ", ".join(entry.replace(":", ": ") for entry in method.losses)
+    schedule = stages(experiment)
+    facts["Stages"] = "; ".join(
+        f"{STAGE_TITLES.get(stage.name, stage.name)}, {stage.steps} steps" for stage in schedule
+    )
+    extra = EXTRA_IMAGES[method.extra_images]
+    if method.extra_images != "none":
+        facts["Extra images"] = f"{extra.description}, {method.extra_ratio:g} per labelled image"
+    if extra.generator != "none":
+        facts["Generator"] = f"{model.generator.upper()}, width {model.generator_width}"
+    facts["Seed"] = str(experiment.seed)
+    return list(facts.items())
+
+
+def encoder_text(model: ModelConfig) -> str:
+    """The kind of encoder and its initial weights."""
+    pretrained = pretraining(model)
+    if pretrained:
+        return f"pre-trained encoder ({pretrained})"
+    return f"ResNet-{model.depth}" if model.encoder == "resnet" else model.encoder
+
+
+def _augmentation(experiment: Experiment) -> str:
+    data = experiment.data
+    if not data.augment:
+        return "none"
+    turned = f", hue ± {data.hue:g}" if data.hue else ""
+    mixed = f"; {data.mix} into {data.mix_share:.0%} of the images".replace("%", " %") if data.mix != "none" else ""
+    return f"flip, crop and zoom {data.zoom[0]:g}-{data.zoom[1]:g}, photometric ± {data.colour:g}{turned}{mixed}"
+
+
+def _optimiser(experiment: Experiment) -> str:
+    training = experiment.training
+    steps = OPTIMIZER_STEPS[training.optimizer_step].description
+    average = f", weights averaged (EMA {training.ema:g})" if training.ema else ""
+    return f"{steps}, rate {training.learning_rate:g}{average}"
+
+
+def state(folder: RunFolder) -> str:
+    """``finished``, or where the journal ends."""
+    if folder.finished:
+        return "finished"
+    records = list(read_journal(folder.journal))
+    if not records:
+        return "not finished: nothing logged yet"
+    last = records[-1]
+    name: str = last["stage"]
+    title = STAGE_TITLES.get(name, name)
+    return f"not finished: {title[0].lower()}{title[1:]}, step {last['step']}"
+
+
+def provenance(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Commit, versions and device, as far as they are recorded."""
+    facts = {"Commit": result.get("commit") or "unknown"}
+    versions = result.get("versions") or {}
+    if versions:
+        facts["Versions"] = ", ".join(f"{name} {value}" for name, value in versions.items())
+    if "device" in result:
+        several = result.get("world_size", 1)
+        facts["Device"] = f"{result['device']}{f', {several} processes' if several > 1 else ''}"
+    return list(facts.items())
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The cost of a run; None or empty where it was not recorded."""
+
+    title: str
+    seconds: float | None
+    steps: int | None
+    """Updates of M on labelled batches."""
+    updates: dict[str, int]
+    """Loss -> how often it reached the encoder."""
+    parameters: dict[str, int]
+    """Network -> its parameters."""
+    memory_mb: float | None
+
+    @property
+    def num_updates(self) -> int | None:
+        """Losses that reached the encoder, all together."""
+        return sum(self.updates.values()) if self.updates else None
+
+    @property
+    def num_parameters(self) -> int | None:
+        """Parameters of all networks."""
+        return sum(self.parameters.values()) if self.parameters else None
+
+    @property
+    def num_used(self) -> int | None:
+        """Parameters of what predicts in the end: encoder and decoders, not what only helps in training."""
+        known = [self.parameters[name] for name in ("encoder", "decoders", "policy") if name in self.parameters]
+        return sum(known) if known else None
+
+
+def cost(title: str, folder: RunFolder) -> Cost:
+    """The cost of a finished run.
+
+    Raises:
+        RunError: If the run is not finished.
+    """
+    result = read_result(folder.result)
+    recorded: dict[str, int] = result.get("updates", {})
+    updates = {PLAIN_LOSSES.get(name, name): count for name, count in recorded.items()}
+    return Cost(
+        title,
+        result.get("seconds"),
+        result.get("steps"),
+        updates,
+        result.get("parameters", {}),
+        result.get("peak_memory_mb"),
+    )

@@ -1,0 +1,56 @@
+"""The table and the figures of a finished run, made from what its folder holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mgm.report.comparison import compare
+from mgm.report.figures.curves import curve_figure
+from mgm.report.figures.paper import draw_before_and_after
+from mgm.report.figures.predictions import prediction_figure
+from mgm.report.generation import has_generator
+from mgm.report.tables import comparison_markdown
+from mgm.runs.folder import RunFolder, read_result
+from mgm.tasks import make_tasks
+from mgm.training.checkpoint import write_atomically
+from mgm.training.evaluate import Scores
+
+
+def draw_run(run: Path) -> None:
+    """Write ``table.md`` and, in ``pictures``, ``curves.png``, ``predictions.png`` and, with a generator, ``generated.png``.
+
+    Raises:
+        RunError: If the run is not finished, or a file cannot be written.
+        DataError: If the data are no longer there.
+    """
+    folder = RunFolder(run)
+    write_table(folder)
+    members = {member.experiment().recipe: member for member in (folder.baseline, folder) if member.finished}
+    curve_figure(folder.pictures / "curves.png", {title: member.journal for title, member in members.items()})
+    prediction_figure(folder.pictures / "predictions.png", compare(members))
+    if has_generator(folder):
+        draw_before_and_after(folder, folder.pictures / "generated.png")
+
+
+def result_rows(result: dict[str, Any]) -> dict[str, Scores]:
+    """Rows of a run's table on the test set: constant predictor, baseline (where there is one), the run itself."""
+    baseline = result.get("baseline")
+    rows = {"constant": result["constant"]}
+    if baseline:
+        rows[baseline["recipe"]] = baseline["test"]
+    return {**rows, result["recipe"]: result["test"]}
+
+
+def result_pretraining(result: dict[str, Any]) -> dict[str, str]:
+    """Row of `result_rows` -> what its encoder was pre-trained on; rows from scratch are absent."""
+    members = [member for member in (result.get("baseline"), result) if member]
+    return {member["recipe"]: member["pretrained"] for member in members if member.get("pretrained")}
+
+
+def write_table(folder: RunFolder) -> None:
+    """Write the scores on the test set as Markdown."""
+    result = read_result(folder.result)
+    tasks = make_tasks(tuple(result["test"]), folder.info().classes)
+    text = comparison_markdown(result_rows(result), tasks, pretrained=result_pretraining(result))
+    write_atomically(folder.path / "table.md", lambda file: file.write(text.encode()))

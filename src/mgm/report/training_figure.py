@@ -1,0 +1,75 @@
+"""A figure that follows a training: the same validation images, predicted anew at every validation."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import torch
+from torch import nn
+
+from mgm.functional.distributed import alone
+from mgm.report.comparison import Comparison, scene_name
+from mgm.report.figures.predictions import prediction_figure
+from mgm.runs.data import ExperimentData
+from mgm.runs.folder import RunFolder
+from mgm.training.evaluate import Scores
+from mgm.training.trainer import Progress
+from mgm.types import Batch
+
+SHOWN_IMAGES = 3
+SHARE = 0.05
+"""Largest share of the time that drawing may take; figures that would come sooner are left out."""
+
+
+class TrainingFigure(Progress):
+    """Keeps ``pictures/training.png``: validation images, what M predicts for them now, its errors, the ground truth.
+
+    Drawn at the first validation and at every later one, as long as that takes no more than `SHARE` of the time.
+
+    Args:
+        folder: Of the run.
+        data: Its validation images are shown, a few spread over the set.
+    """
+
+    def __init__(self, folder: RunFolder, data: ExperimentData) -> None:
+        self.path = folder.pictures / "training.png"
+        self.data = data
+        self._stage = ""
+        self._batch: Batch | None = None
+        self._next = 0.0
+
+    def stage(self, name: str, done: int, total: int) -> None:
+        """A stage begins or is resumed."""
+        self._stage = name
+
+    def validated(self, done: int, scores: Scores, score: float, model: nn.Module) -> None:
+        """Draw the figure again, unless the last one was drawn too recently."""
+        begun = time.monotonic()
+        if begun < self._next:
+            return
+        with alone():  # the first process draws, the others do not wait
+            self._draw(done, model)
+        now = time.monotonic()
+        self._next = now + (now - begun) / SHARE
+
+    def _draw(self, done: int, model: nn.Module) -> None:
+        batch = self._images()
+        training = model.training
+        model.eval()
+        with torch.no_grad():
+            predictions = {name: values.float().cpu() for name, values in model(batch.images).items()}
+        model.train(training)
+        names = [scene_name(row, self.data.info.scenes) for row in batch.scene]
+        title = f"{self._stage} {done}"
+        targets = {name: target.cpu() for name, target in batch.targets.items()}
+        prediction_figure(
+            self.path, Comparison(batch.images.cpu(), targets, {title: predictions}, self.data.tasks, names)
+        )
+
+    def _images(self) -> Batch:
+        if self._batch is None:
+            indices = self.data.splits.validation
+            spread = np.linspace(0, len(indices) - 1, min(SHOWN_IMAGES, len(indices))).round().astype(int)
+            self._batch = self.data.reader.batch(indices[spread])
+        return self._batch

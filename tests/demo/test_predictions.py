@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from fake_runs import INFO, write_run
+from mgm.demo.photographs import Photograph
+from mgm.demo.predictions import (
+    Seen,
+    comparison_html,
+    confidence_html,
+    legends_html,
+    look,
+    points_figure,
+    predictions_html,
+    read_pixel,
+    write_downloads,
+)
+from mgm.demo.runs import open_runs
+from mgm.errors import ConfigError
+from mgm.tasks import make_tasks
+
+
+@pytest.fixture
+def seen(served, photo):
+    return look(served.first.model, Photograph("holiday/a.jpg", photo), served.first.title)
+
+
+def test_predictions_have_the_photographs_size_and_compact_types(served, seen, photo):
+    assert seen.size == (40, 56)
+    expected = served.first.model.predict(photo)
+    assert seen.values["semantic"].dtype == torch.uint8
+    assert torch.equal(seen.values["semantic"].long(), expected["semantic"])
+    assert torch.equal(seen.values["normal"], expected["normal"])
+
+
+def test_all_tasks_stand_side_by_side(served, seen):
+    shown = predictions_html(served.first.model.tasks, seen)
+    for title in ("Photograph", "Semantic segmentation", "Depth", "Surface normals"):
+        assert f"<figcaption>{title}" in shown
+    assert 'data-height="40" data-width="56"' in shown
+    assert "Ground truth" not in shown
+    assert shown.count("mgm-over") == 3  # all but the photograph itself let it show through
+
+
+def test_examples_come_with_their_truth(served):
+    shown = predictions_html(served.first.model.tasks, look(served.first.model, served.examples[0]))
+    assert "Ground truth of this example" in shown
+    assert shown.count("<img") == 8
+
+
+def test_legends_explain_every_task_and_escape_classes(served, seen):
+    shown = legends_html(served.first.model.tasks, seen)
+    assert shown.count("<h4>") == 3
+    assert "<b>thing" not in shown
+    assert "2nd to 98th percentile" in shown
+
+
+def test_confidence_is_that_of_the_model(served, seen, photo):
+    shown = confidence_html(served.first.model, seen)
+    assert shown.count("<img") == 3
+    _, confidence = served.first.model.predict_with_confidence(photo)
+    assert f"Surface normals: {confidence['normal'].mean():.1f}" in shown
+    assert "1 (sure)" in shown
+
+
+def labelled(truth=None) -> Seen:
+    semantic = torch.zeros(2, 3, dtype=torch.uint8)
+    semantic[1, 2] = 1
+    normal = torch.tensor([0.0, -1.0, 0.0]).view(3, 1, 1).expand(3, 2, 3)
+    values = {"semantic": semantic, "depth": torch.arange(6.0).view(1, 2, 3), "normal": normal}
+    return Seen(Photograph("a", np.zeros((2, 3, 3), np.uint8), truth or {}), "run", values, values)
+
+
+TASKS = make_tasks(("semantic", "depth", "normal"), ("wall", "floor"))
+
+
+def test_a_pixel_is_read_at_its_column_and_row():
+    assert read_pixel(TASKS, labelled(), 2, 1) == (
+        "column 2, row 1 · semantic segmentation: floor · depth: 5.00 m · surface normals: (0.00, −1.00, 0.00), facing up"
+    )
+    assert "wall · depth: 3.00 m" in read_pixel(TASKS, labelled(), 0, 1)
+
+
+def test_a_labelled_example_says_the_truth_too():
+    truth = {"semantic": torch.full((2, 3), 255), "depth": torch.full((1, 2, 3), float("nan"))}
+    truth["normal"] = torch.tensor([0.0, 0.0, -1.0]).view(3, 1, 1).expand(3, 2, 3)
+    line = read_pixel(TASKS, labelled(truth), 0, 0)
+    assert "wall (truth: no class)" in line
+    assert "depth: 0.00 m (truth: unknown)" in line
+    assert "facing towards the viewer)" in line
+
+
+@pytest.mark.parametrize("x, y", [(-1, 0), (3, 0), (0, 2), (0, -1)])
+def test_a_pixel_outside_is_refused(x, y):
+    with pytest.raises(ConfigError, match="outside the photograph; columns go from 0 to 2 and rows from 0 to 1"):
+        read_pixel({}, labelled(), x, y)
+
+
+def test_points_have_the_wanted_colours_and_view(served, seen):
+    pytest.importorskip("plotly")
+    narrow, wide = (points_figure(served.first, seen, view, "photograph") for view in (30, 90))
+    red, green, blue = seen.photograph.pixels[0, 0]
+    assert f"rgb({red},{green},{blue})" in narrow.data[0].marker.color
+    assert np.ptp(wide.data[0].x) > 2 * np.ptp(narrow.data[0].x)
+    assert len(set(points_figure(served.first, seen, 60, "semantic").data[0].marker.color)) <= 3
+    with pytest.raises(ConfigError, match="unknown colouring 'depht'. Did you mean 'depth'"):
+        points_figure(served.first, seen, 60, "depht")
+    for view in (19, 121, -5):
+        with pytest.raises(ConfigError, match="it goes from 20° to 120°"):
+            points_figure(served.first, seen, view, "photograph")
+
+
+def test_without_depth_there_are_no_points(tmp_path, photo):
+    run = write_run(tmp_path / "run", info=replace(INFO, tasks=("semantic",)))
+    served = open_runs([run], "cpu")
+    assert points_figure(served.first, look(served.first.model, Photograph("a", photo)), 60, "photograph") is None
+
+
+def test_downloads_hold_the_values(served, seen, tmp_path):
+    files = {path.name: path for path in write_downloads(served.first, seen, tmp_path, 60)}
+    assert sorted(files) == [
+        "holiday-a_depth.npy",
+        "holiday-a_depth.png",
+        "holiday-a_depth_mm.png",
+        "holiday-a_normal.npy",
+        "holiday-a_normal.png",
+        "holiday-a_points.ply",
+        "holiday-a_semantic.npy",
+        "holiday-a_semantic.png",
+    ]
+    depth = np.load(files["holiday-a_depth.npy"], allow_pickle=False)
+    assert np.array_equal(depth, seen.values["depth"].numpy())
+    with Image.open(files["holiday-a_depth_mm.png"]) as image:
+        assert np.asarray(image) == pytest.approx(depth[0].clip(0) * 1000, abs=0.5)
+    assert f"element vertex {(depth > 0).sum()}\n".encode() in files["holiday-a_points.ply"].read_bytes()
+    with pytest.raises(ConfigError, match="from 20° to 120°"):
+        write_downloads(served.first, seen, tmp_path, 5)
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "..", "/etc/passwd", "a\0b" * 200, "", "\\..\\x.png"])
+def test_no_name_leaves_the_folder_of_downloads(served, seen, tmp_path, name):
+    folder = tmp_path / "inner"
+    folder.mkdir()
+    hostile = replace(seen, photograph=replace(seen.photograph, name=name))
+    files = write_downloads(served.first, hostile, folder, 60)
+    assert sorted(files) == sorted(folder.iterdir())
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_two_runs_are_compared_task_by_task(served, photo):
+    first, second = served.runs
+    shown = comparison_html(served, Photograph("a", photo), first, second)
+    assert shown.count("<figcaption>Difference") == 3
+    assert shown.count(f"<figcaption>{first}") == shown.count(f"<figcaption>{second}") == 3
+    assert "° apart on average" in shown
+    assert "Ground truth" not in shown
+    assert comparison_html(served, served.examples[0], first, second).count("Ground truth") == 3
+
+
+def test_what_cannot_be_compared_is_said(served, tmp_path, photo):
+    first = served.first.title
+    shot = Photograph("a", photo)
+    with pytest.raises(ConfigError, match="choose two different runs"):
+        comparison_html(served, shot, first, first)
+    with pytest.raises(ConfigError, match="unknown run 'x'"):
+        comparison_html(served, shot, first, "x")
+    others = [write_run(tmp_path / task, info=replace(INFO, tasks=(task,))) for task in ("depth", "semantic")]
+    apart = open_runs(others, "cpu")
+    with pytest.raises(ConfigError, match="have no task in common"):
+        comparison_html(apart, shot, *apart.runs)
+
+
+def test_classes_of_another_meaning_are_not_compared(tmp_path, photo):
+    other = replace(INFO, classes=("floor", "wall", "thing"))
+    served = open_runs([write_run(tmp_path / "a"), write_run(tmp_path / "b", info=other)], "cpu")
+    shown = comparison_html(served, Photograph("a", photo), *served.runs)
+    assert "Depth" in shown
+    assert "Semantic" not in shown

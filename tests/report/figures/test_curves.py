@@ -1,0 +1,64 @@
+import json
+import math
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mgm.errors import RunError
+from mgm.report.figures.curves import curve_figure
+from mgm.training.metrics_log import MetricsLog
+
+
+def write(path, *, joint=True, scale=1.0, nan=False):
+    journal = MetricsLog(path)
+    for step in (20, 40):
+        journal.write(stage="multi_task", step=step, losses={"task": scale * 100.0 / step})
+        score = math.nan if nan else scale * step / 100
+        journal.write(stage="multi_task", step=step, validation={"semantic": {"miou": score}, "depth": {}}, score=score)
+    if joint:
+        journal.write(stage="generator", step=10, losses={"discriminator": 1.0, "generator": -0.5})
+        journal.write(stage="joint", step=20, losses={f"loss {number}": 0.01 * 10**number for number in range(6)})
+        journal.write(stage="joint", step=20, validation={"semantic": {"miou": 0.9}, "depth": {"abs_error_m": 0.5}})
+    return path
+
+
+def pixels(path):
+    with Image.open(path) as picture:
+        return np.array(picture.convert("RGB"))
+
+
+def test_every_run_is_drawn(tmp_path):
+    ours = write(tmp_path / "ours.jsonl")
+    baseline = write(tmp_path / "baseline.jsonl", joint=False, scale=0.8)
+    curve_figure(tmp_path / "one.png", {"MGM": ours})
+    curve_figure(tmp_path / "two.png", {"MGM": ours, "MT ($\\baseline$)": baseline})
+    one, two = pixels(tmp_path / "one.png"), pixels(tmp_path / "two.png")
+    assert one.shape == two.shape
+    assert min(one.shape[:2]) > 400
+    assert one.std() > 5
+    assert not np.array_equal(one, two)
+
+
+def test_vector_graphics(tmp_path):
+    curve_figure(tmp_path / "a.svg", {"MGM": write(tmp_path / "a.jsonl", joint=False)})
+    assert "<svg" in (tmp_path / "a.svg").read_text(encoding="utf-8")
+
+
+def test_scores_that_are_nan(tmp_path):
+    curve_figure(tmp_path / "a.png", {"MGM": write(tmp_path / "a.jsonl", joint=False, nan=True)})
+    assert pixels(tmp_path / "a.png").std() > 5
+
+
+@pytest.mark.parametrize("journals", [{}, {"MGM": "absent.jsonl"}, {"MGM": "empty.jsonl"}])
+def test_nothing_logged_yet(tmp_path, journals):
+    (tmp_path / "empty.jsonl").touch()
+    curve_figure(tmp_path / "a.png", {title: tmp_path / name for title, name in journals.items()})
+    assert pixels(tmp_path / "a.png").std() > 0
+
+
+def test_damaged_journal_leaves_no_picture(tmp_path):
+    (tmp_path / "a.jsonl").write_text("{\n" + json.dumps({"stage": "joint", "step": 1}) + "\n")
+    with pytest.raises(RunError, match="line 1"):
+        curve_figure(tmp_path / "a.png", {"MGM": tmp_path / "a.jsonl"})
+    assert not (tmp_path / "a.png").exists()

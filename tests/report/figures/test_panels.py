@@ -1,0 +1,54 @@
+from mgm.report.figures.panels import MARGIN, ImageGrid, wrapped
+from mgm.report.figures.style import figure_style
+from mgm.tasks.legend import ClassColour, ColourScale, Legend
+from mgm.tasks.pictures import colours_of
+
+SCALE = ColourScale(colours_of("viridis"), "0.50 m", "4.00 m")
+
+
+def texts(figure):
+    from matplotlib.text import Text
+
+    return [text.get_text() for text in figure.findobj(Text) if text.get_text()]
+
+
+def drawn(legend, width=4.0, errors=False):
+    with figure_style():
+        grid = ImageGrid([4.0], 1, 2.0, footer=2.0)
+        grid.legend(legend, MARGIN, grid.top(1), width, errors=errors)
+        return texts(grid.figure)
+
+
+def classes(count):
+    return tuple(ClassColour(f"class {number}", (number, 0, 0), 1 / count) for number in range(count))
+
+
+def test_a_legend_names_the_classes_and_the_pixels_without_a_label():
+    assert drawn(Legend("Classes", SCALE, classes(3), unlabelled=0.1)) == ["class 0", "class 1", "class 2", "no label"]
+    assert drawn(Legend("Classes", SCALE, classes(3))) == ["class 0", "class 1", "class 2"]
+
+
+def test_classes_that_find_no_room_are_counted():
+    names = drawn(Legend("Classes", SCALE, classes(200)))
+    assert names[-1] == f"+ {200 - (len(names) - 1)} more"
+
+
+def test_a_colour_scale_has_its_ends_and_the_range_of_the_data():
+    shown = drawn(Legend("Depth", SCALE, scale=SCALE, text="0.4 to 5 m"), errors=False)
+    assert {"0.50 m", "4.00 m", "0.4 to 5 m"} <= set(shown)
+    assert "error" in drawn(Legend("Depth", SCALE), errors=True)
+
+
+def test_text_is_cut_to_its_width():
+    assert wrapped("living room", 2.0) == "living room"
+    assert len(wrapped("a very long name of a scene in a house", 1.0)) <= 14
+    assert wrapped("one two three four", 0.7, 2).count("\n") == 1
+
+
+def test_images_do_not_overlap_and_the_figure_holds_them():
+    grid = ImageGrid([1.0, 2.0, 1.0], 2, 1.5, row_gap=0.2, header=0.3)
+    assert grid.left(2) > grid.left(1) + 2.0
+    assert grid.top(1) == grid.top(0) + 1.7
+    width, height = grid.figure.get_size_inches()
+    assert width > grid.left(2) + 1.0
+    assert height > grid.top(1) + 1.5

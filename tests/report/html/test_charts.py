@@ -1,0 +1,61 @@
+from base64 import b64decode
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from mgm.report.figures.curves import draw_bands
+from mgm.report.history import History
+from mgm.report.html.charts import band_charts, loss_charts, score_charts
+
+
+def history(scale=1.0, joint=True):
+    steps = [10, 20, 30]
+    return History(
+        losses={"multi_task": {"task": (steps, [3.0, 2.0, 1.0])}, "joint": {"task": (steps, [1.0, 0.9, scale])}},
+        scores={"depth": (steps, [2.0 * scale, 1.5 * scale, scale]), "semantic": (steps, [0.1, 0.2, float("nan")])},
+        joint_start=15 if joint else None,
+    )
+
+
+def text_of(chart):
+    return " ".join(ElementTree.fromstring(b64decode(chart.uri.partition(",")[2])).itertext())
+
+
+def test_a_chart_per_task_and_per_stage():
+    histories = {"mt": history(joint=False), "mgm": history(1.2)}
+    scores, losses = score_charts(histories), loss_charts(histories)
+    assert [chart.title for chart in scores] == ["Semantic segmentation", "Depth"]
+    assert scores[1].alt == "Depth: absolute error [m], lower is better against updates of M"
+    assert [chart.title for chart in losses] == ["Stage 1: M alone", "Stage 3: joint training"]
+    for chart in (*scores, *losses):
+        assert {"mt", "mgm"} & set(text_of(chart).replace("(", " ").replace(")", " ").split())
+
+
+def test_titles_are_text():
+    hostile = '<script>alert("x")</script> $a$ & b'
+    (first, _) = loss_charts({hostile: history(), "mgm": history()})
+    assert hostile in text_of(first)
+
+
+def test_bands_are_mean_and_deviation_where_all_runs_have_come():
+    from matplotlib.figure import Figure
+
+    short = history(3.0)
+    short.scores["depth"] = ([10, 20], [6.0, 4.5])
+    axes = Figure().add_subplot()
+    draw_bands(axes, "depth", {"MT": [history(1.0), short], "MGM": [history(1.0)], "none": [History()]})
+    mean, single = axes.lines[:2]
+    assert mean.get_xdata().tolist() == [10, 20]
+    assert mean.get_ydata().tolist() == [4.0, 3.0]
+    assert single.get_ydata().tolist() == [2.0, 1.5, 1.0]
+    (band,) = axes.collections
+    heights = band.get_paths()[0].vertices[:, 1]
+    deviation = np.std([2.0, 6.0], ddof=1)
+    assert heights.max() == pytest.approx(4 + deviation)
+    assert heights.min() == pytest.approx(min(4 - deviation, 3 - np.std([1.5, 4.5], ddof=1)))
+
+
+def test_no_journal_gives_no_chart():
+    assert band_charts({"MT": [History()]}) == []
+    assert loss_charts({"mt": History()}) == []

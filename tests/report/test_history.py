@@ -1,0 +1,42 @@
+import math
+
+from mgm.report.history import in_order, read_history, stages_of, tasks_of
+from mgm.training.metrics_log import Journal
+
+
+def write(path, *, joint=True):
+    journal = Journal(path)
+    for step in (20, 40):
+        score = step / 100
+        journal.write(stage="multi_task", step=step, losses={"task": 100.0 / step})
+        journal.write(stage="multi_task", step=step, validation={"semantic": {"miou": score}, "depth": {}}, score=score)
+    if joint:
+        journal.write(stage="generator", step=10, losses={"discriminator": 1.0, "generator": -0.5})
+        journal.write(stage="joint", step=20, losses={"loss 0": 0.01})
+        journal.write(stage="joint", step=20, validation={"semantic": {"miou": 0.9}, "depth": {"abs_error_m": 0.5}})
+    return path
+
+
+def test_joint_training_goes_on_counting(tmp_path):
+    history = read_history(write(tmp_path / "a.jsonl"))
+    assert history.joint_start == 40
+    assert history.scores["semantic"] == ([20, 40, 60], [0.2, 0.4, 0.9])
+    assert history.losses["joint"]["loss 0"][0] == [60]
+    assert history.losses["generator"]["generator"] == ([10], [-0.5])
+    steps, values = history.scores["depth"]
+    assert steps == [20, 40, 60]
+    assert math.isnan(values[0])
+    assert values[2] == 0.5
+
+
+def test_baseline_has_no_joint_training(tmp_path):
+    history = read_history(write(tmp_path / "a.jsonl", joint=False))
+    assert history.joint_start is None
+    assert list(history.losses) == ["multi_task"]
+
+
+def test_stages_and_tasks_come_in_the_order_of_a_training_and_of_tables(tmp_path):
+    histories = [read_history(write(tmp_path / "a.jsonl")), read_history(tmp_path / "absent.jsonl")]
+    assert stages_of(histories) == ["multi_task", "generator", "joint"]
+    assert tasks_of(histories) == ["semantic", "depth"]
+    assert in_order(("a", "b"), [["c", "b"], ["a"]]) == ["a", "b", "c"]
