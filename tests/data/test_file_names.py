@@ -15,7 +15,7 @@ from fake_folder import write_own
 from fakes import FakeSource, write_files
 from mgm.data.file_names import LONGEST, as_file_name
 from mgm.data.files import open_tree
-from mgm.data.folder import FolderSource
+from mgm.data.sources.folder import FolderSource
 from mgm.data.store import build_store, cached_store, open_store, store_path
 from mgm.errors import DataError
 from mgm.types import DatasetInfo

@@ -13,7 +13,7 @@ from mgm.data import building, finishing, open_source
 from mgm.data.camvid import CamVidSource
 from mgm.data.checking import find_changed
 from mgm.data.finishing import compact, compact_order
-from mgm.data.folder import FolderSource
+from mgm.data.sources.folder import FolderSource
 from mgm.data.nyuv2 import NYUv2Source
 from mgm.data.preparing import SelectedTasks, needed_bytes, prepare_store
 from mgm.data.store import StoreSource, build_store, cached_store, open_store

@@ -19,10 +19,11 @@ from pathlib import Path
 import numpy as np
 
 from mgm.data.base import DataSource
-from mgm.data.checking import has_labels, read_checked, target_shape
+from mgm.data.checking import read_checked
 from mgm.data.manifest import FORMAT_VERSION, Layouts, info_to_plain
 from mgm.data.progress import progress_bar
-from mgm.errors import DataError
+from mgm.errors import DataError, choose
+from mgm.tasks import TASKS
 from mgm.types import DatasetInfo, Sample
 
 CHUNK_SIZE = 32
@@ -66,7 +67,8 @@ def sample_layouts(info: DatasetInfo, size: int, count: int) -> Layouts:
         "scene": ("float32", (count, len(info.scenes))),
     }
     for task in info.tasks:
-        layouts[task] = ("uint8" if task == "semantic" else "float16", (count, *target_shape(task, size)))
+        kind = choose("task", task, TASKS)
+        layouts[task] = (kind.stored_dtype, (count, *kind.target_shape(size)))
     return layouts
 
 
@@ -211,7 +213,9 @@ def _convert_chunk(source: DataSource, plan: Plan, number: int) -> None:
             continue
         _fill(columns, place, sample)
         names[place] = sample.name
-        labelled[place] = [int(has_labels(t, sample.targets[t], len(plan.info.classes))) for t in plan.info.tasks]
+        labelled[place] = [
+            int(TASKS[task].has_labels(sample.targets[task], len(plan.info.classes))) for task in plan.info.tasks
+        ]
     try:
         for name, values in columns.items():
             _write_rows(plan.folder / f"{name}.npy", values, rows.start)

@@ -17,6 +17,7 @@ from mgm.data.checking import file_checksum
 from mgm.data.columns import encode_names, encode_splits
 from mgm.data.manifest import FORMAT_VERSION, MANIFEST, VALUES, Layouts, info_to_plain
 from mgm.errors import DataError
+from mgm.tasks import TASKS
 from mgm.version import __version__
 
 
@@ -134,7 +135,7 @@ def _write_manifest(plan: Plan, source: DataSource, origin: str, collected: _Col
         "labelled": dict(zip(source.info.tasks, labelled.sum(0, dtype=int).tolist(), strict=True)),
         "skipped": list(collected.bad.values()),
         "splits": kinds,
-        "values": {name: VALUES.get(name, "") for name in layouts},
+        "values": {name: VALUES[name] if name in VALUES else TASKS[name].values for name in layouts},
         "arrays": {name: {"dtype": dtype, "shape": list(shape)} for name, (dtype, shape) in layouts.items()},
         "checksums": {f"{name}.npy": file_checksum(plan.folder / f"{name}.npy") for name in layouts},
     }

@@ -11,7 +11,6 @@ import numpy as np
 from PIL import Image
 
 from mgm.errors import DataError
-from mgm.types import IGNORE_INDEX
 
 MAX_PIXELS = 100_000_000
 """Larger pictures are refused before they are decoded: a small file can claim any size."""
@@ -140,25 +139,6 @@ def check_same_size(name: str, array: np.ndarray, other_name: str, other: np.nda
         raise DataError(
             f"{name} is {width} x {height} pixels but {other_name} is {other_width} x {other_height}; "
             "the pictures of a sample must match: prepare this pair again"
-        )
-
-
-def check_labels(labels: np.ndarray, num_classes: int, name: str) -> None:
-    """Check that every label is a class index or `IGNORE_INDEX`.
-
-    Args:
-        labels: Integers of any shape.
-        num_classes: Number of classes.
-        name: Where the labels come from.
-
-    Raises:
-        DataError: If there is any other label.
-    """
-    wrong = ((labels < 0) | (labels >= num_classes)) & (labels != IGNORE_INDEX)
-    if wrong.any():
-        raise DataError(
-            f"{name}: label {labels[wrong][0]} is neither a class (0..{num_classes - 1}) nor {IGNORE_INDEX} (ignore); "
-            "mend the file or the list of classes"
         )
 
 

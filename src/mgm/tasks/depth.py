@@ -12,6 +12,7 @@ from mgm.functional.log_depth import gradient_matching, log_error
 from mgm.functional.masked import masked_l1, masked_mean
 from mgm.functional.precision import at_least_float32
 from mgm.tasks.base import Loss, MetricInfo, TaskMetrics
+from mgm.tasks.files import DepthFiles, FileSettings
 from mgm.tasks.metrics import ratio, streaming_sums, wide_sum
 from mgm.tasks.pictures import paint_scale
 from mgm.tasks.regression import RegressionTask
@@ -99,6 +100,8 @@ class Depth(RegressionTask):
         "l1_log": l1_log_loss,
     }
     calibratable: ClassVar[bool] = True
+    values: ClassVar[str] = "metres along the optical axis; NaN where there is no label"
+    file_settings: ClassVar[type[FileSettings]] = DepthFiles
 
     @staticmethod
     def has_depth(target: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar, final
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -20,6 +21,7 @@ from mgm.functional.segmentation_losses import (
     lovasz_cross_entropy_loss,
 )
 from mgm.tasks.base import ClassScore, Loss, MetricInfo, Task, TaskMetrics
+from mgm.tasks.files import ClassFiles, FileSettings, check_labels
 from mgm.tasks.metrics import ratio, streaming_sums, wide_sum
 from mgm.tasks.pictures import MAX_CLASSES, paint_classes
 from mgm.types import IGNORE_INDEX
@@ -118,6 +120,30 @@ class SemanticSegmentation(Task):
         "lovasz": lovasz_cross_entropy_loss,
         "dice": dice_cross_entropy_loss,
     }
+
+    values: ClassVar[str] = "class index; 255 where there is no label"
+    file_settings: ClassVar[type[FileSettings]] = ClassFiles
+    stored_dtype: ClassVar[str] = "uint8"
+
+    @classmethod
+    def target_shape(cls, size: int) -> tuple[int, ...]:
+        """One index per pixel, no channels."""
+        return (size, size)
+
+    @classmethod
+    def missing_target(cls, size: int) -> np.ndarray:
+        """All `IGNORE_INDEX`."""
+        return np.full(cls.target_shape(size), IGNORE_INDEX, np.uint8)
+
+    @classmethod
+    def has_labels(cls, target: np.ndarray, num_classes: int) -> bool:
+        """Whether any pixel has a class."""
+        return bool((target < num_classes).any())
+
+    @classmethod
+    def check_target(cls, target: np.ndarray, num_classes: int, where: str) -> None:
+        """Raise `DataError` unless every label is a class index or `IGNORE_INDEX`."""
+        check_labels(target, num_classes, where)
 
     def __init__(self, classes: Sequence[str] = (), loss: str = "") -> None:
         super().__init__(classes, loss)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mgm.functional.precision import at_least_float32
 from mgm.tasks.base import MetricInfo, TaskMetrics
+from mgm.tasks.files import CodedFiles, FileSettings
 from mgm.tasks.metrics import ratio, streaming_sums, wide_sum
 from mgm.tasks.pictures import paint
 from mgm.tasks.regression import RegressionTask
@@ -46,6 +47,7 @@ class CodedTask(RegressionTask):
 
     metrics_info: ClassVar[dict[str, MetricInfo]] = {"l1": MetricInfo("L1", higher_is_better=False)}
     primary: ClassVar[str] = "l1"
+    file_settings: ClassVar[type[FileSettings]] = CodedFiles
 
     def metrics(self, device: torch.device | str = "cpu") -> TaskMetrics:
         """Mean absolute difference."""
@@ -66,6 +68,7 @@ class EdgeTexture(CodedTask):
 
     name: ClassVar[str] = "edge_texture"
     title: ClassVar[str] = "Edge texture"
+    values: ClassVar[str] = "strength in [0, 1]; NaN where there is no label"
 
     def colour(self, value: Tensor) -> Tensor:
         """White on black."""
@@ -78,6 +81,7 @@ class Reshading(CodedTask):
 
     name: ClassVar[str] = "reshading"
     title: ClassVar[str] = "Reshading"
+    values: ClassVar[str] = "brightness in [0, 1]; NaN where there is no label"
 
     def colour(self, value: Tensor) -> Tensor:
         """Lit is white."""
@@ -90,6 +94,7 @@ class PrincipalCurvature(CodedTask):
 
     name: ClassVar[str] = "principal_curvature"
     title: ClassVar[str] = "Principal curvature"
+    values: ClassVar[str] = "two curvatures coded in [0, 1], 0.5 is flat; NaN where there is no label"
     num_channels: ClassVar[int] = 2
 
     def colour(self, value: Tensor) -> Tensor:
