@@ -23,8 +23,8 @@ from PIL import Image
 
 from mgm.data import open_source
 from mgm.data.base import DataSource
-from mgm.data.building import sample_layouts
-from mgm.data.columns import encode_names
+from mgm.data.completion import encode_names
+from mgm.data.conversion import sample_layouts
 from mgm.data.loading import StoreReader
 from mgm.data.manifest import FORMAT_VERSION, MANIFEST, info_to_plain
 from mgm.data.store import build_store, open_store

@@ -13,8 +13,7 @@ import pytest
 
 from fake_folder import write_own
 from fakes import FakeSource, write_files
-from mgm.data.file_names import LONGEST, as_file_name
-from mgm.data.files import open_tree
+from mgm.data.files import LONGEST_NAME, as_file_name, open_tree
 from mgm.data.sources.folder import FolderSource
 from mgm.data.store import build_store, cached_store, open_store, store_path
 from mgm.errors import DataError
@@ -30,7 +29,7 @@ def test_any_name_becomes_one_plain_part_of_a_path(tmp_path, name):
     assert plain
     assert plain == as_file_name(plain)
     assert not plain.startswith((".", "-"))
-    assert len(plain) <= LONGEST
+    assert len(plain) <= LONGEST_NAME
     assert Path(plain).name == plain
     for character in plain:
         assert character in "-_." or unicodedata.category(character)[0] in "LN"

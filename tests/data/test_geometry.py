@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mgm.data.nyuv2 import decode_normals
 
 from mgm.data.geometry import NYUV2_CAMERA, Intrinsics, normals_from_depth
 from mgm.data.images import read_labels, read_rgb
-from mgm.data.nyuv2 import decode_normals
 
 CAMERA = Intrinsics(100.0, 110.0, 39.5, 29.5)
 REAL = Path(__file__).parents[3] / "shared" / "data" / "nyuv2_small"

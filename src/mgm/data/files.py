@@ -1,8 +1,10 @@
-"""Files of a data set, in a folder or inside a zip archive that is never unpacked."""
+"""Files of a data set, in a folder or inside a zip archive that is never unpacked; and names and writing of files."""
 
 from __future__ import annotations
 
 import hashlib
+import os
+import re
 import zipfile
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -192,3 +194,30 @@ def _is_unsafe(name: str) -> bool:
 def _is_litter(name: str) -> bool:
     """Whether a file is one that systems leave behind: hidden, or of a Mac's archive."""
     return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/")) or name.endswith("Thumbs.db")
+
+
+LONGEST_NAME = 48
+"""Characters of a file name of `as_file_name`; with four bytes each and some more around it, below the limit of 255 bytes."""
+
+
+def as_file_name(name: str, otherwise: str = "unnamed") -> str:
+    """A name as one part of a path: letters of any script, digits, ``-``, ``_``, ``.``; not hidden, at most `LONGEST_NAME` long.
+
+    Everything else, ``/`` and NUL among it, becomes ``-``. Different names may become the same.
+
+    Args:
+        name: Any text.
+        otherwise: The result where nothing is left.
+    """
+    plain = re.sub(r"[^\w.-]+", "-", name.encode(errors="replace").decode()).lstrip(".-")[:LONGEST_NAME]
+    return plain.rstrip(".-") or otherwise
+
+
+def write_atomically(file: Path, text: str) -> None:
+    """Write a text file that is there as a whole or not at all."""
+    draft = file.with_name(f"{file.name}.{os.getpid()}.tmp")
+    with draft.open("w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    draft.replace(file)

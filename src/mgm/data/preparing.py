@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import final
 
 from mgm.data.base import DataSource, Splits
-from mgm.data.building import num_bytes, sample_layouts
+from mgm.data.conversion import num_bytes, sample_layouts
 from mgm.data.manifest import MANIFEST
 from mgm.data.store import Store, build_store
 from mgm.errors import ConfigError, DataError, unknown

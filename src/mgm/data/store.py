@@ -8,26 +8,53 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import multiprocessing
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, final
+from typing import Any, final, overload
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from mgm.data.base import DataSource, Splits
-from mgm.data.building import write_samples
-from mgm.data.columns import KEPT_SEEDS, Names, decode_split
-from mgm.data.file_names import as_file_name
-from mgm.data.finishing import finish
+from mgm.data.completion import KEPT_SEEDS, decode_split, finish
+from mgm.data.conversion import write_samples
+from mgm.data.files import as_file_name
 from mgm.data.images import planes, resize_nearest, resize_rgb
-from mgm.data.lock import FileLock
 from mgm.data.manifest import FORMAT_VERSION, damaged, info_from_plain, info_to_plain, read_manifest
 from mgm.errors import ConfigError, DataError, unknown
 from mgm.types import DatasetInfo, Sample
 
+PATIENCE_SECONDS = 6 * 3600
+"""How long to wait for another process that makes the same store."""
 _LOGGER = logging.getLogger("mgm")
+
+
+class Names(Sequence[str]):
+    """Names of very many samples, mapped from disk; see `mgm.data.completion.encode_names` for the two arrays."""
+
+    def __init__(self, text: np.ndarray, ends: np.ndarray) -> None:
+        self._text = text
+        self._ends = ends
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            return [self[place] for place in range(*index.indices(len(self)))]
+        place = range(len(self))[index]
+        start = int(self._ends[place - 1]) if place else 0
+        return self._text[start : int(self._ends[place])].tobytes().decode("utf-8", errors="replace")
 
 
 class Store:
@@ -215,11 +242,7 @@ def build_store(
         raise DataError(
             f"{path.parent}: cannot be created ({error.strerror}); choose another folder (for the cache: $MGM_CACHE)"
         ) from error
-    lock = FileLock(
-        path.with_name(f"{path.name}.lock"),
-        on_wait=lambda holder: _LOGGER.info("%s is being made by process %d; waiting", path, holder),
-    )
-    with lock:
+    with _alone(path):
         if replace or not path.exists():
             folder = path.with_name(f"{path.name}.partial")
             plan = write_samples(source, size, folder, workers, progress, skip_bad)
@@ -228,6 +251,33 @@ def build_store(
     if store.size != size or store.fingerprint != json.loads(json.dumps(source.fingerprint)):
         raise DataError(f"{path}: holds another data set or size; choose another folder or delete this one")
     return store
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """One process at a time is inside; the lock is free as soon as its holder ends, however it ends."""
+    lock = FileLock(path.with_name(f".{path.name}.lock"))
+    try:
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            if getattr(multiprocessing.current_process(), "_inheriting", False):
+                raise DataError(
+                    f"{path}: is being made by the process that started this one; "
+                    'put the main part of the script under `if __name__ == "__main__":`'
+                ) from None
+            _LOGGER.info("%s is being made by another process; waiting", path)
+            lock.acquire(timeout=PATIENCE_SECONDS)
+    except Timeout:
+        raise DataError(f"{path}: another process is still making it; wait for it or end it") from None
+    except (OSError, NotImplementedError) as error:
+        raise DataError(
+            f"{path}: cannot be locked ({error}); set $MGM_CACHE to another folder, on a local disk"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def cached_store(

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mgm.data.file_names import as_file_name
+from mgm.data.files import as_file_name
 from mgm.demo.clouds import camera_with_view, figure, thinned
 from mgm.demo.markup import picture_source, tile, tiles
 from mgm.demo.photographs import Photograph

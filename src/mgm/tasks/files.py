@@ -101,7 +101,9 @@ class ClassFiles(FileSettings):
     def labels(self, values: np.ndarray, where: str) -> tuple[np.ndarray, np.ndarray]:
         """Labels as whole numbers ``[H, W]``, counted as in the file, and where they mean no class ``[H, W]``."""
         if values.ndim != 2:
-            raise DataError(f"{where}: is {values.dtype} {values.shape}; labels are whole numbers, H x W; write it again")
+            raise DataError(
+                f"{where}: is {values.dtype} {values.shape}; labels are whole numbers, H x W; write it again"
+            )
         missing = np.isin(values, [IGNORE_INDEX, *self.ignore])
         if values.dtype.kind == "f":
             missing |= np.isnan(values)
@@ -276,5 +278,7 @@ def check_labels(labels: np.ndarray, num_classes: int, where: str, first: int = 
 def _with_channels(values: np.ndarray, channels: int, where: str) -> np.ndarray:
     values = values if values.ndim == 3 else values[:, :, None]
     if values.shape[2] < channels:
-        raise DataError(f"{where}: has {values.shape[2]} channel, {channels} are needed: the first {channels} of an RGB PNG")
+        raise DataError(
+            f"{where}: has {values.shape[2]} channel, {channels} are needed: the first {channels} of an RGB PNG"
+        )
     return values

@@ -11,8 +11,8 @@ from scipy.io import savemat
 
 from fake_layouts import write_nyuv2_mat
 from mgm.data import open_source
-from mgm.data.sources.nyuv2_tables import TO_13
 from mgm.data.sources.nyuv2_mat import NYUv2MatSource
+from mgm.data.sources.nyuv2_tables import TO_13
 from mgm.errors import ConfigError, DataError
 
 

@@ -304,7 +304,9 @@ def read_pixels(tree: FileTree, file: str, kind: Pixels) -> np.ndarray:
 
 def _colours(values: np.ndarray, where: str) -> np.ndarray:
     if values.ndim != 3 or values.shape[2] != 3 or (values.dtype != np.uint8 and values.dtype.kind != "f"):
-        raise DataError(f"{where}: is {values.dtype} {values.shape}, not H x W x 3 of uint8 or fractions; write it again")
+        raise DataError(
+            f"{where}: is {values.dtype} {values.shape}, not H x W x 3 of uint8 or fractions; write it again"
+        )
     if values.dtype == np.uint8:
         return values
     if not np.isfinite(values).all() or values.min() < -1e-3 or values.max() > 1.001:

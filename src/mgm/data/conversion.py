@@ -1,4 +1,4 @@
-"""Converting a data source into the files of a store: in parallel, resumable, visible only when finished."""
+"""Writing the samples of a data source into arrays, chunk by chunk: in parallel, and resumable."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ import numpy as np
 
 from mgm.data.base import DataSource
 from mgm.data.checking import read_checked
+from mgm.data.files import write_atomically
 from mgm.data.manifest import FORMAT_VERSION, Layouts, info_to_plain
 from mgm.data.progress import progress_bar
 from mgm.errors import DataError, choose
 from mgm.tasks import TASKS
-from mgm.types import DatasetInfo, Sample
+from mgm.types import DatasetInfo
 
 CHUNK_SIZE = 32
 """Samples between two markers: what a killed build loses per worker."""
@@ -37,7 +38,7 @@ _LOGGER = logging.getLogger("mgm")
 
 @dataclass(frozen=True)
 class Plan:
-    """All that a worker needs to write its part; the same whenever the same source is converted."""
+    """What a worker needs to know to write its chunks; the same whenever the same source is converted."""
 
     folder: Path
     info: DatasetInfo
@@ -48,15 +49,15 @@ class Plan:
 
     @property
     def num_chunks(self) -> int:
-        """Number of pieces of work."""
+        """Number of chunks."""
         return ceil(self.count / CHUNK_SIZE)
 
     def chunk(self, number: int) -> range:
-        """Samples of a piece."""
+        """Samples of a chunk."""
         return range(number * CHUNK_SIZE, min((number + 1) * CHUNK_SIZE, self.count))
 
     def marker(self, number: int) -> Path:
-        """The file that says that a piece is on disk."""
+        """The file that says that a chunk is on disk."""
         return self.folder / f"chunk-{number:06d}.json"
 
 
@@ -102,16 +103,6 @@ def cannot_write(folder: Path, error: OSError) -> DataError:
     return DataError(
         f"{folder}: cannot be written ({error.strerror}); make room and start again, it goes on where it stopped"
     )
-
-
-def write_atomically(file: Path, text: str) -> None:
-    """Write a text file that is there as a whole or not at all."""
-    draft = file.with_name(f"{file.name}.{os.getpid()}.tmp")
-    with draft.open("w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    draft.replace(file)
 
 
 def _lay_out(source: DataSource, size: int, folder: Path, skip_bad: bool) -> Plan:
@@ -200,10 +191,10 @@ def _convert_in_worker(number: int) -> int:
 def _convert_chunk(source: DataSource, plan: Plan, number: int) -> None:
     """Write one chunk's rows of every array, then its marker; the rows of bad samples stay zero."""
     rows = plan.chunk(number)
-    columns = {name: np.zeros((len(rows), *shape[1:]), dtype) for name, (dtype, shape) in plan.layouts.items()}
+    arrays = {name: np.zeros((len(rows), *shape[1:]), dtype) for name, (dtype, shape) in plan.layouts.items()}
     names, bad = [""] * len(rows), {}
     labelled = [[0] * len(plan.info.tasks) for _ in rows]
-    for place, index in enumerate(rows):
+    for row, index in enumerate(rows):
         try:
             sample = read_checked(source, plan.info, index, plan.size)
         except DataError as error:
@@ -211,33 +202,28 @@ def _convert_chunk(source: DataSource, plan: Plan, number: int) -> None:
                 raise
             bad[index] = str(error)
             continue
-        _fill(columns, place, sample)
-        names[place] = sample.name
-        labelled[place] = [
+        for name, values in {"image": sample.image, "scene": sample.scene, **sample.targets}.items():
+            arrays[name][row] = values
+        names[row] = sample.name
+        labelled[row] = [
             int(TASKS[task].has_labels(sample.targets[task], len(plan.info.classes))) for task in plan.info.tasks
         ]
     try:
-        for name, values in columns.items():
+        for name, values in arrays.items():
             _write_rows(plan.folder / f"{name}.npy", values, rows.start)
         write_atomically(plan.marker(number), json.dumps({"names": names, "labelled": labelled, "bad": bad}))
     except OSError as error:
         raise cannot_write(plan.folder, error) from error
 
 
-def _fill(columns: dict[str, np.ndarray], place: int, sample: Sample) -> None:
-    columns["image"][place] = sample.image
-    columns["scene"][place] = sample.scene
-    for task, target in sample.targets.items():
-        columns[task][place] = target
-
-
 def _write_rows(file: Path, values: np.ndarray, first_row: int) -> None:
-    """Write by file, not by memory map: there a full disk kills the process instead of raising an error."""
+    """Write rows of an array on disk. Not through a memory map: on a full disk that would kill the process."""
     if values.size == 0:
         return
-    header = np.load(file, mmap_mode="r", allow_pickle=False).offset
     with file.open("r+b") as stream:
-        stream.seek(header + first_row * values[0].nbytes)
+        np.lib.format.read_magic(stream)
+        np.lib.format.read_array_header_1_0(stream)
+        stream.seek(first_row * values[0].nbytes, os.SEEK_CUR)
         stream.write(values.tobytes())
         stream.flush()
         os.fsync(stream.fileno())
