@@ -1,7 +1,6 @@
 """mgm data prepare: what is left out, what is never overwritten, and a store that needs nothing but itself."""
 
 import errno
-import json
 import shutil
 
 import numpy as np
@@ -228,12 +227,3 @@ def test_checksums_find_a_flipped_bit(tmp_path):
     assert [name for name, reason in find_changed(store.path, checksums) if reason] == ["depth.npy"]
     (store.path / "scene.npy").unlink()
     assert "cannot be read" in dict(find_changed(store.path, checksums))["scene.npy"]
-
-
-def test_manifest_does_not_grow_with_the_data(tmp_path):
-    sizes = []
-    for count in (40, 400):
-        store = prepare_store(FakeSource(count=count), 2, tmp_path / str(count), workers=1)
-        json.loads((store.path / "manifest.json").read_text())
-        sizes.append((store.path / "manifest.json").stat().st_size)
-    assert sizes[1] - sizes[0] < 40

@@ -1,5 +1,6 @@
 """Stores: the same bits however they came about, never half a store, and clear words about broken ones."""
 
+import json
 import multiprocessing
 import os
 import pickle
@@ -335,3 +336,15 @@ def test_bar_only_where_wanted(tmp_path, capsys):
     output, errors = capsys.readouterr()
     assert output == ""
     assert "converting fake" in errors
+
+
+@pytest.mark.parametrize("kind", ["arrays", "checksums"])
+@pytest.mark.parametrize("name", ["../outside", "/outside", ".hidden", "a\\b"])
+def test_a_store_names_no_files_outside_of_it(tmp_path, kind, name):
+    np.save(tmp_path / "outside.npy", np.zeros(4))
+    store = build_store(FakeSource(count=4), 8, tmp_path / "store", workers=1)
+    manifest = json.loads((store.path / "manifest.json").read_text())
+    manifest[kind][name] = {"arrays": {"dtype": "float64", "shape": [4]}, "checksums": "0"}[kind]
+    (store.path / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(DataError, match="the store is damaged"):
+        open_store(store.path)

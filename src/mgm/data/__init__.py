@@ -1,7 +1,7 @@
-"""Data sets: reading, splitting, converting, loading and augmenting them.
+"""Data sets: reading, splitting, converting, loading and augmentation.
 
-`DATASETS` lists those with a name of their own; `open_source` opens one by name or path. This file imports neither
-NumPy nor torch, so that the command line can list data sets at once.
+`DATASETS` lists the built-in ones; `open_source` opens one by name or path. This file imports neither NumPy nor torch,
+so that the command line can list data sets without delay.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ class Dataset:
     description: str
     """One line for lists."""
     open: Callable[[Path | None, int], DataSource]
-    """From its folder (none for sets that make themselves) and the wanted number of images (0: all or the default)."""
+    """Opens it, given its folder (None if it is generated) and the wanted number of images (0: all or the default)."""
     recognises: Callable[[FileTree], bool]
     """Whether files look like this data set."""
     layout: str
-    """What its folder contains; empty for a set that makes itself."""
+    """What its folder contains; empty for a generated set."""
     instructions: str = ""
     """How to get it."""
     folder: str = ""
@@ -177,11 +177,11 @@ OWN_FOLDER = Dataset(
     "rgb/NAME.jpg, {semantic,depth,normal,...}/NAME.png, also below {train,val,test}/ (a folder or a zip); see docs/data.md",
 )
 SETTINGS_FILE = "dataset.yaml"
-"""Its presence makes any folder a folder of one's own."""
+"""A folder with this file is always read as the user's own."""
 
 
 def recognise(tree: FileTree) -> Dataset | None:
-    """What files are: a store, a built-in data set, or a folder of one's own."""
+    """The data set that files belong to: a store, a built-in one, or a folder of the user's own; None if unknown."""
     if STORE.recognises(tree):
         return STORE
     if SETTINGS_FILE in tree.names():
@@ -229,7 +229,7 @@ def open_source(name_or_path: str, num_images: int = 0) -> DataSource:
 
 
 def _installed(name: str, entry: Dataset) -> Path:
-    """Where the files of a built-in data set lie below ``$MGM_DATA``."""
+    """Folder or archive of a built-in data set below ``$MGM_DATA``."""
     root = os.environ.get("MGM_DATA", "")
     folder = entry.folder or name
     places = [Path(root).expanduser() / folder, Path(root).expanduser() / f"{folder}.zip"] if root else []

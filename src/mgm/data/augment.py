@@ -1,4 +1,4 @@
-"""Random changes of labelled images in which pixels, labels and their values stay true to each other."""
+"""Random augmentation that keeps images and labels consistent with each other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether samples are what their source promises, and files what they were."""
+"""Checks of samples against what their source declares, and of files against their checksums."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def read_checked(source: DataSource, info: DatasetInfo, index: int, size: int) -
     """Read a sample and check it.
 
     Raises:
-        DataError: If it is unreadable, or not what the source promises.
+        DataError: If it is unreadable, or not what the source declares.
     """
     sample = source.read(index, size)
     check_sample(sample, info, size)
@@ -42,7 +42,7 @@ def find_bad(source: DataSource, size: int) -> Iterator[tuple[int, str]]:
 
 
 def check_sample(sample: Sample, info: DatasetInfo, size: int) -> None:
-    """Check one sample against what its source promises.
+    """Check one sample against what its source declares.
 
     Raises:
         DataError: Naming the sample and what is wrong with it.
@@ -78,7 +78,7 @@ def find_changed(folder: Path, checksums: Mapping[str, str]) -> Iterator[tuple[s
     """Read files in full.
 
     Args:
-        folder: Where they are.
+        folder: Their folder.
         checksums: Name -> SHA-256.
 
     Yields:

@@ -31,7 +31,7 @@ CHUNK_SIZE = 32
 """Samples between two markers: what a killed build loses per worker."""
 MAX_WORKERS = 16
 SECONDS_PER_WORKER = 5.0
-"""Less work than this is not worth another process, which imports the main module, perhaps torch, before it works."""
+"""Work that makes another process worth its start, in which it imports torch."""
 PLAN = "plan.json"
 _LOGGER = logging.getLogger("mgm")
 
@@ -99,7 +99,7 @@ def write_samples(
 
 
 def cannot_write(folder: Path, error: OSError) -> DataError:
-    """The error for a full or read-only disk."""
+    """The error of a full or read-only disk."""
     return DataError(
         f"{folder}: cannot be written ({error.strerror}); make room and start again, it goes on where it stopped"
     )

@@ -38,7 +38,7 @@ class FileTree(ABC):
         """A short hash that changes when a file is added, removed or replaced; reads no content."""
 
     def describe(self, name: str) -> str:
-        """What to call a file in messages."""
+        """Name of a file for messages."""
         return f"{self.path}/{name}"
 
     def stems(self, folder: str, suffix: str) -> dict[str, str]:
@@ -81,7 +81,7 @@ class FolderTree(FileTree):
         return self._names
 
     def read(self, name: str) -> bytes:
-        """Content of a file below the folder; names that lead out of it, from a list in a stranger's data set, are refused."""
+        """Content of a file below the folder; names that lead out of it, as a damaged or malicious list may hold, are refused."""
         if Path(name).anchor or ".." in Path(name).parts:
             raise DataError(
                 f"{self.path}: names the file {name!r}, which lies outside of it; mend the list of its files"
@@ -104,7 +104,7 @@ class FolderTree(FileTree):
 
 
 class ZipTree(FileTree):
-    """Files inside a zip archive, perhaps below one common top folder. Can be pickled: each process opens its own."""
+    """Files inside a zip archive, perhaps below one common top folder. Can be pickled: each process opens the archive anew."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -192,7 +192,7 @@ def _is_unsafe(name: str) -> bool:
 
 
 def _is_litter(name: str) -> bool:
-    """Whether a file is one that systems leave behind: hidden, or of a Mac's archive."""
+    """Whether a file is a by-product of an operating system: hidden, or from a Mac's archive."""
     return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/")) or name.endswith("Thumbs.db")
 
 

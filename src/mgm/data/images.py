@@ -1,4 +1,4 @@
-"""Decoding picture files that others wrote, and resizing pictures and label maps."""
+"""Decoding of pictures and arrays from untrusted files, and resizing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def read_rgb(source: Path | bytes, name: str = "") -> np.ndarray:
 
     Args:
         source: A file, or its content.
-        name: What to call it in messages; needed for bytes.
+        name: Name for messages; needed for bytes.
 
     Returns:
         ``[H, W, 3]`` uint8.
@@ -47,9 +47,7 @@ def read_rgb(source: Path | bytes, name: str = "") -> np.ndarray:
 def read_labels(source: Path | bytes, name: str = "") -> np.ndarray:
     """Decode a map of integers: grey of 8 or 16 bits as it is, a palette picture as its indices.
 
-    Args:
-        source: A file, or its content.
-        name: What to call it in messages; needed for bytes.
+    Arguments as for `read_rgb`.
 
     Returns:
         ``[H, W]`` of an integer type.
@@ -69,9 +67,7 @@ def read_labels(source: Path | bytes, name: str = "") -> np.ndarray:
 def read_numbers(source: Path | bytes, name: str = "") -> np.ndarray:
     """Decode a picture whose pixels are numbers: grey of 8 or 16 bits, fractions (TIFF), or three channels of 8 bits.
 
-    Args:
-        source: A file, or its content.
-        name: What to call it in messages; needed for bytes.
+    Arguments as for `read_rgb`.
 
     Returns:
         ``[H, W]`` or ``[H, W, 3]``, as they are in the file; transparency is dropped.

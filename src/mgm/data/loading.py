@@ -1,4 +1,4 @@
-"""Batches for training out of a store; which samples a step sees depends on nothing but its number."""
+"""Batches for training from a store; the samples of a step depend on its number alone."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class StoreReader:
     Args:
         store: An open store.
         tasks: Tasks to read targets of; empty for images and scene labels alone.
-        device: Where batches are to lie.
-        resident_bytes: Up to this size all is loaded at once, in the store's compact types.
+        device: Device of the batches.
+        resident_bytes: Up to this size the data are kept on the device, in the compact types of the store.
         scenes: ``[N, K]`` float32 labels in place of the store's own.
 
     Raises:
@@ -46,7 +46,7 @@ class StoreReader:
         self.tasks = tuple(tasks)
         self.device = torch.device(device)
         self.is_resident = store.num_bytes(tasks) <= resident_bytes
-        """Whether all samples lie on the device."""
+        """Whether all samples are kept on the device."""
         self._resident: dict[str, Tensor] = {}
         if self.is_resident:
             for name in ("image", *self.tasks):

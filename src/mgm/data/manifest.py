@@ -1,4 +1,4 @@
-"""The list of what a store holds, kept beside its arrays as ``manifest.json``; its size does not depend on theirs."""
+"""``manifest.json``, the description of a store; its size does not depend on the number of samples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Photographs as cameras, scanners and tools write them, for prediction: upright, 8 bits, RGB."""
+"""Reading of photographs for prediction: any usual format, turned upright, as 8-bit RGB."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".tif",
 
 
 def read_photograph(source: str | Path | Image.Image | np.ndarray, name: str = "") -> np.ndarray:
-    """A photograph as the network was trained to see them.
+    """Read a photograph as the 8-bit RGB that networks are trained on.
 
     Turned upright as its EXIF data say. Grey, palette and CMYK pictures become RGB; transparency is dropped; grey of 16
     bits is scaled so that 65535 is white.
 
     Args:
         source: A file, a PIL image, or an ``[H, W, 3]`` uint8 array.
-        name: What to call it in messages; empty: by its path.
+        name: Name for messages; empty: its path.
 
     Returns:
         ``[H, W, 3]`` uint8.
 
     Raises:
-        DataError: If it is missing, damaged, no picture, absurdly large, or of a kind without a meaning as a photograph.
+        DataError: If it is missing, damaged, no picture, absurdly large, or of a pixel format that is no photograph.
     """
     if isinstance(source, np.ndarray):
         return _checked(source)

@@ -1,6 +1,6 @@
-"""Which samples train, select the model and test it, and which of the training samples carry labels.
+"""Splits into training, validation and test samples, and the choice of the labelled training samples.
 
-Every function depends on its arguments alone: the same seed gives the same split on every machine.
+The functions are deterministic: the same seed gives the same split on every machine.
 """
 
 from __future__ import annotations

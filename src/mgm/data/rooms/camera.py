@@ -1,4 +1,4 @@
-"""The camera: where it stands, where it looks, and the rays of its pixels."""
+"""The camera: its choice, its pose, and the rays of its pixels."""
 
 from __future__ import annotations
 

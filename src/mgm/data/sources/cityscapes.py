@@ -182,7 +182,7 @@ class CityscapesSource(DataSource):
         return picture
 
     def _depth(self, files: dict[str, str], where: str, rgb: np.ndarray) -> np.ndarray:
-        """``[H, W]`` metres from disparity p by d = (p - 1) / 256; NaN where p is 0 or d below a pixel."""
+        """``[H, W]`` metres, from the disparity d = (p - 1) / 256 of picture values p; NaN where d is below a pixel."""
         picture = self._picture(files["disparity"], where, rgb)
         if picture.dtype == np.uint8:
             raise DataError(

@@ -1,4 +1,4 @@
-"""NYU Depth V2 as its authors give it out: ``nyu_depth_v2_labeled.mat``.
+"""NYU Depth V2 as distributed by its authors: ``nyu_depth_v2_labeled.mat``.
 
 Silberman, Hoiem, Kohli, Fergus: Indoor Segmentation and Support Inference from RGBD Images, ECCV 2012.
 """

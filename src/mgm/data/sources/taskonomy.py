@@ -1,4 +1,4 @@
-"""Taskonomy: six dense tasks and scene labels of indoor buildings, in the forms in which it was and is given out.
+"""Taskonomy: six dense tasks and scene labels of indoor buildings, in its current and its older distribution.
 
 Zamir, Sax, Shen, Guibas, Malik, Savarese: Taskonomy: Disentangling Task Transfer Learning, CVPR 2018.
 """
@@ -216,7 +216,7 @@ def _target(task: str, plane: np.ndarray | None, size: int) -> np.ndarray:
 
 
 def _scene_note(places: np.ndarray, kept: np.ndarray, left_out: int, least: int) -> str:
-    """What became of the scene labels, in words."""
+    """The note on scene labels."""
     damaged = int((places == _UNREADABLE).sum())
     trouble = f"; {damaged} damaged files" if damaged else ""
     if not (places >= 0).any():

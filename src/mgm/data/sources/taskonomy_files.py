@@ -1,4 +1,4 @@
-"""Which files of Taskonomy belong together: current and old layouts, matched by building, point and view.
+"""Files of Taskonomy in current and old layouts, matched by building, point and view.
 
 Folder and file often name the same domain differently, so the folder alone decides what a file is.
 """

@@ -1,7 +1,6 @@
-"""From Taskonomy's pictures to values: units, ranges, invalid pixels.
+"""Decoding of Taskonomy's files: units, ranges, invalid pixels.
 
-Ranges follow the loader of StanfordVL/taskonomy where the six tasks of this package have the same idea of a value, moved into their
-conventions: see `NOTES`.
+Ranges follow the loader of StanfordVL/taskonomy as far as the tasks of this package allow; see `NOTES`.
 """
 
 from __future__ import annotations
