@@ -92,28 +92,28 @@ DATASETS: dict[str, Dataset] = {
         _has_all("semantic40", "index.csv"),
         "rgb/NNNN.jpg, depth/NNNN.png, semantic40/NNNN.png, normal/NNNN.jpg, index.csv, classes40.txt, scene_types.txt "
         "(a folder or a zip)",
-        "NYU Depth V2 is given out for research by its authors; convert it to this layout",
+        "NYU Depth V2 is distributed for research by its authors; convert it to this layout",
     ),
     "camvid": Dataset(
         "CamVid, 701 road photographs: 11 classes, which also serve as multi-hot weak labels",
         _reader("sources.folder.presets", "open_preset", "camvid"),
         _has_all("train/rgb", "train/semantic", "val", "test", "classes.txt"),
         "{train,val,test}/rgb/NAME.jpg, {train,val,test}/semantic/NAME.png, classes.txt (a folder or a zip)",
-        "CamVid is given out for research by the University of Cambridge; convert it to this layout",
+        "CamVid is distributed for research by the University of Cambridge; convert it to this layout",
     ),
     "nyuv2_mat": Dataset(
-        "NYU Depth V2 as given out, 1,449 images: 40 classes, depth, normals, 27 scene types",
+        "NYU Depth V2 as distributed, 1,449 images: 40 classes, depth, normals, 27 scene types",
         _reader("sources.nyuv2_mat", "NYUv2MatSource"),
         _matches(r"^nyu_depth_v2_labeled\.mat$"),
         "nyu_depth_v2_labeled.mat, classMapping40.mat, splits.mat (for the official split), normals_gt/ (if you have it)",
-        "NYU Depth V2 is given out for research by its authors",
+        "NYU Depth V2 is distributed for research by its authors",
     ),
     "nyuv2_mat13": Dataset(
         "the same with 13 classes",
         _reader("sources.nyuv2_mat", "NYUv2MatSource", num_classes=13),
         _never,
         "as nyuv2_mat",
-        "NYU Depth V2 is given out for research by its authors",
+        "NYU Depth V2 is distributed for research by its authors",
         "nyuv2_mat",
     ),
     "taskonomy": Dataset(
@@ -121,14 +121,14 @@ DATASETS: dict[str, Dataset] = {
         _reader("sources.taskonomy", "TaskonomySource"),
         _matches(r"(^|/)rgb/(.*/)?point_\d+_view_\d+(_domain_\w+)?\.png$"),
         "DOMAIN/BUILDING/point_P_view_V_domain_DOMAIN.png, or BUILDING/DOMAIN/..., class_scene as .npy (a folder or a zip)",
-        "Taskonomy is given out for non-commercial research by Stanford and EPFL",
+        "Taskonomy is distributed for non-commercial research by Stanford and EPFL",
     ),
     "taskonomy_small": Dataset(
         "the buildings allensville, benevolence and coffeen of Taskonomy, scene categories with more than 50 images",
         _reader("sources.taskonomy", "open_subset"),
         _never,
         "as taskonomy",
-        "Taskonomy is given out for non-commercial research by Stanford and EPFL",
+        "Taskonomy is distributed for non-commercial research by Stanford and EPFL",
         "taskonomy",
     ),
     "cityscapes": Dataset(
@@ -137,14 +137,14 @@ DATASETS: dict[str, Dataset] = {
         _matches(r"_leftImg8bit\.png$"),
         "{leftImg8bit,gtFine,disparity,camera}/{train,val}/CITY/CITY_SEQ_FRAME_*, or one city's leftImg8bit/train/CITY "
         "(a folder or a zip)",
-        "Cityscapes is given out for non-commercial use after registration",
+        "Cityscapes is distributed for non-commercial use after registration",
     ),
     "cityscapes_zurich": Dataset(
         "the 122 photographs of Zurich of Cityscapes",
         _reader("sources.cityscapes", "CityscapesSource", cities=("zurich",)),
         _never,
         "as cityscapes",
-        "Cityscapes is given out for non-commercial use after registration",
+        "Cityscapes is distributed for non-commercial use after registration",
         "cityscapes",
     ),
     "mtan": Dataset(

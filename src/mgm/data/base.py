@@ -33,7 +33,7 @@ class DataSource(ABC):
     @property
     @abstractmethod
     def fingerprint(self) -> dict[str, object]:
-        """Plain values that change whenever the samples change, such as settings, counts and a hash of the files; key of the cache."""
+        """Plain values that change whenever the samples change: settings, counts, a hash of the files. Key of the cache."""
 
     @abstractmethod
     def __len__(self) -> int:

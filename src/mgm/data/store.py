@@ -14,47 +14,24 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, final, overload
+from typing import Any, final
 
 import numpy as np
 from filelock import FileLock, Timeout
 
 from mgm.data.base import DataSource, Splits
-from mgm.data.completion import KEPT_SEEDS, decode_split, finish
+from mgm.data.completion import finish
 from mgm.data.conversion import write_samples
 from mgm.data.files import as_file_name
 from mgm.data.images import planes, resize_nearest, resize_rgb
 from mgm.data.manifest import FORMAT_VERSION, damaged, info_from_plain, info_to_plain, read_manifest
+from mgm.data.names_and_splits import KEPT_SEEDS, Names, decode_split
 from mgm.errors import ConfigError, DataError, unknown
 from mgm.types import DatasetInfo, Sample
 
 PATIENCE_SECONDS = 6 * 3600
 """How long to wait for another process that makes the same store."""
 _LOGGER = logging.getLogger("mgm")
-
-
-class Names(Sequence[str]):
-    """Names of very many samples, mapped from disk; see `mgm.data.completion.encode_names` for the two arrays."""
-
-    def __init__(self, text: np.ndarray, ends: np.ndarray) -> None:
-        self._text = text
-        self._ends = ends
-
-    def __len__(self) -> int:
-        return len(self._ends)
-
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[str]: ...
-
-    def __getitem__(self, index: int | slice) -> str | list[str]:
-        if isinstance(index, slice):
-            return [self[place] for place in range(*index.indices(len(self)))]
-        place = range(len(self))[index]
-        start = int(self._ends[place - 1]) if place else 0
-        return self._text[start : int(self._ends[place])].tobytes().decode("utf-8", errors="replace")
 
 
 class Store:
@@ -222,13 +199,13 @@ def build_store(
     with the same result bit for bit. Several processes may build the same store: one does, the others wait and open it.
 
     Args:
-        source: Where samples come from; has to be picklable for more than one worker.
+        source: Data set; has to be picklable for more than one worker.
         size: Side of the square images in pixels.
         path: Folder to create.
-        workers: Processes; 0: as many as there are cores, and work for at least some seconds each; 1: this one alone.
+        workers: Number of processes; 0: up to the number of cores, as far as it pays; 1: this one alone.
         progress: Whether to draw a bar on standard error; None: if that is a terminal.
-        skip_bad: Leave out samples that are unreadable or contradict what the source offers, and list them in the manifest.
-        replace: Convert even if there is a store under ``path``, which goes when the new one is finished.
+        skip_bad: Leave out samples that are unreadable or contradict what the source declares, and list them in the manifest.
+        replace: Convert even if there is a store under ``path``, which is removed when the new one is finished.
         origin: Where the source was found, for the manifest.
 
     Raises:
@@ -286,9 +263,9 @@ def cached_store(
     """The store of a source, made on first use; a source that is a store of this size already is just opened.
 
     Args:
-        source: Where samples come from.
+        source: Data set.
         size: Side of the square images in pixels.
-        cache_dir: Folder of all stores; empty: ``$MGM_CACHE``, else ``~/.cache/mgm``.
+        cache_dir: See `cache_root`.
         workers: See `build_store`.
         progress: See `build_store`.
 

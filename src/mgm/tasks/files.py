@@ -270,8 +270,8 @@ def check_labels(labels: np.ndarray, num_classes: int, where: str, first: int = 
     wrong = ((labels < first) | (labels >= first + num_classes)) & (labels != IGNORE_INDEX)
     if wrong.any():
         raise DataError(
-            f"{where}: label {labels[wrong][0]} is neither a class ({first}..{first + num_classes - 1}) nor {IGNORE_INDEX} (ignore); "
-            "mend the file or the list of classes"
+            f"{where}: label {labels[wrong][0]} is neither a class ({first}..{first + num_classes - 1}) nor "
+            f"{IGNORE_INDEX} (ignore); mend the file or the list of classes"
         )
 
 

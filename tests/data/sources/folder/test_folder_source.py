@@ -11,6 +11,9 @@ from mgm.data import open_source
 from mgm.data.sources.folder import FolderSource
 from mgm.data.store import cached_store
 from mgm.errors import ConfigError, DataError
+from mgm.tasks import TASKS
+from mgm.tasks.files import FileSettings
+from mgm.tasks.taskonomy import Reshading
 
 ARRAYS = picture_arrays(1)
 RGB = png(ARRAYS["rgb"])
@@ -277,3 +280,28 @@ def test_fingerprint_follows_the_files(tmp_path):
     assert FolderSource(folder).fingerprint == before
     (folder / "dataset.yaml").write_text("depth: {unit: cm}")
     assert FolderSource(folder).fingerprint != before
+
+
+def test_a_new_task_is_read_without_a_change_of_the_reader(tmp_path, monkeypatch):
+    class Heat(Reshading):
+        name = "heat"
+        num_channels = 2
+        file_settings = FileSettings
+
+    monkeypatch.setitem(TASKS, "heat", Heat)
+    values = np.stack([ARRAYS["depth"], -ARRAYS["depth"]], axis=2)
+    sample = one(tmp_path, "heat: {folder: degrees}", degrees__a_dot_npy=npy(values))
+    np.testing.assert_allclose(sample.targets["heat"].transpose(1, 2, 0), nearest(values), rtol=1e-6)
+    store = cached_store(FolderSource(tmp_path), 8, str(tmp_path / "cache"))
+    assert store.arrays["heat"].shape == (1, 2, 8, 8)
+
+
+def test_groups_of_a_table_stay_together(tmp_path):
+    folder = write_own(tmp_path, 12, scenes=False)
+    rows = "".join(f"photo_{index:03d},{index // 2}\n" for index in range(12))
+    write_files(folder, {"labels.csv": f"name,building\n{rows}".encode(), "dataset.yaml": b"table: {group: building}"})
+    source = FolderSource(folder)
+    assert (source.split_kinds, source.info.scenes) == (("random", "building"), ())
+    splits = source.splits("building", 0)
+    parts = [set((part // 2).tolist()) for part in (splits.train, splits.validation, splits.test)]
+    assert sum(map(len, parts)) == len(set.union(*parts)) == 6

@@ -85,7 +85,7 @@ class FolderSource(DataSource):
 
     @cached_property
     def _class_files(self) -> ClassFiles:
-        """Settings of the label maps, the first class found out where nobody says it."""
+        """Settings of the label maps, with the first class found out if nothing says it."""
         settings = self._settings.class_files
         if settings.first != "auto":
             return settings
