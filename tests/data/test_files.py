@@ -28,8 +28,6 @@ def tree(request, tmp_path):
 def test_same_view(tree):
     assert tree.names() == sorted(FILES)
     assert tree.read("a/2.png") == b"two"
-    assert tree.stems("a", ".png") == {"1": "a/1.png", "2": "a/2.png"}
-    assert tree.stems("b", ".png") == {"1": "b/1.PNG"}
     assert tree.lines("list.txt") == ["x", "y"]
 
 

@@ -48,7 +48,7 @@ def _rooms(path: Path | None, num_images: int) -> DataSource:
 
 
 def _reader(module: str, opener: str, *first: object, **settings: object) -> Callable[[Path | None, int], DataSource]:
-    """How to open a data set with a class or function of `mgm.data`, which is imported when it is needed."""
+    """An opener by a class or function of `mgm.data`, which is imported when it is called."""
 
     def open_it(path: Path | None, num_images: int) -> DataSource:
         return getattr(import_module(f"mgm.data.{module}"), opener)(*first, path, **settings)

@@ -81,7 +81,7 @@ def num_bytes(layouts: Layouts) -> int:
 def write_samples(
     source: DataSource, size: int, folder: Path, workers: int, progress: bool | None, skip_bad: bool
 ) -> Plan:
-    """Write the arrays of all samples into a folder, going on where an earlier attempt stopped.
+    """Write the arrays of all samples into a folder; continues an attempt that was interrupted.
 
     A marker per chunk of samples says that the chunk's rows are on disk, and which of its samples are bad.
 
@@ -106,7 +106,7 @@ def cannot_write(folder: Path, error: OSError) -> DataError:
 
 
 def _lay_out(source: DataSource, size: int, folder: Path, skip_bad: bool) -> Plan:
-    """Create the arrays, or take up those of an unfinished build of exactly the same."""
+    """Create the arrays, or continue with those of an unfinished conversion of the same data."""
     if len(source) == 0:
         raise DataError(f"{source.info.name}: has no samples")
     layouts = sample_layouts(source.info, size, len(source))
@@ -128,7 +128,7 @@ def _lay_out(source: DataSource, size: int, folder: Path, skip_bad: bool) -> Pla
 
 
 def _is_done(plan: Plan, number: int) -> bool:
-    """Whether a chunk is on disk. One with bad samples counts only where these are to be skipped."""
+    """Whether a chunk is on disk. One with bad samples does not count unless they are skipped."""
     marker = plan.marker(number)
     return marker.exists() and (plan.skip_bad or not json.loads(marker.read_text(encoding="utf-8"))["bad"])
 

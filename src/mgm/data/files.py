@@ -41,15 +41,6 @@ class FileTree(ABC):
         """Name of a file for messages."""
         return f"{self.path}/{name}"
 
-    def stems(self, folder: str, suffix: str) -> dict[str, str]:
-        """File name without ``suffix`` -> relative name, for the files directly inside ``folder``."""
-        found = {}
-        for name in self.names():
-            parent, _, base = name.rpartition("/")
-            if parent == folder and base.lower().endswith(suffix):
-                found[base[: -len(suffix)]] = name
-        return found
-
     def lines(self, name: str) -> list[str]:
         """Lines of a text file, without blank ones.
 

@@ -196,7 +196,7 @@ def _content(source: Path | bytes, name: str) -> tuple[bytes, str]:
 
 
 def decode(source: Path | bytes, name: str = "") -> tuple[Image.Image, str]:
-    """A picture in the mode of its file, and what to call it in messages.
+    """A picture in the mode of its file, and its name for messages.
 
     Raises:
         DataError: If the file is missing, empty, damaged, no picture, or absurdly large.

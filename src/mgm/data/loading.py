@@ -86,7 +86,7 @@ class StoreReader:
 
 
 class Prefetch:
-    """Batches by step, of which a thread loads the next while the current one is used.
+    """Batches by step; a thread loads the next one while the current one is used.
 
     Args:
         load: Step and number of samples -> batch; depends on nothing else.
@@ -98,7 +98,7 @@ class Prefetch:
         self._next: tuple[tuple[int, int], Future[Batch]] | None = None
 
     def __call__(self, step: int, count: int) -> Batch:
-        """The batch of a step, at once if it is the one after the last that was asked for."""
+        """The batch of a step, which is ready if the previous call was for the step before."""
         wanted, ready = (step, count), self._next
         batch = ready[1].result() if ready and ready[0] == wanted else self._load(step, count)
         self._next = ((step + 1, count), self._thread.submit(self._load, step + 1, count))

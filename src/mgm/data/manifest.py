@@ -76,7 +76,7 @@ def damaged(path: Path, what: str) -> DataError:
 
 
 def info_to_plain(info: DatasetInfo) -> dict[str, Any]:
-    """As JSON would give it back."""
+    """As a dictionary of JSON values."""
     return json.loads(json.dumps(asdict(info)))
 
 

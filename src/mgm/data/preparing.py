@@ -38,7 +38,7 @@ class SelectedTasks(DataSource):
 
     @property
     def info(self) -> DatasetInfo:
-        """Without the tasks that are left out."""
+        """Of the data set, with the selected tasks alone."""
         info = self._source.info
         return replace(
             info, tasks=self._tasks, classes=info.classes if SemanticSegmentation.name in self._tasks else ()

@@ -63,6 +63,28 @@ def grouped_split(groups: Sequence[str], num_validation: int, num_test: int, see
     return Splits(np.flatnonzero(np.isin(member, left)), chosen[0], chosen[1])
 
 
+def official_split(
+    train: np.ndarray, test: np.ndarray, num_validation: int, groups: Sequence[str], seed: int
+) -> Splits:
+    """A given test set, and a validation set of whole groups out of the given training set.
+
+    Args:
+        train: ``[N]`` indices of the given training samples, ascending.
+        test: Indices of the given test samples, ascending.
+        num_validation: Wanted number of samples for model selection, met as in `grouped_split`.
+        groups: Group of every sample, by index; empty: samples are drawn one by one.
+        seed: Seed, at least 0.
+
+    Raises:
+        DataError: If no sample is left to train on, or there are too few groups.
+    """
+    if groups:
+        inner = grouped_split([groups[index] for index in train], num_validation, 0, seed)
+    else:
+        inner = random_split(len(train), num_validation, 0, seed)
+    return Splits(train[inner.train], train[inner.validation], test)
+
+
 def labelled_subset(train: np.ndarray, strata: np.ndarray, fraction: float, seed: int) -> np.ndarray:
     """Choose the training samples that carry labels: nested over fractions and stratified.
 

@@ -78,16 +78,16 @@ class Store:
 
     @cached_property
     def info(self) -> DatasetInfo:
-        """What the data set offers."""
+        """Name, tasks, classes, scenes and notes of the data set."""
         return info_from_plain(self.manifest["info"])
 
     @property
     def split_kinds(self) -> tuple[str, ...]:
-        """What `splits` can be asked for."""
+        """Names of the splits."""
         return tuple(self.manifest["splits"])
 
     def splits(self, kind: str, seed: int) -> Splits:
-        """The split that the source made.
+        """The split of the original data set.
 
         Raises:
             ConfigError: If the source had no such split, or it was not kept for this seed.
@@ -142,7 +142,7 @@ class StoreSource(DataSource):
 
     @property
     def info(self) -> DatasetInfo:
-        """What the original data set offered."""
+        """That of the original data set."""
         return self.store.info
 
     @property
@@ -284,7 +284,7 @@ def cache_root(cache_dir: str = "") -> Path:
 
 
 def store_path(source: DataSource, size: int, cache_dir: str = "") -> Path:
-    """Where the cached store of a source lies: a name that changes with the source, its settings and the size."""
+    """Path of the cached store of a source; its name changes with the source, its settings and the size."""
     key = json.dumps([FORMAT_VERSION, source.fingerprint, info_to_plain(source.info)], sort_keys=True)
     name = as_file_name(source.info.name)  # chosen by whoever wrote dataset.yaml; in full it is part of the key
     return cache_root(cache_dir) / f"{name}-{size}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"

@@ -8,7 +8,7 @@ import pytest
 from mgm.data.rooms.camera import Camera, group, ungroup
 from mgm.data.rooms.casting import occluded
 from mgm.data.rooms.dice import Dice
-from mgm.data.rooms.labels import decode_curvature, encode_curvature
+from mgm.data.rooms.labels import encode_curvature
 from mgm.data.rooms.lights import Lighting
 from mgm.data.rooms.model import Model
 from mgm.data.rooms.render import Hits, cast, locate
@@ -172,4 +172,5 @@ def test_curvature_code_is_bounded_monotonic_and_invertible():
     assert code.max() < 1
     assert code[3] == 0.5
     assert code[5] == 0.75
-    np.testing.assert_allclose(decode_curvature(code), curvature, rtol=1e-9)
+    signed = 2 * code - 1
+    np.testing.assert_allclose(5 * signed / (1 - np.abs(signed)), curvature, rtol=1e-9)

@@ -19,7 +19,7 @@ _DIM = 0.02
 
 @dataclass(frozen=True)
 class Hits:
-    """Where ``n`` rays end."""
+    """End points of ``n`` rays."""
 
     surface: np.ndarray
     """``[n]`` index into the scene's surfaces."""

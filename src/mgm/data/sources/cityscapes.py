@@ -15,7 +15,7 @@ import numpy as np
 from mgm.data.base import DataSource, Splits
 from mgm.data.files import FileTree, open_tree
 from mgm.data.images import check_same_size, planes, read_labels, read_rgb, resize_rgb
-from mgm.data.splits import grouped_split, random_split
+from mgm.data.splits import grouped_split, official_split, random_split
 from mgm.data.targets import classes_in_view, resize_target
 from mgm.errors import ConfigError, DataError, unknown
 from mgm.tasks import TASKS
@@ -164,16 +164,13 @@ class CityscapesSource(DataSource):
         if kind == "city":
             return grouped_split(cities, held_out, held_out, seed)
         if kind == "official":
-            train, test = (
-                np.array([index for index, frame in enumerate(self._frames) if frame.part == part], dtype=np.int64)
-                for part in _PARTS
-            )
+            parts = np.array([frame.part for frame in self._frames])
+            train, test = (np.flatnonzero(parts == part) for part in _PARTS)
             if len(test) == 0 or len(train) == 0:
                 raise DataError(
                     f"{self._tree.path}: the official split needs images in train and in val; use the split 'random'"
                 )
-            inner = grouped_split([cities[index] for index in train], max(1, round(len(train) / 10)), 0, seed)
-            return Splits(train[inner.train], train[inner.validation], test)
+            return official_split(train, test, max(1, round(len(train) / 10)), cities, seed)
         raise ConfigError(unknown("split of cityscapes", kind, _KINDS))
 
     def _picture(self, name: str, where: str, rgb: np.ndarray) -> np.ndarray:

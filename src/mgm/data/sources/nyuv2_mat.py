@@ -23,7 +23,7 @@ from mgm.data.sources.nyuv2_tables import (
     read_mapping13,
     read_official_split,
 )
-from mgm.data.splits import grouped_split, random_split
+from mgm.data.splits import grouped_split, official_split, random_split
 from mgm.data.targets import one_hot, resize_target
 from mgm.errors import ConfigError, DataError, unknown
 from mgm.tasks import TASKS
@@ -170,8 +170,7 @@ class NYUv2MatSource(DataSource):
             return grouped_split(self._file.scenes, held_out, held_out, seed)
         if kind == "official":
             train, test = read_official_split(self._folder, len(self))
-            inner = grouped_split([self._file.scenes[index] for index in train], held_out, 0, seed)
-            return Splits(train[inner.train], train[inner.validation], test)
+            return official_split(train, test, held_out, self._file.scenes, seed)
         raise ConfigError(unknown("split of nyuv2_mat", kind, _KINDS))
 
     def _normals(self, index: int, depth: np.ndarray, window: tuple[slice, slice], size: int) -> np.ndarray:

@@ -185,7 +185,7 @@ class TaskonomySource(DataSource):
         return plane
 
     def _read_places(self, images: Listing) -> np.ndarray:
-        """``[images]`` Places category; negative where there is none or its file is damaged, which reading the sample reports."""
+        """``[images]`` Places category; negative where there is none or its file is damaged (an error when the sample is read)."""
         places = np.full(len(images), _NO_SCENE)
         for index in np.flatnonzero(images.has("class_scene")):
             name = images.file(int(index), "class_scene")

@@ -16,7 +16,7 @@ from mgm.data.sources.folder.pictures import Picture, list_pictures
 from mgm.data.sources.folder.pixels import read_pixels
 from mgm.data.sources.folder.settings import FolderSettings, read_settings
 from mgm.data.sources.folder.table import SceneTable, no_scenes, read_table, scene_table
-from mgm.data.splits import grouped_split, random_split
+from mgm.data.splits import grouped_split, official_split, random_split
 from mgm.data.targets import classes_in_view, resize_target
 from mgm.errors import ConfigError, DataError, unknown
 from mgm.tasks import TASKS, SemanticSegmentation
@@ -178,24 +178,23 @@ class FolderSource(DataSource):
             raise ConfigError(unknown(f"split of {self.info.name}", kind, self.split_kinds))
         part, options = self._parts, self._settings.split
         labelled = np.array([bool(picture.labels) for picture in self._pictures])
-        grouped = bool(self._settings.table.group) and kind != "random"
+        groups = (
+            [picture.group for picture in self._pictures] if self._settings.table.group and kind != "random" else []
+        )
         if kind == "official":
             if (part == "validation").any():
                 return _from_parts(part)
-            free = np.flatnonzero(part != "test")
-            wanted = {"validation": max(1, round(options.official_validation * len(free))), "test": 0}
-        elif options.random == "all":
-            free, part = np.arange(len(self)), np.full(len(self), "train", part.dtype)
-            wanted = self._held_out(len(free))
-        else:
-            free = np.flatnonzero(labelled & ((part == "") | (part == "train")))
-            wanted = {name: 0 if (part == name).any() else n for name, n in self._held_out(len(free)).items()}
-        if grouped:
-            groups = [self._pictures[index].group for index in free]
-            made = grouped_split(groups, wanted["validation"], wanted["test"], seed)
+            train, test = np.flatnonzero(part != "test"), np.flatnonzero(part == "test")
+            return official_split(train, test, max(1, round(options.official_validation * len(train))), groups, seed)
+        if options.random == "all":
+            part = np.full(len(self), "train", part.dtype)
+            labelled[:] = True
+        free = np.flatnonzero(labelled & ((part == "") | (part == "train")))
+        wanted = {name: 0 if (part == name).any() else size for name, size in self._held_out(len(free)).items()}
+        if groups:
+            made = grouped_split([groups[index] for index in free], wanted["validation"], wanted["test"], seed)
         else:
             made = random_split(len(free), wanted["validation"], wanted["test"], seed)
-        part = part.copy()
         part[free[made.validation]], part[free[made.test]] = "validation", "test"
         return _from_parts(part)
 
