@@ -91,7 +91,7 @@ class Composites:
         )
 
     def _half_of_classes(self, batch: Batch, other: Batch, generator: torch.Generator, below: float) -> Tensor:
-        """``[B, H, W]`` bool: half of the classes that cover less than ``below`` of the other image, where they do not lie behind."""
+        """``[B, H, W]`` bool: half of the classes below a share of the other image, where they do not lie behind."""
         labels = other.targets["semantic"]
         flat = labels.flatten(1)
         area = torch.zeros(len(batch), IGNORE_INDEX + 1, device=labels.device)

@@ -7,10 +7,13 @@ import os
 import re
 import zipfile
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from mgm.errors import DataError
 
+Decoded = TypeVar("Decoded")
 MAX_FILE_BYTES = 1 << 30
 """A larger member of an archive is refused before it is inflated."""
 
@@ -40,6 +43,10 @@ class FileTree(ABC):
     def describe(self, name: str) -> str:
         """Name of a file for messages."""
         return f"{self.path}/{name}"
+
+    def decode(self, name: str, decoder: Callable[[bytes, str], Decoded]) -> Decoded:
+        """A file decoded by a function of its content and its name for messages, which may raise `DataError`."""
+        return decoder(self.read(name), self.describe(name))
 
     def lines(self, name: str) -> list[str]:
         """Lines of a text file, without blank ones.

@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 
-from fake_layouts import BUILDINGS, npy, pickled_npy, places, write_taskonomy
+from fake_layouts import BUILDINGS, npy, pickled_npy, write_taskonomy
 from fakes import png, write_files
 from mgm.data import open_source
 from mgm.data.sources.taskonomy import TaskonomySource
@@ -73,13 +73,6 @@ def test_invalid_pixels(folder):
         assert np.isnan(targets[task][:, :13]).all(), task
         assert np.isnan(targets[task][:, 51:]).all(), task
     assert np.isfinite(targets["edge_texture"]).all()
-
-
-def test_old_layout_has_no_mask_but_depth_serves(tmp_path):
-    folder = write_taskonomy(tmp_path, "old", buildings=("allensville",), views=1)
-    targets = TaskonomySource(folder).read(0, 64).targets
-    assert np.isfinite(targets["reshading"][0, :51]).all()
-    assert np.isnan(targets["reshading"][0, 51:]).all()
 
 
 def test_one_building_alone_is_named_after_its_folder(tmp_path):
@@ -241,10 +234,3 @@ def test_pickled_source_reads_the_same(folder):
     np.testing.assert_array_equal(one.scene, other.scene)
     assert copy.fingerprint == source.fingerprint
     assert TaskonomySource(folder).fingerprint != source.fingerprint
-
-
-def test_best_score_decides(tmp_path):
-    folder = write_taskonomy(tmp_path, buildings=("allensville",), views=2)
-    file = folder / "class_scene/allensville/point_11_view_1_domain_class_places.npy"
-    file.write_bytes(npy(places(364)))
-    assert TaskonomySource(folder, min_scene_images=0).info.scenes == ("places_012", "places_364")

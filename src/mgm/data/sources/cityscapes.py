@@ -131,7 +131,7 @@ class CityscapesSource(DataSource):
         """One sample squeezed to a square; see `DataSource.read`."""
         files = self._frames[index].files
         where = self._tree.describe(files["rgb"])
-        rgb = read_rgb(self._tree.read(files["rgb"]), where)
+        rgb = self._tree.decode(files["rgb"], read_rgb)
         targets = {task: TASKS[task].missing_target(size) for task in self._tasks}
         scene = np.full(len(OBJECT_IDS), np.nan, np.float32)
         if "labels" in files:
@@ -174,7 +174,7 @@ class CityscapesSource(DataSource):
         raise ConfigError(unknown("split of cityscapes", kind, _KINDS))
 
     def _picture(self, name: str, where: str, rgb: np.ndarray) -> np.ndarray:
-        picture = read_labels(self._tree.read(name), self._tree.describe(name))
+        picture = self._tree.decode(name, read_labels)
         check_same_size(self._tree.describe(name), picture, where, rgb)
         return picture
 

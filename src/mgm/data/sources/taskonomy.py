@@ -103,7 +103,7 @@ class TaskonomySource(DataSource):
         rgb_name = self._images.file(index, "rgb")
         assert rgb_name is not None
         where = self._tree.describe(rgb_name)
-        rgb = read_rgb(self._tree.read(rgb_name), where)
+        rgb = self._tree.decode(rgb_name, read_rgb)
         depth = self._plane(index, self._depth, values.read_depth, where, rgb)
         mask = self._plane(index, "mask_valid", values.read_mask, where, rgb)
         valid = np.full(rgb.shape[:2], True) if depth is None else np.isfinite(depth)
@@ -180,7 +180,7 @@ class TaskonomySource(DataSource):
         name = self._images.file(index, domain)
         if name is None:
             return None
-        plane = read(self._tree.read(name), self._tree.describe(name))
+        plane = self._tree.decode(name, read)
         check_same_size(self._tree.describe(name), plane, where, rgb)
         return plane
 
@@ -191,7 +191,7 @@ class TaskonomySource(DataSource):
             name = images.file(int(index), "class_scene")
             assert name is not None
             try:
-                places[index] = values.read_place(self._tree.read(name), self._tree.describe(name))
+                places[index] = self._tree.decode(name, values.read_place)
             except DataError:
                 places[index] = _UNREADABLE
         return places
@@ -201,7 +201,7 @@ class TaskonomySource(DataSource):
         if place == _UNREADABLE:
             name = self._images.file(index, "class_scene")
             assert name is not None
-            values.read_place(self._tree.read(name), self._tree.describe(name))  # raises what is wrong with it
+            self._tree.decode(name, values.read_place)  # raises what is wrong with it
         known = len(self._kept) and place >= 0
         return one_hot(int(np.searchsorted(self._kept, place)) if known else -1, len(self._kept))
 

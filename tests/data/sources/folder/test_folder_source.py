@@ -274,14 +274,6 @@ def test_remarks_tell_normals_that_are_not_of_unit_length(tmp_path):
     assert FolderSource(write_own(tmp_path / "good", 1, scenes=False)).remarks(0) == ()
 
 
-def test_fingerprint_follows_the_files(tmp_path):
-    folder = write_own(tmp_path, 3)
-    before = FolderSource(folder).fingerprint
-    assert FolderSource(folder).fingerprint == before
-    (folder / "dataset.yaml").write_text("depth: {unit: cm}")
-    assert FolderSource(folder).fingerprint != before
-
-
 def test_a_new_task_is_read_without_a_change_of_the_reader(tmp_path, monkeypatch):
     class Heat(Reshading):
         name = "heat"
