@@ -39,8 +39,13 @@ def read_rgb(source: Path | bytes, name: str = "") -> np.ndarray:
     image, name = decode(source, name)
     if image.mode not in _COLOUR_MODES:
         raise DataError(f"{name}: mode {image.mode!r} is not a colour picture of 8 bits; save it as 8-bit RGB")
+    return to_rgb(image)
+
+
+def to_rgb(image: Image.Image) -> np.ndarray:
+    """``[H, W, 3]`` uint8 colours of a picture of 8 bits; transparency is dropped."""
     if image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")  # what Pillow asks for, with a warning otherwise
+        image = image.convert("RGBA")  # Pillow warns about a direct conversion
     return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 

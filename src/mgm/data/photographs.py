@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from mgm.data.images import MAX_PIXELS, decode
+from mgm.data.images import MAX_PIXELS, decode, to_rgb
 from mgm.errors import DataError
 
 _COLOUR_MODES = frozenset(
@@ -72,6 +72,4 @@ def _eight_bits(image: Image.Image, name: str) -> np.ndarray:
         return np.repeat(np.round(levels / 257).astype(np.uint8)[..., None], 3, axis=2)
     if image.mode not in _COLOUR_MODES:
         raise DataError(f"{name}: mode {image.mode!r} is no photograph of 8 or 16 bits; save it as 8-bit RGB")
-    if image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")  # what Pillow asks for, with a warning otherwise
-    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+    return to_rgb(image)
