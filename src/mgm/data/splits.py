@@ -79,7 +79,7 @@ def official_split(
         DataError: If no sample is left to train on, or there are too few groups.
     """
     if groups:
-        inner = grouped_split([groups[index] for index in train], num_validation, 0, seed)
+        inner = grouped_split([groups[int(index)] for index in train], num_validation, 0, seed)
     else:
         inner = random_split(len(train), num_validation, 0, seed)
     return Splits(train[inner.train], train[inner.validation], test)
