@@ -20,7 +20,7 @@ import torch
 
 from mgm.bench.counting import flop_counter
 from mgm.config import Experiment
-from mgm.data.building import num_bytes, sample_layouts
+from mgm.data.conversion import num_bytes, sample_layouts
 from mgm.method.recipes import make_experiment
 from mgm.method.synthetic import synthetic_trainer
 from mgm.training.gradients import parameters_of

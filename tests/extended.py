@@ -9,14 +9,13 @@ from unittest import mock
 import mgm
 from documents import Block
 from mgm.data import DATASETS
-from mgm.data.targets import CHANNELS
 from mgm.method.recipes import RECIPES
 from mgm.method.selfsup import SELF_SUPERVISION
 from mgm.models import MODELS
 from mgm.networks.generators import GENERATORS
 from mgm.tasks import TASKS
 
-REGISTRIES: tuple[dict, ...] = (TASKS, CHANNELS, DATASETS, RECIPES, MODELS, GENERATORS, SELF_SUPERVISION)
+REGISTRIES: tuple[dict, ...] = (TASKS, DATASETS, RECIPES, MODELS, GENERATORS, SELF_SUPERVISION)
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from mgm.cli import parsing
 from mgm.cli import train as train_verb
 from mgm.config import MethodConfig
 from mgm.data.files import open_tree
-from mgm.data.folder.settings import read_settings
+from mgm.data.sources.folder.settings import read_settings
 from mgm.errors import MgmError
 from mgm.method.algorithm import joint_updates
 from mgm.runs.checks import check_experiment

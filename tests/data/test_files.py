@@ -1,13 +1,15 @@
 """Folders and archives look the same, and broken ones say so."""
 
 import pickle
+import unicodedata
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from fakes import write_files
-from mgm.data.files import open_tree
+from mgm.data.files import LONGEST_NAME, as_file_name, open_tree
 from mgm.errors import DataError
 
 FILES = {"a/1.png": b"one", "a/2.png": b"two", "b/1.PNG": b"three", "list.txt": b" x \n\ny\n"}
@@ -26,8 +28,6 @@ def tree(request, tmp_path):
 def test_same_view(tree):
     assert tree.names() == sorted(FILES)
     assert tree.read("a/2.png") == b"two"
-    assert tree.stems("a", ".png") == {"1": "a/1.png", "2": "a/2.png"}
-    assert tree.stems("b", ".png") == {"1": "b/1.PNG"}
     assert tree.lines("list.txt") == ["x", "y"]
 
 
@@ -111,3 +111,37 @@ def test_mutated_archives_are_refused_or_read(tmp_path):
                 tree.read(name)
         except DataError as error:
             assert "data.zip" in str(error)  # noqa: PT017
+
+
+HOSTILE = ["/etc/x", "../../x", "..", ".", "", "a/b", "a\\b", "~/x", ".hidden", "a\0b", "a\nb", "\x1b[31mred", "C:\\x", "a:b",
+           "-rf", "*?", "x" * 5000, "\u4e2d" * 5000, "\U0001f600" * 300, "\ud800", "..\u2025/..", " "]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_any_name_becomes_one_plain_part_of_a_path(tmp_path, name):
+    plain = as_file_name(name)
+    assert plain
+    assert plain == as_file_name(plain)
+    assert not plain.startswith((".", "-"))
+    assert len(plain) <= LONGEST_NAME
+    assert Path(plain).name == plain
+    for character in plain:
+        assert character in "-_." or unicodedata.category(character)[0] in "LN"
+    place = tmp_path / f"{plain}-128-0123456789ab.replaced"
+    place.mkdir()  # no longer than file systems allow
+    assert [path.name for path in tmp_path.iterdir()] == [place.name]
+
+
+@pytest.mark.parametrize("name", ["rooms", "nyuv2", "my_photos-2.1", "K\u00fcche", "\u5bb6"])
+def test_ordinary_names_stay(name):
+    assert as_file_name(name) == name
+
+
+@pytest.mark.parametrize("name", ["../secret.txt", "/etc/passwd", "a/../../secret.txt"])
+def test_a_folder_gives_out_no_files_outside_of_it(tmp_path, name):
+    (tmp_path / "secret.txt").write_text("secret")
+    tree = open_tree(write_files(tmp_path / "data", {"a/1.png": b"one"}))
+    with pytest.raises(DataError, match=r"lies outside of it; mend the list of its files"):
+        tree.read(name)
+    with pytest.raises(DataError, match="cannot be read"):
+        tree.read("a\0b")

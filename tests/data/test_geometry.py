@@ -1,5 +1,6 @@
 """Normals from depth: exact on planes, accurate on spheres and noisy planes, never across edges."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -7,10 +8,10 @@ import pytest
 
 from mgm.data.geometry import NYUV2_CAMERA, Intrinsics, normals_from_depth
 from mgm.data.images import read_labels, read_rgb
-from mgm.data.nyuv2 import decode_normals
+from mgm.tasks.files import decode_rgb_normals, unit_normals
 
 CAMERA = Intrinsics(100.0, 110.0, 39.5, 29.5)
-REAL = Path(__file__).parents[3] / "shared" / "data" / "nyuv2_small"
+REAL = Path(os.environ.get("MGM_DATA", "no")) / "nyuv2_small"
 
 
 def rays(height=60, width=80, camera=CAMERA):
@@ -110,14 +111,15 @@ def test_scaled_camera_sees_the_same_plane():
     assert half.cx == pytest.approx((39.5 - 0.5) / 2)
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="the real NYUv2 files are not here")
+@pytest.mark.skipif(not REAL.is_dir(), reason="the real NYUv2 files are not in $MGM_DATA")
 def test_close_to_the_derived_normals_of_real_images():
     camera = NYUV2_CAMERA.scaled(0.4, 0.4)
     rows, columns = np.arange(18, 188, 3), np.arange(17, 240, 3)
     errors = []
     for name in ("0001", "0100", "0500", "0900", "1301"):
         depth = (read_labels(REAL / "depth" / f"{name}.png") + 0.5) * 10 / 255
-        reference = decode_normals(read_rgb(REAL / "normal" / f"{name}.jpg"))[:, rows][:, :, columns]
+        reference = unit_normals(decode_rgb_normals(read_rgb(REAL / "normal" / f"{name}.jpg")))
+        reference = reference.transpose(2, 0, 1)[:, rows][:, :, columns]
         found = normals_from_depth(depth, camera, rows=rows, columns=columns, radius=6)
         errors.append(angles(found, reference).ravel())
     error = np.concatenate(errors)

@@ -1,7 +1,6 @@
 """mgm data prepare: what is left out, what is never overwritten, and a store that needs nothing but itself."""
 
 import errno
-import json
 import shutil
 
 import numpy as np
@@ -9,12 +8,9 @@ import pytest
 
 from fake_folder import write_own
 from fakes import FakeSource, write_camvid, write_nyuv2
-from mgm.data import building, finishing, open_source
-from mgm.data.camvid import CamVidSource
+from mgm.data import completion, conversion, open_source
 from mgm.data.checking import find_changed
-from mgm.data.finishing import compact, compact_order
-from mgm.data.folder import FolderSource
-from mgm.data.nyuv2 import NYUv2Source
+from mgm.data.completion import keep_rows
 from mgm.data.preparing import SelectedTasks, needed_bytes, prepare_store
 from mgm.data.store import StoreSource, build_store, cached_store, open_store
 from mgm.errors import ConfigError, DataError
@@ -66,7 +62,7 @@ def test_without_skipping_a_bad_sample_stops_and_skipping_goes_on_from_there(tmp
 
 
 def test_skipping_before_does_not_count_for_those_who_want_all(tmp_path, monkeypatch):
-    monkeypatch.setattr(finishing, "_put_in_place", None)
+    monkeypatch.setattr(completion, "_put_in_place", None)
     with pytest.raises(TypeError):  # as if killed at the very end
         build_store(PartlyBad(), SIZE, tmp_path / "store", workers=1, skip_bad=True)
     monkeypatch.undo()
@@ -75,18 +71,18 @@ def test_skipping_before_does_not_count_for_those_who_want_all(tmp_path, monkeyp
     assert len(build_store(PartlyBad(), SIZE, tmp_path / "store", workers=1, skip_bad=True)) == 65
 
 
-@pytest.mark.parametrize("step", ["compact", "_write_manifest", "_put_in_place"])
-def test_killed_while_finishing(tmp_path, monkeypatch, step, partly_bad):
-    original = getattr(finishing, step)
+@pytest.mark.parametrize("step", ["keep_rows", "_write_manifest", "_put_in_place"])
+def test_killed_while_completion(tmp_path, monkeypatch, step, partly_bad):
+    original = getattr(completion, step)
     calls = []
 
     def dies(*arguments):
         calls.append(1)
-        if len(calls) == 2 or step != "compact":
+        if len(calls) == 2 or step != "keep_rows":
             raise KeyboardInterrupt
         return original(*arguments)
 
-    monkeypatch.setattr(finishing, step, dies)
+    monkeypatch.setattr(completion, step, dies)
     with pytest.raises(KeyboardInterrupt):
         build_store(PartlyBad(), SIZE, tmp_path / "store", workers=1, skip_bad=True)
     monkeypatch.undo()
@@ -103,16 +99,13 @@ def test_nothing_left(tmp_path):
         build_store(AllBad(), SIZE, tmp_path / "store", workers=1, skip_bad=True)
 
 
-@pytest.mark.parametrize("bad", [[], [0], [9], [0, 1, 2], [3, 8, 9], list(range(9))])
-def test_compacting_keeps_the_good_rows_and_may_be_repeated(tmp_path, bad):
+@pytest.mark.parametrize("kept", [range(10), [1, 2], [0, 9], [5]])
+def test_rows_are_kept_in_order_and_again(tmp_path, kept):
     values = np.arange(30, dtype=np.int16).reshape(10, 3)
     np.save(tmp_path / "a.npy", values)
-    order = compact_order(10, bad)
-    assert sorted(order) == [row for row in range(10) if row not in bad]
     for _ in range(2):
-        compact(tmp_path / "a.npy", order)
-        np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), values[order])
-        assert (tmp_path / "a.npy").stat().st_size <= 128 + 6 * len(order)
+        keep_rows(tmp_path / "a.npy", np.array(kept))
+        np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), values[kept])
 
 
 def test_finished_stores_and_other_folders_are_never_overwritten(tmp_path):
@@ -137,11 +130,11 @@ def test_force_replaces_only_once_the_new_one_is_finished(tmp_path):
         prepare_store(FakeSource(seed=1, fail_at=50), SIZE, path, force=True, workers=1)
     assert open_store(path).fingerprint == FakeSource().fingerprint
     assert prepare_store(FakeSource(seed=1), SIZE, path, force=True, workers=1).fingerprint["seed"] == 1
-    assert {file.name for file in tmp_path.iterdir()} == {"store"}
+    assert {file.name for file in tmp_path.iterdir()} == {"store", ".store.lock"}
 
 
 def test_full_disk_loses_nothing(tmp_path, monkeypatch):
-    path, original, calls = tmp_path / "store", building._write_rows, []
+    path, original, calls = tmp_path / "store", conversion._write_rows, []
 
     def full(*arguments):
         calls.append(1)
@@ -149,7 +142,7 @@ def test_full_disk_loses_nothing(tmp_path, monkeypatch):
             raise OSError(errno.ENOSPC, "No space left on device")
         original(*arguments)
 
-    monkeypatch.setattr(building, "_write_rows", full)
+    monkeypatch.setattr(conversion, "_write_rows", full)
     with pytest.raises(DataError, match=r"No space left.*it goes on where it stopped"):
         build_store(FakeSource(), SIZE, path, workers=1)
     monkeypatch.undo()
@@ -181,12 +174,10 @@ def test_announced_size_is_the_size(tmp_path):
     assert size == pytest.approx(needed_bytes(source, 16), rel=0.1)
 
 
-@pytest.mark.parametrize(
-    ("write", "kind"), [(write_nyuv2, NYUv2Source), (write_camvid, CamVidSource), (write_own, FolderSource)]
-)
-def test_store_stands_for_its_source(tmp_path, write, kind):
+@pytest.mark.parametrize("write", [write_nyuv2, write_camvid, write_own])
+def test_store_stands_for_its_source(tmp_path, write):
     folder = write(tmp_path / "data")
-    source = kind(folder)
+    source = open_source(str(folder))
     prepare_store(source, 32, tmp_path / "store", workers=1)
     expected = {(split, seed): source.splits(split, seed) for split in source.split_kinds for seed in (0, 7)}
     first = source.read(1, 32)
@@ -236,12 +227,3 @@ def test_checksums_find_a_flipped_bit(tmp_path):
     assert [name for name, reason in find_changed(store.path, checksums) if reason] == ["depth.npy"]
     (store.path / "scene.npy").unlink()
     assert "cannot be read" in dict(find_changed(store.path, checksums))["scene.npy"]
-
-
-def test_manifest_does_not_grow_with_the_data(tmp_path):
-    sizes = []
-    for count in (40, 400):
-        store = prepare_store(FakeSource(count=count), 2, tmp_path / str(count), workers=1)
-        json.loads((store.path / "manifest.json").read_text())
-        sizes.append((store.path / "manifest.json").stat().st_size)
-    assert sizes[1] - sizes[0] < 40

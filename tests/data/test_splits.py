@@ -27,12 +27,6 @@ def test_random_split_is_a_partition_of_the_wanted_sizes(num_validation, num_tes
     assert (len(splits.train), len(splits.validation), len(splits.test)) == (num_train, num_validation, num_test)
 
 
-def test_random_split_depends_on_the_seed_alone():
-    first, again, other = (random_split(100, 20, 20, seed) for seed in (3, 3, 4))
-    np.testing.assert_array_equal(first.test, again.test)
-    assert set(first.test.tolist()) != set(other.test.tolist())
-
-
 def test_random_split_is_pinned():
     # published numbers rest on it: it must never change between versions
     splits = random_split(10, 2, 3, seed=0)
@@ -66,13 +60,6 @@ def test_grouped_split_without_one_part():
     splits = grouped_split(["a", "a", "b", "c", "c", "c"], 3, 0, seed=1)
     assert len(splits.test) == 0
     assert len(splits.validation) == 3
-
-
-def test_grouped_split_depends_on_the_seed():
-    groups = [str(index // 3) for index in range(90)]
-    splits = [grouped_split(groups, 15, 15, seed) for seed in (0, 0, 1)]
-    np.testing.assert_array_equal(splits[0].validation, splits[1].validation)
-    assert splits[0].validation.tolist() != splits[2].validation.tolist()
 
 
 def test_grouped_split_needs_enough_groups():

@@ -1,5 +1,6 @@
 """Stores: the same bits however they came about, never half a store, and clear words about broken ones."""
 
+import json
 import multiprocessing
 import os
 import pickle
@@ -12,10 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from fakes import FakeSource, write_nyuv2
-from mgm.data import building
-from mgm.data.nyuv2 import NYUv2Source
+from mgm.data import conversion, open_source
+from mgm.data import store as store_module
 from mgm.data.store import Store, build_store, cached_store, open_store, store_path
 from mgm.errors import DataError
 from mgm.types import Sample
@@ -50,7 +52,7 @@ def test_keeps_samples_and_what_is_offered(reference):
 
 
 def test_no_traces_of_the_building_are_left(reference):
-    assert {file.name for file in reference.path.parent.iterdir()} == {"store"}
+    assert {file.name for file in reference.path.parent.iterdir()} == {"store", ".store.lock"}
     assert set(contents(reference.path)) == {
         "manifest.json", "image.npy", "scene.npy", "semantic.npy", "depth.npy", "normal.npy",
         "names.npy", "name_ends.npy", "labelled.npy", "splits.npy",
@@ -68,7 +70,7 @@ def test_interrupted_build_resumes_to_the_same_bits(reference, tmp_path, fail_at
     with pytest.raises(RuntimeError, match="told to fail"):
         build_store(FakeSource(fail_at=fail_at), SIZE, path, workers=1)
     assert not path.exists()
-    done = fail_at // building.CHUNK_SIZE * building.CHUNK_SIZE
+    done = fail_at // conversion.CHUNK_SIZE * conversion.CHUNK_SIZE
     read = []
     original = FakeSource.read
     monkeypatch.setattr(FakeSource, "read", lambda self, index, size: read.append(index) or original(self, index, size))
@@ -108,9 +110,9 @@ class SigningSource(FakeSource):
 
 @pytest.mark.parametrize("worth", [False, True])
 def test_processes_are_started_only_if_that_pays(tmp_path, monkeypatch, worth):
-    monkeypatch.setattr(building.os, "sched_getaffinity", lambda process: {0, 1}, raising=False)
+    monkeypatch.setattr(conversion.os, "sched_getaffinity", lambda process: {0, 1}, raising=False)
     if worth:
-        monkeypatch.setattr(building, "SECONDS_PER_WORKER", 1e-9)
+        monkeypatch.setattr(conversion, "SECONDS_PER_WORKER", 1e-9)
     names = set(build_store(SigningSource(count=100), SIZE, tmp_path / "store").names)
     assert len(names) >= 2 if worth else names == {str(os.getpid())}
 
@@ -138,7 +140,7 @@ def test_two_builders_at_once(tmp_path):
         assert pool.map(_build, [str(path)] * 2) == [200, 200]
     alone = build_store(FakeSource(count=200), SIZE, tmp_path / "alone", workers=1)
     assert contents(path) == contents(alone.path)
-    assert {file.name for file in tmp_path.iterdir()} == {"store", "alone"}
+    assert not list(tmp_path.glob("*.partial"))
 
 
 KILLED = """
@@ -169,6 +171,15 @@ def test_killed_process_leaves_no_lock_and_half_its_work(reference, tmp_path):
     (tmp_path / "store.partial" / "chunk-000001.json.123.tmp").write_text("[")  # killed while writing a marker
     build_store(FakeSource(), SIZE, path, workers=1)
     assert contents(path) == contents(reference.path)
+
+
+@pytest.mark.parametrize(("inherits", "message"), [(True, "__main__"), (False, "wait for it or end it")])
+def test_a_store_that_another_process_makes(tmp_path, monkeypatch, inherits, message):
+    """``_inheriting``: a worker that runs its parent's script, which lacks a guarded main part."""
+    monkeypatch.setattr(multiprocessing.current_process(), "_inheriting", inherits, raising=False)
+    monkeypatch.setattr(store_module, "PATIENCE_SECONDS", 0.05)
+    with FileLock(tmp_path / ".store.lock"), pytest.raises(DataError, match=message):
+        build_store(FakeSource(), SIZE, tmp_path / "store")
 
 
 def test_finished_store_is_opened_not_made(reference, monkeypatch):
@@ -205,7 +216,7 @@ def test_cache_that_cannot_be_written(tmp_path):
 
 def test_no_room_on_the_disk(tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(building.shutil, "disk_usage", lambda path: usage._replace(free=1000))
+    monkeypatch.setattr(conversion.shutil, "disk_usage", lambda path: usage._replace(free=1000))
     with pytest.raises(DataError, match=r"GB are needed.*MGM_CACHE"):
         build_store(FakeSource(), SIZE, tmp_path / "store")
 
@@ -273,9 +284,9 @@ def test_unreadable_picture_stops_the_build_and_mending_it_helps(tmp_path):
     good = picture.read_bytes()
     picture.write_bytes(good[:200])
     with pytest.raises(DataError, match=r"depth/0002.png"):
-        cached_store(NYUv2Source(folder), 32, str(tmp_path / "cache"))
+        cached_store(open_source(str(folder)), 32, str(tmp_path / "cache"))
     picture.write_bytes(good)
-    assert len(cached_store(NYUv2Source(folder), 32, str(tmp_path / "cache"))) == 3
+    assert len(cached_store(open_source(str(folder)), 32, str(tmp_path / "cache"))) == 3
 
 
 def _cut(file: Path) -> None:
@@ -325,3 +336,15 @@ def test_bar_only_where_wanted(tmp_path, capsys):
     output, errors = capsys.readouterr()
     assert output == ""
     assert "converting fake" in errors
+
+
+@pytest.mark.parametrize("kind", ["arrays", "checksums"])
+@pytest.mark.parametrize("name", ["../outside", "/outside", ".hidden", "a\\b"])
+def test_a_store_names_no_files_outside_of_it(tmp_path, kind, name):
+    np.save(tmp_path / "outside.npy", np.zeros(4))
+    store = build_store(FakeSource(count=4), 8, tmp_path / "store", workers=1)
+    manifest = json.loads((store.path / "manifest.json").read_text())
+    manifest[kind][name] = {"arrays": {"dtype": "float64", "shape": [4]}, "checksums": "0"}[kind]
+    (store.path / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(DataError, match="the store is damaged"):
+        open_store(store.path)

@@ -8,7 +8,7 @@ from PIL import Image
 
 from fake_folder import npy, picture_arrays, write_own
 from fakes import FakeSource, png
-from mgm.data.folder import FolderSource
+from mgm.data.sources.folder import FolderSource
 from mgm.errors import ConfigError, DataError
 from mgm.report.dataset_statistics import DatasetStatistics
 from mgm.report.inspect import Look, inspect_source

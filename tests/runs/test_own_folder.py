@@ -7,7 +7,7 @@ import pytest
 
 from fake_folder import write_own
 from mgm.config import DataConfig, Experiment
-from mgm.data.folder import FolderSource
+from mgm.data.sources.folder import FolderSource
 from mgm.data.store import build_store, open_store
 from mgm.runs.data import load_data
 from mgm.method.recipes import make_experiment

@@ -101,7 +101,7 @@ def test_three_buildings_of_taskonomy(mgm, tmp_path, monkeypatch):
     assert code == 0, err
     assert json.loads((run / "result.json").read_text())["num_labelled"] == 15 - 2 * 2
     monkeypatch.setenv("MGM_DATA", str(tmp_path))
-    monkeypatch.setattr("mgm.data.taskonomy.SUBSET_MIN_SCENE_IMAGES", 0)
+    monkeypatch.setattr("mgm.data.sources.taskonomy.SUBSET_MIN_SCENE_IMAGES", 0)
     code, _, err = mgm("train", "mgm", *TINY, "--data", "taskonomy_small", "--no-baseline", "--out", tmp_path / "named")
     assert code == 0, err
     assert len(json.loads((tmp_path / "named/result.json").read_text())["test"]) == 6

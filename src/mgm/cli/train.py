@@ -10,7 +10,7 @@ import tyro
 
 from mgm.cli.parsing import parse
 from mgm.config import Experiment
-from mgm.data.file_names import as_file_name
+from mgm.data.files import as_file_name
 from mgm.errors import ConfigError, choose
 from mgm.method.recipes import RECIPES, make_experiment
 

@@ -1,7 +1,7 @@
-"""Data sets: reading, splitting, converting, loading and augmenting them.
+"""Data sets: reading, splitting, converting, loading and augmentation.
 
-`DATASETS` lists those with a name of their own; `open_source` opens one by name or path. This file imports neither
-NumPy nor torch, so that the command line can list data sets at once.
+`DATASETS` lists the built-in ones; `open_source` opens one by name or path. This file imports neither NumPy nor torch,
+so that the command line can list data sets without delay.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,11 +30,11 @@ class Dataset:
     description: str
     """One line for lists."""
     open: Callable[[Path | None, int], DataSource]
-    """From its folder (none for sets that make themselves) and the wanted number of images (0: all or the default)."""
+    """Opens it, given its folder (None if it is generated) and the wanted number of images (0: all or the default)."""
     recognises: Callable[[FileTree], bool]
     """Whether files look like this data set."""
     layout: str
-    """What its folder contains; empty for a set that makes itself."""
+    """What its folder contains; empty for a generated set."""
     instructions: str = ""
     """How to get it."""
     folder: str = ""
@@ -46,89 +47,17 @@ def _rooms(path: Path | None, num_images: int) -> DataSource:
     return RoomsSource(num_images=num_images or DEFAULT_ROOMS, seed=0)
 
 
-def _nyuv2(path: Path | None, num_images: int) -> DataSource:
-    from mgm.data.nyuv2 import NYUv2Source
+def _reader(module: str, opener: str, *first: object, **settings: object) -> Callable[[Path | None, int], DataSource]:
+    """An opener by a class or function of `mgm.data`, which is imported when it is called."""
 
-    assert path is not None
-    return NYUv2Source(path)
+    def open_it(path: Path | None, num_images: int) -> DataSource:
+        return getattr(import_module(f"mgm.data.{module}"), opener)(*first, path, **settings)
 
-
-def _camvid(path: Path | None, num_images: int) -> DataSource:
-    from mgm.data.camvid import CamVidSource
-
-    assert path is not None
-    return CamVidSource(path)
+    return open_it
 
 
-def _nyuv2_mat(path: Path | None, num_images: int) -> DataSource:
-    from mgm.data.nyuv2_mat import NYUv2MatSource
-
-    assert path is not None
-    return NYUv2MatSource(path)
-
-
-def _nyuv2_mat13(path: Path | None, num_images: int) -> DataSource:
-    from mgm.data.nyuv2_mat import NYUv2MatSource
-
-    assert path is not None
-    return NYUv2MatSource(path, num_classes=13)
-
-
-def _taskonomy(path: Path | None, num_images: int) -> DataSource:
-    from mgm.data.taskonomy import TaskonomySource
-
-    assert path is not None
-    return TaskonomySource(path)
-
-
-def _taskonomy_small(path: Path | None, num_images: int) -> DataSource:
-    from mgm.data.taskonomy import SUBSET_MIN_SCENE_IMAGES, TaskonomySource
-    from mgm.data.taskonomy_files import SUBSET
-
-    assert path is not None
-    return TaskonomySource(path, buildings=SUBSET, min_scene_images=SUBSET_MIN_SCENE_IMAGES)
-
-
-def _cityscapes(path: Path | None, num_images: int) -> DataSource:
-    from mgm.data.cityscapes import CityscapesSource
-
-    assert path is not None
-    return CityscapesSource(path)
-
-
-def _cityscapes_zurich(path: Path | None, num_images: int) -> DataSource:
-    from mgm.data.cityscapes import CityscapesSource
-
-    assert path is not None
-    return CityscapesSource(path, cities=("zurich",))
-
-
-def _mtan(path: Path | None, num_images: int) -> DataSource:
-    from mgm.data.mtan import MtanSource
-
-    assert path is not None
-    return MtanSource(path)
-
-
-def _authors(path: Path | None, num_images: int) -> DataSource:
-    from mgm.data.authors import AuthorsSource
-
-    assert path is not None
-    return AuthorsSource(path)
-
-
-def _store(path: Path | None, num_images: int) -> DataSource:
-    from mgm.data.store import StoreSource
-
-    assert path is not None
-    return StoreSource(path)
-
-
-def _folder(path: Path | None, num_images: int) -> DataSource:
-    from mgm.data.folder import FolderSource
-
-    assert path is not None
-    return FolderSource(path)
+def _never(tree: FileTree) -> bool:
+    return False
 
 
 def _matches(pattern: str) -> Callable[[FileTree], bool]:
@@ -154,80 +83,80 @@ DATASETS: dict[str, Dataset] = {
     "rooms": Dataset(
         "procedural rooms, rendered on first use: six tasks with exact labels, scene labels, any number of images",
         _rooms,
-        lambda tree: False,
+        _never,
         "",
     ),
     "nyuv2": Dataset(
         "NYU Depth V2, 1,449 indoor photographs: 40 classes, depth, derived normals, 27 scene types",
-        _nyuv2,
+        _reader("sources.folder.presets", "open_preset", "nyuv2"),
         _has_all("semantic40", "index.csv"),
         "rgb/NNNN.jpg, depth/NNNN.png, semantic40/NNNN.png, normal/NNNN.jpg, index.csv, classes40.txt, scene_types.txt "
         "(a folder or a zip)",
-        "NYU Depth V2 is given out for research by its authors; convert it to this layout",
+        "NYU Depth V2 is distributed for research by its authors; convert it to this layout",
     ),
     "camvid": Dataset(
         "CamVid, 701 road photographs: 11 classes, which also serve as multi-hot weak labels",
-        _camvid,
+        _reader("sources.folder.presets", "open_preset", "camvid"),
         _has_all("train/rgb", "train/semantic", "val", "test", "classes.txt"),
         "{train,val,test}/rgb/NAME.jpg, {train,val,test}/semantic/NAME.png, classes.txt (a folder or a zip)",
-        "CamVid is given out for research by the University of Cambridge; convert it to this layout",
+        "CamVid is distributed for research by the University of Cambridge; convert it to this layout",
     ),
     "nyuv2_mat": Dataset(
-        "NYU Depth V2 as given out, 1,449 images: 40 classes, depth, normals, 27 scene types",
-        _nyuv2_mat,
+        "NYU Depth V2 as distributed, 1,449 images: 40 classes, depth, normals, 27 scene types",
+        _reader("sources.nyuv2_mat", "NYUv2MatSource"),
         _matches(r"^nyu_depth_v2_labeled\.mat$"),
         "nyu_depth_v2_labeled.mat, classMapping40.mat, splits.mat (for the official split), normals_gt/ (if you have it)",
-        "NYU Depth V2 is given out for research by its authors",
+        "NYU Depth V2 is distributed for research by its authors",
     ),
     "nyuv2_mat13": Dataset(
         "the same with 13 classes",
-        _nyuv2_mat13,
-        lambda tree: False,
+        _reader("sources.nyuv2_mat", "NYUv2MatSource", num_classes=13),
+        _never,
         "as nyuv2_mat",
-        "NYU Depth V2 is given out for research by its authors",
+        "NYU Depth V2 is distributed for research by its authors",
         "nyuv2_mat",
     ),
     "taskonomy": Dataset(
         "Taskonomy: all six tasks, 17 classes, the scene categories with more than 1,000 images",
-        _taskonomy,
+        _reader("sources.taskonomy", "TaskonomySource"),
         _matches(r"(^|/)rgb/(.*/)?point_\d+_view_\d+(_domain_\w+)?\.png$"),
         "DOMAIN/BUILDING/point_P_view_V_domain_DOMAIN.png, or BUILDING/DOMAIN/..., class_scene as .npy (a folder or a zip)",
-        "Taskonomy is given out for non-commercial research by Stanford and EPFL",
+        "Taskonomy is distributed for non-commercial research by Stanford and EPFL",
     ),
     "taskonomy_small": Dataset(
         "the buildings allensville, benevolence and coffeen of Taskonomy, scene categories with more than 50 images",
-        _taskonomy_small,
-        lambda tree: False,
+        _reader("sources.taskonomy", "open_subset"),
+        _never,
         "as taskonomy",
-        "Taskonomy is given out for non-commercial research by Stanford and EPFL",
+        "Taskonomy is distributed for non-commercial research by Stanford and EPFL",
         "taskonomy",
     ),
     "cityscapes": Dataset(
         "Cityscapes, 3,475 labelled street photographs: 19 classes, depth, 30 multi-hot weak labels",
-        _cityscapes,
+        _reader("sources.cityscapes", "CityscapesSource"),
         _matches(r"_leftImg8bit\.png$"),
         "{leftImg8bit,gtFine,disparity,camera}/{train,val}/CITY/CITY_SEQ_FRAME_*, or one city's leftImg8bit/train/CITY "
         "(a folder or a zip)",
-        "Cityscapes is given out for non-commercial use after registration",
+        "Cityscapes is distributed for non-commercial use after registration",
     ),
     "cityscapes_zurich": Dataset(
         "the 122 photographs of Zurich of Cityscapes",
-        _cityscapes_zurich,
-        lambda tree: False,
+        _reader("sources.cityscapes", "CityscapesSource", cities=("zurich",)),
+        _never,
         "as cityscapes",
-        "Cityscapes is given out for non-commercial use after registration",
+        "Cityscapes is distributed for non-commercial use after registration",
         "cityscapes",
     ),
     "mtan": Dataset(
         "NYUv2 or Cityscapes as preprocessed for MTAN: 13, 19, 7 or 2 classes, depth, normals",
-        _mtan,
+        _reader("sources.folder.presets", "open_mtan"),
         _matches(r"^(train|val)/image/[^/]+\.npy$"),
         "{train,val}/{image,label or label_7 or label_19,depth,normal}/NUMBER.npy (a folder or a zip)",
         "the authors of MTAN give the preprocessed sets out on their page",
     ),
     "authors": Dataset(
         "the layout of the public code of MGM's authors: segmentation, depth, normals, scenes",
-        _authors,
+        _reader("sources.folder.presets", "open_authors"),
         _matches(r"^(ss|de)/[^/]+/[^/]+\.npy$|^(nm|sn|msk)/[^/]+/"),
         "{rgb,ss,de,nm or sn,msk}/SCENE/NAME, ss and de as .npy (a folder or a zip)",
         "convert your data to this layout",
@@ -237,22 +166,22 @@ DATASETS: dict[str, Dataset] = {
 
 STORE = Dataset(
     "a store made by `mgm data prepare`, from any of the others",
-    _store,
+    _reader("store", "StoreSource"),
     _has_all("manifest.json", "image.npy"),
     "any name",
 )
 OWN_FOLDER = Dataset(
     "your own pictures: rgb/ and a folder per task, matched by name; dataset.yaml and labels.csv if needed",
-    _folder,
+    _reader("sources.folder", "FolderSource"),
     _matches(r"^((train|val|valid|validation|test)/)?rgb/"),
     "rgb/NAME.jpg, {semantic,depth,normal,...}/NAME.png, also below {train,val,test}/ (a folder or a zip); see docs/data.md",
 )
 SETTINGS_FILE = "dataset.yaml"
-"""Its presence makes any folder a folder of one's own."""
+"""A folder with this file is always read as the user's own."""
 
 
 def recognise(tree: FileTree) -> Dataset | None:
-    """What files are: a store, a built-in data set, or a folder of one's own."""
+    """The data set that files belong to: a store, a built-in one, or a folder of the user's own; None if unknown."""
     if STORE.recognises(tree):
         return STORE
     if SETTINGS_FILE in tree.names():
@@ -300,7 +229,7 @@ def open_source(name_or_path: str, num_images: int = 0) -> DataSource:
 
 
 def _installed(name: str, entry: Dataset) -> Path:
-    """Where the files of a built-in data set lie below ``$MGM_DATA``."""
+    """Folder or archive of a built-in data set below ``$MGM_DATA``."""
     root = os.environ.get("MGM_DATA", "")
     folder = entry.folder or name
     places = [Path(root).expanduser() / folder, Path(root).expanduser() / f"{folder}.zip"] if root else []

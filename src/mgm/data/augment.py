@@ -1,4 +1,4 @@
-"""Random changes of labelled images in which pixels, labels and their values stay true to each other."""
+"""Random augmentation that keeps images and labels consistent with each other."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def flip(batch: Batch, mirrored: Tensor, tasks: dict[str, Task]) -> tuple[Tensor
 
 
 def window_grid(half_side: Tensor, centre: Tensor, size: int) -> Tensor:
-    """Where the pixels of a window lie in the picture, for `grid_sample` with ``align_corners=False``.
+    """Positions of the pixels of a window in the picture, for `grid_sample` with ``align_corners=False``.
 
     Args:
         half_side: ``[B]``, half the window's side; 1 is the whole picture.

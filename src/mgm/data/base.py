@@ -1,4 +1,4 @@
-"""The contract of a data source: named samples, what they offer, and how they are split."""
+"""The interface of data sources."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ class DataSource(ABC):
     """Reads samples of one data set from its own format, at any resolution."""
 
     split_kinds: tuple[str, ...] = ("random",)
-    """What `splits` can be asked for; a store keeps all of them."""
+    """Names of the splits; a store keeps all of them."""
 
     @property
     @abstractmethod
     def info(self) -> DatasetInfo:
-        """What the data set offers."""
+        """Name, tasks, classes, scenes and notes of the data set."""
 
     @property
     @abstractmethod
     def fingerprint(self) -> dict[str, object]:
-        """Plain values that change when the samples would: path, counts, version, settings. The cache's key."""
+        """Plain values that change whenever the samples change: settings, counts, a hash of the files. Key of the cache."""
 
     @abstractmethod
     def __len__(self) -> int:
@@ -56,7 +56,7 @@ class DataSource(ABC):
         """
 
     def remarks(self, index: int) -> tuple[str, ...]:
-        """What looks wrong with the files of a sample though they can be read; most sources have nothing to say.
+        """What looks wrong with the files of a sample although they can be read, in words.
 
         Raises:
             DataError: If a file cannot be read.

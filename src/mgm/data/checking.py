@@ -1,4 +1,4 @@
-"""Whether samples are what their source promises, and files what they were."""
+"""Checks of samples against what their source declares, and of files against their checksums."""
 
 from __future__ import annotations
 
@@ -9,26 +9,16 @@ from pathlib import Path
 import numpy as np
 
 from mgm.data.base import DataSource
-from mgm.data.images import check_labels
-from mgm.data.targets import CHANNELS
 from mgm.errors import DataError, choose
+from mgm.tasks import TASKS
 from mgm.types import DatasetInfo, Sample
-
-
-def target_shape(task: str, size: int) -> tuple[int, ...]:
-    """Shape of the target of a task: ``[size, size]`` for ``semantic``, ``[channels, size, size]`` for the others.
-
-    Raises:
-        ConfigError: If there is no such task.
-    """
-    return (size, size) if task == "semantic" else (choose("task", task, CHANNELS), size, size)
 
 
 def read_checked(source: DataSource, info: DatasetInfo, index: int, size: int) -> Sample:
     """Read a sample and check it.
 
     Raises:
-        DataError: If it is unreadable, or not what the source promises.
+        DataError: If it is unreadable, or not what the source declares.
     """
     sample = source.read(index, size)
     check_sample(sample, info, size)
@@ -52,7 +42,7 @@ def find_bad(source: DataSource, size: int) -> Iterator[tuple[int, str]]:
 
 
 def check_sample(sample: Sample, info: DatasetInfo, size: int) -> None:
-    """Check one sample against what its source promises.
+    """Check one sample against what its source declares.
 
     Raises:
         DataError: Naming the sample and what is wrong with it.
@@ -65,7 +55,10 @@ def check_sample(sample: Sample, info: DatasetInfo, size: int) -> None:
     if set(sample.targets) != set(info.tasks):
         raise DataError(f"{where}: has targets {sorted(sample.targets)}, the data set offers {sorted(info.tasks)}")
     for task, target in sample.targets.items():
-        _check_target(task, target, info, size, where)
+        kind = choose("task", task, TASKS)
+        if target.shape != kind.target_shape(size):
+            raise DataError(f"{where}: {task} has shape {target.shape}, not {kind.target_shape(size)}")
+        kind.check_target(target, len(info.classes), where)
     if sample.scene.shape != (len(info.scenes),):
         raise DataError(
             f"{where}: {sample.scene.shape} scene labels, the data set has {len(info.scenes)} scene classes"
@@ -73,21 +66,6 @@ def check_sample(sample: Sample, info: DatasetInfo, size: int) -> None:
     known = sample.scene[~np.isnan(sample.scene)]
     if ((known < 0) | (known > 1)).any() or (not info.multi_hot and len(known) and abs(known.sum() - 1) > 1e-3):
         raise DataError(f"{where}: the scene label is no {'multi-hot' if info.multi_hot else 'one-hot'} vector")
-
-
-def _check_target(task: str, target: np.ndarray, info: DatasetInfo, size: int, where: str) -> None:
-    wanted = target_shape(task, size)
-    if target.shape != wanted:
-        raise DataError(f"{where}: {task} has shape {target.shape}, not {wanted}")
-    if task == "semantic":
-        check_labels(target, len(info.classes), where)
-    elif (np.abs(target) > np.finfo(np.float16).max).any():
-        raise DataError(f"{where}: {task} is infinite or above 65504; mark pixels without a value by NaN")
-
-
-def has_labels(task: str, target: np.ndarray, num_classes: int) -> bool:
-    """Whether any pixel of a target is valid."""
-    return bool((target < num_classes).any()) if task == "semantic" else bool(np.isfinite(target).any())
 
 
 def file_checksum(file: Path) -> str:
@@ -100,7 +78,7 @@ def find_changed(folder: Path, checksums: Mapping[str, str]) -> Iterator[tuple[s
     """Read files in full.
 
     Args:
-        folder: Where they are.
+        folder: Their folder.
         checksums: Name -> SHA-256.
 
     Yields:

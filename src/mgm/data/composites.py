@@ -1,4 +1,4 @@
-"""Labelled images put together from pairs of labelled images: synthesis of image and labels, without a generator."""
+"""Composites: new labelled images made by pasting parts of one labelled image into another."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Composites:
 
     - ``classes``: a random half of B's classes in view (rounded down, at least one), as in ClassMix (Olsson et al., WACV
       2021).
-    - ``objects``: likewise of those classes that cover less than a quarter of B, so that things move and walls stay: a
+    - ``objects``: likewise of those classes that cover less than a quarter of B, so that objects move and walls stay: a
       copy-paste (Ghiasi et al., CVPR 2021) of classes instead of instances, without a scaling of its own.
     - ``cutmix``: a rectangle (Yun et al., ICCV 2019), here of 0 to 50 % of the image, its sides at 1:2 to 2:1.
 
@@ -91,7 +91,7 @@ class Composites:
         )
 
     def _half_of_classes(self, batch: Batch, other: Batch, generator: torch.Generator, below: float) -> Tensor:
-        """``[B, H, W]`` bool: half of the classes that cover less than ``below`` of the other image, where they are not behind."""
+        """``[B, H, W]`` bool: half of the classes below a share of the other image, where they do not lie behind."""
         labels = other.targets["semantic"]
         flat = labels.flatten(1)
         area = torch.zeros(len(batch), IGNORE_INDEX + 1, device=labels.device)
@@ -130,7 +130,7 @@ PIECES: dict[str, Callable[[Composites, Batch, Batch, torch.Generator], Tensor]]
 
 
 def _partners(count: int, generator: torch.Generator) -> Tensor:
-    """A random permutation that is one cycle: nobody is their own partner."""
+    """A random permutation that is one cycle: no image is its own partner."""
     order = torch.randperm(count, generator=generator)
     partner = torch.empty_like(order)
     partner[order] = order.roll(1)

@@ -1,14 +1,19 @@
-"""Files of a data set, in a folder or inside a zip archive that is never unpacked."""
+"""Files of a data set, in a folder or inside a zip archive that is never unpacked; and names and writing of files."""
 
 from __future__ import annotations
 
 import hashlib
+import os
+import re
 import zipfile
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from mgm.errors import DataError
 
+Decoded = TypeVar("Decoded")
 MAX_FILE_BYTES = 1 << 30
 """A larger member of an archive is refused before it is inflated."""
 
@@ -36,17 +41,12 @@ class FileTree(ABC):
         """A short hash that changes when a file is added, removed or replaced; reads no content."""
 
     def describe(self, name: str) -> str:
-        """What to call a file in messages."""
+        """Name of a file for messages."""
         return f"{self.path}/{name}"
 
-    def stems(self, folder: str, suffix: str) -> dict[str, str]:
-        """File name without ``suffix`` -> relative name, for the files directly inside ``folder``."""
-        found = {}
-        for name in self.names():
-            parent, _, base = name.rpartition("/")
-            if parent == folder and base.lower().endswith(suffix):
-                found[base[: -len(suffix)]] = name
-        return found
+    def decode(self, name: str, decoder: Callable[[bytes, str], Decoded]) -> Decoded:
+        """A file decoded by a function of its content and its name for messages, which may raise `DataError`."""
+        return decoder(self.read(name), self.describe(name))
 
     def lines(self, name: str) -> list[str]:
         """Lines of a text file, without blank ones.
@@ -79,7 +79,7 @@ class FolderTree(FileTree):
         return self._names
 
     def read(self, name: str) -> bytes:
-        """Content of a file below the folder; names that lead out of it, from a list in a stranger's data set, are refused."""
+        """Content of a file below the folder; names that lead out of it, as a damaged or malicious list may hold, are refused."""
         if Path(name).anchor or ".." in Path(name).parts:
             raise DataError(
                 f"{self.path}: names the file {name!r}, which lies outside of it; mend the list of its files"
@@ -102,7 +102,7 @@ class FolderTree(FileTree):
 
 
 class ZipTree(FileTree):
-    """Files inside a zip archive, perhaps below one common top folder. Can be pickled: each process opens its own."""
+    """Files inside a zip archive, perhaps below one common top folder. Can be pickled: each process opens the archive anew."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -190,5 +190,32 @@ def _is_unsafe(name: str) -> bool:
 
 
 def _is_litter(name: str) -> bool:
-    """Whether a file is one that systems leave behind: hidden, or of a Mac's archive."""
+    """Whether a file is a by-product of an operating system: hidden, or from a Mac's archive."""
     return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/")) or name.endswith("Thumbs.db")
+
+
+LONGEST_NAME = 48
+"""Characters of a file name of `as_file_name`; with four bytes each and some more around it, below the limit of 255 bytes."""
+
+
+def as_file_name(name: str, otherwise: str = "unnamed") -> str:
+    """A name as one part of a path: letters of any script, digits, ``-``, ``_``, ``.``; not hidden, at most `LONGEST_NAME` long.
+
+    Everything else, ``/`` and NUL among it, becomes ``-``. Different names may become the same.
+
+    Args:
+        name: Any text.
+        otherwise: The result where nothing is left.
+    """
+    plain = re.sub(r"[^\w.-]+", "-", name.encode(errors="replace").decode()).lstrip(".-")[:LONGEST_NAME]
+    return plain.rstrip(".-") or otherwise
+
+
+def write_atomically(file: Path, text: str) -> None:
+    """Write a text file that is there as a whole or not at all."""
+    draft = file.with_name(f"{file.name}.{os.getpid()}.tmp")
+    with draft.open("w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    draft.replace(file)

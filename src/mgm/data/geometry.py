@@ -43,7 +43,7 @@ class Intrinsics:
         return cls(focal, focal, (width - 1) / 2, (height - 1) / 2)
 
     def back_project(self, depth: np.ndarray) -> np.ndarray:
-        """Places in the camera's frame, x right, y down, z forward.
+        """3D points in the camera's frame, x right, y down, z forward.
 
         Args:
             depth: ``[H, W]`` metres along the optical axis.
@@ -137,8 +137,8 @@ class _Window:
         Returns:
             ``[3, h, w]`` coefficients, and ``[h, w]`` the number of neighbours.
         """
-        shape = self._centre.shape
-        count, su, sv, suu, suv, svv, sw, suw, svw = (np.zeros(shape) for _ in range(9))
+        sums = np.zeros((9, *self._centre.shape))
+        count, su, sv, suu, suv, svv, sw, suw, svw = sums
         limit = tolerance * self._centre
         for down in range(-self._radius, self._radius + 1):
             dv = down / self._camera.fy
@@ -158,29 +158,23 @@ class _Window:
                 sw += step
                 suw += du * step
                 svw += dv * step
-        plane, solvable = _solve(count, su, sv, suu, suv, svv, sw, suw, svw)
+        plane, solvable = _solve(sums)
         plane[2] += self._centre
         if fallback is None:
             return plane, np.where(solvable, count, 0)
         return np.where(solvable, plane, fallback[0]), np.where(solvable, count, fallback[1])
 
 
-def _solve(
-    count: np.ndarray,
-    su: np.ndarray,
-    sv: np.ndarray,
-    suu: np.ndarray,
-    suv: np.ndarray,
-    svv: np.ndarray,
-    sw: np.ndarray,
-    suw: np.ndarray,
-    svw: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
-    """The normal equations of a plane in closed form, from sums over the neighbours.
+def _solve(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The normal equations of a plane in closed form.
+
+    Args:
+        sums: ``[9, h, w]`` over the neighbours: their number, u, v, uu, uv, vv, w, uw, vw.
 
     Returns:
         ``[3, h, w]`` slopes and value at the pixel; ``[h, w]`` bool, whether the neighbours span a plane.
     """
+    count, su, sv, suu, suv, svv, sw, suw, svw = sums
     total = np.maximum(count, 1)
     mean_u, mean_v, mean_w = su / total, sv / total, sw / total
     uu, uv, vv = suu - su * mean_u, suv - su * mean_v, svv - sv * mean_v

@@ -1,4 +1,4 @@
-"""Decoding picture files that others wrote, and resizing pictures and label maps."""
+"""Decoding of pictures and arrays from untrusted files, and resizing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import numpy as np
 from PIL import Image
 
 from mgm.errors import DataError
-from mgm.types import IGNORE_INDEX
 
 MAX_PIXELS = 100_000_000
 """Larger pictures are refused before they are decoded: a small file can claim any size."""
@@ -29,7 +28,7 @@ def read_rgb(source: Path | bytes, name: str = "") -> np.ndarray:
 
     Args:
         source: A file, or its content.
-        name: What to call it in messages; needed for bytes.
+        name: Name for messages; needed for bytes.
 
     Returns:
         ``[H, W, 3]`` uint8.
@@ -40,17 +39,20 @@ def read_rgb(source: Path | bytes, name: str = "") -> np.ndarray:
     image, name = decode(source, name)
     if image.mode not in _COLOUR_MODES:
         raise DataError(f"{name}: mode {image.mode!r} is not a colour picture of 8 bits; save it as 8-bit RGB")
+    return to_rgb(image)
+
+
+def to_rgb(image: Image.Image) -> np.ndarray:
+    """``[H, W, 3]`` uint8 colours of a picture of 8 bits; transparency is dropped."""
     if image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")  # what Pillow asks for, with a warning otherwise
+        image = image.convert("RGBA")  # Pillow warns about a direct conversion
     return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def read_labels(source: Path | bytes, name: str = "") -> np.ndarray:
     """Decode a map of integers: grey of 8 or 16 bits as it is, a palette picture as its indices.
 
-    Args:
-        source: A file, or its content.
-        name: What to call it in messages; needed for bytes.
+    Arguments as for `read_rgb`.
 
     Returns:
         ``[H, W]`` of an integer type.
@@ -70,9 +72,7 @@ def read_labels(source: Path | bytes, name: str = "") -> np.ndarray:
 def read_numbers(source: Path | bytes, name: str = "") -> np.ndarray:
     """Decode a picture whose pixels are numbers: grey of 8 or 16 bits, fractions (TIFF), or three channels of 8 bits.
 
-    Args:
-        source: A file, or its content.
-        name: What to call it in messages; needed for bytes.
+    Arguments as for `read_rgb`.
 
     Returns:
         ``[H, W]`` or ``[H, W, 3]``, as they are in the file; transparency is dropped.
@@ -143,25 +143,6 @@ def check_same_size(name: str, array: np.ndarray, other_name: str, other: np.nda
         )
 
 
-def check_labels(labels: np.ndarray, num_classes: int, name: str) -> None:
-    """Check that every label is a class index or `IGNORE_INDEX`.
-
-    Args:
-        labels: Integers of any shape.
-        num_classes: Number of classes.
-        name: Where the labels come from.
-
-    Raises:
-        DataError: If there is any other label.
-    """
-    wrong = ((labels < 0) | (labels >= num_classes)) & (labels != IGNORE_INDEX)
-    if wrong.any():
-        raise DataError(
-            f"{name}: label {labels[wrong][0]} is neither a class (0..{num_classes - 1}) nor {IGNORE_INDEX} (ignore); "
-            "mend the file or the list of classes"
-        )
-
-
 def resize_rgb(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """Resample a colour picture: averages (box filter) where it shrinks, bicubic where it grows, per axis.
 
@@ -220,7 +201,7 @@ def _content(source: Path | bytes, name: str) -> tuple[bytes, str]:
 
 
 def decode(source: Path | bytes, name: str = "") -> tuple[Image.Image, str]:
-    """A picture in the mode of its file, and what to call it in messages.
+    """A picture in the mode of its file, and its name for messages.
 
     Raises:
         DataError: If the file is missing, empty, damaged, no picture, or absurdly large.

@@ -1,4 +1,4 @@
-"""Batches for training out of a store; which samples a step sees depends on nothing but its number."""
+"""Batches for training from a store; the samples of a step depend on its number alone."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class StoreReader:
     Args:
         store: An open store.
         tasks: Tasks to read targets of; empty for images and scene labels alone.
-        device: Where batches are to lie.
-        resident_bytes: Up to this size all is loaded at once, in the store's compact types.
+        device: Device of the batches.
+        resident_bytes: Up to this size the data are kept on the device, in the compact types of the store.
         scenes: ``[N, K]`` float32 labels in place of the store's own.
 
     Raises:
@@ -46,7 +46,7 @@ class StoreReader:
         self.tasks = tuple(tasks)
         self.device = torch.device(device)
         self.is_resident = store.num_bytes(tasks) <= resident_bytes
-        """Whether all samples lie on the device."""
+        """Whether all samples are kept on the device."""
         self._resident: dict[str, Tensor] = {}
         if self.is_resident:
             for name in ("image", *self.tasks):
@@ -86,7 +86,7 @@ class StoreReader:
 
 
 class Prefetch:
-    """Batches by step, of which a thread loads the next while the current one is used.
+    """Batches by step; a thread loads the next one while the current one is used.
 
     Args:
         load: Step and number of samples -> batch; depends on nothing else.
@@ -98,7 +98,7 @@ class Prefetch:
         self._next: tuple[tuple[int, int], Future[Batch]] | None = None
 
     def __call__(self, step: int, count: int) -> Batch:
-        """The batch of a step, at once if it is the one after the last that was asked for."""
+        """The batch of a step, which is ready if the previous call was for the step before."""
         wanted, ready = (step, count), self._next
         batch = ready[1].result() if ready and ready[0] == wanted else self._load(step, count)
         self._next = ((step + 1, count), self._thread.submit(self._load, step + 1, count))

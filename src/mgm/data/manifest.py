@@ -1,4 +1,4 @@
-"""The list of what a store holds, kept beside its arrays as ``manifest.json``; its size does not depend on theirs."""
+"""``manifest.json``, the description of a store; its size does not depend on the number of samples."""
 
 from __future__ import annotations
 
@@ -25,12 +25,6 @@ VALUES = {
     "names": "UTF-8 names of the samples, end to end",
     "name_ends": "end of each name in names.npy",
     "splits": "0 train, 1 validation, 2 test, 3 none (rows: see splits in this file)",
-    "semantic": "class index; 255 where there is no label",
-    "depth": "metres along the optical axis; NaN where there is no label",
-    "normal": "unit vectors, x right, y down, z forward; NaN where there is no label",
-    "edge_texture": "strength in [0, 1]; NaN where there is no label",
-    "reshading": "brightness in [0, 1]; NaN where there is no label",
-    "principal_curvature": "two curvatures coded in [0, 1], 0.5 is flat; NaN where there is no label",
 }
 """Array -> what its numbers mean."""
 
@@ -82,7 +76,7 @@ def damaged(path: Path, what: str) -> DataError:
 
 
 def info_to_plain(info: DatasetInfo) -> dict[str, Any]:
-    """As JSON would give it back."""
+    """As a dictionary of JSON values."""
     return json.loads(json.dumps(asdict(info)))
 
 

@@ -1,4 +1,4 @@
-"""Photographs as cameras, scanners and tools write them, for prediction: upright, 8 bits, RGB."""
+"""Reading of photographs for prediction: any usual format, turned upright, as 8-bit RGB."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from mgm.data.images import MAX_PIXELS, decode
+from mgm.data.images import MAX_PIXELS, decode, to_rgb
 from mgm.errors import DataError
 
 _COLOUR_MODES = frozenset(
@@ -21,20 +21,20 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".tif",
 
 
 def read_photograph(source: str | Path | Image.Image | np.ndarray, name: str = "") -> np.ndarray:
-    """A photograph as the network was trained to see them.
+    """Read a photograph as the 8-bit RGB that networks are trained on.
 
     Turned upright as its EXIF data say. Grey, palette and CMYK pictures become RGB; transparency is dropped; grey of 16
     bits is scaled so that 65535 is white.
 
     Args:
         source: A file, a PIL image, or an ``[H, W, 3]`` uint8 array.
-        name: What to call it in messages; empty: by its path.
+        name: Name for messages; empty: its path.
 
     Returns:
         ``[H, W, 3]`` uint8.
 
     Raises:
-        DataError: If it is missing, damaged, no picture, absurdly large, or of a kind without a meaning as a photograph.
+        DataError: If it is missing, damaged, no picture, absurdly large, or of a pixel format that is no photograph.
     """
     if isinstance(source, np.ndarray):
         return _checked(source)
@@ -72,6 +72,4 @@ def _eight_bits(image: Image.Image, name: str) -> np.ndarray:
         return np.repeat(np.round(levels / 257).astype(np.uint8)[..., None], 3, axis=2)
     if image.mode not in _COLOUR_MODES:
         raise DataError(f"{name}: mode {image.mode!r} is no photograph of 8 or 16 bits; save it as 8-bit RGB")
-    if image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")  # what Pillow asks for, with a warning otherwise
-    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+    return to_rgb(image)

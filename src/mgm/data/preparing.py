@@ -1,4 +1,4 @@
-"""``mgm data prepare``: a store under a name of one's own, that never takes the place of anything else by accident."""
+"""``mgm data prepare``: a store under a path of the user's choice, which never replaces anything else by accident."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import final
 
 from mgm.data.base import DataSource, Splits
-from mgm.data.building import num_bytes, sample_layouts
+from mgm.data.conversion import num_bytes, sample_layouts
 from mgm.data.manifest import MANIFEST
 from mgm.data.store import Store, build_store
 from mgm.errors import ConfigError, DataError, unknown
+from mgm.tasks import SemanticSegmentation
 from mgm.types import DatasetInfo, Sample
 
 
@@ -37,9 +38,11 @@ class SelectedTasks(DataSource):
 
     @property
     def info(self) -> DatasetInfo:
-        """Without the tasks that are left out."""
+        """Of the data set, with the selected tasks alone."""
         info = self._source.info
-        return replace(info, tasks=self._tasks, classes=info.classes if "semantic" in self._tasks else ())
+        return replace(
+            info, tasks=self._tasks, classes=info.classes if SemanticSegmentation.name in self._tasks else ()
+        )
 
     @property
     def fingerprint(self) -> dict[str, object]:
@@ -91,21 +94,12 @@ def prepare_store(
     workers: int = 0,
     progress: bool | None = None,
 ) -> Store:
-    """Convert a data set into a store that can be used instead of it.
-
-    Args:
-        source: The data set.
-        size: Side of the square images in pixels.
-        path: The store's folder.
-        origin: What the user called the data set.
-        skip_bad: Go on without samples that cannot be used.
-        force: Replace a finished store, once the new one is finished.
-        workers: Processes; see `mgm.data.store.build_store`.
-        progress: See `mgm.data.store.build_store`.
+    """`mgm.data.store.build_store` under a path of the user's choice.
 
     Raises:
         ConfigError: If the size or the number of processes cannot be.
-        DataError: If something else is in the place, a sample is bad, or the disk is full.
+        DataError: If something else is in the place (a finished store is replaced with ``force``, once the new one is
+            finished), a sample is bad, or the disk is full.
     """
     if size < 1 or workers < 0:
         raise ConfigError(f"--image-size is {size} and --workers {workers}; they must be at least 1, and 0 (automatic)")

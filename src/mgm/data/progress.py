@@ -1,4 +1,4 @@
-"""A progress bar for work on many samples."""
+"""A progress bar on standard error."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def progress_bar(title: str, total: int, show: bool | None = None) -> Iterator[Callable[[int], None]]:
-    """A bar on standard error; yields the function that moves it on.
+    """A bar on standard error; yields the function that advances it.
 
     Args:
-        title: What is done.
+        title: Text before the bar.
         total: Number of steps.
         show: Whether to draw it; None: if standard error is a terminal.
     """

@@ -1,6 +1,6 @@
-"""Which samples train, select the model and test it, and which of the training samples carry labels.
+"""Splits into training, validation and test samples, and the choice of the labelled training samples.
 
-Every function depends on its arguments alone: the same seed gives the same split on every machine.
+The functions are deterministic: the same seed gives the same split on every machine.
 """
 
 from __future__ import annotations
@@ -61,6 +61,28 @@ def grouped_split(groups: Sequence[str], num_validation: int, num_test: int, see
         chosen.append(np.flatnonzero(np.isin(member, taken)))
         left = [group for group in left if group not in set(taken)]
     return Splits(np.flatnonzero(np.isin(member, left)), chosen[0], chosen[1])
+
+
+def official_split(
+    train: np.ndarray, test: np.ndarray, num_validation: int, groups: Sequence[str], seed: int
+) -> Splits:
+    """A given test set, and a validation set of whole groups out of the given training set.
+
+    Args:
+        train: ``[N]`` indices of the given training samples, ascending.
+        test: Indices of the given test samples, ascending.
+        num_validation: Wanted number of samples for model selection, met as in `grouped_split`.
+        groups: Group of every sample, by index; empty: samples are drawn one by one.
+        seed: Seed, at least 0.
+
+    Raises:
+        DataError: If no sample is left to train on, or there are too few groups.
+    """
+    if groups:
+        inner = grouped_split([groups[int(index)] for index in train], num_validation, 0, seed)
+    else:
+        inner = random_split(len(train), num_validation, 0, seed)
+    return Splits(train[inner.train], train[inner.validation], test)
 
 
 def labelled_subset(train: np.ndarray, strata: np.ndarray, fraction: float, seed: int) -> np.ndarray:

@@ -8,25 +8,29 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import multiprocessing
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, final
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from mgm.data.base import DataSource, Splits
-from mgm.data.building import write_samples
-from mgm.data.columns import KEPT_SEEDS, Names, decode_split
-from mgm.data.file_names import as_file_name
-from mgm.data.finishing import finish
+from mgm.data.completion import finish
+from mgm.data.conversion import write_samples
+from mgm.data.files import as_file_name
 from mgm.data.images import planes, resize_nearest, resize_rgb
-from mgm.data.lock import FileLock
 from mgm.data.manifest import FORMAT_VERSION, damaged, info_from_plain, info_to_plain, read_manifest
+from mgm.data.names_and_splits import KEPT_SEEDS, Names, decode_split
 from mgm.errors import ConfigError, DataError, unknown
 from mgm.types import DatasetInfo, Sample
 
+PATIENCE_SECONDS = 6 * 3600
+"""How long to wait for another process that makes the same store."""
 _LOGGER = logging.getLogger("mgm")
 
 
@@ -74,16 +78,16 @@ class Store:
 
     @cached_property
     def info(self) -> DatasetInfo:
-        """What the data set offers."""
+        """Name, tasks, classes, scenes and notes of the data set."""
         return info_from_plain(self.manifest["info"])
 
     @property
     def split_kinds(self) -> tuple[str, ...]:
-        """What `splits` can be asked for."""
+        """Names of the splits."""
         return tuple(self.manifest["splits"])
 
     def splits(self, kind: str, seed: int) -> Splits:
-        """The split that the source made.
+        """The split of the original data set.
 
         Raises:
             ConfigError: If the source had no such split, or it was not kept for this seed.
@@ -138,7 +142,7 @@ class StoreSource(DataSource):
 
     @property
     def info(self) -> DatasetInfo:
-        """What the original data set offered."""
+        """That of the original data set."""
         return self.store.info
 
     @property
@@ -195,13 +199,13 @@ def build_store(
     with the same result bit for bit. Several processes may build the same store: one does, the others wait and open it.
 
     Args:
-        source: Where samples come from; has to be picklable for more than one worker.
+        source: Data set; has to be picklable for more than one worker.
         size: Side of the square images in pixels.
         path: Folder to create.
-        workers: Processes; 0: as many as there are cores, and work for at least some seconds each; 1: this one alone.
+        workers: Number of processes; 0: up to the number of cores, as far as it pays; 1: this one alone.
         progress: Whether to draw a bar on standard error; None: if that is a terminal.
-        skip_bad: Leave out samples that are unreadable or contradict what the source offers, and list them in the manifest.
-        replace: Convert even if there is a store under ``path``, which goes when the new one is finished.
+        skip_bad: Leave out samples that are unreadable or contradict what the source declares, and list them in the manifest.
+        replace: Convert even if there is a store under ``path``, which is removed when the new one is finished.
         origin: Where the source was found, for the manifest.
 
     Raises:
@@ -215,11 +219,7 @@ def build_store(
         raise DataError(
             f"{path.parent}: cannot be created ({error.strerror}); choose another folder (for the cache: $MGM_CACHE)"
         ) from error
-    lock = FileLock(
-        path.with_name(f"{path.name}.lock"),
-        on_wait=lambda holder: _LOGGER.info("%s is being made by process %d; waiting", path, holder),
-    )
-    with lock:
+    with _alone(path):
         if replace or not path.exists():
             folder = path.with_name(f"{path.name}.partial")
             plan = write_samples(source, size, folder, workers, progress, skip_bad)
@@ -230,15 +230,42 @@ def build_store(
     return store
 
 
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """One process at a time is inside; the lock is free as soon as its holder ends, however it ends."""
+    lock = FileLock(path.with_name(f".{path.name}.lock"))
+    try:
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            if getattr(multiprocessing.current_process(), "_inheriting", False):
+                raise DataError(
+                    f"{path}: is being made by the process that started this one; "
+                    'put the main part of the script under `if __name__ == "__main__":`'
+                ) from None
+            _LOGGER.info("%s is being made by another process; waiting", path)
+            lock.acquire(timeout=PATIENCE_SECONDS)
+    except Timeout:
+        raise DataError(f"{path}: another process is still making it; wait for it or end it") from None
+    except (OSError, NotImplementedError) as error:
+        raise DataError(
+            f"{path}: cannot be locked ({error}); set $MGM_CACHE to another folder, on a local disk"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def cached_store(
     source: DataSource, size: int, cache_dir: str = "", *, workers: int = 0, progress: bool | None = None
 ) -> Store:
     """The store of a source, made on first use; a source that is a store of this size already is just opened.
 
     Args:
-        source: Where samples come from.
+        source: Data set.
         size: Side of the square images in pixels.
-        cache_dir: Folder of all stores; empty: ``$MGM_CACHE``, else ``~/.cache/mgm``.
+        cache_dir: See `cache_root`.
         workers: See `build_store`.
         progress: See `build_store`.
 
@@ -257,7 +284,7 @@ def cache_root(cache_dir: str = "") -> Path:
 
 
 def store_path(source: DataSource, size: int, cache_dir: str = "") -> Path:
-    """Where the cached store of a source lies: a name that changes with the source, its settings and the size."""
+    """Path of the cached store of a source; its name changes with the source, its settings and the size."""
     key = json.dumps([FORMAT_VERSION, source.fingerprint, info_to_plain(source.info)], sort_keys=True)
     name = as_file_name(source.info.name)  # chosen by whoever wrote dataset.yaml; in full it is part of the key
     return cache_root(cache_dir) / f"{name}-{size}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"

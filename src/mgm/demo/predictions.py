@@ -12,7 +12,7 @@ import torch
 from markupsafe import Markup
 from torch import Tensor
 
-from mgm.data.file_names import as_file_name
+from mgm.data.files import as_file_name
 from mgm.data.geometry import Intrinsics
 from mgm.demo.html import Tile, html
 from mgm.demo.photographs import Photograph

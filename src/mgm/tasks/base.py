@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mgm.errors import choose
+from mgm.errors import DataError, choose
+from mgm.tasks.files import FileSettings
 from mgm.tasks.legend import ColourScale, Legend
 from mgm.tasks.pictures import colours_of
 
@@ -96,6 +97,34 @@ class Task(ABC):
     """Whether values are class indices."""
     error_end: ClassVar[str] = "1"
     """What an error of 1 (see `error`) means, with its unit."""
+
+    values: ClassVar[str] = "NaN where there is no label"
+    """What the numbers of a target mean, for the manifest of a store."""
+    file_settings: ClassVar[type[FileSettings]] = FileSettings
+    """How files of this task are decoded, and what ``dataset.yaml`` may say about them."""
+    stored_dtype: ClassVar[str] = "float16"
+    """Type of the targets in a store."""
+
+    @classmethod
+    @abstractmethod
+    def target_shape(cls, size: int) -> tuple[int, ...]:
+        """Shape of the target of one square image in a data set or store, ``size`` pixels a side."""
+
+    @classmethod
+    def missing_target(cls, size: int) -> np.ndarray:
+        """The target of an image without a label, as data sets give it."""
+        return np.full(cls.target_shape(size), np.nan, np.float32)
+
+    @classmethod
+    def has_labels(cls, target: np.ndarray, num_classes: int) -> bool:
+        """Whether any pixel of a data set's target is labelled."""
+        return bool(np.isfinite(target).any())
+
+    @classmethod
+    def check_target(cls, target: np.ndarray, num_classes: int, where: str) -> None:
+        """Raise `DataError` if a data set's target has values that cannot be."""
+        if (np.abs(target) > np.finfo(np.float16).max).any():
+            raise DataError(f"{where}: {cls.name} is infinite or above 65504; mark pixels without a value by NaN")
 
     def __init__(self, classes: Sequence[str] = (), loss: str = "") -> None:
         """A task over some classes, trained by one of its `losses`; empty: the first.

@@ -12,6 +12,7 @@ from mgm.functional.log_depth import gradient_matching, log_error
 from mgm.functional.masked import masked_l1, masked_mean
 from mgm.functional.precision import at_least_float32
 from mgm.tasks.base import Loss, MetricInfo, TaskMetrics
+from mgm.tasks.files import DepthFiles, FileSettings
 from mgm.tasks.metrics import StreamingSums, ratio, wide_sum
 from mgm.tasks.regression import RegressionTask
 
@@ -101,6 +102,8 @@ class Depth(RegressionTask):
     colormap: ClassVar[str] = "viridis_r"
     """Near is bright, far is dark."""
     error_end: ClassVar[str] = "1 m"
+    values: ClassVar[str] = "metres along the optical axis; NaN where there is no label"
+    file_settings: ClassVar[type[FileSettings]] = DepthFiles
 
     @staticmethod
     def has_depth(target: Tensor) -> Tensor:

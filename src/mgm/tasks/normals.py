@@ -13,6 +13,7 @@ from mgm.functional.masked import masked_l1, masked_mean
 from mgm.functional.precision import at_least_float32
 from mgm.functional.vectors import angle_degrees, decode_normals, encode_normals, length, shortened, unit_vectors
 from mgm.tasks.base import Loss, MetricInfo, Span, TaskMetrics
+from mgm.tasks.files import FileSettings, NormalFiles
 from mgm.tasks.legend import Legend
 from mgm.tasks.metrics import StreamingSums, ratio, wide_sum
 from mgm.tasks.pictures import paint
@@ -150,6 +151,8 @@ class SurfaceNormals(RegressionTask):
         "l1_cosine": l1_cosine_loss,
         "angle": angle_loss,
     }
+    values: ClassVar[str] = "unit vectors, x right, y down, z forward; NaN where there is no label"
+    file_settings: ClassVar[type[FileSettings]] = NormalFiles
 
     @staticmethod
     def has_normal(target: Tensor) -> Tensor:

@@ -42,6 +42,11 @@ class RegressionTask(Task):
         """As many as the target has."""
         return self.num_channels
 
+    @classmethod
+    def target_shape(cls, size: int) -> tuple[int, ...]:
+        """Channels first."""
+        return (cls.num_channels, size, size)
+
     def valid(self, target: Tensor) -> Tensor:
         """Pixels whose every channel is finite."""
         return target.isfinite().all(dim=1)

@@ -21,6 +21,7 @@ from mgm.functional.segmentation_losses import (
     lovasz_cross_entropy_loss,
 )
 from mgm.tasks.base import ERROR_COLOURS, ClassScore, Loss, MetricInfo, Span, Task, TaskMetrics
+from mgm.tasks.files import ClassFiles, FileSettings, check_labels
 from mgm.tasks.legend import ClassColour, ColourScale, Legend
 from mgm.tasks.metrics import StreamingSums, ratio, wide_sum
 from mgm.tasks.pictures import MAX_CLASSES, colours_of, paint_classes, palette
@@ -122,6 +123,30 @@ class SemanticSegmentation(Task):
         "lovasz": lovasz_cross_entropy_loss,
         "dice": dice_cross_entropy_loss,
     }
+
+    values: ClassVar[str] = "class index; 255 where there is no label"
+    file_settings: ClassVar[type[FileSettings]] = ClassFiles
+    stored_dtype: ClassVar[str] = "uint8"
+
+    @classmethod
+    def target_shape(cls, size: int) -> tuple[int, ...]:
+        """One index per pixel, no channels."""
+        return (size, size)
+
+    @classmethod
+    def missing_target(cls, size: int) -> np.ndarray:
+        """All `IGNORE_INDEX`."""
+        return np.full(cls.target_shape(size), IGNORE_INDEX, np.uint8)
+
+    @classmethod
+    def has_labels(cls, target: np.ndarray, num_classes: int) -> bool:
+        """Whether any pixel has a class."""
+        return bool((target < num_classes).any())
+
+    @classmethod
+    def check_target(cls, target: np.ndarray, num_classes: int, where: str) -> None:
+        """Raise `DataError` unless every label is a class index or `IGNORE_INDEX`."""
+        check_labels(target, num_classes, where)
 
     def __init__(self, classes: Sequence[str] = (), loss: str = "") -> None:
         super().__init__(classes, loss)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from mgm.functional.precision import at_least_float32
 from mgm.tasks.base import MetricInfo, Span, TaskMetrics
+from mgm.tasks.files import CodedFiles, FileSettings
 from mgm.tasks.legend import Legend
 from mgm.tasks.metrics import StreamingSums, ratio, wide_sum
 from mgm.tasks.pictures import paint
@@ -50,6 +51,7 @@ class CodedTask(RegressionTask):
     primary: ClassVar[str] = "l1"
     fixed_span: ClassVar[Span | None] = (0.0, 1.0)
     error_end: ClassVar[str] = f"{ERROR_SCALE:g}"
+    file_settings: ClassVar[type[FileSettings]] = CodedFiles
 
     def metrics(self, device: torch.device | str = "cpu") -> TaskMetrics:
         """Mean absolute difference."""
@@ -74,6 +76,7 @@ class EdgeTexture(CodedTask):
     title: ClassVar[str] = "Edge texture"
     colormap: ClassVar[str] = "gray"
     """White on black."""
+    values: ClassVar[str] = "strength in [0, 1]; NaN where there is no label"
 
 
 @final
@@ -84,6 +87,7 @@ class Reshading(CodedTask):
     title: ClassVar[str] = "Reshading"
     colormap: ClassVar[str] = "gray"
     """Lit is white."""
+    values: ClassVar[str] = "brightness in [0, 1]; NaN where there is no label"
 
 
 @final
@@ -92,6 +96,7 @@ class PrincipalCurvature(CodedTask):
 
     name: ClassVar[str] = "principal_curvature"
     title: ClassVar[str] = "Principal curvature"
+    values: ClassVar[str] = "two curvatures coded in [0, 1], 0.5 is flat; NaN where there is no label"
     num_channels: ClassVar[int] = 2
 
     def colour(self, value: Tensor, span: Span | None = None) -> Tensor:

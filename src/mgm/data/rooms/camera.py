@@ -1,4 +1,4 @@
-"""The camera: where it stands, where it looks, and the rays of its pixels."""
+"""The camera: its choice, its pose, and the rays of its pixels."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def pixel_order(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def choose_camera(dice: Dice, room: Room) -> Camera:
-    """The best of a few random views: inside the room, clear of objects, with many of them in sight."""
+    """The best of a few random views: clear of objects, and with many of them in sight."""
     tangent = tan(radians(dice.uniform(50, 74)) / 2)
     options = [_candidate(dice, room) for _ in range(_CANDIDATES)]
     positions, axes = np.stack([place for place, _ in options]), np.stack([axes for _, axes in options])

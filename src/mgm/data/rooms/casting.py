@@ -135,7 +135,7 @@ def _solve(
 
 
 def _starts(group: np.ndarray) -> np.ndarray:
-    """Where a new group begins in sorted group numbers."""
+    """Positions at which a new group begins in sorted group numbers."""
     return np.flatnonzero(np.concatenate([[True], group[1:] != group[:-1]]))
 
 

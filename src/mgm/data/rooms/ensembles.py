@@ -92,7 +92,7 @@ def workplace(room: Room, computer_share: float) -> Spot | None:
 
 
 def strew(room: Room, spot: Spot, count: int, tall: float = 0.7) -> None:
-    """Small things on an upper side, each in its own stretch of it."""
+    """Small objects on top of another one, side by side."""
     dice, model = room.dice, spot.model
     for k in dice.shuffled(range(max(count, int(model.width / 0.4))))[:count]:
         cells = max(count, int(model.width / 0.4))
@@ -135,7 +135,7 @@ def rug(room: Room, share: float, spot: Spot | None = None) -> None:
 
 
 def odds_and_ends(room: Room, low: int, high: int) -> None:
-    """Things that may stand about in any room, so that none of them tells the scene type."""
+    """Objects that occur in any room, so that none of them gives the scene type away."""
     dice, materials = room.dice, room.materials
     for _ in range(dice.integer(low, high)):
         draw = dice.integer(0, 9)

@@ -30,12 +30,6 @@ def encode_curvature(curvature: np.ndarray) -> np.ndarray:
     return 0.5 + 0.5 * curvature / (np.abs(curvature) + CURVATURE_SCALE)
 
 
-def decode_curvature(code: np.ndarray) -> np.ndarray:
-    """The inverse of `encode_curvature`."""
-    signed = 2 * code - 1
-    return CURVATURE_SCALE * signed / (1 - np.abs(signed))
-
-
 def reshading(rays: np.ndarray, hits: Hits) -> np.ndarray:
     """Grey shading ``[n]`` in [0, 1] of the bare geometry, lit by a lamp at the camera (Taskonomy's "reshading").
 

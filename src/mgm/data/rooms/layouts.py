@@ -1,4 +1,4 @@
-"""The scene types: which furniture, how much, and where. Shared objects keep a scene from being told by one object."""
+"""Furniture of each scene type. Types share most objects, so that no single one gives the type away."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from mgm.data.rooms.ensembles import (
     workplace,
 )
 from mgm.data.rooms.room import Room, Spot
-from mgm.data.rooms.vocabulary import SCENES
 
 
 def build(dice: Dice, scene: str) -> Room:
@@ -50,8 +49,7 @@ def _shell(
 def _bathroom(dice: Dice) -> Room:
     room = _shell(dice, (2.0, 3.2), 0.5, 0.25, 0.55)
     materials = room.materials
-    if dice.chance(0.92):
-        room.against_wall(fixtures.toilet(dice, materials))
+    room.perhaps(0.92, fixtures.toilet)
     if dice.chance(0.65):
         spot = room.against_wall(fixtures.bathtub(dice, materials), corner=True)
         if spot and dice.chance(0.4):
@@ -59,12 +57,10 @@ def _bathroom(dice: Dice) -> Room:
             room.put(Spot(fixtures.shower_curtain(dice, materials), x, y, 0.15, spot.yaw), solid=False)
     spot = room.against_wall(fixtures.washbasin(dice, materials))
     if spot and dice.chance(0.75):
-        along = spot.x if spot.wall % 2 == 0 else spot.y
-        room.at_wall(fixtures.mirror(dice, materials), spot.wall, along, 1.15)
+        room.at_wall(fixtures.mirror(dice, materials), spot.wall, spot.along, 1.15)
     if dice.chance(0.6):
         room.against_wall(fixtures.towel_rail(dice, materials), z=dice.uniform(0.7, 1.2))
-    if dice.chance(0.2):
-        room.against_wall(storage.washing_machine(dice, materials))
+    room.perhaps(0.2, storage.washing_machine)
     if dice.chance(0.35):
         room.against_wall(storage.cabinet(dice, materials, 0.45, 0.35, dice.uniform(0.7, 1.8)))
     rug(room, 0.5)
@@ -78,16 +74,14 @@ def _bedroom(dice: Dice) -> Room:
     materials = room.materials
     spot = room.against_wall(seating.bed(dice, materials))
     if spot:
-        along = spot.x if spot.wall % 2 == 0 else spot.y
         for side in (-1, 1):
             stand = storage.night_stand(dice, materials)
-            place = along + side * (spot.model.width / 2 + stand.width / 2 + 0.06)
+            place = spot.along + side * (spot.model.width / 2 + stand.width / 2 + 0.06)
             beside = room.at_wall(stand, spot.wall, place) if dice.chance(0.65) else None
             if beside and dice.chance(0.75):
                 room.on_top(small.table_lamp(dice, materials), beside, 0, 0.04)
         rug(room, 0.45, spot)
-    if dice.chance(0.7):
-        room.against_wall(storage.wardrobe(dice, materials))
+    room.perhaps(0.7, storage.wardrobe)
     if dice.chance(0.45):
         chest = room.against_wall(storage.chest(dice, materials))
         if chest:
@@ -120,8 +114,7 @@ def _classroom(dice: Dice) -> Room:
                     room.put(Spot(chair, seat_x, seat_y, 0.0, place.yaw + dice.uniform(-0.2, 0.2)), solid=False)
                 if dice.chance(0.3):
                     strew(room, place, 1, 0.3)
-    if dice.chance(0.5):
-        room.against_wall(storage.bookshelf(dice, materials))
+    room.perhaps(0.5, storage.bookshelf)
     if dice.chance(0.4):
         workplace(room, 0.4)
     wall_decoration(room, dice.integer(1, 3), 0.0)
@@ -164,13 +157,11 @@ def _foyer(dice: Dice) -> Room:
         )
         if chest:
             strew(room, chest, dice.integer(1, 3))
-            along = chest.x if chest.wall % 2 == 0 else chest.y
             if dice.chance(0.6):
-                room.at_wall(fixtures.mirror(dice, materials), chest.wall, along, 1.2)
+                room.at_wall(fixtures.mirror(dice, materials), chest.wall, chest.along, 1.2)
     if dice.chance(0.35):
         room.against_wall(storage.cabinet(dice, materials, dice.uniform(0.8, 1.4), 0.45, dice.uniform(1.8, 2.2)))
-    if dice.chance(0.5):
-        room.against_wall(seating.chair(dice, materials), gap=0.03)
+    room.perhaps(0.5, seating.chair, gap=0.03)
     rug(room, 0.6)
     wall_decoration(room, dice.integer(1, 4), 0.2)
     odds_and_ends(room, 0, 2)
@@ -192,15 +183,13 @@ def _kitchen(dice: Dice) -> Room:
         basin = False
         strew(room, spot, dice.integer(0, 3), 0.4)
         if dice.chance(0.75):
-            along = spot.x if spot.wall % 2 == 0 else spot.y
-            room.at_wall(storage.wall_cabinet(dice, materials, width), spot.wall, along, dice.uniform(1.4, 1.55))
+            room.at_wall(storage.wall_cabinet(dice, materials, width), spot.wall, spot.along, dice.uniform(1.4, 1.55))
     if dice.chance(0.55):
         spot = room.free(storage.table(dice, materials), reach=0.4, margin=0.15)
         if spot:
             seats_around(room, spot, seating.chair, dice.integer(1, 4))
             strew(room, spot, dice.integer(0, 2), 0.4)
-    if dice.chance(0.2):
-        room.against_wall(storage.washing_machine(dice, materials))
+    room.perhaps(0.2, storage.washing_machine)
     rug(room, 0.2)
     wall_decoration(room, dice.integer(0, 2), 0.0)
     odds_and_ends(room, 0, 2)
@@ -215,14 +204,12 @@ def _laundry_room(dice: Dice) -> Room:
         if spot:
             strew(room, spot, dice.integer(0, 1), 0.4)
             if dice.chance(0.4):
-                along = spot.x if spot.wall % 2 == 0 else spot.y
-                room.at_wall(storage.wall_cabinet(dice, materials), spot.wall, along, 1.5)
+                room.at_wall(storage.wall_cabinet(dice, materials), spot.wall, spot.along, 1.5)
     if dice.chance(0.6):
         room.against_wall(storage.counter(dice, materials, dice.uniform(0.9, 1.8), dice.chance(0.7), stove=False))
     elif dice.chance(0.5):
         room.against_wall(fixtures.washbasin(dice, materials))
-    if dice.chance(0.4):
-        room.against_wall(storage.bookshelf(dice, materials))
+    room.perhaps(0.4, storage.bookshelf)
     if dice.chance(0.2):
         room.against_wall(storage.fridge(dice, materials))
     elif dice.chance(0.35):
@@ -255,10 +242,8 @@ def _living_room(dice: Dice) -> Room:
         stand = room.against_wall(storage.chest(dice, materials), walls=walls)
         if stand:
             room.on_top(fixtures.flat_television(dice, materials), stand, 0, 0.08)
-    if dice.chance(0.5):
-        room.against_wall(storage.bookshelf(dice, materials))
-    if dice.chance(0.5):
-        room.against_wall(small.floor_lamp(dice, materials), gap=0.08)
+    room.perhaps(0.5, storage.bookshelf)
+    room.perhaps(0.5, small.floor_lamp, gap=0.08)
     wall_decoration(room, dice.integer(1, 4), 0.08)
     odds_and_ends(room, 0, 3)
     return room
@@ -273,8 +258,7 @@ def _office(dice: Dice) -> Room:
         room.against_wall(storage.bookshelf(dice, materials))
     if dice.chance(0.5):
         room.against_wall(storage.cabinet(dice, materials, dice.uniform(0.4, 0.9), 0.5, dice.uniform(0.7, 1.9)))
-    if dice.chance(0.25):
-        room.against_wall(seating.sofa(dice, materials))
+    room.perhaps(0.25, seating.sofa)
     if dice.chance(0.3):
         room.against_wall(fixtures.board(dice, materials, dice.uniform(1.0, 1.8)), z=0.9)
     rug(room, 0.2)
@@ -293,10 +277,8 @@ def _playroom(dice: Dice) -> Room:
         seats_around(room, spot, seating.stool, dice.integer(1, 4))
     for _ in range(dice.integer(1, 2)):
         room.against_wall(storage.bookshelf(dice, materials))
-    if dice.chance(0.3):
-        room.against_wall(seating.sofa(dice, materials))
-    if dice.chance(0.2):
-        room.against_wall(seating.bed(dice, materials))
+    room.perhaps(0.3, seating.sofa)
+    room.perhaps(0.2, seating.bed)
     if dice.chance(0.3):
         stand = room.against_wall(storage.chest(dice, materials))
         if stand and dice.chance(0.7):
@@ -310,21 +292,9 @@ def _playroom(dice: Dice) -> Room:
     return room
 
 
-_LAYOUTS: dict[str, Callable[[Dice], Room]] = dict(
-    zip(
-        SCENES,
-        (
-            _bathroom,
-            _bedroom,
-            _classroom,
-            _dining_room,
-            _foyer,
-            _kitchen,
-            _laundry_room,
-            _living_room,
-            _office,
-            _playroom,
-        ),
-        strict=True,
+_LAYOUTS: dict[str, Callable[[Dice], Room]] = {
+    layout.__name__.removeprefix("_"): layout
+    for layout in (
+        _bathroom, _bedroom, _classroom, _dining_room, _foyer, _kitchen, _laundry_room, _living_room, _office, _playroom,
     )
-)
+}  # fmt: skip

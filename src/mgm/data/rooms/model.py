@@ -1,4 +1,4 @@
-"""Composed objects: a list of primitives in a frame of their own."""
+"""Objects composed of primitives."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Model:
     def rod(
         self, material: int, centre: Point, radius: float, length: float, turn: Point = (0.0, 0.0, 0.0), label: str = ""
     ) -> None:
-        """A thin tube whose ends nobody sees."""
+        """A thin tube without caps."""
         self.tube(material, centre, radius, length, 0.0, (False, False), turn, label or self.label)
 
     def ball(

@@ -13,7 +13,7 @@ wanted; without them it is a thin shell that shows its inner side too: a bowl, a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -69,24 +69,11 @@ class Primitives:
 
     def select(self, keep: np.ndarray) -> Primitives:
         """The primitives where ``keep`` ``[N]`` is true."""
-        arrays = {name: getattr(self, name)[keep] for name in _ARRAYS}
+        arrays = {
+            field.name: getattr(self, field.name)[keep] for field in fields(self) if not field.name.startswith("num_")
+        }
         boxes, rounds = keep[: self.num_boxes], keep[self.num_boxes : self.num_boxes + self.num_open]
         return Primitives(**arrays, num_boxes=int(boxes.sum()), num_open=int(rounds.sum()))
-
-
-_ARRAYS = (
-    "centre",
-    "rotation",
-    "half",
-    "roundness",
-    "taper",
-    "low",
-    "high",
-    "cap_radius2",
-    "label",
-    "material",
-    "casts",
-)
 
 
 def assemble(rows: Sequence[Row]) -> Primitives:

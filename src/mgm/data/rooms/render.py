@@ -1,4 +1,4 @@
-"""What rays see: the surface they hit, and the light it sends back."""
+"""Shading: the surfaces that rays hit, and the light that they reflect."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from mgm.data.rooms.scene import Scene
 from mgm.data.rooms.vectors import dot, length, pick
 
 _DIM = 0.02
-"""Irradiance below which nobody sees whether it is in the shadow."""
+"""Irradiance below which shadows are not computed, since they would be invisible."""
 
 
 @dataclass(frozen=True)
 class Hits:
-    """Where ``n`` rays end."""
+    """End points of ``n`` rays."""
 
     surface: np.ndarray
     """``[n]`` index into the scene's surfaces."""

@@ -1,8 +1,8 @@
-"""A room under construction: places objects where they stand free of each other."""
+"""A room under construction, in which objects are placed without overlap."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import cos, pi, sin
 
@@ -16,7 +16,7 @@ Bounds = tuple[float, float, float, float, float, float]
 
 @dataclass(frozen=True)
 class Spot:
-    """Where an object stands and which way its front looks (``yaw`` turns +y, counter-clockwise from above)."""
+    """Position of an object, and the direction of its front (``yaw`` turns +y, counter-clockwise from above)."""
 
     model: Model
     x: float
@@ -24,6 +24,11 @@ class Spot:
     z: float
     yaw: float
     wall: int = -1
+
+    @property
+    def along(self) -> float:
+        """Position along its wall."""
+        return self.x if self.wall % 2 == 0 else self.y
 
     def world(self, along: float, ahead: float) -> tuple[float, float]:
         """The floor point ``along`` to the object's x and ``ahead`` of its back."""
@@ -141,7 +146,7 @@ class Room:
             walls: The walls it may stand at.
             gap: Distance from the wall.
             clear: Depth of the area in front of it that stays empty.
-            corner: Whether it belongs into a corner.
+            corner: Whether to put it into a corner.
         """
         dice = self.dice
         for _ in range(16):
@@ -157,6 +162,14 @@ class Room:
             if spot:
                 return spot
         return None
+
+    def perhaps(
+        self, probability: float, make: Callable[[Dice, Materials], Model], gap: float = 0.005, corner: bool = False
+    ) -> Spot | None:
+        """With some probability, make an object and put it `against_wall`."""
+        if not self.dice.chance(probability):
+            return None
+        return self.against_wall(make(self.dice, self.materials), gap=gap, corner=corner)
 
     def at_wall(self, model: Model, wall: int, along: float, z: float = 0.0, gap: float = 0.005) -> Spot | None:
         """Put an object with its back to a wall at a given place, if that is free."""
@@ -185,7 +198,7 @@ class Room:
         return placed if self.put(placed) else None
 
     def on_top(self, model: Model, spot: Spot, along: float, ahead: float, yaw: float = 0.0) -> None:
-        """Stand a small object on another one's upper side."""
+        """Put a small object on top of another one."""
         x, y = spot.world(along, ahead)
         place = (x, y, spot.z + spot.model.height)
         self.contents.attach(model, place, spot.yaw + yaw)

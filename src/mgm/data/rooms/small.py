@@ -1,4 +1,4 @@
-"""Small things: books, boxes, plants, vases, toys, lamps, screens."""
+"""Small objects: books, boxes, plants, vases, toys, lamps, screens."""
 
 from __future__ import annotations
 

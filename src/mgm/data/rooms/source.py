@@ -1,4 +1,4 @@
-"""The data source ``rooms``: indoor scenes that render themselves, with exact labels for all six tasks."""
+"""The data source ``rooms``: rendered indoor scenes with exact labels for all six tasks."""
 
 from __future__ import annotations
 

@@ -187,22 +187,10 @@ def _landscape(p: Patch) -> Weights:
 
 
 TEXTURES: dict[str, Callable[[Patch], Weights]] = {
-    "plain": _plain,
-    "plaster": _plaster,
-    "wood": _wood,
-    "planks": _planks,
-    "tiles": _tiles,
-    "checks": _checks,
-    "stripes": _stripes,
-    "plaid": _plaid,
-    "marble": _marble,
-    "fabric": _fabric,
-    "bricks": _bricks,
-    "blobs": _blobs,
-    "dots": _dots,
-    "panels": _panels,
-    "outdoors": _outdoors,
-    "print": _print,
-    "landscape": _landscape,
-}
+    texture.__name__.removeprefix("_"): texture
+    for texture in (
+        _plain, _plaster, _wood, _planks, _tiles, _checks, _stripes, _plaid, _marble,
+        _fabric, _bricks, _blobs, _dots, _panels, _outdoors, _print, _landscape,
+    )
+}  # fmt: skip
 """Texture name -> function of a patch."""

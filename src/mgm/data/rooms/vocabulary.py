@@ -3,46 +3,13 @@
 from __future__ import annotations
 
 CLASSES = (
-    "wall",
-    "floor",
-    "ceiling",
-    "cabinet",
-    "bed",
-    "chair",
-    "sofa",
-    "table",
-    "door",
-    "window",
-    "bookshelf",
-    "picture",
-    "counter",
-    "curtain",
-    "pillow",
-    "mirror",
-    "floor mat",
-    "books",
-    "refridgerator",
-    "television",
-    "box",
-    "toilet",
-    "sink",
-    "lamp",
-    "bathtub",
-    "otherprop",
-)
-
+    "wall", "floor", "ceiling", "cabinet", "bed", "chair", "sofa", "table", "door", "window", "bookshelf", "picture",
+    "counter", "curtain", "pillow", "mirror", "floor mat", "books", "refridgerator", "television", "box", "toilet",
+    "sink", "lamp", "bathtub", "otherprop",
+)  # fmt: skip
 SCENES = (
-    "bathroom",
-    "bedroom",
-    "classroom",
-    "dining_room",
-    "foyer",
-    "kitchen",
-    "laundry_room",
-    "living_room",
-    "office",
+    "bathroom", "bedroom", "classroom", "dining_room", "foyer", "kitchen", "laundry_room", "living_room", "office",
     "playroom",
-)
-
+)  # fmt: skip
 LABEL = {name: index for index, name in enumerate(CLASSES)}
 """Class name -> index."""

@@ -1,0 +1,83 @@
+"""Names and splits of very many samples as arrays, which are mapped from disk and not loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import overload
+
+import numpy as np
+
+from mgm.data.base import DataSource, Splits
+from mgm.errors import DataError
+
+KEPT_SEEDS = 10
+"""A store keeps the splits for the seeds 0 .. 9."""
+_NO_PART = 3
+
+
+class Names(Sequence[str]):
+    """Names of very many samples, mapped from disk in the two arrays of `encode_names`."""
+
+    def __init__(self, text: np.ndarray, ends: np.ndarray) -> None:
+        self._text = text
+        self._ends = ends
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            return [self[place] for place in range(*index.indices(len(self)))]
+        place = range(len(self))[index]
+        start = int(self._ends[place - 1]) if place else 0
+        return self._text[start : int(self._ends[place])].tobytes().decode("utf-8", errors="replace")
+
+
+def encode_names(names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """All names in UTF-8, end to end, ``[bytes]`` uint8; and the end of each, ``[N]`` int64."""
+    encoded = [name.encode("utf-8", errors="replace") for name in names]
+    ends = np.cumsum([len(name) for name in encoded], dtype=np.int64)
+    return np.frombuffer(b"".join(encoded), dtype=np.uint8), ends
+
+
+def encode_splits(source: DataSource, kept: np.ndarray) -> tuple[dict[str, list[int]], np.ndarray]:
+    """All splits of a source, for the first seeds.
+
+    Args:
+        source: The source; a kind of split that it cannot make of so few samples is left out.
+        kept: ``[N]`` indices of the samples that the store holds.
+
+    Returns:
+        Kind -> row of each seed in the table (a single one if the seed does not matter), and the table,
+        ``[rows, N]`` uint8: 0 train, 1 validation, 2 test, 3 none.
+    """
+    rows: dict[str, list[int]] = {}
+    table: list[np.ndarray] = []
+    for kind in source.split_kinds:
+        try:
+            parts = [_parts(source.splits(kind, seed), len(source))[kept] for seed in range(KEPT_SEEDS)]
+        except DataError:
+            continue
+        if all(np.array_equal(part, parts[0]) for part in parts):
+            parts = parts[:1]
+        rows[kind] = list(range(len(table), len(table) + len(parts)))
+        table += parts
+    return rows, np.stack(table) if table else np.zeros((0, len(kept)), np.uint8)
+
+
+def decode_split(row: np.ndarray) -> Splits:
+    """The split that a row of the table of `encode_splits` stands for."""
+    return Splits(*(np.flatnonzero(row == part) for part in range(_NO_PART)))
+
+
+def _parts(splits: Splits, count: int) -> np.ndarray:
+    parts = np.full(count, _NO_PART, np.uint8)
+    for number, indices in enumerate((splits.train, splits.validation, splits.test)):
+        parts[indices] = number
+    return parts

@@ -1,0 +1,231 @@
+"""Cityscapes: streets of German and Swiss cities; classes, depth from stereo, and the objects in view as weak labels.
+
+Cordts et al.: The Cityscapes Dataset for Semantic Urban Scene Understanding, CVPR 2016.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mgm.data.base import DataSource, Splits
+from mgm.data.files import FileTree, open_tree
+from mgm.data.images import check_same_size, planes, read_labels, read_rgb, resize_rgb
+from mgm.data.splits import grouped_split, official_split, random_split
+from mgm.data.targets import classes_in_view, resize_target
+from mgm.errors import ConfigError, DataError, unknown
+from mgm.tasks import TASKS
+from mgm.tasks.files import MIN_DISPARITY_PX
+from mgm.types import IGNORE_INDEX, DatasetInfo, Sample
+
+READER_VERSION = 1
+LABELS = (
+    "unlabeled", "ego vehicle", "rectification border", "out of roi", "static", "dynamic", "ground", "road", "sidewalk",
+    "parking", "rail track", "building", "wall", "fence", "guard rail", "bridge", "tunnel", "pole", "polegroup",
+    "traffic light", "traffic sign", "vegetation", "terrain", "sky", "person", "rider", "car", "truck", "bus", "caravan",
+    "trailer", "train", "motorcycle", "bicycle",
+)  # fmt: skip
+"""Names of the ids 0..33."""
+TRAIN_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
+"""Ids of the 19 classes that are evaluated."""
+OBJECT_IDS = tuple(range(4, 34))
+"""Ids of the 30 things and stuff of the scene."""
+_PARTS = ("train", "val")
+_KINDS = ("random", "city", "official")
+_FOLDERS = {
+    "leftImg8bit": ("leftImg8bit.png", "rgb"),
+    "gtFine": ("gtFine_labelIds.png", "labels"),
+    "disparity": ("disparity.png", "disparity"),
+    "camera": ("camera.json", "camera"),
+}
+"""Top folder -> ending of the files that count, and what they are called here."""
+_STEM = re.compile(r"(\w+?_\d{6}_\d{6})_(.+)")
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """An image and the files that belong to it."""
+
+    part: str
+    city: str
+    files: dict[str, str]
+
+
+class CityscapesSource(DataSource):
+    """Cityscapes: ``{leftImg8bit,gtFine,disparity,camera}/{train,val}/CITY/CITY_SEQ_FRAME_*``, pictures squeezed to a square.
+
+    The test part has no public labels and train_extra only coarse ones; neither is read. The scene label is multi-hot: the
+    30 objects and surfaces (ids 4..33) that occur in the full-size label map. Depth is offered where there are disparity and
+    camera files.
+
+    Args:
+        path: The folder or zip archive; or the pictures of one city, such as ``ROOT/leftImg8bit/train/zurich``, for that
+            city alone.
+        cities: Names of those to use; all by default.
+        num_classes: 19, the evaluated classes, others ignored; or 30, the ids 4..33.
+
+    Raises:
+        ConfigError: If the number of classes is neither.
+        DataError: If there are no pictures.
+    """
+
+    split_kinds = _KINDS
+
+    def __init__(self, path: Path | str, cities: tuple[str, ...] = (), num_classes: int = 19) -> None:
+        path = Path(path).expanduser()
+        if path.absolute().parent.parent.name == "leftImg8bit":
+            path, cities = path.absolute().parents[2], (path.name,)
+        if num_classes not in (19, 30):
+            raise ConfigError(f"Cityscapes has 19 or 30 classes, not {num_classes}")
+        self._tree = open_tree(path)
+        self._cities = tuple(sorted(cities))
+        ids = TRAIN_IDS if num_classes == 19 else OBJECT_IDS
+        self._classes = tuple(LABELS[number] for number in ids)
+        self._table, self._object_table = _table(ids), _table(OBJECT_IDS)
+        self._frames = _list_frames(self._tree, self._cities)
+        self._tasks = (
+            ("semantic", "depth") if any("disparity" in frame.files for frame in self._frames) else ("semantic",)
+        )
+
+    @property
+    def info(self) -> DatasetInfo:
+        """Segmentation and, with disparities, depth; the weak labels are the objects in view."""
+        lacking = {kind: sum(kind not in frame.files for frame in self._frames) for _, kind in _FOLDERS.values()}
+        missing = ", ".join(f"{count} without {kind}" for kind, count in lacking.items() if count)
+        return DatasetInfo(
+            name="_".join(("cityscapes", *self._cities)),
+            tasks=self._tasks,
+            classes=self._classes,
+            scenes=tuple(LABELS[number] for number in OBJECT_IDS),
+            multi_hot=True,
+            notes={
+                "semantic": f"{len(self._classes)} classes; other labels are ignored",
+                "scene": "multi-hot: which of the ids 4..33 are in view",
+                "depth": "baseline x focal length / disparity, metres, of the picture's own camera file; invalid below 1 px",
+                "image": "2:1 pictures squeezed to a square",
+                "files": f"{len(self)} images; {missing or 'all have every file'}",
+            },
+        )
+
+    @property
+    def fingerprint(self) -> dict[str, object]:
+        """Reader, cities, classes, number of images, and a hash of all files."""
+        return {
+            "reader": "cityscapes",
+            "version": READER_VERSION,
+            "count": len(self),
+            "cities": list(self._cities),
+            "classes": len(self._classes),
+            "files": self._tree.digest(),
+        }
+
+    def __len__(self) -> int:
+        """Number of images, 3,475 in the full set, 122 in Zurich."""
+        return len(self._frames)
+
+    def read(self, index: int, size: int) -> Sample:
+        """One sample squeezed to a square; see `DataSource.read`."""
+        files = self._frames[index].files
+        where = self._tree.describe(files["rgb"])
+        rgb = self._tree.decode(files["rgb"], read_rgb)
+        targets = {task: TASKS[task].missing_target(size) for task in self._tasks}
+        scene = np.full(len(OBJECT_IDS), np.nan, np.float32)
+        if "labels" in files:
+            ids = self._picture(files["labels"], where, rgb)
+            if ids.max() >= len(LABELS):
+                raise DataError(
+                    f"{self._tree.describe(files['labels'])}: label {ids.max()} is beyond 0..{len(LABELS) - 1}; this should be a "
+                    "labelIds picture: fetch gtFine again"
+                )
+            targets["semantic"] = resize_target(self._table[ids], size)
+            scene = classes_in_view(self._object_table[ids], len(OBJECT_IDS))
+        if "disparity" in files and "camera" in files:
+            targets["depth"] = resize_target(self._depth(files, where, rgb), size)
+        return Sample(planes(resize_rgb(rgb, size, size)), targets, scene, Path(files["rgb"]).stem)
+
+    def splits(self, kind: str, seed: int) -> Splits:
+        """Split the images.
+
+        ``random``: 80 % for training as in the paper, the other 20 % halved. ``city``: the same, whole cities. ``official``: the
+        official val part is the test; validation is a tenth of the official training part, whole cities.
+
+        Raises:
+            ConfigError: If ``kind`` is none of these.
+            DataError: If there are too few images or cities.
+        """
+        held_out = max(1, round(len(self) / 10))
+        if kind == "random":
+            return random_split(len(self), held_out, held_out, seed)
+        cities = [frame.city for frame in self._frames]
+        if kind == "city":
+            return grouped_split(cities, held_out, held_out, seed)
+        if kind == "official":
+            parts = np.array([frame.part for frame in self._frames])
+            train, test = (np.flatnonzero(parts == part) for part in _PARTS)
+            if len(test) == 0 or len(train) == 0:
+                raise DataError(
+                    f"{self._tree.path}: the official split needs images in train and in val; use the split 'random'"
+                )
+            return official_split(train, test, max(1, round(len(train) / 10)), cities, seed)
+        raise ConfigError(unknown("split of cityscapes", kind, _KINDS))
+
+    def _picture(self, name: str, where: str, rgb: np.ndarray) -> np.ndarray:
+        picture = self._tree.decode(name, read_labels)
+        check_same_size(self._tree.describe(name), picture, where, rgb)
+        return picture
+
+    def _depth(self, files: dict[str, str], where: str, rgb: np.ndarray) -> np.ndarray:
+        """``[H, W]`` metres, from the disparity d = (p - 1) / 256 of picture values p; NaN where d is below a pixel."""
+        picture = self._picture(files["disparity"], where, rgb)
+        if picture.dtype == np.uint8:
+            raise DataError(
+                f"{self._tree.describe(files['disparity'])}: has 8 bits, Cityscapes' has 16; fetch it again"
+            )
+        disparity = (picture.astype(np.float64) - 1) / 256
+        far = disparity < MIN_DISPARITY_PX
+        return np.where(far, np.nan, self._baseline_times_focal(files["camera"]) / np.where(far, 1, disparity))
+
+    def _baseline_times_focal(self, name: str) -> float:
+        """Metres times pixels."""
+        where = self._tree.describe(name)
+        try:
+            camera = json.loads(self._tree.read(name))
+            product = float(camera["extrinsic"]["baseline"]) * float(camera["intrinsic"]["fx"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(
+                f"{where}: holds no extrinsic.baseline and intrinsic.fx; fetch the camera files again"
+            ) from error
+        if not 0 < product < np.inf:
+            raise DataError(f"{where}: baseline and focal length must be positive; fetch the camera files again")
+        return product
+
+
+def _table(ids: tuple[int, ...]) -> np.ndarray:
+    """``[34]`` uint8: id -> class index, or `IGNORE_INDEX`."""
+    table = np.full(len(LABELS), IGNORE_INDEX, np.uint8)
+    table[list(ids)] = np.arange(len(ids))
+    return table
+
+
+def _list_frames(tree: FileTree, cities: tuple[str, ...]) -> list[_Frame]:
+    """All images of the labelled parts, sorted, with the files of the same city, sequence and frame."""
+    found: dict[tuple[str, str, str], dict[str, str]] = {}
+    for name in tree.names():
+        parts = name.split("/")
+        if len(parts) != 4 or parts[0] not in _FOLDERS or parts[1] not in _PARTS or (cities and parts[2] not in cities):
+            continue
+        match, (ending, kind) = _STEM.fullmatch(parts[3]), _FOLDERS[parts[0]]
+        if match and match[2] == ending:
+            found.setdefault((parts[1], parts[2], match[1]), {})[kind] = name
+    frames = [_Frame(part, city, files) for (part, city, _), files in sorted(found.items()) if "rgb" in files]
+    if not frames:
+        which = f" of {', '.join(cities)}" if cities else ""
+        raise DataError(
+            f"{tree.path}: holds no picture{which} leftImg8bit/{{train,val}}/CITY/CITY_SEQ_FRAME_leftImg8bit.png; "
+            "unpack leftImg8bit here"
+        )
+    return frames

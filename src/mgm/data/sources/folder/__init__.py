@@ -1,0 +1,7 @@
+"""Folders of images and label files, matched by name; ``dataset.yaml`` or a preset says what the numbers mean."""
+
+from __future__ import annotations
+
+from mgm.data.sources.folder.source import FolderSource
+
+__all__ = ["FolderSource"]

@@ -1,0 +1,52 @@
+"""Decoding the picture and array files of a folder."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mgm.data.files import FileTree
+from mgm.data.images import read_array, read_labels, read_numbers, read_rgb
+from mgm.errors import DataError
+from mgm.tasks.files import Pixels
+
+
+def read_pixels(tree: FileTree, file: str, kind: Pixels) -> np.ndarray:
+    """Decode a picture or array file.
+
+    Args:
+        tree: The folder.
+        file: A picture, or ``.npy`` of ``[H, W]``, ``[H, W, C]`` or ``[C, H, W]``.
+        kind: How a picture is decoded; arrays of colours are uint8 or fractions in [0, 1].
+
+    Returns:
+        ``[H, W]`` or ``[H, W, C]``, as the file has them; colours are uint8 ``[H, W, 3]``.
+
+    Raises:
+        DataError: If it is unreadable or something else.
+    """
+    where, content = tree.describe(file), tree.read(file)
+    if not file.lower().endswith(".npy"):
+        decoders = {"colours": read_rgb, "indices": read_labels, "numbers": read_numbers}
+        return decoders[kind](content, where)
+    values = read_array(content, where)
+    if values.ndim not in (2, 3) or 0 in values.shape:
+        raise DataError(f"{where}: has shape {values.shape}, not H x W or H x W x channels; write it again")
+    if values.ndim == 3 and values.shape[0] <= 3 < values.shape[2]:
+        values = values.transpose(1, 2, 0)
+    if kind == "colours":
+        return _colours(values, where)
+    return values[:, :, 0] if values.ndim == 3 and values.shape[2] == 1 else values
+
+
+def _colours(values: np.ndarray, where: str) -> np.ndarray:
+    if values.ndim != 3 or values.shape[2] != 3 or (values.dtype != np.uint8 and values.dtype.kind != "f"):
+        raise DataError(
+            f"{where}: is {values.dtype} {values.shape}, not H x W x 3 of uint8 or fractions; write it again"
+        )
+    if values.dtype == np.uint8:
+        return values
+    if not np.isfinite(values).all() or values.min() < -1e-3 or values.max() > 1.001:
+        raise DataError(
+            f"{where}: colours must be uint8 or lie in [0, 1], not {values.min():g} to {values.max():g}; write it again"
+        )
+    return (values.clip(0, 1) * 255).round().astype(np.uint8)

@@ -1,0 +1,192 @@
+"""``dataset.yaml``: what the files of a folder mean. Every key may be left out; presets are such files too."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from mgm.data.files import FileTree
+from mgm.errors import DataError, unknown
+from mgm.tasks import TASKS
+from mgm.tasks.files import ClassFiles, FileSettings
+from mgm.types import IGNORE_INDEX
+
+FILE = "dataset.yaml"
+_SEE = "see docs/data.md for an example"
+
+
+@dataclass(frozen=True)
+class SplitSettings:
+    """How images are split into training, validation and test."""
+
+    validation: float = 0.15
+    """Share of the labelled images for choosing the model."""
+    test: float = 0.15
+    """Share of the labelled images for the test."""
+    train: int = 0
+    """Number of training images, the rest halved, where the two shares would leave more than that; 0: the shares count."""
+    random: Literal["keep", "all"] = "keep"
+    """keep: the random split leaves a given validation or test part alone; all: it draws from all images."""
+    val_is_test: bool = False
+    """Whether the part called ``val`` is the test set."""
+    official_validation: float = 0.0
+    """Share of the given training part that the official split takes for validation, if none is given."""
+
+
+@dataclass(frozen=True)
+class TableSettings:
+    """The table of scene labels and parts of the split."""
+
+    file: str = "labels.csv"
+    name: str = ""
+    """Column with the image; empty: name, image, file or filename."""
+    split: str = "split"
+    """Column with the part of the split."""
+    labels: tuple[str, ...] = ()
+    """Columns with scene labels; empty: those that begin with label or scene, and any other one as a flag of its own."""
+    group: str = ""
+    """Column with a group, such as the building. The split of that name keeps groups together."""
+
+
+@dataclass(frozen=True)
+class FolderSettings:
+    """The content of ``dataset.yaml``."""
+
+    name: str = ""
+    """Name of the data set; empty: that of the folder."""
+    classes: tuple[str, ...] = ()
+    """Names of the semantic classes in index order; empty: from ``class_file``, the colours, or counted in the label maps."""
+    class_file: str = "classes.txt"
+    """List of the class names, one per line."""
+    num_classes: int = 0
+    """Number of classes; 0: as many as there are names."""
+    scenes: Literal["auto", "folders", "classes", "none"] = "auto"
+    """Scene labels: from the table or else the folders below rgb; from these folders; the classes in view; none."""
+    scene_file: str = ""
+    """List of the scene names in index order, one per line; empty: the names that occur, sorted."""
+    rgb: FileSettings = field(default_factory=FileSettings)
+    mask: FileSettings = field(default_factory=FileSettings)
+    """Pictures that are black where all targets but classes are invalid."""
+    table: TableSettings = field(default_factory=TableSettings)
+    split: SplitSettings = field(default_factory=SplitSettings)
+    parts: tuple[str, ...] = ()
+    """Parts of the split (train, val, test) that must hold images."""
+    complete: bool = False
+    """Whether every image must have every label, and be listed in the table if there is one."""
+    order: Literal["name", "number"] = "name"
+    """Order of the images within a part: as text, or by number."""
+    crop: dict[str, tuple[int, int, int, int]] = field(default_factory=dict)
+    """Image size such as 640x480 -> top, bottom, left and right of the pixels to use; other sizes are used whole."""
+    notes: dict[str, str] = field(default_factory=dict)
+    """What readers of results have to know."""
+    tasks: dict[str, FileSettings] = field(default_factory=dict)
+    """Task -> its files; in the YAML file each task is a key of its own."""
+
+    def files(self, kind: str) -> FileSettings:
+        """Settings of ``rgb``, ``mask`` or a task."""
+        if kind in TASKS:
+            return self.tasks.get(kind) or TASKS[kind].file_settings()
+        return getattr(self, kind)
+
+    def folder(self, kind: str) -> str:
+        """Name of the folder of ``rgb``, ``mask`` or a task."""
+        return self.files(kind).folder or kind
+
+    @property
+    def class_files(self) -> ClassFiles:
+        """Settings of the label maps."""
+        settings = self.files("semantic")
+        assert isinstance(settings, ClassFiles)
+        return settings
+
+
+_GROUPS: dict[str, type] = {"rgb": FileSettings, "mask": FileSettings, "table": TableSettings, "split": SplitSettings}
+
+
+def read_settings(tree: FileTree) -> FolderSettings:
+    """Read ``dataset.yaml``, or the defaults if there is none.
+
+    Raises:
+        DataError: If it is no YAML, has unknown keys (the message lists the near ones), or values that cannot be.
+    """
+    return parse_settings(tree.read(FILE), tree.describe(FILE)) if FILE in tree.names() else FolderSettings()
+
+
+def parse_settings(content: bytes, where: str) -> FolderSettings:
+    """Settings from the content of a YAML file; see `read_settings`."""
+    try:
+        values = yaml.safe_load(content.decode("utf-8-sig"))
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        raise DataError(f"{where}: is no YAML ({' '.join(str(error).split())}); mend it, {_SEE}") from None
+    if values is None:
+        return FolderSettings()
+    if not isinstance(values, dict):
+        raise DataError(f"{where}: must be a mapping such as 'depth: {{unit: mm}}', not {values!r:.60}")
+    keys = [item.name for item in dataclasses.fields(FolderSettings) if item.name != "tasks"]
+    _check_keys(values, [*keys, *TASKS], where)
+    groups = {**_GROUPS, **{name: task.file_settings for name, task in TASKS.items()}}
+    built = {name: _group(values[name], kind, name, where) for name, kind in groups.items() if name in values}
+    plain = {name: value for name, value in values.items() if name not in groups}
+    tasks = {name: built.pop(name) for name in TASKS if name in built}
+    settings = dataclasses.replace(_validate(plain, FolderSettings, "", where), **built, tasks=tasks)
+    if problem := _problem(settings):
+        raise DataError(f"{where}: {problem}")
+    return settings
+
+
+def _group(values: object, kind: type, name: str, where: str) -> Any:
+    """One nested mapping; a single value stands for a list of one."""
+    if not isinstance(values, dict):
+        raise DataError(f"{where}: {name} must be a mapping, not {values!r:.60}")
+    fields = {item.name: item.default for item in dataclasses.fields(kind)}
+    _check_keys(values, list(fields), f"{where}, {name}")
+    wrapped = {
+        key: [value] if isinstance(fields[key], tuple) and isinstance(value, int | float | str) else value
+        for key, value in values.items()
+    }
+    return _validate(wrapped, kind, name, where)
+
+
+def _validate(values: dict[str, Any], kind: type, name: str, where: str) -> Any:
+    try:
+        return TypeAdapter(kind).validate_python(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in (*filter(None, [name]), *first["loc"]))
+        raise DataError(f"{where}: {place}: {first['msg']} (got {first['input']!r:.60})") from None
+    except (RecursionError, OverflowError) as error:
+        raise DataError(f"{where}: {error}; {_SEE}") from None
+
+
+def _check_keys(values: dict[Any, Any], names: list[str], where: str) -> None:
+    for name in values:
+        if name not in names:
+            raise DataError(f"{where}: {unknown('key', str(name), names)}")
+
+
+def _problem(settings: FolderSettings) -> str:
+    """The first contradiction or impossible value, in words; empty if there is none."""
+    if not settings.name.isprintable():
+        return f"name {settings.name[:40]!r} has characters that cannot be shown; write a line of text"
+    split = settings.split
+    if not (split.validation >= 0 and split.test >= 0 and split.validation + split.test < 1):
+        return "split: validation and test must be shares that leave something to train on"
+    if not 0 <= split.official_validation < 1 or split.train < 0:
+        return "split: official_validation must be a share below 1, and train at least 0"
+    for name, files in settings.tasks.items():
+        if problem := files.problem():
+            return f"{name}: {problem}"
+    names, colours = settings.classes, settings.class_files.colours
+    if len(set(names)) < len(names) or max(len(names), settings.num_classes) > IGNORE_INDEX:
+        return f"classes must be at most {IGNORE_INDEX} different names"
+    if colours and names and set(colours) != set(names):
+        odd = sorted(set(colours) ^ set(names))[0]
+        return f"class {odd!r} is in only one of classes and semantic: colours"
+    folders = [settings.folder(kind) for kind in ("rgb", "mask", *TASKS)]
+    if len(set(folders)) < len(folders) or any("/" in folder or folder.startswith(".") for folder in folders):
+        return "every kind of file needs a folder of its own, named without '/'"
+    return ""

@@ -1,0 +1,278 @@
+"""A folder of images and label files as a data set."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import final
+
+import numpy as np
+
+from mgm.data.base import DataSource, Splits
+from mgm.data.files import open_tree
+from mgm.data.images import check_same_size, planes, resize_rgb
+from mgm.data.sources.folder.pictures import Picture, list_pictures
+from mgm.data.sources.folder.pixels import read_pixels
+from mgm.data.sources.folder.settings import FolderSettings, read_settings
+from mgm.data.sources.folder.table import SceneTable, no_scenes, read_table, scene_table
+from mgm.data.splits import grouped_split, official_split, random_split
+from mgm.data.targets import classes_in_view, resize_target
+from mgm.errors import ConfigError, DataError, unknown
+from mgm.tasks import TASKS, SemanticSegmentation
+from mgm.tasks.files import ClassFiles, FileSettings, Pixels
+from mgm.types import IGNORE_INDEX, DatasetInfo, Sample
+
+READER_VERSION = 1
+MOST_SCANNED = 2000
+"""Label maps that are read to count the classes, where nothing names them."""
+MOST_LOOKED_AT = 50
+"""Label maps that are read to tell whether classes count from 0 or from 1."""
+SEMANTIC = SemanticSegmentation.name
+
+
+@final
+class FolderSource(DataSource):
+    """``rgb/`` and a folder per task, as a folder or zip; see ``docs/data.md``. Pictures are squeezed to a square.
+
+    Labels are matched by name. An image without the label of a task has an invalid target, so images without any label serve
+    as weakly labelled or unlabelled ones; they are never in a validation or test set that is made with a seed.
+
+    Args:
+        path: The folder or zip archive.
+        settings: What the files mean; by default ``dataset.yaml`` says it.
+        reader: Name of the settings, if they are a preset; part of the fingerprint.
+        variant: What else tells the settings from others of that name.
+
+    Raises:
+        DataError: If there are no pictures, a label belongs to none, or ``dataset.yaml`` or the table of scene labels is wrong.
+    """
+
+    def __init__(
+        self, path: Path | str, settings: FolderSettings | None = None, reader: str = "folder", variant: str = ""
+    ) -> None:
+        self._tree = open_tree(path)
+        self._settings = settings or read_settings(self._tree)
+        self._reader = {"reader": reader, "version": READER_VERSION, **({"labels": variant} if variant else {})}
+        self._pictures = list_pictures(self._tree, self._settings)
+        self._tasks = tuple(task for task in TASKS if any(task in picture.labels for picture in self._pictures))
+        if not self._tasks:
+            folders = ", ".join(f"{self._settings.folder(task)}/" for task in TASKS)
+            raise DataError(
+                f"{self._tree.path}: no picture has a label; labels lie in {folders}, named like their picture"
+            )
+        self._scenes = self._read_scenes()
+        split, group = self._settings.split, self._settings.table.group
+        given = {part for part in self._parts if part}
+        official = "test" in given and ("validation" in given or split.official_validation > 0)
+        self.split_kinds = ("random", *filter(None, [group]), *(["official"] if official else []))
+
+    @cached_property
+    def _classes(self) -> tuple[str, ...]:
+        """Names of the classes: the first source that has them."""
+        settings, file = self._settings, self._settings.class_file
+        if SEMANTIC not in self._tasks:
+            return ()
+        names = settings.classes or tuple(settings.class_files.colours)
+        # a list that the settings name has to be there
+        if not names and (file in self._tree.names() or file != FolderSettings.class_file):
+            names = tuple(self._tree.lines(file))
+            wanted = settings.num_classes
+            if not 1 <= len(names) <= IGNORE_INDEX or (wanted and len(names) != wanted):
+                needed = wanted or f"1 to {IGNORE_INDEX}"
+                raise DataError(f"{self._tree.describe(file)}: {len(names)} class names; needs {needed}")
+        return names or tuple(f"class_{index}" for index in range(settings.num_classes or self._count_classes()))
+
+    @cached_property
+    def _class_files(self) -> ClassFiles:
+        """Settings of the label maps, with the first class found out if nothing says it."""
+        settings = self._settings.class_files
+        if settings.first != "auto":
+            return settings
+        for file in self._label_maps[:MOST_LOOKED_AT]:
+            try:
+                if (self._pixels(file, settings.pixels) == len(self._classes)).any():
+                    return replace(settings, first=1)
+            except DataError:  # reported when the sample is read
+                continue
+        return replace(settings, first=0)
+
+    @property
+    def info(self) -> DatasetInfo:
+        """The tasks that any image has a label of."""
+        settings, notes = self._settings, {"image": "squeezed to a square"}
+        counts = {task: sum(task not in picture.labels for picture in self._pictures) for task in self._tasks}
+        lacking = ", ".join(f"{count} without {task}" for task, count in counts.items() if count)
+        if lacking:
+            notes["files"] = f"{len(self)} images; {lacking}"
+        if getattr(settings.files("normal"), "axes", "") == "opengl":
+            notes["normal axes"] = "y and z turned, from opengl to opencv"
+        if settings.class_files.first == "auto":
+            first = self._class_files.first
+            notes[SEMANTIC] = f"classes count from {first}{', 0 is unlabelled' if first else ''}"
+        of_classes = settings.scenes == "classes"
+        return DatasetInfo(
+            name=settings.name or self._tree.path.resolve().name.removesuffix(".zip"),
+            tasks=self._tasks,
+            classes=self._classes,
+            scenes=self._classes if of_classes else self._scenes.names,
+            multi_hot=of_classes or self._scenes.multi_hot,
+            notes={**notes, **settings.notes},
+        )
+
+    @property
+    def fingerprint(self) -> dict[str, object]:
+        """Reader, number of images, and a hash of all files."""
+        return {**self._reader, "count": len(self), "files": self._digest}
+
+    @cached_property
+    def _digest(self) -> str:
+        return self._tree.digest()
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self._pictures)
+
+    def read(self, index: int, size: int) -> Sample:
+        """One sample squeezed to a square; see `DataSource.read`."""
+        picture, settings = self._pictures[index], self._settings
+        rgb = self._pixels(picture.rgb, "colours")
+        height, width = rgb.shape[:2]
+        top, bottom, left, right = settings.crop.get(f"{width}x{height}", (0, height, 0, width))
+        window = np.s_[top:bottom, left:right]
+        mask = None
+        if "mask" in picture.labels:
+            mask = self._beside(rgb, picture, "mask", "colours").max(axis=2) >= 128
+        targets, scene = {}, self._scenes.rows[index].copy()
+        if settings.scenes == "classes":
+            scene = np.full(len(self._classes), np.nan, np.float32)
+        for task in self._tasks:
+            if task not in picture.labels:
+                targets[task] = TASKS[task].missing_target(size)
+                continue
+            files = self._files(task)
+            where = self._tree.describe(picture.labels[task])
+            channels = TASKS[task].target_shape(1)[0]
+            pixels = self._beside(rgb, picture, task, files.pixels)
+            values = files.decode(pixels, channels, self._classes, where)
+            if mask is not None and values.ndim == 3:
+                values = np.where(mask[:, :, None], values, np.nan)
+            if settings.scenes == "classes" and task == SEMANTIC:
+                scene = classes_in_view(values, len(self._classes))
+            targets[task] = resize_target(values[window], size)
+        return Sample(planes(resize_rgb(rgb[window], size, size)), targets, scene, picture.name)
+
+    def splits(self, kind: str, seed: int) -> Splits:
+        """Split the images.
+
+        ``official``: as the table or the folders say, if a test set is given and a validation set is, too, or may be taken from
+        the training images. ``random``: 70 / 15 / 15 % by default; a given test set stays as it is, and a validation set likewise,
+        unless the settings say otherwise. A split called like the column of groups is random too, but keeps groups together.
+        Images without any label are training images.
+
+        Raises:
+            ConfigError: If there is no such split.
+            DataError: If there are too few labelled images.
+        """
+        if kind not in self.split_kinds:
+            raise ConfigError(unknown(f"split of {self.info.name}", kind, self.split_kinds))
+        part, options = self._parts, self._settings.split
+        labelled = np.array([bool(picture.labels) for picture in self._pictures])
+        groups = (
+            [picture.group for picture in self._pictures] if self._settings.table.group and kind != "random" else []
+        )
+        if kind == "official":
+            if (part == "validation").any():
+                return _from_parts(part)
+            train, test = np.flatnonzero(part != "test"), np.flatnonzero(part == "test")
+            return official_split(train, test, max(1, round(options.official_validation * len(train))), groups, seed)
+        if options.random == "all":
+            part = np.full(len(self), "train", part.dtype)
+            labelled[:] = True
+        free = np.flatnonzero(labelled & ((part == "") | (part == "train")))
+        wanted = {name: 0 if (part == name).any() else size for name, size in self._held_out(len(free)).items()}
+        if groups:
+            made = grouped_split([groups[index] for index in free], wanted["validation"], wanted["test"], seed)
+        else:
+            made = random_split(len(free), wanted["validation"], wanted["test"], seed)
+        part[free[made.validation]], part[free[made.test]] = "validation", "test"
+        return _from_parts(part)
+
+    def remarks(self, index: int) -> tuple[str, ...]:
+        """What looks wrong with the label files, such as normals that are not of unit length; see `DataSource.remarks`."""
+        found = []
+        for task, file in self._pictures[index].labels.items():
+            if task in TASKS and (files := self._files(task)).remarkable:
+                found.append(files.remark(self._pixels(file, files.pixels), self._tree.describe(file)))
+        return tuple(filter(None, found))
+
+    @property
+    def _parts(self) -> np.ndarray:
+        """``[N]`` part of the split that each image belongs to; empty if none is given."""
+        part = np.array([picture.part for picture in self._pictures], dtype="U10")
+        return np.where(part == "validation", "test", part) if self._settings.split.val_is_test else part
+
+    @property
+    def _label_maps(self) -> list[str]:
+        return [picture.labels[SEMANTIC] for picture in self._pictures if SEMANTIC in picture.labels]
+
+    def _held_out(self, count: int) -> dict[str, int]:
+        """Sizes of validation and test for so many images."""
+        split = self._settings.split
+        sizes = {
+            name: max(1, round(share * count)) if share else 0
+            for name, share in (("validation", split.validation), ("test", split.test))
+        }
+        if split.train and count - sum(sizes.values()) >= split.train:
+            return dict.fromkeys(sizes, (count - split.train) // 2)
+        return sizes
+
+    def _files(self, task: str) -> FileSettings:
+        return self._class_files if task == SEMANTIC else self._settings.files(task)
+
+    def _beside(self, rgb: np.ndarray, picture: Picture, kind: str, pixels: Pixels) -> np.ndarray:
+        """Values of a label file, which have to cover the same pixels as the image."""
+        file = picture.labels[kind]
+        values = self._pixels(file, pixels)
+        check_same_size(self._tree.describe(file), values, self._tree.describe(picture.rgb), rgb)
+        return values
+
+    def _pixels(self, file: str, kind: Pixels) -> np.ndarray:
+        return read_pixels(self._tree, file, kind)
+
+    def _read_scenes(self) -> SceneTable:
+        """Scene labels from where the settings say; the table also fills in the parts of the split and the groups."""
+        settings, file = self._settings, self._settings.table.file
+        present = file in self._tree.names() or file != "labels.csv"  # a table that the settings name has to be there
+        table = read_table(self._tree, settings, self._pictures) if present else None
+        if settings.scenes in ("none", "classes"):
+            return no_scenes(len(self))
+        if table is not None and table.names and settings.scenes == "auto":
+            return table
+        return scene_table([{picture.scene} if picture.scene else None for picture in self._pictures])
+
+    def _count_classes(self) -> int:
+        """One more than the largest label; files that cannot be read are left for those who need them."""
+        files = self._label_maps
+        if len(files) > MOST_SCANNED:
+            raise DataError(
+                f"{self._tree.path}: has {len(files)} label maps and no names of classes; list them in dataset.yaml, "
+                "'classes: [wall, floor]', or one per line in classes.txt"
+            )
+        settings, largest, trouble = self._settings.class_files, -1, ""
+        for file in files:
+            try:
+                labels, missing = settings.labels(self._pixels(file, settings.pixels), self._tree.describe(file))
+            except DataError as error:
+                trouble = trouble or str(error)
+                continue
+            largest = max(largest, int(labels[~missing].max(initial=-1)))
+        if not 0 <= largest < IGNORE_INDEX:
+            what = f"the largest label is {largest}" if largest >= 0 else f"no label map has a class. {trouble}".strip()
+            raise DataError(f"{self._tree.path}: {what}; labels are 0..254, and 255 where there is none")
+        return largest + 1
+
+
+def _from_parts(part: np.ndarray) -> Splits:
+    validation, test = np.flatnonzero(part == "validation"), np.flatnonzero(part == "test")
+    return Splits(np.setdiff1d(np.arange(len(part)), np.concatenate([validation, test])), validation, test)

@@ -1,0 +1,113 @@
+"""Decoding of Taskonomy's files: units, ranges, invalid pixels.
+
+Ranges follow the loader of StanfordVL/taskonomy as far as the tasks of this package allow; see `NOTES`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mgm.data.images import read_array, read_labels, read_rgb
+from mgm.errors import DataError
+from mgm.tasks.files import decode_rgb_normals, unit_normals
+from mgm.types import IGNORE_INDEX
+
+CLASSES = (
+    "background", "bottle", "chair", "couch", "potted plant", "bed", "dining table", "toilet", "tv", "microwave", "oven",
+    "toaster", "sink", "refrigerator", "book", "clock", "vase",
+)  # fmt: skip
+NUM_PLACES = 365
+DEPTH_UNITS_PER_M = 512
+NO_DEPTH = 65535
+EDGE_RANGE = 0.08
+"""Share of the 16-bit range at which an edge is as strong as it counts."""
+MASK_GROWTH_PX = 5
+NOTES = {
+    "semantic": "17 classes (background first), pseudo labels of a network; pixels that were uncertain are ignored",
+    "normal": "value / 127.5 - 1; Taskonomy's axes are x right, y down, z towards the viewer: z is negated",
+    "edge_texture": "value / 65535 from (0, 0.08) to (0, 1), clipped, as StanfordVL/taskonomy does to (-1, 1)",
+    "reshading": "value / 255",
+    "principal_curvature": "first two channels, value / 254, flat is 0.5; StanfordVL/taskonomy standardises them instead",
+    "mask": f"normals, curvature and reshading are invalid where depth or mask_valid is, grown by {MASK_GROWTH_PX} px",
+}
+
+
+def read_depth(content: bytes, name: str) -> np.ndarray:
+    """``[H, W]`` metres, NaN where there is none."""
+    values = _read_16_bit(content, name)
+    return np.where(values == NO_DEPTH, np.nan, values / np.float32(DEPTH_UNITS_PER_M)).astype(np.float32)
+
+
+def read_normal(content: bytes, name: str) -> np.ndarray:
+    """``[H, W, 3]`` unit vectors, x right, y down, z forward; NaN where the picture is grey.
+
+    Taskonomy colours normals as 2D-3D-S does: red to the right, green downwards, blue towards the camera (the authors in
+    EPFL-VILAB/omnidata, issue 13). So the third component changes its sign.
+    """
+    return unit_normals(decode_rgb_normals(read_rgb(content, name))) * np.array([1, 1, -1], np.float32)
+
+
+def read_curvature(content: bytes, name: str) -> np.ndarray:
+    """``[H, W, 2]`` in [0, 1], 0.5 is flat; NaN where the picture is black."""
+    values = read_rgb(content, name)[:, :, :2]
+    coded = np.minimum(values / np.float32(254), np.float32(1))
+    return np.where((values == 0).all(axis=2, keepdims=True), np.float32(np.nan), coded)
+
+
+def read_reshading(content: bytes, name: str) -> np.ndarray:
+    """``[H, W]`` in [0, 1]."""
+    return read_rgb(content, name).mean(axis=2, dtype=np.float32) / np.float32(255)
+
+
+def read_edges(content: bytes, name: str) -> np.ndarray:
+    """``[H, W]`` in [0, 1]."""
+    return np.minimum(_read_16_bit(content, name) / np.float32(65535 * EDGE_RANGE), np.float32(1))
+
+
+def read_semantic(content: bytes, name: str) -> np.ndarray:
+    """``[H, W]`` uint8 class index, 255 where uncertain."""
+    values = read_labels(content, name).astype(np.int64)
+    if values.min() < 0 or values.max() > len(CLASSES):
+        raise DataError(
+            f"{name}: label {values.max()} is beyond 0..{len(CLASSES)}; is this segment_semantic? Fetch it again"
+        )
+    return np.where(values == 0, IGNORE_INDEX, values - 1).astype(np.uint8)
+
+
+def read_mask(content: bytes, name: str) -> np.ndarray:
+    """``[H, W]`` bool: valid pixels."""
+    return read_labels(content, name) > 0
+
+
+def read_place(content: bytes, name: str) -> int:
+    """The most probable of the 365 Places categories."""
+    scores = read_array(content, name).ravel()
+    if scores.shape != (NUM_PLACES,) or not np.isfinite(scores).all():
+        raise DataError(f"{name}: does not hold {NUM_PLACES} finite scores; fetch it again")
+    return int(scores.argmax())
+
+
+def shrink(valid: np.ndarray, pixels: int) -> np.ndarray:
+    """Take away all valid pixels that are within a square of ``2 * pixels + 1`` around an invalid one.
+
+    Args:
+        valid: ``[H, W]`` bool.
+        pixels: At least 0.
+    """
+    invalid = ~valid
+    for _ in range(2):  # rows, then columns: the dilation by a square is separable
+        grown = invalid.copy()
+        for step in range(1, pixels + 1):
+            grown[step:] |= invalid[:-step]
+            grown[:-step] |= invalid[step:]
+        invalid = grown.T
+    return ~invalid
+
+
+def _read_16_bit(content: bytes, name: str) -> np.ndarray:
+    values = read_labels(content, name)
+    if values.dtype == np.uint8:
+        raise DataError(f"{name}: has 8 bits, Taskonomy's has 16; fetch the original file")
+    if values.min() < 0 or values.max() > 65535:
+        raise DataError(f"{name}: value {values.max()} does not fit 16 bits; fetch the original file")
+    return values

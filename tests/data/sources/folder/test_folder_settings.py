@@ -1,0 +1,84 @@
+"""dataset.yaml: every key that is wrong is named, with the near ones."""
+
+from pathlib import Path
+
+import pytest
+
+from fakes import write_files
+from mgm.data.files import open_tree
+from mgm.data.sources.folder.settings import FolderSettings, read_settings
+from mgm.errors import DataError
+
+FULL = """
+name: kitchens
+classes: [wall, floor, {thing}]
+scenes: folders
+rgb: {folder: images, suffix: _rgb}
+semantic:
+  folder: labels
+  ignore: [0, 255]
+  colours: {wall: [1, 2, 3], floor: [4, 5, 6], {thing}: [7, 8, 9]}
+  ignore_colours: [[0, 0, 0]]
+depth: {unit: cm, missing: 0, max_m: 12.5}
+normal: {axes: opengl}
+edge_texture: {maximum: 255}
+split: {validation: 0.1, test: 0.2}
+notes: {depth: measured by a laser}
+""".replace("{thing}", "thing")
+
+
+def settings(folder, text: str) -> FolderSettings:
+    return read_settings(open_tree(write_files(folder, {"dataset.yaml": text.encode()})))
+
+
+def test_everything_at_once(tmp_path):
+    found = settings(tmp_path, FULL)
+    assert found.classes == ("wall", "floor", "thing")
+    assert found.folder("rgb") == "images"
+    assert found.folder("normal") == "normal"
+    assert found.class_files.colours["floor"] == (4, 5, 6)
+    assert found.class_files.ignore == (0, 255)
+    depth = found.files("depth")
+    assert (depth.unit, depth.missing, depth.max_m) == ("cm", (0.0,), 12.5)
+    assert found.files("edge_texture").maximum == 255
+    assert found.split.test == 0.2
+
+
+def test_nothing_is_the_default(tmp_path):
+    assert settings(tmp_path, "") == settings(tmp_path, "# nothing\n") == FolderSettings()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("depht: {unit: m}", "Did you mean 'depth'"),
+        ("depth: {units: m}", "Did you mean 'unit'"),
+        ("depth: {unit: inch}", "depth.unit: .*'m', 'cm' or 'mm'"),
+        ("depth: {unit: m, scale: 2}", "not both"),
+        ("depth: {scale: -1}", "positive"),
+        ("depth: m", "depth must be a mapping"),
+        ("normal: {axes: vulkan}", "normal.axes"),
+        ("- a", "must be a mapping"),
+        ("a: [", "is no YAML"),
+        ("classes: [a, a]", "different names"),
+        ("classes: wall", "classes: .*tuple"),
+        ("split: {validation: 0.6, test: 0.5}", "leave something to train on"),
+        ("semantic: {colours: {a: [1, 2]}}", "semantic.colours.a"),
+        ("semantic: {colours: {a: [1, 2, 300]}}", "0..255"),
+        ("semantic: {colours: {a: [1, 2, 3], b: [1, 2, 3]}}", "same colour"),
+        ("classes: [a]\nsemantic: {colours: {b: [1, 2, 3]}}", "in only one of classes"),
+        ("depth: {folder: rgb}", "a folder of its own"),
+        ("depth: {folder: ../x}", "a folder of its own"),
+        ("edge_texture: {maximum: -1}", "positive number"),
+    ],
+)
+def test_mistakes(tmp_path, text, message):
+    with pytest.raises(DataError, match=rf"dataset.yaml.*{message}"):
+        settings(tmp_path, text)
+
+
+def test_the_example_in_the_documentation_is_right(tmp_path):
+    text = (Path(__file__).parents[4] / "docs" / "data.md").read_text()
+    found = settings(tmp_path, text.partition("```yaml\n")[2].partition("```")[0])
+    assert found.classes == ("wall", "floor", "thing")
+    assert found.files("normal").axes == "opengl"

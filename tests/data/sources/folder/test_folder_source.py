@@ -1,0 +1,299 @@
+"""A folder of one's own: what every form of file means, what belongs together, and how it is split."""
+
+import zipfile
+
+import numpy as np
+import pytest
+
+from fake_folder import npy, own_files, picture_arrays, tiff, write_own
+from fakes import jpeg, png, write_files
+from mgm.data import open_source
+from mgm.data.sources.folder import FolderSource
+from mgm.data.store import cached_store
+from mgm.errors import ConfigError, DataError
+from mgm.tasks import TASKS
+from mgm.tasks.files import FileSettings
+from mgm.tasks.taskonomy import Reshading
+
+ARRAYS = picture_arrays(1)
+RGB = png(ARRAYS["rgb"])
+
+
+def one(folder, yaml: str = "", **files: bytes):
+    """The only sample of a folder, at its own width."""
+    written = {
+        "rgb/a.png": RGB,
+        **{name.replace("__", "/").replace("_dot_", "."): data for name, data in files.items()},
+    }
+    if yaml:
+        written["dataset.yaml"] = yaml.encode()
+    return FolderSource(write_files(folder, written)).read(0, 40)
+
+
+def nearest(values: np.ndarray) -> np.ndarray:
+    """``[H, W, ...]`` of 30 rows at 40 rows."""
+    return values[(2 * np.arange(40) + 1) * 30 // 80]
+
+
+def test_is_what_any_other_folder_with_rgb_is(tmp_path):
+    source = open_source(str(write_own(tmp_path / "photos")))
+    assert isinstance(source, FolderSource)
+    assert source.info.name == "photos"
+    assert source.info.tasks == ("semantic", "depth", "normal")
+    assert source.info.classes == ("class_0", "class_1", "class_2")
+    assert source.info.scenes == ("hall", "kitchen", "office")
+    assert not source.info.multi_hot
+    sample = source.read(4, 16)
+    assert sample.name == "photo_004"
+    np.testing.assert_array_equal(sample.scene, [0, 0, 1])
+
+
+def test_zip_reads_like_the_folder(tmp_path):
+    with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
+        for name, content in {**own_files(4), "__MACOSX/rgb/._photo_000.jpg": b"x"}.items():
+            archive.writestr(name if name.startswith("__") else f"photos/{name}", content)
+    zipped = open_source(str(tmp_path / "photos.zip"))
+    assert zipped.info == FolderSource(write_own(tmp_path / "photos", 4)).info
+    assert len(cached_store(zipped, 16, str(tmp_path / "cache"))) == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "yaml"),
+    [
+        ("depth__a_dot_png", png((ARRAYS["depth"] * 1000).astype(np.uint16)), ""),
+        ("depth__a_dot_npy", npy(ARRAYS["depth"].astype(np.float32)), ""),
+        ("depth__a_dot_npy", npy((ARRAYS["depth"] * 1000).astype(np.int32)[None]), ""),
+        ("depth__a_dot_npy", npy(np.where(ARRAYS["depth"] > 0, ARRAYS["depth"], np.nan)[..., None]), ""),
+        ("depth__a_dot_tif", tiff(ARRAYS["depth"].astype(np.float32)), ""),
+        ("depth__a_dot_tif", tiff((ARRAYS["depth"] * 1000).astype(np.uint16)), ""),
+        ("depth__a_dot_png", png((ARRAYS["depth"] * 100).astype(np.uint16)), "depth: {unit: cm}"),
+        ("depth__a_dot_png", png((ARRAYS["depth"] * 50).astype(np.uint8)), "depth: {scale: 0.02}"),
+        ("dist__a_z_dot_png", png((ARRAYS["depth"] * 1000).astype(np.uint16)), "depth: {folder: dist, suffix: _z}"),
+    ],
+)
+def test_depth_in_every_form_is_metres(tmp_path, name, content, yaml):
+    depth = one(tmp_path, yaml, **{name: content}).targets["depth"][0]
+    expected = nearest(ARRAYS["depth"])
+    assert np.isnan(depth[expected == 0]).all()
+    np.testing.assert_allclose(depth[expected > 0], expected[expected > 0], atol=0.02)
+
+
+def test_depth_beyond_the_limit_or_of_missing_numbers_is_no_value(tmp_path):
+    yaml = "depth: {max_m: 3, missing: [0, 1000]}"
+    depth = one(tmp_path, yaml, depth__a_dot_png=png(np.full((30, 40), 1000, np.uint16))).targets["depth"]
+    assert np.isnan(depth).all()
+    (tmp_path / "depth/a.png").unlink()
+    assert np.isnan(one(tmp_path, yaml, depth__a_dot_npy=npy(np.full((30, 40), 3.5))).targets["depth"]).all()
+
+
+@pytest.mark.parametrize("axes", ["opencv", "opengl"])
+@pytest.mark.parametrize("form", ["png", "npy", "planes"])
+def test_normals_are_unit_vectors_in_our_frame(tmp_path, axes, form):
+    own = ARRAYS["normal"] * ([1, -1, -1] if axes == "opengl" else 1)
+    content = {
+        "png": png(((own + 1) * 127.5).round().astype(np.uint8)),
+        "npy": npy(own.astype(np.float32) * 1.2),
+        "planes": npy(own.transpose(2, 0, 1)),
+    }[form]
+    name = "normal__a_dot_png" if form == "png" else "normal__a_dot_npy"
+    normal = one(tmp_path, f"normal: {{axes: {axes}}}", **{name: content}).targets["normal"]
+    np.testing.assert_allclose(np.linalg.norm(normal, axis=0), 1, atol=1e-6)
+    np.testing.assert_allclose(normal.transpose(1, 2, 0), nearest(ARRAYS["normal"]), atol=0.01)
+
+
+def test_pixels_without_a_direction_have_no_normal(tmp_path):
+    vectors = np.zeros((30, 40, 3), np.float32)
+    vectors[:15] = (0, 0, -1)
+    normal = one(tmp_path, normal__a_dot_npy=npy(vectors)).targets["normal"]
+    assert np.isnan(normal[:, 20:]).all()
+    assert np.isfinite(normal[:, :20]).all()
+    black = one(tmp_path / "b", normal__a_dot_png=png(np.zeros((30, 40, 3), np.uint8))).targets["normal"]
+    assert np.isnan(black).all()
+
+
+def test_labels_by_colour_and_names_in_order(tmp_path):
+    colours = np.array([[255, 0, 0], [0, 0, 255], [0, 0, 0]], np.uint8)
+    labels = np.arange(1200).reshape(30, 40) // 40 % 3
+    yaml = "classes: [road, sky]\nsemantic: {colours: {sky: [0, 0, 255], road: [255, 0, 0]}}"
+    sample = one(tmp_path, yaml, semantic__a_dot_png=png(colours[labels]))
+    np.testing.assert_array_equal(sample.targets["semantic"], nearest(np.array([0, 1, 255])[labels]))
+    with pytest.raises(DataError, match=r"a.png: colour \[9, 9, 9\] is that of no class"):
+        one(tmp_path, yaml, semantic__a_dot_png=png(np.full((30, 40, 3), 9, np.uint8)))
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.int64])
+def test_ignored_labels(tmp_path, kind):
+    labels = np.arange(1200).reshape(30, 40) // 40 % 4
+    content = png(labels.astype(kind)) if kind != np.int64 else npy(labels)
+    name = "semantic__a_dot_png" if kind != np.int64 else "semantic__a_dot_npy"
+    yaml = "classes: [a, b, c]\nsemantic: {ignore: 3}"
+    semantic = one(tmp_path, yaml, **{name: content}).targets["semantic"]
+    np.testing.assert_array_equal(semantic, nearest(np.array([0, 1, 2, 255])[labels]))
+
+
+def test_coded_tasks(tmp_path):
+    ramp = np.tile(np.linspace(0, 1, 40), (30, 1))
+    sample = one(
+        tmp_path,
+        "edge_texture: {maximum: 1000}",
+        edge_texture__a_dot_png=png((ramp * 1000).astype(np.uint16)),
+        reshading__a_dot_png=png((ramp * 65535).astype(np.uint16)),
+        principal_curvature__a_dot_png=png(np.dstack([ramp * 255, ramp * 0 + 128, ramp * 0]).astype(np.uint8)),
+    )
+    for task, channels in (("edge_texture", 1), ("reshading", 1), ("principal_curvature", 2)):
+        assert sample.targets[task].shape == (channels, 40, 40)
+        np.testing.assert_allclose(sample.targets[task][0, 5], ramp[0], atol=1 / 255)
+
+
+def test_labels_are_found_in_the_same_sub_folder_or_by_their_unique_name(tmp_path):
+    depth = [png(np.full((30, 40), value, np.uint16)) for value in (1000, 2000, 3000)]
+    files = {
+        "rgb/k/1.png": RGB, "rgb/o/1.png": RGB, "rgb/o/2.jpg": jpeg(ARRAYS["rgb"]),
+        "depth/k/1.png": depth[0], "depth/o/1.png": depth[1], "depth/2.png": depth[2],
+    }  # fmt: skip
+    source = FolderSource(write_files(tmp_path, files))
+    assert [source.read(index, 8).name for index in range(3)] == ["k/1", "o/1", "o/2"]
+    assert [source.read(index, 8).targets["depth"][0, 0, 0] for index in range(3)] == [1, 2, 3]
+    assert source.info.scenes == ("k", "o")
+    np.testing.assert_array_equal(source.read(2, 8).scene, [0, 1])
+    (tmp_path / "depth/1.png").write_bytes(depth[0])
+    with pytest.raises(DataError, match=r"depth/1.png: 2 images have that name"):
+        FolderSource(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"rgb/a.png": RGB, "depth/b.png": b"x"}, r"depth/b.png: there is no image of that name"),
+        ({"rgb/a.png": RGB, "rgb/a.jpg": RGB, "depth/a.png": b"x"}, r"rgb/a.* belong to the same image"),
+        ({"rgb/a.png": RGB, "depth/a.png": b"x", "depth/a.npy": b"x"}, r"depth/a.* belong to the same image"),
+        ({"rgb/a.png": RGB}, "no picture has a label"),
+        ({"rgb/a.txt": b"x", "depth/a.png": b"x"}, "holds no pictures below rgb/"),
+    ],
+)
+def test_what_does_not_belong_together(tmp_path, files, message):
+    with pytest.raises(DataError, match=message):
+        FolderSource(write_files(tmp_path, files))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("depth__a_dot_png", png(np.ones((30, 40), np.uint8)), "8-bit, which cannot hold millimetres"),
+        ("depth__a_dot_png", png(np.ones((30, 40, 3), np.uint8)), "depth is one number per pixel"),
+        ("depth__a_dot_png", png(np.ones((31, 40), np.uint16)), "40 x 31 pixels but .*rgb/a.png is 40 x 30"),
+        ("depth__a_dot_npy", npy(np.ones((2, 30, 40, 3))), "not H x W"),
+        ("depth__a_dot_npy", npy(np.full((30, 40), 1e6)), "1e\\+06 m cannot be"),
+        ("normal__a_dot_png", png(np.ones((30, 40), np.uint8)), "three channels"),
+        ("normal__a_dot_npy", npy(np.ones((30, 40, 3), np.int32)), "8-bit RGB or fractions"),
+        ("semantic__a_dot_npy", npy(np.full((30, 40), 1.5)), "labels are whole numbers"),
+        ("reshading__a_dot_npy", npy(np.full((30, 40), 3.0)), "'maximum' in dataset.yaml"),
+        ("principal_curvature__a_dot_png", png(np.ones((30, 40), np.uint8)), "2 are needed"),
+        ("depth__a_dot_png", b"", "empty"),
+    ],
+)
+def test_wrong_files_are_named_with_the_remedy(tmp_path, name, content, message):
+    with pytest.raises(DataError, match=rf"/{name.replace('__', '/').replace('_dot_', '.')}.*{message}"):
+        one(tmp_path, "classes: [a]", **{name: content})
+
+
+def test_label_out_of_range(tmp_path):
+    with pytest.raises(DataError, match=r"semantic/a.png: label 2 is neither a class \(0..1\)"):
+        one(tmp_path, "classes: [a, b]", semantic__a_dot_png=png(ARRAYS["semantic"]))
+
+
+def test_missing_labels_are_invalid_and_unlabelled_images_are_for_training(tmp_path):
+    folder = write_own(tmp_path / "photos", 20)
+    for index in (0, 3, 7):
+        for task in ("semantic", "depth", "normal"):
+            (folder / task / f"photo_{index:03d}.png").unlink()
+    (folder / "depth/photo_001.png").unlink()
+    source = FolderSource(folder)
+    assert (source.read(0, 8).targets["semantic"] == 255).all()
+    assert np.isnan(source.read(1, 8).targets["depth"]).all()
+    assert source.info.notes["files"] == "20 images; 3 without semantic, 4 without depth, 3 without normal"
+    store = cached_store(source, 8, str(tmp_path / "cache"))
+    assert np.flatnonzero(~store.has_labels(source.info.tasks)).tolist() == [0, 3, 7]
+    assert np.flatnonzero(~store.has_labels(["depth"])).tolist() == [0, 1, 3, 7]
+    for seed in range(5):
+        splits = source.splits("random", seed)
+        assert {0, 3, 7} <= set(splits.train.tolist())
+        assert len(splits.validation) == len(splits.test) == 3  # 15 % of the 17 labelled ones
+        assert sorted(np.concatenate([splits.train, splits.validation, splits.test])) == list(range(20))
+
+
+@pytest.mark.parametrize("nested", ["part/rgb", "rgb/part"])
+def test_parts_as_folders(tmp_path, nested):
+    files = {}
+    for part, count in (("train", 4), ("val", 2), ("test", 3)):
+        for index in range(count):
+            for kind, content in (("rgb", RGB), ("depth", png(np.ones((30, 40), np.uint16)))):
+                folder = f"{part}/{kind}" if nested == "part/rgb" else f"{kind}/{part}"
+                files[f"{folder}/{index}.png"] = content
+    source = FolderSource(write_files(tmp_path, files))
+    assert source.split_kinds == ("random", "official")
+    assert source.info.scenes == ()
+    splits = source.splits("official", 0)
+    assert [len(part) for part in (splits.train, splits.validation, splits.test)] == [4, 2, 3]
+    assert {source.read(int(index), 8).name for index in splits.validation} == {"val/0", "val/1"}
+
+
+def test_given_test_set_stays_and_validation_is_made(tmp_path):
+    folder = write_own(tmp_path / "photos", 20)
+    lines = ["name,label,split", *(f"photo_{i:03d},k{i % 2},{'test' if i < 5 else ''}" for i in range(20))]
+    (folder / "labels.csv").write_text("\n".join(lines))
+    source = FolderSource(folder)
+    assert source.split_kinds == ("random",)
+    splits = source.splits("random", 3)
+    assert splits.test.tolist() == [0, 1, 2, 3, 4]
+    assert len(splits.validation) == 2
+    with pytest.raises(ConfigError, match="Choices: random"):
+        source.splits("official", 0)
+
+
+def test_classes_are_named_where_somebody_names_them(tmp_path):
+    folder = write_own(tmp_path, 3)
+    (folder / "classes.txt").write_text("wall\nfloor\nbox\n")
+    assert FolderSource(folder).info.classes == ("wall", "floor", "box")
+    (folder / "dataset.yaml").write_text("classes: [a, b, c, d]\nname: mine\nnotes: {depth: of a laser}")
+    info = FolderSource(folder).info
+    assert info.classes == ("a", "b", "c", "d")
+    assert (info.name, info.notes["depth"]) == ("mine", "of a laser")
+
+
+def test_counting_classes_of_too_many_files_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("mgm.data.sources.folder.source.MOST_SCANNED", 2)
+    with pytest.raises(DataError, match="list them in dataset.yaml"):
+        FolderSource(write_own(tmp_path, 3)).info  # noqa: B018
+
+
+def test_remarks_tell_normals_that_are_not_of_unit_length(tmp_path):
+    one(tmp_path, normal__a_dot_npy=npy(ARRAYS["normal"] * 0.6))
+    source = FolderSource(tmp_path)
+    assert "100 % of the normals are not of unit length" in source.remarks(0)[0]
+    assert FolderSource(write_own(tmp_path / "good", 1, scenes=False)).remarks(0) == ()
+
+
+def test_a_new_task_is_read_without_a_change_of_the_reader(tmp_path, monkeypatch):
+    class Heat(Reshading):
+        name = "heat"
+        num_channels = 2
+        file_settings = FileSettings
+
+    monkeypatch.setitem(TASKS, "heat", Heat)
+    values = np.stack([ARRAYS["depth"], -ARRAYS["depth"]], axis=2)
+    sample = one(tmp_path, "heat: {folder: degrees}", degrees__a_dot_npy=npy(values))
+    np.testing.assert_allclose(sample.targets["heat"].transpose(1, 2, 0), nearest(values), rtol=1e-6)
+    store = cached_store(FolderSource(tmp_path), 8, str(tmp_path / "cache"))
+    assert store.arrays["heat"].shape == (1, 2, 8, 8)
+
+
+def test_groups_of_a_table_stay_together(tmp_path):
+    folder = write_own(tmp_path, 12, scenes=False)
+    rows = "".join(f"photo_{index:03d},{index // 2}\n" for index in range(12))
+    write_files(folder, {"labels.csv": f"name,building\n{rows}".encode(), "dataset.yaml": b"table: {group: building}"})
+    source = FolderSource(folder)
+    assert (source.split_kinds, source.info.scenes) == (("random", "building"), ())
+    splits = source.splits("building", 0)
+    parts = [set((part // 2).tolist()) for part in (splits.train, splits.validation, splits.test)]
+    assert sum(map(len, parts)) == len(set.union(*parts)) == 6

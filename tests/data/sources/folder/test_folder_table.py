@@ -1,0 +1,81 @@
+"""labels.csv: one label, several, columns of 0 and 1, parts of the split; and every way to get it wrong."""
+
+import numpy as np
+import pytest
+
+from fake_folder import own_files
+from fakes import write_files
+from mgm.data.sources.folder import FolderSource
+from mgm.errors import DataError
+
+
+def source(folder, text: str, encoding: str = "utf-8"):
+    files = own_files(4, tasks=("depth",), scenes=False)
+    return FolderSource(write_files(folder, {**files, "labels.csv": text.encode(encoding)}))
+
+
+def rows(found: FolderSource) -> list[list[float]]:
+    return [found.read(index, 4).scene.tolist() for index in range(len(found))]
+
+
+def test_one_label_each_and_none(tmp_path):
+    found = source(tmp_path, "name,label\nphoto_000,a\nphoto_001.jpg,b\nrgb/photo_002.jpg,\n", "utf-8-sig")
+    assert (found.info.scenes, found.info.multi_hot) == (("a", "b"), False)
+    np.testing.assert_array_equal(rows(found), [[1, 0], [0, 1], [np.nan, np.nan], [np.nan, np.nan]])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Name,Labels\nphoto_000,cat;dog\nphoto_001, dog\nphoto_002,cat",
+        "file,label_1,label_2\nphoto_000,cat,dog\nphoto_001,dog,\nphoto_002,,cat",
+        "image,cat,dog\nphoto_000,1,1\nphoto_001,0,1\nphoto_002,1,\nphoto_003,,",
+    ],
+)
+def test_several_labels(tmp_path, text):
+    found = source(tmp_path, text)
+    assert (found.info.scenes, found.info.multi_hot) == (("cat", "dog"), True)
+    np.testing.assert_array_equal(rows(found), [[1, 1], [0, 1], [1, 0], [np.nan, np.nan]])
+
+
+def test_flags_know_images_without_any_object(tmp_path):
+    found = source(tmp_path, "name,cat,dog\nphoto_000,0,0\nphoto_001,1,0\nphoto_002,0,1")
+    np.testing.assert_array_equal(rows(found)[0], [0, 0])
+
+
+def test_a_single_label_for_all_tells_nothing(tmp_path):
+    assert source(tmp_path, "name,label\nphoto_000,a\nphoto_001,a").info.scenes == ()
+
+
+def test_split_column(tmp_path):
+    found = source(tmp_path, "name,split\nphoto_000,test\nphoto_001,VAL\nphoto_002,train\n")
+    splits = found.splits("official", 0)
+    assert (splits.test.tolist(), splits.validation.tolist(), splits.train.tolist()) == ([0], [1], [2, 3])
+
+
+def test_settings_turn_scenes_off(tmp_path):
+    write_files(tmp_path, {"dataset.yaml": b"scenes: none"})
+    assert source(tmp_path, "name,label\nphoto_000,a\nphoto_001,b").info.scenes == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "empty"),
+        ("photo,label\nphoto_000,a", "no column 'name'"),
+        ("name,label\nphoto_009,a", "line 2: no image is called 'photo_009'"),
+        ("name,label\nphoto_000,a\nphoto_000,b", "line 3: .* listed twice"),
+        ("name,label\nphoto_000,a,b", "line 2: 3 cells.* separated by ;"),
+        ("name,split\nphoto_000,dev", "'dev' is none of train"),
+        ("name,cat\nphoto_000,yes", "line 2: column 'cat' holds 'yes'"),
+        ("name,cat,cat\nphoto_000,1,1", "two columns have the same name"),
+    ],
+)
+def test_mistakes_are_named_with_the_line(tmp_path, text, message):
+    with pytest.raises(DataError, match=rf"labels.csv.*{message}"):
+        source(tmp_path, text)
+
+
+def test_no_utf8(tmp_path):
+    with pytest.raises(DataError, match="CSV UTF-8"):
+        source(tmp_path, "name,label\nphoto_000,küche", "latin-1")
