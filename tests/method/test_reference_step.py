@@ -8,13 +8,13 @@ import copy
 import pytest
 import torch
 
-from mgm.bench.reference import RATES, TRAINS
 from mgm.functional.contrastive import nt_xent
 from mgm.method.selfsup.views import TwoViews
 from mgm.networks.generators.resampling import set_identities
 from mgm.networks.normalization import frozen_buffers
 from mgm.training.seeding import derive_seed, random_generator
 from mgm.types import Batch
+from reference_step import RATES, TRAINS
 from toys import toy_batch, toy_experiment, toy_trainer
 
 

@@ -84,11 +84,6 @@ VERBS: dict[str, Verb] = {
         "mgm data inspect rooms --out rooms.png",
         _lazy("data"),
     ),
-    "bench": Verb(
-        "time and count a training step on this machine, beside the authors' order of passes",
-        "mgm bench step work --json step.json",
-        _lazy("bench"),
-    ),
 }
 
 

@@ -1,7 +1,8 @@
-"""A trainer on made-up images: what a step costs, without data, folder or progress bar."""
+"""A trainer on synthetic images: what a step costs, without a data set, files or a progress bar."""
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -39,24 +40,28 @@ def synthetic_batch(tasks: dict[str, Task], size: int, count: int, device: torch
     random = random_generator(torch.device("cpu"), "synthetic", *names)
     targets = {}
     for name, task in tasks.items():
-        if name == "semantic":
-            targets[name] = torch.randint(task.channels, (count, size, size), generator=random)
-        else:
+        if task.missing(1, 1, 1).is_floating_point():
             targets[name] = torch.rand(count, task.channels, size, size, generator=random) + 0.5
+        else:
+            targets[name] = torch.randint(task.channels, (count, size, size), generator=random)
     images = torch.rand(count, 3, size, size, generator=random) * 2 - 1
     scene = torch.eye(NUM_SCENES)[torch.randint(NUM_SCENES, (count,), generator=random)]
     return Batch(images, targets, scene).to(device)
 
 
 def synthetic_trainer(
-    experiment: Experiment, folder: Path, *, tasks: tuple[str, ...] = TASKS, fabric: Fabric | None = None
+    experiment: Experiment,
+    folder: Path = Path(),
+    *,
+    tasks: tuple[str, ...] = TASKS,
+    fabric: Fabric | None = None,
 ) -> Trainer:
-    """A trainer whose position is the beginning of the last stage, its networks in training mode.
+    """A trainer at the beginning of the last stage, its networks in training mode.
 
     Every step has the same global batch, of which each process takes its share.
 
     Args:
-        experiment: Settings; ``data`` says the size of the images alone.
+        experiment: Settings; of ``data`` only the size of the images counts.
         folder: For checkpoints, if any are written.
         tasks: What is learned.
         fabric: Device and precision; default: one CPU in float32.
@@ -71,9 +76,12 @@ def synthetic_trainer(
         image_size=experiment.data.image_size,
         num_scenes=NUM_SCENES,
         seed=experiment.seed,
-    ).to(fabric.device)
+    )
+    if fabric.device.type != "cpu":  # fake tensors cannot be moved, and need not be
+        networks = networks.to(fabric.device)
 
-    def feed(step: int, count: int) -> Batch:
+    @cache
+    def batch(count: int) -> Batch:
         share = count // world_size()
         return synthetic_batch(learned, experiment.data.image_size, share, fabric.device, rank())
 
@@ -83,7 +91,7 @@ def synthetic_trainer(
         schedule,
         networks,
         learned,
-        dict.fromkeys(names, feed),
+        dict.fromkeys(names, lambda step, count: batch(count)),
         lambda model: ({}, 0.0),
         fabric,
         folder,
