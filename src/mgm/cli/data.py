@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import tyro
 
@@ -102,23 +103,16 @@ class PrepareOptions:
 
 def data(arguments: list[str]) -> None:
     """``mgm data list|render|inspect|verify|prepare``."""
-    verbs = {
-        "list": (ListOptions, _data_list),
-        "render": (RenderOptions, _data_render),
-        "inspect": (InspectOptions, _data_inspect),
-        "verify": (VerifyOptions, _data_verify),
-        "prepare": (PrepareOptions, _data_prepare),
-    }
     if not arguments or arguments[0] in ("-h", "--help"):
-        print("usage: mgm data " + "|".join(verbs))
-        for name, (kind, _) in verbs.items():
+        print("usage: mgm data " + "|".join(DATA_VERBS))
+        for name, (kind, _) in DATA_VERBS.items():
             print(f"  {name:<8}  {(kind.__doc__ or '').splitlines()[0]}")
         print("Example: mgm data inspect rooms --out rooms.png")
         return
-    if arguments[0] not in verbs:
-        raise ConfigError(unknown("data command", arguments[0], verbs))
-    kind, run = verbs[arguments[0]]
-    run(parse(kind, f"data {arguments[0]}", arguments[1:]))  # type: ignore[arg-type]
+    if arguments[0] not in DATA_VERBS:
+        raise ConfigError(unknown("data command", arguments[0], DATA_VERBS))
+    kind, run = DATA_VERBS[arguments[0]]
+    run(parse(kind, f"data {arguments[0]}", arguments[1:]))
 
 
 def _data_list(options: ListOptions) -> None:
@@ -222,3 +216,13 @@ def _data_prepare(options: PrepareOptions) -> None:
         print(f"left out: {reason}")
     labelled = ", ".join(f"{task} {count}" for task, count in store.manifest["labelled"].items())
     print(f"{store.path}: {len(store)} images, {len(skipped)} left out; with labels: {labelled}")
+
+
+DATA_VERBS: dict[str, tuple[type, Callable[[Any], None]]] = {
+    "list": (ListOptions, _data_list),
+    "render": (RenderOptions, _data_render),
+    "inspect": (InspectOptions, _data_inspect),
+    "verify": (VerifyOptions, _data_verify),
+    "prepare": (PrepareOptions, _data_prepare),
+}
+"""Word behind ``mgm data`` -> its options and what carries it out."""
