@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mgm.experiments.statistics import PairedComparison, compare_paired, delta_m, holm, least_sign_flip_p, spread
+from mgm.experiments.statistics import PairedComparison, compare_paired, holm, least_sign_flip_p, spread
+from mgm.tasks.metrics import mean_relative_gain
 
 Results = Mapping[str, Mapping[str, Sequence[float]]]
 """Recipe -> task -> value of its primary metric per seed: the same seeds in the same order everywhere, NaN where missing."""
@@ -93,7 +94,7 @@ def _gains_per_seed(
 ) -> list[float]:
     seeds = range(len(next(iter(ours.values()))))
     return [
-        delta_m(
+        mean_relative_gain(
             {task: ours[task][seed] for task in higher_is_better},
             {task: theirs[task][seed] for task in higher_is_better},
             higher_is_better,
