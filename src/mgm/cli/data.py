@@ -1,4 +1,4 @@
-"""``mgm data``: what data sets there are, what they hold, and converting them once for all."""
+"""``mgm data``."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import tyro
 
 from mgm.cli.parsing import parse
 from mgm.errors import ConfigError, unknown
 
-if TYPE_CHECKING:
-    from mgm.data.base import DataSource
-    from mgm.data.store import Store
-
 BAD_FILES = 1
 """Exit code of ``mgm data verify`` when a file is bad; 2 is for what cannot be opened at all."""
+
+
+VERIFIED_SIDE = 32
+"""Side in pixels that ``mgm data verify`` scales to; files are decoded at their own size."""
 
 
 @dataclass(frozen=True)
@@ -151,41 +151,29 @@ def _data_inspect(options: InspectOptions) -> None:
 
 def _data_verify(options: VerifyOptions) -> None:
     from mgm.data import open_source
+    from mgm.data.checking import find_bad, find_changed
+    from mgm.data.progress import progress_bar
     from mgm.data.store import StoreSource
 
     source = open_source(options.data)
-    bad = _bad_of_store(source.store) if isinstance(source, StoreSource) else _bad_of_source(source)
+    if isinstance(source, StoreSource):
+        checksums = source.store.manifest["checksums"]
+        name, total = str(source.store.path), len(checksums)
+        checks = find_changed(source.store.path, checksums)
+    else:
+        name, total = source.info.name, len(source)
+        checks = find_bad(source, VERIFIED_SIDE)
+    bad = []
+    with progress_bar(f"verifying {name}", total) as advance:
+        for _, reason in checks:
+            bad += [reason] if reason else []
+            advance(1)
     for reason in bad:
         print(reason)
     if bad:
         print(f"{len(bad)} bad; replace the files, or leave them out: mgm data prepare --skip-bad", file=sys.stderr)
         sys.exit(BAD_FILES)
     print(f"all {len(source)} samples are good")
-
-
-def _bad_of_source(source: DataSource, size: int = 32) -> list[str]:
-    from mgm.data.checking import find_bad
-    from mgm.data.progress import progress_bar
-
-    bad = []
-    with progress_bar(f"verifying {source.info.name}", len(source)) as advance:
-        for _, reason in find_bad(source, size):
-            bad += [reason] if reason else []
-            advance(1)
-    return bad
-
-
-def _bad_of_store(store: Store) -> list[str]:
-    from mgm.data.checking import find_changed
-    from mgm.data.progress import progress_bar
-
-    checksums = store.manifest["checksums"]
-    bad = []
-    with progress_bar(f"verifying {store.path}", len(checksums)) as advance:
-        for _, reason in find_changed(store.path, checksums):
-            bad += [reason] if reason else []
-            advance(1)
-    return bad
 
 
 def _data_prepare(options: PrepareOptions) -> None:

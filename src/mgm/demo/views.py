@@ -11,8 +11,8 @@ from torch import Tensor
 
 from mgm.demo.photographs import Photograph
 from mgm.errors import ConfigError
-from mgm.inference.evaluate import TrainedModel
 from mgm.inference.fit import make_fit
+from mgm.inference.model import TrainedModel
 from mgm.report.legends import ERROR_ENDS, classes_seen, has_classes
 from mgm.report.tiles import coloured, error_map, tile_size
 from mgm.tasks.base import Task

@@ -10,7 +10,7 @@ import torch
 from mgm.config import Experiment
 from mgm.errors import ConfigError
 from mgm.functional.resizing import resize_bilinear
-from mgm.inference.evaluate import TrainedModel
+from mgm.inference.model import TrainedModel
 from mgm.runs.data import ExperimentData
 from mgm.runs.starting_weights import finished_run
 from mgm.tasks.base import Task
@@ -58,9 +58,10 @@ def make_annotator(experiment: Experiment, data: ExperimentData, device: torch.d
             f"annotator {run}: it learned {', '.join(trained.tasks)}, this run learns {', '.join(data.tasks)}; "
             "choose a run with a task in common"
         )
-    if "semantic" in tasks and trained.info.classes != data.info.classes:
+    by_class = [name for name, task in tasks.items() if task.uses_classes]
+    if by_class and trained.info.classes != data.info.classes:
         raise ConfigError(
             f"annotator {run}: {trained.info.name}, which it learned, has other classes than {data.info.name}; choose a run "
-            "on data with the same classes, or leave semantic out of --tasks"
+            f"on data with the same classes, or leave {', '.join(by_class)} out of --tasks"
         )
     return Annotator(TrainedModel(trained.experiment, trained.info, trained.model, device), tasks)

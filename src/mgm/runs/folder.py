@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from mgm.config import Experiment
-from mgm.errors import RunError
+from mgm.errors import RunError, first_problem
 from mgm.runs.settings import from_yaml, to_yaml
 from mgm.training.checkpoint import write_atomically
 from mgm.training.metrics_log import plain
@@ -185,11 +185,7 @@ def read_result(path: Path) -> dict[str, Any]:
     try:
         TypeAdapter(Result).validate_python(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise RunError(
-            f"{path} is damaged ({place}: {first['msg']}, got {str(first['input'])[:40]!r}); restore it or train again"
-        ) from None
+        raise RunError(f"{path} is damaged ({first_problem(error)}); restore it or train again") from None
     return values
 
 

@@ -1,10 +1,10 @@
-"""Runs below a folder: what each is, how far it has come, what it scored. Nothing that lies there can make it fail."""
+"""Runs below a folder: what each is, how far it has come, what it scored. Whatever files are there, listing does not fail."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,15 @@ class RunSummary:
     """Training time of a finished run."""
     pretrained: str = ""
     """What its encoder was pre-trained on; empty: from scratch."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields but `metrics`, as plain values."""
+        return {name: value for name, value in asdict(self).items() if name != "metrics"}
+
+    def to_row(self) -> dict[str, Any]:
+        """The same in one level, for a row of a CSV file: scores are ``score/TASK``."""
+        fields = self.to_dict()
+        return fields | {f"score/{task}": value for task, value in fields.pop("scores").items()}
 
 
 def find_runs(folder: Path) -> Iterator[Path]:

@@ -11,7 +11,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from mgm.config import DataConfig, Experiment, MethodConfig, ModelConfig, TrainingConfig
-from mgm.errors import ConfigError, unknown
+from mgm.errors import ConfigError, first_problem, unknown
 
 GROUPS = {"data": DataConfig, "model": ModelConfig, "method": MethodConfig, "training": TrainingConfig}
 
@@ -88,6 +88,4 @@ def _validated(kind: type, values: dict[str, Any], where: str) -> Any:
     try:
         return _adapter(kind).validate_python(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"{where}: {place}: {first['msg']} (got {first['input']!r})") from None
+        raise ConfigError(f"{where}: {first_problem(error)}") from None

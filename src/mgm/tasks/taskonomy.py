@@ -66,6 +66,8 @@ class EdgeTexture(CodedTask):
 
     name: ClassVar[str] = "edge_texture"
     title: ClassVar[str] = "Edge texture"
+    abbreviation: ClassVar[str] = "ET"
+    value_format: ClassVar[str] = "`[1, H, W]`, strength in 0..1"
 
     def colour(self, value: Tensor) -> Tensor:
         """White on black."""
@@ -78,6 +80,8 @@ class Reshading(CodedTask):
 
     name: ClassVar[str] = "reshading"
     title: ClassVar[str] = "Reshading"
+    abbreviation: ClassVar[str] = "Re"
+    value_format: ClassVar[str] = "`[1, H, W]`, brightness in 0..1"
 
     def colour(self, value: Tensor) -> Tensor:
         """Lit is white."""
@@ -90,6 +94,8 @@ class PrincipalCurvature(CodedTask):
 
     name: ClassVar[str] = "principal_curvature"
     title: ClassVar[str] = "Principal curvature"
+    abbreviation: ClassVar[str] = "PC"
+    value_format: ClassVar[str] = "`[2, H, W]`, coded in 0..1, 0.5 is flat"
     num_channels: ClassVar[int] = 2
 
     def colour(self, value: Tensor) -> Tensor:

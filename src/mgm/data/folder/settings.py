@@ -10,7 +10,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from mgm.data.files import FileTree
-from mgm.errors import DataError, unknown
+from mgm.errors import DataError, first_problem, unknown
 from mgm.types import IGNORE_INDEX
 
 FILE = "dataset.yaml"
@@ -171,9 +171,7 @@ def _build(values: object, where: str) -> FolderSettings:
     except (ValidationError, RecursionError, OverflowError) as error:
         if not isinstance(error, ValidationError):
             raise DataError(f"{where}: {error}; see docs/data.md for an example") from None
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise DataError(f"{where}: {place}: {first['msg']} (got {first['input']!r:.60})") from None
+        raise DataError(f"{where}: {first_problem(error)}") from None
 
 
 def _check_keys(values: dict[Any, Any], kind: type, where: str) -> None:

@@ -1,4 +1,4 @@
-"""Carrying out one trial: a plain ``mgm train`` in a process and folder of its own."""
+"""One trial as a job: a plain ``mgm train`` in a process and folder of its own."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ END_WITHIN_S = 10.0
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker, perhaps on another machine, has to know of a trial."""
+    """Everything that a worker, perhaps on another machine, needs to know about a trial."""
 
     name: str
     folder: str

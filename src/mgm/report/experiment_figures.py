@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mgm.experiments.plans import Trial
 from mgm.experiments.statistics import spread
 from mgm.experiments.tables import Column, Line, Table
-from mgm.experiments.trials import Trial
 from mgm.report.curves import PLOT_STYLE
 from mgm.report.figures import draw_comparison, draw_generation
 from mgm.runs.folder import RunFolder
