@@ -15,8 +15,8 @@ from mgm.config import DataConfig, Experiment, ModelConfig
 from mgm.errors import ConfigError, RunError, first_problem
 from mgm.functional.levels import LEVEL_CENTRE
 from mgm.runs.folder import write_json
-from mgm.runs.pretrained import required_stride
 from mgm.runs.settings import check_names
+from mgm.runs.starting_weights import required_stride
 from mgm.tasks import make_tasks
 from mgm.training.checkpoint import make_folder, write_atomically
 from mgm.types import DatasetInfo

@@ -26,7 +26,7 @@ from mgm.runs.cost import encoder_updates, parameter_counts, peak_memory_mb
 from mgm.runs.data import ExperimentData, load_data, make_feeds
 from mgm.runs.devices import launch
 from mgm.runs.starting_weights import start_encoder
-from mgm.runs.pretrained import load_pretrained, with_structure
+from mgm.runs.starting_weights import load_pretrained, with_structure
 from mgm.runs.folder import RunFolder, read_result, write_json
 from mgm.runs.metrics_table import recorded
 from mgm.runs.pretraining import pretraining
