@@ -23,7 +23,7 @@ from mgm.experiments.workers import Workers
 
 @dataclass
 class Progression:
-    """How far the trials have come; shown as a bar, or as lines where there is no terminal."""
+    """Progress of the trials: a bar, or lines if there is no terminal."""
 
     total: int
     done: int = 0
@@ -42,7 +42,7 @@ class Progression:
         self.task = self.bar.add_task("trials", total=self.total)
 
     def end(self, outcome: Outcome) -> None:
-        """A trial has ended, one way or the other."""
+        """Record that a trial has finished or failed."""
         self.done += 1
         self.bar.update(self.task, completed=self.done)
         how = f"failed: {outcome.error}" if outcome.error else f"finished in {outcome.seconds:.0f} s"
@@ -62,7 +62,7 @@ def run_trials(
 
     Args:
         trials: In an order in which none comes before one that it builds upon.
-        place: Where they lie.
+        place: Where they are.
         workers: Where they run.
         preset: What their settings are written relative to.
         processes: Of each trial.

@@ -42,7 +42,7 @@ class Trial:
 
     @property
     def required(self) -> tuple[Trial, ...]:
-        """The trials that it builds upon directly."""
+        """The trials that it builds directly upon."""
         return tuple(trial for _, trials in self.needs for trial in trials)
 
 
@@ -58,7 +58,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Plan:
-    """A study with everything decided."""
+    """A study for one data set, with all its trials."""
 
     name: str
     study: Study
@@ -94,7 +94,7 @@ def make_plan(
     augment: str = "preset",
     only: Sequence[str] = (),
 ) -> Plan:
-    """Decide on all trials of a study.
+    """All trials of a study.
 
     Args:
         name: The study's name.
@@ -150,7 +150,7 @@ def _with_origin(settings: Sequence[Setting], originals: Sequence[Setting]) -> I
 
 @dataclass(frozen=True)
 class _Maker:
-    """Makes trials; what all of a study have in common."""
+    """Makes the trials of a study."""
 
     study: Study
     base: Callable[[str], Experiment]
@@ -234,7 +234,7 @@ def check_overrides(
 
 
 def train_arguments(experiment: Experiment, preset: str) -> list[str]:
-    """What stands behind ``mgm train`` for exactly these settings."""
+    """The arguments of ``mgm train`` for exactly these settings."""
     arguments = [experiment.recipe, "--preset", preset]
     for name, value in changed_fields(experiment, make_experiment(experiment.recipe, preset)).items():
         option = "--" + name.replace("_", "-")

@@ -149,7 +149,7 @@ def _result(run: RunFolder) -> dict[str, Any]:
 
 
 def markdown(table: Table) -> str:
-    """The table as people read it: in the paper's layout where that has models across, then beside the paper's values."""
+    """The table in the paper's layout if that has models across, then a line per model with the paper's values."""
     parts = [_across(table)] if table.plan.study.across else []
     parts.append(_down(table))
     return "\n".join(parts)
@@ -224,7 +224,7 @@ def _across(table: Table) -> str:
 
 
 def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:
-    """Padded, so that it reads well as it stands."""
+    """A Markdown table with aligned columns."""
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     marks = [":--" if number < left else "--:" for number in range(len(header))]
     text = ""

@@ -84,7 +84,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Table:
-    """All that a study has found so far."""
+    """The results of a study so far."""
 
     plan: Plan
     columns: tuple[Column, ...]
@@ -166,7 +166,7 @@ def other_paper_tasks(table: Table) -> list[str]:
 
 
 def answers(table: Table) -> list[Answer]:
-    """The study's questions, answered by paired tests over all its settings at once; empty with fewer than two seeds."""
+    """The study's questions, answered by paired tests over all its settings together; empty with fewer than two seeds."""
     plan = table.plan
     primary = {column.task: column for column in table.columns if _is_primary(column, table)}
     results = {

@@ -20,7 +20,7 @@ from mgm.runs.folder import RunFolder
 
 @dataclass(frozen=True)
 class Resources:
-    """What one trial gets."""
+    """Cores and GPUs of one trial."""
 
     cpus: float = 1.0
     gpus: float = 0.0
@@ -28,15 +28,15 @@ class Resources:
 
 
 class Workers(ABC):
-    """Carries out jobs, several at a time. A context manager: leaving it early stops what runs."""
+    """Carries out jobs, several at a time. A context manager: leaving it early stops running jobs."""
 
     @abstractmethod
     def submit(self, job: Job) -> Future[Outcome]:
-        """Carry out a job as soon as there is room for it."""
+        """Carry out a job as soon as a worker is free."""
 
     @abstractmethod
     def close(self) -> None:
-        """End what still runs, and free what was held."""
+        """End running jobs, and free all resources."""
 
     def __enter__(self) -> Workers:
         return self
@@ -149,7 +149,7 @@ def local_count(workers: int, resources: Resources, num_gpus: int) -> int:
 
 
 class RayCluster(Workers):
-    """A Ray cluster: trials wait there for the resources that they ask for, and move on when a node is lost.
+    """A Ray cluster: trials wait for the resources that they need, and move to another node when theirs is lost.
 
     All nodes need this package, the data and the output folder under the same paths.
 
@@ -183,7 +183,7 @@ class RayCluster(Workers):
         return ref.future()
 
     def close(self) -> None:
-        """Cancel what waits or runs, and leave the cluster (end it, if it was started here)."""
+        """Cancel waiting and running jobs, and leave the cluster (end it, if it was started here)."""
         done, _ = self._ray.wait(self._refs, num_returns=len(self._refs), timeout=0) if self._refs else ([], [])
         for ref in set(self._refs) - set(done):
             self._ray.cancel(ref)

@@ -8,8 +8,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from mgm.config import Experiment
 from mgm.errors import MgmError, RunError
 from mgm.runs.folder import RunFolder, read_json, read_result
@@ -24,17 +22,17 @@ STATES = ("finished", "running", "stopped", "diverged", "failed", "damaged")
 
 @dataclass(frozen=True)
 class RunSummary:
-    """One run in a list."""
+    """A run in a list."""
 
     path: str
     state: str
     """One of `STATES`."""
     detail: str = ""
-    """How far it has come, or what is wrong."""
+    """Progress, or what is wrong."""
     recipe: str = ""
     data: str = ""
     labelled: int | None = None
-    """Labelled images; known of a finished run."""
+    """Labelled images; None unless finished."""
     seed: int | None = None
     steps: int = 0
     """Updates of M on labelled images so far."""
@@ -42,7 +40,7 @@ class RunSummary:
     scores: dict[str, float] = field(default_factory=dict)
     """Task -> its primary metric: on the test set if finished, else the validation scores of the best step so far."""
     metrics: dict[str, MetricInfo] = field(default_factory=dict, repr=False)
-    """Task -> how to read it."""
+    """Task -> its primary metric."""
     gain: float | None = None
     """Mean improvement over the baseline, a fraction."""
     seconds: float | None = None
@@ -61,7 +59,7 @@ class RunSummary:
 
 
 def find_runs(folder: Path) -> Iterator[Path]:
-    """Run folders below a folder (or that folder itself), in the order of their names; not the baselines inside runs.
+    """Run folders below a folder (or that folder itself), sorted by name, without the baselines inside runs.
 
     Raises:
         RunError: If there is no such folder.
@@ -76,7 +74,7 @@ def find_runs(folder: Path) -> Iterator[Path]:
 
 
 def summarise(path: Path) -> RunSummary:
-    """What can be said of a run; of a damaged one, why."""
+    """The summary of a run; for a damaged one it says what is wrong."""
     try:
         return _summary(RunFolder(path))
     except MgmError as error:
@@ -118,7 +116,7 @@ def _state(folder: RunFolder, experiment: Experiment, records: list[dict[str, An
     at = f"step {_steps(experiment, records)} of {total} ({place})"
     if folder.baseline.exists and not folder.baseline.finished and not records:
         at = "in its baseline"
-    if is_locked(folder):
+    if folder.in_use:
         return "running", at
     failed = next((member for member in (folder, folder.baseline) if member.failure.exists()), None)
     if failed is None:
@@ -128,24 +126,8 @@ def _state(folder: RunFolder, experiment: Experiment, records: list[dict[str, An
     return state, f"{at}: {str(failure['reason']).splitlines()[0] if failure['reason'] else failure['error']}"
 
 
-def is_locked(folder: RunFolder) -> bool:
-    """Whether a process is training there now."""
-    path = folder.path / ".lock"
-    if not path.exists():
-        return False
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        return True
-    except OSError:  # a place where nothing can be written, so that nobody trains there
-        return False
-    lock.release()
-    return False
-
-
 def _steps(experiment: Experiment, records: list[dict[str, Any]]) -> int:
-    """Updates of M on labelled images up to the last record."""
+    """Updates of M on labelled images until the last record."""
     if not records:
         return 0
     last, done = records[-1], 0

@@ -1,4 +1,4 @@
-"""Experiments to YAML and back, checked field by field."""
+"""Settings as YAML: written, read, and checked field by field."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def to_dict(experiment: Experiment) -> dict[str, Any]:
 
 
 def to_yaml(experiment: Experiment) -> str:
-    """The settings as people write them."""
+    """The settings as a YAML file."""
     return yaml.safe_dump(to_dict(experiment), sort_keys=False)
 
 
 def from_yaml(path: Path) -> Experiment:
-    """Read settings; what the file leaves out keeps its default.
+    """Read settings; fields that are not in the file keep their defaults.
 
     Raises:
         ConfigError: If the file is missing, is no YAML, or has unknown fields or values of the wrong type.
