@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 OUT ?= runs/first
 
-.PHONY: install install-all train test test-all lint types format check docs clean
+.PHONY: install install-all train test test-all lint types format check bench docs clean
 
 install: $(STAMP)
 
@@ -40,6 +40,9 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix .
 
 check: lint types test
+
+bench: $(STAMP)  ## what a training step costs here, beside the authors' order of passes (docs/speed.md)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/step.py
 
 docs: $(STAMP)  ## the documentation site in site/, warnings as errors; needs `make install-all`
 	$(BIN)/python docs/build.py

@@ -18,14 +18,13 @@ from typing import Any
 
 import torch
 
-from mgm.bench.counting import flop_counter
+from counting import SavedTensors, flop_counter
 from mgm.config import Experiment
 from mgm.data.conversion import num_bytes, sample_layouts
 from mgm.method.recipes import make_experiment
-from mgm.method.synthetic import synthetic_trainer
 from mgm.training.gradients import parameters_of
-from mgm.training.memory import SavedTensors
 from mgm.types import DatasetInfo
+from synthetic import synthetic_trainer
 
 ALL_TASKS = ("semantic", "depth", "normal", "edge_texture", "reshading", "principal_curvature")
 AXES: dict[str, tuple[float, ...]] = {

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from mgm.data import open_source
 from mgm.data.images import resize_nearest, resize_rgb
-from mgm.inference.evaluate import TrainedModel
 from mgm.inference.fit import Fit, make_fit
+from mgm.inference.model import TrainedModel
 
 SIZE = (192, 256)
 """Of the photographs, height and width."""

@@ -17,8 +17,8 @@ import torch
 from lightning_fabric import Fabric
 
 from mgm.method.recipes import make_experiment
-from mgm.method.synthetic import synthetic_trainer
 from mgm.training.trainer import Trainer
+from synthetic import synthetic_trainer
 
 PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
 

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from mgm.data.images import read_rgb, resize_rgb
 from mgm.inference.batch import Throughput, predict_many
-from mgm.inference.evaluate import TrainedModel
+from mgm.inference.model import TrainedModel
 from mgm.method.networks import build_model
 from mgm.method.recipes import make_experiment
 from mgm.tasks import make_tasks

@@ -27,8 +27,8 @@ from torch.multiprocessing.spawn import spawn
 
 from mgm.config import Experiment
 from mgm.method.recipes import make_experiment
-from mgm.method.synthetic import synthetic_trainer
 from mgm.runs.train import current_commit
+from synthetic import synthetic_trainer
 
 
 def experiment(image_size: int, batch_size: int, width: int, optimizer_step: str) -> Experiment:

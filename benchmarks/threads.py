@@ -22,8 +22,8 @@ from pathlib import Path
 import torch
 
 from mgm.method.recipes import make_experiment
-from mgm.method.synthetic import synthetic_trainer
 from mgm.runs.train import current_commit
+from synthetic import synthetic_trainer
 
 SPINS = (0, 1000, 2000, 10000)
 """Rounds of the waiting loop of libgomp, a few nanoseconds each; 0: sleep at once."""

@@ -32,7 +32,7 @@ def main(folder: Path) -> None:
     for task, gain in result["gain"].items():
         print(f"gain over the baseline, {task}: {100 * gain:+.1f} %")
 
-    scores = mgm.evaluate(folder / "run", split="validation")
+    scores = mgm.evaluate(folder / "run", split="validation").scores
     print(f"validation depth error: {scores['depth']['abs_error_m']:.2f} m")
 
     # any picture of any size: a file, a PIL image or an array

@@ -42,7 +42,7 @@ EXECUTED_ELSEWHERE = {
     "docs/watching.md": "tests/test_guides.py",
     "docs/predicting.md": "tests/test_use_documents.py",
     "docs/models_that_travel.md": "tests/test_use_documents.py",
-    "docs/models.md": "tests/experiments/test_paper_settings.py",
+    "docs/models.md": "tests/runs/test_paper_settings.py",
     "docs/report.md": "tests/cli/test_report.py",
 }
 """Document -> the test that runs its Python."""

@@ -17,27 +17,32 @@ from typing import TYPE_CHECKING, Any
 from mgm.version import __version__
 
 if TYPE_CHECKING:
-    from mgm.api import evaluate, generate, load, train
+    from mgm.api import train_and_draw as train
     from mgm.config import Experiment
     from mgm.errors import MgmError
+    from mgm.inference.evaluate import evaluate
+    from mgm.inference.generate import generate
+    from mgm.inference.model import load
     from mgm.method.recipes import make_experiment
 
 _PLACES = {
-    "train": "mgm.api",
-    "load": "mgm.api",
-    "evaluate": "mgm.api",
-    "generate": "mgm.api",
-    "Experiment": "mgm.config",
-    "make_experiment": "mgm.method.recipes",
-    "MgmError": "mgm.errors",
+    "train": "mgm.api.train_and_draw",
+    "load": "mgm.inference.model.load",
+    "evaluate": "mgm.inference.evaluate.evaluate",
+    "generate": "mgm.inference.generate.generate",
+    "Experiment": "mgm.config.Experiment",
+    "make_experiment": "mgm.method.recipes.make_experiment",
+    "MgmError": "mgm.errors.MgmError",
 }
+"""Public name -> where it is."""
 
 __all__ = ["Experiment", "MgmError", "__version__", "evaluate", "generate", "load", "make_experiment", "train"]
 
 
 def __getattr__(name: str) -> Any:
     if name in _PLACES:
-        return getattr(import_module(_PLACES[name]), name)
+        module, _, attribute = _PLACES[name].rpartition(".")
+        return getattr(import_module(module), attribute)
     raise AttributeError(f"module 'mgm' has no attribute {name!r}")
 
 

@@ -1,27 +1,48 @@
-"""What the command line does, as functions; what only training needs is imported when it is called."""
+"""What takes a training or a prediction together with its pictures: functions above `mgm.report`, for scripts and commands."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from mgm.config import Experiment
+from mgm.data.geometry import Intrinsics
+from mgm.errors import ConfigError
+from mgm.inference.batch import Throughput
+from mgm.inference.fit import Fit, Size, make_fit
+from mgm.inference.inputs import Photograph, find_photographs
 from mgm.inference.model import TrainedModel
-from mgm.training.evaluate import Scores
+from mgm.inference.predict import PhotographPredictor, PredictedPhotograph
 
 
-def train(
+def train_and_draw(
     experiment: Experiment, out: str | Path, *, resume: bool = False, baseline: bool = True, minutes: float = 0.0
 ) -> dict[str, Any]:
-    """Train, evaluate, and write result and pictures to a folder; see `mgm.runs.train.train`."""
-    from mgm.report.training_figure import TrainingFigure
-    from mgm.runs import train as runs
-    from mgm.runs.devices import is_first_process, part
+    """Train, evaluate, and write result and pictures to a folder; this is `mgm.train`.
 
-    result = runs.train(experiment, Path(out), resume=resume, baseline=baseline, minutes=minutes, watch=TrainingFigure)
+    Args:
+        experiment: Settings.
+        out: The run's folder; must be new or empty unless ``resume``.
+        resume: Continue the run in ``out`` from its last checkpoint; a finished run returns its result at once.
+        baseline: Also train the multi-task baseline with the same budget, into ``out/baseline``, and report the gain over it.
+        minutes: Wall time to fit the steps to, for the run and for its baseline each; 0: take the steps of the settings.
+
+    Returns:
+        The content of ``result.json``.
+
+    Raises:
+        ConfigError: If settings contradict each other or the data.
+        DataError: If the data are missing or damaged.
+        RunError: If the folder is in use or holds something else.
+        TrainingDivergedError: If a loss is NaN or explodes.
+    """
+    from mgm.report.training_figure import TrainingFigure
+    from mgm.runs.devices import is_first_process, part
+    from mgm.runs.train import train
+
+    result = train(experiment, Path(out), resume=resume, baseline=baseline, minutes=minutes, watch=TrainingFigure)
     part()
     if is_first_process():
         from mgm.report.run_summary import draw_run  # matplotlib takes a while to import
@@ -30,24 +51,67 @@ def train(
     return result
 
 
-def load(run: str | Path, device: str = "auto") -> TrainedModel:
-    """The trained network of a run or a model folder, ready to predict; see `TrainedModel`."""
-    return TrainedModel.load(run, device)
+def predict_files(
+    run: str | Path,
+    images: Sequence[str],
+    out: str | Path = "predictions",
+    *,
+    save: Iterable[str] = ("png", "npy", "sheet"),
+    fit: str | Fit = "resize",
+    flip_average: bool = False,
+    camera: Callable[[Size], Intrinsics] | None = None,
+    skip_bad: bool = False,
+    device: str = "auto",
+    standard_input: Iterable[str] | None = None,
+    written: Callable[[Path], object] = lambda path: None,
+) -> Throughput:
+    """Predict every task for photographs of any size, and write files for each.
+
+    Args:
+        run: Folder of a run or of an exported model.
+        images: Files, folders (all images below them), patterns, or ``-`` for a list of files on standard input.
+        out: Folder for the results, whose names begin with the photograph's; those of a folder keep its sub-folders.
+        save: Keys of `mgm.report.prediction_files.OUTPUTS`.
+        fit: How photographs go through the network, see `mgm.inference.fit.make_fit`.
+        flip_average: Average with the predictions for the mirrored photographs; takes twice as long.
+        camera: Height and width of a photograph -> its camera, in pixels of the photograph; a point cloud needs it.
+        skip_bad: Leave out photographs that cannot be read; otherwise nothing is written if there is one.
+        device: Where to compute.
+        standard_input: Lines that ``-`` stands for; None: those of `sys.stdin`.
+        written: Called with every file that was written.
+
+    Returns:
+        Number of photographs, times, and with ``skip_bad`` what was left out.
+
+    Raises:
+        ConfigError: If an option is unknown or does not fit the model, or results would overwrite photographs or each other.
+        DataError: If a photograph cannot be read or written, or there is none.
+        RunError: If the folder holds no model.
+    """
+    from mgm.report.prediction_files import CONFIDENCE, Predicted, choose_files, write_prediction
+
+    out, kinds = Path(out), tuple(save)
+    fit = make_fit(fit) if isinstance(fit, str) else fit
+    if "ply" in kinds and camera is None:
+        raise ConfigError("a point cloud needs the camera of the photographs")
+    model = TrainedModel.load(run, device)
+    files = choose_files(kinds, model.tasks)
+    photographs = find_photographs(images, sys.stdin if standard_input is None else standard_input, out)
+    _check_places(photographs, files, out)
+
+    def write(found: PredictedPhotograph) -> None:
+        taken_by = camera(found.pixels.shape[:2]) if camera else None
+        predicted = Predicted(found.pixels, found.values, model.tasks, taken_by, found.confidence)
+        for path in write_prediction(predicted, out / found.photograph.name, files):
+            written(path)
+
+    predictor = PhotographPredictor(model, write, fit, flip_average, CONFIDENCE in kinds, camera or (lambda size: None))
+    return predictor.run(photographs, skip_bad=skip_bad)
 
 
-def evaluate(
-    run: str | Path, *, data: str = "", split: str = "", flip_average: bool = False, device: str = "auto"
-) -> Scores:
-    """Task -> metric -> value of a run; `mgm.inference.evaluate.evaluate_run` also tells classes apart and calibrates."""
-    from mgm.inference import evaluate as trained
-
-    return trained.evaluate_run(Path(run), data=data, split=split, flip_average=flip_average, device=device).scores
-
-
-def generate(
-    run: str | Path, num: int, *, stage: str = "", seed: int = 0, device: str = "auto"
-) -> Mapping[str, Tensor]:
-    """Scene -> ``[num, 3, S, S]`` images in (-1, 1) from a run's generator."""
-    from mgm.inference import evaluate as trained
-
-    return trained.generate(Path(run), num, stage=stage, seed=seed, device=device)
+def _check_places(photographs: Sequence[Photograph], endings: Iterable[str], out: Path) -> None:
+    """Raise if a result would take the place of a photograph."""
+    sources = {photograph.path.resolve() for photograph in photographs}
+    for place in (out / (photograph.name + ending) for photograph in photographs for ending in endings):
+        if place.resolve() in sources:
+            raise ConfigError(f"the result {place} would overwrite a photograph; choose another folder with --out")

@@ -1,16 +1,19 @@
-"""Errors that users can meet. Each says what is wrong, where, and what to do; the CLI prints it and exits with 2."""
+"""Errors that users can meet. Each says what is wrong, where, and what to do; the command line prints it and exits with 2."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 Value = TypeVar("Value")
 
 
 class MgmError(Exception):
-    """Base of every error that a user can cause and mend."""
+    """Base of every error that a user can cause and fix."""
 
 
 class ConfigError(MgmError):
@@ -51,3 +54,10 @@ def unknown(kind: str, name: str, choices: Iterable[str]) -> str:
     near = get_close_matches(name, names, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return f"unknown {kind} {name!r}.{hint} Choices: {', '.join(names)}"
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first problem that pydantic found, as ``place: what (got value)``; a long value is cut."""
+    first = error.errors()[0]
+    place = ".".join(map(str, first["loc"]))
+    return f"{place}: {first['msg']} (got {repr(first['input'])[:80]})"

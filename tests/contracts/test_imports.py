@@ -1,11 +1,10 @@
-"""Imports go one way (house plan), and the command line's help needs no torch."""
+"""Imports go one way, and the command line's help needs no torch."""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -27,6 +26,7 @@ ORDER: tuple[frozenset[str], ...] = tuple(
         "inference experiments",
         "report",
         "demo",
+        "api",
         "cli",
     )
 )
@@ -48,7 +48,7 @@ def imports(path: Path) -> set[str]:
 def test_imports_go_one_way(layer):
     below = frozenset().union(*ORDER[:layer])
     for package in ORDER[layer]:
-        files = sorted((ROOT / package).rglob("*.py"))
+        files = sorted((ROOT / package).rglob("*.py")) or sorted(ROOT.glob(f"{package}.py"))
         assert files
         for file in files:
             found = imports(file) - below - {package}
@@ -56,15 +56,15 @@ def test_imports_go_one_way(layer):
 
 
 def test_every_package_is_in_a_layer():
-    assert {path.parent.name for path in ROOT.glob("*/__init__.py")} == set().union(*ORDER[1:])
+    packages = {path.parent.name for path in ROOT.glob("*/__init__.py")}
+    modules = {path.stem for path in ROOT.glob("*.py")} - {"__init__", "__main__"}
+    assert packages | modules == set().union(*ORDER)
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["--version"], ["experiment", "list"]])
 def test_help_does_not_import_torch(arguments):
     code = f"import sys; sys.argv = ['mgm', *{arguments!r}]\nfrom mgm.cli.main import main\ntry: main()\nexcept SystemExit: pass\n"
     code += "assert 'torch' not in sys.modules and 'numpy' not in sys.modules"
-    start = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout
-    assert time.perf_counter() - start < 5  # half a second on a quiet machine

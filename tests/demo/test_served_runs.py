@@ -8,7 +8,7 @@ import pytest
 from fake_runs import INFO, write_run
 from mgm.demo.runs import open_runs
 from mgm.errors import ConfigError, RunError
-from mgm.inference.evaluate import TrainedModel
+from mgm.inference.model import TrainedModel
 
 RESULT = {
     "num_labelled": 7,

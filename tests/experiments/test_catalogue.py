@@ -8,10 +8,10 @@ import torch
 from mgm.cli.train import parse_train
 from mgm.config import Experiment
 from mgm.errors import ConfigError
-from mgm.experiments.catalogue import SHORT, STUDIES, find_study
+from mgm.experiments.catalogue import STUDIES, find_study
 from mgm.experiments.paper_values import CITYSCAPES, LOSSES, NYUV2, PRIMARY, TASKONOMY, paper_table
-from mgm.experiments.plans import CONTROL, MGM, MGM_G
-from mgm.experiments.trials import field_groups, make_plan, train_arguments
+from mgm.experiments.plans import field_groups, make_plan, train_arguments
+from mgm.experiments.studies import CONTROL, MGM, MGM_G
 from mgm.method.recipes import PRESETS, RECIPES, make_experiment
 from mgm.tasks import TASKS
 
@@ -133,7 +133,7 @@ def test_loss_metrics_are_the_training_loss_over_the_data(task) -> None:
 def test_metrics_exist() -> None:
     for metrics in (PRIMARY, LOSSES):
         assert all(metric in TASKS[task].metrics_info for task, metric in metrics.items())
-    assert SHORT.keys() == TASKS.keys() == LOSSES.keys()
+    assert TASKS.keys() == LOSSES.keys()
 
 
 def test_field_names_are_unique_over_groups() -> None:

@@ -6,13 +6,14 @@ import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
-from fake_trials import pretend, three_tasks
 
+from fake_trials import pretend, three_tasks
 from mgm.errors import ConfigError
-from mgm.experiments.execution import Place, _outcome, carry_out_study, run_trials
-from mgm.experiments.plans import MGM, MT, ST, Need, Row, Setting, Study, options
-from mgm.experiments.trials import make_plan
-from mgm.experiments.work import Job, Outcome
+from mgm.experiments.execution import _outcome, carry_out_study, run_trials
+from mgm.experiments.jobs import Job, Outcome
+from mgm.experiments.plans import make_plan
+from mgm.experiments.studies import MGM, MT, ST, Need, Row, Setting, Study, options
+from mgm.experiments.study_files import Place
 from mgm.experiments.workers import Workers
 from mgm.method.recipes import make_experiment
 

@@ -9,8 +9,8 @@ import time
 import pytest
 
 from mgm.errors import ConfigError
-from mgm.experiments import work, workers
-from mgm.experiments.work import Job
+from mgm.experiments import jobs, workers
+from mgm.experiments.jobs import Job
 from mgm.experiments.workers import InThisProcess, LocalPool, RayCluster, Resources, gpus_of, local_count, threads_each
 from mgm.method.recipes import make_experiment
 
@@ -28,7 +28,7 @@ def script(monkeypatch):
             "import os, pathlib, sys, time\nrun = pathlib.Path(sys.argv[1]); run.mkdir(parents=True, exist_ok=True)\n"
             + text
         )
-        monkeypatch.setattr(work, "_command", lambda job, run: [sys.executable, "-c", text, str(run.path)])
+        monkeypatch.setattr(jobs, "_command", lambda job, run: [sys.executable, "-c", text, str(run.path)])
 
     return use
 
@@ -102,12 +102,11 @@ def test_leaving_early_stops_what_runs(script, tmp_path) -> None:
         os.kill(int((tmp_path / "one" / "pid").read_text()), 0)
 
 
-def test_in_this_process_an_error_is_an_outcome(tmp_path, monkeypatch) -> None:
+def test_in_this_process_an_error_is_an_outcome(tmp_path) -> None:
     def refuse(*args, **kwargs):
         raise ConfigError("no such data")
 
-    monkeypatch.setattr("mgm.api.train", refuse)
-    with InThisProcess() as here:
+    with InThisProcess(refuse) as here:
         assert here.submit(job(tmp_path)).result().error == "no such data"
 
 
@@ -132,7 +131,7 @@ def cluster():
 
 @pytest.fixture
 def tiny_jobs(tmp_path):
-    from mgm.experiments.trials import train_arguments, with_options
+    from mgm.experiments.plans import train_arguments, with_options
 
     def make(*seeds: int) -> list[Job]:
         found = []

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from counting import SavedTensors
 from mgm.errors import ConfigError
 from mgm.networks.normalization import BatchNorm2d, SpectralNorm
 from mgm.training.checkpoint import load_checkpoint
-from mgm.training.memory import SavedTensors
 from mgm.training.micro_batches import split_batch
 from mgm.training.optimizer_steps import OPTIMIZER_STEPS
 from toys import toy_batch, toy_experiment, toy_tasks, toy_trainer

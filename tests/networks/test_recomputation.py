@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 import torch
 
+from counting import SavedTensors
 from mgm.networks.blocks import BasicBlock
 from mgm.networks.generators import GENERATORS
 from mgm.networks.recomputation import recompute_blocks
 from mgm.training.checkpoint import load_checkpoint
-from mgm.training.memory import SavedTensors
 from toys import toy_batch, toy_experiment, toy_trainer
 
 

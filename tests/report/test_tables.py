@@ -72,7 +72,7 @@ def test_unknown_values_are_never_the_best():
     assert rows[2] == ["constant", "–", "–", "40.00"]
     assert rows[3] == ["MT", "**0.200**", "–", "–"]
     assert rows[4] == ["MGM", "0.100", "–", "**20.00**"]
-    assert rows[5] == ["gain over MT (mean -50.0 %)", "-50.0 %", "–", "–"]
+    assert rows[5] == ["gain over MT (mean –)", "-50.0 %", "–", "–"]
 
 
 def test_a_single_model_has_nothing_to_be_better_than():

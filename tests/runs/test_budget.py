@@ -8,10 +8,10 @@ import pytest
 import yaml
 
 from mgm.errors import ConfigError
-from mgm.runs.budget import LEAST_STEPS, RESERVE, Cost, fit_to_minutes, measure
-from mgm.method.recipes import make_experiment
 from mgm.method.algorithm import stages
-from mgm.method.synthetic import synthetic_trainer
+from mgm.method.recipes import make_experiment
+from mgm.runs.budget import LEAST_STEPS, RESERVE, Cost, fit_to_minutes, measure
+from synthetic import synthetic_trainer
 
 COST = Cost({"multi_task": 0.2, "generator": 1.5, "joint": 0.7}, validation_s=2.0, final_s=10.0)
 TINY = ["--preset", "tiny", "--num-images", 80]

@@ -19,7 +19,7 @@ from mgm.runs.data import load_data, make_loaders
 from mgm.runs.folder import RunFolder
 from mgm.method.recipes import make_experiment
 from mgm.runs.saved_generators import even_shares
-from mgm.inference.evaluate import TrainedModel
+from mgm.inference.model import TrainedModel
 from mgm.training.checkpoint import load_checkpoint
 from mgm.training.trainer import Trainer
 from toys import toy_batch

@@ -9,9 +9,9 @@ import yaml
 
 from mgm.data.augment import resize
 from mgm.method.recipes import make_experiment
-from mgm.method.synthetic import synthetic_batch
 from mgm.runs.data import load_data, make_loaders, side_at
 from mgm.tasks import make_tasks
+from synthetic import synthetic_batch
 
 TINY = ["--preset", "tiny", "--num-images", 80, "--image-size", 64]
 

@@ -1,141 +1,98 @@
-"""``mgm completion``: scripts by which a shell completes verbs, options and names, made from the help of every verb."""
+"""``mgm completion``: scripts by which a shell completes verbs, options and names; tyro writes them."""
 
 from __future__ import annotations
 
 import contextlib
 import io
-import os
-import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, make_dataclass
+from typing import Annotated, Any, Literal, Union
 
 import tyro
 
-from mgm.cli.main import VERBS
+from mgm.cli.compare import CompareOptions
+from mgm.cli.data import DATA_VERBS
+from mgm.cli.doctor import DoctorOptions
+from mgm.cli.evaluate import EvaluateOptions
+from mgm.cli.experiment import ExperimentOptions
+from mgm.cli.export import ExportOptions
+from mgm.cli.generate import GenerateOptions
 from mgm.cli.parsing import parse
-from mgm.errors import choose
-from mgm.method.recipes import PRESETS, RECIPES
+from mgm.cli.predict import PredictOptions
+from mgm.cli.report import ReportOptions
+from mgm.cli.runs import RunsOptions
+from mgm.cli.serve import ServeOptions
+from mgm.cli.train import TrainOptions
+from mgm.errors import ConfigError, unknown
+from mgm.method.recipes import PRESETS
 
-_OPTION = re.compile(r"[│\s]*(?:-\w,\s*)?(--[a-z][a-z0-9-]*(?:,\s*--[a-z][a-z0-9-]*)*)(?=[\s│,]|$)")
-_SUBVERBS = re.compile(r"^usage: mgm \w+ ([\w-]+(?:\|[\w-]+)+)")
+SHELLS = ("bash", "zsh", "fish")
+FILES_TOO = {
+    "get_completions(words, current_index, COMPLETION_SPEC)": (
+        "get_completions(words, current_index, COMPLETION_SPEC) or ['__TYRO_COMPLETE_FILES__']"
+    ),
+    'compgen -f -- "$cur"': 'compgen -f -- "${COMP_WORDS[COMP_CWORD]}"',
+}
+"""Changes of tyro's scripts, which complete no positional arguments by themselves; here most of them are files."""
 
 
 @dataclass(frozen=True)
 class CompletionOptions:
-    """Print a script that completes mgm's verbs, options and names in a shell.
+    """Print a script that completes mgm's verbs, options and files in a shell.
 
     Example: mgm completion bash > ~/.local/share/bash-completion/completions/mgm
 
-    zsh: source <(mgm completion zsh) in ~/.zshrc; fish: mgm completion fish > ~/.config/fish/completions/mgm.fish
+    zsh: mgm completion zsh > DIR/_mgm, where DIR is in $fpath; fish: mgm completion fish > ~/.config/fish/completions/mgm.fish
     """
 
     shell: tyro.conf.Positional[str]
     """bash, zsh or fish."""
 
 
-@dataclass(frozen=True)
-class Words:
-    """What may follow a verb."""
-
-    options: tuple[str, ...] = ()
-    names: tuple[str, ...] = ()
-    below: dict[str, Words] = field(default_factory=dict)
-    """Verb below the verb -> what may follow it."""
-
-
 def completion(arguments: list[str]) -> None:
     """``mgm completion``."""
     options = parse(CompletionOptions, "completion", arguments)
-    script = choose("shell", options.shell, SHELLS)
-    print(script({verb: words_of(verb) for verb in VERBS}), end="")
-
-
-def words_of(verb: str, *below: str) -> Words:
-    """What may follow a verb, from its help."""
-    text = _help(verb, *below)
-    found = _SUBVERBS.match(text)
-    names = tuple(RECIPES) if verb == "train" else ()
-    if found and not below:
-        return Words(below={name: words_of(verb, name) for name in found.group(1).split("|")})
-    options = [part.strip() for line in text.splitlines() for part in _options_in(line)]
-    return Words(tuple(dict.fromkeys(options)), names)
-
-
-def _options_in(line: str) -> Iterator[str]:
-    found = _OPTION.match(line)
-    yield from found.group(1).split(",") if found else ()
-
-
-def _help(*words: str) -> str:
-    """The help of a verb, in one column, wide enough that no option is wrapped."""
-    verb, *rest = words
-    before = os.environ.get("COLUMNS")
-    os.environ["COLUMNS"] = "100"
-    text = io.StringIO()
-    try:
-        with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
-            VERBS[verb].run([*rest, "--help"])
-    finally:
-        os.environ.pop("COLUMNS")
-        if before is not None:
-            os.environ["COLUMNS"] = before
-    return re.sub(r"\x1b\[[0-9;]*m", "", text.getvalue())
-
-
-def _bash(verbs: dict[str, Words]) -> str:
-    cases = [
-        f'    "{verb}") words="{" ".join((*words.names, *words.options, *words.below))}" ;;'
-        for verb, words in verbs.items()
-    ]
-    cases += [
-        f'    "{verb} {name}") words="{" ".join(inner.options)}" ;;'
-        for verb, words in verbs.items()
-        for name, inner in words.below.items()
-    ]
-    nested = "|".join(verb for verb, words in verbs.items() if words.below) or "-"
-    return f"""# completion of mgm for bash
-_mgm() {{
-  local word="${{COMP_WORDS[COMP_CWORD]}}" previous="" words="" place=""
-  [ "$COMP_CWORD" -gt 0 ] && previous="${{COMP_WORDS[COMP_CWORD-1]}}"
-  place="${{COMP_WORDS[1]}}"
-  case "$place" in
-    {nested}) [ "$COMP_CWORD" -gt 2 ] && place="$place ${{COMP_WORDS[2]}}" ;;
-  esac
-  if [ "$COMP_CWORD" -eq 1 ]; then
-    words="{" ".join(verbs)} --help --version"
-  elif [ "$previous" = "--preset" ]; then
-    words="{" ".join(PRESETS)}"
-  else case "$place" in
-{chr(10).join(cases)}
-  esac; fi
-  COMPREPLY=($(compgen -W "$words" -- "$word"))
-  if [ "$COMP_CWORD" -gt 1 ] && [ "${{word#-}}" = "$word" ]; then
-    COMPREPLY+=($(compgen -f -- "$word"))
-  fi
-}}
-complete -o filenames -F _mgm mgm
-"""
-
-
-def _zsh(verbs: dict[str, Words]) -> str:
-    return "#compdef mgm\nautoload -U +X bashcompinit && bashcompinit\n" + _bash(verbs)
-
-
-def _fish(verbs: dict[str, Words]) -> str:
-    lines = ["# completion of mgm for fish"]
-    for verb, summary in ((verb, VERBS[verb].summary.replace("'", "")) for verb in verbs):
-        lines.append(f"complete -c mgm -n __fish_use_subcommand -a {verb} -d '{summary}'")
-    for verb, words in verbs.items():
-        here = f"-n '__fish_seen_subcommand_from {verb}'"
-        lines += [f"complete -c mgm {here} -a '{' '.join((*words.names, *words.below))}'"] * bool(
-            words.names or words.below
+    if options.shell not in SHELLS:
+        raise ConfigError(unknown("shell", options.shell, SHELLS))
+    script = io.StringIO()
+    with contextlib.redirect_stdout(script), contextlib.suppress(SystemExit):
+        tyro.cli(
+            _all_verbs(),
+            prog="mgm",
+            args=["--tyro-print-completion", options.shell],
+            config=(tyro.conf.OmitArgPrefixes,),
         )
-        lines += [f"complete -c mgm {here} -l {option.removeprefix('--')}" for option in words.options]
-        for name, inner in words.below.items():
-            below = f"-n '__fish_seen_subcommand_from {verb}; and __fish_seen_subcommand_from {name}'"
-            lines += [f"complete -c mgm {below} -l {option.removeprefix('--')}" for option in inner.options]
-    return "\n".join(lines) + "\n"
+    text = script.getvalue()
+    for before, after in FILES_TOO.items():
+        text = text.replace(before, after)
+    print(text)
 
 
-SHELLS: dict[str, Callable[[dict[str, Words]], str]] = {"bash": _bash, "zsh": _zsh, "fish": _fish}
-"""Shell -> what writes its script."""
+def _all_verbs() -> Any:
+    """The options of all verbs as one type of subcommands."""
+    return _one_of(
+        {
+            "train": _with_presets(TrainOptions),
+            "evaluate": EvaluateOptions,
+            "predict": PredictOptions,
+            "export": ExportOptions,
+            "generate": GenerateOptions,
+            "experiment": _with_presets(ExperimentOptions),
+            "report": ReportOptions,
+            "runs": RunsOptions,
+            "compare": CompareOptions,
+            "doctor": DoctorOptions,
+            "completion": CompletionOptions,
+            "serve": ServeOptions,
+            "data": _one_of({name: kind for name, (kind, _) in DATA_VERBS.items()}),
+        }
+    )
+
+
+def _with_presets(options: type) -> type:
+    """Options of a verb whose preset can be completed, since its type lists all presets."""
+    preset = ("preset", Literal[tuple(PRESETS)], field(default="quick"))
+    return make_dataclass(options.__name__, [preset], bases=(options,), frozen=True)
+
+
+def _one_of(kinds: dict[str, Any]) -> Any:
+    return Union[tuple(Annotated[kind, tyro.conf.subcommand(name)] for name, kind in kinds.items())]  # noqa: UP007

@@ -1,23 +1,24 @@
-"""``mgm data``: what data sets there are, what they hold, and converting them once for all."""
+"""``mgm data``."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import tyro
 
 from mgm.cli.parsing import parse
 from mgm.errors import ConfigError, unknown
 
-if TYPE_CHECKING:
-    from mgm.data.base import DataSource
-    from mgm.data.store import Store
-
 BAD_FILES = 1
 """Exit code of ``mgm data verify`` when a file is bad; 2 is for what cannot be opened at all."""
+
+
+VERIFIED_SIDE = 32
+"""Side in pixels that ``mgm data verify`` scales to; files are decoded at their own size."""
 
 
 @dataclass(frozen=True)
@@ -102,23 +103,16 @@ class PrepareOptions:
 
 def data(arguments: list[str]) -> None:
     """``mgm data list|render|inspect|verify|prepare``."""
-    verbs = {
-        "list": (ListOptions, _data_list),
-        "render": (RenderOptions, _data_render),
-        "inspect": (InspectOptions, _data_inspect),
-        "verify": (VerifyOptions, _data_verify),
-        "prepare": (PrepareOptions, _data_prepare),
-    }
     if not arguments or arguments[0] in ("-h", "--help"):
-        print("usage: mgm data " + "|".join(verbs))
-        for name, (kind, _) in verbs.items():
+        print("usage: mgm data " + "|".join(DATA_VERBS))
+        for name, (kind, _) in DATA_VERBS.items():
             print(f"  {name:<8}  {(kind.__doc__ or '').splitlines()[0]}")
         print("Example: mgm data inspect rooms --out rooms.png")
         return
-    if arguments[0] not in verbs:
-        raise ConfigError(unknown("data command", arguments[0], verbs))
-    kind, run = verbs[arguments[0]]
-    run(parse(kind, f"data {arguments[0]}", arguments[1:]))  # type: ignore[arg-type]
+    if arguments[0] not in DATA_VERBS:
+        raise ConfigError(unknown("data command", arguments[0], DATA_VERBS))
+    kind, run = DATA_VERBS[arguments[0]]
+    run(parse(kind, f"data {arguments[0]}", arguments[1:]))
 
 
 def _data_list(options: ListOptions) -> None:
@@ -157,41 +151,29 @@ def _data_inspect(options: InspectOptions) -> None:
 
 def _data_verify(options: VerifyOptions) -> None:
     from mgm.data import open_source
+    from mgm.data.checking import find_bad, find_changed
+    from mgm.data.progress import progress_bar
     from mgm.data.store import StoreSource
 
     source = open_source(options.data)
-    bad = _bad_of_store(source.store) if isinstance(source, StoreSource) else _bad_of_source(source)
+    if isinstance(source, StoreSource):
+        checksums = source.store.manifest["checksums"]
+        name, total = str(source.store.path), len(checksums)
+        checks = find_changed(source.store.path, checksums)
+    else:
+        name, total = source.info.name, len(source)
+        checks = find_bad(source, VERIFIED_SIDE)
+    bad = []
+    with progress_bar(f"verifying {name}", total) as advance:
+        for _, reason in checks:
+            bad += [reason] if reason else []
+            advance(1)
     for reason in bad:
         print(reason)
     if bad:
         print(f"{len(bad)} bad; replace the files, or leave them out: mgm data prepare --skip-bad", file=sys.stderr)
         sys.exit(BAD_FILES)
     print(f"all {len(source)} samples are good")
-
-
-def _bad_of_source(source: DataSource, size: int = 32) -> list[str]:
-    from mgm.data.checking import find_bad
-    from mgm.data.progress import progress_bar
-
-    bad = []
-    with progress_bar(f"verifying {source.info.name}", len(source)) as advance:
-        for _, reason in find_bad(source, size):
-            bad += [reason] if reason else []
-            advance(1)
-    return bad
-
-
-def _bad_of_store(store: Store) -> list[str]:
-    from mgm.data.checking import find_changed
-    from mgm.data.progress import progress_bar
-
-    checksums = store.manifest["checksums"]
-    bad = []
-    with progress_bar(f"verifying {store.path}", len(checksums)) as advance:
-        for _, reason in find_changed(store.path, checksums):
-            bad += [reason] if reason else []
-            advance(1)
-    return bad
 
 
 def _data_prepare(options: PrepareOptions) -> None:
@@ -222,3 +204,13 @@ def _data_prepare(options: PrepareOptions) -> None:
         print(f"left out: {reason}")
     labelled = ", ".join(f"{task} {count}" for task, count in store.manifest["labelled"].items())
     print(f"{store.path}: {len(store)} images, {len(skipped)} left out; with labels: {labelled}")
+
+
+DATA_VERBS: dict[str, tuple[type, Callable[[Any], None]]] = {
+    "list": (ListOptions, _data_list),
+    "render": (RenderOptions, _data_render),
+    "inspect": (InspectOptions, _data_inspect),
+    "verify": (VerifyOptions, _data_verify),
+    "prepare": (PrepareOptions, _data_prepare),
+}
+"""Word behind ``mgm data`` -> its options and what carries it out."""

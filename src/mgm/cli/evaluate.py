@@ -37,10 +37,10 @@ class EvaluateOptions:
 def evaluate(arguments: list[str]) -> None:
     """``mgm evaluate``."""
     options = parse(EvaluateOptions, "evaluate", arguments)
-    from mgm.inference.evaluate import evaluate_run
+    from mgm.inference import evaluate as inference
     from mgm.training.metrics_log import plain
 
-    found = evaluate_run(
+    found = inference.evaluate(
         options.run,
         data=options.data,
         split=options.split,
@@ -49,7 +49,7 @@ def evaluate(arguments: list[str]) -> None:
         device=options.device,
     )
     if options.json:
-        print(json.dumps(plain(found.plain()), indent=2))
+        print(json.dumps(plain(found.to_dict()), indent=2))
         return
     from rich.console import Console
 
@@ -72,4 +72,4 @@ def evaluate(arguments: list[str]) -> None:
                 f"the {found.calibration.num_images} images of the validation set"
             )
     if found.split == "all":
-        print("if the run was trained on some of these images, the scores flatter it")
+        print("if the run was trained on some of these images, the scores are too good")

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Literal
 
 import tyro
 
-from mgm.cli.train import parse, parse_train
+from mgm.cli.parsing import parse
+from mgm.cli.train import parse_train
 from mgm.config import Experiment
 from mgm.errors import ConfigError, RunError, choose
 from mgm.experiments.catalogue import STUDIES, find_study
-from mgm.experiments.plans import Study
-from mgm.method.recipes import PRESETS, make_experiment
+from mgm.method.recipes import PRESETS
 
 if TYPE_CHECKING:
-    from mgm.experiments.trials import Plan
+    from mgm.experiments.plans import Plan
     from mgm.experiments.workers import Workers
 
 
@@ -123,21 +123,17 @@ def _print_list() -> None:
 
 def _plan(name: str, options: ExperimentOptions, overrides: list[str], *, skip: bool) -> Plan | None:
     from mgm.data import open_source
-    from mgm.experiments.trials import make_plan
+    from mgm.experiments.plans import check_overrides, make_plan
 
     study = STUDIES[name]
-
-    def base(recipe: str) -> Experiment:
-        return _base(recipe, options, overrides)
-
-    start = base("mgm")
-    _refuse_conflicts(name, study, start, options)
+    start = _base("mgm", options, overrides)
+    check_overrides(name, study, start, options.preset, data=options.data, augment=options.augment)
     info = open_source(start.data.data, start.data.num_images).info
     try:
         return make_plan(
             name,
             study,
-            base,
+            lambda recipe: _base(recipe, options, overrides),
             data=info.name,
             offered=[task for task in info.tasks if not start.data.tasks or task in start.data.tasks],
             seeds=range(options.seeds),
@@ -159,23 +155,9 @@ def _base(recipe: str, options: ExperimentOptions, overrides: list[str]) -> Expe
     return parse_train(arguments).experiment
 
 
-def _refuse_conflicts(name: str, study: Study, start: Experiment, options: ExperimentOptions) -> None:
-    """Raise where a user overrides what the experiment itself is about."""
-    from mgm.experiments.trials import changed_fields
-
-    chosen = set(changed_fields(start, make_experiment("mgm", options.preset))) - {"data", "tasks"}
-    decided = {"seed"} | {field for setting in study.settings for field, _ in setting.options}
-    decided |= {field for field, _ in study.adapt(start, options.data)}
-    if options.augment != "preset":
-        decided.add("augment")
-    for field in sorted(chosen & decided):
-        remedy = "use --seeds" if field == "seed" else "leave it out"
-        raise ConfigError(f"{name} decides on {field} itself; {remedy}")
-
-
 def _print_commands(plans: list[Plan], options: ExperimentOptions) -> None:
-    from mgm.experiments.execution import Place
-    from mgm.experiments.trials import train_arguments
+    from mgm.experiments.plans import train_arguments
+    from mgm.experiments.study_files import Place
 
     place = Place(options.out)
     shown = set()
@@ -189,9 +171,11 @@ def _print_commands(plans: list[Plan], options: ExperimentOptions) -> None:
 
 
 def _carry_out(plan: Plan, options: ExperimentOptions) -> dict[str, str]:
+    """Run a study, print its table; trial -> error."""
     from mgm.data import open_source
-    from mgm.experiments.execution import Place, carry_out_study
-    from mgm.experiments.tables import as_json, markdown
+    from mgm.experiments.execution import carry_out_study
+    from mgm.experiments.study_files import Place, as_json, markdown
+    from mgm.report.experiment_figures import draw
 
     place = Place(options.out)
     start = plan.cells[0].trial.experiment
@@ -203,6 +187,7 @@ def _carry_out(plan: Plan, options: ExperimentOptions) -> dict[str, str]:
         preset=options.preset,
         processes=options.processes,
         retries=options.retries,
+        draw=lambda table: draw(table, place.trial, place.study(plan.name) / "figure"),
     )
     described = as_json(table)
     print(markdown(table))
@@ -215,10 +200,11 @@ def _carry_out(plan: Plan, options: ExperimentOptions) -> dict[str, str]:
 def _workers(options: ExperimentOptions) -> Workers:
     import torch
 
+    from mgm.api import train_and_draw
     from mgm.experiments.workers import InThisProcess, LocalPool, RayCluster, Resources, local_count
 
     if options.in_process:
-        return InThisProcess()
+        return InThisProcess(train_and_draw)
     gpus = torch.cuda.device_count()
     resources = Resources(options.cpus_per_trial, options.gpus_per_trial if gpus or options.ray else 0.0)
     if options.ray:

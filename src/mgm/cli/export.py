@@ -1,4 +1,4 @@
-"""``mgm export``: a trained model as a folder that travels."""
+"""``mgm export``."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ExportOptions:
     format: str = WEIGHTS
     """What to write: safetensors (always), torch (a torch.export program), onnx; several with commas."""
     seeds: tuple[Path, ...] = ()
-    """Runs that differ in their seed alone, for the spread of the scores on the card."""
+    """Runs that differ only in their seed, for the spread of the scores on the card."""
     name: str = ""
     """Title of the model card; default: the folder's name."""
     license: str = "unknown"
@@ -43,23 +43,16 @@ def export(arguments: list[str]) -> None:
     """``mgm export``."""
     options = parse(ExportOptions, "export", arguments)
     formats = [name.strip() for name in options.format.split(",") if name.strip()]
-    from mgm.inference.export import GRAPHS, export_model
-    from mgm.inference.model import TrainedModel
-    from mgm.inference.model_card import CardDetails, Trials
-    from mgm.runs.folder import RunFolder
+    from mgm.inference.export import GRAPHS, export_run
+    from mgm.inference.model_card import CardDetails
 
     for name in formats:
         if name != WEIGHTS and name not in GRAPHS:
             raise ConfigError(unknown("format", name, (WEIGHTS, *GRAPHS)))
-    graphs = [name for name in formats if name != WEIGHTS]
-    trained = TrainedModel.load(options.run, "cpu")
-    run = RunFolder(options.run)
-    if options.seeds and not run.finished:
-        raise ConfigError(f"--seeds needs a finished run as the first, and {options.run} has no result.json")
-    trials = Trials.read([run, *map(RunFolder, options.seeds)]) if run.finished else Trials()
     out = options.out or Path("models") / options.run.resolve().name
     details = CardDetails(options.name or out.resolve().name, options.license, options.data_license)
-    differences = export_model(trained, out, graphs, details, trials)
+    graphs = [name for name in formats if name != WEIGHTS]
+    differences = export_run(options.run, out, graphs, seeds=options.seeds, details=details)
     for path in sorted(out.iterdir()):
         print(f"{path}  {path.stat().st_size / 1e6:.1f} MB")
     for name, difference in differences.items():

@@ -41,9 +41,9 @@ def generate(arguments: list[str]) -> None:
         raise ConfigError(f"--out is {options.out}; the picture is a PNG, so let it end in .png")
     if options.stage not in ("", "generator", "joint"):
         raise ConfigError(f"unknown stage {options.stage!r}. Choices: generator, joint")
-    from mgm.inference.evaluate import generate as sample
+    from mgm.inference import generate as inference
     from mgm.report.figures.generated import write_generated
 
-    images = sample(options.run, options.num, stage=options.stage, seed=options.seed, device=options.device)
+    images = inference.generate(options.run, options.num, stage=options.stage, seed=options.seed, device=options.device)
     write_generated(options.out, images)
     print(options.out)

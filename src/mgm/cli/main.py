@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 
@@ -14,81 +14,54 @@ from mgm.version import __version__
 
 @dataclass(frozen=True)
 class Verb:
-    """A command and how to carry it out."""
+    """A command: the function of its name in the module ``mgm.cli.NAME``."""
 
+    name: str
     summary: str
     example: str
-    run: Callable[[list[str]], None]
 
-
-def _lazy(name: str) -> Callable[[list[str]], None]:
-    def run(arguments: list[str]) -> None:
-        getattr(import_module(f"mgm.cli.{name}"), name)(arguments)
-
-    return run
+    def run(self, arguments: list[str]) -> None:
+        """Carry it out."""
+        getattr(import_module(f"mgm.cli.{self.name}"), self.name)(arguments)
 
 
 VERBS: dict[str, Verb] = {
-    "train": Verb(
-        "train a recipe, evaluate it, compare it with the baseline", "mgm train mgm --out runs/first", _lazy("train")
-    ),
-    "evaluate": Verb(
-        "score a run on a split of its own or another data set", "mgm evaluate runs/first", _lazy("evaluate")
-    ),
-    "predict": Verb(
-        "predict every task for photographs of any size",
-        "mgm predict runs/first photo.jpg --out predictions",
-        _lazy("predict"),
-    ),
-    "export": Verb(
-        "a folder, a torch.export program or ONNX that others can use",
-        "mgm export runs/first --out models/first",
-        _lazy("export"),
-    ),
-    "generate": Verb(
-        "a grid of new images by scene", "mgm generate runs/first --num 8 --out generated.png", _lazy("generate")
-    ),
-    "experiment": Verb(
-        "rerun a table or figure of the paper, with seeds and statistics",
-        "mgm experiment table2 --data nyuv2 --seeds 3 --out runs/nyuv2",
-        _lazy("experiment"),
-    ),
-    "report": Verb(
-        "one page of a run or an experiment, to look at and to hand on",
-        "mgm report runs/first",
-        _lazy("report"),
-    ),
-    "runs": Verb("list runs with their state and key figures", "mgm runs runs", _lazy("runs")),
-    "compare": Verb(
-        "finished runs side by side: test scores, statistics over seeds, predictions",
-        "mgm compare runs/mgm-s0 runs/mt-s0 --out compared.png",
-        _lazy("compare"),
-    ),
-    "doctor": Verb(
-        "what is found on this machine, and what is missing for which feature",
-        "mgm doctor",
-        _lazy("doctor"),
-    ),
-    "completion": Verb(
-        "a script that completes mgm in bash, zsh or fish",
-        "mgm completion bash > ~/.local/share/bash-completion/completions/mgm",
-        _lazy("completion"),
-    ),
-    "serve": Verb(
-        "a web page on which runs are tried out and compared",
-        "mgm serve runs/first",
-        _lazy("serve"),
-    ),
-    "data": Verb(
-        "list, inspect, verify, prepare and render data sets",
-        "mgm data inspect rooms --out rooms.png",
-        _lazy("data"),
-    ),
-    "bench": Verb(
-        "time and count a training step on this machine, beside the authors' order of passes",
-        "mgm bench step work --json step.json",
-        _lazy("bench"),
-    ),
+    name: Verb(name, summary, example)
+    for name, summary, example in (
+        ("train", "train a recipe, evaluate it, compare it with the baseline", "mgm train mgm --out runs/first"),
+        ("evaluate", "score a run on a split of its own or another data set", "mgm evaluate runs/first"),
+        (
+            "predict",
+            "predict every task for photographs of any size",
+            "mgm predict runs/first photo.jpg --out predictions",
+        ),
+        (
+            "export",
+            "a folder, a torch.export program or ONNX that others can use",
+            "mgm export runs/first --out models/first",
+        ),
+        ("generate", "a grid of new images by scene", "mgm generate runs/first --num 8 --out generated.png"),
+        (
+            "experiment",
+            "rerun a table or figure of the paper, with seeds and statistics",
+            "mgm experiment table2 --data nyuv2 --seeds 3 --out runs/nyuv2",
+        ),
+        ("report", "a run or an experiment on one page, to read and to share", "mgm report runs/first"),
+        ("runs", "list runs with their state and key figures", "mgm runs runs"),
+        (
+            "compare",
+            "finished runs side by side: test scores, statistics over seeds, predictions",
+            "mgm compare runs/mgm-s0 runs/mt-s0 --out compared.png",
+        ),
+        ("doctor", "what is found on this machine, and what is missing for which feature", "mgm doctor"),
+        (
+            "completion",
+            "a script that completes mgm in bash, zsh or fish",
+            "mgm completion bash > ~/.local/share/bash-completion/completions/mgm",
+        ),
+        ("serve", "a web page for trying runs out and comparing them", "mgm serve runs/first"),
+        ("data", "list, inspect, verify, prepare and render data sets", "mgm data inspect rooms --out rooms.png"),
+    )
 }
 
 
@@ -113,7 +86,7 @@ def dispatch(arguments: Sequence[str]) -> None:
     """Carry out one command line.
 
     Raises:
-        MgmError: Whatever a user can mend.
+        MgmError: Any error that the user can fix.
     """
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(usage())
@@ -126,10 +99,10 @@ def dispatch(arguments: Sequence[str]) -> None:
 
 
 def set_waiting(environment: MutableMapping[str, str]) -> None:
-    """How threads wait for one another, unless the user says; read when torch loads.
+    """Set how idle threads wait for work, unless the user has; torch reads it when it loads.
 
-    Threads that stay awake for long take the cores from one another as soon as anything else runs; threads that sleep at
-    once have to be woken for every layer. The number is a compromise by measurement (``benchmarks/threads.py``).
+    Threads that spin for long take the cores from other programs; threads that sleep at once have to be woken for every
+    layer. The number is a compromise by measurement (``benchmarks/threads.py``).
     """
     if "OMP_WAIT_POLICY" not in environment:
         environment["OMP_WAIT_POLICY"] = "PASSIVE"
@@ -137,7 +110,7 @@ def set_waiting(environment: MutableMapping[str, str]) -> None:
 
 
 def main() -> None:
-    """Entry point: an error that the user can mend is one line and exit code 2."""
+    """Entry point: an error that the user can fix is one line and exit code 2."""
     set_waiting(os.environ)
     try:
         dispatch(sys.argv[1:])

@@ -1,8 +1,7 @@
-"""``mgm predict``: a model on photographs of any size, shape and number."""
+"""``mgm predict``."""
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,23 +11,11 @@ from typing import TYPE_CHECKING
 import tyro
 
 from mgm.cli.parsing import parse
-from mgm.errors import ConfigError, DataError
+from mgm.errors import ConfigError
 
 if TYPE_CHECKING:
-    import numpy as np
-    from torch import Tensor
-
     from mgm.data.geometry import Intrinsics
-    from mgm.inference.fit import Fit, Size
-    from mgm.inference.inputs import Photograph
-    from mgm.inference.model import TrainedModel
-    from mgm.report.prediction_files import Writer
-    from mgm.types import Predictions
-
-PHOTOGRAPHS_AT_ONCE = 8
-"""Photographs, with all their windows, that go through the network together."""
-MIRRORED = "mirrored "
-"""Before the name of a task: the prediction for the mirrored photograph, mirrored back."""
+    from mgm.inference.fit import Size
 
 
 @dataclass(frozen=True)
@@ -75,33 +62,40 @@ def predict(arguments: list[str]) -> None:
     if not kinds:
         raise ConfigError("--save names nothing to write; give png, say")
     camera = _camera(options, kinds)
+    from mgm.api import predict_files
     from mgm.inference.fit import make_fit
-    from mgm.inference.inputs import find_photographs
-    from mgm.inference.model import TrainedModel
-    from mgm.report.prediction_files import CONFIDENCE, choose_files
+    from mgm.runs.devices import single_device
 
-    fit = make_fit(options.fit, options.detail)
-    model = TrainedModel.load(options.run, options.device)
-    files = choose_files(kinds, model.tasks)
-    photographs = find_photographs(options.images, sys.stdin, options.out)
-    _check_places(photographs, files, options.out)
-    job = _Job(model, fit, options.flip_average, CONFIDENCE in kinds, camera, files, options.out)
-    if not options.skip_bad:
-        job.check(photographs)
-    job.run(photographs, skip_bad=options.skip_bad)
+    done = predict_files(
+        options.run,
+        options.images,
+        options.out,
+        save=kinds,
+        fit=make_fit(options.fit, options.detail),
+        flip_average=options.flip_average,
+        camera=camera,
+        skip_bad=options.skip_bad,
+        device=options.device,
+        written=print,
+    )
+    if done.failed:
+        bad = [message for _, message in done.failed]
+        print(f"left out {len(bad)} of {len(bad) + done.images}:", *bad, sep="\n  ", file=sys.stderr)
+    rate = f"{done.images_per_second:.1f} images/s on {single_device(options.device)}"
+    print(f"images: {done.images} in {done.seconds:.1f} s, {rate}", file=sys.stderr)
 
 
-def _camera(options: PredictOptions, kinds: tuple[str, ...]) -> Callable[[Size], Intrinsics | None]:
-    """From the size of a photograph to its camera; none without a point cloud.
+def _camera(options: PredictOptions, kinds: tuple[str, ...]) -> Callable[[Size], Intrinsics] | None:
+    """From the size of a photograph to its camera; None without a point cloud.
 
     Raises:
-        ConfigError: If a point cloud is wanted without a camera, or a camera without a point cloud, or it cannot be.
+        ConfigError: If a point cloud is wanted without a camera, or a camera without a point cloud, or the camera is impossible.
     """
     given = [name for name, value in (("--fov", options.fov), ("--intrinsics", options.intrinsics)) if value]
     if "ply" not in kinds:
         if given:
             raise ConfigError(f"{given[0]} is for point clouds; add ply to --save, or leave it out")
-        return lambda size: None
+        return None
     if len(given) != 1:
         raise ConfigError(
             "a point cloud needs the camera: give --fov DEGREES (60 is usual for a phone held upright or a webcam) or "
@@ -129,117 +123,3 @@ def _fitting(camera: Intrinsics, size: Size) -> Intrinsics:
             "centre inside; they count in pixels of the photograph itself"
         )
     return camera
-
-
-def _check_places(photographs: list[Photograph], files: dict[str, Writer], out: Path) -> None:
-    """Raise if a result would take the place of a photograph."""
-    sources = {photograph.path.resolve() for photograph in photographs}
-    for photograph in photographs:
-        for ending in files:
-            place = out / (photograph.name + ending)
-            if place.resolve() in sources:
-                raise ConfigError(f"the result {place} would overwrite a photograph; choose another folder with --out")
-
-
-@dataclass(frozen=True)
-class _Job:
-    """What is done to every photograph."""
-
-    model: TrainedModel
-    fit: Fit
-    flip_average: bool
-    confidence: bool
-    camera: Callable[[Size], Intrinsics | None]
-    files: dict[str, Writer]
-    out: Path
-
-    def load(self, photograph: Photograph) -> np.ndarray:
-        """The pixels, once it is known that they can be predicted on."""
-        from mgm.data.photographs import read_photograph
-
-        pixels = read_photograph(photograph.path)
-        size = (pixels.shape[0], pixels.shape[1])
-        try:
-            self.fit.count(size, self.model.image_size)
-            self.camera(size)
-        except ConfigError as error:
-            raise ConfigError(f"{photograph.path}: {error}") from None
-        return pixels
-
-    def check(self, photographs: list[Photograph]) -> None:
-        """Find what is unreadable before anything is written."""
-        from mgm.data.progress import progress_bar
-
-        with progress_bar("checking", len(photographs), None if len(photographs) > 1 else False) as advance:
-            for photograph in photographs:
-                try:
-                    self.load(photograph)
-                except DataError as error:
-                    hint = "; --skip-bad leaves it out" if len(photographs) > 1 else ""
-                    raise DataError(f"{error}{hint}") from None
-                advance(1)
-
-    def predict(self, windows: Tensor) -> Predictions:
-        """Raw predictions for windows; with confidence, those of the mirrored windows beside them, under `MIRRORED` names."""
-        if not self.confidence:
-            return self.model.predict_windows(windows, flip_average=self.flip_average)
-        predictions, mirrored = self.model.predict_both_ways(windows, flip_average=self.flip_average)
-        return predictions | {MIRRORED + name: values for name, values in mirrored.items()}
-
-    def write(self, photograph: Photograph, pixels: np.ndarray, windows: Predictions) -> None:
-        """Bring predictions ``[W, ...]`` of a photograph's windows to its size, write the files, and name them."""
-        from mgm.report.prediction_files import Predicted, write_prediction
-
-        size = (pixels.shape[0], pixels.shape[1])
-        values = self.model.finish(windows, self.fit, size)
-        confidence = {}
-        if self.confidence:
-            mirrored = {name: windows[MIRRORED + name] for name in self.model.tasks}
-            confidence = self.model.confidence(windows, mirrored, self.fit, size)
-        predicted = Predicted(pixels, values, self.model.tasks, self.camera(size), confidence)
-        for path in write_prediction(predicted, self.out / photograph.name, self.files):
-            print(path)
-
-    def run(self, photographs: list[Photograph], *, skip_bad: bool) -> None:
-        """All photographs: decoding and writing in threads beside the network; the rate on standard error at the end.
-
-        Raises:
-            DataError: If one could not be read or written (with ``skip_bad``: if none could).
-        """
-        from mgm.inference.batch import predict_many
-
-        decoded: dict[Photograph, np.ndarray] = {}  # as many as are on their way
-
-        def load(photograph: Photograph) -> Tensor:
-            pixels = decoded[photograph] = self.load(photograph)
-            return self.fit.windows(pixels, self.model.image_size)
-
-        def predict(windows: Tensor) -> Predictions:
-            count, each = windows.shape[:2]
-            together = self.predict(windows.flatten(0, 1))
-            return {task: values.unflatten(0, (count, each)) for task, values in together.items()}
-
-        def write(photograph: Photograph, predictions: Predictions) -> None:
-            windows = {task: values[0] for task, values in predictions.items()}
-            self.write(photograph, decoded.pop(photograph), windows)
-
-        done = predict_many(
-            load,
-            predict,
-            write,
-            photographs,
-            PHOTOGRAPHS_AT_ONCE,
-            workers=min(len(photographs), os.cpu_count() or 1),
-            pin_memory=self.model.device.type == "cuda",
-        )
-        if done.failed and not skip_bad:
-            raise DataError(done.failed[0][1])
-        if done.failed:
-            bad = [message for _, message in done.failed]
-            print(f"left out {len(bad)} of {len(photographs)}:", *bad, sep="\n  ", file=sys.stderr)
-        if not done.images:
-            raise DataError("none of the photographs could be read")
-        print(
-            f"images: {done.images} in {done.seconds:.1f} s, {done.images_per_second:.1f} images/s on {self.model.device}",
-            file=sys.stderr,
-        )

@@ -1,13 +1,13 @@
-"""``mgm runs``: what has been trained."""
+"""``mgm runs``."""
 
 from __future__ import annotations
 
 import csv
 import json
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import tyro
 
@@ -44,9 +44,9 @@ def runs(arguments: list[str]) -> None:
     if options.json:
         from mgm.training.metrics_log import plain
 
-        print(json.dumps([plain(_fields(run)) for run in found], indent=2))
+        print(json.dumps([plain(run.to_dict()) for run in found], indent=2))
     elif options.csv:
-        rows = [_flat(run) for run in found]
+        rows = [run.to_row() for run in found]
         columns = list(dict.fromkeys(column for row in rows for column in row)) or ["path", "state"]
         writer = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
         writer.writeheader()
@@ -55,16 +55,6 @@ def runs(arguments: list[str]) -> None:
         print(f"no runs in {options.folder}; they are made by: mgm train --out {options.folder}/NAME")
     else:
         _print_runs(found, options.folder)
-
-
-def _fields(run: RunSummary) -> dict[str, Any]:
-    return {name: value for name, value in asdict(run).items() if name != "metrics"}
-
-
-def _flat(run: RunSummary) -> dict[str, Any]:
-    fields = _fields(run)
-    scores = fields.pop("scores")
-    return fields | {f"score/{task}": value for task, value in scores.items()}
 
 
 def _print_runs(found: list[RunSummary], folder: Path) -> None:
@@ -84,18 +74,14 @@ def _print_runs(found: list[RunSummary], folder: Path) -> None:
         table.add_column(title, overflow="fold", justify="right" if title in ("gain", "time") else "left")
     for run in found:
         gain = "" if run.gain is None else f"{100 * run.gain:+.1f} %"
-        name = marked(_below(folder, run.path), run.pretrained)
-        texts = (name, run.state, _what(run), _figures(run), gain, _duration(run.seconds))
+        name = marked(run.path if Path(run.path) == folder else str(Path(run.path).relative_to(folder)), run.pretrained)
+        texts = (name, run.state, _what(run), _figures(run), gain, _time(run.seconds))
         table.add_row(*map(escape, texts))
     console = Console()
     console.print(table)
     for run in found:
         if run.detail:
             console.print(f"{run.path}: {run.state}, {run.detail}", soft_wrap=True, highlight=False, markup=False)
-
-
-def _below(folder: Path, path: str) -> str:
-    return str(Path(path).relative_to(folder)) if Path(path) != folder else path
 
 
 def _what(run: RunSummary) -> str:
@@ -110,8 +96,6 @@ def _figures(run: RunSummary) -> str:
     return ", ".join(f"{task} {with_unit(value, run.metrics[task])}" for task, value in known.items())
 
 
-def _duration(seconds: float | None) -> str:
-    if seconds is None:
-        return ""
-    whole = round(seconds)
-    return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
+def _time(seconds: float | None) -> str:
+    whole = round(seconds or 0)
+    return "" if seconds is None else f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"

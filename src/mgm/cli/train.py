@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -42,24 +43,20 @@ class TrainOptions:
 def train(arguments: list[str]) -> None:
     """``mgm train``."""
     options = parse_train(arguments)
-    from mgm import api  # torch is needed from here on
+    from mgm.api import train_and_draw  # torch is needed from here on
+    from mgm.runs.devices import is_first_process
+    from mgm.runs.folder import RunFolder
 
     if options.resume:
         if len(arguments) > (1 if arguments[0].startswith("--resume=") else 2):
             raise ConfigError("--resume goes on with the run's own settings; leave out every other option")
-        from mgm.runs.folder import RunFolder
-
-        folder = RunFolder(options.resume)
-        experiment = folder.experiment()
-        result = api.train(experiment, folder.path, resume=True, baseline=folder.baseline.exists)
-        out = folder.path
+        out, folder = options.resume, RunFolder(options.resume)
+        result = train_and_draw(folder.experiment(), out, resume=True, baseline=folder.baseline.exists)
     else:
         experiment = options.experiment
         name = as_file_name(Path(experiment.data.data).stem, "data")  # may come from somebody's config.yaml
         out = options.out or Path("runs") / f"{experiment.recipe}-{name}-s{experiment.seed}"
-        result = api.train(experiment, out, baseline=options.baseline, minutes=options.minutes)
-    from mgm.runs.devices import is_first_process
-
+        result = train_and_draw(experiment, out, baseline=options.baseline, minutes=options.minutes)
     if is_first_process():
         _print_result(out, result)
 
@@ -113,7 +110,7 @@ def _print_result(out: Path, result: dict[str, Any]) -> None:
     from rich.console import Console
 
     from mgm.report.run_summary import result_pretraining, result_rows
-    from mgm.report.tables import comparison_table
+    from mgm.report.tables import comparison_table, percent
     from mgm.runs.folder import RunFolder
     from mgm.tasks import make_tasks
 
@@ -125,9 +122,10 @@ def _print_result(out: Path, result: dict[str, Any]) -> None:
     if baseline:
         mean = result["gain"]["mean"]
         console.print(
-            f"{result['recipe']} against {baseline['recipe']} at {result['steps']} updates each: mean gain {100 * mean:+.1f} % "
+            f"{result['recipe']} against {baseline['recipe']} at {result['steps']} updates each: "
+            f"mean gain {percent(math.nan if mean is None else mean)} "
             "(one seed: differences of a few per cent are within its noise)"
         )
     console.print(f"test set of {result['data']}, {result['num_labelled']} labelled images, {result['seconds']:.0f} s")
     console.print(f"results, pictures and checkpoints: {out}", soft_wrap=True)
-    console.print(f"all of it on one page: mgm report {out}", soft_wrap=True)
+    console.print(f"everything on one page: mgm report {out}", soft_wrap=True)

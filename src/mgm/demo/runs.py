@@ -9,8 +9,8 @@ from typing import Any
 
 from mgm.demo.photographs import Photograph, example_photographs
 from mgm.errors import ConfigError, MgmError
-from mgm.inference.evaluate import TrainedModel
 from mgm.inference.generate import TrainedGenerator
+from mgm.inference.model import TrainedModel
 from mgm.runs.folder import RunFolder, read_result
 from mgm.runs.pretraining import pretraining
 from mgm.runs.saved_generators import stages_with_generator

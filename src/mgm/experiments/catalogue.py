@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mgm.config import Experiment
 from mgm.errors import ConfigError, unknown
-from mgm.experiments.plans import (
+from mgm.experiments.studies import (
     ALL_LABELS,
     CONTROL,
     MAIN_TASKS,
@@ -37,15 +37,6 @@ from mgm.experiments.plans import (
 PAPER_SETTINGS = (SETTINGS_100, SETTINGS_50, SETTINGS_25)
 GROUPING_BUDGET = 2.0
 """Networks that TaskGrouping may spend, in units of a single-task network."""
-
-SHORT = {
-    "semantic": "SS",
-    "depth": "DE",
-    "normal": "SN",
-    "edge_texture": "ET",
-    "reshading": "Re",
-    "principal_curvature": "PC",
-}
 
 ANNOTATOR = Row("annotator", "st_large", ALL_LABELS, in_paper=False)
 """The oracle of the pilot study: a large network trained on every label of the training set."""
@@ -87,7 +78,9 @@ def _architectures(tasks: Tasks) -> tuple[Row, ...]:
 
 
 def _single_tasks(tasks: Tasks) -> tuple[Row, ...]:
-    alone = tuple(Row(f"MGM-{SHORT.get(task, task)}", "mgm", options(tasks=(task,))) for task in tasks)
+    from mgm.tasks import TASKS
+
+    alone = tuple(Row(f"MGM-{TASKS[task].abbreviation or task}", "mgm", options(tasks=(task,))) for task in tasks)
     combine = Row(
         "MGM-Combine", "mgm_combine", needs=(Need(alone, lambda runs: {"generator_runs": tuple(map(str, runs))}),)
     )

@@ -1,4 +1,4 @@
-"""What the runs of several recipes say about each other, in tests and in plain sentences."""
+"""Paired comparisons of recipes over tasks and seeds, as tests and as sentences."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mgm.experiments.statistics import PairedComparison, compare_paired, delta_m, holm, least_sign_flip_p, spread
+from mgm.experiments.statistics import PairedComparison, compare_paired, holm, least_sign_flip_p, spread
+from mgm.tasks.metrics import mean_relative_gain
 
 Results = Mapping[str, Mapping[str, Sequence[float]]]
 """Recipe -> task -> value of its primary metric per seed: the same seeds in the same order everywhere, NaN where missing."""
@@ -14,12 +15,12 @@ Results = Mapping[str, Mapping[str, Sequence[float]]]
 
 @dataclass(frozen=True)
 class Question:
-    """A pair of recipes whose difference matters."""
+    """A pair of recipes to compare."""
 
     recipe: str
     reference: str
     about: str = ""
-    """What their difference is, for the sentence: ``"the generator's own share"``."""
+    """What their difference shows, for the sentence: ``"the generator's own share"``."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Answer:
     question: Question
     tasks: Mapping[str, TaskAnswer]
     delta_m: PairedComparison
-    """Mean relative improvement over tasks per seed, held against 0."""
+    """Mean relative improvement over tasks per seed, compared with 0."""
     delta_m_adjusted_p: float
     """Of its t-test, corrected over questions (Holm)."""
 
@@ -54,7 +55,7 @@ class Answer:
 def answer_questions(
     results: Results, questions: Sequence[Question], higher_is_better: Mapping[str, bool], level: float = 0.95
 ) -> list[Answer]:
-    """Test every question on every task, all at once, so that the correction covers the whole table.
+    """Test every question on every task, together, so that the correction covers the whole table.
 
     Args:
         results: Values of all recipes that the questions name.
@@ -93,7 +94,7 @@ def _gains_per_seed(
 ) -> list[float]:
     seeds = range(len(next(iter(ours.values()))))
     return [
-        delta_m(
+        mean_relative_gain(
             {task: ours[task][seed] for task in higher_is_better},
             {task: theirs[task][seed] for task in higher_is_better},
             higher_is_better,
@@ -165,7 +166,7 @@ def _p(value: float) -> str:
 
 
 def summary(answers: Sequence[Answer], alpha: float = 0.05) -> str:
-    """A line per answer, then how they were found and, where it matters, what the number of seeds does not allow."""
+    """A line per answer, then the method and, where it matters, what the number of seeds cannot show."""
     counts = {task.comparison.count for answer in answers for task in answer.tasks.values()}
     tests = sum(not math.isnan(task.adjusted_p) for answer in answers for task in answer.tasks.values())
     seeds = f"{min(counts)}" if len(counts) == 1 else f"{min(counts)} to {max(counts)}"

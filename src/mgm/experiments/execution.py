@@ -1,52 +1,29 @@
-"""A study from its plan to its table: trials in workers, what waits for what, and the files at the end."""
+"""Runs the trials of a study in workers, those that others build upon first, and writes the table at the end."""
 
 from __future__ import annotations
 
 import shlex
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from mgm.errors import MgmError
-from mgm.experiments import figures
-from mgm.experiments.tables import Table, answers, as_csv, as_json, comparisons_markdown, make_table, markdown
-from mgm.experiments.trials import Plan, Trial, train_arguments
-from mgm.experiments.work import Job, Outcome
+from mgm.experiments.jobs import Job, Outcome
+from mgm.experiments.plans import Plan, Trial, train_arguments
+from mgm.experiments.study_files import Place, write_study
+from mgm.experiments.tables import Table
 from mgm.experiments.workers import Workers
-from mgm.runs.folder import RunFolder, read_result, write_json
-from mgm.runs.provenance import current_commit, versions
-from mgm.training.checkpoint import write_atomically
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where the trials and the results of studies lie."""
-
-    out: Path
-
-    def trial(self, trial: Trial) -> RunFolder:
-        """The run of a trial; all studies in one place share it."""
-        return self.trial_by_name(trial.name)
-
-    def trial_by_name(self, name: str) -> RunFolder:
-        """The same where only the name is known."""
-        return RunFolder(self.out / "trials" / name)
-
-    def study(self, name: str) -> Path:
-        """Folder of a study's table and figure."""
-        return self.out / name
 
 
 @dataclass
 class Progression:
-    """How far the trials have come; shown as a bar, or as lines where there is no terminal."""
+    """Progress of the trials: a bar, or lines if there is no terminal."""
 
     total: int
     done: int = 0
@@ -65,7 +42,7 @@ class Progression:
         self.task = self.bar.add_task("trials", total=self.total)
 
     def end(self, outcome: Outcome) -> None:
-        """A trial has ended, one way or the other."""
+        """Record that a trial has finished or failed."""
         self.done += 1
         self.bar.update(self.task, completed=self.done)
         how = f"failed: {outcome.error}" if outcome.error else f"finished in {outcome.seconds:.0f} s"
@@ -85,7 +62,7 @@ def run_trials(
 
     Args:
         trials: In an order in which none comes before one that it builds upon.
-        place: Where they lie.
+        place: Where they are.
         workers: Where they run.
         preset: What their settings are written relative to.
         processes: Of each trial.
@@ -139,111 +116,6 @@ def _outcome(future: Future[Outcome], name: str) -> Outcome:
     return Outcome(name, f"worker lost: {reason}")
 
 
-def write_study(
-    plan: Plan, place: Place, data: str, *, preset: str, errors: Mapping[str, str], command: str, seconds: float
-) -> Table:
-    """Write everything that is known: table as Markdown, CSV and JSON, figure as PNG and PDF, and how it came about.
-
-    Returns:
-        The table.
-    """
-    table = make_table(plan, place.trial, data)
-    folder = place.study(plan.name)
-    folder.mkdir(parents=True, exist_ok=True)
-    described = as_json(table)
-    about = _about(plan, place, data, preset, errors, command, seconds)
-    texts = {
-        "table.md": _page(table, described, about, command, preset),
-        "table.csv": as_csv(table),
-    }
-    for name, text in texts.items():
-        write_atomically(folder / name, lambda file, text=text: file.write(text.encode()))
-    write_json(folder / "table.json", described)
-    write_json(folder / "experiment.json", about)
-    figures.draw(table, place.trial, folder / "figure")
-    return table
-
-
-def _page(table: Table, described: dict[str, Any], about: dict[str, Any], command: str, preset: str) -> str:
-    """The Markdown file: title, command, table, what it says in words."""
-    plan = table.plan
-    made = (
-        f"Commit {', '.join(about['commits'])}; torch {about['versions']['torch']}; "
-        f"{about['seconds_of_trials']:.0f} s of training in {len(plan.trials)} trials."
-    )
-    sentences = [f"- {line}\n" for line in described["sentences"]] or ["- One seed: nothing can be tested.\n"]
-    return (
-        f"# {plan.study.paper}: {plan.study.title}\n\n"
-        f"{table.data}, preset `{preset}`, seeds {', '.join(map(str, plan.seeds))}; test set; mean ± standard deviation.\n\n"
-        f"    {command}\n\n{made}\n\n{markdown(table)}\n"
-        + "".join(sentences)
-        + "".join(f"- {note}\n" for note in described["notes"])
-        + (f"\n## Paired comparisons\n\n{comparisons_markdown(found)}" if (found := answers(table)) else "")
-    )
-
-
-def _about(
-    plan: Plan, place: Place, data: str, preset: str, errors: Mapping[str, str], command: str, seconds: float
-) -> dict[str, Any]:
-    results = {trial.name: _result(place.trial(trial)) for trial in plan.trials}
-    shown = {cell.trial.name: cell for cell in plan.cells}
-    return {
-        "name": plan.name,
-        "number": plan.study.number,
-        "paper": plan.study.paper,
-        "title": plan.study.title,
-        "command": command,
-        "commit": current_commit(),
-        "commits": sorted({str(result["commit"]) for result in results.values() if result}),
-        "data": data,
-        "preset": preset,
-        "seeds": list(plan.seeds),
-        "settings": list(plan.settings),
-        "versions": versions(),
-        "seconds": round(seconds, 1),
-        "seconds_of_trials": round(sum(result.get("seconds", 0) for result in results.values()), 1),
-        "trials": [
-            {
-                "name": cell.trial.name,
-                "folder": f"../trials/{cell.trial.name}",
-                "model": cell.row.title,
-                "recipe": cell.row.recipe,
-                "setting": cell.setting,
-                "seed": cell.seed,
-                **_state(results[cell.trial.name], errors.get(cell.trial.name)),
-            }
-            for cell in plan.cells
-        ]
-        + [
-            {
-                "name": trial.name,
-                "folder": f"../trials/{trial.name}",
-                "model": "(built upon)",
-                "recipe": trial.experiment.recipe,
-                "setting": "",
-                "seed": trial.experiment.seed,
-                **_state(results[trial.name], errors.get(trial.name)),
-            }
-            for trial in plan.trials
-            if trial.name not in shown
-        ],
-    }
-
-
-def _state(result: dict[str, Any], error: str | None) -> dict[str, Any]:
-    state = "finished" if result else "failed" if error else "missing"
-    return {"state": state, "error": None if result else error, "command": result.get("command")}
-
-
-def _result(run: RunFolder) -> dict[str, Any]:
-    return read_result(run.result) if run.finished else {}
-
-
-def current_command() -> str:
-    """The command line of this process, as it would be typed."""
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
-
-
 def carry_out_study(
     plan: Plan,
     place: Place,
@@ -253,8 +125,19 @@ def carry_out_study(
     preset: str,
     processes: int = 1,
     retries: int = 1,
+    draw: Callable[[Table], object] = lambda table: None,
 ) -> tuple[Table, dict[str, str]]:
-    """Run what is left of a study and write it; what is finished is written even when the work is interrupted.
+    """Run the trials of a study that are not finished yet, and write its table, even if the work is interrupted.
+
+    Args:
+        plan: The study.
+        place: Where trials and results are.
+        workers: Makes the workers, if there is anything left to run.
+        data: `DatasetInfo.name`.
+        preset: What the settings of the trials are written relative to.
+        processes: Of each trial.
+        retries: How often a trial that was killed is continued.
+        draw: Called with the table at the end, for a figure.
 
     Returns:
         The table, and trial -> error.
@@ -272,7 +155,8 @@ def carry_out_study(
             data,
             preset=preset,
             errors=errors,
-            command=current_command(),
+            command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
             seconds=time.monotonic() - begun,
         )
+        draw(table)
     return table, errors

@@ -1,4 +1,4 @@
-"""Finished runs side by side: those that differ in nothing but the seed belong together."""
+"""Finished runs side by side, grouped by settings: the runs of a group differ only in their seeds."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from typing import Any
 
 from mgm.errors import RunError
 from mgm.experiments.comparisons import Question, Results, answer_questions, summary
-from mgm.experiments.statistics import spread
+from mgm.experiments.statistics import Spread, spread
 from mgm.runs.folder import RunFolder, read_result
 from mgm.runs.pretraining import pretraining
 from mgm.runs.settings import to_dict
+from mgm.tasks import make_tasks
 from mgm.tasks.base import Task
 from mgm.training.evaluate import Scores
 
 SAME_TEST = ("data", "split", "split_seed", "image_size", "num_images")
-"""Settings that decide what a run is tested on."""
+"""Settings that determine the test set."""
 SAME_LABELS = ("fraction",)
-"""Settings that decide how much it had to learn from."""
+"""Settings that determine the number of labels."""
 NO_DIFFERENCE = {"data": ("cache", "split_seed"), "training": ("device", "tensorboard", "checkpoint_every")}
-"""Settings that make no other model of a run: where it ran, what it showed."""
+"""Settings without influence on the model, such as the device."""
 
 
 @dataclass(frozen=True)
@@ -39,22 +40,83 @@ class FinishedRun:
 
     @property
     def pair(self) -> tuple[int, int]:
-        """What runs of two recipes have in common when their difference is a paired one."""
+        """Equal for runs of two recipes that form a pair."""
         return self.settings["seed"], self.settings["data"]["split_seed"]
 
     @property
     def kind(self) -> str:
-        """Equal for runs that differ in nothing but their seeds."""
+        """Equal for runs that differ only in their seeds."""
         return json.dumps(self.flat(), sort_keys=True)
 
     def flat(self) -> dict[str, Any]:
-        """Setting -> value, without seeds and what makes no difference."""
+        """Setting -> value, without seeds and `NO_DIFFERENCE`."""
         return {"recipe": self.settings["recipe"]} | {
             name: value
             for group in ("data", "model", "method", "training")
             for name, value in self.settings[group].items()
             if name not in NO_DIFFERENCE.get(group, ()) and name != "backbone"
         }
+
+
+@dataclass(frozen=True)
+class RunComparison:
+    """Finished runs side by side; made by `compare_runs`."""
+
+    groups: dict[str, list[FinishedRun]]
+    """Title -> runs that differ only in their seeds; the first group is what the others are compared with."""
+    tasks: dict[str, Task]
+    """All tasks of the runs."""
+    warnings: list[str]
+    """Reasons why the scores are not comparable."""
+    statistics: str
+    """Paired tests of every group against the first, in words; empty if the runs cannot be paired."""
+    leagues: str
+    """A sentence if the encoders were pre-trained differently."""
+
+    @property
+    def scores(self) -> dict[str, Scores]:
+        """Title -> mean test scores over seeds."""
+        return {title: mean_scores(runs) for title, runs in self.groups.items()}
+
+    @property
+    def pretrained(self) -> dict[str, str]:
+        """Title -> what the encoders were pre-trained on, where they were."""
+        return {title: runs[0].pretrained for title, runs in self.groups.items() if runs[0].pretrained}
+
+    def spreads(self, title: str) -> dict[str, Spread]:
+        """Task -> mean and standard deviation of its primary metric over the seeds of a group."""
+        runs = self.groups[title]
+        return {name: spread([value_of(run, name, task.primary) for run in runs]) for name, task in self.tasks.items()}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain values for a JSON file."""
+        folders = {title: [str(run.folder.path) for run in runs] for title, runs in self.groups.items()}
+        return {
+            "runs": folders,
+            "test": self.scores,
+            "warnings": self.warnings,
+            "statistics": self.statistics,
+            "pretrained": self.pretrained,
+            "leagues": self.leagues,
+        }
+
+
+def compare_runs(paths: Sequence[Path]) -> RunComparison:
+    """Compare finished runs on the test set, with paired statistics where several seeds have the same settings.
+
+    Args:
+        paths: Folders of two runs or more; the first is what the others are compared with.
+
+    Raises:
+        RunError: If a folder holds no run, it is not finished, or a run is given twice.
+    """
+    groups = group([read_finished(path) for path in paths])
+    first = next(iter(groups.values()))[0]
+    names = tuple(dict.fromkeys(task for runs in groups.values() for run in runs for task in run.scores))
+    # for the names of metrics, which do not depend on the classes
+    tasks = make_tasks(names, first.folder.info().classes or ("any",))
+    warnings = differences(groups)
+    return RunComparison(groups, tasks, warnings, "" if warnings else statistics(groups, tasks), leagues(groups))
 
 
 def read_finished(path: Path) -> FinishedRun:
@@ -74,7 +136,7 @@ def read_finished(path: Path) -> FinishedRun:
 
 
 def group(runs: Sequence[FinishedRun]) -> dict[str, list[FinishedRun]]:
-    """Title -> runs that differ in their seeds alone, by seed; titles are recipes and, where that is not enough, settings.
+    """Title -> runs that differ only in their seeds, by seed; titles are recipes and, if need be, settings.
 
     Raises:
         RunError: If the same seed of a group is given twice.
@@ -106,7 +168,7 @@ def _short(value: Any) -> str:
 
 
 def differences(groups: Mapping[str, Sequence[FinishedRun]]) -> list[str]:
-    """A line for everything that makes the numbers of different runs no comparison."""
+    """A line for everything that makes the scores of the runs not comparable."""
     lines = []
     for names, meaning in ((SAME_TEST, "they are not tested on the same images"), (SAME_LABELS, "labels differ")):
         for name in names:
@@ -124,7 +186,7 @@ def differences(groups: Mapping[str, Sequence[FinishedRun]]) -> list[str]:
 
 
 def leagues(groups: Mapping[str, Sequence[FinishedRun]]) -> str:
-    """A sentence where some encoders were pre-trained and others were not, or on something else; else empty."""
+    """A sentence if encoders were pre-trained differently, or only some; else empty."""
     kinds: dict[str, list[str]] = {}
     for title, runs in groups.items():
         kinds.setdefault(runs[0].pretrained, []).append(title)

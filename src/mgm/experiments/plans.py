@@ -1,132 +1,247 @@
-"""What an experiment of the paper consists of: rows, settings, and what it asks. Plain data; imports no torch."""
+"""The plan of a study: which `mgm train` commands it takes, and which of them wait for others."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+import dataclasses
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from mgm.config import Experiment
+from mgm.errors import ConfigError, choose
+from mgm.experiments.studies import Need, Options, Row, Setting, Study, options
+from mgm.method.recipes import make_experiment
+from mgm.runs.checks import check_experiment
+from mgm.runs.settings import GROUPS
 
-Options = tuple[tuple[str, object], ...]
-"""Field of the settings -> value, for what a row or a setting changes."""
-
-Tasks = tuple[str, ...]
-
-
-def options(**fields: object) -> Options:
-    """Changes of settings by field name, wherever in `Experiment` the field lies."""
-    return tuple(fields.items())
+AUGMENTATION: dict[str, tuple[Setting, ...]] = {
+    "preset": (Setting(""),),
+    "on": (Setting("augmented", options(augment=True)),),
+    "off": (Setting("not augmented", options(augment=False)),),
+    "both": (Setting("not augmented", options(augment=False)), Setting("augmented", options(augment=True))),
+}
+"""Choice of ``--augment`` -> what every setting of a study is combined with."""
 
 
 @dataclass(frozen=True)
-class Need:
-    """Runs that a trial builds upon: those of other rows with the same seed, and in the same setting."""
+class Trial:
+    """One training run of a study."""
 
+    name: str
+    """Its folder: recipe, share of labels, seed, and a digest of all settings, so that equal trials are shared."""
+    experiment: Experiment
+    needs: tuple[tuple[Need, tuple[Trial, ...]], ...] = ()
+
+    def resolved(self, folder: Callable[[Trial], Path]) -> Experiment:
+        """The settings with what follows from the runs that it builds upon, which must be finished."""
+        changes: dict[str, object] = {}
+        for need, trials in self.needs:
+            changes |= need.resolve([folder(trial) for trial in trials])
+        return with_options(self.experiment, tuple(changes.items()))
+
+    @property
+    def required(self) -> tuple[Trial, ...]:
+        """The trials that it builds directly upon."""
+        return tuple(trial for _, trials in self.needs for trial in trials)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Where a trial stands in the table."""
+
+    setting: str
+    row: Row
+    seed: int
+    trial: Trial
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study for one data set, with all its trials."""
+
+    name: str
+    study: Study
+    tasks: tuple[str, ...]
     rows: tuple[Row, ...]
-    resolve: Callable[[Sequence[Path]], Mapping[str, object]]
-    """Settings that follow from the finished runs' folders, e.g. their paths."""
+    settings: tuple[str, ...]
+    seeds: tuple[int, ...]
+    cells: tuple[Cell, ...]
+
+    @property
+    def trials(self) -> tuple[Trial, ...]:
+        """Every trial once, those that others build upon before them."""
+        found: dict[str, Trial] = {}
+
+        def visit(trial: Trial) -> None:
+            for needed in trial.required:
+                visit(needed)
+            found.setdefault(trial.name, trial)
+
+        for cell in self.cells:
+            visit(cell.trial)
+        return tuple(found.values())
+
+
+def make_plan(
+    name: str,
+    study: Study,
+    base: Callable[[str], Experiment],
+    *,
+    data: str,
+    offered: Sequence[str],
+    seeds: Sequence[int],
+    augment: str = "preset",
+    only: Sequence[str] = (),
+) -> Plan:
+    """All trials of a study.
+
+    Args:
+        name: The study's name.
+        study: What to plan.
+        base: Recipe -> settings that the study starts from: preset and whatever the user overrides.
+        data: Name of the kind of data set (`DatasetInfo.name`).
+        offered: Tasks that the data offer (or that the user chose among them).
+        seeds: Seeds of the runs.
+        augment: Key of `AUGMENTATION`.
+        only: Titles of the settings to carry out; empty: all.
+
+    Raises:
+        ConfigError: If the data lack a task without which the study makes no sense, or settings contradict each other.
+    """
+    study = replace(study, settings=_chosen(study.settings, only))
+    missing = [task for task in study.required if task not in offered]
+    if missing:
+        raise ConfigError(f"{name} ({study.title}) needs labels of {', '.join(missing)}, which {data} does not offer")
+    tasks = tuple(task for task in (study.tasks or offered) if task in offered)
+    if not tasks:
+        raise ConfigError(f"{name} is about {', '.join(study.tasks)}; {data} offers none of them")
+    rows = study.rows_with_controls(tasks)
+    settings = tuple(
+        Setting(", ".join(filter(None, (setting.title, extra.title))), (*setting.options, *extra.options))
+        for setting in study.settings
+        for extra in AUGMENTATION[augment]
+    )
+    wanted = {setting.title: original for setting, original in _with_origin(settings, study.settings)}
+    make = _Maker(study, base, data, tasks)
+    cells = tuple(
+        Cell(setting.title, row, seed, make.trial(row, setting, seed))
+        for setting in settings
+        for row in rows
+        if not row.settings or wanted[setting.title] in row.settings
+        for seed in seeds
+    )
+    return Plan(name, study, tasks, rows, tuple(setting.title for setting in settings), tuple(seeds), cells)
+
+
+def _chosen(settings: tuple[Setting, ...], titles: Sequence[str]) -> tuple[Setting, ...]:
+    """The settings of these titles, of which the per cent sign may be missing."""
+    by_title = {setting.title.removesuffix(" %"): setting for setting in settings}
+    if not titles:
+        return settings
+    return tuple(choose("setting", title.rstrip(" %"), by_title) for title in titles)
+
+
+def _with_origin(settings: Sequence[Setting], originals: Sequence[Setting]) -> Iterable[tuple[Setting, str]]:
+    """Settings with the title that they had before they were combined with augmentation."""
+    times = len(settings) // len(originals)
+    return ((setting, originals[number // times].title) for number, setting in enumerate(settings))
 
 
 @dataclass(frozen=True)
-class Row:
-    """A model of a table."""
+class _Maker:
+    """Makes the trials of a study."""
 
-    title: str
-    """As the paper calls it."""
-    recipe: str
-    options: Options = ()
-    """What it changes; wins over the setting's options."""
-    settings: tuple[str, ...] = ()
-    """Titles of the only settings that it appears in; empty: all."""
-    without: tuple[str, ...] = ()
-    """Options of the settings that mean nothing to it, so that its trials are shared between settings."""
-    needs: tuple[Need, ...] = ()
-    in_paper: bool = True
-    """Whether the paper's table has it too."""
+    study: Study
+    base: Callable[[str], Experiment]
+    data: str
+    tasks: tuple[str, ...]
 
-
-@dataclass(frozen=True)
-class Setting:
-    """A block of a table: a share of labels, a ratio of extra images."""
-
-    title: str
-    options: Options = ()
+    def trial(self, row: Row, setting: Setting, seed: int) -> Trial:
+        start = self.base(row.recipe)
+        changes = {
+            **dict(options(tasks=self.tasks, seed=seed)),
+            **dict(self.study.adapt(start, self.data)),
+            **{field: value for field, value in setting.options if field not in row.without},
+            **dict(row.options),
+        }
+        experiment = with_options(start, tuple(changes.items()))
+        needs = tuple((need, tuple(self.trial(needed, setting, seed) for needed in need.rows)) for need in row.needs)
+        if not needs:  # the others are checked when what they build upon is there
+            check_experiment(experiment)
+        return Trial(_name(experiment, needs), experiment, needs)
 
 
-@dataclass(frozen=True)
-class Asks:
-    """A pair of rows whose difference matters."""
+def _name(experiment: Experiment, needs: Iterable[tuple[Need, tuple[Trial, ...]]]) -> str:
+    """Recipe, labels, seed and a digest of every setting; runs that are built upon count by their own names.
 
-    row: str
-    reference: str
-    about: str = ""
-
-
-ST = Row("ST", "st")
-MT = Row("MT", "mt")
-MGM = Row("MGM", "mgm")
-MGM_G = Row("MGM/G", "mgm_no_generator", without=("extra_ratio",))
-MGM_J = Row("MGM/j", "mgm_not_joint")
-MGM_R = Row("MGM_r", "mgm_real")
-CONTROL = Row("control", "mgm_control", in_paper=False)
-
-OWN_SHARE = (
-    Asks("MGM", "MT"),
-    Asks("MGM", "MGM/G", "the generator's own share"),
-    Asks("MGM", "control", "the generator against more updates on labelled images"),
-)
-"""What every table with MGM in it is asked."""
-
-MAIN_TASKS: Tasks = ("semantic", "depth", "normal")
-SETTINGS_100, SETTINGS_50, SETTINGS_25, SETTINGS_10 = (
-    Setting(f"{share} %", options(fraction=share / 100)) for share in (100, 50, 25, 10)
-)
-ALL_LABELS = options(fraction=1.0)
+    Settings at their default do not count, so that a setting that is new leaves all names as they were.
+    """
+    upon = [trial.name for _, trials in needs for trial in trials]
+    text = repr((experiment.recipe, sorted(changed_fields(experiment, Experiment()).items()), upon))
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return f"{experiment.recipe}-{100 * experiment.data.fraction:g}pc-s{experiment.seed}-{digest}"
 
 
-@dataclass(frozen=True)
-class Study:
-    """One experiment of the paper."""
+def with_options(experiment: Experiment, changes: Options) -> Experiment:
+    """The experiment with fields changed, wherever they lie; field names are unique over all groups."""
+    places = field_groups()
+    grouped: dict[str, dict[str, object]] = {}
+    for name, value in changes:
+        grouped.setdefault(places[name], {})[name] = value
+    top = grouped.pop("", {})
+    parts = {group: replace(getattr(experiment, group), **fields) for group, fields in grouped.items()}
+    return replace(experiment, **parts, **top)  # type: ignore[arg-type]
 
-    number: str
-    """F1 to F18."""
-    paper: str
-    """Where it stands in the paper."""
-    title: str
-    rows: Callable[[Tasks], tuple[Row, ...]]
-    """Models by the tasks that the data offer."""
-    settings: tuple[Setting, ...] = (SETTINGS_50,)
-    asks: tuple[Asks, ...] = ()
-    """What is compared beside `OWN_SHARE`."""
-    tasks: Tasks = MAIN_TASKS
-    """Tasks that it is about; those that the data lack are left out. Empty: all that the data offer."""
-    required: Tasks = ()
-    """Tasks without which it makes no sense."""
-    adapt: Callable[[Experiment, str], Options] = field(default=lambda _experiment, _data: ())
-    """Changes for all rows that depend on the scale or on the kind of data set."""
-    figure: Literal["dots", "curve", "predictions", "generated"] = "dots"
-    across: bool = False
-    """Whether the paper's table has metrics down and models across."""
 
-    def rows_with_controls(self, tasks: Tasks) -> tuple[Row, ...]:
-        """The rows, with MGM/G and the control of equal cost beside MGM wherever it appears."""
-        rows = self.rows(tasks)
-        titles = {row.title for row in rows}
-        complete: list[Row] = []
-        for row in rows:
-            if row.recipe == "mgm" and row.title == "MGM":
-                complete += [
-                    replace(extra, options=row.options, settings=row.settings, in_paper=False)
-                    for extra in (MGM_G, CONTROL)
-                    if extra.title not in titles
-                ]
-            complete.append(row)
-        return tuple(complete)
+def field_groups() -> Mapping[str, str]:
+    """Field -> group of `Experiment` that it lies in; empty for its own."""
+    own = {field.name: "" for field in dataclasses.fields(Experiment) if field.name not in GROUPS}
+    return own | {field.name: group for group, kind in GROUPS.items() for field in dataclasses.fields(kind)}
 
-    def all_asks(self, rows: Sequence[Row]) -> tuple[Asks, ...]:
-        """Every question that these rows can answer, each once."""
-        titles = {row.title for row in rows}
-        wanted = dict.fromkeys((*OWN_SHARE, *self.asks))
-        return tuple(ask for ask in wanted if {ask.row, ask.reference} <= titles)
+
+def changed_fields(experiment: Experiment, reference: Experiment) -> dict[str, object]:
+    """Field -> value, for those in which an experiment differs from another; the recipe's name aside."""
+    found: dict[str, object] = {}
+    for name, group in field_groups().items():
+        ours, theirs = (getattr(getattr(e, group) if group else e, name) for e in (experiment, reference))
+        if ours != theirs and name != "recipe":
+            found[name] = ours
+    return found
+
+
+def check_overrides(
+    name: str, study: Study, start: Experiment, preset: str, *, data: str, augment: str = "preset"
+) -> None:
+    """Raise `ConfigError` where a user has set what the study itself decides.
+
+    Args:
+        name: The study's name.
+        study: What it varies.
+        start: Settings of the recipe ``mgm`` that the study starts from.
+        preset: Their preset.
+        data: Name or path of the data set.
+        augment: Key of `AUGMENTATION`.
+    """
+    chosen = set(changed_fields(start, make_experiment("mgm", preset))) - {"data", "tasks"}
+    decided = {"seed"} | {field for setting in study.settings for field, _ in setting.options}
+    decided |= {field for field, _ in study.adapt(start, data)}
+    if augment != "preset":
+        decided.add("augment")
+    for field in sorted(chosen & decided):
+        remedy = "use --seeds" if field == "seed" else "leave it out"
+        raise ConfigError(f"{name} decides on {field} itself; {remedy}")
+
+
+def train_arguments(experiment: Experiment, preset: str) -> list[str]:
+    """The arguments of ``mgm train`` for exactly these settings."""
+    arguments = [experiment.recipe, "--preset", preset]
+    for name, value in changed_fields(experiment, make_experiment(experiment.recipe, preset)).items():
+        option = "--" + name.replace("_", "-")
+        if isinstance(value, bool):
+            arguments.append(option if value else f"--no-{option[2:]}")
+        elif isinstance(value, tuple):
+            arguments += [option, *map(str, value)]
+        else:
+            arguments += [option, str(value)]
+    return arguments

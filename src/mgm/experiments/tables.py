@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-from mgm.experiments.comparisons import Answer, Question, answer_questions, summary
+from mgm.experiments.comparisons import Answer, Question, answer_questions
 from mgm.experiments.paper_values import LOSSES, PRIMARY, PaperTable, paper_table
-from mgm.experiments.plans import Row
-from mgm.experiments.statistics import PairedComparison, spread
-from mgm.experiments.trials import Plan, Trial
+from mgm.experiments.plans import Plan, Trial
+from mgm.experiments.statistics import spread
+from mgm.experiments.studies import Row
 from mgm.runs.folder import RunFolder, read_result
 from mgm.runs.pretraining import footnotes, marked, pretraining
 from mgm.tasks import TASKS
@@ -42,8 +40,7 @@ class Column:
     @property
     def title(self) -> str:
         """With unit and direction."""
-        unit = f" [{self.info.unit}]" if self.info.unit else ""
-        return f"{self.info.title}{unit} {'↑' if self.info.higher_is_better else '↓'}"
+        return self.info.heading
 
 
 @dataclass(frozen=True)
@@ -87,7 +84,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Table:
-    """All that a study has found so far."""
+    """The results of a study so far."""
 
     plan: Plan
     columns: tuple[Column, ...]
@@ -99,7 +96,7 @@ class Table:
 def columns_for(tasks: Sequence[str], data: str) -> tuple[Column, ...]:
     """The paper's metrics: mean test losses on Taskonomy; elsewhere the primary ones, normals also in true degrees."""
     if data == "taskonomy":
-        return tuple(Column(task, LOSSES[task]) for task in tasks)
+        return tuple(Column(task, LOSSES.get(task, TASKS[task].primary)) for task in tasks)
     columns: list[Column] = []
     for task in tasks:
         columns.append(Column(task, PRIMARY.get(task, TASKS[task].primary)))
@@ -147,14 +144,14 @@ def _number(value: object) -> float:
 
 
 def _papers(paper: PaperTable | None, setting: str, model: str, column: Column) -> float | None:
-    """The paper's value of a cell, if it has one of the same metric."""
+    """The paper's value of a cell, if it reports the same metric."""
     if not paper or column.metric != paper.metrics.get(column.task):
         return None
     return paper.value(_paper_setting(setting), model, column.task)
 
 
 def _paper_setting(setting: str) -> str:
-    """The paper's name of a setting: without what was said about augmentation."""
+    """The paper's name of a setting, which does not mention augmentation."""
     return setting.partition(",")[0]
 
 
@@ -169,7 +166,7 @@ def other_paper_tasks(table: Table) -> list[str]:
 
 
 def answers(table: Table) -> list[Answer]:
-    """The study's questions, answered by paired tests over all its settings at once; empty with fewer than two seeds."""
+    """The study's questions, answered by paired tests over all its settings together; empty with fewer than two seeds."""
     plan = table.plan
     primary = {column.task: column for column in table.columns if _is_primary(column, table)}
     results = {
@@ -199,7 +196,7 @@ def _named(line: Line, plan: Plan) -> str:
 
 
 def notes(table: Table) -> list[str]:
-    """What a reader has to know about the columns."""
+    """What a reader has to know about rows and columns."""
     found = []
     if table.paper:
         found.append(
@@ -215,157 +212,9 @@ def notes(table: Table) -> list[str]:
     return found
 
 
-def markdown(table: Table) -> str:
-    """The table as people read it: in the paper's layout where that has models across, then beside the paper's values."""
-    parts = [_across(table)] if table.plan.study.across else []
-    parts.append(_down(table))
-    return "\n".join(parts)
-
-
-def comparisons_markdown(found: Sequence[Answer]) -> str:
-    """Every paired comparison: difference with its 95 % interval, p-values of both tests, and the corrected one."""
-    header = ["comparison", "task", "difference (+ is better)", "95 % interval", "p (t)", "p (sign flip)", "p (Holm)"]
-    rows = []
-    for answer in found:
-        named = f"{answer.question.recipe} − {answer.question.reference}"
-        for task, one in answer.tasks.items():
-            rows.append([named, task, *_tests(one.comparison, one.adjusted_p)])
-        rows.append([named, "mean relative gain Δm", *_tests(answer.delta_m, answer.delta_m_adjusted_p)])
-    return _markdown(header, rows, left=2)
-
-
-def _tests(comparison: PairedComparison, adjusted: float) -> list[str]:
-    numbers = [comparison.mean, comparison.low, comparison.high]
-    mean, low, high = (UNKNOWN if math.isnan(number) else f"{number:+.4f}" for number in numbers)
-    p_values = (comparison.t_p, comparison.sign_flip_p, adjusted)
-    return [mean, f"{low} to {high}", *(UNKNOWN if math.isnan(p) else f"{p:.3f}" for p in p_values)]
-
-
-def comparisons_json(found: Sequence[Answer]) -> list[dict[str, Any]]:
-    """The same as plain values."""
-    return [
-        {
-            "model": answer.question.recipe,
-            "reference": answer.question.reference,
-            "about": answer.question.about,
-            "tasks": {
-                task: {**asdict(one.comparison), "relative_gain": one.gain, "holm_p": one.adjusted_p}
-                for task, one in answer.tasks.items()
-            },
-            "delta_m": {**asdict(answer.delta_m), "holm_p": answer.delta_m_adjusted_p},
-        }
-        for answer in found
-    ]
-
-
-def _down(table: Table) -> str:
-    """A line per setting and model; the paper's value right of ours, its other metrics at the end."""
-    with_paper = {c.key for c in table.columns if any(line.values[c.key].paper is not None for line in table.lines)}
-    others = other_paper_tasks(table)
-    several = len(table.plan.settings) > 1
-    header = ["setting"] * several + ["model", "seeds"]
-    for column in table.columns:
-        header += [column.title] + ["*paper*"] * (column.key in with_paper)
-    header += [f"*paper: {task}, mean loss*" for task in others]
-    rows = []
-    for line in table.lines:
-        cells = [line.setting] * several + [line.title, str(line.count)]
-        for column in table.columns:
-            value = line.values[column.key]
-            cells.append(value.text(column))
-            if column.key in with_paper:
-                cells.append(_italic(value.paper))
-        rows.append(cells + [_italic(value) for value in other_paper_values(table, line).values()])
-    return _markdown(header, rows, left=1 + several)
-
-
 def other_paper_values(table: Table, line: Line) -> dict[str, float | None]:
     """Task -> the paper's value in a metric that is not among ours (see `other_paper_tasks`)."""
     return {
         task: table.paper.value(_paper_setting(line.setting), line.row.title, task) if table.paper else None
         for task in other_paper_tasks(table)
     }
-
-
-def _italic(value: float | None) -> str:
-    return "" if value is None else f"*{value:g}*"
-
-
-def _across(table: Table) -> str:
-    """Metrics down, models of every setting across, as in the paper."""
-    header = ["", *(f"{line.setting} {line.title}" for line in table.lines)]
-    rows = [[c.title, *(line.values[c.key].text(c) for line in table.lines)] for c in table.columns]
-    return _markdown(header, rows, left=1)
-
-
-def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:
-    """Padded, so that it reads well as it stands."""
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    marks = [":--" if number < left else "--:" for number in range(len(header))]
-    text = ""
-    for cells in (header, marks, *rows):
-        padded = [
-            cell.ljust(width) if number < left else cell.rjust(width)
-            for number, (cell, width) in enumerate(zip(cells, widths, strict=True))
-        ]
-        text += f"| {' | '.join(padded)} |\n"
-    return text
-
-
-def as_csv(table: Table) -> str:
-    """One line per cell: setting, model, recipe, task, metric, mean, standard deviation, seeds, values, the paper's value."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        ["setting", "model", "recipe", "task", "metric", "mean", "std", "seeds", "values", "paper", "pretrained"]
-    )
-    for line in table.lines:
-        for column in table.columns:
-            value = line.values[column.key]
-            known = spread(value.values)
-            by_seed = " ".join("" if math.isnan(number) else f"{number:.6g}" for number in value.values)
-            writer.writerow(
-                [line.setting, line.row.title, line.row.recipe, column.task, column.metric]
-                + ["" if math.isnan(number) else f"{number:.6g}" for number in (known.mean, known.std)]
-                + [known.count, by_seed, "" if value.paper is None else value.paper, line.pretrained]
-            )
-    return text.getvalue()
-
-
-def as_json(table: Table) -> dict[str, Any]:
-    """Everything in the table as plain values; the format that `mgm report` reads."""
-    found = answers(table)
-    return {
-        "columns": [
-            {
-                "task": column.task,
-                "metric": column.metric,
-                "title": column.info.title,
-                "unit": column.info.unit,
-                "higher_is_better": column.info.higher_is_better,
-            }
-            for column in table.columns
-        ],
-        "rows": [
-            {
-                "setting": line.setting,
-                "model": line.row.title,
-                "recipe": line.row.recipe,
-                "in_paper": line.row.in_paper,
-                "count": line.count,
-                "pretrained": line.pretrained,
-                "values": {key: _plain(value) for key, value in line.values.items()},
-                "paper_other": other_paper_values(table, line),
-            }
-            for line in table.lines
-        ],
-        "paper": None if table.paper is None else {"data": table.paper.data, "metrics": table.paper.metrics},
-        "comparisons": comparisons_json(found),
-        "sentences": summary(found).splitlines() if found else [],
-        "notes": notes(table),
-    }
-
-
-def _plain(value: Value) -> dict[str, Any]:
-    known = spread(value.values)
-    return {"mean": known.mean, "std": known.std, "values": list(value.values), "paper": value.paper}

@@ -1,4 +1,4 @@
-"""Where trials are carried out: in this process, in a pool of processes on this machine, or on a Ray cluster."""
+"""Where trials run: in this process, in a pool of processes on this machine, or on a Ray cluster."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import queue
 import threading
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mgm import api
 from mgm.errors import ConfigError, MgmError
-from mgm.experiments.work import Job, Outcome, carry_out
+from mgm.experiments.jobs import Job, Outcome, carry_out
 from mgm.runs.folder import RunFolder
 
 
 @dataclass(frozen=True)
 class Resources:
-    """What one trial gets."""
+    """Cores and GPUs of one trial."""
 
     cpus: float = 1.0
     gpus: float = 0.0
@@ -28,15 +28,15 @@ class Resources:
 
 
 class Workers(ABC):
-    """Carries out jobs, several at a time. A context manager: leaving it early stops what runs."""
+    """Carries out jobs, several at a time. A context manager: leaving it early stops running jobs."""
 
     @abstractmethod
     def submit(self, job: Job) -> Future[Outcome]:
-        """Carry out a job as soon as there is room for it."""
+        """Carry out a job as soon as a worker is free."""
 
     @abstractmethod
     def close(self) -> None:
-        """End what still runs, and free what was held."""
+        """End running jobs, and free all resources."""
 
     def __enter__(self) -> Workers:
         return self
@@ -46,30 +46,36 @@ class Workers(ABC):
 
 
 class InThisProcess(Workers):
-    """One after another, without processes of their own: for debugging."""
+    """One after another, without processes of their own: for debugging.
+
+    Args:
+        train: Trains a run, called as `mgm.runs.train.train`.
+    """
+
+    def __init__(self, train: Callable[..., object]) -> None:
+        self._train = train
 
     def submit(self, job: Job) -> Future[Outcome]:
         """Carry it out at once."""
         future: Future[Outcome] = Future()
-        future.set_result(_carry_out_here(job))
+        future.set_result(self._carry_out(job))
         return future
+
+    def _carry_out(self, job: Job) -> Outcome:
+        begun = time.monotonic()
+        folder = RunFolder(Path(job.folder))
+        error = ""
+        try:
+            if folder.exists:
+                self._train(folder.experiment(), folder.path, resume=True, baseline=False)
+            else:
+                self._train(job.experiment, folder.path, baseline=False)
+        except MgmError as reason:
+            error = str(reason)
+        return Outcome(job.name, error, time.monotonic() - begun)
 
     def close(self) -> None:
         """Nothing runs on."""
-
-
-def _carry_out_here(job: Job) -> Outcome:
-    begun = time.monotonic()
-    folder = RunFolder(Path(job.folder))
-    error = ""
-    try:
-        if folder.exists:
-            api.train(folder.experiment(), folder.path, resume=True, baseline=False)
-        else:
-            api.train(job.experiment, folder.path, baseline=False)
-    except MgmError as reason:
-        error = str(reason)
-    return Outcome(job.name, error, time.monotonic() - begun)
 
 
 class LocalPool(Workers):
@@ -104,7 +110,7 @@ class LocalPool(Workers):
             self._places.put(place)
 
     def close(self) -> None:
-        """Ask all processes to end; their runs continue when the experiment is started again."""
+        """End all processes; their runs continue when the experiment is started again."""
         self._stopped.set()
         self._pool.shutdown(cancel_futures=True)
 
@@ -143,7 +149,7 @@ def local_count(workers: int, resources: Resources, num_gpus: int) -> int:
 
 
 class RayCluster(Workers):
-    """A Ray cluster: trials wait there for the resources that they ask for, and move on when a node is lost.
+    """A Ray cluster: trials wait for the resources that they need, and move to another node when theirs is lost.
 
     All nodes need this package, the data and the output folder under the same paths.
 
@@ -177,7 +183,7 @@ class RayCluster(Workers):
         return ref.future()
 
     def close(self) -> None:
-        """Cancel what waits or runs, and leave the cluster (end it, if it was started here)."""
+        """Cancel waiting and running jobs, and leave the cluster (end it, if it was started here)."""
         done, _ = self._ray.wait(self._refs, num_returns=len(self._refs), timeout=0) if self._refs else ([], [])
         for ref in set(self._refs) - set(done):
             self._ray.cancel(ref)

@@ -1,4 +1,4 @@
-"""Predictions for many images: decoded and written in threads, so that the device never waits for a disk."""
+"""Predictions for many images: read and written in threads, so that the device does not wait for the disk."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 AHEAD = 2
-"""Batches that are loaded, or wait to be written, beside the one that is computed."""
+"""Batches that are loaded, or wait to be written, besides the one that is computed."""
 
 
 @dataclass
@@ -45,11 +45,6 @@ class Throughput:
         """Rate over all; 0 before anything was done."""
         return self.images / self.seconds if self.seconds else 0.0
 
-    def summary(self) -> str:
-        """One line for the end of a command."""
-        text = f"{self.images} images in {self.seconds:.1f} s: {self.images_per_second:.1f} images per second"
-        return text + (f"; {len(self.failed)} failed" if self.failed else "")
-
 
 def predict_many(
     load: Callable[[T], Tensor],
@@ -62,20 +57,20 @@ def predict_many(
     pin_memory: bool = False,
     show_progress: bool | None = None,
 ) -> Throughput:
-    """Load, predict and write, all at the same time, with a bounded number of images in memory.
+    """Load, predict and write at the same time, with a bounded number of images in memory.
 
     Images are computed in batches of ``batch_size`` of one shape (fewer at the end, and where there are many shapes), not
-    necessarily in the order of ``items``. An item that fails with an error that a user can mend (`MgmError`, `OSError`)
-    is noted, and the others go on.
+    necessarily in the order of ``items``. An item that fails with an error that a user can fix (`MgmError`, `OSError`)
+    is recorded, and the others go on.
 
     Args:
         load: Item to image ``[C, H, W]``; called in threads.
         predict: Images ``[B, C, H, W]`` to predictions ``[B, ...]``; called in this thread.
         write: Stores the predictions ``[1, ...]`` of one item, on whatever device they are; called in threads.
-        items: What to go through; named by `str` in messages.
+        items: What to predict; `str` names them in messages.
         batch_size: Images per batch.
         workers: Threads that load, and as many that write.
-        pin_memory: Put batches into page-locked memory, from which a CUDA GPU copies while it computes.
+        pin_memory: Put batches into page-locked memory, so that a CUDA GPU copies while it computes.
         show_progress: Whether to draw a bar; None: if standard error is a terminal.
 
     Returns:
@@ -122,7 +117,7 @@ class _Job(Generic[T, R]):
     future: Future[tuple[R, float]]
 
     def result(self, done: Throughput) -> tuple[R, float] | None:
-        """What came out and how long it took; None, with a note, if a user can mend what went wrong."""
+        """Its value and how long it took; None, recorded as failed, if a user can fix what went wrong."""
         try:
             return self.future.result()
         except (MgmError, OSError) as error:

@@ -1,31 +1,39 @@
-"""A trained run in use: scores on any data, new images from its generator; predictions are `mgm.inference.model`'s."""
+"""Scores of a trained model on any data set, if asked for with scale and shift fitted on images that are not scored."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from mgm.data import open_source
 from mgm.data.loading import StoreReader
 from mgm.data.store import cached_store
-from mgm.errors import ConfigError, unknown
-from mgm.inference.calibration import Line, calibratable, calibrated, fit_lines
-from mgm.inference.generate import TrainedGenerator
+from mgm.errors import ConfigError, DataError, unknown
+from mgm.functional.precision import widest_float
 from mgm.inference.model import TrainedModel
 from mgm.runs.pretraining import pretraining
 from mgm.tasks.base import Task
-from mgm.training.evaluate import Classes, Scores, classes_of, evaluate, measure, scores_of
-from mgm.types import Batch, DatasetInfo
-
-__all__ = ["Calibration", "Evaluation", "TrainedModel", "evaluate_run", "generate"]
+from mgm.training import evaluate as scoring
+from mgm.training.evaluate import Classes, Scores
+from mgm.types import Batch, DatasetInfo, Predictions
 
 SPLITS = ("train", "validation", "test", "all")
+
+
+@dataclass(frozen=True)
+class Line:
+    """``scale * prediction + shift``."""
+
+    scale: float
+    shift: float
+    """In the task's unit."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +41,7 @@ class Calibration:
     """Scale and shift that were fitted on the validation set, and the scores with them."""
 
     lines: dict[str, Line]
-    """Task -> line; the tasks that have a scale."""
+    """Task -> line, for the tasks that have a scale."""
     num_images: int
     """Images that they were fitted on."""
     scores: Scores
@@ -54,15 +62,15 @@ class Evaluation:
     flip_average: bool = False
     calibration: Calibration | None = None
     pretrained: str = ""
-    """See `mgm.runs.pretraining`."""
+    """What the encoder was pre-trained on, see `mgm.runs.pretraining`."""
 
     @property
     def title(self) -> str:
-        """What the scores are called in a table."""
+        """The heading of the scores in a table."""
         return f"{self.recipe}, flip average" if self.flip_average else self.recipe
 
-    def plain(self) -> dict[str, Any]:
-        """All of it as JSON has it."""
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain values for a JSON file."""
         values: dict[str, Any] = {
             "recipe": self.recipe,
             "data": self.info.name,
@@ -80,8 +88,8 @@ class Evaluation:
         return values
 
 
-def evaluate_run(
-    run: Path,
+def evaluate(
+    run: str | Path,
     *,
     data: str = "",
     split: str = "",
@@ -96,8 +104,13 @@ def evaluate_run(
         data: Name or path of another data set with the same classes; empty: the run's own.
         split: train, validation, test or all; empty: test for the run's own data, all images of another data set.
         flip_average: Average with the predictions for the mirrored images.
-        calibrate: Also score with scale and shift of depth fitted on the validation set of the same data.
+        calibrate: Also score with scale and shift of depth fitted on the validation set of the same data. An image does not
+            say how large things are: depth of other cameras comes out too near or too far by a factor, and this shows how
+            much of the error is that (Eigen et al., 2014, argue for errors that do not count it).
         device: Where to compute.
+
+    Returns:
+        ``.scores``: task -> metric -> value; ``.classes``: task -> class -> IoU and share of the pixels.
 
     Raises:
         ConfigError: If the split does not exist, the data sets have no task in common, or the other one has other classes; if
@@ -117,17 +130,17 @@ def evaluate_run(
     config = trained.experiment.data
     source = open_source(data or config.data, config.num_images)
     tasks = _common_tasks(trained, source.info)
-    scaled = calibratable(tasks) if calibrate else {}
+    scaled = _calibratable(tasks) if calibrate else {}
     reader = StoreReader(cached_store(source, config.image_size, config.cache), tuple(tasks), trained.device)
     splits = None if split == "all" else source.splits(config.split, config.split_seed)
     indices = np.arange(len(reader)) if splits is None else getattr(splits, split)
     size = trained.experiment.training.batch_size
     predict = partial(trained.predict_batch, flip_average=flip_average)
-    meters = measure(predict, _batches(reader, indices, size), tasks, trained.device)
+    meters = scoring.measure(predict, _batches(reader, indices, size), tasks, trained.device)
     calibration = None
     if splits is not None and scaled:
         lines = fit_lines(predict, _batches(reader, splits.validation, size), scaled)
-        scores = evaluate(calibrated(predict, lines), _batches(reader, indices, size), scaled, trained.device)
+        scores = scoring.evaluate(_calibrated(predict, lines), _batches(reader, indices, size), scaled, trained.device)
         calibration = Calibration(lines, len(splits.validation), scores)
     return Evaluation(
         trained.experiment.recipe,
@@ -135,8 +148,8 @@ def evaluate_run(
         split,
         len(indices),
         tasks,
-        scores_of(meters),
-        classes_of(meters),
+        scoring.scores_of(meters),
+        scoring.classes_of(meters),
         flip_average,
         calibration,
         pretraining(trained.experiment.model),
@@ -148,35 +161,70 @@ def _batches(reader: StoreReader, indices: np.ndarray, size: int) -> Iterator[Ba
 
 
 def _common_tasks(trained: TrainedModel, info: DatasetInfo) -> dict[str, Task]:
-    """The run's tasks that the data have labels for; segmentation has to mean the same in both."""
+    """The run's tasks that the data have labels for; classes have to mean the same in both."""
     tasks = {name: task for name, task in trained.tasks.items() if name in info.tasks}
     if not tasks:
         raise ConfigError(
             f"{info.name} has no labels for what the run learned ({', '.join(trained.tasks)}); it offers {', '.join(info.tasks)}"
         )
-    if "semantic" in tasks and info.classes != trained.info.classes:
+    by_class = [name for name, task in tasks.items() if task.uses_classes]
+    if by_class and info.classes != trained.info.classes:
         raise ConfigError(
             f"{info.name} has other classes than {trained.info.name}, which the run learned; "
-            "evaluate on data with the same classes, or train with --tasks that leave semantic out"
+            f"evaluate on data with the same classes, or train with --tasks that leave {', '.join(by_class)} out"
         )
     return tasks
 
 
-def generate(run: Path, num: int, *, stage: str = "", seed: int = 0, device: str = "auto") -> Mapping[str, Tensor]:
-    """New images from a run's generator, by scene.
+def _calibratable(tasks: Mapping[str, Task]) -> dict[str, Task]:
+    able = {name: task for name, task in tasks.items() if task.calibratable}
+    if not able:
+        raise ConfigError(
+            f"nothing to calibrate: the run predicts {', '.join(tasks)}, none of which has a scale of its own; "
+            "leave --calibrate out"
+        )
+    return able
+
+
+@torch.no_grad()
+def fit_lines(
+    predict: Callable[[Tensor], Predictions], batches: Iterable[Batch], tasks: Mapping[str, Task]
+) -> dict[str, Line]:
+    """Least squares of ``target = scale * prediction + shift`` over all valid pixels.
 
     Args:
-        run: The run's folder.
-        num: Images per scene (with multi-hot labels: for each of the commonest combinations).
-        stage: ``generator`` (before joint training) or ``joint`` (after it); empty: the latest there is.
-        seed: Seed of the noise; the same noise serves every stage.
-        device: Where to compute.
-
-    Returns:
-        Scene name -> ``[num, 3, S, S]`` in (-1, 1).
+        predict: Images ``[B, 3, H, W]`` to predictions.
+        batches: Images with targets, none of which may be scored with the result.
+        tasks: Tasks of one channel with a scale (`Task.calibratable`).
 
     Raises:
-        RunError: If the run trained no generator.
+        DataError: If a task has no valid pixel in all batches.
     """
-    generator = TrainedGenerator.load(run, stage, device)
-    return {name: generator.sample(name, label, num, seed) for name, label in generator.conditions().items()}
+    sums: dict[str, list[float]] = {name: [0.0] * 5 for name in tasks}
+    for batch in batches:
+        predictions = predict(batch.images)
+        for name, task in tasks.items():
+            if name in batch.targets:
+                target = batch.targets[name]
+                valid = task.valid(target).unsqueeze(1)
+                x, y = (values[valid].to(widest_float(target.device)) for values in (predictions[name], target))
+                terms = (valid.sum(), x.sum(), y.sum(), (x * x).sum(), (x * y).sum())
+                sums[name] = [total + float(term) for total, term in zip(sums[name], terms, strict=True)]
+    return {name: _line(name, *totals) for name, totals in sums.items()}
+
+
+def _line(task: str, count: float, x: float, y: float, xx: float, xy: float) -> Line:
+    if not count:
+        raise DataError(f"no pixel to fit scale and shift of {task} on: the validation set has no label of it")
+    spread = xx / count - (x / count) ** 2
+    # predictions that are all the same say nothing about a scale
+    scale = (xy / count - x / count * y / count) / spread if spread > 1e-12 else 1.0
+    return Line(scale, (y - scale * x) / count)
+
+
+def _calibrated(predict: Callable[[Tensor], Predictions], lines: Mapping[str, Line]) -> Callable[[Tensor], Predictions]:
+    def calibrated(images: Tensor) -> Predictions:
+        predictions = predict(images)
+        return {name: line.scale * predictions[name].float() + line.shift for name, line in lines.items()}
+
+    return calibrated

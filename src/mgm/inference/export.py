@@ -1,4 +1,4 @@
-"""A trained network as a graph that runs without this package: levels of pixels in, classes, metres and vectors out."""
+"""A trained network as a graph that runs without this package: uint8 images in, values of every task out."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from mgm.errors import ConfigError, RunError, choose
 from mgm.functional.levels import normalise_levels
 from mgm.inference.model import TrainedModel
 from mgm.inference.model_card import CardDetails, Trials, model_card
+from mgm.runs.folder import RunFolder
 from mgm.tasks.base import Task
 from mgm.training.checkpoint import make_folder, write_atomically
 
@@ -30,9 +31,9 @@ INPUT = "images"
 OPSET = 20
 """Version of the ONNX operators."""
 CHECKED_BATCHES = (1, 3)
-"""Numbers of images on which a new graph is held against PyTorch."""
+"""Numbers of images on which a new graph is compared with PyTorch."""
 WORST_DIFFERENCE = 1e-3
-"""A graph that differs by more (metres, components of vectors, share of pixels of another class) is not handed out."""
+"""A graph that differs by more (metres, components of vectors, share of pixels of another class) is not exported."""
 CONFIG = "config.json"
 """Name under which a graph carries the description of its model."""
 EXAMPLES = 2
@@ -58,7 +59,7 @@ class PredictionGraph(nn.Module):
         self.image_size = trained.image_size
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """Levels ``[B, 3, S, S]``, uint8 RGB, to values.
+        """Images ``[B, 3, S, S]``, uint8 RGB, to values.
 
         Returns:
             Task -> ``semantic`` int64 ``[B, S, S]``, others float32 ``[B, C, S, S]``.
@@ -81,7 +82,7 @@ def write_program(trained: TrainedModel, path: Path) -> None:
 
 
 def open_program(path: Path) -> Graph:
-    """A program that `write_program` wrote here; opening one of others is as safe as running their code."""
+    """A program that `write_program` wrote; open only your own, since a program is code."""
     with _quietly():
         program = torch.export.load(path).module()
     return lambda images: program(images)
@@ -140,7 +141,7 @@ def _onnx_library(name: str) -> ModuleType:
 
 @torch.no_grad()
 def disagreement(trained: TrainedModel, graph: Graph, images: Tensor) -> dict[str, float]:
-    """How far a graph is from PyTorch: largest difference per task, for classes the share of pixels that differ.
+    """How far a graph is from PyTorch: the largest difference per task; for classes, the share of pixels that differ.
 
     Args:
         trained: The model that the graph was made of.
@@ -150,16 +151,16 @@ def disagreement(trained: TrainedModel, graph: Graph, images: Tensor) -> dict[st
     expected = PredictionGraph(trained)(images)
     found = graph(images)
     return {
-        name: float((value != found[name]).float().mean())
-        if name == "semantic"
-        else float((value - found[name]).abs().max())
+        name: float((value - found[name]).abs().max())
+        if value.is_floating_point()
+        else float((value != found[name]).float().mean())
         for name, value in expected.items()
     }
 
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """The exporters warn of their own deprecations and log their progress; neither is for a user."""
+    """Silence the exporters, which warn of their own deprecations and log their progress."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -187,6 +188,40 @@ GRAPHS: dict[str, GraphFormat] = {
     "onnx": GraphFormat(f"ONNX, opset {OPSET}, runs with onnxruntime and others", "model.onnx", write_onnx, open_onnx),
 }
 """Format -> how to write and run the graph; `safetensors` is no graph and part of every model folder."""
+
+
+def export_run(
+    run: str | Path,
+    out: str | Path,
+    formats: Sequence[str] = (),
+    *,
+    seeds: Sequence[str | Path] = (),
+    details: CardDetails | None = None,
+) -> dict[str, float]:
+    """Export the best model of a run, or an exported one again, as a model folder.
+
+    Args:
+        run: Folder of a run or of a model.
+        out: The folder; must be new or empty.
+        formats: Keys of `GRAPHS`, to be written beside the weights.
+        seeds: Finished runs that differ only in their seed, for the spread of the scores on the card.
+        details: Title and licences for the card; default: the name of ``out``, and unknown licences.
+
+    Returns:
+        As of `export_model`.
+
+    Raises:
+        RunError: If there is no model, the folder is not empty or cannot be written to, or a graph differs too much.
+        ConfigError: If a format does not exist or its extra is not installed, or the runs differ in more than their seed.
+    """
+    folder, out = RunFolder(Path(run)), Path(out)
+    for name in formats:
+        choose("format", name, GRAPHS)
+    trained = TrainedModel.load(run, "cpu")
+    if seeds and not folder.finished:
+        raise ConfigError(f"--seeds needs a finished run as the first, and {run} has no result.json")
+    trials = Trials.read([folder, *(RunFolder(Path(seed)) for seed in seeds)]) if folder.finished else Trials()
+    return export_model(trained, out, formats, details or CardDetails(out.resolve().name), trials)
 
 
 def export_model(

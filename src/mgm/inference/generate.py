@@ -1,7 +1,8 @@
-"""The generator of a finished run, ready to make images of any kind that it knows."""
+"""New images from the generator of a finished run."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -12,6 +13,28 @@ from mgm.runs.folder import RunFolder
 from mgm.runs.saved_generators import SavedGenerator
 from mgm.training.seeding import random_generator
 from mgm.types import DatasetInfo
+
+
+def generate(
+    run: str | Path, num: int, *, stage: str = "", seed: int = 0, device: str = "auto"
+) -> Mapping[str, Tensor]:
+    """New images from a run's generator, by scene.
+
+    Args:
+        run: The run's folder.
+        num: Images per scene (with multi-hot labels: for each of the most frequent combinations).
+        stage: ``generator`` (before joint training) or ``joint`` (after it); empty: the latest there is.
+        seed: Seed of the noise, which is the same for every stage.
+        device: Where to compute.
+
+    Returns:
+        Scene -> ``[num, 3, S, S]`` RGB in (-1, 1).
+
+    Raises:
+        RunError: If the run trained no generator.
+    """
+    generator = TrainedGenerator.load(Path(run), stage, device)
+    return {name: generator.sample(name, label, num, seed) for name, label in generator.conditions().items()}
 
 
 class TrainedGenerator:
@@ -37,24 +60,24 @@ class TrainedGenerator:
         return cls(SavedGenerator.load(run, single_device(device), stage), RunFolder(run).info())
 
     def conditions(self) -> dict[str, Tensor]:
-        """Name -> label row ``[K]``: every scene; with multi-hot labels the commonest combinations."""
+        """Name -> label row ``[K]``: every scene; with multi-hot labels the most frequent combinations."""
         return conditioning(self.labels, self.info)
 
     def label_of(self, scenes: list[str]) -> Tensor:
-        """``[K]``: the label row of the named scenes (multi-hot data: objects); of none of them, all zeros."""
+        """Label row ``[K]`` of the named scenes (of multi-hot data: objects); without any, all zeros."""
         if not self.info.scenes:
             return self.labels[0]
         named = [float(name in scenes) for name in self.info.scenes]
         return torch.tensor(named, device=self.labels.device)
 
     def sample(self, name: str, label: Tensor, num: int, seed: int) -> Tensor:
-        """New images of one kind.
+        """New images with one label.
 
         Args:
-            name: Of the kind; together with the seed it decides on the noise.
+            name: Of the label; the noise depends on it and on the seed.
             label: ``[K]``, the scene label.
             num: How many.
-            seed: The same noise serves every stage.
+            seed: The noise is the same for every stage of the training.
 
         Returns:
             ``[num, 3, S, S]`` in (-1, 1).
@@ -68,7 +91,7 @@ class TrainedGenerator:
 
 
 def conditioning(labels: Tensor, info: DatasetInfo, most: int = 12) -> dict[str, Tensor]:
-    """Name -> label row ``[K]``: every scene; with multi-hot labels the commonest combinations."""
+    """As `TrainedGenerator.conditions`, with at most so many combinations."""
     if not info.scenes:
         return {"any": labels[0]}
     if not info.multi_hot:

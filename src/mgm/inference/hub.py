@@ -1,15 +1,18 @@
-"""Models on the Hugging Face Hub, or a server that speaks its language; local folders need none of this."""
+"""Models on the Hugging Face Hub; local folders need none of this."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from mgm.errors import ConfigError, RunError
 
 FILES = ("config.json", "model.safetensors", "README.md")
-"""What is fetched; a repository may hold much more."""
+"""What is downloaded; a repository may hold much more."""
 _NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
@@ -18,37 +21,15 @@ def is_repository(name: str | Path) -> bool:
     return isinstance(name, str) and not Path(name).exists() and _NAME.fullmatch(name) is not None
 
 
-def fetch(
-    name: str,
-    *,
-    revision: str | None = None,
-    token: str | bool | None = None,
-    cache_dir: str | Path | None = None,
-    force_download: bool = False,
-    local_files_only: bool = False,
-) -> Path:
-    """Fetch the model folder of a repository into the Hub's cache; arguments as of `huggingface_hub.snapshot_download`.
+def fetch(name: str, **options: Any) -> Path:
+    """Download the model folder of a repository into the Hub's cache; options as of `huggingface_hub.snapshot_download`.
 
     Raises:
         ConfigError: If the extra ``hub`` is not installed.
-        RunError: If it cannot be fetched.
+        RunError: If it cannot be downloaded.
     """
-    hub = _library()
-    try:
-        folder = hub.snapshot_download(
-            name,
-            revision=revision,
-            token=token,
-            cache_dir=cache_dir,
-            force_download=force_download,
-            local_files_only=local_files_only,
-            allow_patterns=list(FILES),
-        )
-    except Exception as error:  # the library raises its own, those of its HTTP client, and OSError
-        raise RunError(
-            f"{name}: cannot be fetched from the Hub ({_first_line(error)}); check name, network and token"
-        ) from None
-    return Path(folder)
+    with _explained(name, "fetched from"):
+        return Path(_library().snapshot_download(name, allow_patterns=list(FILES), **options))
 
 
 def push(
@@ -61,7 +42,16 @@ def push(
     branch: str | None = None,
     create_pr: bool | None = None,
 ) -> str:
-    """Create the repository unless it is there, and upload a model folder in one commit.
+    """Create the repository unless it exists, and upload a model folder in one commit.
+
+    Args:
+        folder: What to upload.
+        name: ``user/model``.
+        commit_message: What the commit says.
+        private: Whether a new repository is private; None: as the account has it.
+        token: Of the account; None: that of ``hf auth login``.
+        branch: Where to commit; None: main.
+        create_pr: Whether to open a pull request.
 
     Returns:
         The address of the commit.
@@ -70,22 +60,17 @@ def push(
         ConfigError: If the extra ``hub`` is not installed.
         RunError: If it cannot be uploaded.
     """
-    hub = _library()
-    try:
-        api = hub.HfApi(token=token)
+    with _explained(name, "pushed to"):
+        api = _library().HfApi(token=token)
         repository = api.create_repo(repo_id=name, private=private, exist_ok=True).repo_id
         commit = api.upload_folder(
             repo_id=repository,
             repo_type="model",
-            folder_path=str(folder),
+            folder_path=folder,
             commit_message=commit_message,
             revision=branch,
             create_pr=create_pr,
         )
-    except Exception as error:  # as above
-        raise RunError(
-            f"{name}: cannot be pushed to the Hub ({_first_line(error)}); check name, network and token"
-        ) from None
     return str(commit)
 
 
@@ -97,5 +82,13 @@ def _library() -> ModuleType:
     return huggingface_hub
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+@contextmanager
+def _explained(name: str, verb: str) -> Iterator[None]:
+    """Any failure as one line: the library raises errors of its own, those of its HTTP client, and OSError."""
+    try:
+        yield
+    except ConfigError:
+        raise
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise RunError(f"{name}: cannot be {verb} the Hub ({reason}); check name, network and token") from None

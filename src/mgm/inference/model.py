@@ -1,4 +1,4 @@
-"""A trained network in use: predictions for any photograph. Imports nothing that only training needs."""
+"""A trained network and its predictions for any photograph. Imports nothing that only training needs."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class TrainedModel:
 
     @classmethod
     def load(cls, path: str | Path, device: str = "auto") -> TrainedModel:
-        """Read the best weights of a run, or those of a model folder; what it is shows from its files.
+        """Read the best weights of a run, or those of a model folder, whichever the path is.
 
         Raises:
             RunError: If the folder holds neither, the run has no weights yet, or a file is damaged.
@@ -124,7 +124,7 @@ class TrainedModel:
         """Write ``model.safetensors``, ``config.json`` and the card ``README.md`` to a folder, in the place of older ones.
 
         Args:
-            save_directory: The folder; made if it is not there.
+            save_directory: The folder; created unless it exists.
             card: Text of the card; empty: that of the folder that the model was read from, or one made from its run.
 
         Raises:
@@ -175,12 +175,12 @@ class TrainedModel:
         return _average(predictions, self.predict_mirrored(images)) if flip_average else predictions
 
     def predict_mirrored(self, images: Tensor) -> Predictions:
-        """Raw predictions for the left-right mirrored images, mirrored back: a second opinion."""
+        """Raw predictions for the mirrored images (left and right exchanged), mirrored back."""
         mirrored = self.predict_batch(images.flip(-1))
         return {name: task.mirror(mirrored[name]) for name, task in self.tasks.items()}
 
     def predict_windows(self, windows: Tensor, *, flip_average: bool = False) -> Predictions:
-        """Raw predictions for levels as they come from `Fit.windows`.
+        """Raw predictions for uint8 images as they come from `Fit.windows`.
 
         Args:
             windows: ``[N, 3, S, S]`` uint8.
@@ -192,7 +192,7 @@ class TrainedModel:
         return self._in_chunks(windows, lambda images: self.predict_batch(images, flip_average=flip_average))
 
     def predict_both_ways(self, windows: Tensor, *, flip_average: bool = False) -> tuple[Predictions, Predictions]:
-        """`predict_windows`, and with it the predictions for the mirrored windows, mirrored back."""
+        """`predict_windows`, together with the predictions for the mirrored windows, mirrored back."""
         mirrored = self._in_chunks(windows, self.predict_mirrored)
         predictions = self.predict_windows(windows)
         return _average(predictions, mirrored) if flip_average else predictions, mirrored
@@ -218,17 +218,13 @@ class TrainedModel:
         }
 
     def confidence(self, predictions: Predictions, mirrored: Predictions, fit: Fit, size: Size) -> dict[str, Tensor]:
-        """How sure the values of `finish` are, on the CPU; arguments are those of `finish` and `predict_both_ways`.
+        """How sure the values of `finish` are, on the CPU; arguments as there, and from `predict_both_ways`.
 
         Returns:
             As of `predict_with_confidence`.
         """
-        return {
-            name: task.confidence_at(fit.restore(predictions[name], size), fit.restore(mirrored[name], size), size)[
-                0
-            ].cpu()
-            for name, task in self.tasks.items()
-        }
+        first, second = ({name: fit.restore(p[name], size) for name in self.tasks} for p in (predictions, mirrored))
+        return {name: task.confidence_at(first[name], second[name], size)[0].cpu() for name, task in self.tasks.items()}
 
     def predict(
         self, image: str | Path | Image.Image | np.ndarray, *, fit: str | Fit = "resize", flip_average: bool = False
@@ -265,7 +261,7 @@ class TrainedModel:
         Args:
             image: As for `predict`.
             fit: As for `predict`.
-            flip_average: As for `predict`; costs nothing more here.
+            flip_average: As for `predict`; takes no more time here.
 
         Returns:
             Task -> value, and task -> confidence: float ``[H, W]`` in [0, 1], where 1 is sure.
@@ -275,6 +271,11 @@ class TrainedModel:
         both = self.predict_both_ways(fit.windows(pixels, self.image_size), flip_average=flip_average)
         size = (pixels.shape[0], pixels.shape[1])
         return self.finish(both[0], fit, size), self.confidence(*both, fit, size)
+
+
+def load(path: str | Path, device: str = "auto") -> TrainedModel:
+    """The trained network of a run or a model folder, ready to predict; see `TrainedModel.load`."""
+    return TrainedModel.load(path, device)
 
 
 def _average(predictions: Predictions, mirrored: Predictions) -> Predictions:

@@ -9,29 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from mgm.errors import ConfigError
 from mgm.inference.model_folder import ModelDescription, ModelFolder
 from mgm.runs.folder import RunFolder, read_result
 from mgm.runs.pretraining import footnotes, marked, pretraining
 from mgm.tasks import make_tasks
-from mgm.tasks.base import MetricInfo, Task
+from mgm.tasks.base import Task
 from mgm.training.evaluate import Scores
 
 UNKNOWN = "unknown"
 LICENCE_NOTES = ("licence", "license")
 """Notes of a data set (``notes`` in its dataset.yaml) in which it states its licence."""
-HUB_TASKS = {"semantic": "image-segmentation", "depth": "depth-estimation"}
-"""Task -> what the Hub calls it; it has no word for the others."""
-ARRAYS = {
-    "semantic": "`[H, W]` int64, class index",
-    "depth": "`[1, H, W]`, metres along the optical axis",
-    "normal": "`[3, H, W]`, unit vectors: x right, y down, z forward",
-    "edge_texture": "`[1, H, W]`, strength in 0..1",
-    "reshading": "`[1, H, W]`, brightness in 0..1",
-    "principal_curvature": "`[2, H, W]`, coded in 0..1, 0.5 is flat",
-}
-"""Task -> shape and meaning of its values."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +38,7 @@ class CardDetails:
 
 @dataclass(frozen=True)
 class Trials:
-    """Results of runs that differ in their seed alone, the exported one first."""
+    """Results of runs that differ only in their seed, the exported one first."""
 
     results: tuple[Mapping[str, Any], ...] = ()
 
@@ -67,7 +57,7 @@ class Trials:
                 if result.get(key) != results[0].get(key):
                     raise ConfigError(
                         f"{run.path} has {key} {result.get(key)!r}, {runs[0].path} {results[0].get(key)!r}; "
-                        "the spread is that of runs that differ in their seed alone"
+                        "the spread is that of runs that differ only in their seed"
                     )
         seeds = [result.get("seed") for result in results]
         if len(set(seeds)) < len(seeds):
@@ -96,166 +86,99 @@ def card_of(found: ModelDescription, origin: Path | None) -> str:
 
 
 def model_card(found: ModelDescription, trials: Trials, details: CardDetails, files: Sequence[str] = ()) -> str:
-    """The card as Markdown with its YAML front matter.
+    """The card as Markdown with its YAML front matter, from the template ``model_card.md.jinja``.
 
     Args:
         found: The model.
         trials: Scores on the test set; without any the card says that they are unknown.
         details: Title and licences.
-        files: What else lies in the folder, one line each.
+        files: What else is in the folder, one line each.
     """
     tasks = make_tasks(found.tasks, found.classes)
-    parts = [
-        _front_matter(found, tasks, trials, details),
-        f"# {details.name}",
-        _summary(found, tasks),
-        _usage(tasks, details.name, files),
-        _training(found, trials, details),
-        _scores(tasks, trials, pretraining(found.model)),
-        _limits(found, tasks, trials),
-    ]
-    return "\n\n".join(parts) + "\n"
+    pretrained = pretraining(found.model)
+    result = trials.results[0] if trials.results else None
+    stated = next((found.notes[key] for key in LICENCE_NOTES if key in found.notes), UNKNOWN)
+    environment = Environment(
+        loader=PackageLoader("mgm.inference", "."),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["or_unknown"] = lambda value: value or UNKNOWN
+    titles, rows = _scores(tasks, trials, pretrained)
+    return environment.get_template("model_card.md.jinja").render(
+        model=found,
+        details=details,
+        tasks=tasks,
+        files=files,
+        front_matter=yaml.safe_dump(_front_matter(found, tasks, trials, details), sort_keys=False, allow_unicode=True),
+        encoder=f"pre-trained encoder ({pretrained})" if pretrained else f"ResNet-{found.model.depth} blocks",
+        data_licence=details.data_licence or stated,
+        notes={kind: note for kind, note in found.notes.items() if kind not in LICENCE_NOTES},
+        result=result and {key: result.get(key) for key in ("num_labelled", "fraction", "steps", "commit")},
+        num_seeds=len(trials.results),
+        score_titles=titles,
+        score_rows=rows,
+        footnotes=footnotes([pretrained]),
+        useless=[task.title for name, task in tasks.items() if result and not _beats_constant(result, name, task)],
+    )
 
 
-def _front_matter(found: ModelDescription, tasks: dict[str, Task], trials: Trials, details: CardDetails) -> str:
-    known = [HUB_TASKS[name] for name in tasks if name in HUB_TASKS]
+def _front_matter(
+    found: ModelDescription, tasks: dict[str, Task], trials: Trials, details: CardDetails
+) -> dict[str, Any]:
+    """What the Hub reads, with the scores of the exported run."""
+    known = [task.hub_tag for task in tasks.values() if task.hub_tag != Task.hub_tag]
     values: dict[str, Any] = {
         "library_name": "mgm",
         "license": details.licence,
-        "pipeline_tag": known[0] if known else "image-to-image",
+        "pipeline_tag": known[0] if known else Task.hub_tag,
         "tags": ["mgm", "multi-task-learning", "dense-prediction", *known, *(f"task-{name}" for name in tasks)],
     }
     if trials.results:
-        values["model-index"] = [{"name": details.name, "results": _index(found, tasks, trials)}]
-    return f"---\n{yaml.safe_dump(values, sort_keys=False, allow_unicode=True)}---"
-
-
-def _index(found: ModelDescription, tasks: dict[str, Task], trials: Trials) -> list[dict[str, Any]]:
-    """Scores of the exported run as the Hub reads them."""
-    results = []
-    for name, task in tasks.items():
-        scores = {metric: trials.results[0]["test"].get(name, {}).get(metric) for metric in task.metrics_info}
-        metrics = [
-            {"type": metric, "name": _title(task.metrics_info[metric]), "value": round(value, 5)}
-            for metric, value in scores.items()
-            if value is not None
+        test = trials.results[0]["test"]
+        results = [
+            {
+                "task": {"type": task.hub_tag, "name": task.title},
+                "dataset": {"type": found.dataset, "name": found.dataset, "split": "test"},
+                "metrics": [
+                    {"type": metric, "name": info.heading, "value": round(value, 5)}
+                    for metric, info in task.metrics_info.items()
+                    if (value := _score(test, name, metric)) is not None
+                ],
+            }
+            for name, task in tasks.items()
         ]
-        if metrics:
-            results.append(
-                {
-                    "task": {"type": HUB_TASKS.get(name, "image-to-image"), "name": task.title},
-                    "dataset": {"type": found.dataset, "name": found.dataset, "split": "test"},
-                    "metrics": metrics,
-                }
-            )
-    return results
+        values["model-index"] = [{"name": details.name, "results": [entry for entry in results if entry["metrics"]]}]
+    return values
 
 
-def _summary(found: ModelDescription, tasks: dict[str, Task]) -> str:
-    titles = ", ".join(task.title.lower() for task in tasks.values())
-    model = found.model
-    pretrained = pretraining(model)
-    encoder = f"pre-trained encoder ({pretrained})" if pretrained else f"ResNet-{model.depth} blocks"
-    lines = [
-        f"One network, {len(tasks)} task{'s' if len(tasks) > 1 else ''} per photograph: {titles}.",
-        f"Architecture `{model.architecture}`, {encoder}, widths {'/'.join(map(str, model.widths))}, "
-        f"images of {found.image_size} x {found.image_size} pixels. Trained with mgm "
-        f"{found.mgm_version} (Bao, Hebert, Wang, Generative Modeling for Multi-task Visual Learning, ICML 2022), recipe "
-        f"`{found.recipe}`.",
-    ]
-    if found.classes:
-        lines.append(f"Classes ({len(found.classes)}): {', '.join(found.classes)}.")
-    return "\n\n".join(lines)
-
-
-def _usage(tasks: dict[str, Task], name: str, files: Sequence[str]) -> str:
-    lines = ["## Use", "", "```python", "import mgm", "", f'model = mgm.load("{name}")  # this folder']
-    lines += [
-        'values = model.predict("photo.jpg")',
-        "```",
-        "",
-        "| value | what it is, at the photograph's size |",
-        "| :-- | :-- |",
-    ]
-    lines += [f"| `{task}` | {ARRAYS.get(task, 'float32')} |" for task in tasks]
-    lines += ["", f"On the command line: `mgm predict {name} photo.jpg --out predictions`."]
-    if files:
-        lines += ["", "Also in this folder:", "", *(f"- {line}" for line in files)]
-    return "\n".join(lines)
-
-
-def _training(found: ModelDescription, trials: Trials, details: CardDetails) -> str:
-    stated = next((found.notes[key] for key in LICENCE_NOTES if key in found.notes), UNKNOWN)
-    rows = {"data set": found.dataset, "licence of the data": details.data_licence or stated}
-    if trials.results:
-        first = trials.results[0]
-        rows |= {
-            "labelled training images": first.get("num_labelled", UNKNOWN),
-            "share of the training set that was labelled": first.get("fraction", UNKNOWN),
-            "updates on labelled images": first.get("steps", UNKNOWN),
-            "seed": found.seed,
-            "commit": first.get("commit") or UNKNOWN,
-        }
-    lines = ["## Training", "", "| | |", "| :-- | :-- |", *(f"| {key} | {value} |" for key, value in rows.items())]
-    notes = [f"- {kind}: {note}" for kind, note in found.notes.items() if kind not in LICENCE_NOTES]
-    if notes:
-        lines += ["", "What the data set says of itself:", "", *notes]
-    return "\n".join(lines)
-
-
-def _scores(tasks: dict[str, Task], trials: Trials, pretrained: str) -> str:
+def _scores(tasks: dict[str, Task], trials: Trials, pretrained: str) -> tuple[list[str], list[list[str]]]:
+    """Titles and rows of the table of scores; empty without results."""
     if not trials.results:
-        return "## Scores\n\nUnknown: the model was exported before its run was finished."
-    several = len(trials.results) > 1
-    baseline = trials.results[0].get("baseline")
-    titles = [
-        "metric",
-        marked("this model", pretrained),
-        *([f"mean ± sd, {len(trials.results)} seeds"] if several else []),
+        return [], []
+    first = trials.results[0]
+    columns = {marked("this model", pretrained): first["test"], "constant predictor": first["constant"]}
+    if baseline := first.get("baseline"):
+        columns[marked(f"baseline `{baseline['recipe']}`", pretrained)] = baseline["test"]
+    titles = ["metric", *columns]
+    rows = [
+        [f"{task.title}: {info.heading}", *(_number(_score(scores, name, metric)) for scores in columns.values())]
+        for name, task in tasks.items()
+        for metric, info in task.metrics_info.items()
     ]
-    titles += ["constant predictor", *([marked(f"baseline `{baseline['recipe']}`", pretrained)] if baseline else [])]
-    lines = ["## Scores on the test set", "", f"| {' | '.join(titles)} |", "| :-- |" + " --: |" * (len(titles) - 1)]
-    for name, task in tasks.items():
-        for metric, info in task.metrics_info.items():
-            cells = [_number(_score(trials.results[0]["test"], name, metric))]
-            if several:
-                cells.append(_spread(trials.values(name, metric)))
-            cells.append(_number(_score(trials.results[0]["constant"], name, metric)))
-            if baseline:
-                cells.append(_number(_score(baseline["test"], name, metric)))
-            lines.append(f"| {task.title}: {_title(info)} | {' | '.join(cells)} |")
-    spread = (
-        "sd is that over training runs with other seeds." if several else "One run: how far seeds differ is not known."
-    )
-    notes = [f"↑ higher is better, ↓ lower is better. {spread}", *footnotes([pretrained])]
-    return "\n".join([*lines, "", "\n\n".join(notes)])
+    if len(trials.results) > 1:
+        titles.insert(2, f"mean ± sd, {len(trials.results)} seeds")
+        keys = [(name, metric) for name, task in tasks.items() for metric in task.metrics_info]
+        for row, key in zip(rows, keys, strict=True):
+            row.insert(2, _spread(trials.values(*key)))
+    return titles, rows
 
 
-def _limits(found: ModelDescription, tasks: dict[str, Task], trials: Trials) -> str:
-    side = found.image_size
-    lines = [
-        "## Limits",
-        "",
-        f"- It knows images like those of {found.dataset}. On others its errors are unknown, and it does not say when it is wrong.",
-        f"- It sees {side} x {side} pixels: what is smaller than a few of them is not found, however large the photograph.",
-    ]
-    if "depth" in tasks:
-        lines.append(
-            "- Metres hold for cameras with about the field of view of the training images; others need a factor."
-        )
-    if not trials.results:
-        return "\n".join(lines)
-    useless = [task.title for name, task in tasks.items() if not _beats(trials, name, task)]
-    if useless:
-        lines.append(f"- No better than a constant prediction: {', '.join(useless)}.")
-    if len(trials.results) == 1:
-        lines.append("- The scores are those of one run; a few per cent more or less are within the noise of a seed.")
-    return "\n".join(lines)
-
-
-def _beats(trials: Trials, name: str, task: Task) -> bool:
+def _beats_constant(result: Mapping[str, Any], name: str, task: Task) -> bool:
     """Whether the exported run is better than the constant predictor; also where that is not known."""
-    ours, constant = (_score(trials.results[0][key], name, task.primary) for key in ("test", "constant"))
+    ours, constant = (_score(result[key], name, task.primary) for key in ("test", "constant"))
     if ours is None or constant is None:
         return True
     return ours > constant if task.metrics_info[task.primary].higher_is_better else ours < constant
@@ -273,8 +196,3 @@ def _spread(values: list[float]) -> str:
 
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.4g}"
-
-
-def _title(info: MetricInfo) -> str:
-    unit = f" [{info.unit}]" if info.unit else ""
-    return f"{info.title}{unit} {'↑' if info.higher_is_better else '↓'}"

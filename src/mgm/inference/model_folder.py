@@ -12,11 +12,11 @@ from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
 from mgm.config import DataConfig, Experiment, ModelConfig
-from mgm.errors import ConfigError, RunError
+from mgm.errors import ConfigError, RunError, first_problem
 from mgm.functional.levels import LEVEL_CENTRE
 from mgm.runs.folder import write_json
-from mgm.runs.pretrained import required_stride
 from mgm.runs.settings import check_names
+from mgm.runs.starting_weights import required_stride
 from mgm.tasks import make_tasks
 from mgm.training.checkpoint import make_folder, write_atomically
 from mgm.types import DatasetInfo
@@ -136,11 +136,7 @@ class ModelFolder:
         try:
             found = _ADAPTER.validate_python(values)
         except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(str(part) for part in first["loc"])
-            raise RunError(
-                f"{self.config_file}: {place}: {first['msg']} (got {str(first['input'])[:80]}); restore it or export again"
-            ) from None
+            raise RunError(f"{self.config_file}: {first_problem(error)}; restore it or export again") from None
         self._check(found)
         return found
 
@@ -158,7 +154,7 @@ class ModelFolder:
         return values
 
     def _check(self, found: ModelDescription) -> None:
-        """Raise where a description is well-formed and yet cannot be."""
+        """Raise where a description has the right types and yet describes nothing that can be built."""
         if found.normalisation != Normalisation():
             raise ConfigError(
                 f"{self.config_file}: images normalised by {found.normalisation}, this version knows {Normalisation()}"
@@ -171,7 +167,7 @@ class ModelFolder:
         make_tasks(found.tasks, found.classes)
 
     def weights(self) -> dict[str, Tensor]:
-        """Name -> tensor of ``model.safetensors``.
+        """Tensors of ``model.safetensors`` by name.
 
         Raises:
             RunError: If the file is missing or damaged.

@@ -9,7 +9,7 @@ from mgm.networks.pretrained import PretrainedEncoder
 
 
 def make_encoder(config: ModelConfig) -> Encoder:
-    """The encoder that settings describe, with random weights (`mgm.runs.pretrained` puts in pre-trained ones).
+    """The encoder that settings describe, with random weights (`mgm.runs.starting_weights` puts in pre-trained ones).
 
     Raises:
         ConfigError: If the settings describe none.

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mgm.config import DataConfig
 from mgm.errors import RunError
-from mgm.inference.evaluate import TrainedModel
+from mgm.inference.model import TrainedModel
 from mgm.runs.data import load_data
 from mgm.runs.folder import RunFolder
 from mgm.tasks.base import Task

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from mgm.errors import RunError
-from mgm.inference.evaluate import TrainedModel, generate
+from mgm.inference.generate import generate
+from mgm.inference.model import TrainedModel
 from mgm.report.figures.images import fitted_size
 from mgm.runs.folder import RunFolder
 from mgm.runs.saved_generators import stages_with_generator

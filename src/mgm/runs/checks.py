@@ -9,7 +9,7 @@ from mgm.config import DataConfig, Experiment, ModelConfig, TrainingConfig
 from mgm.data.composites import PIECES
 from mgm.errors import ConfigError, choose, unknown
 from mgm.runs.data import augmentation
-from mgm.runs.pretrained import check_encoder, required_stride
+from mgm.runs.starting_weights import check_encoder, required_stride
 from mgm.models import MODELS
 from mgm.networks.decoders import DECODERS
 from mgm.networks.encoder import BLOCKS, STAGE_STRIDES

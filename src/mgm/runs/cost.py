@@ -18,7 +18,7 @@ def parameter_counts(networks: Mapping[str, nn.Module]) -> dict[str, int]:
 
 
 def encoder_updates(stages: Iterable[Stage]) -> dict[str, int]:
-    """Update -> how often its loss reaches the encoder over the whole training, in the order of the stages.
+    """Update -> how often its loss trains the encoder over the whole training, in the order of the stages.
 
     With ``optimizer_step: combined`` all losses of a step move the encoder together, with ``shared`` those on labelled
     images, so that it takes fewer steps than the sum of these.
@@ -34,7 +34,7 @@ def encoder_updates(stages: Iterable[Stage]) -> dict[str, int]:
 def peak_memory_mb(device: torch.device) -> float | None:
     """The most memory used so far, in MiB: on a CUDA device what tensors took, elsewhere what this whole process took.
 
-    A process that trained the baseline before has its peak counted in. None where the system does not tell (Windows).
+    It includes the baseline, if the same process trained it before. None where the system does not say (Windows).
     """
     if device.type == "cuda":
         return round(torch.cuda.max_memory_allocated(device) / 2**20, 1)

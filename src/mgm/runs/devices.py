@@ -43,7 +43,7 @@ def single_device(name: str) -> torch.device:
 
 
 def launch(config: TrainingConfig) -> Fabric:
-    """A fabric for this process, joined to the others when torchrun started several.
+    """A Fabric for this process, connected with the others if torchrun started several.
 
     Raises:
         ConfigError: If the device is unknown or not there.
@@ -69,12 +69,12 @@ def launch(config: TrainingConfig) -> Fabric:
 
 
 def is_first_process() -> bool:
-    """Whether this process speaks for all of them; also true before they have joined and after they have parted."""
+    """Whether this is the process that prints and writes; also right before processes join and after they part."""
     return os.environ.get("RANK", "0") == "0"
 
 
 def part() -> None:
-    """End the work together: from here on every process computes for itself alone."""
+    """Leave the process group: from here on every process works alone."""
     if dist.is_available() and dist.is_initialized():
         dist.barrier()
         dist.destroy_process_group()

@@ -1,4 +1,4 @@
-"""What the package finds on this machine: versions, devices, threads, disk, data sets, and what is missing for which feature."""
+"""A check of this machine: versions, devices, threads, disk, data sets, and what is missing for which feature."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ FEATURES = {
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     group: str
     name: str
     state: State
-    """ok; note: works, but worth knowing; missing: an optional thing; broken: nothing works without it."""
+    """ok; note: works, but worth knowing; missing: optional; broken: nothing works without it."""
     detail: str
     remedy: str = ""
     """What to do about it."""
 
 
 def examine(cache: str = "") -> list[Finding]:
-    """Look at everything; what goes wrong on the way is a finding too.
+    """Check everything; a check that fails is a finding too.
 
     Args:
         cache: Folder for converted data; empty: ``$MGM_CACHE`` or ``~/.cache/mgm``.

@@ -1,4 +1,4 @@
-"""The folder of a run: what lies where, and what may be done with it."""
+"""The folder of a run: its files, how they are read and written, and its lock."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from mgm.config import Experiment
-from mgm.errors import RunError
+from mgm.errors import RunError, first_problem
 from mgm.runs.settings import from_yaml, to_yaml
 from mgm.training.checkpoint import write_atomically
 from mgm.training.metrics_log import plain
@@ -27,7 +27,7 @@ Classes = dict[str, dict[str, dict[str, float | None]]]
 
 
 class Result(TypedDict, total=False):
-    """``result.json``: what a finished run says of itself. Older runs have fewer entries."""
+    """``result.json`` of a finished run. Older runs have fewer entries."""
 
     recipe: str
     data: str
@@ -49,7 +49,7 @@ class Result(TypedDict, total=False):
     validation: Scores
     test: Scores
     classes: Classes
-    """On the test set; classes that are neither there nor predicted are absent."""
+    """On the test set; classes that are neither labelled nor predicted are absent."""
     constant: Scores
     pretrained: str
     """What the encoder was pre-trained on; empty: from scratch."""
@@ -70,12 +70,12 @@ class RunFolder:
 
     @property
     def dataset(self) -> Path:
-        """What the data set offers, for predicting without it."""
+        """What the data set offers, so that prediction works without it."""
         return self.path / "dataset.json"
 
     @property
     def journal(self) -> Path:
-        """Losses and validation scores, one record a line."""
+        """The metrics log: losses and validation scores, one JSON record per line."""
         return self.path / "metrics.jsonl"
 
     @property
@@ -85,22 +85,22 @@ class RunFolder:
 
     @property
     def pictures(self) -> Path:
-        """Folder of pictures."""
+        """Folder of figures."""
         return self.path / "pictures"
 
     @property
     def result(self) -> Path:
-        """Final scores; there once the run is finished."""
+        """Final scores; exists once the run is finished."""
         return self.path / "result.json"
 
     @property
     def history(self) -> Path:
-        """The journal as a table."""
+        """The metrics log as a table."""
         return self.path / "metrics.csv"
 
     @property
     def failure(self) -> Path:
-        """Why the training broke off; there until it is continued."""
+        """Why the training failed; exists until it is continued."""
         return self.path / "failure.json"
 
     @property
@@ -115,16 +115,32 @@ class RunFolder:
 
     @property
     def finished(self) -> bool:
-        """Whether the final scores are there."""
+        """Whether the final scores exist."""
         return self.result.exists()
 
+    @property
+    def in_use(self) -> bool:
+        """Whether a process is training here now."""
+        path = self.path / ".lock"
+        if not path.exists():
+            return False
+        lock = FileLock(path)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            return True
+        except OSError:  # not writable, so nobody trains there
+            return False
+        lock.release()
+        return False
+
     def create(self, experiment: Experiment, info: DatasetInfo) -> None:
-        """Begin a run.
+        """Create the folder of a new run.
 
         Raises:
-            RunError: If the folder already holds something.
+            RunError: If the folder is not empty or cannot be created.
         """
-        # a run that was killed while it began has left nothing but empty folders and perhaps this file
+        # a run that was killed at its start has left only empty folders and perhaps this file
         if any(file.is_file() and file != self.dataset for file in self.path.rglob("*")):
             if self.exists:
                 self.lock().release()  # says so if another process is training here
@@ -162,10 +178,10 @@ class RunFolder:
             ) from None
 
     def lock(self) -> FileLock:
-        """Keeps a second process from training in the same folder.
+        """Lock the folder, so that no second process trains in it.
 
         Raises:
-            RunError: If one does.
+            RunError: If another process has locked it.
         """
         lock = FileLock(self.path / ".lock")
         try:
@@ -179,17 +195,13 @@ def read_result(path: Path) -> dict[str, Any]:
     """A ``result.json``.
 
     Raises:
-        RunError: If it is missing or damaged, or an entry is not what it should be (`Result`).
+        RunError: If it is missing or damaged, or an entry has another type than in `Result`.
     """
     values = read_json(path)
     try:
         TypeAdapter(Result).validate_python(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise RunError(
-            f"{path} is damaged ({place}: {first['msg']}, got {str(first['input'])[:40]!r}); restore it or train again"
-        ) from None
+        raise RunError(f"{path} is damaged ({first_problem(error)}); restore it or train again") from None
     return values
 
 
@@ -211,6 +223,6 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:
-    """Write plain values in one go; NaN becomes null."""
+    """Write plain values atomically; NaN becomes null."""
     text = json.dumps(plain(values), indent=2) + "\n"
     write_atomically(path, lambda file: file.write(text.encode()))

@@ -1,14 +1,12 @@
-"""Runs below a folder: what each is, how far it has come, what it scored. Nothing that lies there can make it fail."""
+"""Runs below a folder: what each is, how far it has come, what it scored. Whatever files are there, listing does not fail."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
-
-from filelock import FileLock, Timeout
 
 from mgm.config import Experiment
 from mgm.errors import MgmError, RunError
@@ -24,17 +22,17 @@ STATES = ("finished", "running", "stopped", "diverged", "failed", "damaged")
 
 @dataclass(frozen=True)
 class RunSummary:
-    """One run in a list."""
+    """A run in a list."""
 
     path: str
     state: str
     """One of `STATES`."""
     detail: str = ""
-    """How far it has come, or what is wrong."""
+    """Progress, or what is wrong."""
     recipe: str = ""
     data: str = ""
     labelled: int | None = None
-    """Labelled images; known of a finished run."""
+    """Labelled images; None unless finished."""
     seed: int | None = None
     steps: int = 0
     """Updates of M on labelled images so far."""
@@ -42,7 +40,7 @@ class RunSummary:
     scores: dict[str, float] = field(default_factory=dict)
     """Task -> its primary metric: on the test set if finished, else the validation scores of the best step so far."""
     metrics: dict[str, MetricInfo] = field(default_factory=dict, repr=False)
-    """Task -> how to read it."""
+    """Task -> its primary metric."""
     gain: float | None = None
     """Mean improvement over the baseline, a fraction."""
     seconds: float | None = None
@@ -50,9 +48,18 @@ class RunSummary:
     pretrained: str = ""
     """What its encoder was pre-trained on; empty: from scratch."""
 
+    def to_dict(self) -> dict[str, Any]:
+        """All fields but `metrics`, as plain values."""
+        return {name: value for name, value in asdict(self).items() if name != "metrics"}
+
+    def to_row(self) -> dict[str, Any]:
+        """The same in one level, for a row of a CSV file: scores are ``score/TASK``."""
+        fields = self.to_dict()
+        return fields | {f"score/{task}": value for task, value in fields.pop("scores").items()}
+
 
 def find_runs(folder: Path) -> Iterator[Path]:
-    """Run folders below a folder (or that folder itself), in the order of their names; not the baselines inside runs.
+    """Run folders below a folder (or that folder itself), sorted by name, without the baselines inside runs.
 
     Raises:
         RunError: If there is no such folder.
@@ -67,7 +74,7 @@ def find_runs(folder: Path) -> Iterator[Path]:
 
 
 def summarise(path: Path) -> RunSummary:
-    """What can be said of a run; of a damaged one, why."""
+    """The summary of a run; for a damaged one it says what is wrong."""
     try:
         return _summary(RunFolder(path))
     except MgmError as error:
@@ -109,7 +116,7 @@ def _state(folder: RunFolder, experiment: Experiment, records: list[dict[str, An
     at = f"step {_steps(experiment, records)} of {total} ({place})"
     if folder.baseline.exists and not folder.baseline.finished and not records:
         at = "in its baseline"
-    if is_locked(folder):
+    if folder.in_use:
         return "running", at
     failed = next((member for member in (folder, folder.baseline) if member.failure.exists()), None)
     if failed is None:
@@ -119,24 +126,8 @@ def _state(folder: RunFolder, experiment: Experiment, records: list[dict[str, An
     return state, f"{at}: {str(failure['reason']).splitlines()[0] if failure['reason'] else failure['error']}"
 
 
-def is_locked(folder: RunFolder) -> bool:
-    """Whether a process is training there now."""
-    path = folder.path / ".lock"
-    if not path.exists():
-        return False
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        return True
-    except OSError:  # a place where nothing can be written, so that nobody trains there
-        return False
-    lock.release()
-    return False
-
-
 def _steps(experiment: Experiment, records: list[dict[str, Any]]) -> int:
-    """Updates of M on labelled images up to the last record."""
+    """Updates of M on labelled images until the last record."""
     if not records:
         return 0
     last, done = records[-1], 0

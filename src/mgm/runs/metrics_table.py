@@ -1,4 +1,4 @@
-"""What a training leaves behind besides its result: its journal as a table, and the reason if it broke off."""
+"""The metrics log as a table (``metrics.csv``), and a record of why a training failed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mgm.training.metrics_log import read_journal
 
 @contextmanager
 def recorded(folder: RunFolder) -> Iterator[None]:
-    """Around a training: notes why it failed, unless a user stopped it, and writes the journal as a table."""
+    """Context of a training: records why it failed, unless a user stopped it, and writes the metrics log as a table."""
     if rank() > 0:
         yield
         return
@@ -31,9 +31,9 @@ def recorded(folder: RunFolder) -> Iterator[None]:
 
 
 def write_history(folder: RunFolder) -> None:
-    """``metrics.csv``: a row per record of the journal, a column per loss and per metric.
+    """``metrics.csv``: a row per record of the metrics log, a column per loss and per metric.
 
-    Columns are called ``loss/UPDATE`` and ``validation/TASK/METRIC``; what a record does not have is empty.
+    Columns are called ``loss/UPDATE`` and ``validation/TASK/METRIC``; cells without a value are empty.
     """
     rows = [flat_record(record) for record in read_journal(folder.journal)]
     columns = list(dict.fromkeys(column for row in rows for column in row))
@@ -46,7 +46,7 @@ def write_history(folder: RunFolder) -> None:
 
 
 def flat_record(record: dict[str, Any]) -> dict[str, Any]:
-    """A journal's record with one level."""
+    """A record of the metrics log in one level."""
     losses = {f"loss/{name}": value for name, value in record.get("losses", {}).items()}
     scores = {
         f"validation/{task}/{metric}": value

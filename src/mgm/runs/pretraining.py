@@ -1,4 +1,4 @@
-"""A league of its own: runs whose encoder has seen other images before, which no comparison with runs from scratch may hide."""
+"""Marks of runs with a pre-trained encoder, which tables show so that they are not compared with runs from scratch unawares."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 from mgm.config import ModelConfig
 
 MARK = "†"
-"""Stands behind the name of every such run in tables."""
+"""Follows the name of every such run in tables."""
 
 
 def pretraining(model: ModelConfig) -> str:
     """What the encoder was pre-trained on, in short; empty for one from scratch.
 
-    ``hf:NAME`` stays as it is, of a folder its own name alone (a result travels, paths of a machine do not); weights that come
-    with an encoder of the package are ImageNet's.
+    ``hf:NAME`` stays as it is; of a folder only the last part of the path is shown. Weights that come with an encoder of the
+    package are from ImageNet.
     """
     if model.encoder == "resnet" or not model.pretrained:
         return ""
@@ -26,12 +26,12 @@ def pretraining(model: ModelConfig) -> str:
 
 
 def marked(title: str, pretrained: str) -> str:
-    """The name of a run as tables show it."""
+    """The name of a run, with the mark if its encoder is pre-trained."""
     return f"{title} {MARK}" if pretrained else title
 
 
 def footnotes(pretrained: Iterable[str]) -> list[str]:
-    """What the mark means: a line for each kind of pre-training."""
+    """The meaning of the mark: a line for each kind of pre-training."""
     return [
         f"{MARK} pre-trained encoder, {kind}: not comparable with runs from scratch"
         for kind in dict.fromkeys(pretrained)

@@ -23,17 +23,17 @@ from mgm.training.updates import Stage
 BAR_WIDTH = 96
 """Columns that description, bar, count, times, speed and memory take up."""
 LINE_EVERY_S = 30.0
-"""Seconds between lines where no bar can be drawn."""
+"""Seconds between lines if no bar can be drawn."""
 
 
 class RichProgress(TrainingProgress):
-    """Shows stage, step, time left, images per second, memory and losses; every validation is a line that stays.
+    """Shows stage, step, time left, images per second, memory and losses; every validation prints a line.
 
     Args:
         title: What is being trained, e.g. the recipe.
         tasks: Task name -> task, for the names and units of validation scores.
         stages: Of the training; they know how many images a step has.
-        device: Whose memory is shown: of a GPU what tensors took at most, else what the process took at most.
+        device: Whose peak memory is shown: on a GPU that of tensors, else that of the process.
     """
 
     def __init__(self, title: str, tasks: Mapping[str, Task], stages: Sequence[Stage], device: torch.device) -> None:
@@ -79,7 +79,7 @@ class RichProgress(TrainingProgress):
         self._print_line(done)
 
     def step(self, done: int, figures: dict[str, float]) -> None:
-        """Steps were done; figures are the latest losses or scores."""
+        """Steps are done; figures are the latest losses or scores."""
         self._figures.update(figures)
         if self._task is not None:
             shown = self._shown(self.console.width - BAR_WIDTH)
@@ -87,7 +87,7 @@ class RichProgress(TrainingProgress):
         self._print_line(done)
 
     def validated(self, done: int, scores: Scores, score: float, model: nn.Module) -> None:
-        """A line that stays: each task's primary metric in its unit."""
+        """Print each task's primary metric in its unit."""
         best = " (best so far)" if score > self._best else ""
         self._best = max(score, self._best)
         figures = [
@@ -100,7 +100,7 @@ class RichProgress(TrainingProgress):
         )
 
     def _print_line(self, done: int) -> None:
-        """Where there is no terminal (a log file, CI), one line now and then."""
+        """Without a terminal (a log file, CI), print a line now and then."""
         now = time.monotonic()
         due = now - self._last_line >= LINE_EVERY_S or done == self._total
         if not self.bar.disable or not due or self._last_done == done:
@@ -128,7 +128,7 @@ class RichProgress(TrainingProgress):
         return f"{left // 3600}:{left // 60 % 60:02}:{left % 60:02} left  {images:.{0 if images >= 10 else 1}f} img/s{used}"
 
     def _shown(self, width: int = 1000) -> str:
-        """The figures that fit, the validation score and the tasks' loss before all others."""
+        """As many figures as fit, the validation score and the tasks' loss first."""
         order = sorted(
             self._figures, key=lambda name: ("score", "task").index(name) if name in ("score", "task") else 2
         )
@@ -142,7 +142,7 @@ class RichProgress(TrainingProgress):
 
 
 def with_unit(value: float, info: MetricInfo) -> str:
-    """A metric as people read it: ``mIoU 0.123``, ``absolute error 0.61 m``."""
+    """A metric with its unit: ``mIoU 0.123``, ``absolute error 0.610 m``."""
     if not math.isfinite(value):
         return f"{info.title} –"
     if info.unit == "°":

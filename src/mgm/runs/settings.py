@@ -1,4 +1,4 @@
-"""Experiments to YAML and back, checked field by field."""
+"""Settings as YAML: written, read, and checked field by field."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from mgm.config import DataConfig, Experiment, MethodConfig, ModelConfig, TrainingConfig
-from mgm.errors import ConfigError, unknown
+from mgm.errors import ConfigError, first_problem, unknown
 
 GROUPS = {"data": DataConfig, "model": ModelConfig, "method": MethodConfig, "training": TrainingConfig}
 
@@ -28,12 +28,12 @@ def to_dict(experiment: Experiment) -> dict[str, Any]:
 
 
 def to_yaml(experiment: Experiment) -> str:
-    """The settings as people write them."""
+    """The settings as a YAML file."""
     return yaml.safe_dump(to_dict(experiment), sort_keys=False)
 
 
 def from_yaml(path: Path) -> Experiment:
-    """Read settings; what the file leaves out keeps its default.
+    """Read settings; fields that are not in the file keep their defaults.
 
     Raises:
         ConfigError: If the file is missing, is no YAML, or has unknown fields or values of the wrong type.
@@ -88,6 +88,4 @@ def _validated(kind: type, values: dict[str, Any], where: str) -> Any:
     try:
         return _adapter(kind).validate_python(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"{where}: {place}: {first['msg']} (got {first['input']!r})") from None
+        raise ConfigError(f"{where}: {first_problem(error)}") from None

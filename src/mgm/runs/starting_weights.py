@@ -1,18 +1,83 @@
-"""What a run takes over from a finished one: so far the encoder that it starts from (paper Table 11)."""
+"""What M's encoder starts from: pre-trained weights (its structure goes into the settings), or a finished run's encoder."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from mgm.config import ModelConfig
+from torch import nn
+
+from mgm.config import Experiment, ModelConfig
 from mgm.errors import ConfigError, RunError
-from mgm.runs.folder import RunFolder
+from mgm.models import MODELS
 from mgm.models.base import MultiTaskModel
+from mgm.networks.efficientnet_lite import EfficientNetLite0, load_imagenet_weights
+from mgm.networks.pretrained import PREFIX, PretrainedEncoder, load_weights, read_structure
+from mgm.runs.folder import RunFolder
 from mgm.training.checkpoint import load_checkpoint
+
+LITE = "lite0"
+"""EfficientNet-Lite0 in settings."""
+
+
+def check_encoder(model: ModelConfig) -> None:
+    """Raise `ConfigError` for an encoder that does not exist, or that the architecture cannot take."""
+    if not 0 <= model.frozen_stages <= len(EfficientNetLite0.strides):
+        raise ConfigError(f"frozen_stages is {model.frozen_stages}; it must be 0 to {len(EfficientNetLite0.strides)}")
+    if (model.frozen_stages or model.frozen_statistics) and not (model.encoder == LITE and model.pretrained):
+        raise ConfigError(
+            "frozen_stages and frozen_statistics keep what a pre-trained lite0 has learned; use them with --encoder lite0"
+        )
+    if model.encoder == "resnet":
+        return
+    if model.encoder != LITE and not model.encoder.startswith(PREFIX):
+        raise ConfigError(f"unknown encoder {model.encoder!r}. Choices: resnet, {LITE}, {PREFIX}NAME_OR_FOLDER")
+    if not MODELS[model.architecture].takes_any_encoder:
+        able = ", ".join(name for name, kind in MODELS.items() if kind.takes_any_encoder)
+        raise ConfigError(
+            f"the architecture {model.architecture!r} works inside the paper's ResNet and cannot take a pre-trained encoder; "
+            f"those that can: {able}"
+        )
+
+
+def required_stride(model: ModelConfig) -> int:
+    """The number that the side of an image has to be a multiple of."""
+    return model.encoder_stride if model.encoder == "resnet" else 32
+
+
+def with_structure(experiment: Experiment) -> Experiment:
+    """The experiment with the structure of its pre-trained encoder filled in, if it has one.
+
+    Settings from a file may hold the structure of another encoder, which is replaced.
+
+    Raises:
+        ConfigError: If the encoder cannot be found.
+    """
+    model = experiment.model
+    if model.backbone.get("name") == model.encoder:
+        return experiment
+    name = model.encoder.removeprefix(PREFIX)
+    backbone = {"name": model.encoder, **read_structure(name)} if model.encoder.startswith(PREFIX) else {}
+    return replace(experiment, model=replace(model, backbone=backbone))
+
+
+def load_pretrained(model: nn.Module, config: ModelConfig) -> None:
+    """Load the pre-trained weights of every pre-trained encoder of a model.
+
+    Raises:
+        ConfigError: If they cannot be read or do not fit.
+    """
+    if not config.pretrained:
+        return
+    for module in model.modules():
+        if isinstance(module, EfficientNetLite0):
+            load_imagenet_weights(module)
+        if isinstance(module, PretrainedEncoder):
+            load_weights(module, config.encoder.removeprefix(PREFIX))
 
 
 def finished_run(run: str, setting: str) -> RunFolder:
-    """The folder of a run that another run builds upon.
+    """The folder of a run that another one builds upon.
 
     Args:
         run: Its path.
@@ -30,7 +95,7 @@ def finished_run(run: str, setting: str) -> RunFolder:
 
 
 def start_encoder(model: MultiTaskModel, config: ModelConfig) -> None:
-    """Give M's encoder the weights and statistics of the run's best model that ``encoder_run`` names, if it names one.
+    """Load M's encoder, weights and statistics, from the best model of the run ``encoder_run``, if there is one (paper Table 11).
 
     Raises:
         ConfigError: If that run's encoder is of another kind or size, or belongs to other tasks.

@@ -24,7 +24,7 @@ from mgm.runs.data import ExperimentData, label_stride, load_data, make_loaders
 from mgm.runs.devices import launch
 from mgm.runs.stages import SharedStages
 from mgm.runs.starting_weights import start_encoder
-from mgm.runs.pretrained import load_pretrained, with_structure
+from mgm.runs.starting_weights import load_pretrained, with_structure
 from mgm.runs.folder import RunFolder, read_result, write_json
 from mgm.runs.metrics_table import recorded
 from mgm.runs.pretraining import pretraining

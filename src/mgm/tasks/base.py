@@ -42,6 +42,12 @@ class MetricInfo:
             return "–"
         return f"{value:.1f}°" if self.unit == "°" else f"{value:.3f} {self.unit}".rstrip()
 
+    @property
+    def heading(self) -> str:
+        """Title with unit and direction: ``absolute error [m] ↓``."""
+        unit = f" [{self.unit}]" if self.unit else ""
+        return f"{self.title}{unit} {'↑' if self.higher_is_better else '↓'}"
+
 
 @dataclass(frozen=True)
 class ClassScore:
@@ -84,7 +90,17 @@ class Task(ABC):
 
     name: ClassVar[str]
     title: ClassVar[str]
+    abbreviation: ClassVar[str] = ""
+    """In names of models that learn this task alone (``MGM-SS``); empty: the name."""
     unit: ClassVar[str] = ""
+    value_format: ClassVar[str] = "float32"
+    """Shape, type and meaning of a value of one image, for the model card."""
+    hub_tag: ClassVar[str] = "image-to-image"
+    """What the Hugging Face Hub calls the task."""
+    caveat: ClassVar[str] = ""
+    """What users of a model have to know about its values, a sentence for the model card."""
+    uses_classes: ClassVar[bool] = False
+    """Whether values are indices of the data set's classes, so that models and data with other classes do not fit."""
     metrics_info: ClassVar[dict[str, MetricInfo]]
     """Metric name -> how to read it, in the order of tables."""
     primary: ClassVar[str]

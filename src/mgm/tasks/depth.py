@@ -84,7 +84,13 @@ class Depth(RegressionTask):
 
     name: ClassVar[str] = "depth"
     title: ClassVar[str] = "Depth"
+    abbreviation: ClassVar[str] = "DE"
     unit: ClassVar[str] = "m"
+    value_format: ClassVar[str] = "`[1, H, W]`, metres along the optical axis"
+    hub_tag: ClassVar[str] = "depth-estimation"
+    caveat: ClassVar[str] = (
+        "Metres hold for cameras with about the field of view of the training images; others need a factor."
+    )
     metrics_info: ClassVar[dict[str, MetricInfo]] = {
         "abs_error_m": MetricInfo("absolute error", higher_is_better=False, unit="m"),
         "relative_error": MetricInfo("relative error", higher_is_better=False),

@@ -132,6 +132,8 @@ class SurfaceNormals(RegressionTask):
 
     name: ClassVar[str] = "normal"
     title: ClassVar[str] = "Surface normals"
+    abbreviation: ClassVar[str] = "SN"
+    value_format: ClassVar[str] = "`[3, H, W]`, unit vectors: x right, y down, z forward"
     unit: ClassVar[str] = "°"
     num_channels: ClassVar[int] = 3
     metrics_info: ClassVar[dict[str, MetricInfo]] = {

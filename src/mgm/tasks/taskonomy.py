@@ -77,6 +77,8 @@ class EdgeTexture(CodedTask):
     colormap: ClassVar[str] = "gray"
     """White on black."""
     values: ClassVar[str] = "strength in [0, 1]; NaN where there is no label"
+    abbreviation: ClassVar[str] = "ET"
+    value_format: ClassVar[str] = "`[1, H, W]`, strength in 0..1"
 
 
 @final
@@ -88,6 +90,8 @@ class Reshading(CodedTask):
     colormap: ClassVar[str] = "gray"
     """Lit is white."""
     values: ClassVar[str] = "brightness in [0, 1]; NaN where there is no label"
+    abbreviation: ClassVar[str] = "Re"
+    value_format: ClassVar[str] = "`[1, H, W]`, brightness in 0..1"
 
 
 @final
@@ -97,6 +101,8 @@ class PrincipalCurvature(CodedTask):
     name: ClassVar[str] = "principal_curvature"
     title: ClassVar[str] = "Principal curvature"
     values: ClassVar[str] = "two curvatures coded in [0, 1], 0.5 is flat; NaN where there is no label"
+    abbreviation: ClassVar[str] = "PC"
+    value_format: ClassVar[str] = "`[2, H, W]`, coded in 0..1, 0.5 is flat"
     num_channels: ClassVar[int] = 2
 
     def colour(self, value: Tensor, span: Span | None = None) -> Tensor:

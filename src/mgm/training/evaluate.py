@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mgm.tasks.base import Task, TaskMetrics
+from mgm.tasks.metrics import mean_relative_gain, relative_gain
 from mgm.types import Batch, Predictions
 
 Scores = dict[str, dict[str, float]]
@@ -96,21 +97,19 @@ def constant_predictor(constants: dict[str, Tensor]) -> Callable[[Tensor], Predi
 
 
 def mean_gain(scores: Scores, reference: Scores, tasks: dict[str, Task]) -> float:
-    """Mean relative improvement of the tasks' primary metrics over a reference, positive is better.
-
-    Known as delta_m (Maninis et al., 2019, eq. 3) when the reference is a set of single-task models.
-    """
-    gains = [task_gain(scores[name], reference[name], task) for name, task in tasks.items()]
-    known = [gain for gain in gains if gain == gain]
-    return sum(known) / len(known) if known else float("nan")
+    """`mean_relative_gain` of the tasks' primary metrics."""
+    higher = {name: task.metrics_info[task.primary].higher_is_better for name, task in tasks.items()}
+    ours, theirs = (
+        {name: found[name].get(task.primary, float("nan")) for name, task in tasks.items()}
+        for found in (scores, reference)
+    )
+    return mean_relative_gain(ours, theirs, higher)
 
 
 def task_gain(scores: dict[str, float], reference: dict[str, float], task: Task) -> float:
-    """Relative improvement of a task's primary metric; NaN where either is unknown or the reference is 0."""
+    """`relative_gain` of a task's primary metric."""
     value, base = scores.get(task.primary, float("nan")), reference.get(task.primary, float("nan"))
-    sign = 1.0 if task.metrics_info[task.primary].higher_is_better else -1.0
-    # relative to next to nothing no gain can be stated
-    return sign * (value - base) / abs(base) if abs(base) > 1e-6 else float("nan")
+    return relative_gain(value, base, task.metrics_info[task.primary].higher_is_better)
 
 
 def mean_skill(scores: Scores, reference: Scores, tasks: dict[str, Task]) -> float:

@@ -40,7 +40,7 @@ MEASURED: dict[str, Identities] = {
     # deriving the kernel costs more than it saves where channels are many and pixels few
     "cpu": Identities(upsampled_from=8, downsampled_from=0, shortcut_from=0),
 }
-"""Type of device -> what was faster there (``mgm bench identities``, docs/speed.md); elsewhere less arithmetic is taken for less
+"""Type of device -> what was faster there (docs/speed.md); elsewhere less arithmetic is taken for less
 time. A table, not a measurement at the start of each run, since the forms round differently: a run that is continued has to
 take the same ones."""
 

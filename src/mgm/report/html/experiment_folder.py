@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from mgm.errors import RunError
+from mgm.errors import RunError, first_problem
 from mgm.runs.folder import RunFolder, read_json
 
 Record = TypeVar("Record")
@@ -153,6 +153,4 @@ def _read(path: Path, kind: type[Record]) -> Record:
     try:
         return _adapter(kind).validate_python(read_json(path))
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise RunError(f"{path}: {place}: {first['msg']}; restore it or start the experiment again") from None
+        raise RunError(f"{path}: {first_problem(error)}; restore it or start the experiment again") from None

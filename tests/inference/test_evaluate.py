@@ -14,7 +14,7 @@ from mgm.data import open_source
 from mgm.data.loading import StoreReader
 from mgm.data.store import cached_store
 from mgm.errors import DataError
-from mgm.inference.calibration import Line, calibrated, fit_lines
+from mgm.inference.evaluate import Line, _calibrated, fit_lines
 from mgm.inference.model import TrainedModel
 from mgm.tasks import make_tasks
 from mgm.types import Batch
@@ -152,7 +152,7 @@ def test_line_is_that_of_least_squares_whatever_lies_in_holes():
     scale, shift = torch.linalg.lstsq(rows, target[valid].double()).solution.tolist()
     found = fit_lines(lambda images: {"depth": images}, batches(predicted, target), DEPTH)["depth"]
     assert (found.scale, found.shift) == (pytest.approx(scale), pytest.approx(shift))
-    moved = calibrated(lambda images: {"depth": images, "normal": images}, {"depth": found})(predicted)
+    moved = _calibrated(lambda images: {"depth": images, "normal": images}, {"depth": found})(predicted)
     assert list(moved) == ["depth"]
     torch.testing.assert_close(moved["depth"], predicted * scale + shift)
 

@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from mgm.experiments import work
-from mgm.experiments.work import Job, carry_out
+from mgm.experiments import jobs
+from mgm.experiments.jobs import Job, carry_out
 from mgm.method.recipes import make_experiment
 from mgm.runs.folder import RunFolder
 
@@ -27,7 +27,7 @@ def play(monkeypatch, tmp_path):
     def use(script: str, **changes) -> tuple[Job, RunFolder]:
         folder = RunFolder(tmp_path / "trials" / "one")
         monkeypatch.setattr(
-            work, "_command", lambda job, run: [sys.executable, "-c", BEGIN + COUNT + script, str(run.path)]
+            jobs, "_command", lambda job, run: [sys.executable, "-c", BEGIN + COUNT + script, str(run.path)]
         )
         return Job("one", str(folder.path), make_experiment("mt", "tiny"), (), **changes), folder
 
@@ -90,7 +90,7 @@ def test_a_folder_in_use_is_waited_for(play) -> None:
     outcomes = []
     thread = threading.Thread(target=lambda: outcomes.append(carry_out(job)))
     thread.start()
-    time.sleep(3 * work.LOOK_EVERY_S)
+    time.sleep(3 * jobs.LOOK_EVERY_S)
     assert not outcomes
     folder.result.write_text("{}")
     lock.release()
@@ -108,10 +108,10 @@ def test_the_environment_reaches_the_process(play) -> None:
 def test_commands(tmp_path) -> None:
     folder = RunFolder(tmp_path / "run")
     job = Job("one", str(folder.path), make_experiment("mt", "tiny"), ("mt", "--seed", "1"))
-    fresh = work._command(job, folder)
+    fresh = jobs._command(job, folder)
     assert fresh[1:] == ["-m", "mgm.cli.main", "train", "mt", "--seed", "1", "--no-baseline", "--out", str(folder.path)]
     folder.path.mkdir()
     folder.config.write_text("seed: 1")
-    assert work._command(job, folder)[1:] == ["-m", "mgm.cli.main", "train", "--resume", str(folder.path)]
-    several = work._command(Job("one", str(folder.path), job.experiment, (), processes=2), folder)
+    assert jobs._command(job, folder)[1:] == ["-m", "mgm.cli.main", "train", "--resume", str(folder.path)]
+    several = jobs._command(Job("one", str(folder.path), job.experiment, (), processes=2), folder)
     assert several[1:6] == ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]

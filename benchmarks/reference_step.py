@@ -1,6 +1,6 @@
-"""The joint step in the order of passes of the authors' public code: what our step is held against.
+"""The joint step in the order of passes of the authors' public code: what our step is compared with.
 
-A plain re-implementation of the structure (Algorithm 1), not of the code, on our networks without identities.
+A re-implementation of the structure (Algorithm 1), not of the code, on our networks without identities.
 The passes of one step; f: forward, b: backward, each on one minibatch:
 
 | line | passes | E | each decoder | R | G | D |
@@ -15,23 +15,28 @@ The passes of one step; f: forward, b: backward, each on one minibatch:
 | NT-Xent, synthesized | E on either view | 2f 2b | | | | |
 | sum | | 12f 9b | 3f 3b | 2f 2b | 5f 2b | 6f 6b |
 
-What makes it dear: `loss.backward()` computes the gradients of all weights that a loss passes through, though most are cleared
-unused; the fakes of D's loss and the synthesized images carry graphs through G, the embedding layer and E that nobody
-differentiates; features, latents and fakes are computed anew for every loss; real and fake, and the two views, take a pass
-each; views are made image by image on the host; and each loss is read with ``.item()``, which waits for the device.
+What makes it expensive: `loss.backward()` computes the gradients of all weights that a loss passes through, though most are
+cleared unused; the fakes of D's loss and the synthesized images carry graphs through G, the embedding layer and E that are
+never differentiated; features, latents and fakes are computed anew for every loss; real and fake images, and the two views,
+take a pass each; views are made image by image on the host; and each loss is read with ``.item()``, which waits for the device.
 """
 
 from __future__ import annotations
 
+import math
+import random
 from collections.abc import Callable
 
+import numpy as np
 import torch
+from PIL import Image, ImageEnhance, ImageFilter
 from torch import Tensor
 
 from mgm.functional.adversarial import discriminator_hinge_loss, generator_hinge_loss
 from mgm.functional.classification import scene_loss
 from mgm.functional.contrastive import nt_xent
 from mgm.method.networks import Networks
+from mgm.method.selfsup.views import HUE, RATIO, SCALE, SIGMA, STRENGTH
 from mgm.networks.embedding import LatentEmbedding
 from mgm.networks.generators import Generator
 from mgm.tasks.base import Task
@@ -50,7 +55,7 @@ TRAINS: dict[str, tuple[str, ...]] = {
     "extra_refinement": ("encoder",),
     "extra_self_supervision": ("encoder",),
 }
-"""Loss -> networks that its optimiser steps (Algorithm 1)."""
+"""Loss -> networks that its optimizer steps (Algorithm 1)."""
 
 RATES = {"generator": 1e-4, "embedding": 1e-4, "discriminator": 4e-4}
 """Adam's rates that are not 1e-3 (paper B)."""
@@ -65,8 +70,7 @@ class ReferenceStep:
         views: Makes the two views; `host_views` is what the public code does.
         temperature: Of NT-Xent.
         generator_updates: Adversarial updates per minibatch.
-        foreach: How torch's Adam goes over its tensors; None: as torch chooses, which is one by one on a CPU and all at once on
-            a GPU.
+        foreach: Whether Adam updates all tensors at once; None: as torch chooses (on a GPU alone).
     """
 
     def __init__(
@@ -118,7 +122,7 @@ class ReferenceStep:
         return losses
 
     def _learn(self, name: str, loss: Tensor) -> float:
-        """All weights on the way get a gradient, those of one optimiser a step; then the loss is read."""
+        """Gradients for all weights on the way, a step for those of one optimizer; then the loss is read."""
         self.networks.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizers[name].step()
@@ -155,3 +159,59 @@ class ReferenceStep:
 
     def _generator_loss(self, images: Tensor, labels: Tensor) -> Tensor:
         return generator_hinge_loss(self.networks["discriminator"](self._synthesize(images, labels), labels))
+
+
+def host_views(images: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+    """Two SimCLR views of each image as public code makes them: image by image, on the host, with Pillow.
+
+    Args:
+        images: ``[B, 3, S, S]`` RGB in (-1, 1).
+        seed: Of the random draws.
+
+    Returns:
+        Two tensors of the same shape, on the same device.
+    """
+    chance = random.Random(seed)
+    pixels = ((images.detach() + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
+    originals = [Image.fromarray(image) for image in pixels]
+    views = [[np.array(_view(image, chance)) for image in originals] for _ in range(2)]
+    first, second = (
+        torch.from_numpy(np.stack(view)).permute(0, 3, 1, 2).float().div(127.5).sub(1).to(images.device)
+        for view in views
+    )
+    return first, second
+
+
+def _view(image: Image.Image, chance: random.Random) -> Image.Image:
+    """Crop, flip, jitter, grey, blur."""
+    image = _crop(image, chance)
+    if chance.random() < 0.5:
+        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    if chance.random() < 0.5:
+        image = _jitter(image, chance)
+    if chance.random() < 0.2:
+        image = image.convert("L").convert("RGB")
+    if chance.random() < 0.5:
+        image = image.filter(ImageFilter.GaussianBlur(chance.uniform(*SIGMA)))
+    return image
+
+
+def _crop(image: Image.Image, chance: random.Random) -> Image.Image:
+    side = image.width
+    area, ratio = chance.uniform(*SCALE), math.exp(chance.uniform(*map(math.log, RATIO)))
+    width, height = min(1.0, math.sqrt(area * ratio)) * side, min(1.0, math.sqrt(area / ratio)) * side
+    left, top = chance.uniform(0, side - width), chance.uniform(0, side - height)
+    return image.resize((side, side), Image.Resampling.BILINEAR, box=(left, top, left + width, top + height))
+
+
+def _jitter(image: Image.Image, chance: random.Random) -> Image.Image:
+    steps = [ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color, None]
+    chance.shuffle(steps)
+    for step in steps:
+        if step:
+            image = step(image).enhance(chance.uniform(1 - STRENGTH, 1 + STRENGTH))
+        else:
+            hue, saturation, value = image.convert("HSV").split()
+            turned = np.asarray(hue) + np.uint8(round(chance.uniform(-HUE, HUE) * 255) % 256)
+            image = Image.merge("HSV", (Image.fromarray(turned), saturation, value)).convert("RGB")
+    return image

@@ -7,13 +7,13 @@ import math
 
 import numpy as np
 import pytest
-from fake_trials import pretend, pretend_all, three_tasks
 from pydantic import TypeAdapter
 
+from fake_trials import pretend, pretend_all, three_tasks
 from mgm.experiments.catalogue import STUDIES
-from mgm.experiments.execution import Place, write_study
-from mgm.experiments.tables import as_csv, as_json, columns_for, make_table, markdown
-from mgm.experiments.trials import make_plan
+from mgm.experiments.plans import make_plan
+from mgm.experiments.study_files import Place, as_csv, as_json, markdown, write_study
+from mgm.experiments.tables import columns_for, make_table
 from mgm.method.recipes import make_experiment
 from mgm.report.html.experiment_folder import ResultTable
 from mgm.report.html.experiment_table import table_section
@@ -181,9 +181,7 @@ def test_files_of_a_study(place, name) -> None:
     pretend_all(plan.cells, place.trial, lambda cell: three_tasks(*rng.normal([0.1, 1.0, 30.0], 0.01)))
     write_study(plan, place, "rooms", preset="tiny", errors={}, command="mgm experiment x", seconds=1.0)
     folder = place.study(name)
-    assert {path.name for path in folder.iterdir()} == {
-        "table.md", "table.csv", "table.json", "experiment.json", "figure.png", "figure.pdf",
-    }  # fmt: skip
+    assert {path.name for path in folder.iterdir()} == {"table.md", "table.csv", "table.json", "experiment.json"}
     about = json.loads((folder / "experiment.json").read_text())
     assert {trial["state"] for trial in about["trials"]} == {"finished"}
     assert (folder / about["trials"][0]["folder"]).resolve().is_dir()
@@ -191,7 +189,6 @@ def test_files_of_a_study(place, name) -> None:
     page = (folder / "table.md").read_text()
     assert "    mgm experiment x\n" in page
     assert "## Paired comparisons" in page
-    assert (folder / "figure.png").read_bytes()[:4] == b"\x89PNG"
 
 
 def test_failed_trials_are_named_in_the_description(place) -> None:

@@ -1,7 +1,8 @@
-"""A trainer on made-up images: what a step costs, without data, folder or progress bar."""
+"""A trainer on synthetic images: what a step costs, without a data set, files or a progress bar."""
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -12,6 +13,7 @@ from mgm.functional.distributed import rank, world_size
 from mgm.method.algorithm import stages
 from mgm.method.networks import build_networks
 from mgm.method.training import JointSteps
+from mgm.runs.data import label_stride, with_used_labels
 from mgm.tasks import make_tasks
 from mgm.tasks.base import Task
 from mgm.training.metrics_log import MetricsLog
@@ -40,24 +42,28 @@ def synthetic_batch(tasks: dict[str, Task], size: int, count: int, device: torch
     random = random_generator(torch.device("cpu"), "synthetic", *names)
     targets = {}
     for name, task in tasks.items():
-        if name == "semantic":
-            targets[name] = torch.randint(task.channels, (count, size, size), generator=random)
-        else:
+        if task.missing(1, 1, 1).is_floating_point():
             targets[name] = torch.rand(count, task.channels, size, size, generator=random) + 0.5
+        else:
+            targets[name] = torch.randint(task.channels, (count, size, size), generator=random)
     images = torch.rand(count, 3, size, size, generator=random) * 2 - 1
     scene = torch.eye(NUM_SCENES)[torch.randint(NUM_SCENES, (count,), generator=random)]
     return Batch(images, targets, scene).to(device)
 
 
 def synthetic_trainer(
-    experiment: Experiment, folder: Path, *, tasks: tuple[str, ...] = TASKS, fabric: Fabric | None = None
+    experiment: Experiment,
+    folder: Path = Path(),
+    *,
+    tasks: tuple[str, ...] = TASKS,
+    fabric: Fabric | None = None,
 ) -> Trainer:
-    """A trainer whose position is the beginning of the last stage, its networks in training mode.
+    """A trainer at the beginning of the last stage, its networks in training mode.
 
     Every step has the same global batch, of which each process takes its share.
 
     Args:
-        experiment: Settings; ``data`` says the size of the images alone.
+        experiment: Settings; of ``data`` only the size of the images counts.
         folder: For checkpoints, if any are written.
         tasks: What is learned.
         fabric: Device and precision; default: one CPU in float32.
@@ -72,14 +78,21 @@ def synthetic_trainer(
         image_size=experiment.data.image_size,
         num_scenes=NUM_SCENES,
         seed=experiment.seed,
-    ).to(fabric.device)
+    )
+    if fabric.device.type != "cpu":  # fake tensors cannot be moved, and need not be
+        networks = networks.to(fabric.device)
 
-    def feed(step: int, count: int) -> Batch:
+    @cache
+    def batch(count: int) -> Batch:
         share = count // world_size()
         return synthetic_batch(learned, experiment.data.image_size, share, fabric.device, rank())
 
-    loaders = dict.fromkeys({*(stage.data for stage in schedule), "generator", "extra"}, feed)
-    steps = JointSteps(networks, learned, experiment.method, loaders)
+    def load(step: int, count: int) -> Batch:
+        return batch(count)
+
+    used = with_used_labels(load, experiment.model)
+    loaders = dict.fromkeys({*(stage.data for stage in schedule), "generator"}, used) | {"extra": load}
+    steps = JointSteps(networks, learned, experiment.method, loaders, label_stride=label_stride(experiment.model))
     trainer = Trainer(
         experiment.training,
         experiment.seed,

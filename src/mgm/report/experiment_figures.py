@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mgm.experiments.plans import Trial
 from mgm.experiments.statistics import spread
 from mgm.experiments.tables import Column, Line, Table
-from mgm.experiments.trials import Trial
 from mgm.report.figures.paper import draw_comparison, draw_generation
 from mgm.report.figures.style import figure_style, new_figure, save_figure
 from mgm.runs.folder import RunFolder

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from mgm.experiments.trials import Cell
+from mgm.experiments.plans import Cell
 from mgm.runs.folder import RunFolder, write_json
 
 Scores = dict[str, dict[str, float]]

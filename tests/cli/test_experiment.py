@@ -99,14 +99,14 @@ def test_failed_trials_end_with_an_error_and_a_table_of_the_others(mgm, tmp_path
     from mgm import api
     from mgm.errors import TrainingDivergedError
 
-    train = api.train
+    train = api.train_and_draw
 
     def some(experiment, *args, **kwargs):
         if experiment.recipe == "st_large":
             raise TrainingDivergedError("the task loss is nan")
         return train(experiment, *args, **kwargs)
 
-    monkeypatch.setattr("mgm.api.train", some)
+    monkeypatch.setattr("mgm.api.train_and_draw", some)
     code, out, err = mgm("experiment", "table8", *TINY, "--out", tmp_path, *ROOMS)
     assert code == 2
     assert "failed: the task loss is nan" in err

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from mgm.errors import ConfigError
-from mgm.experiments.plans import MGM, MT, ST, Need, Row, Setting, Study, options
-from mgm.experiments.trials import changed_fields, make_plan, train_arguments, with_options
+from mgm.experiments.plans import changed_fields, make_plan, train_arguments, with_options
+from mgm.experiments.studies import MGM, MT, ST, Need, Row, Setting, Study, options
 from mgm.method.recipes import make_experiment
 
 TASKS = ("semantic", "depth")

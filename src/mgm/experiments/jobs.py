@@ -1,4 +1,4 @@
-"""Carrying out one trial: a plain ``mgm train`` in a process and folder of its own."""
+"""One trial as a job: a plain ``mgm train`` in a process and folder of its own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mgm.config import Experiment
-from mgm.errors import RunError
 from mgm.runs.folder import RunFolder
 
 LOOK_EVERY_S = 0.2
@@ -22,7 +21,7 @@ END_WITHIN_S = 10.0
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker, perhaps on another machine, has to know of a trial."""
+    """Everything that a worker, perhaps on another machine, needs to know about a trial."""
 
     name: str
     folder: str
@@ -30,7 +29,7 @@ class Job:
     experiment: Experiment
     """What to train."""
     arguments: tuple[str, ...]
-    """The same as it stands behind ``mgm train``, but for ``--out``."""
+    """The same as arguments of ``mgm train``, without ``--out``."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Variables beside those of the worker."""
     processes: int = 1
@@ -52,9 +51,9 @@ class Outcome:
 def carry_out(job: Job, stopped: Callable[[], bool] = lambda: False) -> Outcome:
     """Train until the run is finished, continuing what is there already.
 
-    A process that was killed (by the system, for memory, with its node) is continued from its last checkpoint, up to
-    ``job.retries`` times; one that ends with an error of its own is not, since it would do so again. Where another process
-    is training in the folder, its end is waited for.
+    A process that was killed (out of memory, say, or with its node) is continued from its last checkpoint, up to
+    ``job.retries`` times; one that ends with an error of its own is not, since it would fail again. If another process is
+    training in the folder, this waits until it ends.
 
     Args:
         job: The trial.
@@ -77,7 +76,7 @@ def carry_out(job: Job, stopped: Callable[[], bool] = lambda: False) -> Outcome:
         error = _reason(code, log)
         if stopped():
             return Outcome(job.name, "stopped", time.monotonic() - begun)
-        if _in_use(folder):  # somebody else was faster
+        if folder.in_use:  # somebody else was faster
             continue
         attempts += 1
         if code >= 0 or attempts > job.retries:
@@ -115,7 +114,7 @@ def _run(command: Sequence[str], environment: Mapping[str, str], log: Path, stop
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """End a process, if need be by force."""
+    """Terminate a process, and kill it if that takes too long."""
     if process.poll() is not None:
         return
     process.terminate()
@@ -126,18 +125,8 @@ def end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _in_use(folder: RunFolder) -> bool:
-    if not folder.exists:
-        return False
-    try:
-        folder.lock().release()
-    except RunError:
-        return True
-    return False
-
-
 def _wait_for_others(folder: RunFolder, stopped: Callable[[], bool]) -> None:
-    while not stopped() and _in_use(folder):
+    while not stopped() and folder.in_use:
         time.sleep(LOOK_EVERY_S)
 
 

@@ -1,0 +1,176 @@
+"""What a piece of work consists of: arithmetic, launches, reads by the host, memory. Exact, and independent of the clock."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
+
+NO_LAUNCH = frozenset(
+    {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "_unsafe_view", "promote_types"}
+    | {"_local_scalar_dense", "lift_fresh"}
+)
+"""Operators that launch nothing: they reserve memory, change a view, or only serve the host."""
+READS = frozenset({"_local_scalar_dense", "nonzero", "equal", "is_nonzero"})
+"""Operators whose result the host waits for."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What was counted."""
+
+    flop: int
+    """Floating-point operations of convolutions and matrix products (`torch.utils.flop_counter`)."""
+    launches: int
+    """Operators of torch that compute something; on a GPU each is one kernel, or a few."""
+    reads: int
+    """Times that the host waited for a value."""
+    peak_bytes: int
+    """Largest sum of the tensors alive at once, including those from before, without workspaces of kernels."""
+
+
+class Tally(TorchDispatchMode):
+    """Counts operators and the bytes of living tensors while it is active, including those of the backward pass.
+
+    Args:
+        held: Tensors that are alive beforehand, such as weights and optimizer states.
+    """
+
+    def __init__(self, held: Iterable[Tensor]) -> None:
+        super().__init__()
+        self.launches = 0
+        self.reads = 0
+        self.live_bytes = 0
+        self.peak_bytes = 0
+        self._known: set[int] = set()
+        for tensor in held:
+            self._see(tensor)
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Carry out an operator and count it."""
+        result = func(*args, **(kwargs or {}))
+        name = func.overloadpacket.__name__
+        self.reads += name in READS
+        # other namespaces ask for properties or mark ranges
+        self.launches += func.namespace == "aten" and not (func.is_view or name in NO_LAUNCH)
+        for value in tree_leaves(result):
+            if isinstance(value, Tensor):
+                self._see(value)
+        return result
+
+    def restart_peak(self) -> int:
+        """The peak so far; from here on it is counted anew."""
+        peak, self.peak_bytes = self.peak_bytes, self.live_bytes
+        return peak
+
+    def _see(self, tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        key = storage._cdata
+        if key in self._known:
+            return
+        self._known.add(key)
+        size = storage.nbytes()
+        self.live_bytes += size
+        self.peak_bytes = max(self.peak_bytes, self.live_bytes)
+        # the storage object lives as long as its memory, however many tensors view it
+        weakref.finalize(storage, self._freed, key, size)
+
+    def _freed(self, key: int, size: int) -> None:
+        self._known.discard(key)
+        self.live_bytes -= size
+
+
+def flop_counter() -> FlopCounterMode:
+    """Torch's counter of arithmetic, taught the attention operators of CPUs."""
+    aten = torch.ops.aten
+    on_cpu = {
+        aten._scaled_dot_product_flash_attention_for_cpu: lambda *shapes, **_: sdpa_flop_count(*shapes[:3]),
+        aten._scaled_dot_product_flash_attention_for_cpu_backward: lambda *s, **_: sdpa_backward_flop_count(*s[:4]),
+    }
+    return FlopCounterMode(display=False, custom_mapping=on_cpu)
+
+
+def count(run: Callable[[], object], held: Iterable[Tensor] = ()) -> Work:
+    """Count one call by carrying it out twice: the counter of arithmetic keeps tensors alive, which would count as memory.
+
+    Args:
+        run: The work.
+        held: Tensors that are alive beforehand and count as memory.
+    """
+    with Tally(held) as tally:
+        run()
+    with flop_counter() as flop:
+        run()
+    return Work(flop.get_total_flops(), tally.launches, tally.reads, tally.peak_bytes)
+
+
+class SavedTensors:
+    """Counts the bytes that operations save for their backward pass, each storage once, while it lives.
+
+    Leaves that require a gradient (parameters) do not count, nor does what networks and optimizers hold or what an operation
+    needs while it runs.
+
+    Example:
+        >>> layer = torch.nn.Linear(4, 4)
+        >>> with SavedTensors() as saved:
+        ...     layer(torch.zeros(2, 4)).sum().backward()
+        >>> saved.peak_bytes
+        32
+    """
+
+    def __init__(self) -> None:
+        self.current_bytes = 0
+        self.peak_bytes = 0
+        self._counts: dict[int, int] = {}
+        self._hooks = torch.autograd.graph.saved_tensors_hooks(
+            lambda tensor: _Saved(tensor, self), lambda saved: saved.tensor
+        )
+
+    def __enter__(self) -> SavedTensors:
+        self._hooks.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._hooks.__exit__(kind, error, traceback)
+
+    def take(self, tensor: Tensor) -> int | None:
+        """Count a saved tensor's storage; returns its key, or None if it does not count."""
+        if tensor.is_leaf and tensor.requires_grad:
+            return None
+        storage = tensor.untyped_storage()
+        key = storage.data_ptr()
+        self._counts[key] = self._counts.get(key, 0) + 1
+        if self._counts[key] == 1:
+            self.current_bytes += storage.nbytes()
+            self.peak_bytes = max(self.peak_bytes, self.current_bytes)
+        return key
+
+    def drop(self, key: int, size: int) -> None:
+        """One reference fewer to a storage."""
+        self._counts[key] -= 1
+        if not self._counts[key]:
+            del self._counts[key]
+            self.current_bytes -= size
+
+
+class _Saved:
+    """A tensor in a graph; goes when the graph goes."""
+
+    def __init__(self, tensor: Tensor, counter: SavedTensors) -> None:
+        # detached: a saved output would otherwise hold the operation that holds it
+        self.tensor = tensor.detach()
+        key = counter.take(tensor)
+        if key is not None:
+            weakref.finalize(self, counter.drop, key, tensor.untyped_storage().nbytes())

@@ -1,0 +1,296 @@
+"""The files of a study: its table as Markdown, CSV and JSON, and a record of how it came about."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from mgm.experiments.comparisons import Answer, summary
+from mgm.experiments.plans import Plan, Trial
+from mgm.experiments.statistics import PairedComparison, spread
+from mgm.experiments.tables import (
+    UNKNOWN,
+    Table,
+    Value,
+    answers,
+    make_table,
+    notes,
+    other_paper_tasks,
+    other_paper_values,
+)
+from mgm.runs.folder import RunFolder, read_result, write_json
+from mgm.runs.train import current_commit, versions
+from mgm.training.checkpoint import write_atomically
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the trials and the results of studies are."""
+
+    out: Path
+
+    def trial(self, trial: Trial) -> RunFolder:
+        """The run of a trial; all studies in one place share it."""
+        return self.trial_by_name(trial.name)
+
+    def trial_by_name(self, name: str) -> RunFolder:
+        """The same where only the name is known."""
+        return RunFolder(self.out / "trials" / name)
+
+    def study(self, name: str) -> Path:
+        """Folder of a study's table and figure."""
+        return self.out / name
+
+
+def write_study(
+    plan: Plan, place: Place, data: str, *, preset: str, errors: Mapping[str, str], command: str, seconds: float
+) -> Table:
+    """Write everything that is known so far into the study's folder.
+
+    ``table.md``, ``table.csv`` and ``table.json``; ``experiment.json`` says how they came about: command, commits, trials.
+
+    Returns:
+        The table.
+    """
+    table = make_table(plan, place.trial, data)
+    folder = place.study(plan.name)
+    folder.mkdir(parents=True, exist_ok=True)
+    described = as_json(table)
+    about = _about(plan, place, data, preset, errors, command, seconds)
+    texts = {
+        "table.md": _page(table, described, about, command, preset),
+        "table.csv": as_csv(table),
+    }
+    for name, text in texts.items():
+        write_atomically(folder / name, lambda file, text=text: file.write(text.encode()))
+    write_json(folder / "table.json", described)
+    write_json(folder / "experiment.json", about)
+    return table
+
+
+def _page(table: Table, described: dict[str, Any], about: dict[str, Any], command: str, preset: str) -> str:
+    """The Markdown file: title, command, table, what it says in words."""
+    plan = table.plan
+    made = (
+        f"Commit {', '.join(about['commits'])}; torch {about['versions']['torch']}; "
+        f"{about['seconds_of_trials']:.0f} s of training in {len(plan.trials)} trials."
+    )
+    sentences = [f"- {line}\n" for line in described["sentences"]] or ["- One seed: nothing can be tested.\n"]
+    return (
+        f"# {plan.study.paper}: {plan.study.title}\n\n"
+        f"{table.data}, preset `{preset}`, seeds {', '.join(map(str, plan.seeds))}; test set; mean ± standard deviation.\n\n"
+        f"    {command}\n\n{made}\n\n{markdown(table)}\n"
+        + "".join(sentences)
+        + "".join(f"- {note}\n" for note in described["notes"])
+        + (f"\n## Paired comparisons\n\n{comparisons_markdown(found)}" if (found := answers(table)) else "")
+    )
+
+
+def _about(
+    plan: Plan, place: Place, data: str, preset: str, errors: Mapping[str, str], command: str, seconds: float
+) -> dict[str, Any]:
+    results = {trial.name: _result(place.trial(trial)) for trial in plan.trials}
+    shown = {cell.trial.name: cell for cell in plan.cells}
+    return {
+        "name": plan.name,
+        "number": plan.study.number,
+        "paper": plan.study.paper,
+        "title": plan.study.title,
+        "command": command,
+        "commit": current_commit(),
+        "commits": sorted({str(result["commit"]) for result in results.values() if result}),
+        "data": data,
+        "preset": preset,
+        "seeds": list(plan.seeds),
+        "settings": list(plan.settings),
+        "versions": versions(),
+        "seconds": round(seconds, 1),
+        "seconds_of_trials": round(sum(result.get("seconds", 0) for result in results.values()), 1),
+        "trials": [
+            {
+                "name": cell.trial.name,
+                "folder": f"../trials/{cell.trial.name}",
+                "model": cell.row.title,
+                "recipe": cell.row.recipe,
+                "setting": cell.setting,
+                "seed": cell.seed,
+                **_state(results[cell.trial.name], errors.get(cell.trial.name)),
+            }
+            for cell in plan.cells
+        ]
+        + [
+            {
+                "name": trial.name,
+                "folder": f"../trials/{trial.name}",
+                "model": "(built upon)",
+                "recipe": trial.experiment.recipe,
+                "setting": "",
+                "seed": trial.experiment.seed,
+                **_state(results[trial.name], errors.get(trial.name)),
+            }
+            for trial in plan.trials
+            if trial.name not in shown
+        ],
+    }
+
+
+def _state(result: dict[str, Any], error: str | None) -> dict[str, Any]:
+    state = "finished" if result else "failed" if error else "missing"
+    return {"state": state, "error": None if result else error, "command": result.get("command")}
+
+
+def _result(run: RunFolder) -> dict[str, Any]:
+    return read_result(run.result) if run.finished else {}
+
+
+def markdown(table: Table) -> str:
+    """The table in the paper's layout if that has models across, then a line per model with the paper's values."""
+    parts = [_across(table)] if table.plan.study.across else []
+    parts.append(_down(table))
+    return "\n".join(parts)
+
+
+def comparisons_markdown(found: Sequence[Answer]) -> str:
+    """Every paired comparison: difference with its 95 % interval, p-values of both tests, and the corrected one."""
+    header = ["comparison", "task", "difference (+ is better)", "95 % interval", "p (t)", "p (sign flip)", "p (Holm)"]
+    rows = []
+    for answer in found:
+        named = f"{answer.question.recipe} − {answer.question.reference}"
+        for task, one in answer.tasks.items():
+            rows.append([named, task, *_tests(one.comparison, one.adjusted_p)])
+        rows.append([named, "mean relative gain Δm", *_tests(answer.delta_m, answer.delta_m_adjusted_p)])
+    return _markdown(header, rows, left=2)
+
+
+def _tests(comparison: PairedComparison, adjusted: float) -> list[str]:
+    numbers = [comparison.mean, comparison.low, comparison.high]
+    mean, low, high = (UNKNOWN if math.isnan(number) else f"{number:+.4f}" for number in numbers)
+    p_values = (comparison.t_p, comparison.sign_flip_p, adjusted)
+    return [mean, f"{low} to {high}", *(UNKNOWN if math.isnan(p) else f"{p:.3f}" for p in p_values)]
+
+
+def comparisons_json(found: Sequence[Answer]) -> list[dict[str, Any]]:
+    """The same as plain values."""
+    return [
+        {
+            "model": answer.question.recipe,
+            "reference": answer.question.reference,
+            "about": answer.question.about,
+            "tasks": {
+                task: {**asdict(one.comparison), "relative_gain": one.gain, "holm_p": one.adjusted_p}
+                for task, one in answer.tasks.items()
+            },
+            "delta_m": {**asdict(answer.delta_m), "holm_p": answer.delta_m_adjusted_p},
+        }
+        for answer in found
+    ]
+
+
+def _down(table: Table) -> str:
+    """A line per setting and model; the paper's value right of ours, its other metrics at the end."""
+    with_paper = {c.key for c in table.columns if any(line.values[c.key].paper is not None for line in table.lines)}
+    others = other_paper_tasks(table)
+    several = len(table.plan.settings) > 1
+    header = ["setting"] * several + ["model", "seeds"]
+    for column in table.columns:
+        header += [column.title] + ["*paper*"] * (column.key in with_paper)
+    header += [f"*paper: {task}, mean loss*" for task in others]
+    rows = []
+    for line in table.lines:
+        cells = [line.setting] * several + [line.title, str(line.count)]
+        for column in table.columns:
+            value = line.values[column.key]
+            cells.append(value.text(column))
+            if column.key in with_paper:
+                cells.append(_italic(value.paper))
+        rows.append(cells + [_italic(value) for value in other_paper_values(table, line).values()])
+    return _markdown(header, rows, left=1 + several)
+
+
+def _italic(value: float | None) -> str:
+    return "" if value is None else f"*{value:g}*"
+
+
+def _across(table: Table) -> str:
+    """Metrics down, models of every setting across, as in the paper."""
+    header = ["", *(f"{line.setting} {line.title}" for line in table.lines)]
+    rows = [[c.title, *(line.values[c.key].text(c) for line in table.lines)] for c in table.columns]
+    return _markdown(header, rows, left=1)
+
+
+def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:
+    """A Markdown table with aligned columns."""
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    marks = [":--" if number < left else "--:" for number in range(len(header))]
+    text = ""
+    for cells in (header, marks, *rows):
+        padded = [
+            cell.ljust(width) if number < left else cell.rjust(width)
+            for number, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        ]
+        text += f"| {' | '.join(padded)} |\n"
+    return text
+
+
+def as_csv(table: Table) -> str:
+    """One line per cell: setting, model, recipe, task, metric, mean, standard deviation, seeds, values, the paper's value."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(
+        ["setting", "model", "recipe", "task", "metric", "mean", "std", "seeds", "values", "paper", "pretrained"]
+    )
+    for line in table.lines:
+        for column in table.columns:
+            value = line.values[column.key]
+            known = spread(value.values)
+            by_seed = " ".join("" if math.isnan(number) else f"{number:.6g}" for number in value.values)
+            writer.writerow(
+                [line.setting, line.row.title, line.row.recipe, column.task, column.metric]
+                + ["" if math.isnan(number) else f"{number:.6g}" for number in (known.mean, known.std)]
+                + [known.count, by_seed, "" if value.paper is None else value.paper, line.pretrained]
+            )
+    return text.getvalue()
+
+
+def as_json(table: Table) -> dict[str, Any]:
+    """Everything in the table as plain values; the format that `mgm report` reads."""
+    found = answers(table)
+    return {
+        "columns": [
+            {
+                "task": column.task,
+                "metric": column.metric,
+                "title": column.info.title,
+                "unit": column.info.unit,
+                "higher_is_better": column.info.higher_is_better,
+            }
+            for column in table.columns
+        ],
+        "rows": [
+            {
+                "setting": line.setting,
+                "model": line.row.title,
+                "recipe": line.row.recipe,
+                "in_paper": line.row.in_paper,
+                "count": line.count,
+                "pretrained": line.pretrained,
+                "values": {key: _plain(value) for key, value in line.values.items()},
+                "paper_other": other_paper_values(table, line),
+            }
+            for line in table.lines
+        ],
+        "paper": None if table.paper is None else {"data": table.paper.data, "metrics": table.paper.metrics},
+        "comparisons": comparisons_json(found),
+        "sentences": summary(found).splitlines() if found else [],
+        "notes": notes(table),
+    }
+
+
+def _plain(value: Value) -> dict[str, Any]:
+    known = spread(value.values)
+    return {"mean": known.mean, "std": known.std, "values": list(value.values), "paper": value.paper}

@@ -1,0 +1,26 @@
+"""The figure of a study: dots or curves of every metric, and nothing before there is a result."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fake_trials import pretend_all, three_tasks
+from mgm.experiments.catalogue import STUDIES
+from mgm.experiments.plans import make_plan
+from mgm.experiments.study_files import Place
+from mgm.experiments.tables import make_table
+from mgm.method.recipes import make_experiment
+from mgm.report.experiment_figures import draw
+
+
+@pytest.mark.parametrize("name", ["table7", "figure5"])
+def test_figures_of_a_study(tmp_path, name):
+    base = lambda recipe: make_experiment(recipe, "tiny")  # noqa: E731
+    plan = make_plan(name, STUDIES[name], base, data="rooms", offered=("semantic", "depth", "normal"), seeds=range(2))
+    place, random = Place(tmp_path), np.random.default_rng(0)
+    assert draw(make_table(plan, place.trial, "rooms"), place.trial, tmp_path / "figure") == []
+    pretend_all(plan.cells, place.trial, lambda cell: three_tasks(*random.normal([0.1, 1.0, 30.0], 0.01)))
+    paths = draw(make_table(plan, place.trial, "rooms"), place.trial, tmp_path / "figure")
+    assert [path.name for path in paths] == ["figure.png", "figure.pdf"]
+    assert paths[0].read_bytes()[:4] == b"\x89PNG"
