@@ -134,7 +134,18 @@ def run(flags: tuple[str, ...], folder: Path, threads: int) -> dict[str, Any]:
         if status:
             raise SystemExit(f"{shlex.join(command)} failed: see {log.name}")
     result = json.loads((folder / "result.json").read_text())
-    kept = ("seed", "steps", "best_step", "num_labelled", "commit", "versions", "device", "parameters", "command")
+    kept = (
+        "seed",
+        "steps",
+        "best_step",
+        "best_stage",
+        "num_labelled",
+        "commit",
+        "versions",
+        "device",
+        "parameters",
+        "command",
+    )
     return {
         "cpu_s": round(float(seconds.read_text())),
         **{key: result[key] for key in kept},

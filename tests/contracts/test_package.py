@@ -67,7 +67,7 @@ def test_nothing_but_code_and_templates_is_shipped():
     kinds = {
         path.suffix for path in (ROOT / "src/mgm").rglob("*") if path.is_file() and "__pycache__" not in path.parts
     }
-    assert kinds <= {".py", ".typed", ".html", ".css", ".js", ".j2", ".md", ""}, kinds
+    assert kinds <= {".py", ".typed", ".html", ".css", ".js", ".jinja", ".yaml", ""}, kinds
 
 
 def test_syntax_of_the_oldest_supported_python():

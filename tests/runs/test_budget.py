@@ -13,12 +13,12 @@ from mgm.method.recipes import make_experiment
 from mgm.runs.budget import LEAST_STEPS, RESERVE, Cost, fit_to_minutes, measure
 from synthetic import synthetic_trainer
 
-COST = Cost({"multi_task": 0.2, "generator": 1.5, "joint": 0.7}, validation_s=2.0, final_s=10.0)
+COST = Cost({"multi_task": 0.2, "continued": 0.2, "generator": 1.5, "joint": 0.7}, validation_s=2.0, final_s=10.0)
 TINY = ["--preset", "tiny", "--num-images", 80]
 
 
 def schedule(experiment):
-    return stages(experiment.method, experiment.training)
+    return stages(experiment)
 
 
 def seconds(experiment):
@@ -97,7 +97,7 @@ def test_steps_are_written_down_and_each_recipe_gets_its_own(mgm, tmp_path, monk
 
 
 def test_a_resumed_run_keeps_its_steps(mgm, tmp_path, monkeypatch):
-    monkeypatch.setattr("mgm.runs.train.measure", lambda trainer, num: Cost({"multi_task": 1.0}, 0.1, 0.1))
+    monkeypatch.setattr("mgm.runs.train.measure", lambda trainer, num: Cost({"multi_task": 1.0, "continued": 1.0}, 0.1, 0.1))
     run = tmp_path / "run"
     code, _, err = mgm("train", "mt", *TINY, "--minutes", 0.6, "--out", run)
     assert code == 0, err

@@ -42,8 +42,8 @@ def batches(experiment: Experiment, data: ExperimentData) -> dict[str, torch.Ten
 def test_labelled_images_alone_are_mixed(experiment, data, mix):
     plain = batches(experiment, data)
     mixed = make_loaders(with_data(experiment, mix=mix, mix_share=1.0), data, CPU)
-    assert plain.keys() == mixed.keys() == {"labelled", "generator", "weak"}
-    for name in ("generator", "weak"):
+    assert plain.keys() == mixed.keys() == {"labelled", "generator", "extra"}
+    for name in ("generator", "extra"):
         assert torch.equal(mixed[name](3, 8).images, plain[name])
     batch = mixed["labelled"](3, 8)
     assert not torch.equal(batch.images, plain["labelled"])
@@ -60,7 +60,7 @@ def test_images_of_every_kind_are_changed_alike(experiment, data, changes):
 def test_extra_composites_are_what_they_were(experiment, data):
     extra = replace(experiment, method=replace(experiment.method, extra_images="composites"))
     plain, mixed = batches(extra, data), batches(with_data(extra, mix="cutmix"), data)
-    assert torch.equal(plain["composites"], mixed["composites"])
+    assert torch.equal(plain["extra"], mixed["extra"])
 
 
 def test_without_augmentation_images_are_as_they_are(experiment, data):

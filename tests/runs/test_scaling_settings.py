@@ -10,8 +10,8 @@ import pytest
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--compile", "graphs", "--device", "cpu"), "needs a CUDA GPU, not cpu"),
-        (("--compile", "always", "--checkpoint-activations"), "leave out one of the two"),
+        (("--compile", "reduce-overhead", "--device", "cpu"), "needs a CUDA GPU, not cpu"),
+        (("--compile", "default", "--checkpoint-activations"), "leave out one of the two"),
         (("--accumulate", "3"), "batch_size is 4; it must be a multiple of 3"),
         (("--accumulate", "0"), "accumulate is 0; it must be above 0"),
     ],

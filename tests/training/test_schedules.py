@@ -161,7 +161,7 @@ def decaying(trainer):
 @pytest.mark.parametrize("optimizer", ["adam", "adamw"])
 @pytest.mark.parametrize(
     "optimizer_step, updates",
-    [("separate", ("task", "task")), ("shared", ("model", "model")), ("combined", ("encoder", "decoders"))],
+    [("separate", ("task", "task")), ("combined", ("encoder", "decoders"))],
 )
 def test_weight_decay_is_of_the_model_alone_and_in_the_task_update_alone(tmp_path, optimizer, optimizer_step, updates):
     """AdamW's own default, 0.01, reaches nothing."""

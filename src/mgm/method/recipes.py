@@ -186,7 +186,8 @@ def _best(experiment: Experiment) -> Experiment:
         model=replace(base.model, encoder="lite0", frozen_statistics=True),
         training=replace(
             base.training,
-            steps=2600,
+            steps=2850,
+            validate_every=285,
             joint_share=0.2,
             generator_steps=150,
             batch_size=8,
