@@ -60,7 +60,7 @@ def run(runs, tmp_path) -> Path:
 
 @pytest.fixture
 def record(runs, tmp_path) -> Path:
-    """A copy of the MGM run and its baseline as far as tables need it: without weights and journals, so quick to show."""
+    """A copy of the MGM run and its baseline as far as tables need it: without weights and metrics logs, so quick to show."""
     ignored = shutil.ignore_patterns("checkpoints", "pictures", "metrics.jsonl")
     return Path(shutil.copytree(runs / "mgm", tmp_path / "record", ignore=ignored))
 

@@ -1,19 +1,19 @@
 import math
 
 from mgm.report.history import in_order, read_history, stages_of, tasks_of
-from mgm.training.metrics_log import Journal
+from mgm.training.metrics_log import MetricsLog
 
 
 def write(path, *, joint=True):
-    journal = Journal(path)
+    log = MetricsLog(path)
     for step in (20, 40):
         score = step / 100
-        journal.write(stage="multi_task", step=step, losses={"task": 100.0 / step})
-        journal.write(stage="multi_task", step=step, validation={"semantic": {"miou": score}, "depth": {}}, score=score)
+        log.write(stage="multi_task", step=step, losses={"task": 100.0 / step})
+        log.write(stage="multi_task", step=step, validation={"semantic": {"miou": score}, "depth": {}}, score=score)
     if joint:
-        journal.write(stage="generator", step=10, losses={"discriminator": 1.0, "generator": -0.5})
-        journal.write(stage="joint", step=20, losses={"loss 0": 0.01})
-        journal.write(stage="joint", step=20, validation={"semantic": {"miou": 0.9}, "depth": {"abs_error_m": 0.5}})
+        log.write(stage="generator", step=10, losses={"discriminator": 1.0, "generator": -0.5})
+        log.write(stage="joint", step=20, losses={"loss 0": 0.01})
+        log.write(stage="joint", step=20, validation={"semantic": {"miou": 0.9}, "depth": {"abs_error_m": 0.5}})
     return path
 
 

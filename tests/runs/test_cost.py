@@ -1,8 +1,8 @@
 import torch
 from torch import nn
 
-from mgm.runs.cost import encoder_updates, parameter_counts, peak_memory_mb
 from mgm.method.algorithm import stages
+from mgm.runs.cost import encoder_updates, parameter_counts, peak_memory_mb
 from toys import toy_experiment, toy_trainer
 
 

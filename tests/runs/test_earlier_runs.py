@@ -13,13 +13,13 @@ import torch
 from fakes import write_camvid, write_nyuv2
 from mgm.cli.train import parse_train
 from mgm.config import Experiment
+from mgm.inference.model import TrainedModel
+from mgm.method.recipes import make_experiment
 from mgm.runs import train as run
 from mgm.runs.annotator import make_annotator
 from mgm.runs.data import load_data, make_loaders
 from mgm.runs.folder import RunFolder
-from mgm.method.recipes import make_experiment
 from mgm.runs.saved_generators import even_shares
-from mgm.inference.model import TrainedModel
 from mgm.training.checkpoint import load_checkpoint
 from mgm.training.trainer import Trainer
 from toys import toy_batch

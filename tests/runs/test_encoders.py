@@ -13,9 +13,9 @@ from PIL import Image
 
 from backbones import FAMILIES, write_backbone
 from fakes import write_nyuv2
-from mgm.runs.starting_weights import with_structure
 from mgm.method.recipes import make_experiment
 from mgm.runs.settings import from_yaml
+from mgm.runs.starting_weights import with_structure
 from mgm.training.checkpoint import load_checkpoint
 
 pytest.importorskip("transformers")

@@ -10,10 +10,10 @@ import torch
 
 from mgm.config import DataConfig, Experiment
 from mgm.errors import ConfigError
+from mgm.method.recipes import make_experiment
 from mgm.runs.checks import check_experiment
 from mgm.runs.data import ExperimentData, load_data, make_loaders, mixing
 from mgm.runs.folder import RunFolder
-from mgm.method.recipes import make_experiment
 from mgm.tasks import TASKS
 
 CPU = torch.device("cpu")

@@ -10,8 +10,8 @@ from fake_folder import write_own
 from mgm.config import DataConfig, Experiment
 from mgm.data.sources.folder import FolderSource
 from mgm.data.store import build_store, open_store
-from mgm.runs.data import load_data
 from mgm.method.recipes import make_experiment
+from mgm.runs.data import load_data
 from mgm.runs.scenes import without_scenes
 from mgm.runs.settings import from_yaml
 

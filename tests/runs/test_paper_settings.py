@@ -17,15 +17,15 @@ from fake_layouts import write_taskonomy
 from fakes import write_nyuv2
 from mgm.cli.train import parse_train
 from mgm.errors import ConfigError, RunError
+from mgm.experiments.grouping import scores_of_runs
+from mgm.method.recipes import RECIPES, make_experiment
+from mgm.models import MODELS
+from mgm.models.task_groups import parse_groups
 from mgm.runs.checks import check_experiment
 from mgm.runs.data import load_data
 from mgm.runs.folder import RunFolder
-from mgm.experiments.grouping import scores_of_runs
-from mgm.method.recipes import RECIPES, make_experiment
-from mgm.runs.train import train
 from mgm.runs.scenes import without_scenes
-from mgm.models import MODELS
-from mgm.models.task_groups import parse_groups
+from mgm.runs.train import train
 
 TINY = ["--preset", "tiny", "--batch-size", "2", "--generator-batch-size", "2"]
 

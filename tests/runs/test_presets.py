@@ -2,9 +2,9 @@
 
 import pytest
 
-from mgm.runs.checks import check_experiment
 from mgm.method.recipes import PRESETS, RECIPES, make_experiment
 from mgm.networks import efficientnet_lite
+from mgm.runs.checks import check_experiment
 
 TINY = ["--image-size", 32, "--num-images", 60, "--steps", 4, "--batch-size", 4, "--validate-every", 4, "--early-sizes"]
 NEEDS = {"task_grouping": "groups", "mgm_task_grouping": "groups", "mgm_combine": "runs", "st_synthesized": "annotator"}

@@ -18,8 +18,8 @@ from PIL import Image
 from fakes import write_nyuv2
 from mgm.cli.main import main
 from mgm.runs.folder import RunFolder
-from mgm.runs.metrics_table import write_history
 from mgm.runs.listing import find_runs, summarise
+from mgm.runs.metrics_table import write_history
 from mgm.runs.train import train
 from mgm.training.checkpoint import load_checkpoint
 
@@ -134,7 +134,7 @@ def test_training_that_fails_leaves_its_reason(mgm, root, tmp_path, monkeypatch)
     with pytest.raises(RuntimeError, match="out of memory"):
         mgm("train", "mt", *TINY, "--data", data, "--out", tmp_path / "one")
     (run,) = listed(mgm, tmp_path)
-    assert (run["state"], run["steps"]) == ("failed", 4)
+    assert (run["state"], run["steps"]) == ("failed", 3)  # what was logged
     assert "out of memory" in run["detail"]
     monkeypatch.setattr(Trainer, "train_step", step)
     assert mgm("train", "--resume", tmp_path / "one")[0] == 0
@@ -169,7 +169,7 @@ def test_damaged_folders_are_listed_as_such(mgm, root, copy, file, content):
 
 
 @pytest.mark.parametrize("line", ["no json\n{}", '{"stage": "lunch", "step": 3}', "[1]", '{"step": "x"}'])
-def test_damaged_journal(mgm, copy, line):
+def test_damaged_metrics_log(mgm, copy, line):
     unfinished(copy / "one")
     (copy / "one/metrics.jsonl").write_text(line + "\n")
     assert listed(mgm, copy)[0]["state"] == "damaged"
@@ -190,10 +190,10 @@ def test_baselines_inside_runs_are_not_listed(root, copy):
     assert summarise(copy / "one/baseline").state == "finished"
 
 
-def test_history_is_the_journal_as_a_table(root, tmp_path):
+def test_history_is_the_metrics_log_as_a_table(root, tmp_path):
     folder = RunFolder(root / "plain-s0")
     rows = list(csv.DictReader(io.StringIO(folder.history.read_text())))
-    records = [json.loads(line) for line in folder.journal.read_text().splitlines()]
+    records = [json.loads(line) for line in folder.metrics_log.read_text().splitlines()]
     assert len(rows) == len(records)
     assert rows[0]["stage"] == "multi_task"
     assert float(rows[0]["loss/task"]) == records[0]["losses"]["task"]
@@ -206,7 +206,7 @@ def test_history_is_the_journal_as_a_table(root, tmp_path):
 
 
 def test_watching_changes_nothing(root, tmp_path):
-    """Sheet and TensorBoard on or off: weights and journal are the same, bit for bit."""
+    """Sheet and TensorBoard on or off: weights and metrics log are the same, bit for bit."""
     pytest.importorskip("tensorboard")
     experiment = RunFolder(root / "plain-s0").experiment()
     experiment = replace(experiment, training=replace(experiment.training, tensorboard=True))
@@ -215,7 +215,7 @@ def test_watching_changes_nothing(root, tmp_path):
     assert (watched.pictures / "training.png").exists()
     assert not (own.pictures / "training.png").exists()
     assert list((own.path / "tensorboard").iterdir())
-    assert own.journal.read_text() == watched.journal.read_text()
+    assert own.metrics_log.read_text() == watched.metrics_log.read_text()
     left, right = (load_checkpoint(run.checkpoints / "best.pt")["model"] for run in (own, watched))
     assert all(torch.equal(value, right[key]) for key, value in left.items())
 

@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from mgm.errors import ConfigError
-from mgm.runs.progress import RichProgress, with_unit
-from mgm.training.callbacks import TensorBoard, Watchers
-from mgm.tasks.base import MetricInfo
 from mgm.method.algorithm import stages
+from mgm.runs.progress import RichProgress, with_unit
+from mgm.tasks.base import MetricInfo
+from mgm.training.callbacks import TensorBoard, Watchers
 from toys import toy_experiment, toy_tasks, toy_trainer
 
 SCORES = {"semantic": {"miou": 0.25}, "depth": {"abs_error_m": 0.611}, "normal": {"angle_deg": 31.4}}

@@ -1,4 +1,4 @@
-"""Losses and validation scores over a training, read from its journal."""
+"""Losses and validation scores over a training, read from its metrics log."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mgm.tasks import TASKS
-from mgm.training.metrics_log import read_journal
+from mgm.training.metrics_log import read_metrics_log
 
 STAGE_TITLES = {
     "pretrain": "Pretraining of M",
@@ -22,7 +22,7 @@ Points = tuple[list[int], list[float]]
 
 @dataclass
 class History:
-    """A journal, sorted into lines of a plot."""
+    """A metrics log, sorted into lines of a plot."""
 
     losses: dict[str, dict[str, Points]] = field(default_factory=dict)
     """Stage -> loss -> points. In `joint` the steps go on counting from those of `multi_task`."""
@@ -33,14 +33,14 @@ class History:
 
 
 def read_history(path: Path) -> History:
-    """Sort the records of a journal; a value that was not finite is NaN, and a missing journal is empty.
+    """Sort the records of a metrics log; a value that was not finite is NaN, and a missing metrics log is empty.
 
     Raises:
-        RunError: If the journal is damaged.
+        RunError: If the metrics log is damaged.
     """
     history = History()
     alone = 0
-    for record in read_journal(path):
+    for record in read_metrics_log(path):
         stage, step = record["stage"], int(record["step"])
         if stage == "multi_task":
             alone = max(alone, step)
@@ -61,12 +61,12 @@ def _append(lines: dict[str, Points], name: str, step: int, value: float | None)
 
 
 def stages_of(histories: Iterable[History]) -> list[str]:
-    """Stages of which any of the journals has losses, in the order of a training."""
+    """Stages of which any of the metrics logs has losses, in the order of a training."""
     return in_order(STAGE_TITLES, [history.losses for history in histories])
 
 
 def tasks_of(histories: Iterable[History]) -> list[str]:
-    """Tasks of which any of the journals has scores, in the order of tables."""
+    """Tasks of which any of the metrics logs has scores, in the order of tables."""
     return in_order(TASKS, [history.scores for history in histories])
 
 

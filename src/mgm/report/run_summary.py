@@ -27,7 +27,7 @@ def draw_run(run: Path) -> None:
     folder = RunFolder(run)
     write_table(folder)
     members = {member.experiment().recipe: member for member in (folder.baseline, folder) if member.finished}
-    curve_figure(folder.pictures / "curves.png", {title: member.journal for title, member in members.items()})
+    curve_figure(folder.pictures / "curves.png", {title: member.metrics_log for title, member in members.items()})
     prediction_figure(folder.pictures / "predictions.png", compare(members))
     if has_generator(folder):
         draw_before_and_after(folder, folder.pictures / "generated.png")

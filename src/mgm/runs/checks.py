@@ -8,16 +8,16 @@ import os
 from mgm.config import DataConfig, Experiment, ModelConfig, TrainingConfig
 from mgm.data.composites import PIECES
 from mgm.errors import ConfigError, choose, unknown
-from mgm.runs.data import augmentation
-from mgm.runs.starting_weights import check_encoder, required_stride
+from mgm.method.algorithm import REFINEMENT, joint_updates
+from mgm.method.checks import check_method
+from mgm.method.extra_images import EXTRA_IMAGES
 from mgm.models import MODELS
 from mgm.networks.decoders import DECODERS
 from mgm.networks.encoder import BLOCKS, STAGE_STRIDES
 from mgm.networks.generators import GENERATORS, IMAGE_SIZES
+from mgm.runs.data import augmentation
+from mgm.runs.starting_weights import check_encoder, required_stride
 from mgm.tasks import parse_losses
-from mgm.method.algorithm import REFINEMENT, joint_updates
-from mgm.method.checks import check_method
-from mgm.method.extra_images import EXTRA_IMAGES
 from mgm.training.schedules import SCHEDULES
 
 POSITIVE = {

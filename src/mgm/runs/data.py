@@ -18,10 +18,10 @@ from mgm.data.rooms import RoomsSource
 from mgm.data.splits import labelled_subset, limit_training
 from mgm.data.store import cached_store
 from mgm.errors import ConfigError, DataError
-from mgm.runs.saved_generators import saved_generators_loader
-from mgm.runs.scenes import count_kinds, info_with_derived_scenes, scenes_from_segmentation
 from mgm.functional.distributed import rank, world_size
 from mgm.method.extra_images import EXTRA_IMAGES
+from mgm.runs.saved_generators import saved_generators_loader
+from mgm.runs.scenes import count_kinds, info_with_derived_scenes, scenes_from_segmentation
 from mgm.tasks import make_tasks
 from mgm.tasks.base import Task
 from mgm.training.layout import in_format, memory_format

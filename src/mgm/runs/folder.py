@@ -74,7 +74,7 @@ class RunFolder:
         return self.path / "dataset.json"
 
     @property
-    def journal(self) -> Path:
+    def metrics_log(self) -> Path:
         """The metrics log: losses and validation scores, one JSON record per line."""
         return self.path / "metrics.jsonl"
 

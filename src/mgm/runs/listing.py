@@ -10,12 +10,12 @@ from typing import Any
 
 from mgm.config import Experiment
 from mgm.errors import MgmError, RunError
+from mgm.method.algorithm import stages
 from mgm.runs.folder import RunFolder, read_json, read_result
 from mgm.runs.pretraining import pretraining
 from mgm.tasks import make_tasks
 from mgm.tasks.base import MetricInfo
-from mgm.method.algorithm import stages
-from mgm.training.metrics_log import read_journal
+from mgm.training.metrics_log import read_metrics_log
 
 STATES = ("finished", "running", "stopped", "diverged", "failed", "damaged")
 
@@ -87,7 +87,7 @@ def _summary(folder: RunFolder) -> RunSummary:
     experiment, info = folder.experiment(), folder.info()
     tasks = make_tasks(experiment.data.tasks or info.tasks, info.classes)
     result = read_result(folder.result) if folder.finished else None
-    records = list(read_journal(folder.journal))
+    records = list(read_metrics_log(folder.metrics_log))
     scores = _best_validation(records) if result is None else result["test"]
     state, detail = _state(folder, experiment, records)
     return RunSummary(
@@ -137,7 +137,7 @@ def _steps(experiment: Experiment, records: list[dict[str, Any]]) -> int:
         if stage.name == last["stage"]:
             return done + (int(last["step"]) if counts else 0)
         done += stage.steps if counts else 0
-    raise RunError(f"its journal names a stage {last['stage']!r} that its settings do not have")
+    raise RunError(f"its metrics log names a stage {last['stage']!r} that its settings do not have")
 
 
 def _best_validation(records: list[dict[str, Any]]) -> dict[str, dict[str, float]]:

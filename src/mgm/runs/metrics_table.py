@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from mgm.runs.folder import RunFolder, write_json
 from mgm.functional.distributed import rank
+from mgm.runs.folder import RunFolder, write_json
 from mgm.training.checkpoint import write_atomically
-from mgm.training.metrics_log import read_journal
+from mgm.training.metrics_log import read_metrics_log
 
 
 @contextmanager
@@ -35,7 +35,7 @@ def write_history(folder: RunFolder) -> None:
 
     Columns are called ``loss/UPDATE`` and ``validation/TASK/METRIC``; cells without a value are empty.
     """
-    rows = [flat_record(record) for record in read_journal(folder.journal)]
+    rows = [flat_record(record) for record in read_metrics_log(folder.metrics_log)]
     columns = list(dict.fromkeys(column for row in rows for column in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")

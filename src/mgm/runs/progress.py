@@ -13,8 +13,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from torch import nn
 
-from mgm.runs.cost import peak_memory_mb
 from mgm.functional.distributed import rank
+from mgm.runs.cost import peak_memory_mb
 from mgm.tasks.base import MetricInfo, Task
 from mgm.training.evaluate import Scores
 from mgm.training.trainer import Progress as TrainingProgress

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from mgm.config import Experiment
 from mgm.errors import ConfigError, RunError
-from mgm.runs.starting_weights import finished_run
-from mgm.runs.folder import RunFolder
 from mgm.functional.distributed import rank, world_size
 from mgm.networks.generators import GENERATORS
 from mgm.networks.generators.base import Generator
+from mgm.runs.folder import RunFolder
+from mgm.runs.starting_weights import finished_run
 from mgm.training.checkpoint import load_checkpoint
 from mgm.training.seeding import random_generator
 from mgm.training.trainer import Loader

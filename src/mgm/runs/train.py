@@ -16,27 +16,26 @@ from torch import nn
 
 from mgm.config import Experiment
 from mgm.errors import ConfigError
+from mgm.functional.distributed import rank, world_size
+from mgm.method.algorithm import joint_updates, stages
+from mgm.method.networks import build_networks
+from mgm.method.recipes import baseline_of
+from mgm.method.training import JointSteps
 from mgm.runs.annotator import make_annotator
 from mgm.runs.budget import fit_to_minutes, measure
 from mgm.runs.checks import check_experiment
 from mgm.runs.cost import encoder_updates, parameter_counts, peak_memory_mb
 from mgm.runs.data import ExperimentData, label_stride, load_data, make_loaders
 from mgm.runs.devices import launch
-from mgm.runs.stages import SharedStages
-from mgm.runs.starting_weights import start_encoder
-from mgm.runs.starting_weights import load_pretrained, with_structure
 from mgm.runs.folder import RunFolder, read_result, write_json
 from mgm.runs.metrics_table import recorded
 from mgm.runs.pretraining import pretraining
 from mgm.runs.progress import RichProgress
 from mgm.runs.provenance import current_commit, versions
-from mgm.method.recipes import baseline_of
 from mgm.runs.scenes import without_scenes
+from mgm.runs.stages import SharedStages
+from mgm.runs.starting_weights import load_pretrained, start_encoder, with_structure
 from mgm.training.callbacks import TensorBoard, Watchers
-from mgm.functional.distributed import rank, world_size
-from mgm.method.algorithm import joint_updates, stages
-from mgm.method.networks import build_networks
-from mgm.method.training import JointSteps
 from mgm.training.checkpoint import load_checkpoint
 from mgm.training.evaluate import (
     Scores,
@@ -209,7 +208,7 @@ def _make_trainer(
         validate,
         fabric,
         folder.checkpoints,
-        MetricsLog(None if silent or rank() else folder.journal),
+        MetricsLog(None if silent or rank() else folder.metrics_log),
         Progress() if silent else _watchers(experiment, folder, data, schedule, fabric, watch),
         steps.generator_snapshot,
     )

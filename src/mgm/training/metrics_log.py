@@ -50,7 +50,7 @@ class MetricsLog:
             os.truncate(self.path, size)
 
 
-def read_journal(path: Path) -> Iterator[dict[str, Any]]:
+def read_metrics_log(path: Path) -> Iterator[dict[str, Any]]:
     """The records of a metrics log.
 
     Raises:

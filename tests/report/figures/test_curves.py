@@ -11,15 +11,15 @@ from mgm.training.metrics_log import MetricsLog
 
 
 def write(path, *, joint=True, scale=1.0, nan=False):
-    journal = MetricsLog(path)
+    log = MetricsLog(path)
     for step in (20, 40):
-        journal.write(stage="multi_task", step=step, losses={"task": scale * 100.0 / step})
+        log.write(stage="multi_task", step=step, losses={"task": scale * 100.0 / step})
         score = math.nan if nan else scale * step / 100
-        journal.write(stage="multi_task", step=step, validation={"semantic": {"miou": score}, "depth": {}}, score=score)
+        log.write(stage="multi_task", step=step, validation={"semantic": {"miou": score}, "depth": {}}, score=score)
     if joint:
-        journal.write(stage="generator", step=10, losses={"discriminator": 1.0, "generator": -0.5})
-        journal.write(stage="joint", step=20, losses={f"loss {number}": 0.01 * 10**number for number in range(6)})
-        journal.write(stage="joint", step=20, validation={"semantic": {"miou": 0.9}, "depth": {"abs_error_m": 0.5}})
+        log.write(stage="generator", step=10, losses={"discriminator": 1.0, "generator": -0.5})
+        log.write(stage="joint", step=20, losses={f"loss {number}": 0.01 * 10**number for number in range(6)})
+        log.write(stage="joint", step=20, validation={"semantic": {"miou": 0.9}, "depth": {"abs_error_m": 0.5}})
     return path
 
 
@@ -50,14 +50,14 @@ def test_scores_that_are_nan(tmp_path):
     assert pixels(tmp_path / "a.png").std() > 5
 
 
-@pytest.mark.parametrize("journals", [{}, {"MGM": "absent.jsonl"}, {"MGM": "empty.jsonl"}])
-def test_nothing_logged_yet(tmp_path, journals):
+@pytest.mark.parametrize("logs", [{}, {"MGM": "absent.jsonl"}, {"MGM": "empty.jsonl"}])
+def test_nothing_logged_yet(tmp_path, logs):
     (tmp_path / "empty.jsonl").touch()
-    curve_figure(tmp_path / "a.png", {title: tmp_path / name for title, name in journals.items()})
+    curve_figure(tmp_path / "a.png", {title: tmp_path / name for title, name in logs.items()})
     assert pixels(tmp_path / "a.png").std() > 0
 
 
-def test_damaged_journal_leaves_no_picture(tmp_path):
+def test_damaged_metrics_log_leaves_no_picture(tmp_path):
     (tmp_path / "a.jsonl").write_text("{\n" + json.dumps({"stage": "joint", "step": 1}) + "\n")
     with pytest.raises(RunError, match="line 1"):
         curve_figure(tmp_path / "a.png", {"MGM": tmp_path / "a.jsonl"})

@@ -56,6 +56,6 @@ def test_bands_are_mean_and_deviation_where_all_runs_have_come():
     assert heights.min() == pytest.approx(min(4 - deviation, 3 - np.std([1.5, 4.5], ddof=1)))
 
 
-def test_no_journal_gives_no_chart():
+def test_no_metrics_log_gives_no_chart():
     assert band_charts({"MT": [History()]}) == []
     assert loss_charts({"mt": History()}) == []

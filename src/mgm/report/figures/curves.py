@@ -25,17 +25,17 @@ LEGEND_LINES = 4
 LINE_STYLES = ("-", "--", ":", "-.")
 
 
-def curve_figure(path: Path, journals: Mapping[str, Path]) -> None:
+def curve_figure(path: Path, logs: Mapping[str, Path]) -> None:
     """Draw a panel of losses per stage, then a panel per task with its primary metric on the validation set.
 
     Args:
         path: The file; its suffix says which format (png, svg, pdf).
-        journals: Title of a run -> its ``metrics.jsonl``.
+        logs: Title of a run -> its ``metrics.jsonl``.
 
     Raises:
-        RunError: If a journal is damaged, or the file cannot be written.
+        RunError: If a metrics log is damaged, or the file cannot be written.
     """
-    histories = {title: read_history(journal) for title, journal in journals.items()}
+    histories = {title: read_history(log) for title, log in logs.items()}
     stages, tasks = stages_of(histories.values()), tasks_of(histories.values())
     columns = max(1, min(COLUMNS, max(len(stages), len(tasks))))
     groups = [(names, draw) for names, draw in ((stages, draw_losses), (tasks, draw_scores)) if names]

@@ -110,7 +110,7 @@ def _charts(folder: ExperimentFolder, record: ExperimentRecord) -> list[tuple[st
     for setting in dict.fromkeys(trial.setting for trial in record.trials):
         groups: dict[str, list[History]] = defaultdict(list)
         for trial in record.trials:
-            history = read_history(folder.run(trial).journal) if trial.setting == setting else History()
+            history = read_history(folder.run(trial).metrics_log) if trial.setting == setting else History()
             if history.scores:
                 groups[trial.model].append(history)
         if groups:

@@ -112,7 +112,7 @@ def _notes(folder: RunFolder) -> dict[str, str]:
 
 def _charts(begun: dict[str, RunFolder]) -> tuple[list[Chart], list[Chart]]:
     """Charts of scores, and of losses."""
-    histories = {title: read_history(member.journal) for title, member in begun.items()}
+    histories = {title: read_history(member.metrics_log) for title, member in begun.items()}
     known = {title: history for title, history in histories.items() if history.losses or history.scores}
     if not known:
         raise RunError("nothing was logged yet")

@@ -13,7 +13,7 @@ from mgm.method.recipes import RECIPES
 from mgm.report.history import STAGE_TITLES
 from mgm.runs.folder import RunFolder, read_result
 from mgm.runs.pretraining import pretraining
-from mgm.training.metrics_log import read_journal
+from mgm.training.metrics_log import read_metrics_log
 from mgm.training.optimizer_steps import OPTIMIZER_STEPS
 
 PLAIN_LOSSES = {
@@ -84,10 +84,10 @@ def _optimiser(experiment: Experiment) -> str:
 
 
 def state(folder: RunFolder) -> str:
-    """``finished``, or where the journal ends."""
+    """``finished``, or where the metrics log ends."""
     if folder.finished:
         return "finished"
-    records = list(read_journal(folder.journal))
+    records = list(read_metrics_log(folder.metrics_log))
     if not records:
         return "not finished: nothing logged yet"
     last = records[-1]

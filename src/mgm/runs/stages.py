@@ -1,0 +1,127 @@
+"""Stages that runs have in common are trained once: their end state is kept, and other runs start from it.
+
+Stage 1 (M alone) is the same for a baseline, MGM and its ablations of one seed; stage 2 for all that have the same generator. A run
+that starts from a kept stage is bitwise the run that trained it, since no random number depends on anything but the seed, the name
+of the stage and the step.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from mgm.config import Experiment
+from mgm.runs.data import ExperimentData
+from mgm.runs.provenance import current_commit
+from mgm.training.checkpoint import load_checkpoint
+from mgm.training.optimizers import optimizer_names
+from mgm.training.trainer import Trainer
+from mgm.training.updates import Stage, Update
+from mgm.version import __version__
+
+METHOD_FIELDS = ("losses", "balance", "sparsity_weight", "sharing_weight")
+"""Settings of the method that act in stages before joint training, beside the updates themselves."""
+NOT_DECISIVE = ("device", "tensorboard", "checkpoint_every", "compile")
+"""Settings of the training that change no number, or only by rounding on another machine."""
+
+
+class SharedStages:
+    """End states of stages in a folder, by what determined them.
+
+    Args:
+        root: The folder.
+        experiment: Settings of the run.
+        data: Its data.
+        schedule: Its stages.
+    """
+
+    def __init__(self, root: Path, experiment: Experiment, data: ExperimentData, schedule: Sequence[Stage]) -> None:
+        self.root = root
+        self._settings = _settings(experiment, data)
+        self._schedule = tuple(schedule)
+
+    def place(self, count: int) -> Path:
+        """Where the state after the first ``count`` stages is kept."""
+        done = self._schedule[:count]
+        mode = str(self._settings["training"]["optimizer_step"])
+        used = {name for stage in done for name in optimizer_names(stage.updates, mode)}
+        # an optimiser owns the networks that any stage of its run trains by it
+        owners = sorted(
+            (name, network)
+            for stage in self._schedule
+            for name, networks in optimizer_names(stage.updates, mode).items()
+            for network in networks
+            if name in used
+        )
+        described = {"settings": self._settings, "stages": [_described(stage) for stage in done], "owners": owners}
+        digest = hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode()).hexdigest()
+        return self.root / digest[:24]
+
+    def keep(self, trainer: Trainer) -> None:
+        """Keep the state of a trainer that has just ended a stage and saved its checkpoint; the last stage is not kept."""
+        count = trainer.position.stage
+        place = self.place(count)
+        if count >= len(self._schedule) or place.exists() or not trainer.fabric.is_global_zero:
+            return
+        begun = place.with_name(f".{place.name}.begun")
+        shutil.rmtree(begun, ignore_errors=True)
+        begun.mkdir(parents=True)
+        for file in trainer.folder.glob("*.pt"):
+            shutil.copy2(file, begun)
+        if trainer.log.path:
+            shutil.copy2(trainer.log.path, begun / "metrics.jsonl")
+        begun.rename(place)
+
+    def start(self, trainer: Trainer) -> bool:
+        """Let a new trainer begin after the most stages that are kept; whether there are any."""
+        for count in range(len(self._schedule) - 1, 0, -1):
+            place = self.place(count)
+            if not place.is_dir():
+                continue
+            trainer.adopt(load_checkpoint(place / "last.pt", trainer.fabric.device))
+            if trainer.fabric.is_global_zero:
+                for file in place.glob("*.pt"):
+                    if file.name != "last.pt":
+                        shutil.copy2(file, trainer.folder)
+                if trainer.log.path:
+                    shutil.copy2(place / "metrics.jsonl", trainer.log.path)
+                    trainer.log.cut(trainer.position.log_size)
+            trainer.save()
+            return True
+        return False
+
+
+def _settings(experiment: Experiment, data: ExperimentData) -> dict[str, dict[str, object]]:
+    training = {name: value for name, value in asdict(experiment.training).items() if name not in NOT_DECISIVE}
+    method = {name: getattr(experiment.method, name) for name in METHOD_FIELDS}
+    model = asdict(experiment.model)
+    images = hashlib.sha256()
+    for indices in (data.labelled, data.splits.validation):
+        images.update(np.ascontiguousarray(indices).tobytes())
+    about = {"seed": experiment.seed, "images": images.hexdigest(), "name": data.info.name}
+    code = {"version": __version__, "commit": current_commit()}
+    return {
+        "data": asdict(experiment.data), "model": model, "method": method, "training": training, "run": about, "code": code,
+    }  # fmt: skip
+
+
+def _described(stage: Stage) -> dict[str, object]:
+    return {
+        "name": stage.name, "steps": stage.steps, "batch_size": stage.batch_size, "data": stage.data,
+        "updates": [_described_update(update) for update in stage.updates],
+    }  # fmt: skip
+
+
+def _described_update(update: Update) -> list[object]:
+    loss = update.loss.func if isinstance(update.loss, partial) else update.loss
+    return [
+        update.name, update.trains, getattr(loss, "__qualname__", str(loss)), update.source, update.weight,
+        sorted(update.statistics), type(update.gradient).__name__,
+    ]  # fmt: skip

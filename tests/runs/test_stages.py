@@ -1,0 +1,104 @@
+"""Stages that runs have in common are trained once, and the runs are bitwise what they would have been."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from fakes import write_nyuv2
+from mgm.method.recipes import make_experiment
+from mgm.runs.train import train
+from mgm.training.checkpoint import load_checkpoint
+from mgm.training.trainer import Trainer
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_nyuv2(tmp_path_factory.mktemp("data") / "nyuv2")
+
+
+def experiment_on(data, recipe="mgm", **training):
+    experiment = make_experiment(recipe, "tiny")
+    return replace(
+        experiment,
+        data=replace(experiment.data, data=str(data), fraction=0.7),
+        training=replace(experiment.training, ema=0.9, **training),
+    )
+
+
+def steps_of(monkeypatch):
+    """Names of the stages whose steps were carried out from here on."""
+    carried_out = []
+    original = Trainer.train_step
+    monkeypatch.setattr(
+        Trainer, "train_step", lambda self, stage, index: carried_out.append(stage.name) or original(self, stage, index)
+    )
+    return carried_out
+
+
+def assert_same_run(left, right):
+    names = {path.name for path in (left / "checkpoints").glob("*.pt")}
+    assert names == {path.name for path in (right / "checkpoints").glob("*.pt")}
+    for name in names:
+        states = [load_checkpoint(path / "checkpoints" / name) for path in (left, right)]
+        for part in ("networks", "model", "generator"):
+            for a, b in zip(*(state.get(part, {}).values() for state in states), strict=True):
+                assert torch.equal(a, b), f"{name}, {part}"
+    assert (left / "metrics.jsonl").read_text() == (right / "metrics.jsonl").read_text()
+
+
+RECIPES = [
+    ("mgm_no_generator", "multi_task"),
+    pytest.param("mgm_no_self", "generator", marks=pytest.mark.slow),
+    pytest.param("mgm_control", "multi_task", marks=pytest.mark.slow),
+    pytest.param("mgm_real", "multi_task", marks=pytest.mark.slow),
+    pytest.param("mgm", "generator", marks=pytest.mark.slow),
+    pytest.param("mgm_not_joint", "multi_task", marks=pytest.mark.slow),
+    ("mt", "multi_task"),
+]
+
+
+@pytest.fixture(scope="module", params=["separate", pytest.param("combined", marks=pytest.mark.slow)])
+def kept(request, data, tmp_path_factory):
+    """A folder in which MGM has left its stages, and the optimiser mode."""
+    folder = tmp_path_factory.mktemp("kept")
+    experiment = experiment_on(data, optimizer_step=request.param)
+    train(experiment, folder / "mgm", baseline=False, shared=folder / "stages")
+    return folder / "stages", request.param
+
+
+@pytest.mark.parametrize("recipe, stage", RECIPES)
+def test_a_run_from_kept_stages_is_bitwise_the_run_that_trains_them(
+    data, kept, recipe, stage, tmp_path, monkeypatch
+):
+    stages, mode = kept
+    experiment = experiment_on(data, recipe, optimizer_step=mode)
+    train(experiment, tmp_path / "alone", baseline=False)
+    carried_out = steps_of(monkeypatch)
+    train(experiment, tmp_path / "shared", baseline=False, shared=stages)
+    assert "multi_task" not in carried_out
+    if stage == "generator":
+        assert "generator" not in carried_out
+    assert_same_run(tmp_path / "alone", tmp_path / "shared")
+
+
+def test_a_run_and_its_baseline_train_the_first_stage_once(data, tmp_path, monkeypatch):
+    carried_out = steps_of(monkeypatch)
+    experiment = experiment_on(data, "mgm_no_generator")
+    train(experiment, tmp_path / "run")
+    assert carried_out == ["multi_task"] * 3 + ["continued"] * 3 + ["joint"] * 3
+    assert not (tmp_path / "run/stages").exists()
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"learning_rate": 1e-4}, {"steps": 8}])
+def test_other_settings_do_not_share(data, kept, change, tmp_path, monkeypatch):
+    stages, mode = kept
+    training = {name: value for name, value in change.items() if name != "seed"}
+    experiment = replace(
+        experiment_on(data, "mt", optimizer_step=mode, **training), seed=change.get("seed", 0)
+    )
+    carried_out = steps_of(monkeypatch)
+    train(experiment, tmp_path / "run", baseline=False, shared=stages)
+    assert "multi_task" in carried_out
