@@ -216,7 +216,7 @@ def test_every_page_is_in_the_navigation():
 def test_symbols_of_the_method_exist():
     """Every dotted name in a table of docs/method.md, and every update that it speaks of."""
     text = (DOCS / "method.md").read_text()
-    names = re.findall(r"`((?:mgm\.)?(?:config|functional|models|networks|selfsup|tasks|training)\.[\w.]+)`", text)
+    names = re.findall(r"`((?:mgm\.)?(?:config|functional|method|models|networks|tasks|training)\.[\w.]+)`", text)
     assert len(names) > 18
     for name in names:
         *place, symbol = name.removeprefix("mgm.").split(".")
@@ -275,7 +275,7 @@ def test_settings_of_a_folder_are_understood(tmp_path):
     """The example of dataset.yaml in docs/data.md."""
     (block,) = [block for block in blocks_of(DOCS / "data.md") if block.kind == "yaml"]
     (tmp_path / "dataset.yaml").write_text(block.text)
-    assert read_settings(open_tree(tmp_path)).depth.unit == "cm"
+    assert read_settings(open_tree(tmp_path)).files("depth").unit == "cm"
 
 
 def test_python_is_clean(tmp_path):

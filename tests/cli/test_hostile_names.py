@@ -44,7 +44,7 @@ def test_a_name_that_cannot_be_shown_is_one_clear_error(mgm, tmp_path, name):
 )
 def test_the_folder_of_a_run_lies_below_runs(mgm, monkeypatch, data, folder):
     seen = []
-    monkeypatch.setattr("mgm.api.train", lambda experiment, out, **_: seen.append(out) or {})
+    monkeypatch.setattr("mgm.api.train_and_draw", lambda experiment, out, **_: seen.append(out) or {})
     monkeypatch.setattr("mgm.cli.train._print_result", lambda *_: None)
     mgm("train", "mt", "--preset", "tiny", "--data", data)
     assert [os.fspath(out) for out in seen] == [f"runs/mt-{folder}-s0"]

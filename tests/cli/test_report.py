@@ -159,7 +159,7 @@ def test_run(mgm, runs, tmp_path):
     labels = [attributes.get("aria-label") or "" for attributes in page.all("span")]
     for moment in ("before", "after"):
         assert f"4 generated images of bedroom, {moment} joint training" in labels
-    assert sum(" against " in alt for alt in alts) == 3 + 3  # a chart of scores per task, one of losses per stage
+    assert sum(" against " in alt for alt in alts) == 3 + 4  # a chart of scores per task, one of losses per stage
     assert f"{result['peak_memory_mb']:.0f}".replace(",", "")[-3:] in page.text
     assert "No " not in re.sub("No (baseline|better)", "", " ".join(page.words)), "a section is missing"
 

@@ -245,7 +245,8 @@ def test_training_in_warm_up_is_multi_task_training(tmp_path, optimizer_step):
 @pytest.mark.parametrize("optimizer_step", OPTIMIZER_STEPS)
 def test_policy_learns_and_then_stays(tmp_path, optimizer_step):
     schedule = PolicySchedule(warm_up=1 / 6, curriculum=1 / 3, fixed=0.5)
-    trainer = scheduled_trainer(tmp_path, schedule, training={"optimizer_step": optimizer_step})
+    training = {"optimizer_step": optimizer_step, "joint_share": 0.0}
+    trainer = scheduled_trainer(tmp_path, schedule, training=training)
     stage, logits = trainer.stages[0], []
     trainer.networks.train()
     for index in range(stage.steps):

@@ -97,7 +97,9 @@ def test_steps_are_written_down_and_each_recipe_gets_its_own(mgm, tmp_path, monk
 
 
 def test_a_resumed_run_keeps_its_steps(mgm, tmp_path, monkeypatch):
-    monkeypatch.setattr("mgm.runs.train.measure", lambda trainer, num: Cost({"multi_task": 1.0, "continued": 1.0}, 0.1, 0.1))
+    monkeypatch.setattr(
+        "mgm.runs.train.measure", lambda trainer, num: Cost({"multi_task": 1.0, "continued": 1.0}, 0.1, 0.1)
+    )
     run = tmp_path / "run"
     code, _, err = mgm("train", "mt", *TINY, "--minutes", 0.6, "--out", run)
     assert code == 0, err

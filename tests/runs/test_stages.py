@@ -70,9 +70,7 @@ def kept(request, data, tmp_path_factory):
 
 
 @pytest.mark.parametrize("recipe, stage", RECIPES)
-def test_a_run_from_kept_stages_is_bitwise_the_run_that_trains_them(
-    data, kept, recipe, stage, tmp_path, monkeypatch
-):
+def test_a_run_from_kept_stages_is_bitwise_the_run_that_trains_them(data, kept, recipe, stage, tmp_path, monkeypatch):
     stages, mode = kept
     experiment = experiment_on(data, recipe, optimizer_step=mode)
     train(experiment, tmp_path / "alone", baseline=False)
@@ -96,9 +94,7 @@ def test_a_run_and_its_baseline_train_the_first_stage_once(data, tmp_path, monke
 def test_other_settings_do_not_share(data, kept, change, tmp_path, monkeypatch):
     stages, mode = kept
     training = {name: value for name, value in change.items() if name != "seed"}
-    experiment = replace(
-        experiment_on(data, "mt", optimizer_step=mode, **training), seed=change.get("seed", 0)
-    )
+    experiment = replace(experiment_on(data, "mt", optimizer_step=mode, **training), seed=change.get("seed", 0))
     carried_out = steps_of(monkeypatch)
     train(experiment, tmp_path / "run", baseline=False, shared=stages)
     assert "multi_task" in carried_out

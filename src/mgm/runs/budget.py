@@ -95,9 +95,7 @@ def fit_to_minutes(experiment: Experiment, minutes: float, cost: Cost) -> Experi
     factor = available_s / (cost.total_s(experiment, stages(experiment)) - cost.final_s)
     fitted = _scaled(experiment, factor)
     # all numbers of steps are rounded, and the last validation of a stage is one more than is planned
-    while (
-        fitted.training.steps >= LEAST_STEPS and cost.total_s(fitted, stages(fitted)) > available_s + cost.final_s
-    ):
+    while fitted.training.steps >= LEAST_STEPS and cost.total_s(fitted, stages(fitted)) > available_s + cost.final_s:
         factor *= 0.99
         fitted = _scaled(experiment, factor)
     if fitted.training.steps < LEAST_STEPS:

@@ -155,8 +155,8 @@ def check_compilation(training: TrainingConfig) -> None:
         )
     if training.compile == "reduce-overhead" and training.optimizer_step != "separate":
         raise ConfigError(
-            f"compile is 'reduce-overhead', but {training.optimizer_step} updates differentiate a pass several times, which CUDA graphs "
-            "cannot; use --compile default, or --optimizer-step separate"
+            f"compile is 'reduce-overhead', but {training.optimizer_step} updates differentiate a pass several times, which CUDA "
+            "graphs cannot; use --compile default, or --optimizer-step separate"
         )
 
 

@@ -327,7 +327,9 @@ def _draw(indices: np.ndarray, count: int, step: int, seed: int) -> np.ndarray:
     return epoch_indices(pool, count, step, seed, rank=rank(), world_size=world_size())
 
 
-def foreign_loader(experiment: Experiment, data: ExperimentData, name: str, stream: str, device: torch.device) -> Loader:
+def foreign_loader(
+    experiment: Experiment, data: ExperimentData, name: str, stream: str, device: torch.device
+) -> Loader:
     """Batches of another data set: the tasks that mean the same in both, the scenes that have the same name.
 
     Segmentation counts only where the classes are the same; the label of a scene that the experiment's data do not know

@@ -246,14 +246,15 @@ class Trainer:
         self.progress.validated(self.position.step, scores, score, self.evaluated_model)
         weights = {name: value.contiguous() for name, value in self.evaluated_model.state_dict().items()}
         state = {"model": weights, "step": self.steps_done, "score": score}
-        if stage is not self.stages[-1]:
-            if score > self.position.earlier_score:
-                self.position.earlier_score = score
-                self._save("best_earlier.pt", **state)
-        elif score > self.position.best_score:
-            self.position.best_score = score
-            self.position.best_step = self.steps_done
-            self._save("best.pt", **state)
+        if stage is self.stages[-1]:
+            if score > self.position.best_score:
+                self.position.best_score = score
+                self.position.best_step = self.steps_done
+                self._save("best.pt", **state)
+        elif score > self.position.earlier_score:
+            self.position.earlier_score = score
+            self._save("best_earlier.pt", **state)
+            self._save("best.pt", **state)  # until the last stage has a model
         self.networks.train()
 
     @property

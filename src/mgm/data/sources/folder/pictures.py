@@ -133,7 +133,7 @@ def _check_complete(tree: FileTree, settings: FolderSettings, pictures: list[Pic
     for part in settings.parts:
         if not any(picture.part == PARTS[part] for picture in pictures):
             raise DataError(f"{tree.path}: holds no picture in the part {part!r}; the data set is not complete")
-    tasks = {kind for picture in pictures for kind in picture.labels if kind in TASKS}
+    tasks = {kind for picture in pictures for kind in picture.labels if kind in TASKS} | settings.tasks.keys()
     for picture in pictures if settings.complete else ():
         for task in sorted(tasks - picture.labels.keys()):
             raise DataError(
