@@ -18,7 +18,13 @@ from mgm.inference.predict import PhotographPredictor, PredictedPhotograph
 
 
 def train_and_draw(
-    experiment: Experiment, out: str | Path, *, resume: bool = False, baseline: bool = True, minutes: float = 0.0
+    experiment: Experiment,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    baseline: bool = True,
+    minutes: float = 0.0,
+    stages: str | Path | None = None,
 ) -> dict[str, Any]:
     """Train, evaluate, and write result and pictures to a folder; this is `mgm.train`.
 
@@ -28,6 +34,7 @@ def train_and_draw(
         resume: Continue the run in ``out`` from its last checkpoint; a finished run returns its result at once.
         baseline: Also train the multi-task baseline with the same budget, into ``out/baseline``, and report the gain over it.
         minutes: Wall time to fit the steps to, for the run and for its baseline each; 0: take the steps of the settings.
+        stages: Folder of stages that runs have in common (`mgm.runs.stages`).
 
     Returns:
         The content of ``result.json``.
@@ -42,7 +49,15 @@ def train_and_draw(
     from mgm.runs.devices import is_first_process, part
     from mgm.runs.train import train
 
-    result = train(experiment, Path(out), resume=resume, baseline=baseline, minutes=minutes, watch=TrainingFigure)
+    result = train(
+        experiment,
+        Path(out),
+        resume=resume,
+        baseline=baseline,
+        minutes=minutes,
+        watch=TrainingFigure,
+        shared=Path(stages) if stages else None,
+    )
     part()
     if is_first_process():
         from mgm.report.run_summary import draw_run  # matplotlib takes a while to import

@@ -37,6 +37,8 @@ class TrainOptions:
     """Also train the multi-task baseline at the same budget, and report the gain."""
     minutes: float = 0.0
     """Train for about so long, the generator included, instead of for the preset's steps; the baseline gets as long."""
+    stages: Path | None = None
+    """Folder of stages that runs have in common: what another run of the same settings has trained there is not trained again."""
     experiment: Annotated[Experiment, tyro.conf.arg(name="")] = field(default_factory=Experiment)
 
 
@@ -56,7 +58,9 @@ def train(arguments: list[str]) -> None:
         experiment = options.experiment
         name = as_file_name(Path(experiment.data.data).stem, "data")  # may come from somebody's config.yaml
         out = options.out or Path("runs") / f"{experiment.recipe}-{name}-s{experiment.seed}"
-        result = train_and_draw(experiment, out, baseline=options.baseline, minutes=options.minutes)
+        result = train_and_draw(
+            experiment, out, baseline=options.baseline, minutes=options.minutes, stages=options.stages
+        )
     if is_first_process():
         _print_result(out, result)
 
@@ -125,6 +129,11 @@ def _print_result(out: Path, result: dict[str, Any]) -> None:
             f"{result['recipe']} against {baseline['recipe']} at {result['steps']} updates each: "
             f"mean gain {percent(math.nan if mean is None else mean)} "
             "(one seed: differences of a few per cent are within its noise)"
+        )
+    if "earlier" in result and baseline:
+        console.print(
+            f"warning: no model of joint training was better on the validation set than that of step {result['earlier']['step']}, "
+            "before it; both are in result.json"
         )
     console.print(f"test set of {result['data']}, {result['num_labelled']} labelled images, {result['seconds']:.0f} s")
     console.print(f"results, pictures and checkpoints: {out}", soft_wrap=True)

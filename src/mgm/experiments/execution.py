@@ -102,6 +102,7 @@ def _job(trial: Trial, place: Place, preset: str, processes: int, retries: int) 
         str(place.trial(trial).path),
         experiment,
         tuple(train_arguments(experiment, preset)),
+        stages=str(place.stages),
         processes=processes,
         retries=retries,
     )

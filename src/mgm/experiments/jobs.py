@@ -30,6 +30,8 @@ class Job:
     """What to train."""
     arguments: tuple[str, ...]
     """The same as arguments of ``mgm train``, without ``--out``."""
+    stages: str = ""
+    """Folder of stages that trials have in common (`mgm.runs.stages`); empty: none."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Variables beside those of the worker."""
     processes: int = 1
@@ -93,7 +95,13 @@ def _command(job: Job, folder: RunFolder) -> list[str]:
     what = (
         ["--resume", str(folder.path)]
         if folder.exists
-        else [*job.arguments, "--no-baseline", "--out", str(folder.path)]
+        else [
+            *job.arguments,
+            *(["--stages", job.stages] if job.stages else []),
+            "--no-baseline",
+            "--out",
+            str(folder.path),
+        ]
     )
     return [sys.executable, *program, *what]
 

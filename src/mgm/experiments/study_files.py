@@ -42,6 +42,11 @@ class Place:
         """The same where only the name is known."""
         return RunFolder(self.out / "trials" / name)
 
+    @property
+    def stages(self) -> Path:
+        """Stages that trials have in common, each trained once (`mgm.runs.stages`)."""
+        return self.out / "stages"
+
     def study(self, name: str) -> Path:
         """Folder of a study's table and figure."""
         return self.out / name

@@ -49,7 +49,7 @@ class InThisProcess(Workers):
     """One after another, without processes of their own: for debugging.
 
     Args:
-        train: Trains a run, called as `mgm.runs.train.train`.
+        train: Trains a run, called as `mgm.train`.
     """
 
     def __init__(self, train: Callable[..., object]) -> None:
@@ -69,7 +69,7 @@ class InThisProcess(Workers):
             if folder.exists:
                 self._train(folder.experiment(), folder.path, resume=True, baseline=False)
             else:
-                self._train(job.experiment, folder.path, baseline=False)
+                self._train(job.experiment, folder.path, baseline=False, stages=job.stages or None)
         except MgmError as reason:
             error = str(reason)
         return Outcome(job.name, error, time.monotonic() - begun)
