@@ -9,6 +9,7 @@ version of torch alone, so none are kept in the repository.
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import os
@@ -86,8 +87,11 @@ def hashes(flags: tuple[str, ...], folder: Path) -> dict[str, str]:
 
 def main() -> int:
     """Write the hashes, or compare with those written before."""
-    reference = Path(sys.argv[1])
-    wanted = sys.argv[2:] or list(CASES)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("reference", type=Path, help="JSON file of the hashes; written if it is not there")
+    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"these alone: {', '.join(CASES)}")
+    options = parser.parse_args()
+    reference, wanted = options.reference, options.cases or list(CASES)
     with tempfile.TemporaryDirectory() as scratch:
         found = {name: hashes(CASES[name], Path(scratch) / str(number)) for number, name in enumerate(wanted)}
     if not reference.exists():
