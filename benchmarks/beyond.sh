@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 export PATH="$PWD/.venv/bin:$PATH" OMP_NUM_THREADS=1
 out=${1:-runs/beyond}
-data=${2:-../shared/data/nyuv2_small}
+data=${2:?the folder of NYUv2}
 common=(--data "$data" --preset quick --image-size 32 --num-images 0 --fraction 0.25 --generator-steps 100 --no-baseline)
 rooms=(--pretrain rooms --pretrain-steps 600)
 beside=(--extra-uses labels --extra-images)

@@ -9,14 +9,12 @@ common=(--preset quick --image-size 32 --steps 300 --generator-steps 50 --num-im
 paper=(--optimizer-step separate --refinement-weight 1 --self-supervision-weight 1 --adversarial-weight 1 --generator-updates 2)
 rows=()
 for seed in 0 1 2 3 4; do
-    for run in default:mgm all_statistics:mgm separate_optimizers:mgm shared_paper:mgm shared:mgm bf16:mgm no_generator:mgm_no_generator control:mgm_control; do
+    for run in default:mgm all_statistics:mgm separate_optimizers:mgm bf16:mgm no_generator:mgm_no_generator control:mgm_control; do
         name=${run%%:*} recipe=${run##*:} options=(--no-baseline)
         case $name in
             default) options=() ;;
             all_statistics) options+=(--statistics all) ;;
             separate_optimizers) options+=("${paper[@]}") ;;
-            shared_paper) options+=("${paper[@]}" --optimizer-step shared) ;;
-            shared) options+=(--optimizer-step shared) ;;
             bf16) options+=(--precision bf16) ;;
         esac
         [ -e "$out/$name-$seed/result.json" ] ||
@@ -24,7 +22,6 @@ for seed in 0 1 2 3 4; do
         rows+=("$recipe ($name)=$out/$name-$seed")
     done
 done
-pairs=("mgm (all_statistics):mgm (default)" "mgm (separate_optimizers):mgm (default)" "mgm (shared_paper):mgm (separate_optimizers)"
-    "mgm (shared):mgm (default)" "mgm (bf16):mgm (default)" "mgm (default):mt"
+pairs=("mgm (all_statistics):mgm (default)" "mgm (separate_optimizers):mgm (default)" "mgm (bf16):mgm (default)" "mgm (default):mt"
     "mgm (default):mgm_no_generator (no_generator)" "mgm (default):mgm_control (control)")
 python benchmarks/collect_results.py choices "${rows[@]}" "${pairs[@]/#/--pair=}"

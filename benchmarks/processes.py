@@ -138,7 +138,7 @@ def main() -> None:
     parser.add_argument("--image-size", type=int, default=64)
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--width", type=int, default=32, help="of generator and discriminator")
-    parser.add_argument("--optimizer-step", choices=("separate", "shared", "combined"), default="separate")
+    parser.add_argument("--optimizer-step", choices=("separate", "combined"), default="separate")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=3)

@@ -34,9 +34,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from counting import Tally, count, flop_counter
 from mgm.config import Experiment
 from mgm.method.recipes import PRESETS, make_experiment
-from mgm.method.step import Step
-from mgm.runs.devices import launch
-from mgm.runs.train import current_commit, versions
+from mgm.runs.devices import launch, single_device
+from mgm.runs.provenance import current_commit, versions
+from mgm.training.step import Step
 from mgm.training.trainer import Trainer
 from mgm.training.updates import Update
 from reference_step import TRAINS, ReferenceStep, Views, host_views
@@ -48,12 +48,20 @@ SETTINGS: dict[str, dict[str, dict[str, object]]] = {
     "paper_order": {"model": {"identities": "off"}},
     "paper_order_identities": {},
     "paper_order_bf16": {"training": {"precision": "bf16"}},
-    "shared": {"model": {"identities": "off"}, "training": {"optimizer_step": "shared"}},
-    "shared_identities": {"training": {"optimizer_step": "shared"}},
     "combined": {"training": {"optimizer_step": "combined"}},
     "combined_bf16": {"training": {"optimizer_step": "combined", "precision": "bf16"}},
 }
 """Variant of our step -> settings that differ from the paper's order (one optimizer per loss) with identities."""
+
+CUDA_SETTINGS: dict[str, dict[str, dict[str, object]]] = {
+    "combined_bf16_channels_first": {
+        "training": {"optimizer_step": "combined", "precision": "bf16", "channels_last": "never"}
+    },
+    "combined_bf16_compiled": {"training": {"optimizer_step": "combined", "precision": "bf16", "compile": "default"}},
+    "paper_order_bf16_compiled": {"training": {"precision": "bf16", "compile": "default"}},
+    "paper_order_bf16_graphs": {"training": {"precision": "bf16", "compile": "reduce-overhead"}},
+}
+"""Those that are timed on a CUDA GPU too."""
 
 
 @dataclass(frozen=True)
@@ -111,8 +119,9 @@ def reference(settings: Experiment, views: Views) -> Variant:
 def time_variants(base: Experiment, rounds: int) -> list[Row]:
     """A row per variant: median seconds, and the ratio to the reference, of the clock and of the processor."""
     variants = {"reference": reference(base, host_views)}
-    variants |= {name: ours(changed(base, changes)) for name, changes in SETTINGS.items()}
     device = variants["reference"].trainer.fabric.device
+    settings = SETTINGS | (CUDA_SETTINGS if device.type == "cuda" else {})
+    variants |= {name: ours(changed(base, changes)) for name, changes in settings.items()}
     rows = time_in_turn({name: variant.step for name, variant in variants.items()}, device, rounds)
     if device.type == "cuda":
         for row in rows:
@@ -120,6 +129,17 @@ def time_variants(base: Experiment, rounds: int) -> list[Row]:
             variants[row["variant"]].step(0)
             row["peak_bytes"] = torch.cuda.max_memory_allocated()  # all variants' weights, and this one's step
     return rows
+
+
+def matrix_rate(device: torch.device, dtype: torch.dtype, size: int = 4096, rounds: int = 20) -> float:
+    """Floating-point operations per second of a product of large matrices: what the device can do."""
+    a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    for _ in range(3):
+        torch.mm(a, b)
+    begin = clock(device)
+    for _ in range(rounds):
+        torch.mm(a, b)
+    return 2 * size**3 * rounds / (clock(device) - begin)
 
 
 def time_in_turn(runs: Mapping[str, Callable[[int], object]], device: torch.device, rounds: int) -> list[Row]:
@@ -187,9 +207,9 @@ def by_part(trainer: Trainer, number: int, reading: Callable[[], float]) -> Iter
     marks: list[tuple[str, float]] = []
 
     def marked(update: Update) -> Update:
-        def loss(step: Step) -> Tensor:
+        def loss(step: Step, source: str) -> Tensor:
             marks.append((update.name, reading()))
-            return update.loss(step)
+            return update.loss(step, source)
 
         return replace(update, loss=loss)
 
@@ -280,6 +300,11 @@ def cell(column: str, value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
+def device_name(device: torch.device) -> str:
+    """The GPU's own name, or the kind of device."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -305,7 +330,15 @@ def main() -> None:
     for rows in tables.values():
         console.print(table(rows))
     if options.json:
-        about = {"command": shlex.join(["python", *sys.argv]), "commit": current_commit(), "versions": versions()}
+        device = single_device(options.device)
+        dtypes = (torch.float32, torch.bfloat16) if device.type == "cuda" else ()
+        about = {
+            "device": device_name(device),
+            "matrix_flop_per_s": {str(dtype): matrix_rate(device, dtype) for dtype in dtypes},
+            "command": shlex.join(["python", *sys.argv]),
+            "commit": current_commit(),
+            "versions": versions(),
+        }
         options.json.write_text(json.dumps({**about, "threads": torch.get_num_threads(), **tables}, indent=2) + "\n")
 
 
