@@ -143,11 +143,11 @@ def carry_out(jobs: Sequence[Job], out: Path, together: int, end: float) -> None
     while waiting or running:
         while waiting and len(running) < together and time.monotonic() < end:
             job = waiting.pop(0)
-            log = (out / f"{job.name}.log").open("w")
             environment = os.environ | {"PYTHONPATH": f"{ROOT / 'src'}:{os.environ.get('PYTHONPATH', '')}"}
-            process = subprocess.Popen(
-                job.command, stdout=log, stderr=log, cwd=ROOT, env=environment, text=True, start_new_session=True
-            )
+            with (out / f"{job.name}.log").open("w") as log:
+                process = subprocess.Popen(
+                    job.command, stdout=log, stderr=log, cwd=ROOT, env=environment, text=True, start_new_session=True
+                )
             running.append((job, process, time.monotonic()))
         for entry in list(running):
             job, process, begun = entry
