@@ -67,12 +67,24 @@ _VARIANTS: dict[str, tuple[str, ...]] = {
     "colour .4, hue .05": ("--colour", "0.4", "--hue", "0.05"),
 }
 
+_DEPTH_VARIANTS: dict[str, tuple[str, ...]] = {
+    "as the preset": (),
+    "no zoom": ("--zoom", "1", "1"),
+    "zoom 1 to 1.2": ("--zoom", "1", "1.2"),
+    "depth: log + gradient": ("--losses", "semantic:lovasz", "depth:log_gradient", "normal:l1_cosine"),
+    "less decay": ("--weight-decay", "0.001"),
+    "wider decoder": ("--decoder-width", "96"),
+}
+
 GROUPS: dict[str, Group] = {
     "quick": Group(("mt", "--preset", "quick")),
     "small": Group(("mt", "--preset", "small", *PHOTOS), data="photos"),
     "best": Group(("mt", "--preset", "best", *PHOTOS), data="photos"),
     "best_30": Group(("mt", "--preset", "best", *PHOTOS, "--minutes", "30"), data="photos", threads=2),
     "camvid": Group(("mt", "--preset", "best", "--split", "official"), data="camvid"),
+    "choices_best": Group(
+        ("mt", "--preset", "best", *PHOTOS, "--steps", "1200"), _DEPTH_VARIANTS, "photos", "validation"
+    ),
     "choices_small": Group(("mt", "--preset", "small", *PHOTOS, "--steps", "700"), _VARIANTS, "photos", "validation"),
 }
 

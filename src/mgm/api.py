@@ -12,7 +12,7 @@ from mgm.data.geometry import Intrinsics
 from mgm.errors import ConfigError
 from mgm.inference.batch import Throughput
 from mgm.inference.fit import Fit, Size, make_fit
-from mgm.inference.inputs import Photograph, find_photographs
+from mgm.inference.inputs import PhotographFile, find_photographs
 from mgm.inference.model import TrainedModel
 from mgm.inference.predict import PhotographPredictor, PredictedPhotograph
 
@@ -46,7 +46,7 @@ def train_and_draw(
         TrainingDivergedError: If a loss is NaN or explodes.
     """
     from mgm.report.training_figure import TrainingFigure
-    from mgm.runs.devices import is_first_process, part
+    from mgm.runs.devices import is_first_process, leave_process_group
     from mgm.runs.train import train
 
     result = train(
@@ -58,7 +58,7 @@ def train_and_draw(
         watch=TrainingFigure,
         shared=Path(stages) if stages else None,
     )
-    part()
+    leave_process_group()
     if is_first_process():
         from mgm.report.run_summary import draw_run  # matplotlib takes a while to import
 
@@ -124,7 +124,7 @@ def predict_files(
     return predictor.run(photographs, skip_bad=skip_bad)
 
 
-def _check_places(photographs: Sequence[Photograph], endings: Iterable[str], out: Path) -> None:
+def _check_places(photographs: Sequence[PhotographFile], endings: Iterable[str], out: Path) -> None:
     """Raise if a result would take the place of a photograph."""
     sources = {photograph.path.resolve() for photograph in photographs}
     for place in (out / (photograph.name + ending) for photograph in photographs for ending in endings):

@@ -14,20 +14,8 @@ from mgm.networks.generators.resampling import set_identities
 from mgm.networks.normalization import frozen_buffers
 from mgm.training.seeding import derive_seed, random_generator
 from mgm.types import Batch
+from reference_step import RATES, TRAINS
 from toys import toy_batch, toy_experiment, toy_trainer
-
-TRAINS = {
-    "task": ("encoder", "decoders"),
-    "refinement": ("refinement", "encoder"),
-    "self_supervision": ("projection", "encoder"),
-    "discriminator": ("discriminator",),
-    "generator": ("generator", "embedding", "encoder"),
-    "extra_refinement": ("encoder",),
-    "extra_self_supervision": ("encoder",),
-}
-"""Loss -> the networks that it trains (paper, Algorithm 1)."""
-RATES = {"generator": 1e-4, "embedding": 1e-4, "discriminator": 4e-4}
-"""Network -> rate, of those that have another one than 1e-3 (paper B)."""
 
 
 class PlainStep:

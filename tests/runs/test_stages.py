@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -95,3 +97,27 @@ def test_other_settings_do_not_share(data, kept, change, tmp_path, monkeypatch):
     carried_out = steps_of(monkeypatch)
     train(experiment, tmp_path / "run", baseline=False, shared=stages)
     assert "multi_task" in carried_out
+
+
+def test_of_two_runs_that_keep_the_same_stage_at_once_one_is_kept_and_nobody_fails(data, tmp_path, monkeypatch, capsys):
+    stages = tmp_path / "stages"
+    original = Path.rename
+
+    def late(self, target):
+        """Another run, the faster one, has kept the stage meanwhile."""
+        if Path(target).parent == stages:
+            shutil.copytree(self, target)
+        return original(self, target)
+
+    monkeypatch.setattr(Path, "rename", late)
+    train(experiment_on(data, "mt"), tmp_path / "run", baseline=False, shared=stages)
+    kept = list(stages.iterdir())
+    assert kept and all((place / "last.pt").exists() and not place.name.startswith(".") for place in kept)
+    assert "not shared" not in capsys.readouterr().err
+
+
+def test_a_folder_of_stages_that_cannot_be_written_costs_the_sharing_alone(data, tmp_path, capsys):
+    (tmp_path / "stages").write_text("a file, not a folder")
+    train(experiment_on(data, "mt"), tmp_path / "run", baseline=False, shared=tmp_path / "stages")
+    assert (tmp_path / "run" / "result.json").exists()
+    assert "the stage is not shared: cannot write" in capsys.readouterr().err

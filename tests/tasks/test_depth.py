@@ -2,8 +2,9 @@
 
 import pytest
 import torch
-from task_cases import make_task, random_prediction, random_target
 from torch import Tensor
+
+from task_cases import make_task, random_prediction, random_target
 
 
 def scores(prediction: Tensor, target: Tensor) -> dict[str, float]:

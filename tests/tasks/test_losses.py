@@ -7,7 +7,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from task_cases import CLASSES, flip_prediction, perfect_prediction, random_prediction, random_target
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -16,6 +15,7 @@ from mgm.functional.log_depth import log_depth
 from mgm.functional.segmentation_losses import LEVELS
 from mgm.functional.vectors import angle_degrees, encode_normals
 from mgm.tasks import TASKS, Task, make_tasks
+from task_cases import CLASSES, flip_prediction, perfect_prediction, random_prediction, random_target
 
 CHOICES = [f"{name}:{loss}" for name, task in TASKS.items() for loss in task.losses]
 every_loss = pytest.mark.parametrize("choice", CHOICES)

@@ -6,11 +6,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from task_cases import make_task, random_prediction, random_target
 from torch import Tensor
 
 from mgm.functional.vectors import encode_normals
 from mgm.tasks.normals import histogram_median
+from task_cases import make_task, random_prediction, random_target
 
 
 def tilted(degrees: list[float]) -> Tensor:

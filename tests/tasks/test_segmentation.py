@@ -4,7 +4,6 @@ import math
 
 import pytest
 import torch
-from task_cases import make_task, random_prediction, random_target
 from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics.classification import MulticlassJaccardIndex
@@ -12,6 +11,7 @@ from torchmetrics.classification import MulticlassJaccardIndex
 from mgm.tasks import ClassScore
 from mgm.tasks.segmentation import SemanticSegmentation
 from mgm.types import IGNORE_INDEX
+from task_cases import make_task, random_prediction, random_target
 
 
 def scores(predicted: Tensor, target: Tensor) -> dict[str, float]:

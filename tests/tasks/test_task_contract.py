@@ -7,6 +7,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
+
+from mgm.errors import ConfigError
+from mgm.functional.vectors import encode_normals
+from mgm.tasks import TASKS, Task, make_tasks
+from mgm.types import IGNORE_INDEX
 from task_cases import (
     CLASSES,
     flip_prediction,
@@ -16,12 +22,6 @@ from task_cases import (
     random_prediction,
     random_target,
 )
-from torch import Tensor
-
-from mgm.errors import ConfigError
-from mgm.functional.vectors import encode_normals
-from mgm.tasks import TASKS, Task, make_tasks
-from mgm.types import IGNORE_INDEX
 
 SEEDS = st.integers(0, 10**6)
 SHARES = st.sampled_from([0.0, 0.3, 0.9])

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from task_cases import make_task
 
 NAMES = ["edge_texture", "reshading", "principal_curvature"]

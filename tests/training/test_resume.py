@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from mgm.data.files import write_atomically
 from mgm.errors import RunError, TrainingDivergedError
-from mgm.training.checkpoint import load_checkpoint, save_checkpoint, write_atomically
+from mgm.training.checkpoint import load_checkpoint, save_checkpoint
 from mgm.training.optimizer_steps import OPTIMIZER_STEPS
 from toys import KilledError, assert_same, kill_after, toy_experiment, toy_trainer, validate
 

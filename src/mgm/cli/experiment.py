@@ -37,7 +37,7 @@ class ExperimentOptions:
     data: str = "rooms"
     """Built-in name (`mgm data list`) or path of a data set."""
     preset: str = "quick"
-    """Scale: quick, small, paper, tiny."""
+    """Scale; `mgm --help` lists the presets."""
     seeds: int = 5
     """Runs of every model: seeds 0 to SEEDS - 1."""
     settings: tuple[str, ...] = ()

@@ -26,7 +26,7 @@ class TrainOptions:
     recipe: tyro.conf.Positional[str] = "mgm"
     """What to train; `mgm --help` lists the recipes."""
     preset: str = "quick"
-    """Scale: quick, small, paper, tiny. Every field below overrides it."""
+    """Scale; `mgm --help` lists the presets. Every field below overrides it."""
     config: Path | None = None
     """Settings from a YAML file (config.yaml of a run) instead of a preset."""
     out: Path | None = None

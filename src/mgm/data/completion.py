@@ -12,7 +12,7 @@ import numpy as np
 from mgm.data.base import DataSource
 from mgm.data.checking import file_checksum
 from mgm.data.conversion import PLAN, Plan, cannot_write
-from mgm.data.files import write_atomically
+from mgm.data.files import write_text
 from mgm.data.manifest import FORMAT_VERSION, MANIFEST, VALUES, Layouts, info_to_plain
 from mgm.data.names_and_splits import encode_names, encode_splits
 from mgm.errors import DataError
@@ -105,7 +105,7 @@ def _write_manifest(plan: Plan, source: DataSource, origin: str, markers: list[d
         "arrays": {name: {"dtype": dtype, "shape": list(shape)} for name, (dtype, shape) in layouts.items()},
         "checksums": {f"{name}.npy": file_checksum(plan.folder / f"{name}.npy") for name in layouts},
     }
-    write_atomically(plan.folder / MANIFEST, json.dumps(manifest, indent=1))
+    write_text(plan.folder / MANIFEST, json.dumps(manifest, indent=1))
 
 
 def _put_in_place(folder: Path, path: Path) -> None:

@@ -20,7 +20,7 @@ import numpy as np
 
 from mgm.data.base import DataSource
 from mgm.data.checking import read_checked
-from mgm.data.files import write_atomically
+from mgm.data.files import write_text
 from mgm.data.manifest import FORMAT_VERSION, Layouts, info_to_plain
 from mgm.data.progress import progress_bar
 from mgm.errors import DataError, choose
@@ -121,7 +121,7 @@ def _lay_out(source: DataSource, size: int, folder: Path, skip_bad: bool) -> Pla
             folder.mkdir()
             for name, (dtype, shape) in layouts.items():
                 np.lib.format.open_memmap(folder / f"{name}.npy", mode="w+", dtype=dtype, shape=shape)
-            write_atomically(plan_file, identity)
+            write_text(plan_file, identity)
     except OSError as error:
         raise cannot_write(folder, error) from error
     return Plan(folder, source.info, size, len(source), layouts, skip_bad)
@@ -211,7 +211,7 @@ def _convert_chunk(source: DataSource, plan: Plan, number: int) -> None:
     try:
         for name, values in arrays.items():
             _write_rows(plan.folder / f"{name}.npy", values, rows.start)
-        write_atomically(plan.marker(number), json.dumps({"names": names, "labelled": labelled, "bad": bad}))
+        write_text(plan.marker(number), json.dumps({"names": names, "labelled": labelled, "bad": bad}))
     except OSError as error:
         raise cannot_write(plan.folder, error) from error
 

@@ -9,9 +9,9 @@ import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, TypeVar
 
-from mgm.errors import DataError
+from mgm.errors import DataError, RunError
 
 Decoded = TypeVar("Decoded")
 MAX_FILE_BYTES = 1 << 30
@@ -211,11 +211,27 @@ def as_file_name(name: str, otherwise: str = "unnamed") -> str:
     return plain.rstrip(".-") or otherwise
 
 
-def write_atomically(file: Path, text: str) -> None:
-    """Write a text file that is there as a whole or not at all."""
-    draft = file.with_name(f"{file.name}.{os.getpid()}.tmp")
-    with draft.open("w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    draft.replace(file)
+def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Let ``write`` fill a temporary file, then put it in the place of ``path`` in one go.
+
+    Raises:
+        RunError: If that is not possible; what was at ``path`` is still there.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise RunError(
+            f"cannot write {path} ({error.strerror or error}); choose another place, or make room"
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """`write_atomically` for text in UTF-8."""
+    write_atomically(path, lambda file: file.write(text.encode()))

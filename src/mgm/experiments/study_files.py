@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from mgm.data.files import write_text
 from mgm.experiments.comparisons import Answer, summary
 from mgm.experiments.plans import Plan, Trial
 from mgm.experiments.statistics import PairedComparison, spread
@@ -25,7 +26,6 @@ from mgm.experiments.tables import (
 )
 from mgm.runs.folder import RunFolder, read_result, write_json
 from mgm.runs.train import current_commit, versions
-from mgm.training.checkpoint import write_atomically
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def write_study(
         "table.csv": as_csv(table),
     }
     for name, text in texts.items():
-        write_atomically(folder / name, lambda file, text=text: file.write(text.encode()))
+        write_text(folder / name, text)
     write_json(folder / "table.json", described)
     write_json(folder / "experiment.json", about)
     return table

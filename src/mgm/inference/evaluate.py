@@ -19,6 +19,7 @@ from mgm.errors import ConfigError, DataError, unknown
 from mgm.functional.precision import widest_float
 from mgm.inference.model import TrainedModel
 from mgm.runs.pretraining import pretraining
+from mgm.tasks import make_tasks
 from mgm.tasks.base import Task
 from mgm.training import evaluate as scoring
 from mgm.training.evaluate import Classes, Scores
@@ -167,11 +168,12 @@ def _common_tasks(trained: TrainedModel, info: DatasetInfo) -> dict[str, Task]:
         raise ConfigError(
             f"{info.name} has no labels for what the run learned ({', '.join(trained.tasks)}); it offers {', '.join(info.tasks)}"
         )
-    by_class = [name for name, task in tasks.items() if task.uses_classes]
-    if by_class and info.classes != trained.info.classes:
+    theirs = make_tasks(tuple(tasks), info.classes)
+    other = [name for name, task in tasks.items() if not task.comparable(theirs[name])]
+    if other:
         raise ConfigError(
             f"{info.name} has other classes than {trained.info.name}, which the run learned; "
-            f"evaluate on data with the same classes, or train with --tasks that leave {', '.join(by_class)} out"
+            f"evaluate on data with the same classes, or train with --tasks that leave {', '.join(other)} out"
         )
     return tasks
 

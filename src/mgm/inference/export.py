@@ -18,13 +18,14 @@ from types import ModuleType
 import torch
 from torch import Tensor, nn
 
+from mgm.data.files import write_atomically
 from mgm.errors import ConfigError, RunError, choose
 from mgm.functional.levels import normalise_levels
 from mgm.inference.model import TrainedModel
 from mgm.inference.model_card import CardDetails, Trials, model_card
 from mgm.runs.folder import RunFolder
 from mgm.tasks.base import Task
-from mgm.training.checkpoint import make_folder, write_atomically
+from mgm.training.checkpoint import make_folder
 
 INPUT = "images"
 """Name of the graph's input, ``[B, 3, S, S]`` uint8 RGB; its outputs have the names of the tasks."""

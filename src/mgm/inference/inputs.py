@@ -16,7 +16,7 @@ STDIN = "-"
 
 
 @dataclass(frozen=True)
-class Photograph:
+class PhotographFile:
     """A file and the name of its results."""
 
     path: Path
@@ -24,7 +24,7 @@ class Photograph:
     """Without ending; with the folders below the one that was asked for, so that results keep their order."""
 
 
-def find_photographs(arguments: Sequence[str], lines: Iterable[str], out: Path) -> list[Photograph]:
+def find_photographs(arguments: Sequence[str], lines: Iterable[str], out: Path) -> list[PhotographFile]:
     """The photographs that were asked for, in the order of the arguments, each once.
 
     Args:
@@ -37,7 +37,7 @@ def find_photographs(arguments: Sequence[str], lines: Iterable[str], out: Path) 
         DataError: If a folder holds no picture, or a pattern or standard input yields no file.
         ConfigError: If results of two photographs would have the same name.
     """
-    found: dict[str, Photograph] = {}
+    found: dict[str, PhotographFile] = {}
     for argument in arguments:
         for photograph in _matching(argument, lines, out):
             # on many file systems A and a are one name
@@ -50,31 +50,31 @@ def find_photographs(arguments: Sequence[str], lines: Iterable[str], out: Path) 
     return list(found.values())
 
 
-def _matching(argument: str, lines: Iterable[str], out: Path) -> Iterator[Photograph]:
+def _matching(argument: str, lines: Iterable[str], out: Path) -> Iterator[PhotographFile]:
     if argument == STDIN:
         named = [Path(line.strip()) for line in lines if line.strip()]
         if not named:
             raise DataError("standard input names no file; give one path a line")
-        yield from (Photograph(path, path.stem) for path in named)
+        yield from (PhotographFile(path, path.stem) for path in named)
     elif Path(argument).is_dir():
         yield from _below(Path(argument), out)
     elif glob.has_magic(argument) and not Path(argument).exists():
         yield from _like(argument, out)
     else:
-        yield Photograph(Path(argument), Path(argument).stem)
+        yield PhotographFile(Path(argument), Path(argument).stem)
 
 
-def _below(folder: Path, out: Path) -> Iterator[Photograph]:
+def _below(folder: Path, out: Path) -> Iterator[PhotographFile]:
     """All pictures below a folder, but for hidden ones and earlier results."""
     paths = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES and path.is_file()]
     named = {path: path.relative_to(folder) for path in _without_results(paths, folder, out)}
     shown = {path: name for path, name in named.items() if not any(part.startswith(".") for part in name.parts)}
-    yield from (Photograph(path, name.with_suffix("").as_posix()) for path, name in shown.items())
+    yield from (PhotographFile(path, name.with_suffix("").as_posix()) for path, name in shown.items())
     if not shown:
         raise DataError(f"{folder}: holds no picture ({', '.join(sorted(SUFFIXES))}); name the files themselves")
 
 
-def _like(pattern: str, out: Path) -> Iterator[Photograph]:
+def _like(pattern: str, out: Path) -> Iterator[PhotographFile]:
     """All files that match, named by what the pattern leaves open."""
     fixed = []
     for part in Path(pattern).parts:
@@ -86,7 +86,7 @@ def _like(pattern: str, out: Path) -> Iterator[Photograph]:
     files = _without_results(paths, root, out)
     if not files:
         raise DataError(f"no file matches {pattern!r}; check the pattern, and put it in quotes")
-    yield from (Photograph(path, path.relative_to(root).with_suffix("").as_posix()) for path in files)
+    yield from (PhotographFile(path, path.relative_to(root).with_suffix("").as_posix()) for path in files)
 
 
 def _without_results(paths: list[Path], root: Path, out: Path) -> list[Path]:

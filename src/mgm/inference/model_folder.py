@@ -12,13 +12,14 @@ from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
 from mgm.config import DataConfig, Experiment, ModelConfig
+from mgm.data.files import write_atomically, write_text
 from mgm.errors import ConfigError, RunError, first_problem
 from mgm.functional.levels import LEVEL_CENTRE
 from mgm.runs.folder import write_json
 from mgm.runs.settings import check_names
 from mgm.runs.starting_weights import required_stride
 from mgm.tasks import make_tasks
-from mgm.training.checkpoint import make_folder, write_atomically
+from mgm.training.checkpoint import make_folder
 from mgm.types import DatasetInfo
 from mgm.version import __version__
 
@@ -193,7 +194,7 @@ class ModelFolder:
         make_folder(self.path)
         content = save({name: weight.detach().cpu().contiguous() for name, weight in weights.items()}, _METADATA)
         write_atomically(self.weights_file, lambda file: file.write(content))
-        write_atomically(self.card_file, lambda file: file.write(card.encode()))
+        write_text(self.card_file, card)
         write_json(self.config_file, asdict(description))
 
 

@@ -14,7 +14,7 @@ from mgm.data.progress import progress_bar
 from mgm.errors import ConfigError, DataError
 from mgm.inference.batch import Throughput, predict_many
 from mgm.inference.fit import Fit, Resize, Size
-from mgm.inference.inputs import Photograph
+from mgm.inference.inputs import PhotographFile
 from mgm.inference.model import TrainedModel
 from mgm.types import Predictions
 
@@ -28,7 +28,7 @@ _MIRRORED = "mirrored "
 class PredictedPhotograph:
     """A photograph and what a model predicts for it."""
 
-    photograph: Photograph
+    photograph: PhotographFile
     pixels: np.ndarray
     """``[H, W, 3]`` uint8 RGB."""
     values: Mapping[str, Tensor]
@@ -57,7 +57,7 @@ class PhotographPredictor:
     confidence: bool = False
     check: Callable[[Size], object] = lambda size: None
 
-    def read(self, photograph: Photograph) -> np.ndarray:
+    def read(self, photograph: PhotographFile) -> np.ndarray:
         """The pixels, ``[H, W, 3]`` uint8.
 
         Raises:
@@ -72,7 +72,7 @@ class PhotographPredictor:
             raise ConfigError(f"{photograph.path}: {error}") from None
         return pixels
 
-    def run(self, photographs: Sequence[Photograph], *, skip_bad: bool = False) -> Throughput:
+    def run(self, photographs: Sequence[PhotographFile], *, skip_bad: bool = False) -> Throughput:
         """Predict all photographs.
 
         Args:
@@ -89,9 +89,9 @@ class PhotographPredictor:
         """
         if not skip_bad:
             self._check_all(photographs)
-        decoded: dict[Photograph, np.ndarray] = {}  # as many as are on their way
+        decoded: dict[PhotographFile, np.ndarray] = {}  # as many as are on their way
 
-        def load(photograph: Photograph) -> Tensor:
+        def load(photograph: PhotographFile) -> Tensor:
             pixels = decoded[photograph] = self.read(photograph)
             return self.fit.windows(pixels, self.model.image_size)
 
@@ -100,7 +100,7 @@ class PhotographPredictor:
             together = self._predict(windows.flatten(0, 1))
             return {task: values.unflatten(0, (count, each)) for task, values in together.items()}
 
-        def write(photograph: Photograph, predictions: Predictions) -> None:
+        def write(photograph: PhotographFile, predictions: Predictions) -> None:
             windows = {task: values[0] for task, values in predictions.items()}
             self.write(self._finish(photograph, decoded.pop(photograph), windows))
 
@@ -119,7 +119,7 @@ class PhotographPredictor:
             raise DataError("none of the photographs could be read")
         return done
 
-    def _check_all(self, photographs: Sequence[Photograph]) -> None:
+    def _check_all(self, photographs: Sequence[PhotographFile]) -> None:
         with progress_bar("checking", len(photographs), None if len(photographs) > 1 else False) as advance:
             for photograph in photographs:
                 try:
@@ -136,7 +136,7 @@ class PhotographPredictor:
         predictions, mirrored = self.model.predict_both_ways(windows, flip_average=self.flip_average)
         return predictions | {_MIRRORED + name: values for name, values in mirrored.items()}
 
-    def _finish(self, photograph: Photograph, pixels: np.ndarray, windows: Predictions) -> PredictedPhotograph:
+    def _finish(self, photograph: PhotographFile, pixels: np.ndarray, windows: Predictions) -> PredictedPhotograph:
         """Predictions ``[W, ...]`` of the windows as values at the photograph's own size."""
         size = _size(pixels)
         values = self.model.finish(windows, self.fit, size)

@@ -83,10 +83,14 @@ def without(listing: Listing, *names: str) -> Listing:
     return tuple(update for update in listing if update.name not in names)
 
 
+GENERATION = ("generator", "embedding")
+"""What a loss on synthesized images trains beside M, where its gradient does not stop at the image."""
+
+
 def _end_to_end(listing: Listing) -> Listing:
-    for name in ("refinement", "extra_refinement"):
-        listing = changed(listing, name, trains=("encoder", "decoders", "refinement"))
-    return listing
+    passed = ("encoder", "decoders", "refinement")
+    listing = changed(listing, "refinement", trains=passed)
+    return changed(listing, "extra_refinement", trains=(*passed, *GENERATION))
 
 
 REFINEMENT: dict[str, Callable[[Listing], Listing]] = {
@@ -114,9 +118,9 @@ def _self_supervised(listing: Listing, name: str) -> Listing:
 
 def _with_extra_images(listing: Listing, method: MethodConfig) -> Listing:
     """Lines 4 to 6 for other sources and uses of extra images than a generator that is trained jointly."""
-    source = EXTRA_IMAGES[method.extra_images]
-    if source.generator != "joint":
+    if EXTRA_IMAGES[method.extra_images].generator != "joint":
         listing = without(listing, "discriminator", "generator")
+        listing = tuple(replace(u, trains=tuple(n for n in u.trains if n not in GENERATION)) for u in listing)
     uses = () if method.extra_images == "none" else method.extra_uses
     listing = without(listing, *(f"extra_{use}" for use in ("refinement", "self_supervision") if use not in uses))
     return (*listing, LABELS) if "labels" in uses else listing
@@ -152,21 +156,19 @@ def _as_control(listing: Listing, count: int) -> Listing:
     return (*listing, *(auxiliary[number % len(auxiliary)] for number in range(count if auxiliary else 0)))
 
 
-def _reaching_generator(listing: Listing, method: MethodConfig) -> Listing:
-    """Let losses on synthesized images train G where the method wants that: PEoE the scene loss, the setting both."""
-    if not images_attached(method):
-        return listing
-    names = ("extra_refinement", "extra_self_supervision") if method.gradient_into_generator else ("extra_refinement",)
+def _into_generator(listing: Listing) -> Listing:
+    """Let every loss on synthesized images train G (the paper's algorithm stops at the image)."""
     return tuple(
-        replace(update, trains=(*update.trains, "generator", "embedding")) if update.name in names else update
+        replace(update, trains=tuple(dict.fromkeys((*update.trains, *GENERATION))))
+        if update.source == "extra"
+        else update
         for update in listing
     )
 
 
-def images_attached(method: MethodConfig) -> bool:
+def images_attached(listing: Listing) -> bool:
     """Whether gradients flow from the losses on synthesized images into the generator."""
-    joint = EXTRA_IMAGES[method.extra_images].generator == "joint"
-    return joint and (method.refinement == "peoe" or method.gradient_into_generator)
+    return any(update.source == "extra" and "generator" in update.trains for update in listing)
 
 
 def joint_updates(method: MethodConfig, *, combined: bool = False) -> Listing:
@@ -179,12 +181,14 @@ def joint_updates(method: MethodConfig, *, combined: bool = False) -> Listing:
     """
     listing = REFINEMENT[method.refinement](ALGORITHM_1)
     listing = _self_supervised(listing, method.self_supervision)
+    if method.gradient_into_generator:
+        listing = _into_generator(listing)
     listing = _with_extra_images(listing, method)
     adversarial = 1 if combined else method.generator_updates
     listing = _adversarial_updates(listing, adversarial)
-    if method.extra_images == "labelled":
+    if method.extra_images == "labelled" and "labels" not in method.extra_uses:
         listing = _as_control(listing, adversarial)
-    listing = _weighted(_reaching_generator(listing, method), method)
+    listing = _weighted(listing, method)
     balance = BALANCES[method.balance]
     return tuple(balance(update) if update.name in ("task", "extra_task") else update for update in listing)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
 
 from mgm.config import MethodConfig
 from mgm.functional.distributed import world_size
-from mgm.method.algorithm import images_attached
+from mgm.method.algorithm import images_attached, joint_updates
 from mgm.method.extra_images import EXTRA_IMAGES, synthesize
 from mgm.method.step import JointStep
 from mgm.networks.normalization import frozen_buffers
@@ -52,6 +53,10 @@ class JointSteps:
         """A step on one micro-batch."""
         return JointStep(self.networks, self.tasks, inputs, self.method, self._draw_extra, multi_hot=self.multi_hot)
 
+    @cached_property
+    def _attached(self) -> bool:
+        return images_attached(joint_updates(self.method))
+
     def _draw_extra(self, step: JointStep) -> Batch:
         count = max(1, round(self.method.extra_ratio * len(step.batch)))
         inputs = step.inputs
@@ -60,7 +65,7 @@ class JointSteps:
             whole = self._labelled(self.loaders["extra"](inputs.index, num_all), inputs.index)
             return split_batch(whole, inputs.num_micro_batches, self.tasks)[inputs.micro_batch]
         with frozen_buffers(*self.networks.values()):
-            images = synthesize(step, count, attached=images_attached(self.method))
+            images = synthesize(step, count, attached=self._attached)
             return self._labelled(images, inputs.index)
 
     def _labelled(self, extra: Batch, index: int) -> Batch:

@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from mgm.data.files import write_atomically
 from mgm.data.geometry import Intrinsics
 from mgm.errors import ConfigError, choose
 from mgm.functional.levels import normalise_levels
@@ -24,7 +25,7 @@ from mgm.report.figures.predictions import photograph_figure
 from mgm.report.point_cloud import point_cloud, write_ply
 from mgm.tasks.base import Task
 from mgm.tasks.pictures import paint_scale
-from mgm.training.checkpoint import make_folder, write_atomically
+from mgm.training.checkpoint import make_folder
 
 MILLIMETRES = 1000
 CONFIDENCE_COLOURS = "viridis"

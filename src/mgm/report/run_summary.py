@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from mgm.data.files import write_text
 from mgm.report.comparison import compare
 from mgm.report.figures.curves import curve_figure
 from mgm.report.figures.paper import draw_before_and_after
@@ -13,7 +14,6 @@ from mgm.report.generation import has_generator
 from mgm.report.tables import comparison_markdown
 from mgm.runs.folder import RunFolder, read_result
 from mgm.tasks import make_tasks
-from mgm.training.checkpoint import write_atomically
 from mgm.training.evaluate import Scores
 
 
@@ -53,4 +53,4 @@ def write_table(folder: RunFolder) -> None:
     result = read_result(folder.result)
     tasks = make_tasks(tuple(result["test"]), folder.info().classes)
     text = comparison_markdown(result_rows(result), tasks, pretrained=result_pretraining(result))
-    write_atomically(folder.path / "table.md", lambda file: file.write(text.encode()))
+    write_text(folder.path / "table.md", text)

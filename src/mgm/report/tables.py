@@ -137,7 +137,7 @@ def metric_columns(
                 Column(
                     name,
                     task.title,
-                    metric_title(info),
+                    info.heading,
                     tuple(metric_number(value, info) for value in values),
                     _best(values, info),
                     metric == task.primary,
@@ -164,12 +164,6 @@ def gain_title(results: dict[str, Scores], tasks: dict[str, Task], baseline: str
     known = {name: known_scores(results[last].get(name, {})) for name in tasks}
     mean = mean_gain(known, {name: known_scores(reference.get(name, {})) for name in tasks}, tasks)
     return f"gain over {title} (mean {percent(mean)})"
-
-
-def metric_title(info: MetricInfo) -> str:
-    """Title with unit and direction."""
-    unit = f" [{info.unit}]" if info.unit else ""
-    return f"{info.title}{unit} {'↑' if info.higher_is_better else '↓'}"
 
 
 def metric_number(value: float, info: MetricInfo) -> str:

@@ -65,10 +65,11 @@ def make_annotator(experiment: Experiment, data: ExperimentData, device: torch.d
             f"annotator {run}: it learned {', '.join(learned)}, this run learns {', '.join(data.tasks)}; "
             "choose a run with a task in common"
         )
-    if any(task.categorical and task.classes != learned[name].classes for name, task in tasks.items()):
+    other = [name for name, task in tasks.items() if not task.comparable(learned[name])]
+    if other:
         raise ConfigError(
             f"annotator {run}: {info.name}, which it learned, has other classes than {data.info.name}; choose a run "
-            "on data with the same classes, or leave semantic out of --tasks"
+            f"on data with the same classes, or leave {', '.join(other)} out of --tasks"
         )
     model = build_model(learned, theirs.model, theirs.seed)
     model.load_state_dict(load_checkpoint(folder.checkpoints / "best.pt").get("model", {}))

@@ -337,11 +337,8 @@ def foreign_loader(
     """
     # other rooms than those of the experiment itself, whose test images must not be seen in training
     source = RoomsSource(FOREIGN_ROOMS, seed=1) if name == "rooms" else open_source(name)
-    same = [
-        task
-        for task in data.tasks
-        if task in source.info.tasks and (task != "semantic" or source.info.classes == data.info.classes)
-    ]
+    theirs = make_tasks(source.info.tasks, source.info.classes)
+    same = [name for name, task in data.tasks.items() if name in theirs and task.comparable(theirs[name])]
     if not same:
         raise ConfigError(f"{name} and {data.info.name} have no task in common that {experiment.recipe} learns")
     tasks = {task: data.tasks[task] for task in same}

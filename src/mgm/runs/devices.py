@@ -69,12 +69,12 @@ def launch(config: TrainingConfig) -> Fabric:
 
 
 def is_first_process() -> bool:
-    """Whether this is the process that prints and writes; also right before processes join and after they part."""
+    """Whether this is the process that prints and writes; also right before processes join and after they have left the group."""
     return os.environ.get("RANK", "0") == "0"
 
 
-def part() -> None:
-    """Leave the process group: from here on every process works alone."""
+def leave_process_group() -> None:
+    """Wait for all processes; from here on each works alone."""
     if dist.is_available() and dist.is_initialized():
         dist.barrier()
         dist.destroy_process_group()

@@ -12,9 +12,9 @@ from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from mgm.config import Experiment
+from mgm.data.files import write_text
 from mgm.errors import RunError, first_problem
 from mgm.runs.settings import from_yaml, to_yaml
-from mgm.training.checkpoint import write_atomically
 from mgm.training.metrics_log import plain
 from mgm.types import DatasetInfo
 
@@ -152,7 +152,7 @@ class RunFolder:
         except OSError as error:
             raise RunError(f"cannot create {self.path} ({error.strerror}); choose another folder with --out") from None
         write_json(self.dataset, asdict(info))
-        write_atomically(self.config, lambda file: file.write(to_yaml(experiment).encode()))
+        write_text(self.config, to_yaml(experiment))
 
     def experiment(self) -> Experiment:
         """The run's settings.
@@ -225,4 +225,4 @@ def read_json(path: Path) -> dict[str, Any]:
 def write_json(path: Path, values: dict[str, Any]) -> None:
     """Write plain values atomically; NaN becomes null."""
     text = json.dumps(plain(values), indent=2) + "\n"
-    write_atomically(path, lambda file: file.write(text.encode()))
+    write_text(path, text)

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from mgm.data.files import write_text
 from mgm.functional.distributed import rank
 from mgm.runs.folder import RunFolder, write_json
-from mgm.training.checkpoint import write_atomically
 from mgm.training.metrics_log import read_metrics_log
 
 
@@ -42,7 +42,7 @@ def write_history(folder: RunFolder) -> None:
     writer.writeheader()
     writer.writerows(rows)
     if rows:
-        write_atomically(folder.history, lambda file: file.write(text.getvalue().encode()))
+        write_text(folder.history, text.getvalue())
 
 
 def flat_record(record: dict[str, Any]) -> dict[str, Any]:

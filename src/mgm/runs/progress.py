@@ -143,8 +143,4 @@ class RichProgress(TrainingProgress):
 
 def with_unit(value: float, info: MetricInfo) -> str:
     """A metric with its unit: ``mIoU 0.123``, ``absolute error 0.610 m``."""
-    if not math.isfinite(value):
-        return f"{info.title} –"
-    if info.unit == "°":
-        return f"{info.title} {value:.1f}°"
-    return f"{info.title} {value:.3f} {info.unit}".rstrip()
+    return f"{info.title} {info.text(value)}"

@@ -10,14 +10,16 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
+import sys
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from mgm.config import Experiment
+from mgm.functional.distributed import world_size
 from mgm.runs.data import ExperimentData
 from mgm.runs.provenance import current_commit
 from mgm.training.checkpoint import load_checkpoint
@@ -28,24 +30,27 @@ from mgm.version import __version__
 
 METHOD_FIELDS = ("losses", "balance", "sparsity_weight", "sharing_weight")
 """Settings of the method that act in stages before joint training, beside the updates themselves."""
-NOT_DECISIVE = ("device", "tensorboard", "checkpoint_every", "compile")
-"""Settings of the training that change no number, or only by rounding on another machine."""
+NOT_DECISIVE = ("tensorboard", "checkpoint_every")
+"""Settings of the training that change no number."""
+LOG = "metrics.jsonl"
 
 
 class SharedStages:
     """End states of stages in a folder, by what determined them.
 
+    Sharing saves time and nothing depends on it: what cannot be written is not kept.
+
     Args:
         root: The folder.
         experiment: Settings of the run.
         data: Its data.
-        schedule: Its stages.
+        trainer: What trains it.
     """
 
-    def __init__(self, root: Path, experiment: Experiment, data: ExperimentData, schedule: Sequence[Stage]) -> None:
+    def __init__(self, root: Path, experiment: Experiment, data: ExperimentData, trainer: Trainer) -> None:
         self.root = root
-        self._settings = _settings(experiment, data)
-        self._schedule = tuple(schedule)
+        self._settings = _settings(experiment, data, trainer.fabric.device.type)
+        self._schedule = trainer.stages
 
     def place(self, count: int) -> Path:
         """Where the state after the first ``count`` stages is kept."""
@@ -70,14 +75,19 @@ class SharedStages:
         place = self.place(count)
         if count >= len(self._schedule) or place.exists() or not trainer.fabric.is_global_zero:
             return
-        begun = place.with_name(f".{place.name}.begun")
-        shutil.rmtree(begun, ignore_errors=True)
-        begun.mkdir(parents=True)
-        for file in trainer.folder.glob("*.pt"):
-            shutil.copy2(file, begun)
-        if trainer.log.path:
-            shutil.copy2(trainer.log.path, begun / "metrics.jsonl")
-        begun.rename(place)
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with TemporaryDirectory(dir=self.root, prefix=".begun-", ignore_cleanup_errors=True) as begun:
+                copy = Path(begun) / "state"
+                copy.mkdir()
+                for file in trainer.folder.glob("*.pt"):
+                    shutil.copy2(file, copy)
+                if trainer.log.path:
+                    shutil.copy2(trainer.log.path, copy / LOG)
+                copy.rename(place)  # in one go; fails if another run was faster
+        except OSError as error:
+            if not place.exists():
+                print(f"the stage is not shared: cannot write {self.root} ({error.strerror or error})", file=sys.stderr)
 
     def start(self, trainer: Trainer) -> bool:
         """Let a new trainer begin after the most stages that are kept; whether there are any."""
@@ -91,14 +101,14 @@ class SharedStages:
                     if file.name != "last.pt":
                         shutil.copy2(file, trainer.folder)
                 if trainer.log.path:
-                    shutil.copy2(place / "metrics.jsonl", trainer.log.path)
+                    shutil.copy2(place / LOG, trainer.log.path)
                     trainer.log.cut(trainer.position.log_size)
             trainer.save()
             return True
         return False
 
 
-def _settings(experiment: Experiment, data: ExperimentData) -> dict[str, dict[str, object]]:
+def _settings(experiment: Experiment, data: ExperimentData, device: str) -> dict[str, dict[str, object]]:
     training = {name: value for name, value in asdict(experiment.training).items() if name not in NOT_DECISIVE}
     method = {name: getattr(experiment.method, name) for name in METHOD_FIELDS}
     model = asdict(experiment.model)
@@ -106,6 +116,7 @@ def _settings(experiment: Experiment, data: ExperimentData) -> dict[str, dict[st
     for indices in (data.labelled, data.splits.validation):
         images.update(np.ascontiguousarray(indices).tobytes())
     about = {"seed": experiment.seed, "images": images.hexdigest(), "name": data.info.name}
+    about |= {"device": device, "processes": world_size()}
     code = {"version": __version__, "commit": current_commit()}
     return {
         "data": asdict(experiment.data), "model": model, "method": method, "training": training, "run": about, "code": code,

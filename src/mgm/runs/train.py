@@ -120,10 +120,11 @@ def train(
             )
         with recorded(folder):
             if place:
-                kept = SharedStages(place, experiment, data, trainer.stages)
-                trainer.after_stage = kept.keep
+                stages_of_all = SharedStages(place, experiment, data, trainer)
+                if shared:  # of a baseline's own, nobody else will start from
+                    trainer.after_stage = stages_of_all.keep
                 if not trainer.restore():
-                    kept.start(trainer)
+                    stages_of_all.start(trainer)
             else:
                 trainer.restore()
             with trainer.progress:

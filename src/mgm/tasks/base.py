@@ -99,8 +99,6 @@ class Task(ABC):
     """What the Hugging Face Hub calls the task."""
     caveat: ClassVar[str] = ""
     """What users of a model have to know about its values, a sentence for the model card."""
-    uses_classes: ClassVar[bool] = False
-    """Whether values are indices of the data set's classes, so that models and data with other classes do not fit."""
     metrics_info: ClassVar[dict[str, MetricInfo]]
     """Metric name -> how to read it, in the order of tables."""
     primary: ClassVar[str]

@@ -112,7 +112,6 @@ class SemanticSegmentation(Task):
     abbreviation: ClassVar[str] = "SS"
     value_format: ClassVar[str] = "`[H, W]` int64, class index"
     hub_tag: ClassVar[str] = "image-segmentation"
-    uses_classes: ClassVar[bool] = True
     metrics_info: ClassVar[dict[str, MetricInfo]] = {
         "miou": MetricInfo("mIoU", higher_is_better=True),
         "pixel_accuracy": MetricInfo("pixel accuracy", higher_is_better=True),

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mgm.training.checkpoint import make_folder, write_atomically
+from mgm.data.files import write_atomically
+from mgm.training.checkpoint import make_folder
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from mgm.report.html.experiment_folder import Cell, MetricColumn, ModelRow, ResultTable
-from mgm.report.tables import UNKNOWN, metric_number, metric_title
+from mgm.report.tables import UNKNOWN, metric_number
 from mgm.runs.pretraining import marked
 from mgm.tasks import TASKS, MetricInfo
 
@@ -59,7 +59,7 @@ def table_section(table: ResultTable) -> TableSection:
         best = [_best([_cell(row, column).mean for row in rows], column) for column in table.columns]
         groups.append((setting, [_row(row, table.columns, best) for row in rows]))
     columns = [
-        (TASKS[column.task].title if column.task in TASKS else column.task, metric_title(_info(column)), paper)
+        (TASKS[column.task].title if column.task in TASKS else column.task, _info(column).heading, paper)
         for column, paper in zip(table.columns, with_paper, strict=True)
     ]
     return TableSection(columns, groups, table.sentences, table.notes, any(with_paper))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mgm.data.files import write_text
 from mgm.errors import ConfigError, RunError
 from mgm.report.html.experiment import experiment_page
 from mgm.report.html.experiment_folder import ExperimentFolder
 from mgm.report.html.run import run_page
 from mgm.runs.folder import RunFolder
-from mgm.training.checkpoint import make_folder, write_atomically
+from mgm.training.checkpoint import make_folder
 
 FORMATS = (".html", ".htm")
 
@@ -35,7 +36,7 @@ def write_report(folder: Path, out: Path | None = None) -> Path:
         raise ConfigError(f"--out is {path}, which is a folder; name a file in it, such as {path / 'report.html'}")
     page = make_page(folder)
     make_folder(path.parent)
-    write_atomically(path, lambda file: file.write(page.encode()))
+    write_text(path, page)
     return path
 
 
