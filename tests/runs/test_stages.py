@@ -112,7 +112,8 @@ def test_of_two_runs_that_keep_the_same_stage_at_once_one_is_kept_and_nobody_fai
     monkeypatch.setattr(Path, "rename", late)
     train(experiment_on(data, "mt"), tmp_path / "run", baseline=False, shared=stages)
     kept = list(stages.iterdir())
-    assert kept and all((place / "last.pt").exists() and not place.name.startswith(".") for place in kept)
+    assert kept
+    assert all((place / "last.pt").exists() and not place.name.startswith(".") for place in kept)
     assert "not shared" not in capsys.readouterr().err
 
 
