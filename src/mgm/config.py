@@ -148,7 +148,8 @@ class MethodConfig:
     balance: str = "sum"
     """How the task losses share the encoder: sum, uncertainty, torchjd:NAME (docs/balancing.md)."""
     losses: tuple[str, ...] = ()
-    """What tasks train by (semantic:lovasz depth:log normal:angle; docs/losses.md); a task that is left out: the paper's loss."""
+    """What tasks train by: TASK:LOSS (semantic:lovasz depth:log; docs/losses.md) for single tasks; for all others the paper's loss,
+    or, beside the word recommended, the best on validation."""
 
 
 @dataclass(frozen=True)

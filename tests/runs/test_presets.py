@@ -19,6 +19,13 @@ def test_every_recipe_can_be_trained_at_every_preset(recipe, preset):
     check_experiment(experiment)
 
 
+@pytest.mark.parametrize("tasks", [["semantic"], ["depth"], ["normal", "reshading"]])
+@pytest.mark.parametrize("preset", ["small", "best"])
+def test_a_preset_trains_whatever_tasks_the_data_have(preset, tasks, mgm, tmp_path):
+    code, _, err = mgm("train", "mt", "--preset", preset, *TINY, "--tasks", *tasks, "--out", tmp_path / "run")
+    assert code == 0, err
+
+
 def test_paper_keeps_networks_losses_and_optimisers_of_the_paper():
     paper = make_experiment("mgm", "paper")
     assert (paper.model.encoder, paper.model.encoder_stride, paper.model.decoder) == ("resnet", 16, "paper")

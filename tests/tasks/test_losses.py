@@ -14,7 +14,7 @@ from mgm.errors import ConfigError
 from mgm.functional.log_depth import log_depth
 from mgm.functional.segmentation_losses import LEVELS
 from mgm.functional.vectors import angle_degrees, encode_normals
-from mgm.tasks import TASKS, Task, make_tasks
+from mgm.tasks import RECOMMENDED, TASKS, Task, make_tasks
 from task_cases import CLASSES, flip_prediction, perfect_prediction, random_prediction, random_target
 
 CHOICES = [f"{name}:{loss}" for name, task in TASKS.items() for loss in task.losses]
@@ -41,6 +41,16 @@ def test_every_task_trains_by_its_own_choice() -> None:
         "depth": "log",
         "semantic": "dice",
         "normal": "l1",
+    }
+
+
+def test_recommended_losses_are_those_of_each_task_unless_it_is_named() -> None:
+    tasks = make_tasks(["reshading", "normal", "depth", "semantic"], CLASSES, [RECOMMENDED, "normal:angle"])
+    assert {name: task.loss_name for name, task in tasks.items()} == {
+        "reshading": "l1",
+        "normal": "angle",
+        "depth": "l1_log",
+        "semantic": "lovasz",
     }
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from mgm.config import Experiment, MethodConfig
 from mgm.errors import choose
+from mgm.tasks import RECOMMENDED
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ def _base(experiment: Experiment) -> Experiment:
             self_supervision_weight=0.1,
             adversarial_weight=0.05,
             generator_updates=1,
-            losses=("semantic:lovasz", "depth:l1_log", "normal:l1_cosine"),
+            losses=(RECOMMENDED,),
         ),
         training=replace(
             experiment.training,

@@ -11,13 +11,16 @@ from mgm.tasks.normals import SurfaceNormals
 from mgm.tasks.segmentation import SemanticSegmentation
 from mgm.tasks.taskonomy import EdgeTexture, PrincipalCurvature, Reshading
 
-__all__ = ["TASKS", "ClassScore", "MetricInfo", "Task", "TaskMetrics", "make_tasks", "parse_losses"]
+__all__ = ["RECOMMENDED", "TASKS", "ClassScore", "MetricInfo", "Task", "TaskMetrics", "make_tasks", "parse_losses"]
 
 TASKS: dict[str, type[Task]] = {
     task.name: task
     for task in (SemanticSegmentation, Depth, SurfaceNormals, EdgeTexture, Reshading, PrincipalCurvature)
 }
 """Name -> task, in the order of tables."""
+
+RECOMMENDED = "recommended"
+"""In place of a list of losses: for every task that it does not name, `Task.recommended_loss`."""
 
 
 def make_tasks(names: Sequence[str], classes: Sequence[str] = (), losses: Sequence[str] = ()) -> dict[str, Task]:
@@ -26,7 +29,8 @@ def make_tasks(names: Sequence[str], classes: Sequence[str] = (), losses: Sequen
     Args:
         names: Keys of `TASKS`, in the wanted order.
         classes: Names of the semantic classes in index order; only ``semantic`` needs them.
-        losses: What tasks train by, see `parse_losses`; all others train by the paper's loss. Nothing else depends on them.
+        losses: What tasks train by, see `parse_losses`; all others train by the paper's loss, or the recommended one if the word
+            `RECOMMENDED` is among them. Nothing else depends on them.
 
     Raises:
         ConfigError: If a name is unknown or occurs twice, if there is none, if ``semantic`` has no classes, or if ``losses`` are
@@ -42,20 +46,23 @@ def make_tasks(names: Sequence[str], classes: Sequence[str] = (), losses: Sequen
     for name, loss in chosen.items():
         if name not in names:
             raise ConfigError(f"losses has {name}:{loss}, but {name} is not learned; the tasks are {', '.join(names)}")
-    return {name: TASKS[name](classes, chosen.get(name, "")) for name in names}
+    fallback = {name: TASKS[name].recommended_loss if RECOMMENDED in losses else "" for name in names}
+    return {name: TASKS[name](classes, chosen.get(name, fallback[name])) for name in names}
 
 
 def parse_losses(losses: Sequence[str]) -> dict[str, str]:
-    """Task -> name of its loss, from entries such as ``depth:log``.
+    """Task -> name of its loss, from entries such as ``depth:log``, leaving out the word `RECOMMENDED`.
 
     Raises:
         ConfigError: If an entry is none, names an unknown task or loss, or a task a second time.
     """
     chosen: dict[str, str] = {}
     for entry in losses:
+        if entry == RECOMMENDED:
+            continue
         name, _, loss = entry.partition(":")
         if not (name and loss):
-            raise ConfigError(f"losses has {entry!r}; write TASK:LOSS, for example depth:log")
+            raise ConfigError(f"losses has {entry!r}; write TASK:LOSS, for example depth:log, or {RECOMMENDED}")
         task = choose("task", name, TASKS)
         choose(f"loss of {name}", loss, dict(task.losses))
         if name in chosen:

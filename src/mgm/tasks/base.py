@@ -105,6 +105,8 @@ class Task(ABC):
     """The metric that stands for the task."""
     losses: ClassVar[Mapping[str, Loss]]
     """Name -> training loss; the first one is the paper's, and the default."""
+    recommended_loss: ClassVar[str] = ""
+    """The one that scored best on validation (docs/base.md); empty: the paper's."""
     calibratable: ClassVar[bool] = False
     """Whether scale and shift of predictions (in target space, one channel) may be fitted: what a camera can change."""
     categorical: ClassVar[bool] = False

@@ -104,6 +104,7 @@ class Depth(RegressionTask):
         "log_gradient": log_gradient_loss,
         "l1_log": l1_log_loss,
     }
+    recommended_loss: ClassVar[str] = "l1_log"
     calibratable: ClassVar[bool] = True
     colormap: ClassVar[str] = "viridis_r"
     """Near is bright, far is dark."""

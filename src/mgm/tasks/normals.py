@@ -153,6 +153,7 @@ class SurfaceNormals(RegressionTask):
         "l1_cosine": l1_cosine_loss,
         "angle": angle_loss,
     }
+    recommended_loss: ClassVar[str] = "l1_cosine"
     values: ClassVar[str] = "unit vectors, x right, y down, z forward; NaN where there is no label"
     file_settings: ClassVar[type[FileSettings]] = NormalFiles
 

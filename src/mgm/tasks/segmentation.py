@@ -126,6 +126,7 @@ class SemanticSegmentation(Task):
         "lovasz": lovasz_cross_entropy_loss,
         "dice": dice_cross_entropy_loss,
     }
+    recommended_loss: ClassVar[str] = "lovasz"
 
     values: ClassVar[str] = "class index; 255 where there is no label"
     file_settings: ClassVar[type[FileSettings]] = ClassFiles
