@@ -16,6 +16,7 @@ from mgm.cli.evaluate import EvaluateOptions
 from mgm.cli.experiment import ExperimentOptions
 from mgm.cli.export import ExportOptions
 from mgm.cli.generate import GenerateOptions
+from mgm.cli.import_ import ImportOptions
 from mgm.cli.parsing import parse
 from mgm.cli.predict import PredictOptions
 from mgm.cli.report import ReportOptions
@@ -83,6 +84,7 @@ def _all_verbs() -> Any:
             "doctor": DoctorOptions,
             "completion": CompletionOptions,
             "serve": ServeOptions,
+            "import": ImportOptions,
             "data": _one_of({name: kind for name, (kind, _) in DATA_VERBS.items()}),
         }
     )

@@ -7,6 +7,7 @@ import sys
 from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from keyword import iskeyword
 
 from mgm.errors import ConfigError, MgmError, unknown
 from mgm.version import __version__
@@ -22,7 +23,8 @@ class Verb:
 
     def run(self, arguments: list[str]) -> None:
         """Carry it out."""
-        getattr(import_module(f"mgm.cli.{self.name}"), self.name)(arguments)
+        name = f"{self.name}_" if iskeyword(self.name) else self.name
+        getattr(import_module(f"mgm.cli.{name}"), name)(arguments)
 
 
 VERBS: dict[str, Verb] = {
@@ -61,6 +63,7 @@ VERBS: dict[str, Verb] = {
         ),
         ("serve", "a web page for trying runs out and comparing them", "mgm serve runs/first"),
         ("data", "list, inspect, verify, prepare and render data sets", "mgm data inspect rooms --out rooms.png"),
+        ("import", "annotations of COCO, CVAT or VOC as a folder of one's own", "mgm import coco export --out cells"),
     )
 }
 

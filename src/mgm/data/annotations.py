@@ -1,0 +1,176 @@
+"""Annotations of labelling tools (COCO, CVAT, Pascal VOC) as a folder of one's own: polygons and masks become class maps."""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+import shutil
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from os.path import abspath
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from mgm.data.progress import progress_bar
+from mgm.data.sources.folder.pictures import PARTS
+from mgm.errors import ConfigError, DataError, choose
+
+if TYPE_CHECKING:
+    import datumaro
+
+FORMATS = {"coco": "coco", "cvat": "cvat", "voc": "voc_segmentation"}
+"""Name -> the reader of datumaro."""
+OUTSIDE = ("background", "ignore")
+"""What pixels are that nothing is drawn on: a class of their own, or without a label."""
+IGNORED = ("ignored", "void", "ignore")
+"""Names of classes that mean no label (Pascal VOC marks borders so)."""
+NO_LABEL = 255
+
+
+@dataclass
+class Imported:
+    """What was written."""
+
+    num_images: int = 0
+    classes: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    """What was left out, a line each."""
+
+
+def import_annotations(kind: str, folder: Path, out: Path, *, outside: str = "background") -> Imported:
+    """Write ``out/rgb``, ``out/semantic``, ``classes.txt`` and, where the annotations have parts, ``labels.csv``.
+
+    Where annotations overlap, those on a higher layer lie above, and of one layer the smaller above the larger.
+
+    Args:
+        kind: Of `FORMATS`.
+        folder: What the labelling tool exported, with the images.
+        out: A new or empty folder.
+        outside: Of `OUTSIDE`. A class called background keeps its meaning either way.
+
+    Raises:
+        ConfigError: If ``kind`` or ``outside`` are not among the choices, or the extra is missing.
+        DataError: If ``out`` holds something, or nothing can be read from ``folder``.
+    """
+    reader = choose("format", kind, FORMATS)
+    if outside not in OUTSIDE:
+        raise ConfigError(f"outside is {outside!r}. Choices: {', '.join(OUTSIDE)}")
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise DataError(f"{out}: is there already; choose another place with --out")
+    items, names = _read(folder, kind, reader)
+    classes = [name for name in names if name not in IGNORED]
+    if outside == "background" and "background" not in classes:
+        classes = ["background", *classes]
+    numbers = [classes.index(name) if name in classes else NO_LABEL for name in names]
+    if len(classes) > NO_LABEL:
+        raise DataError(f"{folder}: has {len(classes)} classes; at most {NO_LABEL} can be told apart in a label map")
+    empty = classes.index("background") if outside == "background" else NO_LABEL
+    result = Imported(classes=classes)
+    left_out: Counter[str] = Counter()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-", ignore_cleanup_errors=True) as begun:
+        target = Path(begun) / "whole"
+        parts: list[tuple[str, str]] = []
+        with progress_bar(f"reading {kind}", len(items)) as advance:
+            for item in items:
+                advance(1)
+                source = Path(getattr(item.media, "path", "") or "")
+                if not source.is_file() or not Path(abspath(source)).is_relative_to(abspath(folder)):
+                    left_out["annotated images that are not in the folder"] += 1
+                    continue
+                name = _name_below(item.id, folder)
+                with Image.open(source) as image:
+                    width, height = image.size
+                labels = np.full((height, width), empty, np.uint8)
+                for mask, label in _masks(item.annotations, (height, width), left_out):
+                    labels[mask] = numbers[label]
+                picture = target / "rgb" / f"{name}{source.suffix.lower()}"
+                label_map = target / "semantic" / f"{name}.png"
+                for path in (picture, label_map):
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, picture)
+                Image.fromarray(labels).save(label_map)
+                parts.append((name, PARTS.get(item.subset.lower(), "")))
+        if not parts:
+            raise DataError(
+                f"{folder}: none of the {len(items)} annotated images is there; put them beside the annotations"
+            )
+        (target / "classes.txt").write_text("".join(f"{name}\n" for name in classes), encoding="utf-8")
+        if len({part for _, part in parts} - {""}) > 1:
+            (target / "labels.csv").write_text(_table(parts), encoding="utf-8")
+        if out.is_dir():
+            out.rmdir()
+        target.rename(out)
+    result.num_images = len(parts)
+    result.remarks = [f"left out: {count} {what}" for what, count in left_out.items()]
+    return result
+
+
+def _read(folder: Path, kind: str, reader: str) -> tuple[list[datumaro.DatasetItem], list[str]]:
+    """All annotated images, and the names of the classes by number."""
+    try:
+        import datumaro
+    except ImportError as error:
+        raise ConfigError("mgm import needs datumaro, which is not installed: pip install 'mgm[import]'") from error
+    if not folder.is_dir():
+        raise DataError(f"{folder}: is no folder")
+    logging.getLogger().setLevel(logging.ERROR)
+    try:
+        dataset = datumaro.Dataset.import_from(str(folder), reader)
+        items = sorted(dataset, key=lambda item: (item.subset, item.id))
+        names = [label.name for label in dataset.categories()[datumaro.AnnotationType.label]]  # type: ignore[reportGeneralTypeIssues]
+    except Exception as error:  # of many kinds, from its readers
+        reason = str(error.__cause__ or error).partition("\n")[0]
+        raise DataError(f"{folder}: cannot be read as annotations of {kind}: {reason}") from error
+    return items, names
+
+
+def _masks(
+    annotations: Sequence[datumaro.Annotation], size: tuple[int, int], left_out: Counter[str]
+) -> list[tuple[np.ndarray, int]]:
+    """Masks ``[H, W]`` and numbers of classes, in the order in which they are drawn."""
+    from datumaro import Bbox, Ellipse, Mask, Polygon
+    from datumaro.util.mask_tools import rles_to_mask
+
+    found: list[tuple[int, int, np.ndarray, int]] = []
+    areas = [annotation for annotation in annotations if isinstance(annotation, Polygon | Ellipse | Mask)]
+    groups = {area.group for area in areas} - {0}
+    for annotation in annotations:  # in COCO, an area has its box beside it
+        if not isinstance(annotation, Polygon | Ellipse | Mask | Bbox) or (
+            isinstance(annotation, Bbox) and annotation.group not in groups
+        ):
+            left_out[f"annotations that are no areas ({annotation.type.name})"] += 1
+    for area in areas:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of pycocotools, about NumPy 2
+            if isinstance(area, Mask):
+                mask = np.asarray(area.image, dtype=bool)
+            else:
+                corners = area.points if isinstance(area, Polygon) else area.as_polygon()
+                mask = rles_to_mask([corners], size[1], size[0]).astype(bool)
+        if area.label is None or mask.shape != size:
+            left_out["areas without a class, or of another size than the image"] += 1
+            continue
+        found.append((area.z_order, -int(mask.sum()), mask, area.label))
+    return [(mask, label) for _, _, mask, label in sorted(found, key=lambda entry: entry[:2])]
+
+
+def _name_below(name: str, folder: Path) -> str:
+    """The image's name, which must not lead out of the folder that is written."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    if path.is_absolute() or ".." in path.parts or not path.parts or "\0" in name:
+        raise DataError(f"{folder}: names an image {name!r}, which leads out of the folder")
+    return str(path)
+
+
+def _table(parts: Sequence[tuple[str, str]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([("name", "split"), *parts])
+    return text.getvalue()
