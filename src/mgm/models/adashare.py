@@ -97,13 +97,15 @@ class Policy(StepwiseModule):
 
     def decisions(self) -> Gates:
         """This step's decisions, or in evaluation the likelier ones, as plain numbers."""
-        return self._selection().detach().tolist()
+        decided: list[list[float]] = self._selection().detach().tolist()
+        return decided
 
     def gates(self) -> Gates:
         """The same, with those that are being learned as tensors that carry a gradient to the policy."""
         closed = len(self.logits) - self.num_open
         selection = self._selection()
-        return [*selection[:closed].detach().tolist(), *(list(row) for row in selection[closed:])]
+        decided: list[list[float]] = selection[:closed].detach().tolist()
+        return [*decided, *(list(row) for row in selection[closed:])]
 
     def sparsity(self) -> Tensor:
         """``L_sparsity = Σ_lk log α_lk`` over the blocks that are being learned (Sun et al., eq. 3), a scalar."""

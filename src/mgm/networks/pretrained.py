@@ -31,7 +31,7 @@ NOT_STRUCTURE = (
     "transformers_version",
 )
 NEW_LAYERS = "hidden_states_norms."
-"""Layers of a backbone that no checkpoint of the whole model has: they start as the identity."""
+"""Layers of a backbone that no checkpoint of the whole model has; they start as the identity."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Family:
     """What has to be known of a kind of backbone."""
 
     strides: tuple[int, ...]
-    """Of its levels, which are the last of as many stages, or (a transformer of one resolution) layers at even distances."""
+    """Of its levels: the last of as many stages, or layers at even distances (a transformer of one resolution)."""
     levels: Callable[[Sequence[str]], list[str]] = lambda stages: list(stages[-4:])
     """Names of all stages -> those that are read."""
     side: Callable[[Mapping[str, Any]], int] = lambda config: 16
@@ -69,10 +69,10 @@ FAMILIES: dict[str, Family] = {
 class PretrainedEncoder(Encoder):
     """A backbone between images in (-1, 1) and a pyramid of features; all of its parameters are the backbone's own.
 
-    Images are normalised as in its pre-training. Convolutional and windowed backbones have levels of strides 4, 8, 16 and 32. A
-    vision transformer has one resolution: its levels are up to four of its layers, all of stride 16, and it gets the image at
-    the size at which one patch is one place of them (64 px: 56 px for patches of 14). It starts with random weights;
-    `load_weights` puts in the pre-trained ones.
+    Images are normalised as in its pre-training. Convolutional and windowed backbones have levels of strides 4, 8, 16 and 32. The
+    levels of a vision transformer are up to four of its layers, all of stride 16; it gets the image at the size at which one patch
+    is one place of them (64 px: 56 px for patches of 14). It starts with random weights; `load_weights` puts in the pre-trained
+    ones.
 
     Args:
         structure: From `read_structure`.

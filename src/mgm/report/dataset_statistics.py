@@ -26,9 +26,9 @@ class TaskStatistics:
     pixels: int = 0
     lowest: float = math.inf
     highest: float = -math.inf
-    medians: list[float] = field(default_factory=list)
+    medians: list[float] = field(default_factory=list[float])
     """Median value of each sample."""
-    by_part: Counter[str] = field(default_factory=Counter)
+    by_part: Counter[str] = field(default_factory=Counter[str])
     """Part of the split -> samples with labels."""
 
     @property

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from mgm.errors import RunError
 from mgm.inference.generate import generate
 from mgm.inference.model import TrainedModel
-from mgm.report.figures.images import fitted_size
+from mgm.report.figures.images import fitted_size, spread_evenly
 from mgm.runs.folder import RunFolder
 from mgm.runs.saved_generators import stages_with_generator
 from mgm.tasks.base import Task
@@ -71,7 +70,7 @@ def annotate_generated(folder: RunFolder, count: int = 6) -> AnnotatedImages:
     """
     generated = generate(folder.path, 1, device="cpu")
     names = list(generated)
-    chosen = np.linspace(0, len(names) - 1, min(count, len(names))).round().astype(int)
+    chosen = spread_evenly(len(names), count)
     images = torch.cat([generated[names[index]] for index in chosen])
     own = TrainedModel.load(folder.path, "cpu")
     models = {own.experiment.recipe: own}

@@ -24,9 +24,9 @@ Points = tuple[list[int], list[float]]
 class History:
     """A metrics log, sorted into lines of a plot."""
 
-    losses: dict[str, dict[str, Points]] = field(default_factory=dict)
+    losses: dict[str, dict[str, Points]] = field(default_factory=dict[str, dict[str, Points]])
     """Stage -> loss -> points. In `joint` the steps go on counting from those of `multi_task`."""
-    scores: dict[str, Points] = field(default_factory=dict)
+    scores: dict[str, Points] = field(default_factory=dict[str, Points])
     """Task -> points of its primary metric on the validation set, against updates of M on labelled images."""
     joint_start: int | None = None
     """Updates of M before joint training; None without it."""

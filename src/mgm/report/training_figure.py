@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 
-import numpy as np
 import torch
 from torch import nn
 
 from mgm.functional.distributed import alone
 from mgm.report.comparison import Comparison, scene_name
+from mgm.report.figures.images import spread_evenly
 from mgm.report.figures.predictions import prediction_figure
 from mgm.runs.data import ExperimentData
 from mgm.runs.folder import RunFolder
@@ -70,6 +70,5 @@ class TrainingFigure(Progress):
     def _images(self) -> Batch:
         if self._batch is None:
             indices = self.data.splits.validation
-            spread = np.linspace(0, len(indices) - 1, min(SHOWN_IMAGES, len(indices))).round().astype(int)
-            self._batch = self.data.reader.batch(indices[spread])
+            self._batch = self.data.reader.batch(indices[spread_evenly(len(indices), SHOWN_IMAGES)])
         return self._batch

@@ -30,7 +30,7 @@ def average_gradients(parameters: Sequence[nn.Parameter]) -> None:
         return
     flat = torch.cat([gradient.flatten() for gradient in gradients])
     dist.all_reduce(flat)
-    averages = (flat / world_size()).split([gradient.numel() for gradient in gradients])
+    averages = torch.split(flat / world_size(), [gradient.numel() for gradient in gradients])
     for gradient, average in zip(gradients, averages, strict=True):
         gradient.copy_(average.view(gradient.shape))
 
@@ -61,7 +61,7 @@ class Aggregated:
         with seeded(step.inputs.common_seed, "aggregation"):
             combined = self.aggregator(rows)
         encoder = parameters_of(step.networks, ("encoder",))
-        pieces = combined.split([parameter.numel() for parameter in encoder])
+        pieces = torch.split(combined, [parameter.numel() for parameter in encoder])
         for parameter, piece in zip(encoder, pieces, strict=True):
             # in the parameter's own memory format, as autograd leaves it
             gradient = torch.empty_like(parameter).copy_(piece.view_as(parameter))

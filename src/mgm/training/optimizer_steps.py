@@ -93,7 +93,7 @@ class Separate(OptimizerStep):
         """One update, with one micro-batch at a time in memory; returns its loss."""
         optimizer = self.optimizers[update.name]
         optimizer.zero_grad(set_to_none=True)
-        losses = []
+        losses: list[Tensor] = []
         for step in steps:
             loss = self.loss(update, step)
             update.gradient(loss, step, update.trains, False)
@@ -127,7 +127,7 @@ class Combined(OptimizerStep):
 
     def _backward(self, stage: Stage, step: Step) -> dict[str, Tensor]:
         """Gradients of all losses on one micro-batch."""
-        losses = {}
+        losses: dict[str, Tensor] = {}
         for number, update in enumerate(stage.updates, 1):
             loss = self.loss(update, step)
             update.gradient(loss, step, update.trains, True)

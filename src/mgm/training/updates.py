@@ -66,7 +66,7 @@ class Stage:
 
 def trained_networks(stages: Iterable[Stage]) -> frozenset[str]:
     """Networks that some stage trains: those that have to be built."""
-    return frozenset().union(*(stage.trains for stage in stages))
+    return frozenset(name for stage in stages for name in stage.trains)
 
 
 def still_read(updates: Iterable[Update]) -> set[str]:

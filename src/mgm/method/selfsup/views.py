@@ -131,7 +131,7 @@ def crop(images: Tensor, windows: Tensor, size: int) -> Tensor:
 
 def grey(images: Tensor) -> Tensor:
     """``[B, 3, H, W]`` RGB to ``[B, 1, H, W]``."""
-    red, green, blue = images.split(1, dim=1)
+    red, green, blue = torch.split(images, 1, dim=1)
     return LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
 
 

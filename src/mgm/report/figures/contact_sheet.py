@@ -32,7 +32,6 @@ def contact_sheet(path: Path, images: Tensor, targets: Targets, tasks: dict[str,
         tasks: What to draw.
         scenes: Name of each image's scene, or the joined names of its labels; empty where unknown.
     """
-    per_sample = len(tasks) + 1
     across, side = _columns(len(images), len(tasks) + 1)
     per_sample = len(tasks) + 2  # the last one is narrow: space between samples
     labelled = {name: task for name, task in tasks.items() if name in targets}

@@ -20,6 +20,11 @@ def fitted_size(height: int, width: int, side: int) -> Size:
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
+def spread_evenly(available: int, wanted: int) -> list[int]:
+    """As many of the indices below ``available`` as are wanted, or all, spread over the whole range."""
+    return np.linspace(0, available - 1, min(wanted, available)).round().astype(int).tolist()
+
+
 def image_pixels(image: Tensor, size: Size | None = None) -> np.ndarray:
     """An image ``[3, H, W]``, RGB in (-1, 1), as ``[*size, 3]`` uint8; values are clipped."""
     levels = ((image.detach().float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)

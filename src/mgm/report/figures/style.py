@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,7 +42,7 @@ STYLE: dict[str, Any] = {
 
 
 @contextmanager
-def figure_style() -> Iterator[None]:
+def figure_style() -> Generator[None]:
     """Draw in `STYLE`, whatever the user's own settings are. Characters that the font lacks become boxes without a warning."""
     from matplotlib import style
 

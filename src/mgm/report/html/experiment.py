@@ -15,9 +15,9 @@ from mgm.report.history import History, read_history
 from mgm.report.html.charts import Chart, band_charts
 from mgm.report.html.experiment_folder import ExperimentFolder, ExperimentRecord, Trial
 from mgm.report.html.experiment_table import table_section
-from mgm.report.html.pictures import PredictionTable, annotation_table, generated_table, prediction_tables
 from mgm.report.html.rendering import attempt, duration, file_uri, render
 from mgm.report.html.run_facts import Cost, cost, provenance
+from mgm.report.pictures import MOST_MAPS, ImageTable, annotation_table, generated_table, prediction_table
 from mgm.runs.folder import read_result
 
 FIGURE_RECIPES = ("st", "mt", "mgm")
@@ -120,10 +120,10 @@ def _charts(folder: ExperimentFolder, record: ExperimentRecord) -> list[tuple[st
     return sections
 
 
-def _predictions(folder: ExperimentFolder, shown: list[Trial]) -> list[PredictionTable]:
+def _predictions(folder: ExperimentFolder, shown: list[Trial]) -> ImageTable:
     if not shown:
         raise RunError("no trial is finished")
-    return prediction_tables(compare({trial.model: folder.run(trial) for trial in shown}))
+    return prediction_table(compare({trial.model: folder.run(trial) for trial in shown}), most=MOST_MAPS)
 
 
 def _costs(folder: ExperimentFolder, record: ExperimentRecord) -> list[Cost]:

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from mgm.errors import MgmError, RunError
+from mgm.report.tables import share
 from mgm.tasks.legend import Legend
 from mgm.version import __version__
 
@@ -115,6 +116,7 @@ def _environment() -> Environment:
         "data_uri": data_uri,
         "duration": duration,
         "grouped": grouped,
+        "share": share,
     }
     return environment
 
