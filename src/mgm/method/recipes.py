@@ -117,9 +117,9 @@ RECIPES: dict[str, Recipe] = {
 def _base(experiment: Experiment) -> Experiment:
     """What the presets for one machine have in common: a network with skip connections, one optimiser per network.
 
-    With one optimiser per loss, as in the paper, the encoder takes several steps per minibatch of which one is the tasks'; in
-    a few hundred steps that costs more than it brings (results/README.md). So there is one backward pass, with task losses
-    in the lead and one adversarial update. What was chosen by measurement: docs/base.md.
+    With one optimiser per loss, as in the paper, one of the encoder's several steps per minibatch is the tasks', which costs
+    more than it brings in a few hundred steps (results/README.md). So there is one backward pass, with task losses in the lead
+    and one adversarial update. What was chosen by measurement: docs/base.md.
     """
     return replace(
         experiment,

@@ -9,11 +9,10 @@ from torch import Tensor, nn
 
 
 class WeightAverage:
-    """Exponential moving average with warm-up.
+    """Exponential moving average with warm-up: at update ``t`` the decay is ``min(decay, (1 + t) / (10 + t))``.
 
-    At update ``t`` the decay is ``min(decay, (1 + t) / (10 + t))``, so that the first steps, far from where training ends,
-    are soon forgotten. Running statistics are averaged alike: those of the last step belong to other weights. Whole numbers
-    are copied.
+    So the first steps, far from where training ends, are soon forgotten. Running statistics are averaged alike: those of the
+    last step belong to other weights. Whole numbers are copied.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:

@@ -1,4 +1,4 @@
-"""How the gradient of an update is formed from its loss, and averaged over processes."""
+"""How the gradient of an update is formed from its loss and averaged over processes."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def summed(loss: Tensor, step: Step, trains: tuple[str, ...], keep_graph: bool) 
 class Aggregated:
     """The encoder gets what an aggregator makes of the losses' gradients; every other network the gradient of their sum.
 
-    It costs a backward pass through the encoder per loss. In several processes the gradients are those of the global
-    batch, and all aggregate alike.
+    It costs a backward pass through the encoder per loss. Gradients are those of the global batch, and all processes aggregate
+    alike.
     """
 
     aggregator: Callable[[Tensor], Tensor]

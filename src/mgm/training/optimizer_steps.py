@@ -1,10 +1,8 @@
 """How the updates of a step are carried out: when which network steps, and what the losses may share until then.
 
-Two ways (`TrainingConfig.optimizer_step`):
-
 - separate: every loss has its own optimiser, which steps before the next loss is computed (the paper's Algorithm 1).
-- combined: every network has its own optimiser, and all step at the end. So all losses share what they can, and one adversarial
-  update is all there can be.
+- combined: every network has its own optimiser, and all step at the end. So all losses share what they can, and there can be
+  only one adversarial update.
 """
 
 from __future__ import annotations

@@ -40,10 +40,7 @@ def _group(
 
 
 def optimizer_names(updates: tuple[Update, ...], optimizer_step: str) -> dict[str, tuple[str, ...]]:
-    """Optimiser name -> networks that it steps (`TrainingConfig.optimizer_step`).
-
-    Separate: one per update, named after it. Combined: one per network.
-    """
+    """Optimiser name -> networks that it steps: one per update, named after it, or (combined) one per network."""
     if optimizer_step == "combined":
         return {network: (network,) for update in updates for network in update.trains}
     return {update.name: update.trains for update in updates if update.trains}
@@ -93,7 +90,7 @@ def match_layouts(optimizer: torch.optim.Optimizer) -> None:
     """Store an optimiser's moments in the order of the parameters that they belong to, after loading them from a file.
 
     The fused Adam of torch takes the same order for granted and silently mixes up channels otherwise, and a checkpoint may
-    come from a device or a setting with another one (`TrainingConfig.channels_last`).
+    come from a device or setting with another one (`TrainingConfig.channels_last`).
     """
     for parameter, state in optimizer.state.items():
         for name, value in state.items():

@@ -37,7 +37,7 @@ class StepInputs:
 class Step:
     """One step of training a multi-task model on labelled images.
 
-    What two losses have in common (features, predictions) is computed once and forgotten as soon as a network that it came
+    What losses have in common (features, predictions) is computed once and forgotten as soon as a network that it came
     from has changed, so sharing never alters the result.
 
     Args:
@@ -72,7 +72,7 @@ class Step:
         return {"labelled": self.batch}[source]
 
     def encode(self, images: Tensor) -> Tensor:
-        """``E(x)``, the coarsest features ``[B, C, h, w]``, for one loss alone; `features` are what several losses read."""
+        """``E(x)``, the coarsest features ``[B, C, h, w]``, for one loss alone; losses share `features`."""
         return self.networks["encoder"](images)[-1]
 
     def features(self, source: str) -> Features:
@@ -112,7 +112,7 @@ class Step:
         return derive_seed(self.inputs.seed, *names)
 
     def noise(self, *shape: int) -> Tensor:
-        """Standard normal numbers, a row per image; every call of a step draws anew, and each micro-batch its own rows."""
+        """Standard normal numbers, a row per image, new ones at every call; each micro-batch has its own rows."""
         self._draws += 1
         device = self.batch.images.device
         generator = random_generator(device, self.inputs.seed, "noise", self._draws)
@@ -134,10 +134,7 @@ class Step:
             del self._predictions[source]
 
     def release(self) -> None:
-        """Drop what takes memory, so that the next micro-batch has room.
-
-        What is asked for again is computed again from the same images and noise.
-        """
+        """Drop what takes memory; it is computed again, from the same images and noise, where it is asked for again."""
         self._features.clear()
         self._predictions.clear()
         self._deferred.clear()
@@ -148,10 +145,7 @@ class Step:
         return [leaf for _, leaf in self._deferred]
 
     def encoder_gradient(self, loss: Tensor) -> Tensor:
-        """The gradient of a scalar with respect to all parameters of the encoder, as one vector.
-
-        Graphs and ``.grad`` stay as they are.
-        """
+        """Gradient of a scalar with respect to all parameters of the encoder, as one vector; graphs and ``.grad`` stay."""
         parameters = list(self.networks["encoder"].parameters())
         reached = torch.autograd.grad(loss, [*parameters, *self.encoder_outputs], retain_graph=True, allow_unused=True)
         own, at_outputs = reached[: len(parameters)], reached[len(parameters) :]
@@ -164,10 +158,7 @@ class Step:
         return torch.cat([gradient.flatten() for gradient in gradients])
 
     def backward_through_encoder(self) -> None:
-        """Send the collected gradients through the encoder, all at once.
-
-        What is encoded from here on is differentiated with its own loss.
-        """
+        """Send the collected gradients through the encoder, all at once; what is encoded later has its own backward pass."""
         pairs = [(features, leaf.grad) for features, leaf in self._deferred if leaf.grad is not None]
         if pairs:
             outputs, gradients = zip(*pairs, strict=True)
