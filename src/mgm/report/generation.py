@@ -1,4 +1,4 @@
-"""Images from a run's generator before and after joint training, and what networks predict on them (paper Figures 7, 8)."""
+"""Images of a generator before and after joint training, and what networks predict on them (paper Figures 7, 8)."""
 
 from __future__ import annotations
 
@@ -61,9 +61,9 @@ class AnnotatedImages:
 
 
 def annotate_generated(folder: RunFolder, count: int = 6) -> AnnotatedImages:
-    """One image for each of some scenes from the latest generator, annotated by the run's own network.
+    """One image of each of some scenes from the latest generator, annotated by the run's own network.
 
-    A run that was trained on labels by an annotator (`MethodConfig.annotator`, a run's folder) shows that one's too.
+    A run trained on labels by an annotator (`MethodConfig.annotator`, a run's folder) shows that one's too.
 
     Raises:
         RunError: If the run has no generator or no weights, or its annotator is no longer there.

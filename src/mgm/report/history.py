@@ -33,10 +33,10 @@ class History:
 
 
 def read_history(path: Path) -> History:
-    """Sort the records of a metrics log; a value that was not finite is NaN, and a missing metrics log is empty.
+    """Sort the records of a metrics log; a value that was not finite is NaN, and a missing log is empty.
 
     Raises:
-        RunError: If the metrics log is damaged.
+        RunError: If the log is damaged.
     """
     history = History()
     alone = 0
@@ -61,16 +61,16 @@ def _append(lines: dict[str, Points], name: str, step: int, value: float | None)
 
 
 def stages_of(histories: Iterable[History]) -> list[str]:
-    """Stages of which any of the metrics logs has losses, in the order of a training."""
+    """Stages of which any log has losses, in the order of a training."""
     return in_order(STAGE_TITLES, [history.losses for history in histories])
 
 
 def tasks_of(histories: Iterable[History]) -> list[str]:
-    """Tasks of which any of the metrics logs has scores, in the order of tables."""
+    """Tasks of which any log has scores, in the order of tables."""
     return in_order(TASKS, [history.scores for history in histories])
 
 
 def in_order(known: Iterable[str], present: Iterable[Collection[str]]) -> list[str]:
-    """The names that are present anywhere, in a known order; unknown ones after them as they come."""
+    """The names that are present anywhere, known ones first and in their order."""
     names = list(dict.fromkeys(name for group in present for name in group))
     return [name for name in known if name in names] + [name for name in names if name not in known]

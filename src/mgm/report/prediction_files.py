@@ -33,12 +33,12 @@ CONFIDENCE_COLOURS = "viridis"
 CONFIDENCE = "confidence"
 """Name of the output that needs `Predicted.confidence`."""
 FARTHEST_MM = 65535
-"""End of 16 bits: depth beyond 65.5 m is written as this."""
+"""End of 16 bits, as which depth beyond 65.5 m is written."""
 
 
 @dataclass(frozen=True)
 class Predicted:
-    """A photograph and what a model says about it."""
+    """A photograph and what a model predicts for it."""
 
     pixels: np.ndarray
     """``[H, W, 3]`` uint8 RGB."""
@@ -48,7 +48,7 @@ class Predicted:
     camera: Intrinsics | None = None
     """Of the photograph; a point cloud needs it."""
     confidence: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
-    """Task -> ``[H, W]`` in [0, 1], as `TrainedModel.predict_with_confidence` returns it; maps of it need it."""
+    """Task -> ``[H, W]`` in [0, 1], as of `TrainedModel.predict_with_confidence`; maps of it need it."""
 
 
 Writer = Callable[[Predicted, str, IO[bytes]], None]

@@ -19,17 +19,13 @@ from mgm.types import Batch
 
 SHOWN_IMAGES = 3
 SHARE = 0.05
-"""Largest share of the time that drawing may take; figures that would come sooner are left out."""
+"""Largest share of the time that drawing may take."""
 
 
 class TrainingFigure(Progress):
-    """Keeps ``pictures/training.png``: validation images, what M predicts for them now, its errors, the ground truth.
+    """Keeps ``pictures/training.png``: some validation images, what M predicts for them now, its errors, the ground truth.
 
     Drawn at the first validation and at every later one, as long as that takes no more than `SHARE` of the time.
-
-    Args:
-        folder: Of the run.
-        data: Its validation images are shown, a few spread over the set.
     """
 
     def __init__(self, folder: RunFolder, data: ExperimentData) -> None:

@@ -10,9 +10,10 @@ from typing import Any
 
 from mgm.errors import RunError
 from mgm.report.comparison import compare
+from mgm.report.figures.curves import draw_bands
 from mgm.report.generation import annotate_generated, before_and_after, has_generator
-from mgm.report.history import History, read_history
-from mgm.report.html.charts import Chart, band_charts
+from mgm.report.history import History, read_history, tasks_of
+from mgm.report.html.charts import Chart, charts
 from mgm.report.html.experiment_folder import ExperimentFolder, ExperimentRecord, Trial
 from mgm.report.html.experiment_table import table_section
 from mgm.report.html.rendering import attempt, duration, file_uri, render
@@ -114,7 +115,8 @@ def _charts(folder: ExperimentFolder, record: ExperimentRecord) -> list[tuple[st
             if history.scores:
                 groups[trial.model].append(history)
         if groups:
-            sections.append((setting, band_charts(groups)))
+            tasks = tasks_of([history for group in groups.values() for history in group])
+            sections.append((setting, charts(draw_bands, tasks, groups)))
     if not sections:
         raise RunError("no trial has logged a validation score")
     return sections

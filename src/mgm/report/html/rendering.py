@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 
 Content = TypeVar("Content")
 LARGEST_FILE = 600_000
-"""Bytes of an image file that is embedded as it is; a larger one is scaled down."""
+"""Bytes of an image file up to which it is embedded as it is."""
 LARGEST_WIDTH = 1600
 
 
 @dataclass(frozen=True)
 class Missing:
-    """In place of a section's content: why there is none."""
+    """In place of the content of a section: why there is none."""
 
     reason: str
 
 
 def attempt(make: Callable[[], Content]) -> Content | Missing:
-    """The content of a section, or why it cannot be made, so that missing data cost one section and not the page."""
+    """The content of a section, or why it cannot be made: missing data cost one section and not the page."""
     try:
         return make()
     except MgmError as error:
@@ -43,15 +43,12 @@ def attempt(make: Callable[[], Content]) -> Content | Missing:
 
 
 def render(template: str, **context: Any) -> str:
-    """A page from a template of this package.
-
-    All text is escaped; a name that the template uses and the context lacks is an error.
-    """
+    """A page from a template of this package. All text is escaped; a name that the context lacks is an error."""
     return _environment().get_template(template).render(version=__version__, **context)
 
 
 def legend_html(legend: Legend) -> str:
-    """A legend with the share of each class, for other pages; it is styled by `legend_css`."""
+    """A legend with the share of each class, for other pages; `legend_css` styles it."""
     return str(_environment().get_template("legend.html").module.legend(legend, shares=True))  # type: ignore[attr-defined]
 
 

@@ -9,9 +9,10 @@ from mgm.errors import RunError
 from mgm.method.extra_images import EXTRA_IMAGES
 from mgm.method.recipes import RECIPES
 from mgm.report.comparison import compare
+from mgm.report.figures.curves import draw_losses, draw_scores
 from mgm.report.generation import annotate_generated, before_and_after, has_generator
-from mgm.report.history import read_history
-from mgm.report.html.charts import Chart, loss_charts, score_charts
+from mgm.report.history import read_history, stages_of, tasks_of
+from mgm.report.html.charts import Chart, charts
 from mgm.report.html.rendering import attempt, render
 from mgm.report.html.run_facts import Cost, cost, provenance, setting, state
 from mgm.report.pictures import MOST_MAPS, ImageTable, annotation_table, generated_table, prediction_table
@@ -91,7 +92,8 @@ def _charts(begun: dict[str, RunFolder]) -> tuple[list[Chart], list[Chart]]:
     known = {title: history for title, history in histories.items() if history.losses or history.scores}
     if not known:
         raise RunError("nothing was logged yet")
-    return score_charts(known), loss_charts(known)
+    drawn = known.values()
+    return charts(draw_scores, tasks_of(drawn), known), charts(draw_losses, stages_of(drawn), known)
 
 
 def _predictions(begun: dict[str, RunFolder]) -> ImageTable:
