@@ -12,43 +12,42 @@ SHORTEST = 0.1
 """`shortened` divides shorter vectors by this length in place of their own."""
 
 
-def angle_degrees(first: Tensor, second: Tensor, dim: int = 1) -> Tensor:
+def angle_degrees(first: Tensor, second: Tensor) -> Tensor:
     """Angle between vectors of any length in degrees, exact also near 0 and 180, where the arc cosine is not.
 
     W. Kahan, "How futile are mindless assessments of roundoff" (2006), section 12: for unit vectors ``u``, ``v`` the
     angle is ``2 atan2(|u - v|, |u + v|)``. For metrics: its gradient is not finite at 0.
 
     Args:
-        first: Vectors along ``dim``.
+        first: ``[B, C, ...]``, vectors along the second dimension.
         second: Same shape, or one that broadcasts.
-        dim: The dimension of the components, which the result lacks.
 
     Returns:
-        In [0, 180]. A zero vector is 90 degrees from every other one.
+        ``[B, ...]`` in [0, 180]. A zero vector is 90 degrees from every other one.
     """
-    u = F.normalize(at_least_float32(first), dim=dim)
-    v = F.normalize(at_least_float32(second), dim=dim)
-    difference: Tensor = (u - v).norm(dim=dim)
-    total: Tensor = (u + v).norm(dim=dim)
+    u = F.normalize(at_least_float32(first), dim=1)
+    v = F.normalize(at_least_float32(second), dim=1)
+    difference: Tensor = (u - v).norm(dim=1)
+    total: Tensor = (u + v).norm(dim=1)
     return torch.rad2deg(2 * torch.atan2(difference, total))
 
 
-def shortened(vectors: Tensor, dim: int = 1) -> Tensor:
-    """Vectors scaled to length 1, those shorter than 0.1 by the factor 10.
+def shortened(vectors: Tensor) -> Tensor:
+    """Vectors ``[B, C, ...]`` scaled to length 1, those shorter than 0.1 by the factor 10.
 
     So gradients with respect to the vectors are at most 10 times those with respect to their directions, and the zero vector stays,
     at 90 degrees from every other one. For losses; values are made by `unit_vectors`.
     """
     vectors = at_least_float32(vectors)
-    return vectors / length(vectors, SHORTEST, dim)
+    return vectors / length(vectors, SHORTEST)
 
 
-def length(vectors: Tensor, shortest: float, dim: int = 1) -> Tensor:
-    """Euclidean norm along ``dim``, which is kept; ``shortest`` at least, where its gradient is 0 and not infinite.
+def length(vectors: Tensor, shortest: float) -> Tensor:
+    """Euclidean norm along the second dimension, which is kept; ``shortest`` at least, where its gradient is 0 and not infinite.
 
     On a CPU it takes a tenth of the time of `torch.linalg.vector_norm`, which is slow along any other dimension than the last.
     """
-    return vectors.square().sum(dim=dim, keepdim=True).clamp(min=shortest**2).sqrt()
+    return vectors.square().sum(dim=1, keepdim=True).clamp(min=shortest**2).sqrt()
 
 
 def encode_normals(normals: Tensor) -> Tensor:
@@ -69,6 +68,6 @@ def unit_vectors(vectors: Tensor, dim: int = 1) -> Tensor:
     return torch.where(norm > 1e-6, vectors / norm.clamp(min=1e-6), towards_viewer)
 
 
-def decode_normals(encoded: Tensor, dim: int = 1) -> Tensor:
-    """Components in (0, 1), or beyond, to unit vectors; see `unit_vectors`."""
-    return unit_vectors(at_least_float32(encoded) * 2 - 1, dim)
+def decode_normals(encoded: Tensor) -> Tensor:
+    """Components ``[B, 3, ...]`` in (0, 1), or beyond, to unit vectors; see `unit_vectors`."""
+    return unit_vectors(at_least_float32(encoded) * 2 - 1)

@@ -17,6 +17,7 @@ from mgm.runs.saved_generators import stages_with_generator
 from mgm.tasks.base import Task
 
 SHOWN_PER_SCENE = 4
+ANNOTATED_SCENES = 6
 ANNOTATED_SIDE = 160
 """Annotations are interpolated to this longer side."""
 STAGE_TITLES = {"generator": "before joint training", "joint": "after joint training"}
@@ -28,17 +29,17 @@ def has_generator(folder: RunFolder) -> bool:
     return bool(stages_with_generator(folder))
 
 
-def before_and_after(folder: RunFolder, per_scene: int = SHOWN_PER_SCENE) -> dict[str, Mapping[str, Tensor]]:
+def before_and_after(folder: RunFolder) -> dict[str, Mapping[str, Tensor]]:
     """Images from the same noise at every point of the training at which the generator was kept.
 
     Returns:
-        Title -> scene -> ``[per_scene, 3, S, S]``, RGB in (-1, 1).
+        Title -> scene -> ``[SHOWN_PER_SCENE, 3, S, S]``, RGB in (-1, 1).
 
     Raises:
         RunError: If there is no generator.
     """
     groups = {
-        title: generate(folder.path, per_scene, stage=stage, device="cpu")
+        title: generate(folder.path, SHOWN_PER_SCENE, stage=stage, device="cpu")
         for stage, title in STAGE_TITLES.items()
         if stage in stages_with_generator(folder)
     }
@@ -60,7 +61,7 @@ class AnnotatedImages:
     tasks: dict[str, Task]
 
 
-def annotate_generated(folder: RunFolder, count: int = 6) -> AnnotatedImages:
+def annotate_generated(folder: RunFolder) -> AnnotatedImages:
     """One image of each of some scenes from the latest generator, annotated by the run's own network.
 
     A run trained on labels by an annotator (`MethodConfig.annotator`, a run's folder) shows that one's too.
@@ -70,7 +71,7 @@ def annotate_generated(folder: RunFolder, count: int = 6) -> AnnotatedImages:
     """
     generated = generate(folder.path, 1, device="cpu")
     names = list(generated)
-    chosen = spread_evenly(len(names), count)
+    chosen = spread_evenly(len(names), ANNOTATED_SCENES)
     images = torch.cat([generated[names[index]] for index in chosen])
     own = TrainedModel.load(folder.path, "cpu")
     models = {own.experiment.recipe: own}

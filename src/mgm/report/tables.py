@@ -84,7 +84,6 @@ def score_table(
     tasks: dict[str, Task],
     *,
     baseline: str = "",
-    primary_only: bool = False,
     pretrained: Mapping[str, str] | None = None,
 ) -> ScoreTable:
     """The table of some models.
@@ -93,7 +92,6 @@ def score_table(
         results: Title of a model -> its scores; a value that is NaN, None or absent is shown as unknown.
         tasks: Whose metrics to show.
         baseline: Title of the model that the last one is compared with; empty: the model before it.
-        primary_only: Leave out all metrics but the primary ones.
         pretrained: Title -> what its encoder was pre-trained on, for those where it was.
 
     Raises:
@@ -111,8 +109,6 @@ def score_table(
     for name, task in tasks.items():
         for metric, info in task.metrics_info.items():
             primary = metric == task.primary
-            if primary_only and not primary:
-                continue
             values = [scores[name].get(metric, math.nan) for scores in known.values()]
             cells = tuple(metric_number(value, info) for value in values)
             gained = percent(task_gain(known[last][name], reference[name], task)) if gain and primary else ""

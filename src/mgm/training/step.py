@@ -62,11 +62,6 @@ class Step:
         """Whether this is the first micro-batch of the minibatch."""
         return self.inputs.micro_batch == 0
 
-    @property
-    def is_last(self) -> bool:
-        """Whether no other micro-batch follows."""
-        return self.inputs.micro_batch == self.inputs.num_micro_batches - 1
-
     def images_of(self, source: str) -> Batch:
         """The images of a source; here there are ``"labelled"`` ones alone."""
         return {"labelled": self.batch}[source]

@@ -57,12 +57,12 @@ def legend_css() -> str:
     return _environment().get_template("legend.css").render()
 
 
-def data_uri(pixels: np.ndarray, quality: int = 90) -> str:
+def data_uri(pixels: np.ndarray) -> str:
     """Pixels ``[H, W, 3]`` or, with opacity, ``[H, W, 4]`` uint8 as a data URI: PNG or, where that is smaller, JPEG."""
     image = Image.fromarray(np.ascontiguousarray(pixels))
     files = {"png": _encoded(image, format="PNG", optimize=True)}
     if pixels.shape[-1] == 3:
-        files["jpeg"] = _encoded(image, format="JPEG", quality=quality, subsampling=0)
+        files["jpeg"] = _encoded(image, format="JPEG", quality=90, subsampling=0)
     kind, content = min(files.items(), key=lambda file: len(file[1]))
     return uri(kind, content)
 
