@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
+from torch.utils.checkpoint import checkpoint  # pyright: ignore[reportUnknownVariableType]
 
 from mgm.networks.blocks import BasicBlock, ConvBlock, ConvReLU, UpBlock
 from mgm.networks.efficientnet_lite import MBConv

@@ -52,7 +52,9 @@ def inspect_source(
         yield f"note on {kind}: {note}"
     parts, split_line = _parts(source, split)
     yield split_line
-    statistics, shown, bad = DatasetStatistics(info), [], {}
+    statistics = DatasetStatistics(info)
+    shown: list[Sample] = []
+    bad: dict[int, str] = {}
     chosen = spread_evenly(len(source), most or len(source))
     pictured = {chosen[place] for place in spread_evenly(len(chosen), num_shown)}
     with progress_bar("reading", len(chosen)) as advance:

@@ -77,7 +77,7 @@ def prediction_table(shown: Comparison, side: int = LARGEST_SIDE, most: int = 0)
     """
     maps = len(shown.tasks) * (2 * len(shown.predictions) + 1)
     chosen = spread_evenly(len(shown.images), max(2, most // maps) if most else len(shown.images))
-    images = {}
+    images: dict[int, Picture] = {}
     for number, index in enumerate(chosen, 1):
         name = shown.names[index] if index < len(shown.names) else ""
         images[index] = _image(shown.images[index], f"Test image {number}{f', {name}' if name else ''}", name, side)
@@ -88,7 +88,7 @@ def prediction_table(shown: Comparison, side: int = LARGEST_SIDE, most: int = 0)
 def _predictions(shown: Comparison, name: str, task: Task, images: dict[int, Picture], side: int) -> TaskTable:
     values = shown.values(name)
     span = task.span(values)
-    rows = []
+    rows: list[list[list[Picture]]] = []
     for index, image in images.items():
         target = shown.target(name, index)
         what = f"{task.title.lower()}, {image.alt.lower()}"
@@ -122,7 +122,7 @@ def _prediction(
 
 def annotation_table(annotated: AnnotatedImages, side: int = LARGEST_SIDE) -> ImageTable:
     """Generated images, and what networks predict on them."""
-    tasks = []
+    tasks: list[TaskTable] = []
     for name, task in annotated.tasks.items():
         known = {title: values[name] for title, values in annotated.values.items() if name in values}
         span = task.span(known.values())
@@ -159,7 +159,7 @@ class GeneratedTable:
 def generated_table(groups: Mapping[str, Mapping[str, Tensor]]) -> GeneratedTable:
     """Images by scene, before and after joint training; of many scenes some, spread over all."""
     scenes = list(next(iter(groups.values())))
-    rows = []
+    rows: list[tuple[str, list[list[np.ndarray]]]] = []
     for scene in (scenes[index] for index in spread_evenly(len(scenes), MOST_SCENES)):
         images = [[image_pixels(image, _size(image, LARGEST_SIDE)) for image in by[scene]] for by in groups.values()]
         rows.append((scene.replace("_", " "), images))

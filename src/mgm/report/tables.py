@@ -117,7 +117,7 @@ def score_table(
     return ScoreTable(models, columns, gain, footnotes(pretrained.values()))
 
 
-def known_scores(scores: dict[str, float]) -> dict[str, float]:
+def known_scores(scores: Mapping[str, float | None]) -> dict[str, float]:
     """The scores without those that are None, which is how JSON files write NaN."""
     return {metric: value for metric, value in scores.items() if value is not None}
 

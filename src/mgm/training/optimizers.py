@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import nn
@@ -19,9 +20,7 @@ OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 """`TrainingConfig.optimizer` -> class."""
 
 
-def _group(
-    networks: Mapping[str, nn.Module], name: str, config: TrainingConfig, weight_decay: float
-) -> dict[str, object]:
+def _group(networks: Mapping[str, nn.Module], name: str, config: TrainingConfig, weight_decay: float) -> dict[str, Any]:
     rates = {
         "encoder": config.learning_rate * config.encoder_rate_factor,
         "generator": config.generator_rate,
@@ -68,12 +67,11 @@ def build_optimizers(
     return optimizers
 
 
-def _add_missing(optimizer: torch.optim.Optimizer, groups: list[dict[str, object]]) -> None:
+def _add_missing(optimizer: torch.optim.Optimizer, groups: list[dict[str, Any]]) -> None:
     """Give an optimiser the networks that it does not step yet."""
     known = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
     for group in groups:
         parameters = group["params"]
-        assert isinstance(parameters, list)
         if parameters and id(parameters[0]) not in known:
             optimizer.add_param_group(group)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -142,13 +142,13 @@ class Step:
     def encoder_gradient(self, loss: Tensor) -> Tensor:
         """Gradient of a scalar with respect to all parameters of the encoder, as one vector; graphs and ``.grad`` stay."""
         parameters = list(self.networks["encoder"].parameters())
-        reached = torch.autograd.grad(loss, [*parameters, *self.encoder_outputs], retain_graph=True, allow_unused=True)
+        reached = _gradients([loss], [*parameters, *self.encoder_outputs])
         own, at_outputs = reached[: len(parameters)], reached[len(parameters) :]
         gradients = [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, own, strict=True)]
         pairs = [(level, g) for (level, _), g in zip(self._deferred, at_outputs, strict=True) if g is not None]
         if pairs:  # all levels in one pass
             levels, collected = zip(*pairs, strict=True)
-            through = torch.autograd.grad(levels, parameters, collected, retain_graph=True, allow_unused=True)
+            through = _gradients(levels, parameters, collected)
             gradients = [a if b is None else a + b for a, b in zip(gradients, through, strict=True)]
         return torch.cat([gradient.flatten() for gradient in gradients])
 
@@ -160,3 +160,10 @@ class Step:
             torch.autograd.backward(outputs, gradients, inputs=list(self.networks["encoder"].parameters()))
         self._deferred.clear()
         self._defer_encoder = False
+
+
+def _gradients(
+    outputs: Sequence[Tensor], inputs: Sequence[Tensor], given: Sequence[Tensor] | None = None
+) -> list[Tensor | None]:
+    """Gradients of ``outputs``, weighed by ``given``, with respect to inputs; None where an input is not reached."""
+    return list(torch.autograd.grad(outputs, inputs, given, retain_graph=True, allow_unused=True))

@@ -107,7 +107,7 @@ def _facts(record: ExperimentRecord) -> list[tuple[str, str]]:
 
 def _charts(folder: ExperimentFolder, record: ExperimentRecord) -> list[tuple[str, list[Chart]]]:
     """Setting -> validation scores as a line and a band per model."""
-    sections = []
+    sections: list[tuple[str, list[Chart]]] = []
     for setting in dict.fromkeys(trial.setting for trial in record.trials):
         groups: dict[str, list[History]] = defaultdict(list)
         for trial in record.trials:
@@ -130,7 +130,7 @@ def _predictions(folder: ExperimentFolder, shown: list[Trial]) -> ImageTable:
 
 def _costs(folder: ExperimentFolder, record: ExperimentRecord) -> list[Cost]:
     """A row per model and setting: the mean over its seeds."""
-    rows = []
+    rows: list[Cost] = []
     done = sorted(finished(record.trials), key=lambda trial: _place(trial, record))
     for (setting, model), trials in groupby(done, lambda trial: (trial.setting, trial.model)):
         costs = [cost(model, folder.run(trial)) for trial in trials if folder.run(trial).finished]

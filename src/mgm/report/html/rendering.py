@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -109,7 +109,7 @@ def _environment() -> Environment:
     )
     environment.tests["missing"] = lambda value: isinstance(value, Missing)
     environment.filters |= {
-        "counts": lambda counts: ", ".join(f"{name} {grouped(number)}" for name, number in counts.items()),
+        "counts": counts,
         "data_uri": data_uri,
         "duration": duration,
         "grouped": grouped,
@@ -121,6 +121,11 @@ def _environment() -> Environment:
 def grouped(number: int | None) -> str:
     """A count in groups of three digits; unknown is a dash."""
     return "–" if number is None else f"{number:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def counts(counted: Mapping[str, int]) -> str:
+    """Names with their `grouped` counts."""
+    return ", ".join(f"{name} {grouped(number)}" for name, number in counted.items())
 
 
 def duration(seconds: float | None) -> str:

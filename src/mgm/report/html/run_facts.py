@@ -99,7 +99,7 @@ def state(folder: RunFolder) -> str:
 def provenance(result: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Commit, versions and device, as far as they are recorded."""
     facts = {"Commit": result.get("commit") or "unknown"}
-    versions = result.get("versions") or {}
+    versions: dict[str, str] = result.get("versions") or {}
     if versions:
         facts["Versions"] = ", ".join(f"{name} {value}" for name, value in versions.items())
     if "device" in result:
