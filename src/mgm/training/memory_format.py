@@ -1,4 +1,4 @@
-"""The order in which images and weights lie in memory."""
+"""The memory format of images and weights: as written, or channels last."""
 
 from __future__ import annotations
 
