@@ -14,6 +14,7 @@ STAGE_TITLES = {
     "multi_task": "Stage 1: M alone",
     "generator": "Stage 2: generator, M frozen",
     "joint": "Stage 3: joint training",
+    "continued": "Stage 3: M goes on alone",
 }
 """Stage -> title, in the order of a training."""
 Points = tuple[list[int], list[float]]
@@ -25,7 +26,7 @@ class History:
     """A metrics log, sorted into lines of a plot."""
 
     losses: dict[str, dict[str, Points]] = field(default_factory=dict[str, dict[str, Points]])
-    """Stage -> loss -> points. In `joint` the steps go on counting from those of `multi_task`."""
+    """Stage -> loss -> points. After `multi_task`, updates of M go on counting from there."""
     scores: dict[str, Points] = field(default_factory=dict[str, Points])
     """Task -> points of its primary metric on the validation set, against updates of M on labelled images."""
     joint_start: int | None = None
@@ -44,9 +45,10 @@ def read_history(path: Path) -> History:
         stage, step = record["stage"], int(record["step"])
         if stage == "multi_task":
             alone = max(alone, step)
+        if stage in ("joint", "continued"):
+            step += alone
         if stage == "joint":
             history.joint_start = alone
-            step += alone
         for name, value in record.get("losses", {}).items():
             _append(history.losses.setdefault(stage, {}), name, step, value)
         for name, metrics in record.get("validation", {}).items():

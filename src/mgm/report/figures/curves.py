@@ -70,7 +70,7 @@ def draw_losses(axes: Axes, stage: str, histories: Mapping[str, History]) -> Non
         axes.yaxis.set_major_formatter("{x:g}")
         axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_title(STAGE_TITLES.get(stage, stage))
-    axes.set_xlabel("updates of M" if stage in ("multi_task", "joint") else "steps")
+    axes.set_xlabel("updates of M" if stage in ("multi_task", "joint", "continued") else "steps")
     axes.set_ylabel("loss")
     _legend(axes)
 
