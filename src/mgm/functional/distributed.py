@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import cast
 
 import torch
 import torch.distributed as dist
@@ -89,5 +90,4 @@ def gather_batch(values: Tensor) -> Tensor:
     """Rows of all processes, ``[world * B, ...]``, in order of rank; differentiable. All must hold equally many."""
     if world_size() == 1:
         return values
-    rows: Tensor = _GatherBatch.apply(values)
-    return rows
+    return cast(Tensor, _GatherBatch.apply(values))

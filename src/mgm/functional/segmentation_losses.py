@@ -127,8 +127,8 @@ def _jaccard_gains(cells: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         Of a pixel of the class, and of another: ``[P * levels]`` float64 each, the mean over those of a level.
     """
-    by_level: Tensor = cells.double().unflatten(1, (len(count), -1))
-    so_far: Tensor = by_level.flip(2).cumsum(2).flip(2)  # level included
+    by_level = torch.unflatten(cells.double(), 1, (len(count), -1))
+    so_far = torch.flip(torch.cumsum(torch.flip(by_level, (2,)), 2), (2,))  # level included
     (own_so_far, others_so_far), others = so_far.unbind(), by_level[1]
     before = count.unsqueeze(1) + others_so_far - others
     gain_of_own = 1 / before

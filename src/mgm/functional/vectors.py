@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -27,8 +29,7 @@ def angle_degrees(first: Tensor, second: Tensor) -> Tensor:
     """
     u = F.normalize(at_least_float32(first), dim=1)
     v = F.normalize(at_least_float32(second), dim=1)
-    difference: Tensor = (u - v).norm(dim=1)
-    total: Tensor = (u + v).norm(dim=1)
+    difference, total = cast(Tensor, (u - v).norm(dim=1)), cast(Tensor, (u + v).norm(dim=1))
     return torch.rad2deg(2 * torch.atan2(difference, total))
 
 
@@ -61,7 +62,7 @@ def unit_vectors(vectors: Tensor, dim: int = 1) -> Tensor:
     The zero vector, without direction, becomes ``(0, 0, -1)``, which faces the viewer (z is forward).
     """
     vectors = at_least_float32(vectors)
-    norm: Tensor = vectors.norm(dim=dim, keepdim=True)
+    norm = cast(Tensor, vectors.norm(dim=dim, keepdim=True))
     shape = [1] * vectors.ndim
     shape[dim] = 3
     towards_viewer = vectors.new_tensor([0.0, 0.0, -1.0]).view(shape)

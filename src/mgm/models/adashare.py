@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -92,14 +92,13 @@ class Policy(StepwiseModule):
 
     def decisions(self) -> Gates:
         """Decisions of this step, or in evaluation the likelier ones, as plain numbers."""
-        decided: list[list[float]] = self._selection().detach().tolist()
-        return decided
+        return cast(list[list[float]], self._selection().detach().tolist())
 
     def gates(self) -> Gates:
         """`decisions`, with those that are being learned as tensors that carry a gradient to the policy."""
         closed = len(self.logits) - self.num_open
         selection = self._selection()
-        decided: list[list[float]] = selection[:closed].detach().tolist()
+        decided = cast(list[list[float]], selection[:closed].detach().tolist())
         return [*decided, *(list(row) for row in selection[closed:])]
 
     def sparsity(self) -> Tensor:

