@@ -70,7 +70,8 @@ def draw_table(path: Path, table: ImageTable) -> None:
                     for place, picture in enumerate(pictures):
                         row = rows_per_image * number + (place if stacked else 0)
                         text = picture.text or (title if place == 0 else "")
-                        grid.show(row, column + (0 if stacked else place), picture.pixels, text, picture.alt)
+                        if picture.pixels is not None or picture.alt:
+                            grid.show(row, column + (0 if stacked else place), picture.pixels, text, picture.alt)
                     column += 1 if stacked else len(pictures)
             room = max(LEGEND_WIDTH, count * side)
             grid.legend(task.legend, grid.left(left), grid.top(rows), room, errors=bool(task.metric))
