@@ -12,7 +12,7 @@ from mgm.report.comparison import Comparison
 from mgm.report.figures.images import image_pixels, value_pixels
 from mgm.report.figures.panels import ERRORS_HEIGHT, LEGEND_HEIGHT, LEGEND_WIDTH, ImageGrid
 from mgm.report.figures.style import figure_pixels, figure_style, save_figure
-from mgm.report.pictures import ImageTable, prediction_table
+from mgm.report.pictures import ImageTable, TaskTable, prediction_table
 from mgm.tasks.base import Task
 
 WIDEST, TALLEST = 17.0, 6.5
@@ -64,19 +64,25 @@ def draw_table(path: Path, table: ImageTable) -> None:
         left = 2
         for task, count in zip(table.tasks, columns, strict=True):
             grid.heading(0, left, f"{task.title} ({task.metric})" if task.metric else task.title)
-            for number, groups in enumerate(task.rows):
-                column = left
-                for (title, _), pictures in zip(task.groups, groups, strict=True):
-                    for place, picture in enumerate(pictures):
-                        row = rows_per_image * number + (place if stacked else 0)
-                        text = picture.text or (title if place == 0 else "")
-                        if picture.pixels is not None or picture.alt:
-                            grid.show(row, column + (0 if stacked else place), picture.pixels, text, picture.alt)
-                    column += 1 if stacked else len(pictures)
+            _draw_task(grid, task, left, rows_per_image, stacked=stacked)
             room = max(LEGEND_WIDTH, count * side)
             grid.legend(task.legend, grid.left(left), grid.top(rows), room, errors=bool(task.metric))
             left += count + 2
         save_figure(grid.figure, path)
+
+
+def _draw_task(grid: ImageGrid, task: TaskTable, left: int, rows_per_image: int, *, stacked: bool) -> None:
+    """The pictures of one task, from column ``left`` of the grid on; those of a group below each other if ``stacked``."""
+    for number, groups in enumerate(task.rows):
+        column = left
+        for (title, _), pictures in zip(task.groups, groups, strict=True):
+            for place, picture in enumerate(pictures):
+                below, beside = (place, 0) if stacked else (0, place)
+                text = picture.text or (title if place == 0 else "")
+                if picture.pixels is not None or picture.alt:
+                    row = rows_per_image * number + below
+                    grid.show(row, column + beside, picture.pixels, text, picture.alt)
+            column += 1 if stacked else len(pictures)
 
 
 def photograph_figure(image: Tensor, values: Mapping[str, Tensor], tasks: Mapping[str, Task]) -> np.ndarray:
