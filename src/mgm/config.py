@@ -66,7 +66,7 @@ class ModelConfig:
     """Levels of lite0, from the finest on, that neither learn nor move their batch statistics: 0 to 5."""
     frozen_statistics: bool = False
     """Let the batch norms of lite0 normalise by their pre-trained statistics, which then never move."""
-    backbone: Annotated[dict[str, Any], tyro.conf.Suppress] = field(default_factory=dict)
+    backbone: Annotated[dict[str, Any], tyro.conf.Suppress] = field(default_factory=dict[str, Any])
     """Shape of the pre-trained backbone; training fills it in, so that the run can be loaded without the original."""
     encoder_run: str = ""
     """Finished run whose best model M's encoder starts from; empty: its own start."""

@@ -36,7 +36,7 @@ class DatasetInfo:
     """Names of the scene classes (or, multi-hot, of the objects) in index order; empty without weak labels."""
     multi_hot: bool = False
     """Whether an image may carry several weak labels at once."""
-    notes: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict[str, str])
     """What a reader of results has to know, e.g. how the normals were derived."""
 
 
@@ -68,7 +68,7 @@ class Batch:
     """Per task, see `Targets`; empty for images without pixel labels."""
     scene: Tensor
     """``[B, K]`` float32 one-hot or multi-hot; a row of NaN is a missing label."""
-    shares: dict[str, Tensor] = field(default_factory=dict)
+    shares: dict[str, Tensor] = field(default_factory=dict[str, "Tensor"])
     """Of a part of a larger batch: task (or ``scene``) -> how much its mean counts in the mean over the parts."""
     unmixed: Tensor | None = None
     """The images before parts of others were pasted into them; None: they are whole."""

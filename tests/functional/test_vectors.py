@@ -21,9 +21,10 @@ def test_angle_to_the_zero_vector_is_a_right_one() -> None:
     assert angle_degrees(torch.zeros(1, 3), torch.ones(1, 3)).item() == pytest.approx(90.0)
 
 
-def test_angle_along_another_dimension() -> None:
-    first, second = torch.randn(2, 2, 5, 3)
-    torch.testing.assert_close(angle_degrees(first, second, dim=-1), angle_degrees(first.mT, second.mT))
+def test_every_pixel_has_its_angle() -> None:
+    first, second = torch.randn(2, 2, 3, 4, 5)
+    pixels = (vectors.movedim(1, -1).reshape(-1, 3) for vectors in (first, second))
+    torch.testing.assert_close(angle_degrees(first, second).flatten(), angle_degrees(*pixels))
 
 
 def test_coding_and_back() -> None:

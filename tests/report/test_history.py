@@ -30,9 +30,12 @@ def test_joint_training_goes_on_counting(tmp_path):
 
 
 def test_baseline_has_no_joint_training(tmp_path):
-    history = read_history(write(tmp_path / "a.jsonl", joint=False))
+    path = write(tmp_path / "a.jsonl", joint=False)
+    MetricsLog(path).write(stage="continued", step=20, validation={"semantic": {"miou": 0.5}})
+    history = read_history(path)
     assert history.joint_start is None
     assert list(history.losses) == ["multi_task"]
+    assert history.scores["semantic"] == ([20, 40, 60], [0.2, 0.4, 0.5])
 
 
 def test_stages_and_tasks_come_in_the_order_of_a_training_and_of_tables(tmp_path):

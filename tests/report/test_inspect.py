@@ -11,15 +11,15 @@ from fakes import FakeSource, png
 from mgm.data.sources.folder import FolderSource
 from mgm.errors import ConfigError, DataError
 from mgm.report.dataset_statistics import DatasetStatistics
-from mgm.report.inspect import Look, inspect_source
+from mgm.report.inspect import inspect_source
 from mgm.types import DatasetInfo
 
 
 @pytest.fixture
 def inspect(tmp_path):
     def run(source, **changes) -> str:
-        look = replace(Look(16, 4, 0, "random", tmp_path / "sheet.png"), **changes)
-        return "\n".join(inspect_source(source, look))
+        settings = {"size": 16, "num_shown": 4} | changes
+        return "\n".join(inspect_source(source, tmp_path / "sheet.png", **settings))
 
     return run
 

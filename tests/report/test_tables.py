@@ -1,10 +1,11 @@
 import math
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
 from mgm.errors import ConfigError
-from mgm.report.tables import comparison_markdown, comparison_table
+from mgm.report.tables import score_table
 from mgm.tasks import make_tasks
 
 TASKS = make_tasks(("semantic", "depth", "normal"), ("wall", "floor"))
@@ -25,6 +26,10 @@ def cells(markdown):
     return [[cell.strip() for cell in line.strip("|\n").split("|")] for line in markdown.splitlines()]
 
 
+def primary(table):
+    return replace(table, columns=[column for column in table.columns if column.primary])
+
+
 def render(table, width=200):
     console = Console(width=width, force_terminal=True, color_system=None, _environ={})
     with console.capture() as capture:
@@ -33,7 +38,7 @@ def render(table, width=200):
 
 
 def test_markdown_holds_the_numbers_with_the_best_in_bold_in_both_directions():
-    header, rule, constant, baseline, ours, gain = cells(comparison_markdown(RESULTS, TASKS, primary_only=True))
+    header, rule, constant, baseline, ours, gain = cells(primary(score_table(RESULTS, TASKS)).markdown())
     assert header[1:] == [
         "Semantic segmentation: mIoU ↑",
         "Depth: absolute error [m] ↓",
@@ -47,14 +52,14 @@ def test_markdown_holds_the_numbers_with_the_best_in_bold_in_both_directions():
 
 
 def test_gain_over_another_baseline():
-    gain = cells(comparison_markdown(RESULTS, TASKS, baseline="constant", primary_only=True))[-1]
+    gain = cells(primary(score_table(RESULTS, TASKS, baseline="constant")).markdown())[-1]
     assert gain[1:] == ["+1000.0 %", "+50.0 %", "+36.2 %"]
     with pytest.raises(ConfigError, match="constant"):
-        comparison_markdown(RESULTS, TASKS, baseline="constnat")
+        score_table(RESULTS, TASKS, baseline="constnat")
 
 
 def test_all_metrics_in_the_tasks_order():
-    header, *rows = cells(comparison_markdown(RESULTS, TASKS))
+    header, *rows = cells(score_table(RESULTS, TASKS).markdown())
     assert len(header) == 1 + sum(len(task.metrics_info) for task in TASKS.values())
     assert all(len(row) == len(header) for row in rows)
     assert rows[1][2] == "**0.500**"  # a tie: all are the best
@@ -68,7 +73,7 @@ def test_unknown_values_are_never_the_best():
         "MT": {"semantic": {"miou": 0.2}},
         "MGM": scores(0.1, None, 20.0),
     }
-    rows = cells(comparison_markdown(results, TASKS, primary_only=True))
+    rows = cells(primary(score_table(results, TASKS)).markdown())
     assert rows[2] == ["constant", "–", "–", "40.00"]
     assert rows[3] == ["MT", "**0.200**", "–", "–"]
     assert rows[4] == ["MGM", "0.100", "–", "**20.00**"]
@@ -76,22 +81,22 @@ def test_unknown_values_are_never_the_best():
 
 
 def test_a_single_model_has_nothing_to_be_better_than():
-    rows = cells(comparison_markdown({"MGM": RESULTS["MT"]}, TASKS, primary_only=True))
+    rows = cells(primary(score_table({"MGM": RESULTS["MT"]}, TASKS)).markdown())
     assert rows[2:] == [["MGM", "0.200", "0.800", "25.00"]]
-    assert len(comparison_table({"MGM": RESULTS["MT"]}, TASKS).columns) == 3
+    assert len(score_table({"MGM": RESULTS["MT"]}, TASKS).terminal().columns) == 3
 
 
 def test_names_cannot_break_the_markdown():
-    rows = cells(comparison_markdown({"a|b": RESULTS["MT"]}, TASKS))
+    rows = cells(score_table({"a|b": RESULTS["MT"]}, TASKS).markdown())
     assert rows[2][0] == "a&#124;b"
     assert len(rows[2]) == len(rows[0])
 
 
 def test_terminal_table_shows_the_same():
-    text = render(comparison_table(RESULTS, TASKS, primary_only=True))
+    text = render(primary(score_table(RESULTS, TASKS)).terminal())
     for part in ("MGM [ours]", "absolute error [m] ↓", "0.220", "25.50", "gain over MT", "+25.0 %", "-2.0 %"):
         assert part in text
-    table = comparison_table(RESULTS, TASKS, primary_only=True)
+    table = primary(score_table(RESULTS, TASKS)).terminal()
     assert [next(iter(column.cells)) for column in table.columns[2:]] == [
         "0.020",
         "0.200",
@@ -102,6 +107,6 @@ def test_terminal_table_shows_the_same():
 
 
 def test_terminal_table_fits_into_100_columns():
-    text = render(comparison_table(RESULTS, TASKS), width=100)
+    text = render(score_table(RESULTS, TASKS).terminal(), width=100)
     assert all(len(line) <= 100 for line in text.splitlines())
     assert "0.220" in text

@@ -20,7 +20,7 @@ from mgm.inference.model_card import CardDetails, Trials, model_card
 from mgm.inference.model_folder import ModelDescription
 from mgm.report.html.run import run_page
 from mgm.report.run_summary import result_pretraining, result_rows
-from mgm.report.tables import comparison_markdown
+from mgm.report.tables import score_table
 from mgm.runs.folder import RunFolder, read_result, write_json
 from mgm.runs.pretraining import MARK, footnotes, marked, pretraining
 from mgm.tasks import make_tasks
@@ -92,7 +92,8 @@ def test_tables_of_a_run_and_of_its_baseline():
     scores = {"depth": {"abs_error_m": 0.5}}
     result = {"recipe": "mgm", "test": scores, "constant": scores, "pretrained": "ImageNet (lite0)"}
     result["baseline"] = {"recipe": "mt", "test": scores, "pretrained": "ImageNet (lite0)"}
-    text = comparison_markdown(result_rows(result), make_tasks(("depth",)), pretrained=result_pretraining(result))
+    table = score_table(result_rows(result), make_tasks(("depth",)), pretrained=result_pretraining(result))
+    text = table.markdown()
     assert [line.split("|")[1].strip() for line in text.splitlines()[2:5]] == ["constant", f"mt {MARK}", f"mgm {MARK}"]
     assert text.endswith(f"\n{NOTE}\n")
     del result["pretrained"], result["baseline"]["pretrained"]  # by an earlier version

@@ -60,12 +60,12 @@ def _print_tables(found: RunComparison) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from mgm.report.tables import comparison_table
+    from mgm.report.tables import score_table
     from mgm.runs.pretraining import marked
 
     console = Console()
     first = next(iter(found.groups)) if len(found.groups) > 1 else ""
-    console.print(comparison_table(found.scores, found.tasks, baseline=first, pretrained=found.pretrained))
+    console.print(score_table(found.scores, found.tasks, baseline=first, pretrained=found.pretrained).terminal())
     if any(len(runs) > 1 for runs in found.groups.values()):
         table = Table(caption="mean ± standard deviation over seeds", caption_justify="left")
         for title in ("runs", "seeds", *found.tasks):

@@ -141,11 +141,14 @@ def _data_render(options: RenderOptions) -> None:
 def _data_inspect(options: InspectOptions) -> None:
     from mgm.data import open_source
     from mgm.data.store import StoreSource
-    from mgm.report.inspect import Look, inspect_source
+    from mgm.report.inspect import inspect_source
 
     source = open_source(options.data)
     size = options.image_size or (source.store.size if isinstance(source, StoreSource) else 128)
-    for line in inspect_source(source, Look(size, options.num, options.most, options.split, options.out)):
+    lines = inspect_source(
+        source, options.out, size=size, num_shown=options.num, most=options.most, split=options.split
+    )
+    for line in lines:
         print(line)
 
 

@@ -53,13 +53,13 @@ def evaluate(arguments: list[str]) -> None:
         return
     from rich.console import Console
 
-    from mgm.report.tables import class_table, comparison_table
+    from mgm.report.tables import class_table, score_table
 
     rows = {found.title: found.scores}
     if found.calibration:
         rows["calibrated"] = found.calibration.scores
     console = Console()
-    console.print(comparison_table(rows, found.tasks, pretrained=dict.fromkeys(rows, found.pretrained)))
+    console.print(score_table(rows, found.tasks, pretrained=dict.fromkeys(rows, found.pretrained)).terminal())
     for name, classes in found.classes.items():
         console.print(class_table(found.tasks[name].title, classes))
     what = "all images" if found.split == "all" else f"{found.split} set"

@@ -42,8 +42,8 @@ def generate(arguments: list[str]) -> None:
     if options.stage not in ("", "generator", "joint"):
         raise ConfigError(f"unknown stage {options.stage!r}. Choices: generator, joint")
     from mgm.inference import generate as inference
-    from mgm.report.figures.generated import write_generated
+    from mgm.report.figures.generated import generated_figure
 
     images = inference.generate(options.run, options.num, stage=options.stage, seed=options.seed, device=options.device)
-    write_generated(options.out, images)
+    generated_figure(options.out, {"": images})
     print(options.out)

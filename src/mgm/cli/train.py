@@ -114,7 +114,7 @@ def _print_result(out: Path, result: dict[str, Any]) -> None:
     from rich.console import Console
 
     from mgm.report.run_summary import result_pretraining, result_rows
-    from mgm.report.tables import comparison_table, percent
+    from mgm.report.tables import percent, score_table
     from mgm.runs.folder import RunFolder
     from mgm.tasks import make_tasks
 
@@ -122,7 +122,7 @@ def _print_result(out: Path, result: dict[str, Any]) -> None:
     baseline = result.get("baseline")
     console = Console()
     tasks = make_tasks(tuple(result["test"]), info.classes)
-    console.print(comparison_table(result_rows(result), tasks, pretrained=result_pretraining(result)))
+    console.print(score_table(result_rows(result), tasks, pretrained=result_pretraining(result)).terminal())
     if baseline:
         mean = result["gain"]["mean"]
         console.print(

@@ -101,7 +101,7 @@ def _write_manifest(plan: Plan, source: DataSource, origin: str, markers: list[d
         "labelled": dict(zip(source.info.tasks, labelled.sum(0, dtype=int).tolist(), strict=True)),
         "skipped": [reason for marker in markers for reason in marker["bad"].values()],
         "splits": kinds,
-        "values": {name: VALUES[name] if name in VALUES else TASKS[name].values for name in layouts},
+        "values": {name: VALUES[name] if name in VALUES else TASKS[name].target_format() for name in layouts},
         "arrays": {name: {"dtype": dtype, "shape": list(shape)} for name, (dtype, shape) in layouts.items()},
         "checksums": {f"{name}.npy": file_checksum(plan.folder / f"{name}.npy") for name in layouts},
     }

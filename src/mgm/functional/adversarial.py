@@ -15,12 +15,7 @@ from mgm.functional.precision import at_least_float32
 def discriminator_hinge_loss(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
     """``mean(max(0, 1 - D(real))) + mean(max(0, 1 + D(fake)))``: 2 at chance, 0 when both are beyond the margin.
 
-    Args:
-        real_scores: Any shape, unbounded scores of real images.
-        fake_scores: Any shape, unbounded scores of synthesized images.
-
-    Returns:
-        Scalar, float32.
+    Scores have any shape and are unbounded; the result is a scalar, float32.
     """
     real = F.relu(1 - at_least_float32(real_scores)).mean()
     fake = F.relu(1 + at_least_float32(fake_scores)).mean()
@@ -28,12 +23,5 @@ def discriminator_hinge_loss(real_scores: Tensor, fake_scores: Tensor) -> Tensor
 
 
 def generator_hinge_loss(fake_scores: Tensor) -> Tensor:
-    """``-mean(D(fake))``.
-
-    Args:
-        fake_scores: Any shape, unbounded scores of synthesized images.
-
-    Returns:
-        Scalar, float32.
-    """
+    """``-mean(D(fake))``, a scalar, float32."""
     return -at_least_float32(fake_scores).mean()

@@ -11,11 +11,7 @@ from mgm.functional.precision import at_least_float32
 
 
 def labelled_rows(scene: Tensor) -> Tensor:
-    """``[B]`` bool: images that have a scene label.
-
-    Args:
-        scene: ``[B, K]``; a row with any NaN is a missing label.
-    """
+    """``[B]`` bool: images that have a scene label; a row of ``[B, K]`` with any NaN is a missing one."""
     return ~scene.isnan().any(dim=1)
 
 
@@ -43,7 +39,7 @@ def scene_log_likelihood(logits: Tensor, scene: Tensor, multi_hot: bool) -> Tens
 
 
 def scene_loss(logits: Tensor, scene: Tensor, multi_hot: bool) -> Tensor:
-    """Cross-entropy of the scene label: multi-class, or binary per class and averaged over classes.
+    """Cross-entropy of the scene label: multi-class, or (``multi_hot``) binary per class and averaged over classes.
 
     Args:
         logits: ``[B, K]``, unbounded.

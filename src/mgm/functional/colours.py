@@ -19,7 +19,7 @@ def hue(images: Tensor, turn: Tensor) -> Tensor:
     top = images.amax(dim=1, keepdim=True)
     chroma = top - images.amin(dim=1, keepdim=True)
     divisor = torch.where(chroma > 0, chroma, 1.0)
-    red, green, blue = images.split(1, dim=1)
+    red, green, blue = torch.split(images, 1, dim=1)
     sixths = torch.where(
         top == red,
         (green - blue) / divisor,

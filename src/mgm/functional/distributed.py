@@ -1,21 +1,22 @@
-"""Statistics over all processes, differentiable, and free of cost in a single process.
+"""Differentiable statistics over all processes, free of cost in a single one.
 
 Convention: every process computes a loss on its part of the global batch, scaled such that the *mean* over processes of
-the gradients is the gradient of the loss on the whole batch.
+its gradients is the gradient of the loss on the whole batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
+from typing import cast
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
 GATHERED_BYTES = 2**16
-"""Sums of no more than this, over all processes together, are gathered and added up by each process for itself: one message
-instead of the two of an all-reduce, which for batch statistics is what takes time."""
+"""Sums of no more than this, over all processes together, are gathered and added up by each process: one message instead of the
+two of an all-reduce, whose latency is what counts for batch statistics."""
 
 _alone = False
 
@@ -26,8 +27,8 @@ def world_size() -> int:
 
 
 @contextmanager
-def alone() -> Iterator[None]:
-    """What one process does for itself while the others go on, a picture say: nothing waits for them."""
+def alone() -> Generator[None]:
+    """What one process does by itself while the others go on, such as drawing a figure."""
     global _alone
     before, _alone = _alone, True
     try:
@@ -52,7 +53,7 @@ def gather(values: Tensor) -> Tensor:
 
 
 def global_sum(values: Tensor) -> Tensor:
-    """Sum over processes, without gradient. The argument is left alone."""
+    """Sum over processes, without gradient; the argument is left alone."""
     if world_size() == 1:
         return values.detach()
     if values.nbytes * world_size() <= GATHERED_BYTES:
@@ -86,12 +87,7 @@ class _GatherBatch(torch.autograd.Function):
 
 
 def gather_batch(values: Tensor) -> Tensor:
-    """Rows of all processes, ``[world * B, ...]``, in order of rank; differentiable.
-
-    Every process must hold the same number of rows.
-    """
+    """Rows of all processes, ``[world * B, ...]``, in order of rank; differentiable. All must hold equally many."""
     if world_size() == 1:
         return values
-    result = _GatherBatch.apply(values)
-    assert isinstance(result, Tensor)
-    return result
+    return cast(Tensor, _GatherBatch.apply(values))

@@ -1,4 +1,4 @@
-"""8-bit levels of pictures and the numbers that networks see."""
+"""8-bit levels of images and the numbers that networks see."""
 
 from __future__ import annotations
 
@@ -9,12 +9,5 @@ LEVEL_CENTRE = 127.5
 
 
 def normalise_levels(levels: Tensor) -> Tensor:
-    """Levels 0 to 255 to (-1, 1).
-
-    Args:
-        levels: Any shape, uint8 or float.
-
-    Returns:
-        Same shape, float32.
-    """
+    """Levels 0 to 255, uint8 or float of any shape, to (-1, 1), float32."""
     return levels.float() / LEVEL_CENTRE - 1

@@ -18,25 +18,21 @@ SCALES = 4
 
 
 def log_depth(metres: Tensor) -> Tensor:
-    """Logarithm of depth, defined for every number: below 0.1 m it is its tangent there.
+    """Logarithm of depth, below 0.1 m its tangent there, so that it is defined for every number that a network may predict.
 
-    A network that predicts metres may well predict 0 or less. The slope is 1 / depth, and 10 / m at most, so gradients
-    neither vanish (as behind a clamp) nor explode.
+    The slope is 1 / depth, and 10 / m at most: gradients neither vanish, as behind a clamp, nor explode.
     """
     metres = at_least_float32(metres)
     return torch.where(metres > FLOOR_M, metres.clamp(min=FLOOR_M).log(), metres / FLOOR_M + (math.log(FLOOR_M) - 1))
 
 
 def log_error(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """Difference of `log_depth`, which no common scale of both changes.
+    """Difference of `log_depth`, at least float32; 0 where masked out. A common scale of both does not change it.
 
     Args:
         prediction: ``[B, 1, H, W]``, metres, any number.
         target: Same shape; may be NaN or infinite where masked out.
         mask: Same shape, bool.
-
-    Returns:
-        Same shape, at least float32; 0 where masked out.
     """
     # masked first: zero times a derivative at NaN would be NaN
     logarithm, true = (log_depth(torch.where(mask, metres, 1.0)) for metres in (prediction, target))
@@ -46,10 +42,9 @@ def log_error(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
 def gradient_matching(error: Tensor, mask: Tensor) -> Tensor:
     """How far differences between pixels are from the true ones: as a loss it keeps edges sharp and surfaces smooth.
 
-    The sum over distances of 1, 2, 4 and 8 pixels, and over both directions, of the mean of ``|R(x + d) - R(x)|`` over
-    pairs of valid pixels, ``R`` being the error of the logarithm (Li & Snavely, CVPR 2018; with four scales in Ranftl et
-    al., 2020). There images are subsampled; this is the mean over all places at which subsampling can begin, so that
-    no pixel is left out and a mirrored image costs the same.
+    With ``R`` the error of the logarithm, the mean of ``|R(x + d) - R(x)|`` over pairs of valid pixels, summed over distances of 1,
+    2, 4 and 8 pixels and both directions (Li & Snavely, CVPR 2018; four scales: Ranftl et al., 2020). There images are subsampled;
+    this is the mean over all places at which subsampling can begin, so no pixel is left out and a mirrored image costs the same.
 
     Args:
         error: ``[B, 1, H, W]``, see `log_error`.
@@ -58,7 +53,8 @@ def gradient_matching(error: Tensor, mask: Tensor) -> Tensor:
     Returns:
         Scalar, scaled like `mgm.functional.masked.masked_mean`; 0 with a graph where no two pixels are valid.
     """
-    sums, counts = [], []
+    sums: list[Tensor] = []
+    counts: list[Tensor] = []
     for distance in (2**scale for scale in range(SCALES)):
         for dim in (2, 3):
             length = max(error.shape[dim] - distance, 0)

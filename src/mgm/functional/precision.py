@@ -7,11 +7,7 @@ from torch import Tensor
 
 
 def at_least_float32(values: Tensor) -> Tensor:
-    """Half precision becomes float32; float32 and float64 stay, so that gradients can be checked in float64.
-
-    Args:
-        values: Any shape, floating point.
-    """
+    """Half precision becomes float32; float64 stays, so that gradients can be checked in it."""
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 

@@ -9,14 +9,8 @@ from mgm.functional.precision import at_least_float32
 
 
 def resize_bilinear(values: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear interpolation between pixel centres; low-pass filtered where the image shrinks.
-
-    Args:
-        values: ``[B, C, h, w]``, float.
-        size: Height and width of the result.
-
-    Returns:
-        ``[B, C, H, W]``, float32 (float64 stays).
+    """Bilinear interpolation of ``[B, C, h, w]`` to ``[B, C, *size]``, float32 (float64 stays), low-pass filtered where the image
+    shrinks.
     """
     values = at_least_float32(values)
     if tuple(values.shape[2:]) == tuple(size):

@@ -1,9 +1,8 @@
 """Losses of a class per pixel: cross-entropy, balanced over classes, and with a term for the overlap of regions.
 
 Every one takes logits ``[B, K, H, W]``, labels ``[B, H, W]`` (`mgm.types.IGNORE_INDEX` where there is none) and the mask
-``[B, H, W]`` of pixels with a label, and returns a scalar, at least float32, scaled for averaging gradients over processes (see
-`mgm.functional.distributed`): what is counted per class is counted over the pixels of all processes. Without any label a loss is
-0 with a graph.
+``[B, H, W]`` of labelled pixels, and returns a scalar, at least float32, scaled for averaging gradients over processes (see
+`mgm.functional.distributed`). What is counted per class is counted over all processes. Without any label it is 0 with a graph.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from mgm.functional.precision import at_least_float32
 from mgm.types import IGNORE_INDEX
 
 RAREST_SHARE = 0.01
-"""Classes with a smaller share of the pixels weigh as much as one with this share, so that single pixels cannot rule a step."""
+"""Rarer classes weigh as much as one with this share of the pixels, so that single pixels do not rule a step."""
 
 LEVELS = 1024
 """Steps in which the errors of the Lovász loss are ordered."""
@@ -33,9 +32,9 @@ def cross_entropy_loss(logits: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
 def balanced_cross_entropy_loss(logits: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
     """Cross-entropy in which a pixel of a class with share ``p`` of the labelled pixels counts ``1 / sqrt(p)``.
 
-    The weights are those of the batch, not of the data set: they need no pass over the data, and are right for any images. The
-    square root lies between counting pixels and counting classes; ``p`` counts as 1 % at least, so no weight is above
-    ten times that of the commonest class. They are divided by their mean over pixels, so that the loss keeps its scale.
+    The square root lies between counting pixels and counting classes. ``p`` is that of the batch, which needs no pass over the
+    data, and at least 1 %, so no weight is above ten times that of the commonest class. Weights are divided by their mean over
+    pixels, so that the loss keeps its scale.
     """
     counts = global_sum(class_counts(labels, mask, logits.shape[1]))
     shares = counts / counts.sum().clamp(min=1)
@@ -65,11 +64,10 @@ def dice_cross_entropy_loss(logits: Tensor, labels: Tensor, mask: Tensor) -> Ten
 def lovasz_cross_entropy_loss(logits: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
     """Cross-entropy plus the Lovász-Softmax loss, a surrogate of ``1 - IoU`` (Berman et al., CVPR 2018, eq. 11).
 
-    Of each class that has a pixel in the batch, the errors ``|y_c - p_c|`` of all labelled pixels are put in descending order, and
-    each counts by how much its pixel adds to the Jaccard loss of those before it. Here the order is that of the errors in steps of
-    1 / 1024 (within one, pixels of the class come first), which takes counting in place of sorting: a quarter of the
-    time, and the counts of several processes add up. By the submodularity of the Jaccard loss the result is at most
-    1 / 1024 below the exact one.
+    For each class that has a pixel in the batch, the errors ``|y_c - p_c|`` of all labelled pixels are put in descending order, and
+    each counts by how much its pixel adds to the Jaccard loss of those before it. Here errors are ordered in steps of 1 / 1024
+    (within a step, pixels of the class come first): counting takes a quarter of the time of sorting, and counts of several
+    processes add up. The Jaccard loss is submodular, so the result is at most 1 / 1024 below the exact one.
     """
     log_likelihood, per_pixel = _log_likelihood(logits, labels)
     num_classes = logits.shape[1]
@@ -129,8 +127,9 @@ def _jaccard_gains(cells: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         Of a pixel of the class, and of another: ``[P * levels]`` float64 each, the mean over those of a level.
     """
-    own, others = cells.double().unflatten(1, (len(count), -1))
-    own_so_far, others_so_far = (values.flip(1).cumsum(1).flip(1) for values in (own, others))  # level included
+    by_level = torch.unflatten(cells.double(), 1, (len(count), -1))
+    so_far = torch.flip(torch.cumsum(torch.flip(by_level, (2,)), 2), (2,))  # level included
+    (own_so_far, others_so_far), others = so_far.unbind(), by_level[1]
     before = count.unsqueeze(1) + others_so_far - others
     gain_of_own = 1 / before
     gain_of_others = (count.unsqueeze(1) - own_so_far) / (before * (before + others))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -9,44 +11,44 @@ from torch.nn import functional as F
 from mgm.functional.precision import at_least_float32
 
 SHORTEST = 0.1
-"""Length below which `shortened` no longer makes vectors longer to the same length."""
+"""`shortened` divides shorter vectors by this length in place of their own."""
 
 
-def angle_degrees(first: Tensor, second: Tensor, dim: int = 1) -> Tensor:
-    """Angle between vectors of any length, exact also near 0 and 180 degrees, where the arc cosine is not.
+def angle_degrees(first: Tensor, second: Tensor) -> Tensor:
+    """Angle between vectors of any length in degrees, exact also near 0 and 180, where the arc cosine is not.
 
     W. Kahan, "How futile are mindless assessments of roundoff" (2006), section 12: for unit vectors ``u``, ``v`` the
-    angle is ``2 atan2(|u - v|, |u + v|)``. Meant for metrics: its gradient is not finite at 0.
+    angle is ``2 atan2(|u - v|, |u + v|)``. For metrics: its gradient is not finite at 0.
 
     Args:
-        first: Vectors along ``dim``.
+        first: ``[B, C, ...]``, vectors along the second dimension.
         second: Same shape, or one that broadcasts.
-        dim: The dimension of the components.
 
     Returns:
-        Degrees in [0, 180], without ``dim``. A zero vector is 90 degrees from every other one.
+        ``[B, ...]`` in [0, 180]. A zero vector is 90 degrees from every other one.
     """
-    u = F.normalize(at_least_float32(first), dim=dim)
-    v = F.normalize(at_least_float32(second), dim=dim)
-    return torch.rad2deg(2 * torch.atan2((u - v).norm(dim=dim), (u + v).norm(dim=dim)))
+    u = F.normalize(at_least_float32(first), dim=1)
+    v = F.normalize(at_least_float32(second), dim=1)
+    difference, total = cast(Tensor, (u - v).norm(dim=1)), cast(Tensor, (u + v).norm(dim=1))
+    return torch.rad2deg(2 * torch.atan2(difference, total))
 
 
-def shortened(vectors: Tensor, dim: int = 1) -> Tensor:
-    """Vectors scaled to length 1, those shorter than 0.1 by the factor 10 alone.
+def shortened(vectors: Tensor) -> Tensor:
+    """Vectors ``[B, C, ...]`` scaled to length 1, those shorter than 0.1 by the factor 10.
 
-    So gradients with respect to the vectors are at most 10 times those with respect to their directions, and what has no direction
-    stays the zero vector, at 90 degrees from every other one. For losses; values are made by `unit_vectors`.
+    So gradients with respect to the vectors are at most 10 times those with respect to their directions, and the zero vector stays,
+    at 90 degrees from every other one. For losses; values are made by `unit_vectors`.
     """
     vectors = at_least_float32(vectors)
-    return vectors / length(vectors, SHORTEST, dim)
+    return vectors / length(vectors, SHORTEST)
 
 
-def length(vectors: Tensor, shortest: float, dim: int = 1) -> Tensor:
-    """Euclidean norm, ``shortest`` at least, where its gradient is 0 and not infinite; ``dim`` is kept.
+def length(vectors: Tensor, shortest: float) -> Tensor:
+    """Euclidean norm along the second dimension, which is kept; ``shortest`` at least, where its gradient is 0 and not infinite.
 
-    On a CPU a tenth of the time of `torch.linalg.vector_norm`, which is slow along any other dimension than the last.
+    On a CPU it takes a tenth of the time of `torch.linalg.vector_norm`, which is slow along any other dimension than the last.
     """
-    return vectors.square().sum(dim=dim, keepdim=True).clamp(min=shortest**2).sqrt()
+    return vectors.square().sum(dim=1, keepdim=True).clamp(min=shortest**2).sqrt()
 
 
 def encode_normals(normals: Tensor) -> Tensor:
@@ -55,23 +57,18 @@ def encode_normals(normals: Tensor) -> Tensor:
 
 
 def unit_vectors(vectors: Tensor, dim: int = 1) -> Tensor:
-    """Vectors scaled to length 1; what has no direction faces the viewer.
+    """Vectors of three components along ``dim`` scaled to length 1, at least float32.
 
-    Args:
-        vectors: Three components along ``dim``.
-        dim: The dimension of the components.
-
-    Returns:
-        Same shape, at least float32; ``(0, 0, -1)`` for the zero vector (z is forward).
+    The zero vector, without direction, becomes ``(0, 0, -1)``, which faces the viewer (z is forward).
     """
     vectors = at_least_float32(vectors)
-    length = vectors.norm(dim=dim, keepdim=True)
+    norm = cast(Tensor, vectors.norm(dim=dim, keepdim=True))
     shape = [1] * vectors.ndim
     shape[dim] = 3
     towards_viewer = vectors.new_tensor([0.0, 0.0, -1.0]).view(shape)
-    return torch.where(length > 1e-6, vectors / length.clamp(min=1e-6), towards_viewer)
+    return torch.where(norm > 1e-6, vectors / norm.clamp(min=1e-6), towards_viewer)
 
 
-def decode_normals(encoded: Tensor, dim: int = 1) -> Tensor:
-    """Components in (0, 1), or beyond, to unit vectors; see `unit_vectors`."""
-    return unit_vectors(at_least_float32(encoded) * 2 - 1, dim)
+def decode_normals(encoded: Tensor) -> Tensor:
+    """Components ``[B, 3, ...]`` in (0, 1), or beyond, to unit vectors; see `unit_vectors`."""
+    return unit_vectors(at_least_float32(encoded) * 2 - 1)

@@ -1,7 +1,7 @@
 """The method as the paper lists it: which updates make up a step, and which stages make up the training.
 
-Nothing is computed here. The losses are in `losses` and `selfsup`, the images of line 5 in `extra_images`, and how an update is
-carried out in `mgm.training.optimizer_steps`. A variant of the paper changes the listing.
+Nothing is computed here. The losses are in `losses` and `selfsup`, the images of line 5 in `extra_images`, and
+`mgm.training.optimizer_steps` carries updates out. A variant of the paper changes the listing.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ ARCHITECTURE_UPDATES: dict[str, Listing] = {
 
 
 def changed(listing: Listing, name: str, **changes: object) -> Listing:
-    """The listing with other fields in the updates of a name."""
+    """The listing with changed fields in the updates of a name."""
     return tuple(replace(update, **changes) if update.name == name else update for update in listing)  # type: ignore[arg-type]
 
 
@@ -84,7 +84,7 @@ def without(listing: Listing, *names: str) -> Listing:
 
 
 GENERATION = ("generator", "embedding")
-"""What a loss on synthesized images trains beside M, where its gradient does not stop at the image."""
+"""What a loss on synthesized images trains beside M if its gradient does not stop at the image."""
 
 
 def _end_to_end(listing: Listing) -> Listing:
@@ -174,10 +174,8 @@ def images_attached(listing: Listing) -> bool:
 def joint_updates(method: MethodConfig, *, combined: bool = False) -> Listing:
     """One step of joint training for a variant of the method.
 
-    Args:
-        method: What it is made of.
-        combined: All losses are computed at the same weights (``optimizer_step: combined``). There a second adversarial update
-            would be the first once more, so there is one.
+    ``combined``: all losses are computed at the same weights, where a second adversarial update would repeat the first, so
+    there is one.
     """
     listing = REFINEMENT[method.refinement](ALGORITHM_1)
     listing = _self_supervised(listing, method.self_supervision)
@@ -203,7 +201,7 @@ def stages(experiment: Experiment) -> tuple[Stage, ...]:
     """The training (paper B): M alone, then the generator with M frozen, then all together.
 
     The budget `TrainingConfig.steps` counts updates of M on labelled batches. A method without joint updates goes on with those of
-    stage 1, so that the stages, and the models that are chosen among, are those of every other recipe. A frozen encoder is
+    stage 1, so that its stages, and the models that are chosen among, are those of every other recipe. A frozen encoder is
     taken out of every update.
 
     Raises:

@@ -87,8 +87,8 @@ EXTRA_USES = ("refinement", "self_supervision", "labels")
 def synthesize(step: JointStep, count: int, *, attached: bool) -> Batch:
     """``(x~, c)`` with ``x~ = G(z, c)``: images of which only the scene label is known (Algorithm 1, line 5).
 
-    The label is the minibatch's for one scene per image, and random where several may hold (G.1). Where the images of the
-    adversarial losses are still there (`JointStep.current_fakes`), these are the images.
+    The label is the minibatch's for one scene per image, and random where several may hold (G.1). The images of the adversarial
+    losses are used again while they are there (`JointStep.current_fakes`).
 
     Args:
         step: The step in which they are used.
@@ -106,7 +106,7 @@ def synthesize(step: JointStep, count: int, *, attached: bool) -> Batch:
 
 
 def random_multi_hot(labels: Tensor, step: JointStep) -> Tensor:
-    """Every class drawn on its own, as often as it occurs in the minibatch: its column, shuffled.
+    """Every class drawn by itself, as often as it occurs in the minibatch: its column, shuffled.
 
     A draw without any class keeps the image's own labels.
     """

@@ -1,7 +1,7 @@
 """The losses of the method: one function per line of Algorithm 1. Each returns a scalar and changes nothing.
 
-``source`` names the images that a loss is computed on: ``"labelled"`` (the minibatch) or ``"extra"`` (synthesized, or what the
-recipe puts in their place).
+``source`` names the images of a loss: ``"labelled"`` (the minibatch) or ``"extra"`` (synthesized, or what the recipe puts in
+their place).
 """
 
 from __future__ import annotations

@@ -33,14 +33,15 @@ def build_networks(
 ) -> Networks:
     """M and whatever other networks the stages train.
 
+    Every network draws from its own random stream, so networks that two recipes have in common start from the same weights.
+
     Args:
         names: Networks that some stage trains (`Stage.trains`).
         tasks: The tasks to learn.
         config: Shapes.
         image_size: Side of the images that a generator makes.
         num_scenes: Number of weak labels; without any, the generator is unconditional.
-        seed: The run's seed. Every network draws from its own stream, so networks that two recipes have in common start
-            from the same weights.
+        seed: The run's seed.
     """
     model = build_model(tasks, config, seed)
     pair = choose("generator", config.generator, GENERATORS)

@@ -5,7 +5,7 @@ Imports no torch, so that the command line can list its choices at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from mgm.config import Experiment, MethodConfig
@@ -22,28 +22,24 @@ class Recipe:
     """Makes it out of the full method."""
 
 
-def _method(**changes: object) -> Callable[[Experiment], Experiment]:
+def _changed(
+    of: Callable[[Experiment], Experiment], /, **sections: Mapping[str, object]
+) -> Callable[[Experiment], Experiment]:
+    """What ``of`` makes, with other values in some sections of the settings."""
+
     def derive(experiment: Experiment) -> Experiment:
-        return replace(experiment, method=replace(experiment.method, **changes))  # type: ignore[arg-type]
+        base = of(experiment)
+        return replace(base, **{name: replace(getattr(base, name), **values) for name, values in sections.items()})
 
     return derive
+
+
+def _method(**changes: object) -> Callable[[Experiment], Experiment]:
+    return _changed(lambda experiment: experiment, method=changes)
 
 
 def _model(of: str, **changes: object) -> Callable[[Experiment], Experiment]:
-    def derive(experiment: Experiment) -> Experiment:
-        base = RECIPES[of].derive(experiment)
-        return replace(base, model=replace(base.model, **changes))  # type: ignore[arg-type]
-
-    return derive
-
-
-def _synthesized(of: str) -> Callable[[Experiment], Experiment]:
-    """Extra images from a frozen generator as further labelled ones."""
-
-    def derive(experiment: Experiment) -> Experiment:
-        return _method(extra_images="frozen_generator", extra_uses=("labels",))(RECIPES[of].derive(experiment))
-
-    return derive
+    return _changed(lambda experiment: RECIPES[of].derive(experiment), model=changes)
 
 
 TASKS_ALONE = {
@@ -100,7 +96,10 @@ RECIPES: dict[str, Recipe] = {
     ),
     "st_synthesized": Recipe(
         "ST_G: single-task networks and images from a frozen generator, labelled by an earlier run; needs --annotator",
-        _synthesized("st"),
+        _changed(
+            lambda experiment: RECIPES["st"].derive(experiment),
+            method={"extra_images": "frozen_generator", "extra_uses": ("labels",)},
+        ),
     ),
     "st_refine": Recipe(
         "ST+Refine: single-task networks and the refinement of synthesized images",
@@ -114,100 +113,73 @@ RECIPES: dict[str, Recipe] = {
 """Recipe name -> how it follows from the full method (paper C; further ones are further entries)."""
 
 
-def _base(experiment: Experiment) -> Experiment:
-    """What the presets for one machine have in common: a network with skip connections, one optimiser per network.
+_base = _changed(
+    lambda experiment: experiment,
+    data={"mix": "auto"},
+    model={
+        "widths": (24, 48, 96, 180),
+        "encoder_stride": 32,
+        "decoder": "pyramid",
+        "decoder_width": 48,
+        "loss_stride": 2,
+        "generator_width": 16,
+        "discriminator_width": 16,
+    },
+    method={
+        "refinement_weight": 0.1,
+        "self_supervision_weight": 0.1,
+        "adversarial_weight": 0.05,
+        "generator_updates": 1,
+        "losses": (RECOMMENDED,),
+    },
+    training={
+        "batch_size": 16,
+        "generator_batch_size": 32,
+        "joint_share": 1 / 3,
+        "optimizer_step": "combined",
+        "optimizer": "adamw",
+        "learning_rate": 3e-3,
+        "weight_decay": 0.01,
+        "schedule": "one_cycle",
+        "warm_up": 0.3,
+        "ema": 0.99,
+        "validate_every": 150,
+        "checkpoint_every": 150,
+    },
+)
+"""What the presets for one machine have in common: a network with skip connections, one optimiser per network.
 
-    With one optimiser per loss, as in the paper, the encoder takes several steps per minibatch of which one is the tasks'; in
-    a few hundred steps that costs more than it brings (results/README.md). So there is one backward pass, with task losses
-    in the lead and one adversarial update. What was chosen by measurement: docs/base.md.
-    """
-    return replace(
-        experiment,
-        data=replace(experiment.data, mix="auto"),
-        model=replace(
-            experiment.model,
-            widths=(24, 48, 96, 180),
-            encoder_stride=32,
-            decoder="pyramid",
-            decoder_width=48,
-            loss_stride=2,
-            generator_width=16,
-            discriminator_width=16,
-        ),
-        method=replace(
-            experiment.method,
-            refinement_weight=0.1,
-            self_supervision_weight=0.1,
-            adversarial_weight=0.05,
-            generator_updates=1,
-            losses=(RECOMMENDED,),
-        ),
-        training=replace(
-            experiment.training,
-            batch_size=16,
-            generator_batch_size=32,
-            joint_share=1 / 3,
-            optimizer_step="combined",
-            optimizer="adamw",
-            learning_rate=3e-3,
-            weight_decay=0.01,
-            schedule="one_cycle",
-            warm_up=0.3,
-            ema=0.99,
-            validate_every=150,
-            checkpoint_every=150,
-        ),
-    )
+With one optimiser per loss, as in the paper, one of the encoder's several steps per minibatch is the tasks', which costs
+more than it brings in a few hundred steps (results/README.md). So there is one backward pass, with task losses in the lead
+and one adversarial update. What was chosen by measurement: docs/base.md."""
 
-
-def _quick(experiment: Experiment) -> Experiment:
-    base = _base(experiment)
-    return replace(
-        base,
-        data=replace(base.data, image_size=64, num_images=1000, fraction=0.5, tasks=("semantic", "depth", "normal")),
-        model=replace(base.model, depth=10, generator_width=8, discriminator_width=8, latent_size=64),
-        training=replace(base.training, steps=1900, joint_share=0.1, generator_steps=120),
-    )
-
-
-def _small(experiment: Experiment) -> Experiment:
-    base = _base(experiment)
-    return replace(
-        base,
-        data=replace(base.data, image_size=64),
-        training=replace(base.training, steps=2800, joint_share=0.2, generator_steps=200),
-    )
-
-
-def _best(experiment: Experiment) -> Experiment:
-    base = _base(experiment)
-    return replace(
-        base,
-        data=replace(base.data, image_size=128),
-        model=replace(base.model, encoder="lite0", frozen_statistics=True),
-        training=replace(
-            base.training,
-            steps=2850,
-            validate_every=285,
-            joint_share=0.2,
-            generator_steps=150,
-            batch_size=8,
-            generator_batch_size=16,
-            learning_rate=2e-3,
-            encoder_rate_factor=0.1,
-        ),
-    )
-
-
-def _paper(experiment: Experiment) -> Experiment:
-    return replace(
-        experiment,
-        data=replace(experiment.data, image_size=128, augment=False),
-        training=replace(
-            experiment.training, steps=40_000, generator_steps=20_000, validate_every=1000, checkpoint_every=1000
-        ),
-    )
-
+_quick = _changed(
+    _base,
+    data={"image_size": 64, "num_images": 1000, "fraction": 0.5, "tasks": ("semantic", "depth", "normal")},
+    model={"depth": 10, "generator_width": 8, "discriminator_width": 8, "latent_size": 64},
+    training={"steps": 1900, "joint_share": 0.1, "generator_steps": 120},
+)
+_small = _changed(_base, data={"image_size": 64}, training={"steps": 2800, "joint_share": 0.2, "generator_steps": 200})
+_best = _changed(
+    _base,
+    data={"image_size": 128},
+    model={"encoder": "lite0", "frozen_statistics": True},
+    training={
+        "steps": 2850,
+        "validate_every": 285,
+        "joint_share": 0.2,
+        "generator_steps": 150,
+        "batch_size": 8,
+        "generator_batch_size": 16,
+        "learning_rate": 2e-3,
+        "encoder_rate_factor": 0.1,
+    },
+)
+_paper = _changed(
+    lambda experiment: experiment,
+    data={"image_size": 128, "augment": False},
+    training={"steps": 40_000, "generator_steps": 20_000, "validate_every": 1000, "checkpoint_every": 1000},
+)
 
 PRESETS: dict[str, Recipe] = {
     "quick": Recipe("minutes on two cores: 64 px, from scratch, 1,900 steps; 350 labelled rooms", _quick),

@@ -84,8 +84,7 @@ class JointStep(Step):
     def latent(self, count: int, noise: Tensor | None = None) -> Tensor:
         """``z = embed(E(x)) + noise`` (paper 3.2, Figure 3), ``[count, L]``; x cycles through the minibatch.
 
-        Without an embedding layer (a generator that is trained apart, MGM/j) ``z`` is the noise. Without ``noise`` it is
-        drawn.
+        Without an embedding layer (a generator that is trained apart, MGM/j) ``z`` is the noise, which is drawn unless given.
         """
         noise = self.noise(count, self.latent_size) if noise is None else noise
         if "embedding" not in self.networks:
@@ -94,7 +93,7 @@ class JointStep(Step):
         return noise + shift[torch.arange(count, device=shift.device) % len(shift)]
 
     def fakes(self) -> Tensor:
-        """``x~ = G(z, c)`` for the minibatch's features and labels, with a graph, shared by D's and G's losses."""
+        """``x~ = G(z, c)`` for the minibatch's features and labels, with a graph, shared by the losses of D and G."""
         fakes = self._fakes
         if fakes is None:
             if self._fakes_noise is None:
@@ -105,7 +104,7 @@ class JointStep(Step):
         return fakes
 
     def fake_scores(self) -> Tensor:
-        """``D(x~, c)``, ``[B]``, with a graph through D and the images; shared by losses that ask before D changes."""
+        """``D(x~, c)``, ``[B]``, with a graph through D and the images, shared by losses until D changes."""
         scores = self._fake_scores
         if scores is None:
             scores = self._fake_scores = self.networks["discriminator"](self.fakes(), self.labels())

@@ -1,4 +1,4 @@
-"""What the generic trainer needs to know of the method: how a step is made, and what is kept of a generator."""
+"""What the generic trainer has to know of the method: how a step is made, and what is kept of a generator."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class JointSteps:
         loaders: Name -> loader: ``extra`` unless a generator of this run makes the extra images, and ``generator``.
         multi_hot: Whether an image may have several scene labels.
         annotate: Gives extra images their labels; by default they keep what they have.
-        label_stride: Labels of extra images are used of every so many pixels along each side (`ModelConfig.loss_stride`).
+        label_stride: Labels of extra images are used at every so many pixels along each side (`ModelConfig.loss_stride`).
     """
 
     networks: Networks
@@ -76,7 +76,7 @@ class JointSteps:
     def generator_snapshot(self, stage: Stage) -> dict[str, dict[str, Any]]:
         """After a stage that trained the generator: file name -> its weights and the latent means of some labelled images.
 
-        So it can be used without the data (`mgm.runs.saved_generators`).
+        With them it can be used without the data (`mgm.runs.saved_generators`).
         """
         if "generator" not in stage.trains:
             return {}

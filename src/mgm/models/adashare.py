@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -38,7 +38,7 @@ class PolicySchedule:
 
 
 class Policy(StepwiseModule):
-    """The probability ``α_lk = σ(logit_lk)`` with which task k selects block l.
+    """The probability ``α_lk = σ(logit_lk)`` with which task k selects block l, of L blocks and K tasks.
 
     A decision is sampled by the Gumbel-Max trick and differentiated by its relaxation (Sun et al., eq. 1, 2): of two
     classes only the difference of logits and of Gumbel noises counts, the latter a logistic number ``g``. So task k
@@ -47,11 +47,6 @@ class Policy(StepwiseModule):
     Deviation: decisions in training are 0 or 1 (straight-through), not relaxed, so the weights are trained under the same
     kind of decisions as they are used with. Without noise (evaluation, warm-up, blocks that the curriculum has not
     reached, the end of training) the likelier decision holds. A policy starts in favour of selecting everything.
-
-    Args:
-        num_blocks: Blocks ``L`` of the encoder.
-        num_tasks: Tasks ``K``.
-        schedule: When it learns.
     """
 
     INITIAL_LOGIT: ClassVar[float] = 1.0
@@ -81,7 +76,7 @@ class Policy(StepwiseModule):
 
     @property
     def temperature(self) -> float:
-        """τ of this step: from the first to the last, by the same factor every step of the learning time."""
+        """τ of this step, which falls by the same factor every step of the learning time."""
         schedule = self.schedule
         span = schedule.fixed - schedule.warm_up
         share = min(max((self.progress - schedule.warm_up) / span, 0.0), 1.0) if span > 0 else 1.0
@@ -96,14 +91,15 @@ class Policy(StepwiseModule):
         return (scores > 0).to(relaxed.dtype) + (relaxed - relaxed.detach())
 
     def decisions(self) -> Gates:
-        """This step's decisions, or in evaluation the likelier ones, as plain numbers."""
-        return self._selection().detach().tolist()
+        """Decisions of this step, or in evaluation the likelier ones, as plain numbers."""
+        return cast(list[list[float]], self._selection().detach().tolist())
 
     def gates(self) -> Gates:
-        """The same, with those that are being learned as tensors that carry a gradient to the policy."""
+        """`decisions`, with those that are being learned as tensors that carry a gradient to the policy."""
         closed = len(self.logits) - self.num_open
         selection = self._selection()
-        return [*selection[:closed].detach().tolist(), *(list(row) for row in selection[closed:])]
+        decided = cast(list[list[float]], selection[:closed].detach().tolist())
+        return [*decided, *(list(row) for row in selection[closed:])]
 
     def sparsity(self) -> Tensor:
         """``L_sparsity = Σ_lk log α_lk`` over the blocks that are being learned (Sun et al., eq. 3), a scalar."""
@@ -125,18 +121,14 @@ class Policy(StepwiseModule):
 
 
 class AdaShareEncoder(Encoder, DecidingModule):
-    """A ResNet in which each task takes its own path; the paths' ends stand one after another in the channels.
+    """A ResNet in which each task takes its own path; the features of all tasks stand one after another in the channels.
 
     A skipped block leaves its shortcut. Tasks share the computation as far as they have decided alike, so with every
     block selected a pass does what `ResNetEncoder` does, running statistics included.
-
-    Args:
-        num_tasks: Tasks.
-        config: What the ResNet is.
     """
 
     decide: Callable[[], Gates]
-    """Decisions of a pass: those of the policy that it follows; until then, everything is selected."""
+    """Decisions of a pass: those of the policy that it follows; until then everything is selected."""
 
     def __init__(self, num_tasks: int, config: ModelConfig) -> None:
         super().__init__()
@@ -156,7 +148,7 @@ class AdaShareEncoder(Encoder, DecidingModule):
         return [[1.0] * self.num_tasks for _ in self.blocks]
 
     def follow(self, policy: Policy) -> None:
-        """Take decisions from a policy, which stays a module of its own: its parameters are not the encoder's."""
+        """Take decisions from a policy, which stays a module of its own: its parameters are not those of the encoder."""
         self.decide = policy.decisions
 
     def fix_decisions(self) -> None:
@@ -169,12 +161,7 @@ class AdaShareEncoder(Encoder, DecidingModule):
         return self.take(images, self.decide())
 
     def take(self, images: Tensor, gates: Gates) -> Features:
-        """The same along given paths.
-
-        Args:
-            images: ``[B, 3, H, W]`` RGB in (-1, 1).
-            gates: For every block and task.
-        """
+        """The same along given paths: ``gates`` for every block and task."""
         fine, pooled = self.trunk.stem(images)
         levels = [torch.cat([fine] * self.num_tasks, dim=1)]
         paths = [(pooled, list(range(self.num_tasks)))]
@@ -211,10 +198,10 @@ def _gated(block: BasicBlock, features: Tensor, gate: float | Tensor) -> Tensor:
 class AdaShareNetwork(MultiTaskModel):
     """AdaShare as a predictor. Arguments: see `MultiTaskModel`.
 
-    The policy is a part of its own: the losses of M train the encoder under the decisions of the step, and the policy is
-    trained apart from it, under the task losses, the sparsity and the sharing loss (`mgm.method.losses.policy_loss`).
-    With everything selected and the paper's decoders it is `MultiTaskNetwork`, and starts from the same weights; of pyramid
-    decoders, whose layers tasks share there, each task has its own here.
+    The losses of M train the encoder under the decisions of the step; the policy, a part of its own, is trained apart from it
+    by the task losses, the sparsity and the sharing loss (`mgm.method.losses.policy_loss`). With everything selected and the
+    paper's decoders it is `MultiTaskNetwork`, and starts from the same weights; of pyramid decoders each task has layers of its
+    own here.
 
     Example:
         >>> model = AdaShareNetwork({"semantic": 40, "depth": 1})

@@ -16,20 +16,20 @@ from mgm.types import Predictions
 
 
 def task_of(head: str) -> str:
-    """The task of a head of `MultiTaskModel.decoders`.
+    """The task of a head of `MultiTaskModel.decoders`, which most heads are called after.
 
-    Most are called after their task. ``TASK/NETWORK`` is an auxiliary head, which learns the task in another network than
-    the one that predicts it (`mgm.models.task_groups`): it is trained like any other, and its predictions are not used.
+    ``TASK/NETWORK`` is an auxiliary head: it learns the task in another network than the one that predicts it
+    (`mgm.models.task_groups`), and its predictions are not used.
     """
     return head.partition("/")[0]
 
 
 class StepwiseModule(nn.Module, ABC):
-    """A module whose passes in training depend on the step: on how far training has come, or on noise of that step."""
+    """A module whose passes in training depend on the step: on the progress of training, or on noise of that step."""
 
     @abstractmethod
     def begin_step(self, seed: int, progress: float) -> None:
-        """Prepare for the passes of one step; the arguments alone say how, so that a resumed run repeats them.
+        """Prepare for the passes of one step, by the arguments alone, so that a resumed run repeats them.
 
         Args:
             seed: Of this step's noise, the same in all processes.
@@ -48,8 +48,8 @@ class DecidingModule(nn.Module, ABC):
 class MultiTaskModel(nn.Module, ABC):
     """``M``: images to predictions of all tasks (paper 3.1), in two halves that are trained and frozen apart.
 
-    What architectures differ in, how tasks share layers, lies inside the encoder and in what of its output a decoder
-    reads. Whatever works on features (self-supervision, the embedding layer) therefore works for every architecture.
+    How tasks share layers, in which architectures differ, lies inside the encoder and in what of its output a decoder
+    reads. So whatever works on features (self-supervision, the embedding layer) works for every architecture.
     Subclasses are final and only say what the halves are; `mgm.models.MODELS` is the registry.
 
     Args:
@@ -65,8 +65,8 @@ class MultiTaskModel(nn.Module, ABC):
     encoder: Encoder
     """``[B, 3, H, W]`` to a pyramid of features."""
     decoders: nn.Module
-    """The pyramid to head -> ``[B, C, H, W]``, for the tasks and auxiliary heads (`task_of`). An update that trains
-    ``decoders`` trains all that lies between the features and the predictions, layers that tasks share there included."""
+    """The pyramid to head -> ``[B, C, H, W]``, for the tasks and auxiliary heads (`task_of`): all that lies between the
+    features and the predictions, layers that tasks share there included."""
 
     def __init__(self, channels: Mapping[str, int], config: ModelConfig | None = None) -> None:
         super().__init__()
@@ -82,7 +82,7 @@ class MultiTaskModel(nn.Module, ABC):
 
     @property
     def parts(self) -> dict[str, nn.Module]:
-        """The halves, and whatever else an architecture has to be trained apart, by name; together all parameters."""
+        """The halves, and what else an architecture trains apart, by name; together all parameters."""
         return dict(self.named_children())
 
     def begin_step(self, seed: int, progress: float) -> None:
@@ -92,7 +92,7 @@ class MultiTaskModel(nn.Module, ABC):
                 module.begin_step(seed, progress)
 
     def fix_decisions(self) -> None:
-        """Make a constant of whatever evaluation decides anew on each pass, so that a graph of it can be traced."""
+        """Make a constant of what evaluation decides anew on each pass, so that a graph can be traced."""
         for module in self.modules():
             if isinstance(module, DecidingModule):
                 module.fix_decisions()
@@ -114,13 +114,10 @@ class MultiTaskModel(nn.Module, ABC):
         return max(self.encoder.strides)
 
     def forward(self, images: Tensor) -> Predictions:
-        """Predictions of all tasks.
+        """Task -> prediction ``[B, C, H, W]``, without activation.
 
         Args:
             images: ``[B, 3, H, W]`` RGB in (-1, 1), both sides multiples of `stride`.
-
-        Returns:
-            Task -> ``[B, C, H, W]``, without activation.
 
         Raises:
             ConfigError: If a side is not a multiple of the stride.

@@ -15,7 +15,7 @@ from mgm.networks.encoder import Encoder
 from mgm.types import Features
 
 OWN_SHARE = 0.9
-"""What a task keeps of its own feature map at first; the others share the rest evenly."""
+"""What a task's mixture begins with of its own feature map; the others share the rest evenly."""
 
 
 class CrossStitchUnit(nn.Module):
@@ -42,18 +42,15 @@ class CrossStitchUnit(nn.Module):
         self.weight = nn.Parameter(weight[:, :, None].repeat(1, 1, channels))
 
     def forward(self, columns: Sequence[Tensor]) -> list[Tensor]:
-        """One feature map ``[B, C, H, W]`` per task to as many mixed ones."""
+        """A feature map ``[B, C, H, W]`` per task to as many mixed ones."""
         stacked = torch.stack(list(columns))
         return [(weight[:, None, :, None, None] * stacked).sum(dim=0) for weight in self.weight.to(stacked.dtype)]
 
 
 class CrossStitchEncoder(Encoder):
-    """One encoder per task with a cross-stitch unit after each of the four stages; the stem's level is not mixed.
+    """One encoder per task with a cross-stitch unit (``per_channel``: a matrix per channel) after each of the four stages.
 
-    Args:
-        tasks: Names of the tasks, in the order of the features.
-        config: What each encoder is.
-        per_channel: Whether every channel has its own T x T matrix.
+    The level of the stem is not mixed.
     """
 
     def __init__(self, tasks: Iterable[str], config: ModelConfig, *, per_channel: bool) -> None:
@@ -74,7 +71,7 @@ class CrossStitchEncoder(Encoder):
 
 
 class CrossStitchNetworks(MultiTaskModel):
-    """Networks of `SingleTaskNetworks` that exchange features, by one matrix per stage. Arguments: see `MultiTaskModel`.
+    """`SingleTaskNetworks` that exchange features, by one matrix per stage. Arguments: see `MultiTaskModel`.
 
     The units train with the encoder, at its rate. (Misra et al., with plain gradient descent, need a far higher rate for
     the units than for the layers; the size of Adam's steps does not depend on the scale of the gradients.) With identity

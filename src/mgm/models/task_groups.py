@@ -22,25 +22,21 @@ class TaskGroup:
     predicted: tuple[str, ...]
     """Tasks that this network predicts."""
     auxiliary: tuple[str, ...] = ()
-    """Tasks that it learns as well because that helps the others; another network predicts them."""
+    """Tasks that it only learns because that helps the others; another network predicts them."""
 
     @property
     def name(self) -> str:
-        """What the network is called: unique, because no two groups predict the same task."""
+        """Name of the network, unique because no two groups predict the same task."""
         return "+".join(self.predicted)
 
     @property
     def text(self) -> str:
-        """The group as it stands in `ModelConfig.groups`: ``semantic+depth``, or ``normal/depth`` with an auxiliary task."""
+        """The group as in `ModelConfig.groups`: ``semantic+depth``, or ``normal/depth`` with an auxiliary task."""
         return "/".join("+".join(part) for part in (self.predicted, self.auxiliary) if part)
 
 
 def parse_groups(texts: Sequence[str], tasks: Iterable[str]) -> tuple[TaskGroup, ...]:
-    """Read groups as a user writes them (see `TaskGroup.text`).
-
-    Args:
-        texts: One per network.
-        tasks: The tasks to learn.
+    """Read groups as a user writes them (see `TaskGroup.text`), one per network, for the tasks to learn.
 
     Raises:
         ConfigError: Unless every task is predicted by exactly one network and each network has a task at most once.
@@ -81,15 +77,13 @@ def _parse_group(text: str) -> TaskGroup:
 
 
 class TaskGroupNetworks(MultiTaskModel):
-    """A multi-task network per group, side by side. Arguments: see `MultiTaskModel`.
+    """A multi-task network per group of `ModelConfig.groups`, side by side. Arguments: see `MultiTaskModel`.
 
     The networks train together, on the same batches; a group's losses reach its own network alone, so each becomes what
     it would become if it were trained by itself. A network may learn more tasks than it predicts: Standley et al. train
     networks on subsets of the tasks and take each task from the network that does it best, so the others keep their head
     for it in training (an auxiliary head). With one group it is `MultiTaskNetwork`, with groups of one task each
     `SingleTaskNetworks`, and starts from the same weights.
-
-    The networks are `ModelConfig.groups`, one text each.
 
     Raises:
         ConfigError: See `parse_groups`.

@@ -9,20 +9,15 @@ from mgm.networks.normalization import BatchNorm2d
 
 
 def conv3x3(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
-    """3x3 convolution without bias (batch norm follows)."""
+    """3x3 convolution without bias: batch norm follows."""
     return nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1, bias=False)
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions and a shortcut (He et al., 2016).
+    """Two 3x3 convolutions and a shortcut (He et al., 2016); a projection where the stride is not 1 or the channels change.
 
-    The projection of the shortcut takes every ``stride``-th place and convolves without a stride, which is the same: oneDNN's
-    gradient of a 1x1 convolution with a stride, in the memory format channels last, writes beyond its memory (torch 2.13).
-
-    Args:
-        in_channels: Channels of the input.
-        out_channels: Channels of the output.
-        stride: Stride of the first convolution; the shortcut becomes a projection if it or the channels change.
+    The projection takes every ``stride``-th place and convolves without a stride, which is the same: oneDNN's gradient of a
+    strided 1x1 convolution in the memory format channels last writes beyond its memory (torch 2.13).
     """
 
     def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
@@ -38,11 +33,11 @@ class BasicBlock(nn.Module):
             self.projection.append(BatchNorm2d(out_channels))
 
     def residual(self, features: Tensor) -> Tensor:
-        """What the two convolutions add to the shortcut, same shapes as of the block."""
+        """What the two convolutions add to the shortcut, with shapes as of the block."""
         return self.norm2(self.conv2(F.relu(self.norm1(self.conv1(features)))))
 
     def shortcut(self, features: Tensor) -> Tensor:
-        """What the convolutions add to, same shapes as of the block."""
+        """What the convolutions add to, with shapes as of the block."""
         places = slice(None, None, self.stride)
         return self.projection(features if self.stride == 1 else features[..., places, places])
 

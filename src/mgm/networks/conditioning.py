@@ -1,4 +1,4 @@
-"""One parameter vector per class, and what an image with zero, one or several active classes makes of it."""
+"""Parameter vectors per class, for images with none, one or several active classes."""
 
 from __future__ import annotations
 
@@ -9,14 +9,12 @@ from mgm.functional.precision import at_least_float32
 
 
 def class_weights(labels: Tensor) -> Tensor:
-    """Shares of the classes in each image.
+    """Share of each class in an image, ``[B, K]`` float32 (float64 stays); rows sum to one.
+
+    Active classes share evenly. Where none is active all do, which is what is best known of an image without a label.
 
     Args:
         labels: ``[B, K]`` float, 0 or 1: one-hot or multi-hot.
-
-    Returns:
-        ``[B, K]`` float32 (float64 stays), rows summing to one: equal shares of the active classes; of all classes
-        where none is active, which is what is best known of an image without a label.
     """
     labels = at_least_float32(labels)
     active = labels.sum(dim=1, keepdim=True)
@@ -27,7 +25,7 @@ def mean_over_classes(table: Tensor, labels: Tensor) -> Tensor:
     """Mean of the active classes' rows of ``table`` (paper eq. 1; multi-hot: G.1), in full precision under autocast.
 
     Args:
-        table: ``[K, C]``, one row per class; several tables side by side cost no more than one.
+        table: ``[K, C]``; several tables side by side cost no more than one.
         labels: ``[B, K]`` float, one-hot or multi-hot.
 
     Returns:

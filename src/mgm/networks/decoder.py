@@ -23,17 +23,17 @@ class Decoder(nn.Module):
 
     As in Taskonomy's published networks: plain 3x3 convolutions at the features' resolution (there 1024, 1024, 512, 256, 256,
     128 channels), then transposed convolutions of stride 2 and plain ones in turn (there 64, 64, 32, 32, 16, 32, 16), then a 3x3
-    convolution for the output; without its final tanh, since outputs are logits and metres.
-    The paper says nothing of widths. Here 1024, 512, 256 and 128 stand for the widths of the encoder's stages, last to first;
-    the channels behind them are Taskonomy's own, but never more than the first stage has. Features with other channels than
-    the last stage (a pre-trained encoder) are brought to them by a 1x1 convolution; for every factor of 2 beyond stride 16
-    there is one more pair of a transposed and a plain convolution.
+    convolution for the output, without its final tanh, since outputs are logits and metres.
+    The paper says nothing of widths. Here the widths of the encoder's stages, last to first, take the place of 1024, 512, 256 and
+    128; the channels behind them are Taskonomy's own, but no more than the first stage has. Features with other channels than
+    the last stage (a pre-trained encoder) pass a 1x1 convolution first; every factor of 2 beyond stride 16 adds a pair of a
+    transposed and a plain convolution.
 
     Args:
         in_channels: Channels of the features.
         out_channels: Channels of the prediction.
         widths: Channels of the encoder's four stages.
-        depth: Depth of the encoder, which the decoder matches (Table 8: ST_l and MT_l have larger decoders too).
+        depth: Of the encoder, which the decoder matches (Table 8: ST_l and MT_l have larger decoders too).
         stride: Pixels per place of the features, a power of two.
 
     Raises:

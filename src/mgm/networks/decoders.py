@@ -30,7 +30,7 @@ class SeparateDecoders(nn.ModuleDict):
     Args:
         features: Shape of the features.
         channels: Head -> channels of its prediction.
-        config: ``widths`` and ``depth`` of the encoder that they match.
+        config: ``widths`` and ``depth`` are those of the encoder, which decoders match.
     """
 
     def __init__(self, features: FeatureShape, channels: Mapping[str, int], config: ModelConfig) -> None:
@@ -47,17 +47,16 @@ class SeparateDecoders(nn.ModuleDict):
 class PyramidDecoders(nn.Module):
     """A feature pyramid network that all heads share, and a small head for each (Lin et al., 2017).
 
-    Top down: every level passes a 1x1 convolution to a common width, the sum of it and the enlarged level above passes a 3x3
+    Top down, every level passes a 1x1 convolution to a common width; its sum with the enlarged level above passes a 3x3
     convolution. Each head is a 3x3 convolution and the output convolution on the finest map; its prediction is enlarged
-    bilinearly to the image's resolution. Every convolution but the last of a head is followed by batch norm and ReLU.
+    bilinearly to the image's resolution. Batch norm and ReLU follow every convolution but the last of a head.
     Not the paper's, whose decoders see neither fine detail nor each other.
 
     Args:
         features: Shape of the features.
         channels: Head -> channels of its prediction.
-        config: ``decoder_width``, the common width; ``output_stride``, the resolution of the heads: finer levels are not read,
-            and where the finest is coarser, enlarging and convolving goes on; ``loss_stride``, pixels per place of the predictions
-            in training mode.
+        config: ``decoder_width``: the common width; ``output_stride``: resolution of the heads (finer levels are not read,
+            coarser ones are enlarged and convolved on); ``loss_stride``: pixels per place of the predictions in training mode.
     """
 
     def __init__(self, features: FeatureShape, channels: Mapping[str, int], config: ModelConfig) -> None:
@@ -79,7 +78,7 @@ class PyramidDecoders(nn.Module):
         self.outputs = nn.ModuleDict({head: nn.Conv2d(width, size, 1) for head, size in channels.items()})
 
     def forward(self, features: Features) -> Predictions:
-        """Head -> prediction ``[B, C, H, W]`` at the image's resolution, in training mode at that of the labels that are used."""
+        """Head -> prediction ``[B, C, H, W]`` at the resolution of the image, in training mode at that of the labels in use."""
         stride = self.loss_stride if self.training else 1
         size = [side * self.full_size // stride for side in features[0].shape[-2:]]
         levels = [lateral(level) for lateral, level in zip(self.laterals, features[self.first :], strict=True)]
@@ -95,7 +94,7 @@ class PyramidDecoders(nn.Module):
 
     @torch.no_grad()
     def start_at(self, constants: Mapping[str, Tensor]) -> None:
-        """Let every head begin with a constant prediction ``[C]`` as its bias, so that no step is spent on the mean."""
+        """Make constant predictions ``[C]`` the biases of the heads, so that no step is spent on the mean."""
         for head, output in self.outputs.items():
             assert isinstance(output, nn.Conv2d)
             assert output.bias is not None
@@ -118,7 +117,7 @@ DECODERS: dict[str, type[SeparateDecoders] | type[PyramidDecoders]] = {
 
 
 def make_decoders(features: FeatureShape, channels: Mapping[str, int], config: ModelConfig) -> Decoders:
-    """Decoders of the kind that settings name, for features of a shape.
+    """Decoders of the kind that settings name.
 
     Args:
         features: An encoder, or one of its parts.
@@ -126,13 +125,13 @@ def make_decoders(features: FeatureShape, channels: Mapping[str, int], config: M
         config: Kind and sizes.
 
     Raises:
-        ConfigError: If the kind is unknown; the message lists the choices.
+        ConfigError: If the kind is unknown.
     """
     return choose("decoder", config.decoder, DECODERS)(features, channels, config)
 
 
 class DecodersOfParts(nn.ModuleList):
-    """Decoders for several encoders side by side, each of which reads its own encoder's part of the channels.
+    """Decoders for several encoders side by side, each of which reads its own encoder's channels.
 
     Args:
         parts: Shape of each encoder's features, in the order of the channels.
@@ -147,8 +146,8 @@ class DecodersOfParts(nn.ModuleList):
         self.sizes = [list(sizes) for sizes in zip(*(part.channels for part in parts), strict=True)]
 
     def forward(self, features: Features) -> Predictions:
-        """All heads' predictions ``[B, C, H, W]``, part by part."""
-        levels = [level.split(sizes, dim=1) for level, sizes in zip(features, self.sizes, strict=True)]
+        """Predictions ``[B, C, H, W]`` of all heads."""
+        levels = [torch.split(level, sizes, dim=1) for level, sizes in zip(features, self.sizes, strict=True)]
         predictions: Predictions = {}
         for decoders, own in zip(self, zip(*levels, strict=True), strict=True):
             predictions |= decoders(list(own))

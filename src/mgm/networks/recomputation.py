@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
+from torch.utils.checkpoint import checkpoint  # pyright: ignore[reportUnknownVariableType]
 
 from mgm.networks.blocks import BasicBlock, ConvBlock, ConvReLU, UpBlock
 from mgm.networks.efficientnet_lite import MBConv
@@ -16,18 +17,15 @@ from mgm.networks.normalization import BatchNorm2d, SpectralNorm
 BLOCKS: tuple[type[nn.Module], ...] = (
     BasicBlock, MBConv, ConvBlock, ConvReLU, UpBlock, GeneratorBlock, DiscriminatorBlock, FinalBlock, SelfAttention
 )  # fmt: skip
-"""What is repeated as a whole: the blocks of encoders, decoders and refinement, of the SAGAN and its discriminator."""
+"""What is recomputed as a whole: blocks of encoders, decoders and refinement, of the SAGAN and its discriminator."""
 
 
 class Recomputed:
-    """The forward pass of a block, repeated when its gradient is asked for.
+    """The forward pass of a block, repeated when its gradient is asked for. Without gradients the block runs as it is.
 
-    The second time is bitwise the first: it works on copies of the buffers (running statistics, power iterations) as they
-    were before the first, so whatever has moved them since does not matter, and they move once. Without gradients the
-    block runs as it is.
-
-    Args:
-        block: Has no dropout or other noise; the random state is not kept.
+    The repetition is bitwise the first pass: it works on copies of the buffers (running statistics, power iterations) as they were
+    before it, so whatever has moved them since does not matter, and they move once. The block may have no noise such as
+    dropout: the random state is not kept.
     """
 
     def __init__(self, block: nn.Module) -> None:
@@ -38,11 +36,8 @@ class Recomputed:
         """The block's output."""
         if not torch.is_grad_enabled():
             return self.forward(*inputs)
-        output = checkpoint(
-            self.forward, *inputs, use_reentrant=False, preserve_rng_state=False, context_fn=self._contexts
-        )
-        assert isinstance(output, Tensor)
-        return output
+        options = {"use_reentrant": False, "preserve_rng_state": False, "context_fn": self._contexts}
+        return cast(Tensor, checkpoint(self.forward, *inputs, **options))
 
     def _contexts(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
         """Around the first pass and around its repetition."""
@@ -50,7 +45,7 @@ class Recomputed:
 
 
 class _AsItWas(AbstractContextManager[None]):
-    """Puts layers back into their present state for the time of a block; may be entered again, as a retained graph does."""
+    """Puts layers back into their present state inside the context; may be entered again, as a retained graph does."""
 
     def __init__(self, layers: list[BatchNorm2d | SpectralNorm]) -> None:
         self.layers = layers
@@ -79,11 +74,7 @@ def _copied(buffers: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def recompute_blocks(networks: nn.Module) -> int:
-    """Let every block of `BLOCKS` inside repeat its forward pass; names of parameters and buffers stay.
-
-    Returns:
-        The number of blocks.
-    """
+    """Let every block of `BLOCKS` inside repeat its forward pass, and count them; names of parameters and buffers stay."""
     blocks = [module for module in networks.modules() if isinstance(module, BLOCKS)]
     for block in blocks:
         object.__setattr__(block, "forward", Recomputed(block))

@@ -24,7 +24,7 @@ class RefinementNetwork(nn.Module):
         hidden: Size of the hidden layer.
 
     Raises:
-        ConfigError: If the depth is unknown or ``widths`` is not four positive numbers.
+        ConfigError: See `mgm.networks.encoder.resnet`.
 
     Example:
         >>> refinement = RefinementNetwork({"depth": 1, "normals": 3}, num_scenes=10)
@@ -48,13 +48,6 @@ class RefinementNetwork(nn.Module):
         self.output = nn.Linear(hidden, num_scenes)
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """Scene logits.
-
-        Args:
-            inputs: Task -> ``[B, C, H, W]``, at any resolution.
-
-        Returns:
-            ``[B, K]`` logits, any real number.
-        """
+        """Task -> ``[B, C, H, W]``, at any resolution, to scene logits ``[B, K]``, any real number."""
         pooled = [encoder(inputs[task]).mean(dim=(2, 3)) for task, encoder in self.encoders.items()]
         return self.output(F.relu(self.hidden(torch.cat(pooled, dim=1))))

@@ -11,11 +11,8 @@ from torch import Tensor, nn
 class UncertaintyWeights(nn.Module):
     """``sum_t exp(-s_t) L_t + s_t / 2`` with a learned log-variance ``s_t`` per task (Kendall et al., 2018, eq. 7-10).
 
-    At first ``s_t`` is 0, so the gradients of all other networks are those of the plain sum. Kendall's factor 1/2 for regression
-    only shifts ``s_t`` by a constant and is left out.
-
-    Args:
-        tasks: Names of the tasks.
+    ``s_t`` starts at 0, so the gradients of all other networks are at first those of the plain sum. Kendall's factor 1/2 for
+    regression only shifts ``s_t`` by a constant and is left out.
 
     Example:
         >>> UncertaintyWeights(("depth",))({"depth": torch.tensor(2.0)}).item()

@@ -92,4 +92,4 @@ def _check_same_test_set(configs: dict[str, DataConfig]) -> None:
 
 def scene_name(row: Tensor, scenes: tuple[str, ...]) -> str:
     """The scene, or all objects, of a label row ``[K]``; empty where unknown."""
-    return ", ".join(name.replace("_", " ") for name, value in zip(scenes, row.tolist(), strict=False) if value == 1)
+    return ", ".join(name.replace("_", " ") for name, value in zip(scenes, row, strict=False) if bool(value == 1))

@@ -21,14 +21,14 @@ class TaskStatistics:
     """The labels of one task over all samples."""
 
     images: int = 0
-    """Samples with any valid pixel; the counts of pixels are about these."""
+    """Samples with any valid pixel, which the counts of pixels are about."""
     valid: int = 0
     pixels: int = 0
     lowest: float = math.inf
     highest: float = -math.inf
-    medians: list[float] = field(default_factory=list)
+    medians: list[float] = field(default_factory=list[float])
     """Median value of each sample."""
-    by_part: Counter[str] = field(default_factory=Counter)
+    by_part: Counter[str] = field(default_factory=Counter[str])
     """Part of the split -> samples with labels."""
 
     @property
@@ -38,11 +38,7 @@ class TaskStatistics:
 
 
 class DatasetStatistics:
-    """Counts and suspicions that grow sample by sample.
-
-    Args:
-        info: What the data set offers.
-    """
+    """Counts and suspicions that grow sample by sample."""
 
     def __init__(self, info: DatasetInfo) -> None:
         self.info = info
@@ -73,7 +69,7 @@ class DatasetStatistics:
         self.suspicious.setdefault(what, []).extend([name] if name else [])
 
     def conclude(self) -> None:
-        """Note what only all samples together show."""
+        """Note what all samples together show."""
         for name, task in self.tasks.items():
             medians = self.labels[name].medians
             if medians and (doubt := task.doubt_about(median(medians))):
@@ -83,7 +79,7 @@ class DatasetStatistics:
                     self.suspect("class never occurs", self.info.classes[index])
 
     def _has_label(self, name: str, target: Tensor) -> bool:
-        """Whether any pixel has a value, even one that is not allowed, such as a negative depth."""
+        """Whether any pixel has a value, be it one that is not allowed, such as a negative depth."""
         return bool((~self.tasks[name].holes(target)).any())
 
     def _add_label(self, name: str, target: Tensor, sample: str, part: str) -> None:

@@ -1,23 +1,23 @@
-"""Images from a run's generator before and after joint training, and what networks predict on them (paper Figures 7, 8)."""
+"""Images of a generator before and after joint training, and what networks predict on them (paper Figures 7, 8)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from mgm.errors import RunError
 from mgm.inference.generate import generate
 from mgm.inference.model import TrainedModel
-from mgm.report.figures.images import fitted_size
+from mgm.report.figures.images import fitted_size, spread_evenly
 from mgm.runs.folder import RunFolder
 from mgm.runs.saved_generators import stages_with_generator
 from mgm.tasks.base import Task
 
 SHOWN_PER_SCENE = 4
+ANNOTATED_SCENES = 6
 ANNOTATED_SIDE = 160
 """Annotations are interpolated to this longer side."""
 STAGE_TITLES = {"generator": "before joint training", "joint": "after joint training"}
@@ -29,17 +29,17 @@ def has_generator(folder: RunFolder) -> bool:
     return bool(stages_with_generator(folder))
 
 
-def before_and_after(folder: RunFolder, per_scene: int = SHOWN_PER_SCENE) -> dict[str, Mapping[str, Tensor]]:
+def before_and_after(folder: RunFolder) -> dict[str, Mapping[str, Tensor]]:
     """Images from the same noise at every point of the training at which the generator was kept.
 
     Returns:
-        Title -> scene -> ``[per_scene, 3, S, S]``, RGB in (-1, 1).
+        Title -> scene -> ``[SHOWN_PER_SCENE, 3, S, S]``, RGB in (-1, 1).
 
     Raises:
         RunError: If there is no generator.
     """
     groups = {
-        title: generate(folder.path, per_scene, stage=stage, device="cpu")
+        title: generate(folder.path, SHOWN_PER_SCENE, stage=stage, device="cpu")
         for stage, title in STAGE_TITLES.items()
         if stage in stages_with_generator(folder)
     }
@@ -61,24 +61,25 @@ class AnnotatedImages:
     tasks: dict[str, Task]
 
 
-def annotate_generated(folder: RunFolder, count: int = 6) -> AnnotatedImages:
-    """One image for each of some scenes from the latest generator, annotated by the run's own network.
+def annotate_generated(folder: RunFolder) -> AnnotatedImages:
+    """One image of each of some scenes from the latest generator, annotated by the run's own network.
 
-    A run that was trained on labels by an annotator (`MethodConfig.annotator`, a run's folder) shows that one's too.
+    A run trained on labels by an annotator (`MethodConfig.annotator`, a run's folder) shows that one's too.
 
     Raises:
         RunError: If the run has no generator or no weights, or its annotator is no longer there.
     """
     generated = generate(folder.path, 1, device="cpu")
     names = list(generated)
-    chosen = np.linspace(0, len(names) - 1, min(count, len(names))).round().astype(int)
+    chosen = spread_evenly(len(names), ANNOTATED_SCENES)
     images = torch.cat([generated[names[index]] for index in chosen])
     own = TrainedModel.load(folder.path, "cpu")
     models = {own.experiment.recipe: own}
     annotator = own.experiment.method.annotator
     if annotator:
         models["annotator"] = TrainedModel.load(annotator, "cpu")
-    values, size = {}, fitted_size(images.shape[-2], images.shape[-1], ANNOTATED_SIDE)
+    values: dict[str, dict[str, Tensor]] = {}
+    size = fitted_size(images.shape[-2], images.shape[-1], ANNOTATED_SIDE)
     for title, model in models.items():
         predictions = model.predict_batch(images)
         values[title] = {

@@ -14,6 +14,7 @@ STAGE_TITLES = {
     "multi_task": "Stage 1: M alone",
     "generator": "Stage 2: generator, M frozen",
     "joint": "Stage 3: joint training",
+    "continued": "Stage 3: M goes on alone",
 }
 """Stage -> title, in the order of a training."""
 Points = tuple[list[int], list[float]]
@@ -24,19 +25,19 @@ Points = tuple[list[int], list[float]]
 class History:
     """A metrics log, sorted into lines of a plot."""
 
-    losses: dict[str, dict[str, Points]] = field(default_factory=dict)
-    """Stage -> loss -> points. In `joint` the steps go on counting from those of `multi_task`."""
-    scores: dict[str, Points] = field(default_factory=dict)
+    losses: dict[str, dict[str, Points]] = field(default_factory=dict[str, dict[str, Points]])
+    """Stage -> loss -> points. After `multi_task`, updates of M go on counting from there."""
+    scores: dict[str, Points] = field(default_factory=dict[str, Points])
     """Task -> points of its primary metric on the validation set, against updates of M on labelled images."""
     joint_start: int | None = None
     """Updates of M before joint training; None without it."""
 
 
 def read_history(path: Path) -> History:
-    """Sort the records of a metrics log; a value that was not finite is NaN, and a missing metrics log is empty.
+    """Sort the records of a metrics log; a value that was not finite is NaN, and a missing log is empty.
 
     Raises:
-        RunError: If the metrics log is damaged.
+        RunError: If the log is damaged.
     """
     history = History()
     alone = 0
@@ -44,9 +45,10 @@ def read_history(path: Path) -> History:
         stage, step = record["stage"], int(record["step"])
         if stage == "multi_task":
             alone = max(alone, step)
+        if stage in ("joint", "continued"):
+            step += alone
         if stage == "joint":
             history.joint_start = alone
-            step += alone
         for name, value in record.get("losses", {}).items():
             _append(history.losses.setdefault(stage, {}), name, step, value)
         for name, metrics in record.get("validation", {}).items():
@@ -61,16 +63,16 @@ def _append(lines: dict[str, Points], name: str, step: int, value: float | None)
 
 
 def stages_of(histories: Iterable[History]) -> list[str]:
-    """Stages of which any of the metrics logs has losses, in the order of a training."""
+    """Stages of which any log has losses, in the order of a training."""
     return in_order(STAGE_TITLES, [history.losses for history in histories])
 
 
 def tasks_of(histories: Iterable[History]) -> list[str]:
-    """Tasks of which any of the metrics logs has scores, in the order of tables."""
+    """Tasks of which any log has scores, in the order of tables."""
     return in_order(TASKS, [history.scores for history in histories])
 
 
 def in_order(known: Iterable[str], present: Iterable[Collection[str]]) -> list[str]:
-    """The names that are present anywhere, in a known order; unknown ones after them as they come."""
+    """The names that are present anywhere, known ones first and in their order."""
     names = list(dict.fromkeys(name for group in present for name in group))
     return [name for name in known if name in names] + [name for name in names if name not in known]

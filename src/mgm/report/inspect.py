@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from mgm.errors import ConfigError, DataError
 from mgm.report.comparison import scene_name
 from mgm.report.dataset_statistics import DatasetStatistics
 from mgm.report.figures.contact_sheet import contact_sheet
+from mgm.report.figures.images import spread_evenly
 from mgm.types import Sample
 
 PARTS = ("train", "validation", "test")
@@ -24,28 +24,18 @@ MOST_LISTED = 10
 """Bad files, and samples of each kind of suspicion, that are listed."""
 
 
-@dataclass(frozen=True)
-class Look:
-    """Settings of an inspection."""
-
-    size: int
-    """Side of the images in pixels."""
-    num_shown: int
-    """Samples on the contact sheet."""
-    most: int
-    """Samples to read, spread evenly; 0: all."""
-    split: str
-    """Kind of the split whose parts are counted."""
-    out: Path
-    """File of the contact sheet."""
-
-
-def inspect_source(source: DataSource, look: Look) -> Iterator[str]:
+def inspect_source(
+    source: DataSource, out: Path, *, size: int = 128, num_shown: int = 12, most: int = 0, split: str = "random"
+) -> Iterator[str]:
     """Read a data set, say what it holds, and draw a contact sheet. Files that cannot be read are listed and left out.
 
     Args:
         source: The data set.
-        look: How to look at it.
+        out: File of the contact sheet.
+        size: Side of the images in pixels.
+        num_shown: Samples on the contact sheet.
+        most: Samples to read, spread evenly; 0: all.
+        split: Kind of the split whose parts are counted.
 
     Yields:
         Lines of text.
@@ -54,34 +44,35 @@ def inspect_source(source: DataSource, look: Look) -> Iterator[str]:
         ConfigError: If no sample is to be shown, or there is no such split.
         DataError: If no sample can be read.
     """
-    if look.num_shown < 1 or look.size < 1 or look.most < 0:
+    if num_shown < 1 or size < 1 or most < 0:
         raise ConfigError("--num and --image-size must be at least 1, --most 0 (all) or more")
     info = source.info
     yield f"{info.name}: {len(source)} images; tasks {', '.join(info.tasks)}; {len(info.classes)} classes"
     for kind, note in info.notes.items():
         yield f"note on {kind}: {note}"
-    parts, split_line = _parts(source, look.split)
+    parts, split_line = _parts(source, split)
     yield split_line
-    statistics, shown, bad = DatasetStatistics(info), [], {}
-    count = len(source) if not look.most else min(look.most, len(source))
-    chosen = np.unique(np.linspace(0, len(source) - 1, count).round().astype(int))
-    pictured = set(chosen[np.linspace(0, count - 1, min(look.num_shown, count)).round().astype(int)].tolist())
+    statistics = DatasetStatistics(info)
+    shown: list[Sample] = []
+    bad: dict[int, str] = {}
+    chosen = spread_evenly(len(source), most or len(source))
+    pictured = {chosen[place] for place in spread_evenly(len(chosen), num_shown)}
     with progress_bar("reading", len(chosen)) as advance:
-        for index in chosen.tolist():
-            sample = _read(source, index, look.size, statistics, bad)
+        for index in chosen:
+            sample = _read(source, index, size, statistics, bad)
             if sample is not None:
                 statistics.add(sample, str(parts[index]))
                 shown += [sample] if index in pictured else []
             advance(1)
     statistics.conclude()
-    if count < len(source):
-        yield f"read {count} of them, spread evenly (--most 0 reads all)"
+    if len(chosen) < len(source):
+        yield f"read {len(chosen)} of them, spread evenly (--most 0 reads all)"
     yield from _describe(statistics)
     yield from _complain(statistics, bad)
     if not shown:
         raise DataError(f"{info.name}: none of the samples for the contact sheet can be read")
-    _draw(shown, statistics, look.out)
-    yield f"contact sheet: {look.out}"
+    _draw(shown, statistics, out)
+    yield f"contact sheet: {out}"
 
 
 def _read(

@@ -1,4 +1,4 @@
-"""Coloured point clouds from depth maps: as binary PLY (G. Turk, 1994), and as an interactive plot."""
+"""Coloured point clouds from depth maps: as binary PLY (G. Turk, 1994) and as an interactive plot."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def point_cloud(
         pixels: ``[H, W, 3]`` uint8 RGB.
         depth: ``[H, W]`` metres along the optical axis.
         camera: Of this picture.
-        normals: ``[3, H, W]`` unit vectors in the same frame; without them the points have none.
+        normals: ``[3, H, W]`` unit vectors in the same frame; None: points have no normals.
 
     Returns:
         ``[N]`` with the fields x, y, z (and nx, ny, nz) float32, red, green, blue uint8; row by row.
@@ -50,7 +50,7 @@ def point_cloud(
 
 
 def write_ply(points: np.ndarray, file: IO[bytes]) -> None:
-    """Write points as they come from `point_cloud`, little-endian."""
+    """Write points of `point_cloud`, little-endian."""
     kinds = {"f": "float", "u": "uchar"}
     lines = ["ply", "format binary_little_endian 1.0", "comment camera frame: x right, y down, z forward; metres"]
     lines.append(f"element vertex {len(points)}")
@@ -60,11 +60,11 @@ def write_ply(points: np.ndarray, file: IO[bytes]) -> None:
 
 
 def thinned(depth: np.ndarray, pixels: np.ndarray, camera: Intrinsics, most: int = MOST_PLOTTED) -> np.ndarray:
-    """The points of `point_cloud` for pixels on an even grid that leaves at most ``most`` of them.
+    """The points of `point_cloud` at pixels on an even grid that leaves at most ``most`` of them.
 
     Args:
         depth: ``[H, W]`` metres along the optical axis.
-        pixels: ``[h, w, 3]`` uint8, colours of the points; any resolution.
+        pixels: ``[h, w, 3]`` uint8, colours of the points, at any resolution.
         camera: Of the depth map.
         most: Points to keep.
     """
@@ -77,7 +77,7 @@ def thinned(depth: np.ndarray, pixels: np.ndarray, camera: Intrinsics, most: int
 
 
 def plot_points(points: np.ndarray) -> Figure:
-    """An interactive plot (plotly) of points, at first seen from a little behind the camera."""
+    """An interactive plot (plotly), at first seen from a little behind the camera."""
     import plotly.graph_objects as go
 
     axis = {

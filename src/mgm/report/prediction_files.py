@@ -33,12 +33,12 @@ CONFIDENCE_COLOURS = "viridis"
 CONFIDENCE = "confidence"
 """Name of the output that needs `Predicted.confidence`."""
 FARTHEST_MM = 65535
-"""End of 16 bits: depth beyond 65.5 m is written as this."""
+"""End of 16 bits, as which depth beyond 65.5 m is written."""
 
 
 @dataclass(frozen=True)
 class Predicted:
-    """A photograph and what a model says about it."""
+    """A photograph and what a model predicts for it."""
 
     pixels: np.ndarray
     """``[H, W, 3]`` uint8 RGB."""
@@ -47,11 +47,12 @@ class Predicted:
     tasks: Mapping[str, Task]
     camera: Intrinsics | None = None
     """Of the photograph; a point cloud needs it."""
-    confidence: Mapping[str, Tensor] = field(default_factory=dict)
-    """Task -> ``[H, W]`` in [0, 1], as `TrainedModel.predict_with_confidence` returns it; maps of it need it."""
+    confidence: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
+    """Task -> ``[H, W]`` in [0, 1], as of `TrainedModel.predict_with_confidence`; maps of it need it."""
 
 
-Writer = Callable[[Predicted, IO[bytes]], None]
+Writer = Callable[[Predicted, str, IO[bytes]], None]
+"""Writes a file about one task, or about all, whose name is then empty."""
 
 
 @dataclass(frozen=True)
@@ -59,14 +60,14 @@ class Output:
     """A kind of file, or a file per task."""
 
     description: str
-    files: Callable[[Iterable[str]], dict[str, Writer]]
-    """From the names of the tasks: what is added to the photograph's name -> how to write the file."""
+    files: Mapping[str, Writer]
+    """What is added to the photograph's name -> how to write the file. There is one per task if it has ``TASK`` in it."""
     needs: str = ""
     """Task that it shows; empty: any."""
 
 
-def choose_files(kinds: Iterable[str], tasks: Iterable[str]) -> dict[str, Writer]:
-    """The files to write: what is added to a photograph's name -> how to write that file.
+def choose_files(kinds: Iterable[str], tasks: Iterable[str]) -> dict[str, tuple[Writer, str]]:
+    """The files to write: what is added to a photograph's name -> how to write that file, and its task.
 
     Args:
         kinds: Keys of `OUTPUTS`.
@@ -76,18 +77,20 @@ def choose_files(kinds: Iterable[str], tasks: Iterable[str]) -> dict[str, Writer
         ConfigError: If a kind is unknown, or shows a task that the model does not predict.
     """
     names = list(tasks)
-    files: dict[str, Writer] = {}
+    files: dict[str, tuple[Writer, str]] = {}
     for kind in kinds:
         output = choose("output", kind, OUTPUTS)
         if output.needs and output.needs not in names:
             raise ConfigError(
                 f"{kind} shows {output.needs}, which this model does not predict ({', '.join(names)}); leave it out of --save"
             )
-        files |= output.files(names)
+        for ending, write in output.files.items():
+            for task in names if "TASK" in ending else [""]:
+                files[ending.replace("TASK", task)] = write, task
     return files
 
 
-def write_prediction(predicted: Predicted, place: Path, files: Mapping[str, Writer]) -> Iterator[Path]:
+def write_prediction(predicted: Predicted, place: Path, files: Mapping[str, tuple[Writer, str]]) -> Iterator[Path]:
     """Write files for one photograph, each whole or not at all.
 
     Args:
@@ -102,22 +105,10 @@ def write_prediction(predicted: Predicted, place: Path, files: Mapping[str, Writ
         RunError: If one cannot be written.
     """
     make_folder(place.parent)
-    for ending, write in files.items():
+    for ending, (write, task) in files.items():
         path = place.with_name(place.name + ending)
-        write_atomically(path, partial(write, predicted))
+        write_atomically(path, partial(write, predicted, task))
         yield path
-
-
-def _per_task(
-    *endings: tuple[str, Callable[[str, Predicted, IO[bytes]], None]],
-) -> Callable[[Iterable[str]], dict[str, Writer]]:
-    """An output with files for every task."""
-    return lambda tasks: {f"_{task}{ending}": partial(write, task) for task in tasks for ending, write in endings}
-
-
-def _single(ending: str, write: Writer) -> Callable[[Iterable[str]], dict[str, Writer]]:
-    """An output with one file."""
-    return lambda tasks: {ending: write}
 
 
 def confidence_pixels(confidence: Tensor) -> np.ndarray:
@@ -125,36 +116,36 @@ def confidence_pixels(confidence: Tensor) -> np.ndarray:
     return paint_scale(confidence[None, None], CONFIDENCE_COLOURS)[0].permute(1, 2, 0).numpy()
 
 
-def _write_image(task: str, predicted: Predicted, file: IO[bytes]) -> None:
+def _write_image(predicted: Predicted, task: str, file: IO[bytes]) -> None:
     _save(value_pixels(predicted.tasks[task], predicted.values[task]), file)
 
 
-def _write_array(task: str, predicted: Predicted, file: IO[bytes]) -> None:
+def _write_array(predicted: Predicted, task: str, file: IO[bytes]) -> None:
     """What `predict` returns, classes as uint8, everything else as float32."""
     array = predicted.values[task].numpy()
     np.save(file, array.astype(np.uint8 if array.dtype == np.int64 else np.float32), allow_pickle=False)
 
 
-def _write_confidence_image(task: str, predicted: Predicted, file: IO[bytes]) -> None:
+def _write_confidence_image(predicted: Predicted, task: str, file: IO[bytes]) -> None:
     _save(confidence_pixels(predicted.confidence[task]), file)
 
 
-def _write_confidence_array(task: str, predicted: Predicted, file: IO[bytes]) -> None:
+def _write_confidence_array(predicted: Predicted, task: str, file: IO[bytes]) -> None:
     np.save(file, predicted.confidence[task].numpy().astype(np.float32), allow_pickle=False)
 
 
-def _write_millimetres(predicted: Predicted, file: IO[bytes]) -> None:
+def _write_millimetres(predicted: Predicted, task: str, file: IO[bytes]) -> None:
     """16-bit grey; 0 is no depth, as most readers expect."""
     millimetres = np.nan_to_num(predicted.values["depth"][0].numpy() * MILLIMETRES, nan=0.0)
     _save(millimetres.round().clip(0, FARTHEST_MM).astype(np.uint16), file)
 
 
-def _write_figure(predicted: Predicted, file: IO[bytes]) -> None:
+def _write_figure(predicted: Predicted, task: str, file: IO[bytes]) -> None:
     image = normalise_levels(torch.from_numpy(predicted.pixels.copy()).permute(2, 0, 1))
     _save(photograph_figure(image, predicted.values, predicted.tasks), file)
 
 
-def _write_points(predicted: Predicted, file: IO[bytes]) -> None:
+def _write_points(predicted: Predicted, task: str, file: IO[bytes]) -> None:
     assert predicted.camera is not None
     normals = predicted.values["normal"].numpy() if "normal" in predicted.values else None
     write_ply(point_cloud(predicted.pixels, predicted.values["depth"][0].numpy(), predicted.camera, normals), file)
@@ -165,16 +156,16 @@ def _save(pixels: np.ndarray, file: IO[bytes]) -> None:
 
 
 OUTPUTS: dict[str, Output] = {
-    "png": Output("a coloured picture per task: NAME_TASK.png", _per_task((".png", _write_image))),
-    "npy": Output("the numbers per task: NAME_TASK.npy", _per_task((".npy", _write_array))),
-    "sheet": Output("all tasks side by side, with legends: NAME_all.png", _single("_all.png", _write_figure)),
+    "png": Output("a coloured picture per task: NAME_TASK.png", {"_TASK.png": _write_image}),
+    "npy": Output("the numbers per task: NAME_TASK.npy", {"_TASK.npy": _write_array}),
+    "sheet": Output("all tasks side by side, with legends: NAME_all.png", {"_all.png": _write_figure}),
     "depth16": Output(
-        "depth in millimetres as 16-bit PNG: NAME_depth_mm.png", _single("_depth_mm.png", _write_millimetres), "depth"
+        "depth in millimetres as 16-bit PNG: NAME_depth_mm.png", {"_depth_mm.png": _write_millimetres}, "depth"
     ),
     CONFIDENCE: Output(
         "how sure each pixel is, 0 to 1: NAME_TASK_confidence.png and .npy",
-        _per_task(("_confidence.png", _write_confidence_image), ("_confidence.npy", _write_confidence_array)),
+        {"_TASK_confidence.png": _write_confidence_image, "_TASK_confidence.npy": _write_confidence_array},
     ),
-    "ply": Output("coloured point cloud: NAME_points.ply", _single("_points.ply", _write_points), "depth"),
+    "ply": Output("coloured point cloud: NAME_points.ply", {"_points.ply": _write_points}, "depth"),
 }
 """Name -> kind of file."""

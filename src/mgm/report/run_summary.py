@@ -8,10 +8,10 @@ from typing import Any
 from mgm.data.files import write_text
 from mgm.report.comparison import compare
 from mgm.report.figures.curves import curve_figure
-from mgm.report.figures.paper import draw_before_and_after
+from mgm.report.figures.generated import generated_figure
 from mgm.report.figures.predictions import prediction_figure
-from mgm.report.generation import has_generator
-from mgm.report.tables import comparison_markdown
+from mgm.report.generation import before_and_after, has_generator
+from mgm.report.tables import score_table
 from mgm.runs.folder import RunFolder, read_result
 from mgm.tasks import make_tasks
 from mgm.training.evaluate import Scores
@@ -25,12 +25,15 @@ def draw_run(run: Path) -> None:
         DataError: If the data are no longer there.
     """
     folder = RunFolder(run)
-    write_table(folder)
+    result = read_result(folder.result)
+    tasks = make_tasks(tuple(result["test"]), folder.info().classes)
+    table = score_table(result_rows(result), tasks, pretrained=result_pretraining(result))
+    write_text(folder.path / "table.md", table.markdown())
     members = {member.experiment().recipe: member for member in (folder.baseline, folder) if member.finished}
     curve_figure(folder.pictures / "curves.png", {title: member.metrics_log for title, member in members.items()})
     prediction_figure(folder.pictures / "predictions.png", compare(members))
     if has_generator(folder):
-        draw_before_and_after(folder, folder.pictures / "generated.png")
+        generated_figure(folder.pictures / "generated.png", before_and_after(folder))
 
 
 def result_rows(result: dict[str, Any]) -> dict[str, Scores]:
@@ -46,11 +49,3 @@ def result_pretraining(result: dict[str, Any]) -> dict[str, str]:
     """Row of `result_rows` -> what its encoder was pre-trained on; rows from scratch are absent."""
     members = [member for member in (result.get("baseline"), result) if member]
     return {member["recipe"]: member["pretrained"] for member in members if member.get("pretrained")}
-
-
-def write_table(folder: RunFolder) -> None:
-    """Write the scores on the test set as Markdown."""
-    result = read_result(folder.result)
-    tasks = make_tasks(tuple(result["test"]), folder.info().classes)
-    text = comparison_markdown(result_rows(result), tasks, pretrained=result_pretraining(result))
-    write_text(folder.path / "table.md", text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import groupby
 
 from rich.markup import escape
 from rich.table import Table
@@ -21,8 +22,8 @@ UNKNOWN = "–"
 class Column:
     """A metric of a task over all models."""
 
-    task: str
     title: str
+    """Of the task."""
     metric: str
     """Title with direction and unit."""
     cells: tuple[str, ...]
@@ -33,72 +34,92 @@ class Column:
     """Of the last model over the baseline; empty but for the primary metric."""
 
 
-def comparison_table(
-    results: dict[str, Scores],
+@dataclass(frozen=True)
+class ScoreTable:
+    """Scores of several models as text. The last model is compared with a baseline."""
+
+    models: list[str]
+    """Titles, with a mark for pre-trained encoders (see `mgm.runs.pretraining`)."""
+    columns: list[Column]
+    gain: str
+    """Heading of the gains: over which model, and their mean over tasks; empty for a single model."""
+    footnotes: list[str]
+
+    @property
+    def groups(self) -> list[tuple[str, list[Column]]]:
+        """Title of a task -> its metrics."""
+        return [(title, list(columns)) for title, columns in groupby(self.columns, lambda column: column.title)]
+
+    def terminal(self) -> Table:
+        """A row per metric and a column per model, the best value in bold."""
+        caption = ["↑ higher is better, ↓ lower is better", *self.footnotes]
+        table = Table(caption=escape("\n".join(caption)), caption_justify="left")
+        table.add_column("task")
+        table.add_column("metric")
+        for heading in (*self.models, *([self.gain.replace(" (", "\n(")] if self.gain else [])):
+            table.add_column(escape(heading), justify="right")
+        for title, columns in self.groups:
+            for column in columns:
+                pairs = zip(column.cells, column.best, strict=True)
+                cells = [f"[bold green]{cell}[/]" if best else cell for cell, best in pairs]
+                task = title if column is columns[0] else ""
+                gain = [column.gain] if self.gain else []
+                table.add_row(escape(task), escape(column.metric), *cells, *gain, end_section=column is columns[-1])
+        return table
+
+    def markdown(self) -> str:
+        """A row per model and a column per metric, then the footnotes; ends with a line break."""
+        lines = [["model", *(f"{column.title}: {column.metric}" for column in self.columns)]]
+        lines.append([":--", *("--:" for _ in self.columns)])
+        for row, title in enumerate(self.models):
+            lines.append([title, *(f"**{c.cells[row]}**" if c.best[row] else c.cells[row] for c in self.columns)])
+        if self.gain:
+            lines.append([self.gain, *(column.gain for column in self.columns)])
+        text = "".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |\n" for line in lines)
+        return text + "".join(f"\n{note}\n" for note in self.footnotes)
+
+
+def score_table(
+    results: Mapping[str, Scores],
     tasks: dict[str, Task],
     *,
     baseline: str = "",
-    primary_only: bool = False,
     pretrained: Mapping[str, str] | None = None,
-) -> Table:
-    """A row per metric and a column per model, the best value in bold, and the last model's gain over the baseline.
+) -> ScoreTable:
+    """The table of some models.
 
     Args:
         results: Title of a model -> its scores; a value that is NaN, None or absent is shown as unknown.
         tasks: Whose metrics to show.
         baseline: Title of the model that the last one is compared with; empty: the model before it.
-        primary_only: Leave out all metrics but the primary ones.
-        pretrained: Title -> what its encoder was pre-trained on (see `mgm.runs.pretraining`), for those where it was.
+        pretrained: Title -> what its encoder was pre-trained on, for those where it was.
 
     Raises:
         ConfigError: If ``baseline`` is none of the models.
     """
     pretrained = pretrained or {}
-    caption = ["↑ higher is better, ↓ lower is better", *footnotes(pretrained.values())]
-    table = Table(caption=escape("\n".join(caption)), caption_justify="left")
-    table.add_column("task")
-    table.add_column("metric")
-    for title in results:
-        table.add_column(escape(marked(title, pretrained.get(title, ""))), justify="right")
-    compared = len(results) > 1
-    if compared:
-        table.add_column(escape(gain_title(results, tasks, baseline).replace(" (", "\n(")), justify="right")
-    columns = metric_columns(results, tasks, baseline, primary_only)
-    for column, following in zip(columns, [*columns[1:], None], strict=True):
-        first = column is next(c for c in columns if c.task == column.task)
-        cells = [
-            f"[bold green]{cell}[/]" if best else cell for cell, best in zip(column.cells, column.best, strict=True)
-        ]
-        table.add_row(
-            escape(column.title) if first else "",
-            escape(column.metric),
-            *cells,
-            *([column.gain] if compared else []),
-            end_section=following is None or following.task != column.task,
-        )
-    return table
+    known = {title: {name: known_scores(found.get(name, {})) for name in tasks} for title, found in results.items()}
+    *others, last = known
+    reference, gain = known[last], ""
+    if others:
+        title = baseline or others[-1]
+        reference = choose("baseline", title, known)
+        gain = f"gain over {title} (mean {percent(mean_gain(known[last], reference, tasks))})"
+    columns: list[Column] = []
+    for name, task in tasks.items():
+        for metric, info in task.metrics_info.items():
+            primary = metric == task.primary
+            values = [scores[name].get(metric, math.nan) for scores in known.values()]
+            cells = tuple(metric_number(value, info) for value in values)
+            gained = percent(task_gain(known[last][name], reference[name], task)) if gain and primary else ""
+            columns.append(Column(task.title, info.heading, cells, _best(values, info), primary, gained))
+    models = [marked(title, pretrained.get(title, "")) for title in known]
+    return ScoreTable(models, columns, gain, footnotes(pretrained.values()))
 
 
-def comparison_markdown(
-    results: dict[str, Scores],
-    tasks: dict[str, Task],
-    *,
-    baseline: str = "",
-    primary_only: bool = False,
-    pretrained: Mapping[str, str] | None = None,
-) -> str:
-    """`comparison_table` as a Markdown table with its footnotes, ending with a line break."""
-    pretrained = pretrained or {}
-    columns = metric_columns(results, tasks, baseline, primary_only)
-    lines = [["model", *(f"{column.title}: {column.metric}" for column in columns)]]
-    lines.append([":--", *("--:" for _ in columns)])
-    for row, title in enumerate(results):
-        name = marked(title, pretrained.get(title, ""))
-        lines.append([name, *(f"**{c.cells[row]}**" if c.best[row] else c.cells[row] for c in columns)])
-    if len(results) > 1:
-        lines.append([gain_title(results, tasks, baseline), *(column.gain for column in columns)])
-    text = "".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |\n" for line in lines)
-    return text + "".join(f"\n{note}\n" for note in footnotes(pretrained.values()))
+def known_scores(scores: Mapping[str, float | None]) -> dict[str, float]:
+    """The scores without those that are None, which is how JSON files write NaN."""
+    return {metric: value for metric, value in scores.items() if value is not None}
 
 
 def class_table(title: str, classes: Mapping[str, Mapping[str, float]]) -> Table:
@@ -116,54 +137,6 @@ def class_table(title: str, classes: Mapping[str, Mapping[str, float]]) -> Table
     for name, score in classes.items():
         table.add_row(escape(name), f"{score['iou']:.3f}", share(score["pixels"]))
     return table
-
-
-def metric_columns(
-    results: dict[str, Scores], tasks: dict[str, Task], baseline: str = "", primary_only: bool = False
-) -> list[Column]:
-    """The metrics of all tasks, formatted; arguments as for `comparison_table`."""
-    columns = []
-    for name, task in tasks.items():
-        scores = [known_scores(result.get(name, {})) for result in results.values()]
-        for metric, info in task.metrics_info.items():
-            if primary_only and metric != task.primary:
-                continue
-            values = [score.get(metric, math.nan) for score in scores]
-            gain = ""
-            if metric == task.primary and len(results) > 1:
-                reference = known_scores(_baseline(results, baseline)[1].get(name, {}))
-                gain = percent(task_gain(scores[-1], reference, task))
-            columns.append(
-                Column(
-                    name,
-                    task.title,
-                    info.heading,
-                    tuple(metric_number(value, info) for value in values),
-                    _best(values, info),
-                    metric == task.primary,
-                    gain,
-                )
-            )
-    return columns
-
-
-def known_scores(scores: dict[str, float]) -> dict[str, float]:
-    """The scores without those that are None, which is how JSON files write NaN."""
-    return {metric: value for metric, value in scores.items() if value is not None}
-
-
-def _baseline(results: dict[str, Scores], baseline: str) -> tuple[str, Scores]:
-    title = baseline or list(results)[-2]
-    return title, choose("baseline", title, results)
-
-
-def gain_title(results: dict[str, Scores], tasks: dict[str, Task], baseline: str = "") -> str:
-    """The heading of the gains: what the last model is compared with, and the mean gain over tasks."""
-    title, reference = _baseline(results, baseline)
-    last = list(results)[-1]
-    known = {name: known_scores(results[last].get(name, {})) for name in tasks}
-    mean = mean_gain(known, {name: known_scores(reference.get(name, {})) for name in tasks}, tasks)
-    return f"gain over {title} (mean {percent(mean)})"
 
 
 def metric_number(value: float, info: MetricInfo) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 
-import numpy as np
 import torch
 from torch import nn
 
 from mgm.functional.distributed import alone
 from mgm.report.comparison import Comparison, scene_name
+from mgm.report.figures.images import spread_evenly
 from mgm.report.figures.predictions import prediction_figure
 from mgm.runs.data import ExperimentData
 from mgm.runs.folder import RunFolder
@@ -19,17 +19,13 @@ from mgm.types import Batch
 
 SHOWN_IMAGES = 3
 SHARE = 0.05
-"""Largest share of the time that drawing may take; figures that would come sooner are left out."""
+"""Largest share of the time that drawing may take."""
 
 
 class TrainingFigure(Progress):
-    """Keeps ``pictures/training.png``: validation images, what M predicts for them now, its errors, the ground truth.
+    """Keeps ``pictures/training.png``: some validation images, what M predicts for them now, its errors, the ground truth.
 
     Drawn at the first validation and at every later one, as long as that takes no more than `SHARE` of the time.
-
-    Args:
-        folder: Of the run.
-        data: Its validation images are shown, a few spread over the set.
     """
 
     def __init__(self, folder: RunFolder, data: ExperimentData) -> None:
@@ -70,6 +66,5 @@ class TrainingFigure(Progress):
     def _images(self) -> Batch:
         if self._batch is None:
             indices = self.data.splits.validation
-            spread = np.linspace(0, len(indices) - 1, min(SHOWN_IMAGES, len(indices))).round().astype(int)
-            self._batch = self.data.reader.batch(indices[spread])
+            self._batch = self.data.reader.batch(indices[spread_evenly(len(indices), SHOWN_IMAGES)])
         return self._batch

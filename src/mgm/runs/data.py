@@ -24,7 +24,7 @@ from mgm.runs.saved_generators import saved_generators_loader
 from mgm.runs.scenes import count_kinds, info_with_derived_scenes, scenes_from_segmentation
 from mgm.tasks import make_tasks
 from mgm.tasks.base import Task
-from mgm.training.layout import in_format, memory_format
+from mgm.training.memory_format import in_format, memory_format
 from mgm.training.seeding import derive_seed
 from mgm.training.trainer import Loader
 from mgm.types import Batch, DatasetInfo

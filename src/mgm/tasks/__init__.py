@@ -33,8 +33,8 @@ def make_tasks(names: Sequence[str], classes: Sequence[str] = (), losses: Sequen
             `RECOMMENDED` is among them. Nothing else depends on them.
 
     Raises:
-        ConfigError: If a name is unknown or occurs twice, if there is none, if ``semantic`` has no classes, or if ``losses`` are
-            not among the choices or speak of another task.
+        ConfigError: If there is no name, one is unknown or occurs twice, ``semantic`` has no classes, or ``losses`` are not
+            among the choices or speak of another task.
     """
     chosen = parse_losses(losses)
     if not names:

@@ -1,4 +1,4 @@
-"""The contract of a task: one object that owns everything that differs between tasks."""
+"""The contract of a task, the one object that owns all that differs between tasks."""
 
 from __future__ import annotations
 
@@ -13,19 +13,21 @@ import torch
 from torch import Tensor
 
 from mgm.errors import DataError, choose
+from mgm.functional.resizing import resize_bilinear
 from mgm.tasks.files import FileSettings
 from mgm.tasks.legend import ColourScale, Legend
 from mgm.tasks.pictures import colours_of
+from mgm.types import IGNORE_INDEX
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""A training loss: prediction, what it should be, and the mask of valid pixels, to a scalar that is a mean over the valid pixels of
-all processes, and 0 with a graph without any."""
+"""A training loss of prediction, encoded target and mask of valid pixels: a scalar, the mean over the valid pixels of all
+processes. Without any it is 0 and has a graph."""
 
 Span = tuple[float, float]
 """Values at the two ends of a colour scale."""
 
 ERROR_COLOURS = "YlOrRd"
-"""Matplotlib's colour map of error maps, from right (bright) to wrong (dark)."""
+"""Matplotlib colour map of error maps, from right (bright) to wrong (dark)."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class MetricInfo:
     unit: str = ""
 
     def text(self, value: float) -> str:
-        """A value with its unit, as it stands in a sentence or under a picture; a dash for NaN."""
+        """A value with its unit, for sentences and captions; a dash for NaN."""
         if not math.isfinite(value):
             return "–"
         return f"{value:.1f}°" if self.unit == "°" else f"{value:.3f} {self.unit}".rstrip()
@@ -62,21 +64,21 @@ class ClassScore:
 class TaskMetrics(ABC):
     """Streaming scores of one task: ``update`` per batch, ``compute`` at the end.
 
-    The result over batches equals the result over all data at once, and in several processes over all of theirs.
+    The result over batches, and over several processes, is that over all data at once.
     """
 
     @abstractmethod
     def update(self, prediction: Tensor, target: Tensor) -> None:
-        """Take in a batch of predictions (as decoders put them out) and targets; invalid pixels count for nothing."""
+        """Take in a batch of predictions (as decoders put them out) and targets; invalid pixels do not count."""
 
     @abstractmethod
     def compute(self) -> dict[str, float]:
-        """Metric name -> value; NaN where no valid pixel was seen. In several processes all of them have to call it."""
+        """Metric name -> value; NaN where no valid pixel was seen. All processes have to call it."""
 
     def classes(self) -> dict[str, ClassScore]:
-        """Class -> how well it is found, the largest first; without those that neither targets nor predictions have.
+        """Class -> how well it is found, the largest first, without those that neither targets nor predictions have.
 
-        Empty for tasks without classes. In several processes all of them have to call it.
+        Empty for tasks without classes. All processes have to call it.
         """
         return {}
 
@@ -84,61 +86,69 @@ class TaskMetrics(ABC):
 class Task(ABC):
     """A dense prediction task. Subclasses are final; `mgm.tasks.TASKS` is the registry.
 
-    Spaces: a *prediction* is what a decoder puts out, ``[B, channels, H, W]`` float. A *target* is what a data set
-    stores (see `mgm.types.Targets`). A *value* is a prediction turned into target space by `decode`.
+    A *prediction* is what a decoder puts out, ``[B, channels, H, W]`` float. A *target* is what a data set stores (see
+    `mgm.types.Targets`). A *value* is a prediction turned into the space of targets by `decode`.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     abbreviation: ClassVar[str] = ""
-    """In names of models that learn this task alone (``MGM-SS``); empty: the name."""
+    """In names of models that learn this task alone (``MGM-SS``); empty: its name."""
     unit: ClassVar[str] = ""
-    value_format: ClassVar[str] = "float32"
-    """Shape, type and meaning of a value of one image, for the model card."""
+    values: ClassVar[str] = ""
+    """What the numbers of a value mean."""
     hub_tag: ClassVar[str] = "image-to-image"
     """What the Hugging Face Hub calls the task."""
     caveat: ClassVar[str] = ""
-    """What users of a model have to know about its values, a sentence for the model card."""
+    """What users of a model have to know about its values: a sentence for the model card."""
     metrics_info: ClassVar[dict[str, MetricInfo]]
     """Metric name -> how to read it, in the order of tables."""
     primary: ClassVar[str]
-    """The metric that stands for the task."""
+    """The metric that the task is judged by."""
     losses: ClassVar[Mapping[str, Loss]]
     """Name -> training loss; the first one is the paper's, and the default."""
     recommended_loss: ClassVar[str] = ""
     """The one that scored best on validation (docs/base.md); empty: the paper's."""
     calibratable: ClassVar[bool] = False
-    """Whether scale and shift of predictions (in target space, one channel) may be fitted: what a camera can change."""
+    """Whether scale and shift of values (of one channel) may be fitted, because they depend on the camera."""
     categorical: ClassVar[bool] = False
     """Whether values are class indices."""
     error_end: ClassVar[str] = "1"
     """What an error of 1 (see `error`) means, with its unit."""
-
-    values: ClassVar[str] = "NaN where there is no label"
-    """What the numbers of a target mean, for the manifest of a store."""
     file_settings: ClassVar[type[FileSettings]] = FileSettings
-    """How files of this task are decoded, and what ``dataset.yaml`` may say about them."""
+    """What ``dataset.yaml`` may say about files of this task, and how they are decoded."""
     stored_dtype: ClassVar[str] = "float16"
     """Type of the targets in a store."""
+
+    @property
+    def value_format(self) -> str:
+        """Shape and meaning of a value of one image, for model cards."""
+        shape = "`[H, W]` int64" if self.categorical else f"`[{self.channels}, H, W]`"
+        return f"{shape}, {self.values}" if self.values else shape
+
+    @classmethod
+    def target_format(cls) -> str:
+        """What the numbers of a target mean, for the manifest of a store."""
+        return f"{cls.values or 'any number'}; {IGNORE_INDEX if cls.categorical else 'NaN'} where there is no label"
 
     @classmethod
     @abstractmethod
     def target_shape(cls, size: int) -> tuple[int, ...]:
-        """Shape of the target of one square image in a data set or store, ``size`` pixels a side."""
+        """Shape of the target of one square image, ``size`` pixels a side."""
 
     @classmethod
     def missing_target(cls, size: int) -> np.ndarray:
-        """The target of an image without a label, as data sets give it."""
+        """The target of an image without a label."""
         return np.full(cls.target_shape(size), np.nan, np.float32)
 
     @classmethod
     def has_labels(cls, target: np.ndarray, num_classes: int) -> bool:
-        """Whether any pixel of a data set's target is labelled."""
+        """Whether any pixel of a target is labelled."""
         return bool(np.isfinite(target).any())
 
     @classmethod
     def check_target(cls, target: np.ndarray, num_classes: int, where: str) -> None:
-        """Raise `DataError` if a data set's target has values that cannot be."""
+        """Raise `DataError` if a target has values that cannot be."""
         if (np.abs(target) > np.finfo(np.float16).max).any():
             raise DataError(f"{where}: {cls.name} is infinite or above 65504; mark pixels without a value by NaN")
 
@@ -146,7 +156,7 @@ class Task(ABC):
         """A task over some classes, trained by one of its `losses`; empty: the first.
 
         Raises:
-            ConfigError: If there is no such loss; the message lists the choices.
+            ConfigError: If there is no such loss.
         """
         self.classes = tuple(classes)
         self.loss_name = loss or next(iter(self.losses))
@@ -155,7 +165,7 @@ class Task(ABC):
     @property
     @abstractmethod
     def channels(self) -> int:
-        """Number of channels of a prediction."""
+        """Channels of a prediction."""
 
     @abstractmethod
     def valid(self, target: Tensor) -> Tensor:
@@ -163,26 +173,26 @@ class Task(ABC):
 
     @abstractmethod
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Scalar training loss, the mean over the valid pixels of all processes; 0 (with a graph) if there is none."""
+        """Scalar training loss, the mean over the valid pixels of all processes; 0 with a graph if there is none."""
 
     @abstractmethod
     def divergence(self, prediction: Tensor, estimate: Tensor) -> Tensor:
-        """Scalar ``-log P(estimate | prediction)`` up to a constant, averaged over pixels, differentiable in both.
+        """``-log P(estimate | prediction)`` up to a constant, averaged over pixels: a scalar, differentiable in both.
 
-        Both arguments are predictions. Used by the explicit E- and M-step (paper eq. 4, 5).
+        Both arguments are predictions. For the explicit E- and M-step (paper eq. 4, 5).
         """
 
     @abstractmethod
     def refinement_input(self, prediction: Tensor) -> Tensor:
-        """``[B, channels, H, W]``: the form in which the refinement network sees a prediction."""
+        """``[B, channels, H, W]``: the form in which the refinement network reads a prediction."""
 
     @abstractmethod
     def decode(self, prediction: Tensor) -> Tensor:
         """Prediction -> value in target space (class index, metres, unit vector, ...)."""
 
-    @abstractmethod
     def resize(self, prediction: Tensor, size: tuple[int, int]) -> Tensor:
-        """A prediction at another resolution, interpolated as suits the task."""
+        """A prediction at another resolution: interpolated bilinearly, logits too."""
+        return resize_bilinear(prediction, size)
 
     def decode_at(self, prediction: Tensor, size: tuple[int, int]) -> Tensor:
         """Values at another resolution: `resize`, then `decode`."""
@@ -190,14 +200,11 @@ class Task(ABC):
 
     @abstractmethod
     def confidence(self, prediction: Tensor, mirrored: Tensor) -> Tensor:
-        """How sure a prediction is of itself, pixel by pixel; no promise about how often it is right.
+        """How sure a prediction is of itself, ``[B, H, W]`` in [0, 1]; no promise about how often it is right.
 
         Args:
             prediction: ``[B, C, H, W]``, what is shown.
             mirrored: ``[B, C, H, W]``, the prediction for the left-right mirrored image, mirrored back (see `mirror`).
-
-        Returns:
-            ``[B, H, W]`` float in [0, 1]: 1 is sure.
         """
 
     def confidence_at(self, prediction: Tensor, mirrored: Tensor, size: tuple[int, int]) -> Tensor:
@@ -206,46 +213,43 @@ class Task(ABC):
 
     @abstractmethod
     def metrics(self, device: torch.device | str = "cpu") -> TaskMetrics:
-        """A fresh set of streaming scores."""
+        """New streaming scores."""
 
     @abstractmethod
     def constant(self, targets: Iterable[Tensor]) -> Tensor:
-        """``[channels]``: the best constant prediction for the given targets (mode, median or mean)."""
+        """``[channels]``: the best constant prediction for some targets (mode, median or mean)."""
 
-    @abstractmethod
     def flip(self, target: Tensor) -> Tensor:
-        """The target of the left-right mirrored image; vectors change sign, pixels change place."""
+        """The target of the left-right mirrored image: pixels change place, and vectors change sign as well."""
+        return target.flip(-1)
 
-    @abstractmethod
     def mirror(self, prediction: Tensor) -> Tensor:
         """The prediction for the left-right mirrored image: `flip` in the space of predictions."""
+        return prediction.flip(-1)
 
-    @abstractmethod
     def zoom(self, target: Tensor, factor: Tensor) -> Tensor:
-        """Values (not places) after magnifying the image by ``factor`` ``[B]``: depth is divided by it."""
+        """Values (not places) after magnifying the image by ``factor`` ``[B]``: depth is divided by it, others stay."""
+        return target
 
     @abstractmethod
     def missing(self, batch: int, height: int, width: int) -> Tensor:
-        """A target without a single valid pixel."""
+        """Targets without a valid pixel."""
 
     @abstractmethod
     def error(self, value: Tensor, target: Tensor) -> Tensor:
         """``[B, H, W]`` float in [0, 1]: 0 right, 1 as wrong as the scale shows; NaN where invalid."""
 
     def span(self, values: Iterable[Tensor]) -> Span:
-        """The ends of the colour scale for pictures of these values (with or without batch dimension) that are to be compared."""
+        """The ends of a colour scale on which these values, with or without batch dimension, can be compared."""
         return 0.0, 1.0
 
     @abstractmethod
     def colour(self, value: Tensor, span: Span | None = None) -> Tensor:
-        """A picture of values.
+        """Values as a picture, ``[B, 3, H, W]`` uint8; invalid pixels are dark grey.
 
         Args:
             value: As of `decode`.
-            span: The ends of the colour scale, of tasks that have one; None: those of `span` for this value.
-
-        Returns:
-            ``[B, 3, H, W]`` uint8; invalid pixels are dark grey.
+            span: The ends of the colour scale, of tasks that have one; None: `span` of this value.
         """
 
     @abstractmethod
@@ -266,36 +270,36 @@ class Task(ABC):
         return ~self.valid(value)
 
     def unlabelled(self, values: Iterable[Tensor]) -> float:
-        """Share of such pixels in values with or without batch dimension."""
+        """Share of `holes` in values with or without batch dimension."""
         masks = [self.holes(self.batched(value)) for value in values]
         return sum(int(mask.sum()) for mask in masks) / max(1, sum(mask.numel() for mask in masks))
 
     def batched(self, value: Tensor) -> Tensor:
-        """A value with a batch dimension, whether it had one or not."""
+        """A value with a batch dimension, if it had none."""
         return value if value.dim() == (3 if self.categorical else 4) else value[None]
 
     @abstractmethod
     def describe(self, value: Tensor) -> str:
-        """The value of one pixel in words: ``[]`` (a class index) or ``[C]``."""
+        """The value of one pixel, ``[]`` (a class index) or ``[C]``, in words."""
 
     @abstractmethod
     def describe_difference(self, first: Tensor, second: Tensor) -> str:
-        """How two values of the same image, without batch dimension, differ, in a few words."""
+        """How two values of the same image, without batch dimension, differ, in words."""
 
     def comparable(self, other: Task) -> bool:
-        """Whether values of both mean the same; ``other`` is of the same class."""
+        """Whether values mean the same as those of another task of this class."""
         return True
 
     def from_array(self, array: np.ndarray) -> Tensor:
-        """A stored target (see `mgm.types.Sample`) as a tensor, with the type that `valid`, `colour`, ... expect."""
+        """A stored target (see `mgm.types.Sample`) as a tensor of the type that `valid`, `colour`, ... take."""
         return torch.from_numpy(np.array(array)).float()
 
     def class_counts(self, value: Tensor) -> Tensor:
-        """``[K]`` int64: pixels of each class in a value of any shape; empty for tasks without classes."""
+        """``[K]`` int64: pixels of each class in a value; empty for tasks without classes."""
         return torch.zeros(0, dtype=torch.int64)
 
     def suspicions(self, target: Tensor) -> list[str]:
-        """What looks wrong about the label of one image, ``[1, ...]`` with at least one valid pixel; empty: nothing."""
+        """What looks wrong about the label of one image, ``[1, ...]`` with a valid pixel."""
         return []
 
     def doubt_about(self, median: float) -> str:

@@ -17,10 +17,10 @@ from mgm.tasks.metrics import StreamingSums, ratio, wide_sum
 from mgm.tasks.regression import RegressionTask
 
 PLAUSIBLE_MEDIANS_M = (0.05, 100.0)
-"""A median depth outside is rather in kilometres, or a share, or in millimetres."""
+"""A median depth beyond these is rather in kilometres, a share, or in millimetres."""
 
 CLOSEST_M = 1e-3
-"""Predictions below this depth count as this one in ratios, where 0 and negative depths have no meaning."""
+"""Smaller predictions count as this one in ratios, where 0 and negative depths have no meaning."""
 
 
 @final
@@ -63,18 +63,18 @@ GRADIENT_WEIGHT = 0.5
 
 
 def log_loss(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """Mean absolute error of the logarithm; arguments: see `mgm.functional.log_depth.log_error`."""
+    """Mean absolute error of the logarithm (`mgm.functional.log_depth.log_error`)."""
     return masked_mean(log_error(prediction, target, mask).abs(), mask)
 
 
 def log_gradient_loss(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """Error of the logarithm, and of its differences between pixels."""
+    """The error of the logarithm plus that of its differences between pixels."""
     error = log_error(prediction, target, mask)
     return masked_mean(error.abs(), mask) + GRADIENT_WEIGHT * gradient_matching(error, mask)
 
 
 def l1_log_loss(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """The sum of the error in metres, in which depth is judged, and of that of the logarithm, which minds what is near."""
+    """The error in metres, by which depth is judged, plus that of the logarithm, in which near pixels count more."""
     return masked_l1(prediction, target, mask) + log_loss(prediction, target, mask)
 
 
@@ -86,7 +86,7 @@ class Depth(RegressionTask):
     title: ClassVar[str] = "Depth"
     abbreviation: ClassVar[str] = "DE"
     unit: ClassVar[str] = "m"
-    value_format: ClassVar[str] = "`[1, H, W]`, metres along the optical axis"
+    values: ClassVar[str] = "metres along the optical axis"
     hub_tag: ClassVar[str] = "depth-estimation"
     caveat: ClassVar[str] = (
         "Metres hold for cameras with about the field of view of the training images; others need a factor."
@@ -109,7 +109,6 @@ class Depth(RegressionTask):
     colormap: ClassVar[str] = "viridis_r"
     """Near is bright, far is dark."""
     error_end: ClassVar[str] = "1 m"
-    values: ClassVar[str] = "metres along the optical axis; NaN where there is no label"
     file_settings: ClassVar[type[FileSettings]] = DepthFiles
 
     @staticmethod

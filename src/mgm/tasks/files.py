@@ -72,7 +72,7 @@ class ClassFiles(FileSettings):
     first: int | Literal["auto"] | None = None
     """Number of the first class; smaller numbers mean no class. auto: 1 if the number of classes occurs as a label, else 0.
     By default 0, and negative labels are errors."""
-    colours: dict[str, Colour] = field(default_factory=dict)
+    colours: dict[str, Colour] = field(default_factory=dict[str, Colour])
     """Class -> colour, for coloured label maps; any other colour is an error unless listed in ``ignore_colours``."""
     ignore_colours: tuple[Colour, ...] = ((0, 0, 0),)
     """Colours of pixels without a class, unless a class has that colour."""

@@ -30,7 +30,7 @@ class ColourScale:
 
 @dataclass(frozen=True)
 class Legend:
-    """Everything needed to read the pictures of one task. Parts that do not apply to the task are empty."""
+    """All that is needed to read the pictures of one task. What does not apply to it is empty."""
 
     title: str
     errors: ColourScale

@@ -1,4 +1,4 @@
-"""Sums over a data set, from which metrics are computed at the end; relative improvements of metrics."""
+"""Sums over a data set, from which metrics are computed, and relative improvements of metrics."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mgm.functional.precision import widest_float
 class StreamingSums:
     """Named sums that grow batch by batch and are added up over processes when read.
 
-    Sums are float64 (whole numbers are exact up to 2^53), so that neither the order nor the number of batches shows.
+    They are float64 (whole numbers are exact up to 2^53), so neither the order nor the number of batches shows.
 
     Args:
         sizes: Name -> number of elements.
@@ -62,7 +62,8 @@ def relative_gain(value: float, reference: float, higher_is_better: bool) -> flo
 def mean_relative_gain(
     values: Mapping[str, float], reference: Mapping[str, float], higher_is_better: Mapping[str, bool]
 ) -> float:
-    """Mean relative improvement over tasks, known as Δm when the reference are single-task models (Maninis et al., 2019).
+    """Mean relative improvement over tasks, positive is better; Δm when the reference are single-task models (Maninis et al.,
+    2019).
 
     A task that is unknown for both (the images have no labels of it) is left out. Where only one of them is unknown, or the
     reference is next to 0, the mean is NaN: one over fewer tasks could not be compared with others.
@@ -71,9 +72,6 @@ def mean_relative_gain(
         values: Task -> value of its metric; NaN: unknown.
         reference: The same of the model to compare with.
         higher_is_better: Task -> direction of its metric.
-
-    Returns:
-        A fraction, positive is better.
     """
     known = [task for task in higher_is_better if not (math.isnan(values[task]) and math.isnan(reference[task]))]
     gains = [relative_gain(values[task], reference[task], higher_is_better[task]) for task in known]

@@ -73,13 +73,10 @@ class NormalMetrics(TaskMetrics):
 
 
 def histogram_median(histogram: Tensor) -> float:
-    """Median in units of bins, half a bin exact: the centre of the bin that the lower median fell into.
+    """Median in units of bins: the centre of the bin of the lower median, so exact to half a bin; NaN without a count.
 
     Args:
         histogram: ``[bins]``, counts.
-
-    Returns:
-        In (0, bins); NaN without a count.
     """
     cumulated = histogram.cumsum(0)
     if not cumulated[-1] > 0:
@@ -88,27 +85,27 @@ def histogram_median(histogram: Tensor) -> float:
 
 
 SMALLEST = 1e-7
-"""Distance between unit vectors, 6 millionths of a degree, below which they count as the same in the loss ``angle``."""
+"""Distance between unit vectors (6 millionths of a degree) below which they count as the same in the loss ``angle``."""
 
 
 def cosine_loss(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     """``1 - cos`` of the angle between predicted and true normals, both encoded in (0, 1), ``[B, 3, H, W]``.
 
-    It does not see the length of a prediction, except of one that is all but without direction (`shortened`).
+    The length of a prediction does not matter, unless it is next to 0 (`shortened`).
     """
     u, v = _directions(prediction, target, mask)
     return masked_mean(1 - (u * v).sum(dim=1, keepdim=True), mask)
 
 
 def l1_cosine_loss(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """The sum of both, which sees directions and keeps the length."""
+    """L1 plus `cosine_loss`: the one keeps the length, the other sees directions alone."""
     return masked_l1(prediction, target, mask) + cosine_loss(prediction, target, mask)
 
 
 def angle_loss(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     """Mean angle in radians between predicted and true normals, both encoded in (0, 1): what normals are judged by.
 
-    With the arc cosine (Bae et al., ICCV 2021) the gradient is infinite where a prediction is right;
+    The gradient of the arc cosine (Bae et al., ICCV 2021) is infinite where a prediction is right;
     ``2 atan2(|u - v|, |u + v|)`` is the same angle, and its gradient with respect to the direction has length 1
     everywhere (but for 0 and 180 degrees, where it is 0 here).
     """
@@ -117,7 +114,7 @@ def angle_loss(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
 
 
 def _directions(prediction: Tensor, target: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Vectors of encoded normals; where masked out the same ones, so that their gradients are finite."""
+    """Vectors of encoded normals; the same ones where masked out, so that their gradients are finite."""
     u, v = (shortened(torch.where(mask, at_least_float32(code), 1.0) * 2 - 1) for code in (prediction, target))
     return u, v
 
@@ -133,7 +130,7 @@ class SurfaceNormals(RegressionTask):
     name: ClassVar[str] = "normal"
     title: ClassVar[str] = "Surface normals"
     abbreviation: ClassVar[str] = "SN"
-    value_format: ClassVar[str] = "`[3, H, W]`, unit vectors: x right, y down, z forward"
+    values: ClassVar[str] = "unit vectors: x right, y down, z forward"
     unit: ClassVar[str] = "°"
     num_channels: ClassVar[int] = 3
     metrics_info: ClassVar[dict[str, MetricInfo]] = {
@@ -154,7 +151,6 @@ class SurfaceNormals(RegressionTask):
         "angle": angle_loss,
     }
     recommended_loss: ClassVar[str] = "l1_cosine"
-    values: ClassVar[str] = "unit vectors, x right, y down, z forward; NaN where there is no label"
     file_settings: ClassVar[type[FileSettings]] = NormalFiles
 
     @staticmethod

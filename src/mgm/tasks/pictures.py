@@ -31,14 +31,7 @@ _CONES_TO_LAB = np.array(
 
 
 def paint(unit_rgb: Tensor) -> Tensor:
-    """Colours in [0, 1] as 8-bit pictures; clipped, and dark grey where any channel is NaN.
-
-    Args:
-        unit_rgb: ``[B, 3, H, W]``, float.
-
-    Returns:
-        ``[B, 3, H, W]``, uint8.
-    """
+    """Colours in [0, 1] as 8-bit pictures: ``[B, 3, H, W]`` float to uint8, clipped, dark grey where any channel is NaN."""
     known = unit_rgb.isfinite().all(dim=1, keepdim=True)
     levels = (unit_rgb.clamp(0, 1) * 255).round()
     grey = levels.new_tensor(INVALID_COLOUR).view(1, 3, 1, 1)
@@ -46,14 +39,11 @@ def paint(unit_rgb: Tensor) -> Tensor:
 
 
 def paint_scale(position: Tensor, colormap: str) -> Tensor:
-    """Positions on a scale as colours.
+    """Positions on a scale as colours, ``[B, 3, H, W]`` uint8.
 
     Args:
         position: ``[B, 1, H, W]``, 0 at the start of the scale and 1 at its end; clipped; NaN is dark grey.
         colormap: Name of a matplotlib colormap.
-
-    Returns:
-        ``[B, 3, H, W]``, uint8.
     """
     known = position.isfinite()
     index = torch.where(known, position.clamp(0, 1) * 255, 0.0).round().long().squeeze(1)
@@ -63,15 +53,7 @@ def paint_scale(position: Tensor, colormap: str) -> Tensor:
 
 
 def paint_classes(labels: Tensor, num_classes: int) -> Tensor:
-    """Class indices as colours of `palette`; any other index is dark grey.
-
-    Args:
-        labels: ``[B, H, W]``, integer.
-        num_classes: Indices below this one are classes.
-
-    Returns:
-        ``[B, 3, H, W]``, uint8.
-    """
+    """Class indices ``[B, H, W]`` as colours of `palette`, ``[B, 3, H, W]`` uint8; an index that is no class is dark grey."""
     known = (labels >= 0) & (labels < num_classes)
     colours = np.concatenate([palette(num_classes), np.array([INVALID_COLOUR], dtype=np.uint8)])
     table = torch.from_numpy(colours).to(labels.device)
@@ -80,7 +62,7 @@ def paint_classes(labels: Tensor, num_classes: int) -> Tensor:
 
 @lru_cache
 def colours_of(name: str) -> np.ndarray:
-    """``[256, 3]`` uint8: the colours of a matplotlib colormap, from start to end."""
+    """``[256, 3]`` uint8: the colours of a matplotlib colormap."""
     import matplotlib
 
     return (matplotlib.colormaps[name](np.linspace(0, 1, 256))[:, :3] * 255).round().astype(np.uint8)
@@ -92,7 +74,7 @@ def palette(num_classes: int) -> np.ndarray:
     A class has the same colour however many there are.
 
     Raises:
-        ValueError: If more than 255 colours are asked for.
+        ValueError: If there are more classes than `MAX_CLASSES`.
     """
     if num_classes > MAX_CLASSES:
         raise ValueError(f"there are {MAX_CLASSES} colours, not {num_classes}")
@@ -103,7 +85,7 @@ def palette(num_classes: int) -> np.ndarray:
 def _all_colours() -> np.ndarray:
     """Greedy choice: each colour is the candidate whose nearest predecessor is farthest in OKLab.
 
-    Candidates are no darker than a lightness of 0.35: dark colours look alike, and like holes, on most screens.
+    Candidates have a lightness of 0.35 at least: darker colours look alike, and like holes, on most screens.
     """
     levels = np.linspace(0, 255, 12).round()
     candidates = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(-1, 3)
@@ -111,7 +93,7 @@ def _all_colours() -> np.ndarray:
     places = _oklab(candidates)
     taken = _oklab(np.array([INVALID_COLOUR, (255, 255, 255)]))
     distance = np.linalg.norm(places[:, None] - taken, axis=2).min(axis=1)
-    chosen = []
+    chosen: list[int] = []
     for _ in range(MAX_CLASSES):
         chosen.append(int(distance.argmax()))
         distance = np.minimum(distance, np.linalg.norm(places - places[chosen[-1]], axis=1))

@@ -1,4 +1,4 @@
-"""What the tasks with real values share: L1 loss by default, NaN for a missing value, the median as the best constant."""
+"""What tasks with real values share: L1 loss by default, NaN for a missing value, the median as the best constant."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from torch import Tensor
 
 from mgm.functional.masked import masked_l1
 from mgm.functional.precision import at_least_float32
-from mgm.functional.resizing import resize_bilinear
 from mgm.tasks.base import Loss, Span, Task
 from mgm.tasks.legend import ColourScale, Legend
 from mgm.tasks.pictures import paint_scale
@@ -19,15 +18,15 @@ from mgm.tasks.pictures import paint_scale
 MEDIAN_VALUES = 2**22
 """Values per channel up to which a median is exact."""
 SPAN_QUANTILES = (0.02, 0.98)
-"""Shares of the values below which a colour scale that follows the data begins and ends."""
+"""Quantiles of the values at which a colour scale that follows the data begins and ends."""
 SPAN_VALUES = 2**18
-"""Values, evenly spread, from which these quantiles are computed."""
+"""Values, evenly spread, from which they are computed."""
 
 
 class RegressionTask(Task):
-    """A task whose prediction and target differ by no more than a fixed coding.
+    """A task whose prediction and target differ by a fixed coding at most.
 
-    Its losses see the target coded as predictions are, and a mask ``[B, 1, H, W]``.
+    Its losses see the target coded like predictions, and a mask ``[B, 1, H, W]``.
     """
 
     num_channels: ClassVar[int] = 1
@@ -35,7 +34,7 @@ class RegressionTask(Task):
     colormap: ClassVar[str] = "viridis"
     """Matplotlib's colour map for pictures of a task with one channel."""
     fixed_span: ClassVar[Span | None] = None
-    """Ends of its colour scale; None: those of the data, see `span`."""
+    """Ends of its colour scale; None: those of the data."""
 
     @property
     def channels(self) -> int:
@@ -71,36 +70,17 @@ class RegressionTask(Task):
         """The prediction as it is."""
         return prediction
 
-    def resize(self, prediction: Tensor, size: tuple[int, int]) -> Tensor:
-        """Interpolated bilinearly."""
-        return resize_bilinear(prediction, size)
-
     def confidence(self, prediction: Tensor, mirrored: Tensor) -> Tensor:
         """1 minus the distance to the prediction of the mirrored image, on the scale of `error`.
 
-        So 0.8 of depth is 20 cm, of normals 12°, and 0 the end of the scale or more. Of a prediction that is itself the average of
+        So 0.8 is 20 cm of depth or 12° between normals, and 0 the end of the scale or more. Where the prediction is the average of
         both, each of them is half as far away.
         """
         return 1 - self.distance(self.decode(prediction), self.decode(mirrored)).clamp(0, 1)
 
     def constant(self, targets: Iterable[Tensor]) -> Tensor:
-        """Median of each channel over the valid pixels; 0 without any.
-
-        Exact up to `MEDIAN_VALUES` pixels; beyond, of an even subsample of at least a third of that many.
-        """
+        """Median of each channel over the valid pixels, 0 without any; see `channel_medians`."""
         return channel_medians(((self.encode(target), self.valid(target)) for target in targets), self.channels)
-
-    def flip(self, target: Tensor) -> Tensor:
-        """Pixels change place."""
-        return target.flip(-1)
-
-    def mirror(self, prediction: Tensor) -> Tensor:
-        """Pixels change place."""
-        return prediction.flip(-1)
-
-    def zoom(self, target: Tensor, factor: Tensor) -> Tensor:
-        """Values do not depend on distance."""
-        return target
 
     def missing(self, batch: int, height: int, width: int) -> Tensor:
         """All NaN."""
@@ -113,7 +93,8 @@ class RegressionTask(Task):
         known = self._known(values)
         if not len(known):
             return 0.0, 1.0
-        low, high = known[:: -(-len(known) // SPAN_VALUES)].quantile(known.new_tensor(SPAN_QUANTILES)).tolist()
+        spread = known[:: -(-len(known) // SPAN_VALUES)]
+        low, high = (float(end) for end in spread.quantile(known.new_tensor(SPAN_QUANTILES)))
         return (low, high) if high - low > 1e-3 * max(abs(low), abs(high)) else (low - 0.5, high + 0.5)
 
     def _known(self, values: Iterable[Tensor]) -> Tensor:
@@ -127,7 +108,7 @@ class RegressionTask(Task):
         return paint_scale((value - low) / (high - low), self.colormap)
 
     def holes(self, value: Tensor) -> Tensor:
-        """What is not finite; a prediction of no depth or less is drawn like the nearest one."""
+        """What is not finite. A predicted depth of 0 or less is drawn as the nearest."""
         return ~value.isfinite().all(dim=1)
 
     def legend(self, values: Sequence[Tensor], span: Span | None = None) -> Legend:
@@ -176,18 +157,15 @@ class RegressionTask(Task):
 
 
 def channel_medians(batches: Iterable[tuple[Tensor, Tensor]], channels: int, limit: int = MEDIAN_VALUES) -> Tensor:
-    """Median per channel of a stream in bounded memory; deterministic.
+    """Lower median per channel of a stream, ``[C]`` float32, in bounded memory; deterministic; 0 without any valid pixel.
 
-    Keeps every ``stride``-th valid pixel and triples the stride when there are more than ``limit``. An odd stride meets
-    all columns of an image whose width is a power of two.
+    Keeps every ``stride``-th valid pixel and triples the stride when there are more than ``limit``, so a third of them stay. An odd
+    stride meets all columns of an image whose width is a power of two.
 
     Args:
         batches: Values ``[B, C, H, W]`` and their validity ``[B, H, W]``.
         channels: C, for a stream without batches.
         limit: Number of pixels up to which the result is exact.
-
-    Returns:
-        ``[C]``, float32: the lower median; 0 without any valid pixel.
     """
     kept: list[Tensor] = []
     stride, seen, total = 1, 0, 0
@@ -205,4 +183,4 @@ def channel_medians(batches: Iterable[tuple[Tensor, Tensor]], channels: int, lim
 
 def vector_text(value: Tensor) -> str:
     """``[C]`` numbers as text."""
-    return "(" + ", ".join(f"{number:.2f}".replace("-", "−") for number in value.tolist()) + ")"
+    return "(" + ", ".join(f"{float(number):.2f}".replace("-", "−") for number in value) + ")"

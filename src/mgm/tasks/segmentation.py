@@ -13,7 +13,6 @@ from torch.nn import functional as F
 
 from mgm.errors import ConfigError
 from mgm.functional.precision import at_least_float32
-from mgm.functional.resizing import resize_bilinear
 from mgm.functional.segmentation_losses import (
     balanced_cross_entropy_loss,
     cross_entropy_loss,
@@ -28,7 +27,7 @@ from mgm.tasks.pictures import MAX_CLASSES, colours_of, paint_classes, palette
 from mgm.types import IGNORE_INDEX
 
 LOGITS_AT_ONCE = 8
-"""Classes whose logits are enlarged together: 40 of them at 12 million pixels would take 2 GB."""
+"""Classes whose logits are enlarged together; 40 of them at 12 million pixels would take 2 GB."""
 
 
 def class_ious(confusion: Tensor) -> Tensor:
@@ -42,14 +41,7 @@ def class_ious(confusion: Tensor) -> Tensor:
 
 
 def mean_iou(confusion: Tensor) -> float:
-    """Intersection over union, averaged over the classes that occur in targets or predictions.
-
-    Args:
-        confusion: As for `class_ious`.
-
-    Returns:
-        In [0, 1]; NaN without a pixel.
-    """
+    """Mean of `class_ious` over the classes that occur in targets or predictions, in [0, 1]; NaN without a pixel."""
     ious = class_ious(confusion)
     return float(ious[~ious.isnan()].mean())
 
@@ -58,8 +50,7 @@ def mean_iou(confusion: Tensor) -> float:
 class SegmentationMetrics(TaskMetrics):
     """Scores from one confusion matrix over the whole data set, not averaged over images.
 
-    A class that is in neither the targets nor the predictions is left out of the mean; one that is predicted but never
-    there counts as 0.
+    A class that neither targets nor predictions have is left out of the mean; one that is predicted but never there counts as 0.
     """
 
     def __init__(self, names: Sequence[str], device: torch.device | str) -> None:
@@ -94,7 +85,7 @@ class SegmentationMetrics(TaskMetrics):
         shares = confusion.sum(1) / confusion.sum()
         # nothing keeps a data set from calling two of its classes the same
         names = [f"{name} ({index})" if self.names.count(name) > 1 else name for index, name in enumerate(self.names)]
-        scores = zip(names, class_ious(confusion).tolist(), shares.tolist(), strict=True)
+        scores = zip(names, map(float, class_ious(confusion)), map(float, shares), strict=True)
         found = [(name, ClassScore(iou, pixels)) for name, iou, pixels in scores if not math.isnan(iou)]
         return dict(sorted(found, key=lambda item: -item[1].pixels))
 
@@ -110,7 +101,7 @@ class SemanticSegmentation(Task):
     name: ClassVar[str] = "semantic"
     title: ClassVar[str] = "Semantic segmentation"
     abbreviation: ClassVar[str] = "SS"
-    value_format: ClassVar[str] = "`[H, W]` int64, class index"
+    values: ClassVar[str] = "class index"
     hub_tag: ClassVar[str] = "image-segmentation"
     metrics_info: ClassVar[dict[str, MetricInfo]] = {
         "miou": MetricInfo("mIoU", higher_is_better=True),
@@ -127,8 +118,6 @@ class SemanticSegmentation(Task):
         "dice": dice_cross_entropy_loss,
     }
     recommended_loss: ClassVar[str] = "lovasz"
-
-    values: ClassVar[str] = "class index; 255 where there is no label"
     file_settings: ClassVar[type[FileSettings]] = ClassFiles
     stored_dtype: ClassVar[str] = "uint8"
 
@@ -188,12 +177,8 @@ class SemanticSegmentation(Task):
         """``[B, H, W]`` int64: the most probable class."""
         return prediction.argmax(dim=1)
 
-    def resize(self, prediction: Tensor, size: tuple[int, int]) -> Tensor:
-        """Logits, interpolated bilinearly."""
-        return resize_bilinear(prediction, size)
-
     def decode_at(self, prediction: Tensor, size: tuple[int, int]) -> Tensor:
-        """The most probable class at another resolution, without all logits of a large picture at once."""
+        """The most probable class at another resolution, without holding all logits of a large picture."""
         best = at_least_float32(prediction).new_full((len(prediction), *size), -torch.inf)
         winner = torch.zeros_like(best, dtype=torch.int64)
         for start in range(0, self.channels, LOGITS_AT_ONCE):
@@ -208,7 +193,7 @@ class SemanticSegmentation(Task):
         return F.softmax(at_least_float32(prediction), dim=1).amax(dim=1)
 
     def confidence_at(self, prediction: Tensor, mirrored: Tensor, size: tuple[int, int]) -> Tensor:
-        """Likewise, without all logits of a large picture at once."""
+        """Likewise, without holding all logits of a large picture."""
         best = total = at_least_float32(prediction).new_full((len(prediction), *size), -torch.inf)
         for start in range(0, self.channels, LOGITS_AT_ONCE):
             logits = self.resize(prediction[:, start : start + LOGITS_AT_ONCE], size)
@@ -231,18 +216,6 @@ class SemanticSegmentation(Task):
         frequencies = counts.double() / counts.sum().clamp(min=1)
         return frequencies.clamp(min=1e-9).log().float()
 
-    def flip(self, target: Tensor) -> Tensor:
-        """Pixels change place."""
-        return target.flip(-1)
-
-    def mirror(self, prediction: Tensor) -> Tensor:
-        """Pixels change place."""
-        return prediction.flip(-1)
-
-    def zoom(self, target: Tensor, factor: Tensor) -> Tensor:
-        """Classes do not depend on distance."""
-        return target
-
     def missing(self, batch: int, height: int, width: int) -> Tensor:
         """All pixels without a class."""
         return torch.full((batch, height, width), IGNORE_INDEX, dtype=torch.int64)
@@ -264,7 +237,7 @@ class SemanticSegmentation(Task):
         counts = torch.stack([self.class_counts(value) for value in values]).sum(0) if values else torch.zeros(0)
         total = max(1, sum(value.numel() for value in values))
         colours = palette(self.channels).tolist()
-        ranked = [index for index in counts.argsort(descending=True, stable=True).tolist() if counts[index] > 0]
+        ranked = [int(index) for index in counts.argsort(descending=True, stable=True) if counts[index] > 0]
         classes = (
             ClassColour(self.classes[index].replace("_", " "), tuple(colours[index]), counts[index].item() / total)
             for index in ranked

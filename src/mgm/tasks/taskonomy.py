@@ -1,7 +1,7 @@
 """Edge texture, reshading and principal curvature: the further tasks of Taskonomy (Zamir et al., 2018).
 
-Their values are pixel values in [0, 1], coded as the data set has them. They are kept under zoom: reshading and edges
-do not depend on distance, and the scale that a curvature is coded on is the data set's own.
+Values are pixel values in [0, 1], coded as the data set has them. A zoom keeps them: reshading and edges do not depend on
+distance, and the scale that a curvature is coded on is the data set's own.
 """
 
 from __future__ import annotations
@@ -76,9 +76,8 @@ class EdgeTexture(CodedTask):
     title: ClassVar[str] = "Edge texture"
     colormap: ClassVar[str] = "gray"
     """White on black."""
-    values: ClassVar[str] = "strength in [0, 1]; NaN where there is no label"
+    values: ClassVar[str] = "strength in [0, 1]"
     abbreviation: ClassVar[str] = "ET"
-    value_format: ClassVar[str] = "`[1, H, W]`, strength in 0..1"
 
 
 @final
@@ -89,9 +88,8 @@ class Reshading(CodedTask):
     title: ClassVar[str] = "Reshading"
     colormap: ClassVar[str] = "gray"
     """Lit is white."""
-    values: ClassVar[str] = "brightness in [0, 1]; NaN where there is no label"
+    values: ClassVar[str] = "brightness in [0, 1]"
     abbreviation: ClassVar[str] = "Re"
-    value_format: ClassVar[str] = "`[1, H, W]`, brightness in 0..1"
 
 
 @final
@@ -100,9 +98,8 @@ class PrincipalCurvature(CodedTask):
 
     name: ClassVar[str] = "principal_curvature"
     title: ClassVar[str] = "Principal curvature"
-    values: ClassVar[str] = "two curvatures coded in [0, 1], 0.5 is flat; NaN where there is no label"
+    values: ClassVar[str] = "two curvatures coded in [0, 1], 0.5 is flat"
     abbreviation: ClassVar[str] = "PC"
-    value_format: ClassVar[str] = "`[2, H, W]`, coded in 0..1, 0.5 is flat"
     num_channels: ClassVar[int] = 2
 
     def colour(self, value: Tensor, span: Span | None = None) -> Tensor:

@@ -1,1 +1,1 @@
-"""The algorithm and the loop that carries it out."""
+"""The loop that carries out an algorithm of updates."""

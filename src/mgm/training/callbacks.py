@@ -1,4 +1,4 @@
-"""Others that look on while a training goes its way, beside the progress bar."""
+"""Callbacks of the trainer beside the progress bar."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 class Watchers(Progress):
-    """Tells several what it is told.
+    """Several callbacks as one.
 
     Args:
-        members: In the order in which they are told.
+        members: In the order in which they are called.
     """
 
     def __init__(self, members: Sequence[Progress]) -> None:

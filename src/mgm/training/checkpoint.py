@@ -1,4 +1,4 @@
-"""Files that are whole or absent: checkpoints and other results, written beside their place and then moved there."""
+"""Files that are whole or absent, such as checkpoints: written beside their place, then moved there."""
 
 from __future__ import annotations
 

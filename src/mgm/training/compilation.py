@@ -18,19 +18,16 @@ MAX_FORMS = 64
 
 
 def compile_networks(networks: nn.Module, mode: str, device: torch.device, *, backend: str = "inductor") -> int:
-    """Compile the forward passes in place, each network on its own, when they are first called.
+    """Compile the forward passes in place, each network on its own, when they are first called; returns how many.
 
-    The loop around them, the losses and the updates stay as they are, and so do the names of parameters and buffers: a
-    checkpoint does not know whether its run was compiled. What cannot be compiled runs as it is, with torch's warning.
+    The loop around them, losses and updates stay as they are, and so do names of parameters and buffers: a checkpoint does not know
+    whether its run was compiled. What cannot be compiled runs as it is, with torch's warning.
 
     Args:
         networks: From `build_networks`; those whose passes differ from step to step (AdaShare) are left out.
         mode: Of `torch.compile`: ``default`` or ``reduce-overhead`` (CUDA graphs).
         device: Where they compute.
-        backend: Likewise.
-
-    Returns:
-        The number of networks.
+        backend: Of `torch.compile`.
 
     Raises:
         ConfigError: If CUDA graphs are asked for where there is no CUDA.

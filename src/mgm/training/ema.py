@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 
 class WeightAverage:
-    """Exponential moving average with warm-up.
+    """Exponential moving average with warm-up: at update ``t`` the decay is ``min(decay, (1 + t) / (10 + t))``.
 
-    At update ``t`` the decay is ``min(decay, (1 + t) / (10 + t))``, so that the first steps, far from where training ends,
-    are soon forgotten. Running statistics are averaged alike: those of the last step belong to other weights. Whole numbers
-    are copied.
+    So the first steps, far from where training ends, are soon forgotten. Running statistics are averaged alike: those of the
+    last step belong to other weights. Whole numbers are copied.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
@@ -31,22 +31,19 @@ class WeightAverage:
         averaged, current = (
             list(side) for side in zip(*((a, b) for a, b in pairs if a.is_floating_point()), strict=True)
         )
-        torch._foreach_lerp_(averaged, current, 1 - decay)  # pyright: ignore[reportPrivateImportUsage]
+        torch._foreach_lerp_(averaged, current, 1 - decay)  # pyright: ignore[reportPrivateImportUsage, reportPrivateUsage]
         for mine, theirs in pairs:
             if not mine.is_floating_point():
                 mine.copy_(theirs)
 
-    def state_dict(self) -> dict[str, object]:
+    def state_dict(self) -> dict[str, Any]:
         """Weights and the number of updates."""
         return {"updates": self.updates, "model": self.model.state_dict()}
 
-    def load_state_dict(self, state: dict[str, object]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a saved average."""
-        updates, weights = state["updates"], state["model"]
-        assert isinstance(updates, int)
-        assert isinstance(weights, dict)
-        self.updates = updates
-        self.model.load_state_dict(weights)
+        self.updates = state["updates"]
+        self.model.load_state_dict(state["model"])
 
 
 def _tensors(model: nn.Module) -> list[Tensor]:

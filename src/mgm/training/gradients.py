@@ -1,4 +1,4 @@
-"""How the gradient of an update is formed from its loss, and averaged over processes."""
+"""How the gradient of an update is formed from its loss and averaged over processes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def average_gradients(parameters: Sequence[nn.Parameter]) -> None:
         return
     flat = torch.cat([gradient.flatten() for gradient in gradients])
     dist.all_reduce(flat)
-    averages = (flat / world_size()).split([gradient.numel() for gradient in gradients])
+    averages = torch.split(flat / world_size(), [gradient.numel() for gradient in gradients])
     for gradient, average in zip(gradients, averages, strict=True):
         gradient.copy_(average.view(gradient.shape))
 
@@ -45,8 +45,8 @@ def summed(loss: Tensor, step: Step, trains: tuple[str, ...], keep_graph: bool) 
 class Aggregated:
     """The encoder gets what an aggregator makes of the losses' gradients; every other network the gradient of their sum.
 
-    It costs a backward pass through the encoder per loss. In several processes the gradients are those of the global
-    batch, and all aggregate alike.
+    It costs a backward pass through the encoder per loss. Gradients are those of the global batch, and all processes aggregate
+    alike.
     """
 
     aggregator: Callable[[Tensor], Tensor]
@@ -61,7 +61,7 @@ class Aggregated:
         with seeded(step.inputs.common_seed, "aggregation"):
             combined = self.aggregator(rows)
         encoder = parameters_of(step.networks, ("encoder",))
-        pieces = combined.split([parameter.numel() for parameter in encoder])
+        pieces = torch.split(combined, [parameter.numel() for parameter in encoder])
         for parameter, piece in zip(encoder, pieces, strict=True):
             # in the parameter's own memory format, as autograd leaves it
             gradient = torch.empty_like(parameter).copy_(piece.view_as(parameter))

@@ -15,11 +15,10 @@ def split_batch(batch: Batch, parts: int, tasks: dict[str, Task]) -> tuple[Batch
     """Equal parts of a minibatch, each knowing how much its labels weigh in the whole.
 
     A loss is a mean over valid labels, which the parts have unequally many of. So a part with ``n_k`` of the ``n`` valid
-    labels weighs ``parts * n_k / n``: the mean of the weighed losses over parts is the loss of the whole, over all
-    processes.
+    labels weighs ``parts * n_k / n``: the mean of the weighed losses over parts and processes is the loss of the whole.
 
     Args:
-        batch: This process' share of the minibatch, in memory as a whole (it is small beside the activations).
+        batch: This process' share of the minibatch.
         parts: How many; 1 gives the batch itself.
         tasks: What the targets mean.
 

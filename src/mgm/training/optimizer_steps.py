@@ -1,10 +1,8 @@
 """How the updates of a step are carried out: when which network steps, and what the losses may share until then.
 
-Two ways (`TrainingConfig.optimizer_step`):
-
 - separate: every loss has its own optimiser, which steps before the next loss is computed (the paper's Algorithm 1).
-- combined: every network has its own optimiser, and all step at the end. So all losses share what they can, and one adversarial
-  update is all there can be.
+- combined: every network has its own optimiser, and all step at the end. So all losses share what they can, and there can be
+  only one adversarial update.
 """
 
 from __future__ import annotations
@@ -93,7 +91,7 @@ class Separate(OptimizerStep):
         """One update, with one micro-batch at a time in memory; returns its loss."""
         optimizer = self.optimizers[update.name]
         optimizer.zero_grad(set_to_none=True)
-        losses = []
+        losses: list[Tensor] = []
         for step in steps:
             loss = self.loss(update, step)
             update.gradient(loss, step, update.trains, False)
@@ -127,7 +125,7 @@ class Combined(OptimizerStep):
 
     def _backward(self, stage: Stage, step: Step) -> dict[str, Tensor]:
         """Gradients of all losses on one micro-batch."""
-        losses = {}
+        losses: dict[str, Tensor] = {}
         for number, update in enumerate(stage.updates, 1):
             loss = self.loss(update, step)
             update.gradient(loss, step, update.trains, True)

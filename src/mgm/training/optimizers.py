@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import nn
@@ -19,9 +20,7 @@ OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 """`TrainingConfig.optimizer` -> class."""
 
 
-def _group(
-    networks: Mapping[str, nn.Module], name: str, config: TrainingConfig, weight_decay: float
-) -> dict[str, object]:
+def _group(networks: Mapping[str, nn.Module], name: str, config: TrainingConfig, weight_decay: float) -> dict[str, Any]:
     rates = {
         "encoder": config.learning_rate * config.encoder_rate_factor,
         "generator": config.generator_rate,
@@ -40,10 +39,7 @@ def _group(
 
 
 def optimizer_names(updates: tuple[Update, ...], optimizer_step: str) -> dict[str, tuple[str, ...]]:
-    """Optimiser name -> networks that it steps (`TrainingConfig.optimizer_step`).
-
-    Separate: one per update, named after it. Combined: one per network.
-    """
+    """Optimiser name -> networks that it steps: one per update, named after it, or (combined) one per network."""
     if optimizer_step == "combined":
         return {network: (network,) for update in updates for network in update.trains}
     return {update.name: update.trains for update in updates if update.trains}
@@ -71,12 +67,11 @@ def build_optimizers(
     return optimizers
 
 
-def _add_missing(optimizer: torch.optim.Optimizer, groups: list[dict[str, object]]) -> None:
+def _add_missing(optimizer: torch.optim.Optimizer, groups: list[dict[str, Any]]) -> None:
     """Give an optimiser the networks that it does not step yet."""
     known = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
     for group in groups:
         parameters = group["params"]
-        assert isinstance(parameters, list)
         if parameters and id(parameters[0]) not in known:
             optimizer.add_param_group(group)
 
@@ -93,7 +88,7 @@ def match_layouts(optimizer: torch.optim.Optimizer) -> None:
     """Store an optimiser's moments in the order of the parameters that they belong to, after loading them from a file.
 
     The fused Adam of torch takes the same order for granted and silently mixes up channels otherwise, and a checkpoint may
-    come from a device or a setting with another one (`TrainingConfig.channels_last`).
+    come from a device or setting with another one (`TrainingConfig.channels_last`).
     """
     for parameter, state in optimizer.state.items():
         for name, value in state.items():

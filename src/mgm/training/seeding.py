@@ -7,7 +7,7 @@ that draws more random numbers than another therefore still sees the same batche
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import torch
@@ -25,7 +25,7 @@ def random_generator(device: torch.device, *parts: object) -> torch.Generator:
 
 
 @contextmanager
-def seeded(*parts: object) -> Iterator[None]:
+def seeded(*parts: object) -> Generator[None]:
     """Draw from the stream named by ``parts`` inside the block; the global state is as before afterwards."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(*parts))

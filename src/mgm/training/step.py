@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -37,7 +37,7 @@ class StepInputs:
 class Step:
     """One step of training a multi-task model on labelled images.
 
-    What two losses have in common (features, predictions) is computed once and forgotten as soon as a network that it came
+    What losses have in common (features, predictions) is computed once and forgotten as soon as a network that it came
     from has changed, so sharing never alters the result.
 
     Args:
@@ -62,17 +62,12 @@ class Step:
         """Whether this is the first micro-batch of the minibatch."""
         return self.inputs.micro_batch == 0
 
-    @property
-    def is_last(self) -> bool:
-        """Whether no other micro-batch follows."""
-        return self.inputs.micro_batch == self.inputs.num_micro_batches - 1
-
     def images_of(self, source: str) -> Batch:
         """The images of a source; here there are ``"labelled"`` ones alone."""
         return {"labelled": self.batch}[source]
 
     def encode(self, images: Tensor) -> Tensor:
-        """``E(x)``, the coarsest features ``[B, C, h, w]``, for one loss alone; `features` are what several losses read."""
+        """``E(x)``, the coarsest features ``[B, C, h, w]``, for one loss alone; losses share `features`."""
         return self.networks["encoder"](images)[-1]
 
     def features(self, source: str) -> Features:
@@ -112,7 +107,7 @@ class Step:
         return derive_seed(self.inputs.seed, *names)
 
     def noise(self, *shape: int) -> Tensor:
-        """Standard normal numbers, a row per image; every call of a step draws anew, and each micro-batch its own rows."""
+        """Standard normal numbers, a row per image, new ones at every call; each micro-batch has its own rows."""
         self._draws += 1
         device = self.batch.images.device
         generator = random_generator(device, self.inputs.seed, "noise", self._draws)
@@ -134,10 +129,7 @@ class Step:
             del self._predictions[source]
 
     def release(self) -> None:
-        """Drop what takes memory, so that the next micro-batch has room.
-
-        What is asked for again is computed again from the same images and noise.
-        """
+        """Drop what takes memory; it is computed again, from the same images and noise, where it is asked for again."""
         self._features.clear()
         self._predictions.clear()
         self._deferred.clear()
@@ -148,29 +140,30 @@ class Step:
         return [leaf for _, leaf in self._deferred]
 
     def encoder_gradient(self, loss: Tensor) -> Tensor:
-        """The gradient of a scalar with respect to all parameters of the encoder, as one vector.
-
-        Graphs and ``.grad`` stay as they are.
-        """
+        """Gradient of a scalar with respect to all parameters of the encoder, as one vector; graphs and ``.grad`` stay."""
         parameters = list(self.networks["encoder"].parameters())
-        reached = torch.autograd.grad(loss, [*parameters, *self.encoder_outputs], retain_graph=True, allow_unused=True)
+        reached = _gradients([loss], [*parameters, *self.encoder_outputs])
         own, at_outputs = reached[: len(parameters)], reached[len(parameters) :]
         gradients = [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, own, strict=True)]
         pairs = [(level, g) for (level, _), g in zip(self._deferred, at_outputs, strict=True) if g is not None]
         if pairs:  # all levels in one pass
             levels, collected = zip(*pairs, strict=True)
-            through = torch.autograd.grad(levels, parameters, collected, retain_graph=True, allow_unused=True)
+            through = _gradients(levels, parameters, collected)
             gradients = [a if b is None else a + b for a, b in zip(gradients, through, strict=True)]
         return torch.cat([gradient.flatten() for gradient in gradients])
 
     def backward_through_encoder(self) -> None:
-        """Send the collected gradients through the encoder, all at once.
-
-        What is encoded from here on is differentiated with its own loss.
-        """
+        """Send the collected gradients through the encoder, all at once; what is encoded later has its own backward pass."""
         pairs = [(features, leaf.grad) for features, leaf in self._deferred if leaf.grad is not None]
         if pairs:
             outputs, gradients = zip(*pairs, strict=True)
             torch.autograd.backward(outputs, gradients, inputs=list(self.networks["encoder"].parameters()))
         self._deferred.clear()
         self._defer_encoder = False
+
+
+def _gradients(
+    outputs: Sequence[Tensor], inputs: Sequence[Tensor], given: Sequence[Tensor] | None = None
+) -> list[Tensor | None]:
+    """Gradients of ``outputs``, weighed by ``given``, with respect to inputs; None where an input is not reached."""
+    return list(torch.autograd.grad(outputs, inputs, given, retain_graph=True, allow_unused=True))

@@ -23,7 +23,7 @@ from mgm.training.checkpoint import load_checkpoint, save_checkpoint
 from mgm.training.compilation import begin_compiled_step, compile_networks
 from mgm.training.ema import WeightAverage
 from mgm.training.evaluate import Scores
-from mgm.training.layout import arrange, memory_format
+from mgm.training.memory_format import arrange, memory_format
 from mgm.training.metrics_log import MetricsLog
 from mgm.training.micro_batches import split_batch
 from mgm.training.networks import Networks

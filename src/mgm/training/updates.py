@@ -17,9 +17,9 @@ class Update:
     Gradients pass *through* every network but are accumulated in those of ``trains`` alone: the backward pass is given exactly
     these parameters and computes no other weight gradient.
 
-    With separate optimisers, Adam's moments belong to the update: two updates that train the same network do not share them
-    (paper, Algorithm 1: every loss has its own optimiser), and an update that stands twice in a stage has one state. With
-    combined updates they belong to the network (`mgm.training.optimizer_steps`).
+    With separate optimisers, Adam's moments belong to the update (paper, Algorithm 1: every loss has its own optimiser): updates
+    that train the same network do not share them, and one that stands twice in a stage has one state. With combined updates they
+    belong to the network (`mgm.training.optimizer_steps`).
     """
 
     name: str
@@ -32,12 +32,11 @@ class Update:
     statistics: tuple[str, ...] = ()
     """Networks whose buffers (batch-norm statistics, the power iteration of spectral norm) move in this update.
 
-    Every other network normalises with the statistics of its batch and does not remember them. So the running statistics of M
-    describe labelled images, which are like those it is used on, and not synthesized ones or SimCLR's views.
-    """
+    All others normalise with the statistics of their batch and do not remember them. So the running statistics of M describe
+    labelled images, like those it is used on, and not synthesized ones or the views of SimCLR."""
     reads: tuple[str, ...] = ()
-    """What the loss may share with others computed at the same weights: ``labelled``, ``extra`` (M's predictions for these images),
-    ``fakes``. After the last loss that reads it, its graph is dropped."""
+    """What the loss shares with others computed at the same weights: ``labelled``, ``extra`` (M's predictions for these images),
+    ``fakes``. Its graph is dropped after the last loss that reads it."""
     gradient: GradientRule = summed
     """How the gradient is formed from the loss; under another rule than `summed` the loss may be a vector."""
 
@@ -66,9 +65,9 @@ class Stage:
 
 def trained_networks(stages: Iterable[Stage]) -> frozenset[str]:
     """Networks that some stage trains: those that have to be built."""
-    return frozenset().union(*(stage.trains for stage in stages))
+    return frozenset(name for stage in stages for name in stage.trains)
 
 
 def still_read(updates: Iterable[Update]) -> set[str]:
-    """What the losses to come read of what earlier ones have computed (`Update.reads`)."""
+    """What the losses to come share with earlier ones (`Update.reads`)."""
     return {name for update in updates for name in update.reads}

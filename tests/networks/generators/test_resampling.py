@@ -11,13 +11,9 @@ import torch.nn.functional as F
 from mgm.errors import ConfigError
 from mgm.networks.generators import DCGANGenerator, SAGANDiscriminator, SAGANGenerator
 from mgm.networks.generators.resampling import (
-    MEASURED,
-    OFF,
-    ON,
     SETTINGS,
     DownsampledConv2d,
     DownsampledShortcut,
-    Identities,
     Resampling,
     UpsampledConv2d,
     UpsampledShortcut,
@@ -54,22 +50,20 @@ def test_every_form_is_the_plain_one(kind, setting):
 
 @pytest.mark.parametrize("kind", CASES)
 def test_the_forms_are_different_computations(kind, monkeypatch):
-    """So that "on" against "off" is no comparison of a thing with itself; and a side decides within a setting."""
+    """So that "on" against "off" is no comparison of a thing with itself; and with "auto" the side decides."""
     layer, images = kind(3, 5), torch.randn(2, 3, 8, 8)
     shapes = {}
-    for name, identities in {
-        "on": ON,
-        "off": OFF,
-        "from 8": Identities(8, 8, 8),
-        "from 16": Identities(16, 16, 16),
-    }.items():
-        monkeypatch.setitem(SETTINGS, "auto", lambda device, chosen=identities: chosen)
+    for setting, side in (("on", 0), ("off", 0), ("auto", 8), ("auto", 16)):
+        monkeypatch.setattr(kind, "smallest_side", {"cpu": side})
+        set_identities(layer, setting)
         with torch.profiler.profile(record_shapes=True, acc_events=True) as profile:
             layer(images)
-        shapes[name] = [(e.name, str(e.input_shapes)) for e in profile.events() if e.name == "aten::convolution"]
-    assert shapes["on"] != shapes["off"]
-    assert shapes["from 8"] == shapes["on"]
-    assert shapes["from 16"] == shapes["off"]
+        shapes[setting, side] = [
+            (e.name, str(e.input_shapes)) for e in profile.events() if e.name == "aten::convolution"
+        ]
+    assert shapes["on", 0] != shapes["off", 0]
+    assert shapes["auto", 8] == shapes["on", 0]
+    assert shapes["auto", 16] == shapes["off", 0]
 
 
 def networks(size=64):
@@ -115,12 +109,14 @@ def test_the_setting_reaches_every_layer():
     assert len(layers) == 2 * 4 * 2
     set_identities(generator, "off")
     set_identities(discriminator, "off")
-    assert {layer.chosen(torch.zeros(1)) for layer in layers} == {OFF}
+    assert not any(layer.uses_identity(torch.zeros(1, 1, 64, 64)) for layer in layers)
 
 
-def test_automatic_choice_is_the_measured_one_and_less_arithmetic_elsewhere():
-    assert SETTINGS["auto"]("cpu") == MEASURED["cpu"]
-    assert SETTINGS["auto"]("a device that nobody measured") == ON
+def test_less_arithmetic_is_the_automatic_choice_but_for_small_inputs_on_a_cpu():
+    for kind in CASES:
+        sides = {side: kind(2, 2).uses_identity(torch.zeros(1, 2, side, side)) for side in (4, 8)}
+        assert sides == {4: kind is not UpsampledConv2d, 8: True}
+    assert UpsampledConv2d(2, 2).uses_identity(torch.zeros(1, 2, 4, 4, device="meta"))
 
 
 def test_networks_without_such_layers_take_any_setting():

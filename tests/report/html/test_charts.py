@@ -4,9 +4,9 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from mgm.report.figures.curves import draw_bands
-from mgm.report.history import History
-from mgm.report.html.charts import band_charts, loss_charts, score_charts
+from mgm.report.figures.curves import draw_bands, draw_losses, draw_scores
+from mgm.report.history import History, stages_of, tasks_of
+from mgm.report.html.charts import charts
 
 
 def history(scale=1.0, joint=True):
@@ -16,6 +16,14 @@ def history(scale=1.0, joint=True):
         scores={"depth": (steps, [2.0 * scale, 1.5 * scale, scale]), "semantic": (steps, [0.1, 0.2, float("nan")])},
         joint_start=15 if joint else None,
     )
+
+
+def score_charts(histories):
+    return charts(draw_scores, tasks_of(histories.values()), histories)
+
+
+def loss_charts(histories):
+    return charts(draw_losses, stages_of(histories.values()), histories)
 
 
 def text_of(chart):
@@ -57,5 +65,4 @@ def test_bands_are_mean_and_deviation_where_all_runs_have_come():
 
 
 def test_no_metrics_log_gives_no_chart():
-    assert band_charts({"MT": [History()]}) == []
-    assert loss_charts({"mt": History()}) == []
+    assert score_charts({"mt": History()}) == loss_charts({"mt": History()}) == []

@@ -5,17 +5,35 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mgm.config import ModelConfig
 from mgm.functional.contrastive import nt_xent
 from mgm.method.selfsup.base import SelfSupervision
-from mgm.method.selfsup.heads import ProjectionHead
 from mgm.method.selfsup.views import TwoViews
 from mgm.networks.encoder import Encoder
 
 if TYPE_CHECKING:
     from mgm.method.step import JointStep
+
+
+class ProjectionHead(nn.Module):
+    """SimCLR's ``E_self``: average pooling, a hidden layer, a linear output (paper A; Chen et al., 2020).
+
+    Args:
+        in_channels: Channels of the features, also the size of the hidden layer.
+        size: Length of the embedding (paper: 128).
+    """
+
+    def __init__(self, in_channels: int, size: int = 128) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(in_channels, in_channels)
+        self.output = nn.Linear(in_channels, size)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """``[B, in_channels, H, W]`` features to embeddings ``[B, size]``, not normalised (NT-Xent does that)."""
+        return self.output(F.relu(self.hidden(features.mean(dim=(2, 3)))))
 
 
 class SimCLR(SelfSupervision):

@@ -37,9 +37,9 @@ class TwoViews:
     of the image and a standard deviation of 0.1 to 2 pixels. SimCLR itself jitters with p = 0.8; the paper says 0.5.
     Each image and view has draws of its own, except for the order of the four steps of the jitter: one per call.
 
-    Not kornia, whose transforms ask the device for values (74 times a call) and launch four times as many kernels: here all
-    is drawn on the host, sent over at once, and applied to every view, to those that keep as they are with a factor that
-    changes nothing. The single steps are those of kornia (and torchvision), which the tests hold them against.
+    Not kornia, whose transforms ask the device for values (74 times a call) and launch four times as many kernels. Here all is
+    drawn on the host, sent over at once, and applied to every view, with a factor that changes nothing to those that stay as
+    they are. The single steps are those of kornia (and torchvision), which the tests hold them against.
 
     Example:
         >>> images = torch.rand(4, 3, 32, 32) * 2 - 1
@@ -54,15 +54,11 @@ class TwoViews:
         self.kernel_size = max(image_size // 10, 2) // 2 * 2 + 1  # odd
 
     def __call__(self, images: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-        """Draw the views.
+        """Two views ``[B, 3, image_size, image_size]``, float32 RGB in (-1, 1), with a graph if the images have one.
 
         Args:
             images: ``[B, 3, H, W]``, RGB in (-1, 1), on any device.
-            seed: What the draws depend on, and nothing else; no global random state is used.
-
-        Returns:
-            Two tensors ``[B, 3, image_size, image_size]``, float32 RGB in (-1, 1), with a graph if the images
-            have one.
+            seed: What the draws depend on; no global random state is used.
         """
         random = np.random.default_rng(seed)
         order = random.permutation(list(JITTER))
@@ -84,7 +80,7 @@ class TwoViews:
 
 
 def draw(random: np.random.Generator, count: int) -> Draws:
-    """What happens to each of ``count`` views. The first four say where the crop is, see `crop`."""
+    """What happens to each of ``count`` views. The first four entries are the windows of `crop`."""
     area = random.uniform(*SCALE, (count, ATTEMPTS))
     ratio = np.exp(random.uniform(math.log(RATIO[0]), math.log(RATIO[1]), (count, ATTEMPTS)))
     widths, heights = np.sqrt(area * ratio), np.sqrt(area / ratio)
@@ -131,7 +127,7 @@ def crop(images: Tensor, windows: Tensor, size: int) -> Tensor:
 
 def grey(images: Tensor) -> Tensor:
     """``[B, 3, H, W]`` RGB to ``[B, 1, H, W]``."""
-    red, green, blue = images.split(1, dim=1)
+    red, green, blue = torch.split(images, 1, dim=1)
     return LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
 
 

@@ -34,10 +34,10 @@ class Generator(nn.Module, ABC):
     """Latent and scene label to an image: ``G(z, c)`` (paper 3.2).
 
     Args:
-        image_size: Side of the images: 32, 64, 128 or 256.
+        image_size: Side of the images, one of `IMAGE_SIZES`.
         latent_size: Length ``L`` of the latent.
         num_labels: Classes ``K``; 1 is an unconditional generator.
-        width: Channels at the highest resolution; lower resolutions have multiples of it.
+        width: Channels at the highest resolution; lower ones have multiples of it.
 
     Raises:
         ConfigError: If images of that size cannot be generated.
@@ -53,30 +53,19 @@ class Generator(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, latent: Tensor, labels: Tensor) -> Tensor:
-        """Synthesize images.
+        """Images ``[B, 3, S, S]``, RGB in (-1, 1), float32 under autocast too.
 
         Args:
             latent: ``[B, L]``.
             labels: ``[B, K]`` float, one-hot or multi-hot; a row of zeros is an image of no known class.
-
-        Returns:
-            ``[B, 3, S, S]`` RGB in (-1, 1), float32 under autocast too.
         """
 
 
 class Discriminator(nn.Module, ABC):
-    """Image and scene label to a score: ``D(x, c)``, the higher the more real.
+    """Image and scene label to a score: ``D(x, c)``, the higher the more real. Arguments and errors: see `Generator`.
 
     No discriminator uses batch statistics: the score of an image does not depend on the images beside it, so real and
     fake images may share a pass.
-
-    Args:
-        image_size: Side of the images: 32, 64, 128 or 256.
-        num_labels: Classes ``K``; 1 is an unconditional discriminator.
-        width: Channels at the highest resolution; lower resolutions have multiples of it.
-
-    Raises:
-        ConfigError: If images of that size cannot be generated.
     """
 
     def __init__(self, image_size: int, num_labels: int, width: int) -> None:
@@ -88,14 +77,11 @@ class Discriminator(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Score images.
+        """Scores ``[B]`` for the hinge loss, any real number, float32 under autocast too.
 
         Args:
             images: ``[B, 3, S, S]`` RGB in (-1, 1).
-            labels: ``[B, K]`` float, one-hot or multi-hot; a row of zeros is an image of no known class.
-
-        Returns:
-            ``[B]`` scores for the hinge loss, any real number, float32 under autocast too.
+            labels: As of `Generator.forward`.
         """
 
 
@@ -105,7 +91,7 @@ class ProjectionScore(nn.Module):
     ``e(c)`` is the mean of the active classes' embeddings. Both weights are spectrally normalised.
 
     Args:
-        dense: A linear layer from the features' channels to 1, initialised.
+        dense: A layer from the features' channels to 1, initialised.
         embedding: A table ``[K, channels]``, initialised.
     """
 

@@ -62,7 +62,7 @@ class DCGANDiscriminator(Discriminator):
     """Strided convolutions with leaky ReLU down to 4x4, sum pooling, projection output.
 
     Two departures from Radford et al.: spectral norm takes the place of batch norm, which would tie the scores of a
-    batch together and does not bound the hinge loss' discriminator; and the projection output brings in the label.
+    batch together and does not bound the hinge loss' discriminator; and the label comes in by projection.
     """
 
     def __init__(self, image_size: int, num_labels: int, width: int = 64) -> None:

@@ -8,59 +8,33 @@ the 3x3 one at each pass, so checkpoints do not know of the choice.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mgm.errors import choose
+from mgm.errors import ConfigError, unknown
 
-NEVER = math.inf
-"""A side from which no image is."""
-
-
-@dataclass(frozen=True)
-class Identities:
-    """Which of the identities to compute by, by the side of a layer's input in pixels."""
-
-    upsampled_from: float
-    """Smallest side from which doubling and 3x3 convolution are one transposed convolution."""
-    downsampled_from: float
-    """Smallest side from which 3x3 convolution and mean are one convolution of stride 2."""
-    shortcut_from: float
-    """Smallest side from which a 1x1 convolution is done at the smaller size."""
-
-
-ON, OFF = Identities(0, 0, 0), Identities(NEVER, NEVER, NEVER)
-
-MEASURED: dict[str, Identities] = {
-    # deriving the kernel costs more than it saves where channels are many and pixels few
-    "cpu": Identities(upsampled_from=8, downsampled_from=0, shortcut_from=0),
-}
-"""Type of device -> what was faster there (docs/speed.md); elsewhere less arithmetic is taken for less
-time. A table, not a measurement at the start of each run, since the forms round differently: a run that is continued has to
-take the same ones."""
-
-SETTINGS: dict[str, Callable[[str], Identities]] = {
-    "auto": lambda device: MEASURED.get(device, ON),
-    "on": lambda device: ON,
-    "off": lambda device: OFF,
-}
-"""`ModelConfig.identities` -> the choice on a type of device."""
+SETTINGS = ("auto", "on", "off")
+"""`ModelConfig.identities`: where the identity is expected to be faster, always, never."""
 
 
 class Resampling(nn.Module):
-    """A layer with a choice of form."""
+    """A layer that can be computed as it stands or by an identity."""
 
+    smallest_side: ClassVar[Mapping[str, int]] = {}
+    """Type of device -> smallest side of an input for which ``auto`` takes the identity; elsewhere it always does, less
+    arithmetic being taken for less time. A table (docs/speed.md), since the forms round differently and a continued run has to
+    take the same one."""
     identities: str = "auto"
-    """A key of `SETTINGS`."""
 
-    def chosen(self, images: Tensor) -> Identities:
-        """The identities to use on the device of some images."""
-        return SETTINGS[self.identities](images.device.type)
+    def uses_identity(self, images: Tensor) -> bool:
+        """Whether to compute an input ``[..., H, W]`` by the identity."""
+        if self.identities == "auto":
+            return images.shape[-1] >= self.smallest_side.get(images.device.type, 0)
+        return self.identities == "on"
 
 
 def set_identities(module: nn.Module, setting: str) -> None:
@@ -69,18 +43,18 @@ def set_identities(module: nn.Module, setting: str) -> None:
     Raises:
         ConfigError: If there is no such setting.
     """
-    choose("setting of identities", setting, SETTINGS)
+    if setting not in SETTINGS:
+        raise ConfigError(unknown("setting of identities", setting, SETTINGS))
     for layer in module.modules():
         if isinstance(layer, Resampling):
             layer.identities = setting
 
 
 def spreading(factor: float = 1.0, *, flipped: bool = False) -> Tensor:
-    """``[9, 16]``: takes a flattened 3x3 kernel to the 4x4 sum of it and its copies moved by one pixel right, down and both.
+    """``[9, 16]``: takes a flattened 3x3 kernel to ``factor`` times the 4x4 sum of it and its copies moved by a pixel right,
+    down and both.
 
-    Args:
-        factor: Multiplies the sum.
-        flipped: Mirror the kernel in both directions first.
+    ``flipped`` mirrors the kernel in both directions first.
     """
     # along one side: where the 3 weights and their copies go in 4 places
     places = torch.tensor([[1.0, 0.0, 0.0], [1.0, 1.0, 0.0], [0.0, 1.0, 1.0], [0.0, 0.0, 1.0]])
@@ -92,7 +66,7 @@ def spreading(factor: float = 1.0, *, flipped: bool = False) -> Tensor:
 def spread(kernel: Tensor, places: Tensor) -> Tensor:
     """Kernels ``[out, in, 3, 3]`` as ``[out, in, 4, 4]`` by a matrix from `spreading`, in full precision under autocast."""
     with torch.autocast(kernel.device.type, enabled=False):
-        return (kernel.flatten(2) @ places).unflatten(2, (4, 4))
+        return torch.unflatten(kernel.flatten(2) @ places, 2, (4, 4))
 
 
 class UpsampledConv2d(nn.Conv2d, Resampling):
@@ -102,6 +76,8 @@ class UpsampledConv2d(nn.Conv2d, Resampling):
     time: a transposed convolution.
     """
 
+    # deriving the kernel costs more than it saves where channels are many and pixels few
+    smallest_side: ClassVar[Mapping[str, int]] = {"cpu": 8}
     places: Tensor
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
@@ -110,7 +86,7 @@ class UpsampledConv2d(nn.Conv2d, Resampling):
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's name
         """``[B, in, H, W]`` to ``[B, out, 2H, 2W]``."""
-        if input.shape[-1] < self.chosen(input).upsampled_from:
+        if not self.uses_identity(input):
             return super().forward(doubled(input))
         kernel = spread(self.weight, self.places).transpose(0, 1)
         return F.conv_transpose2d(input, kernel, self.bias, stride=2, padding=1)
@@ -127,7 +103,7 @@ class DownsampledConv2d(nn.Conv2d, Resampling):
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's name
         """``[B, in, H, W]`` with even sides to ``[B, out, H/2, W/2]``."""
-        if input.shape[-1] < self.chosen(input).downsampled_from:
+        if not self.uses_identity(input):
             return F.avg_pool2d(super().forward(input), 2)
         return F.conv2d(input, spread(self.weight, self.places), self.bias, stride=2, padding=1)
 
@@ -140,7 +116,7 @@ class UpsampledShortcut(nn.Conv2d, Resampling):
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's name
         """``[B, in, H, W]`` to ``[B, out, 2H, 2W]``."""
-        if input.shape[-1] < self.chosen(input).shortcut_from:
+        if not self.uses_identity(input):
             return super().forward(doubled(input))
         return doubled(super().forward(input))
 
@@ -153,7 +129,7 @@ class DownsampledShortcut(nn.Conv2d, Resampling):
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's name
         """``[B, in, H, W]`` with even sides to ``[B, out, H/2, W/2]``."""
-        if input.shape[-1] < self.chosen(input).shortcut_from:
+        if not self.uses_identity(input):
             return F.avg_pool2d(super().forward(input), 2)
         return super().forward(F.avg_pool2d(input, 2))
 

@@ -46,10 +46,8 @@ def attention_side(image_size: int) -> int:
 class SelfAttention(nn.Module):
     """Every position looks at all others: ``x + γ·attention(x)``, γ starting at 0 (Zhang et al., 2019, eq. 1-3).
 
-    Keys and values are max-pooled by 2, as in the authors' code, which leaves a quarter of the positions to look at.
-
-    Args:
-        channels: Channels ``C`` of the features; queries and keys have ``C/8``, values ``C/2``.
+    Of ``C`` channels, queries and keys have ``C/8`` and values ``C/2``. Keys and values are max-pooled by 2, as in the authors'
+    code, which leaves a quarter of the positions to look at.
     """
 
     def __init__(self, channels: int) -> None:
@@ -73,7 +71,7 @@ class SelfAttention(nn.Module):
 def as_tokens(features: Tensor, channels: int) -> Tensor:
     """``[B, C, H, W]`` to ``[B, 1, H·W, channels]``, filled up with zeros, which no product of a query and a key sees.
 
-    Torch has kernels that never hold the matrix of all pairs of positions, for tensors of this form and equally many channels.
+    For tensors of this form and equally many channels torch has kernels that never hold the matrix of all pairs of positions.
     """
     tokens = features.flatten(2).mT
     return F.pad(tokens, (0, channels - tokens.shape[2])).contiguous()[:, None]
@@ -124,12 +122,8 @@ class SAGANGenerator(Generator):
 
 
 class DiscriminatorBlock(nn.Module):
-    """Residual block: ReLU, convolution, ReLU, convolution that halves the size; 1x1 shortcut.
-
-    Args:
-        in_channels: Channels of the input.
-        out_channels: Channels of the output.
-        first: Whether the input is an image, which must not be rectified.
+    """Residual block: ReLU (but not of an image, in the ``first`` block), convolution, ReLU, convolution that halves the size;
+    1x1 shortcut.
     """
 
     def __init__(self, in_channels: int, out_channels: int, *, first: bool = False) -> None:

@@ -15,7 +15,7 @@ from mgm.tasks.legend import Legend
 from mgm.types import Targets
 
 SHEET = (16.0, 6.5)
-"""Width and height in inches that the images share; a screen."""
+"""Width and height in inches that the images share."""
 SMALLEST, LARGEST = 0.8, 2.0
 """Side of an image in inches."""
 SAMPLE_GAP = 0.15
@@ -28,11 +28,10 @@ def contact_sheet(path: Path, images: Tensor, targets: Targets, tasks: dict[str,
     Args:
         path: The file.
         images: ``[N, 3, H, W]``, RGB in (-1, 1).
-        targets: Labels of the images; what is absent, or without a valid pixel, is shown as "no label".
+        targets: Labels; what is absent, or without a valid pixel, is shown as "no label".
         tasks: What to draw.
-        scenes: Name of each image's scene, or the joined names of its labels; empty where unknown.
+        scenes: Name of each image's scene, or joined names of its labels; empty where unknown.
     """
-    per_sample = len(tasks) + 1
     across, side = _columns(len(images), len(tasks) + 1)
     per_sample = len(tasks) + 2  # the last one is narrow: space between samples
     labelled = {name: task for name, task in tasks.items() if name in targets}
@@ -68,7 +67,7 @@ def _draw_legends(grid: ImageGrid, row: int, legends: Sequence[Legend]) -> None:
 
 
 def _columns(count: int, per_sample: int) -> tuple[int, float]:
-    """How many samples stand beside each other, and the side of an image, so that images are as large as possible."""
+    """How many samples stand beside each other, and the side of an image, for images as large as possible."""
 
     def side(across: int) -> float:
         return min(SHEET[0] / (across * (per_sample + 0.1)), SHEET[1] / -(-count // across) - 0.2)

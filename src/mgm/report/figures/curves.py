@@ -19,7 +19,7 @@ COLUMNS = 3
 PANEL_WIDTH, PANEL_HEIGHT = 4.6, 3.2
 """Of a panel, in inches."""
 LOG_RATIO = 20.0
-"""Losses whose largest value is this many times the smallest are drawn on a logarithmic scale."""
+"""Losses whose largest value is this many times the smallest have a logarithmic scale."""
 LEGEND_LINES = 4
 """A legend with more lines stands below its panel."""
 LINE_STYLES = ("-", "--", ":", "-.")
@@ -70,13 +70,13 @@ def draw_losses(axes: Axes, stage: str, histories: Mapping[str, History]) -> Non
         axes.yaxis.set_major_formatter("{x:g}")
         axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_title(STAGE_TITLES.get(stage, stage))
-    axes.set_xlabel("updates of M" if stage in ("multi_task", "joint") else "steps")
+    axes.set_xlabel("updates of M" if stage in ("multi_task", "joint", "continued") else "steps")
     axes.set_ylabel("loss")
     _legend(axes)
 
 
 def draw_scores(axes: Axes, name: str, histories: Mapping[str, History]) -> None:
-    """A line per run, its best value marked by a ring, and where its joint training begins."""
+    """A line per run with a ring at its best value, and where its joint training begins."""
     task = TASKS[name]
     best = max if task.metrics_info[task.primary].higher_is_better else min
     for number, (title, history) in enumerate(histories.items()):
@@ -90,10 +90,7 @@ def draw_scores(axes: Axes, name: str, histories: Mapping[str, History]) -> None
 
 
 def draw_bands(axes: Axes, name: str, groups: Mapping[str, list[History]]) -> None:
-    """A line per group at the mean over its runs, in a band of one standard deviation.
-
-    It ends where the shortest run of the group ends.
-    """
+    """A line per group, at the mean over its runs as far as the shortest goes, in a band of one standard deviation."""
     for number, (title, histories) in enumerate(groups.items()):
         runs = [dict(zip(*history.scores[name], strict=True)) for history in histories if name in history.scores]
         if not runs:

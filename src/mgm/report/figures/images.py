@@ -20,6 +20,11 @@ def fitted_size(height: int, width: int, side: int) -> Size:
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
+def spread_evenly(available: int, wanted: int) -> list[int]:
+    """As many of the indices below ``available`` as are wanted, or all, over the whole range."""
+    return np.linspace(0, available - 1, min(wanted, available)).round().astype(int).tolist()
+
+
 def image_pixels(image: Tensor, size: Size | None = None) -> np.ndarray:
     """An image ``[3, H, W]``, RGB in (-1, 1), as ``[*size, 3]`` uint8; values are clipped."""
     levels = ((image.detach().float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
@@ -48,12 +53,9 @@ def error_pixels(task: Task, value: Tensor, target: Tensor, size: Size | None = 
 
 
 def decoded(task: Task, prediction: Tensor, side: int = 0) -> Tensor:
-    """The value of a prediction ``[C, H, W]``.
+    """The value of a prediction ``[C, H, W]`` of any floating-point type.
 
-    Args:
-        task: Whose prediction.
-        prediction: Of one image, of any floating-point type.
-        side: Interpolate before decoding, so that the longer side has this many pixels and borders are smooth; 0: as it is.
+    Where ``side`` is not 0 it is interpolated before decoding, so that the longer side has this many pixels and borders are smooth.
     """
     prediction = prediction.detach().float().cpu()[None]
     if not side:
@@ -62,13 +64,7 @@ def decoded(task: Task, prediction: Tensor, side: int = 0) -> Tensor:
 
 
 def image_score(task: Task, prediction: Tensor, target: Tensor) -> str:
-    """The task's primary metric on one image, with its unit.
-
-    Args:
-        task: Whose metric.
-        prediction: ``[C, H, W]``.
-        target: The ground truth, without batch dimension.
-    """
+    """The task's primary metric on one image, with its unit, of a prediction ``[C, H, W]`` and the ground truth."""
     metrics = task.metrics()
     metrics.update(prediction[None].detach().float().cpu(), target[None].detach().cpu())
     return task.metrics_info[task.primary].text(metrics.compute()[task.primary])

@@ -1,6 +1,6 @@
-"""Grids of images with titles and legends: what all figures of images are made of.
+"""Grids of images with titles and legends, which all figures of images are made of.
 
-Everything is placed in one set of axes that covers the figure and is measured in inches, x to the right and y down: with axes of
+Everything is placed in one set of axes that covers the figure and is measured in inches, x to the right and y down. With axes of
 its own for every image, matplotlib takes seconds to draw a figure of a hundred.
 """
 
@@ -24,12 +24,12 @@ MARGIN, GAP = 0.1, 0.04
 LEGEND_WIDTH, LEGEND_HEIGHT = 2.1, 1.05
 """Least width and usual height of a legend, in inches."""
 ERRORS_HEIGHT = 0.4
-"""What the colours of error maps need in addition."""
+"""Height that the colours of error maps take in addition."""
 MOST_CLASSES = 24
 """Classes that a legend names; the others are counted."""
 BAR_WIDTH, BAR_HEIGHT = 2.4, 0.13
 CHARACTERS_PER_INCH = 14
-"""Characters of the small font that fit into an inch."""
+"""Of the small font."""
 
 
 def wrapped(text: str, inches: float, lines: int = 1) -> str:
@@ -45,7 +45,7 @@ class ImageGrid:
         widths: Of the columns, in inches.
         rows: How many.
         height: Of a row, in inches.
-        row_gap: Space above each row but the first, for titles.
+        row_gap: Space above each row but the first.
         header: Space above the first row.
         footer: Space below the last row, for legends.
     """
@@ -84,10 +84,10 @@ class ImageGrid:
         Args:
             row: Its place.
             column: Its place.
-            pixels: ``[H, W, 3]`` uint8; None: there is nothing to show.
+            pixels: ``[H, W, 3]`` uint8 or None.
             title: Above the image; cut to its width unless bold.
             note: In place of a missing image.
-            bold: Whether the title is one.
+            bold: Whether the title is.
         """
         x, y, width = self.left(column), self.top(row), self.widths[column]
         box = (x, x + width, y + self.height, y)

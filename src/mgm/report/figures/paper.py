@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import torch
-
 from mgm.report.comparison import compare
-from mgm.report.figures.generated import annotated_figure, generated_figure
-from mgm.report.figures.predictions import prediction_figure
-from mgm.report.generation import SHOWN_PER_SCENE, annotate_generated, before_and_after
+from mgm.report.figures.generated import generated_figure
+from mgm.report.figures.predictions import PICTURE_SIDE, draw_table, prediction_figure
+from mgm.report.generation import annotate_generated, before_and_after
+from mgm.report.pictures import annotation_table
 from mgm.runs.folder import RunFolder
 
 FORMATS = (".png", ".pdf")
@@ -47,22 +46,10 @@ def draw_generation(folder: RunFolder, out: Path) -> list[Path]:
     Raises:
         RunError: If the run has no generator.
     """
-    annotated = annotate_generated(folder)
-    written = _in_every_format(out, lambda path: draw_before_and_after(folder, path))
+    groups, annotated = before_and_after(folder), annotation_table(annotate_generated(folder), PICTURE_SIDE)
+    written = _in_every_format(out, lambda path: generated_figure(path, groups))
     pairs = stem(out).with_name(f"{stem(out).name}_pairs")
-    return written + _in_every_format(pairs, lambda path: annotated_figure(path, annotated))
-
-
-def draw_before_and_after(folder: RunFolder, path: Path) -> None:
-    """Images by scene at every point of the training at which the generator was kept, from the same noise.
-
-    Raises:
-        RunError: If the run has no generator.
-    """
-    groups = before_and_after(folder)
-    scenes = list(next(iter(groups.values())))
-    images = {title: torch.cat(list(by_scene.values())) for title, by_scene in groups.items()}
-    generated_figure(path, images, scenes, SHOWN_PER_SCENE)
+    return written + _in_every_format(pairs, lambda path: draw_table(path, annotated))
 
 
 def stem(out: Path) -> Path:

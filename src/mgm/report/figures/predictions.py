@@ -9,21 +9,22 @@ import numpy as np
 from torch import Tensor
 
 from mgm.report.comparison import Comparison
-from mgm.report.figures.images import decoded, error_pixels, image_pixels, image_score, value_pixels
+from mgm.report.figures.images import image_pixels, value_pixels
 from mgm.report.figures.panels import ERRORS_HEIGHT, LEGEND_HEIGHT, LEGEND_WIDTH, ImageGrid
 from mgm.report.figures.style import figure_pixels, figure_style, save_figure
+from mgm.report.pictures import ImageTable, TaskTable, prediction_table
 from mgm.tasks.base import Task
 
-WIDEST = 17.0
-"""Inches that the images of a row share."""
+WIDEST, TALLEST = 17.0, 6.5
+"""Inches that the pictures of a row, and of a column, share."""
 SMALLEST, LARGEST = 0.8, 1.6
-"""Side of an image in inches."""
+"""Side of a picture in inches."""
 MOST_COLUMNS = 22
 """With more columns, error maps stand below predictions and not beside them."""
 TASK_GAP = 0.12
 """Between tasks, in inches."""
-DECODED_SIDE = 160
-"""Predictions are interpolated to this longer side, so that borders are not blocks of enlarged pixels."""
+PICTURE_SIDE = 192
+"""Longer side of a picture in pixels, as many as `LARGEST` has: borders of predictions are not blocks."""
 PANEL, PANELS_PER_ROW = 3.2, 4
 """Longer side in inches, and number in a row, of the panels about one photograph."""
 
@@ -32,58 +33,56 @@ def prediction_figure(path: Path, shown: Comparison) -> None:
     """Draw a row per image: the image, then for each task the ground truth and every model's prediction with its errors.
 
     Above each error map stands the task's primary metric on this one image. The colours of a task mean the same in the whole
-    figure; its legend stands at the foot.
+    figure.
 
     Args:
         path: The file; PNG or PDF, as its suffix says.
         shown: What to draw. A task without a valid label is shown as "no label", one that a model does not predict as such.
     """
-    models = len(shown.predictions)
-    stacked = 1 + len(shown.tasks) * (1 + 2 * models) > MOST_COLUMNS
-    per_task = 1 + (1 if stacked else 2) * models
-    side = min(LARGEST, max(SMALLEST, WIDEST / (1 + len(shown.tasks) * per_task)))
-    gap = max(TASK_GAP, LEGEND_WIDTH - per_task * side)
-    widths = [side] + [width for _ in shown.tasks for width in (TASK_GAP, *[side] * per_task, gap - TASK_GAP)]
-    height, width = shown.images.shape[-2:]
-    rows = (2 if stacked else 1) * len(shown.images)
-    footer = LEGEND_HEIGHT + ERRORS_HEIGHT + 0.15
+    draw_table(path, prediction_table(shown, PICTURE_SIDE))
+
+
+def draw_table(path: Path, table: ImageTable) -> None:
+    """Draw the images and, beside them, the tables of all tasks; legends at the foot."""
+    columns = [sum(len(headings) for _, headings in task.groups) for task in table.tasks]
+    stacked = 1 + sum(columns) > MOST_COLUMNS
+    if stacked:
+        columns = [len(task.groups) for task in table.tasks]
+    rows_per_image = max(len(headings) for task in table.tasks for _, headings in task.groups) if stacked else 1
+    rows = rows_per_image * len(table.images)
+    side = min(LARGEST, max(SMALLEST, min(WIDEST / (1 + sum(columns)), TALLEST / rows)))
+    widths = [side]
+    for count in columns:
+        widths += [TASK_GAP, *[side] * count, max(0.0, LEGEND_WIDTH - count * side)]
+    scored = any(task.metric for task in table.tasks)
+    footer = LEGEND_HEIGHT + 0.15 + (ERRORS_HEIGHT if scored else 0.0)
+    height, width = next(image.pixels.shape[:2] for image in table.images if image.pixels is not None)
     with figure_style():
         grid = ImageGrid(widths, rows, side * height / width, row_gap=0.2, header=0.4, footer=footer)
-        for index, image in enumerate(shown.images):
-            name = shown.names[index] if index < len(shown.names) else ""
-            grid.show(2 * index if stacked else index, 0, image_pixels(image), name)
-        for number, name in enumerate(shown.tasks):
-            left = 2 + number * (per_task + 2)
-            _draw_task(grid, shown, name, left, stacked=stacked)
-            values = shown.values(name)
-            legend = shown.tasks[name].legend(values, shown.tasks[name].span(values))
-            x, room = grid.left(left), max(LEGEND_WIDTH, per_task * side)
-            grid.legend(legend, x, grid.top(rows), room, errors=True)
+        for number, image in enumerate(table.images):
+            grid.show(rows_per_image * number, 0, image.pixels, image.text)
+        left = 2
+        for task, count in zip(table.tasks, columns, strict=True):
+            grid.heading(0, left, f"{task.title} ({task.metric})" if task.metric else task.title)
+            _draw_task(grid, task, left, rows_per_image, stacked=stacked)
+            room = max(LEGEND_WIDTH, count * side)
+            grid.legend(task.legend, grid.left(left), grid.top(rows), room, errors=bool(task.metric))
+            left += count + 2
         save_figure(grid.figure, path)
 
 
-def _draw_task(grid: ImageGrid, shown: Comparison, name: str, left: int, *, stacked: bool) -> None:
-    """The columns of one task, from column ``left`` of the grid on."""
-    task = shown.tasks[name]
-    span = task.span(shown.values(name))
-    grid.heading(0, left, f"{task.title} ({task.metrics_info[task.primary].title})")
-    for index in range(len(shown.images)):
-        row = 2 * index if stacked else index
-        target = shown.target(name, index)
-        grid.show(row, left, None if target is None else value_pixels(task, target, span), "truth", "no label")
-        for number, (title, outputs) in enumerate(shown.predictions.items()):
-            column = left + 1 + (number if stacked else 2 * number)
-            below, beside = (row + 1, column) if stacked else (row, column + 1)
-            if name not in outputs:
-                grid.show(row, column, None, title, "not predicted")
-                continue
-            prediction = outputs[name][index]
-            grid.show(row, column, value_pixels(task, decoded(task, prediction, DECODED_SIDE), span), title)
-            if target is None:
-                grid.show(below, beside, None, note="no label")
-            else:
-                errors = error_pixels(task, decoded(task, prediction), target)
-                grid.show(below, beside, errors, image_score(task, prediction, target))
+def _draw_task(grid: ImageGrid, task: TaskTable, left: int, rows_per_image: int, *, stacked: bool) -> None:
+    """The pictures of one task, from column ``left`` of the grid on; those of a group below each other if ``stacked``."""
+    for number, groups in enumerate(task.rows):
+        column = left
+        for (title, _), pictures in zip(task.groups, groups, strict=True):
+            for place, picture in enumerate(pictures):
+                below, beside = (place, 0) if stacked else (0, place)
+                text = picture.text or (title if place == 0 else "")
+                if picture.pixels is not None or picture.alt:
+                    row = rows_per_image * number + below
+                    grid.show(row, column + beside, picture.pixels, text, picture.alt)
+            column += 1 if stacked else len(pictures)
 
 
 def photograph_figure(image: Tensor, values: Mapping[str, Tensor], tasks: Mapping[str, Task]) -> np.ndarray:

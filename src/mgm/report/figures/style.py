@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,8 +42,8 @@ STYLE: dict[str, Any] = {
 
 
 @contextmanager
-def figure_style() -> Iterator[None]:
-    """Draw in `STYLE`, whatever the user's own settings are. Characters that the font lacks become boxes without a warning."""
+def figure_style() -> Generator[None]:
+    """Draw in `STYLE`, whatever the user's settings; characters that the font lacks become boxes without a warning."""
     from matplotlib import style
 
     with style.context(["default", STYLE]), warnings.catch_warnings():
@@ -52,7 +52,7 @@ def figure_style() -> Iterator[None]:
 
 
 def new_figure(width: float, height: float, *, constrained: bool = True) -> Figure:
-    """An empty figure of this size in inches, by default with constrained layout. Needs no display."""
+    """An empty figure of this size in inches, by default with constrained layout; needs no display."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -62,7 +62,7 @@ def new_figure(width: float, height: float, *, constrained: bool = True) -> Figu
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write PNG, PDF or SVG, as the suffix says (without one, PNG); folders above are made.
+    """Write PNG, PDF or SVG, as the suffix says (without one, PNG), and make folders above.
 
     Raises:
         RunError: If the file cannot be written.

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from mgm.report.figures.curves import draw_bands, draw_losses, draw_scores
 from mgm.report.figures.style import figure_style, new_figure
-from mgm.report.history import History, stages_of, tasks_of
 from mgm.report.html.rendering import uri
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+Shown = TypeVar("Shown")
 WIDTH, HEIGHT = 4.0, 2.9
 """Of a chart, in inches."""
 
@@ -29,21 +28,9 @@ class Chart:
     """What it shows, for those who cannot see it."""
 
 
-def score_charts(histories: Mapping[str, History]) -> list[Chart]:
-    """Validation scores of a few runs, a chart per task."""
-    return [_chart(lambda axes, task=task: draw_scores(axes, task, histories)) for task in tasks_of(histories.values())]
-
-
-def loss_charts(histories: Mapping[str, History]) -> list[Chart]:
-    """Losses of a few runs, a chart per stage."""
-    stages = stages_of(histories.values())
-    return [_chart(lambda axes, stage=stage: draw_losses(axes, stage, histories)) for stage in stages]
-
-
-def band_charts(groups: Mapping[str, list[History]]) -> list[Chart]:
-    """Validation scores as mean and standard deviation over the runs of each group, a chart per task."""
-    tasks = tasks_of([history for group in groups.values() for history in group])
-    return [_chart(lambda axes, task=task: draw_bands(axes, task, groups)) for task in tasks]
+def charts(draw: Callable[[Axes, str, Shown], None], names: Iterable[str], shown: Shown) -> list[Chart]:
+    """A chart per task or stage, drawn by a function of `mgm.report.figures.curves`."""
+    return [_chart(lambda axes, name=name: draw(axes, name, shown)) for name in names]
 
 
 def _chart(draw: Callable[[Axes], None]) -> Chart:

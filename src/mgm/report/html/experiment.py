@@ -10,14 +10,15 @@ from typing import Any
 
 from mgm.errors import RunError
 from mgm.report.comparison import compare
+from mgm.report.figures.curves import draw_bands
 from mgm.report.generation import annotate_generated, before_and_after, has_generator
-from mgm.report.history import History, read_history
-from mgm.report.html.charts import Chart, band_charts
+from mgm.report.history import History, read_history, tasks_of
+from mgm.report.html.charts import Chart, charts
 from mgm.report.html.experiment_folder import ExperimentFolder, ExperimentRecord, Trial
 from mgm.report.html.experiment_table import table_section
-from mgm.report.html.pictures import PredictionTable, annotation_table, generated_table, prediction_tables
 from mgm.report.html.rendering import attempt, duration, file_uri, render
 from mgm.report.html.run_facts import Cost, cost, provenance
+from mgm.report.pictures import MOST_MAPS, ImageTable, annotation_table, generated_table, prediction_table
 from mgm.runs.folder import read_result
 
 FIGURE_RECIPES = ("st", "mt", "mgm")
@@ -106,7 +107,7 @@ def _facts(record: ExperimentRecord) -> list[tuple[str, str]]:
 
 def _charts(folder: ExperimentFolder, record: ExperimentRecord) -> list[tuple[str, list[Chart]]]:
     """Setting -> validation scores as a line and a band per model."""
-    sections = []
+    sections: list[tuple[str, list[Chart]]] = []
     for setting in dict.fromkeys(trial.setting for trial in record.trials):
         groups: dict[str, list[History]] = defaultdict(list)
         for trial in record.trials:
@@ -114,21 +115,22 @@ def _charts(folder: ExperimentFolder, record: ExperimentRecord) -> list[tuple[st
             if history.scores:
                 groups[trial.model].append(history)
         if groups:
-            sections.append((setting, band_charts(groups)))
+            tasks = tasks_of([history for group in groups.values() for history in group])
+            sections.append((setting, charts(draw_bands, tasks, groups)))
     if not sections:
         raise RunError("no trial has logged a validation score")
     return sections
 
 
-def _predictions(folder: ExperimentFolder, shown: list[Trial]) -> list[PredictionTable]:
+def _predictions(folder: ExperimentFolder, shown: list[Trial]) -> ImageTable:
     if not shown:
         raise RunError("no trial is finished")
-    return prediction_tables(compare({trial.model: folder.run(trial) for trial in shown}))
+    return prediction_table(compare({trial.model: folder.run(trial) for trial in shown}), most=MOST_MAPS)
 
 
 def _costs(folder: ExperimentFolder, record: ExperimentRecord) -> list[Cost]:
     """A row per model and setting: the mean over its seeds."""
-    rows = []
+    rows: list[Cost] = []
     done = sorted(finished(record.trials), key=lambda trial: _place(trial, record))
     for (setting, model), trials in groupby(done, lambda trial: (trial.setting, trial.model)):
         costs = [cost(model, folder.run(trial)) for trial in trials if folder.run(trial).finished]

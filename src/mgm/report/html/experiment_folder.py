@@ -47,9 +47,9 @@ class ExperimentRecord:
     commit: str | None = None
     data: str = ""
     preset: str = ""
-    seeds: list[int] = field(default_factory=list)
-    settings: list[str] = field(default_factory=list)
-    versions: dict[str, str] = field(default_factory=dict)
+    seeds: list[int] = field(default_factory=list[int])
+    settings: list[str] = field(default_factory=list[str])
+    versions: dict[str, str] = field(default_factory=dict[str, str])
     seconds: float | None = None
 
 
@@ -75,7 +75,7 @@ class Cell:
 
     mean: float | None = None
     std: float | None = None
-    values: list[float | None] = field(default_factory=list)
+    values: list[float | None] = field(default_factory=list[float | None])
     paper: float | None = None
     """The paper's own value, for reference only."""
 
@@ -101,8 +101,8 @@ class ResultTable:
 
     columns: list[MetricColumn]
     rows: list[ModelRow]
-    sentences: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    sentences: list[str] = field(default_factory=list[str])
+    notes: list[str] = field(default_factory=list[str])
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ class TableSection:
 def table_section(table: ResultTable) -> TableSection:
     """Format the table; the paper's values take no part in anything."""
     with_paper = [any(_cell(row, column).paper is not None for row in table.rows) for column in table.columns]
-    groups = []
+    groups: list[tuple[str, list[RowText]]] = []
     for setting, group in groupby(table.rows, lambda row: row.setting):
         rows = list(group)
         best = [_best([_cell(row, column).mean for row in rows], column) for column in table.columns]

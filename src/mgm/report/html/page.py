@@ -16,14 +16,11 @@ FORMATS = (".html", ".htm")
 
 
 def write_report(folder: Path, out: Path | None = None) -> Path:
-    """Write the page of a run or of an experiment.
+    """Write the page of a run or of an experiment; returns the file.
 
     Args:
         folder: The folder of either.
         out: The file; None: ``report.html`` in the folder.
-
-    Returns:
-        The file.
 
     Raises:
         ConfigError: If ``out`` is no name of a page.

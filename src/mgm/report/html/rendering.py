@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from mgm.errors import MgmError, RunError
+from mgm.report.tables import share
 from mgm.tasks.legend import Legend
 from mgm.version import __version__
 
@@ -22,19 +23,19 @@ if TYPE_CHECKING:
 
 Content = TypeVar("Content")
 LARGEST_FILE = 600_000
-"""Bytes of an image file that is embedded as it is; a larger one is scaled down."""
+"""Bytes of an image file up to which it is embedded as it is."""
 LARGEST_WIDTH = 1600
 
 
 @dataclass(frozen=True)
 class Missing:
-    """In place of a section's content: why there is none."""
+    """In place of the content of a section: why there is none."""
 
     reason: str
 
 
 def attempt(make: Callable[[], Content]) -> Content | Missing:
-    """The content of a section, or why it cannot be made, so that missing data cost one section and not the page."""
+    """The content of a section, or why it cannot be made: missing data cost one section and not the page."""
     try:
         return make()
     except MgmError as error:
@@ -42,15 +43,12 @@ def attempt(make: Callable[[], Content]) -> Content | Missing:
 
 
 def render(template: str, **context: Any) -> str:
-    """A page from a template of this package.
-
-    All text is escaped; a name that the template uses and the context lacks is an error.
-    """
+    """A page from a template of this package. All text is escaped; a name that the context lacks is an error."""
     return _environment().get_template(template).render(version=__version__, **context)
 
 
 def legend_html(legend: Legend) -> str:
-    """A legend with the share of each class, for other pages; it is styled by `legend_css`."""
+    """A legend with the share of each class, for other pages; `legend_css` styles it."""
     return str(_environment().get_template("legend.html").module.legend(legend, shares=True))  # type: ignore[attr-defined]
 
 
@@ -59,12 +57,12 @@ def legend_css() -> str:
     return _environment().get_template("legend.css").render()
 
 
-def data_uri(pixels: np.ndarray, quality: int = 90) -> str:
+def data_uri(pixels: np.ndarray) -> str:
     """Pixels ``[H, W, 3]`` or, with opacity, ``[H, W, 4]`` uint8 as a data URI: PNG or, where that is smaller, JPEG."""
     image = Image.fromarray(np.ascontiguousarray(pixels))
     files = {"png": _encoded(image, format="PNG", optimize=True)}
     if pixels.shape[-1] == 3:
-        files["jpeg"] = _encoded(image, format="JPEG", quality=quality, subsampling=0)
+        files["jpeg"] = _encoded(image, format="JPEG", quality=90, subsampling=0)
     kind, content = min(files.items(), key=lambda file: len(file[1]))
     return uri(kind, content)
 
@@ -111,10 +109,11 @@ def _environment() -> Environment:
     )
     environment.tests["missing"] = lambda value: isinstance(value, Missing)
     environment.filters |= {
-        "counts": lambda counts: ", ".join(f"{name} {grouped(number)}" for name, number in counts.items()),
+        "counts": counts,
         "data_uri": data_uri,
         "duration": duration,
         "grouped": grouped,
+        "share": share,
     }
     return environment
 
@@ -122,6 +121,11 @@ def _environment() -> Environment:
 def grouped(number: int | None) -> str:
     """A count in groups of three digits; unknown is a dash."""
     return "–" if number is None else f"{number:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def counts(counted: Mapping[str, int]) -> str:
+    """Names with their `grouped` counts."""
+    return ", ".join(f"{name} {grouped(number)}" for name, number in counted.items())
 
 
 def duration(seconds: float | None) -> str:

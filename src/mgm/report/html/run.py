@@ -3,63 +3,39 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
 from mgm.errors import RunError
 from mgm.method.extra_images import EXTRA_IMAGES
 from mgm.method.recipes import RECIPES
 from mgm.report.comparison import compare
+from mgm.report.figures.curves import draw_losses, draw_scores
 from mgm.report.generation import annotate_generated, before_and_after, has_generator
-from mgm.report.history import read_history
-from mgm.report.html.charts import Chart, loss_charts, score_charts
-from mgm.report.html.pictures import PredictionTable, annotation_table, generated_table, prediction_tables
+from mgm.report.history import read_history, stages_of, tasks_of
+from mgm.report.html.charts import Chart, charts
 from mgm.report.html.rendering import attempt, render
 from mgm.report.html.run_facts import Cost, cost, provenance, setting, state
+from mgm.report.pictures import MOST_MAPS, ImageTable, annotation_table, generated_table, prediction_table
 from mgm.report.run_summary import result_pretraining, result_rows
-from mgm.report.tables import UNKNOWN, Column, gain_title, known_scores, metric_columns, share
+from mgm.report.tables import Column, ScoreTable, known_scores, score_table
 from mgm.runs.folder import RunFolder, read_result
-from mgm.runs.pretraining import footnotes, marked
 from mgm.runs.settings import to_yaml
 from mgm.tasks import TASKS, make_tasks
 from mgm.tasks.base import Task
 from mgm.training.evaluate import task_gain
 
-
-@dataclass(frozen=True)
-class ClassSection:
-    """The scores of every class of a task."""
-
-    title: str
-    """Of the task."""
-    models: list[str]
-    rows: list[tuple[str, str, list[str]]]
-    """Class, its share of the labelled pixels, and its IoU by each model."""
+ClassScores = dict[str, dict[str, float | None]]
+"""Class -> ``iou`` and ``pixels`` (see `mgm.tasks.base.ClassScore`), as result files hold them."""
 
 
 @dataclass(frozen=True)
-class ResultSection:
-    """The scores on the test set."""
+class Results:
+    """The scores on the test set, and what they say."""
 
-    models: list[str]
-    """With their marks (see `mgm.runs.pretraining`)."""
-    columns: list[Column]
-    """The metrics; a cell per model."""
-    gain: str
-    """Title of the gains."""
+    table: ScoreTable
     sentences: list[str]
-    classes: list[ClassSection]
-    footnotes: list[str]
-
-    @property
-    def groups(self) -> list[tuple[str, list[Column]]]:
-        """Title of a task -> its metrics."""
-        return [(title, list(columns)) for title, columns in groupby(self.columns, lambda column: column.title)]
-
-    @property
-    def cards(self) -> list[Column]:
-        """The primary metric of each task."""
-        return [column for column in self.columns if column.primary]
+    classes: dict[str, dict[str, ClassScores]]
+    """Title of a task -> recipe -> the scores of its classes, those of the run itself last."""
 
 
 def run_page(folder: RunFolder) -> str:
@@ -116,14 +92,15 @@ def _charts(begun: dict[str, RunFolder]) -> tuple[list[Chart], list[Chart]]:
     known = {title: history for title, history in histories.items() if history.losses or history.scores}
     if not known:
         raise RunError("nothing was logged yet")
-    return score_charts(known), loss_charts(known)
+    drawn = known.values()
+    return charts(draw_scores, tasks_of(drawn), known), charts(draw_losses, stages_of(drawn), known)
 
 
-def _predictions(begun: dict[str, RunFolder]) -> list[PredictionTable]:
+def _predictions(begun: dict[str, RunFolder]) -> ImageTable:
     trained = {title: member for title, member in begun.items() if (member.checkpoints / "best.pt").exists()}
     if not trained:
         raise RunError("no weights are kept here: the run has not been validated yet, or its checkpoints were deleted")
-    return prediction_tables(compare(trained))
+    return prediction_table(compare(trained), most=MOST_MAPS)
 
 
 def _costs(begun: dict[str, RunFolder]) -> list[Cost]:
@@ -133,8 +110,8 @@ def _costs(begun: dict[str, RunFolder]) -> list[Cost]:
     return finished
 
 
-def _results(folder: RunFolder, result: dict[str, Any]) -> ResultSection:
-    """The table of a finished run, and what it says.
+def _results(folder: RunFolder, result: dict[str, Any]) -> Results:
+    """The scores of a finished run.
 
     Raises:
         RunError: If the run is not finished, or its result lacks what the table needs.
@@ -143,33 +120,18 @@ def _results(folder: RunFolder, result: dict[str, Any]) -> ResultSection:
         raise RunError("the run is not finished, so there are no scores on the test set yet")
     try:
         tasks = make_tasks(tuple(result["test"]), folder.info().classes)
-        rows = result_rows(result)
+        table = score_table(result_rows(result), tasks, pretrained=result_pretraining(result))
     except (KeyError, TypeError) as error:
         raise RunError(f"{folder.result} lacks {error}; restore it or train again") from None
-    columns = metric_columns(rows, tasks)
-    pretrained = result_pretraining(result)
-    return ResultSection(
-        [marked(title, pretrained.get(title, "")) for title in rows],
-        columns,
-        gain_title(rows, tasks),
-        _sentences(result, columns, tasks),
-        [_classes(result, name, task) for name, task in tasks.items() if name in result.get("classes", {})],
-        footnotes(pretrained.values()),
-    )
-
-
-def _classes(result: dict[str, Any], name: str, task: Task) -> ClassSection:
-    """The classes in the order of the result, as predicted by the baseline (where it has them) and by the run itself."""
-    members = [member for member in (result.get("baseline"), result) if member and name in member.get("classes", {})]
-    rows = [
-        (title, share(score["pixels"]), [_iou(member["classes"][name].get(title, {}).get("iou")) for member in members])
-        for title, score in result["classes"][name].items()
-    ]
-    return ClassSection(task.title, [member["recipe"] for member in members], rows)
-
-
-def _iou(value: float | None) -> str:
-    return UNKNOWN if value is None else f"{value:.3f}"
+    members = [member for member in (result.get("baseline"), result) if member]
+    classes = {
+        task.title: {
+            member["recipe"]: member["classes"][name] for member in members if name in member.get("classes", {})
+        }
+        for name, task in tasks.items()
+        if name in result.get("classes", {})
+    }
+    return Results(table, _sentences(result, table.columns, tasks), classes)
 
 
 def _sentences(result: dict[str, Any], columns: list[Column], tasks: dict[str, Task]) -> list[str]:

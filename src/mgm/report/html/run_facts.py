@@ -29,7 +29,7 @@ PLAIN_LOSSES = {
 
 
 def setting(experiment: Experiment, result: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The settings that matter, by name; what the result alone knows is left out of an unfinished run."""
+    """The settings that matter, by name, and what the result of a finished run knows about them."""
     data, model, method, training = experiment.data, experiment.model, experiment.method, experiment.training
     recipe = RECIPES.get(experiment.recipe)
     labelled = f"{data.fraction:.0%} of the training images".replace("%", " %")
@@ -99,7 +99,7 @@ def state(folder: RunFolder) -> str:
 def provenance(result: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Commit, versions and device, as far as they are recorded."""
     facts = {"Commit": result.get("commit") or "unknown"}
-    versions = result.get("versions") or {}
+    versions: dict[str, str] = result.get("versions") or {}
     if versions:
         facts["Versions"] = ", ".join(f"{name} {value}" for name, value in versions.items())
     if "device" in result:
@@ -124,7 +124,7 @@ class Cost:
 
     @property
     def num_updates(self) -> int | None:
-        """Losses that reached the encoder, all together."""
+        """How often any loss reached the encoder."""
         return sum(self.updates.values()) if self.updates else None
 
     @property

@@ -1,6 +1,6 @@
 import torch
 
-from mgm.method.selfsup.heads import ProjectionHead
+from mgm.method.selfsup.simclr import ProjectionHead
 
 
 def test_pooling_hidden_layer_and_linear_output():

@@ -7,7 +7,7 @@ import torch
 
 from mgm.config import TrainingConfig
 from mgm.training.checkpoint import load_checkpoint
-from mgm.training.layout import memory_format
+from mgm.training.memory_format import memory_format
 from toys import toy_experiment, toy_trainer
 
 

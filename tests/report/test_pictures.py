@@ -5,7 +5,7 @@ import torch
 from mgm.report.comparison import Comparison
 from mgm.report.figures.images import error_pixels, value_pixels
 from mgm.report.generation import AnnotatedImages
-from mgm.report.html.pictures import LARGEST_SIDE, MOST_SCENES, annotation_table, generated_table, prediction_tables
+from mgm.report.pictures import LARGEST_SIDE, MOST_SCENES, annotation_table, generated_table, prediction_table
 from mgm.tasks import TASKS, make_tasks
 
 CLASSES = ("wall", "floor", "<b>bed</b>")
@@ -25,12 +25,12 @@ def comparison(size=SIZE, tasks=("semantic", "depth")):
 
 def test_a_table_per_task_with_a_row_per_image():
     shown = comparison()
-    tables = prediction_tables(shown)
-    assert [table.title for table in tables] == ["Semantic segmentation", "Depth"]
-    table, task = tables[0], shown.tasks["semantic"]
-    assert table.models == ["MT", "MGM"]
-    image, predictions, label = table.rows[1]
-    prediction, errors = predictions[0]
+    table = prediction_table(shown)
+    assert [task.title for task in table.tasks] == ["Semantic segmentation", "Depth"]
+    semantic, task = table.tasks[0], shown.tasks["semantic"]
+    assert semantic.metric == "mIoU"
+    assert semantic.groups == [("truth", ("",)), ("MT", ("prediction", "error")), ("MGM", ("prediction", "error"))]
+    (label,), (prediction, errors), _ = semantic.rows[1]
     output, target = shown.predictions["MT"]["semantic"][1], shown.targets["semantic"][1]
     # interpolated before decoding, so that borders are not blocks of enlarged pixels
     own = task.decode_at(output[None], (LARGEST_SIDE, LARGEST_SIDE))[0]
@@ -38,9 +38,9 @@ def test_a_table_per_task_with_a_row_per_image():
     assert prediction.smooth
     assert not errors.smooth
     assert (errors.pixels == error_pixels(task, task.decode(output[None])[0], target)).all()
-    assert prediction.text.startswith("mIoU 0.")
-    assert prediction.text in prediction.alt
-    assert (image.text, table.rows[0][0].text) == ("", "kitchen")
+    assert errors.text.startswith("0.")
+    assert f"mIoU {errors.text}" in errors.alt
+    assert [image.text for image in table.images] == ["kitchen", ""]
     assert label.alt == "Truth, semantic segmentation, test image 2"
 
 
@@ -48,19 +48,20 @@ def test_what_is_missing_is_said():
     shown = comparison()
     del shown.predictions["MT"]["depth"]
     shown.targets["semantic"][:] = shown.tasks["semantic"].missing(2, SIZE, SIZE)
-    semantic, depth = prediction_tables(shown)
-    assert depth.rows[0][1][0][0].alt == "not predicted"
-    assert depth.rows[0][1][0][0].pixels is None
-    assert semantic.rows[0][2].alt == "no label"
-    prediction, errors = semantic.rows[0][1][1]
+    semantic, depth = prediction_table(shown).tasks
+    assert depth.rows[0][1][0].alt == "not predicted"
+    assert depth.rows[0][1][0].pixels is None
+    assert semantic.rows[0][0][0].alt == "no label"
+    prediction, errors = semantic.rows[0][2]
     assert prediction.pixels is not None
-    assert not prediction.text
     assert errors.alt == "no label"
+    assert not errors.text
 
 
 def test_large_pictures_are_made_smaller():
-    image, _, label = prediction_tables(comparison(size=2 * LARGEST_SIDE, tasks=("depth",)))[0].rows[0]
-    assert image.pixels.shape[:2] == label.pixels.shape[:2] == (LARGEST_SIDE, LARGEST_SIDE)
+    table = prediction_table(comparison(size=2 * LARGEST_SIDE, tasks=("depth",)))
+    (label,), _, _ = table.tasks[0].rows[0]
+    assert table.images[0].pixels.shape[:2] == label.pixels.shape[:2] == (LARGEST_SIDE, LARGEST_SIDE)
 
 
 def test_fewer_images_of_many_tasks_and_models():
@@ -75,9 +76,10 @@ def test_fewer_images_of_many_tasks_and_models():
             title: {name: p.repeat(3, 1, 1, 1) for name, p in outputs.items()} for title, outputs in models.items()
         },
     )
-    rows = prediction_tables(many)[0].rows
-    assert [image.text for image, _, _ in rows] == ["0", "5"]
-    assert len(prediction_tables(replace(many, tasks={"depth": many.tasks["depth"]}))[0].rows) == 3
+    assert [image.text for image in prediction_table(many, most=130).images] == ["0", "5"]
+    single = replace(many, tasks={"depth": many.tasks["depth"]})
+    assert len(prediction_table(single, most=130).tasks[0].rows) == 3
+    assert len(prediction_table(single).images) == 6
 
 
 def test_generated_images_of_many_scenes():
@@ -107,16 +109,17 @@ def test_annotations_of_several_annotators():
         tasks,
     )
     table = annotation_table(annotated)
-    assert [(legend.title, by) for legend, by in table.tasks] == [
+    assert [(task.title, [by for by, _ in task.groups]) for task in table.tasks] == [
         ("Semantic segmentation", ["mgm"]),
         ("Depth", ["mgm", "annotator"]),
     ]
-    image, annotations = table.rows[1]
-    assert image.text == "office"
-    assert [picture.alt for picture in annotations] == [
+    assert table.images[1].text == "office"
+    ((semantic,),) = table.tasks[0].rows[1]
+    (ours,), (theirs,) = table.tasks[1].rows[1]
+    assert [picture.alt for picture in (semantic, ours, theirs)] == [
         "Semantic segmentation by mgm, generated office",
         "Depth by mgm, generated office",
         "Depth by annotator, generated office",
     ]
-    assert (annotations[1].pixels != annotations[2].pixels).any()
-    assert table.tasks[0][0].classes[0].name == "floor"
+    assert (ours.pixels != theirs.pixels).any()
+    assert table.tasks[0].legend.classes[0].name == "floor"

@@ -1,0 +1,176 @@
+"""Predictions and generated images as tables of pictures, which figures and pages draw in their own ways."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from mgm.report.comparison import Comparison
+from mgm.report.figures.images import (
+    decoded,
+    error_pixels,
+    fitted_size,
+    image_pixels,
+    image_score,
+    spread_evenly,
+    value_pixels,
+)
+from mgm.report.generation import AnnotatedImages
+from mgm.tasks.base import Span, Task
+from mgm.tasks.legend import Legend
+
+LARGEST_SIDE = 128
+"""Longer side of a picture in pixels, unless told otherwise."""
+MOST_SCENES = 12
+"""Scenes of which generated images are shown on a page."""
+
+MOST_MAPS = 130
+"""Labels, predictions and error maps on a page."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A small image."""
+
+    pixels: np.ndarray | None
+    """``[H, W, 3]`` uint8; None: there is nothing to show, and ``alt`` says why."""
+    alt: str
+    """What it shows, for those who cannot see it."""
+    text: str = ""
+    """What stands beside it."""
+    smooth: bool = False
+    """Whether its pixels may be blended where it is enlarged."""
+
+
+@dataclass(frozen=True)
+class TaskTable:
+    """Pictures of one task: a row per image."""
+
+    title: str
+    metric: str
+    """Title of the metric by which predictions are scored; empty where they are not."""
+    legend: Legend
+    groups: list[tuple[str, tuple[str, ...]]]
+    """Columns that belong together: heading, and that of each column."""
+    rows: list[list[list[Picture]]]
+    """Row -> group -> pictures."""
+
+
+@dataclass(frozen=True)
+class ImageTable:
+    """Images, and what is known of them: a table per task, all with a row per image."""
+
+    images: list[Picture]
+    tasks: list[TaskTable]
+
+
+def prediction_table(shown: Comparison, side: int = LARGEST_SIDE, most: int = 0) -> ImageTable:
+    """Labels and, by model, predictions with their error maps and their score on that one image.
+
+    Args:
+        shown: Images and predictions.
+        side: Longer side of the pictures, of predictions at any rate.
+        most: Labels, predictions and error maps in all; where there would be more, fewer images are shown, but two. 0: no limit.
+    """
+    maps = len(shown.tasks) * (2 * len(shown.predictions) + 1)
+    chosen = spread_evenly(len(shown.images), max(2, most // maps) if most else len(shown.images))
+    images: dict[int, Picture] = {}
+    for number, index in enumerate(chosen, 1):
+        name = shown.names[index] if index < len(shown.names) else ""
+        images[index] = _image(shown.images[index], f"Test image {number}{f', {name}' if name else ''}", name, side)
+    tasks = [_predictions(shown, name, task, images, side) for name, task in shown.tasks.items()]
+    return ImageTable(list(images.values()), tasks)
+
+
+def _predictions(shown: Comparison, name: str, task: Task, images: dict[int, Picture], side: int) -> TaskTable:
+    values = shown.values(name)
+    span = task.span(values)
+    rows: list[list[list[Picture]]] = []
+    for index, image in images.items():
+        target = shown.target(name, index)
+        what = f"{task.title.lower()}, {image.alt.lower()}"
+        label = Picture(None, "no label")
+        if target is not None:
+            label = Picture(value_pixels(task, target, span, _size(target, side)), f"Truth, {what}")
+        predicted = [
+            _prediction(task, outputs[name][index], target, span, f"{title}, {what}", side)
+            if name in outputs
+            else [Picture(None, "not predicted"), Picture(None, "")]
+            for title, outputs in shown.predictions.items()
+        ]
+        rows.append([[label], *predicted])
+    groups = [("truth", ("",)), *((title, ("prediction", "error")) for title in shown.predictions)]
+    metric = task.metrics_info[task.primary].title
+    return TaskTable(task.title, metric, task.legend(values, span), groups, rows)
+
+
+def _prediction(
+    task: Task, prediction: Tensor, target: Tensor | None, span: Span, what: str, side: int
+) -> list[Picture]:
+    """A prediction, and its error map with the score."""
+    pixels = value_pixels(task, decoded(task, prediction, side), span)
+    shown = Picture(pixels, f"Prediction of {what}", smooth=True)
+    if target is None:
+        return [shown, Picture(None, "no label")]
+    errors = error_pixels(task, decoded(task, prediction), target, _size(target, side))
+    score = image_score(task, prediction, target)
+    return [shown, Picture(errors, f"Errors of {what}: {task.metrics_info[task.primary].title} {score}", score)]
+
+
+def annotation_table(annotated: AnnotatedImages, side: int = LARGEST_SIDE) -> ImageTable:
+    """Generated images, and what networks predict on them."""
+    tasks: list[TaskTable] = []
+    for name, task in annotated.tasks.items():
+        known = {title: values[name] for title, values in annotated.values.items() if name in values}
+        span = task.span(known.values())
+        rows = [
+            [
+                [
+                    Picture(
+                        value_pixels(task, values[number], span, _size(values, side)),
+                        f"{task.title} by {title}, generated {scene}",
+                        smooth=True,
+                    )
+                ]
+                for title, values in known.items()
+            ]
+            for number, scene in enumerate(annotated.scenes)
+        ]
+        groups = [(title, ("",)) for title in known]
+        tasks.append(TaskTable(task.title, "", task.legend(list(known.values()), span), groups, rows))
+    pairs = zip(annotated.images, annotated.scenes, strict=True)
+    return ImageTable([_image(image, f"Generated {scene}", scene, side) for image, scene in pairs], tasks)
+
+
+@dataclass(frozen=True)
+class GeneratedTable:
+    """Generated images: a row per scene, a group of images per point of the training."""
+
+    groups: list[str]
+    rows: list[tuple[str, list[list[np.ndarray]]]]
+    """Scene, and the images of each group."""
+    omitted: int
+    """Scenes that are not shown."""
+
+
+def generated_table(groups: Mapping[str, Mapping[str, Tensor]]) -> GeneratedTable:
+    """Images by scene, before and after joint training; of many scenes some, spread over all."""
+    scenes = list(next(iter(groups.values())))
+    rows: list[tuple[str, list[list[np.ndarray]]]] = []
+    for scene in (scenes[index] for index in spread_evenly(len(scenes), MOST_SCENES)):
+        images = [[image_pixels(image, _size(image, LARGEST_SIDE)) for image in by[scene]] for by in groups.values()]
+        rows.append((scene.replace("_", " "), images))
+    return GeneratedTable(list(groups), rows, len(scenes) - len(rows))
+
+
+def _image(image: Tensor, alt: str, text: str, side: int) -> Picture:
+    return Picture(image_pixels(image, _size(image, side)), alt, text)
+
+
+def _size(image: Tensor, side: int) -> tuple[int, int]:
+    """Height and width at which ``[..., H, W]`` is shown: no larger than it is."""
+    height, width = image.shape[-2:]
+    return fitted_size(height, width, min(side, max(height, width)))
