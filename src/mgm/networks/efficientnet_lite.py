@@ -272,7 +272,7 @@ def load_imagenet_weights(encoder: EfficientNetLite0) -> None:
     blocks = [f"levels.{level}.{place}" for level, count in enumerate(counts) for place in range(count)]
     for number, block in enumerate(blocks):
         ours |= {f"_blocks.{number}.{theirs}": f"{block}.{layer}" for layer, theirs in BLOCK_NAMES.items()}
-    state = {}
+    state: dict[str, Tensor] = {}
     try:
         for key, value in torch.load(file, map_location="cpu", weights_only=True).items():
             layer, _, name = key.rpartition(".")

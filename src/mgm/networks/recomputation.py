@@ -36,8 +36,10 @@ class Recomputed:
         """The block's output."""
         if not torch.is_grad_enabled():
             return self.forward(*inputs)
-        options = {"use_reentrant": False, "preserve_rng_state": False, "context_fn": self._contexts}
-        return cast(Tensor, checkpoint(self.forward, *inputs, **options))
+        output = checkpoint(  # pyright: ignore[reportUnknownVariableType]
+            self.forward, *inputs, use_reentrant=False, preserve_rng_state=False, context_fn=self._contexts
+        )
+        return cast(Tensor, output)
 
     def _contexts(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
         """Around the first pass and around its repetition."""
