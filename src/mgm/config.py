@@ -7,6 +7,9 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+RECOMMENDED = "recommended"
+"""Among `MethodConfig.losses`: every task that they do not name trains by `Task.recommended_loss`."""
+
 
 @dataclass(frozen=True)
 class DataConfig:

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
+from mgm.config import RECOMMENDED
 from mgm.errors import ConfigError
 from mgm.functional.log_depth import log_depth
 from mgm.functional.segmentation_losses import LEVELS
 from mgm.functional.vectors import angle_degrees, encode_normals
-from mgm.tasks import RECOMMENDED, TASKS, Task, make_tasks
+from mgm.tasks import TASKS, Task, make_tasks
 from task_cases import CLASSES, flip_prediction, perfect_prediction, random_prediction, random_target
 
 CHOICES = [f"{name}:{loss}" for name, task in TASKS.items() for loss in task.losses]

@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from mgm.config import Experiment, MethodConfig
+from mgm.config import RECOMMENDED, Experiment, MethodConfig
 from mgm.errors import choose
-from mgm.tasks import RECOMMENDED
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mgm.config import RECOMMENDED
 from mgm.errors import ConfigError, choose
 from mgm.tasks.base import ClassScore, MetricInfo, Task, TaskMetrics
 from mgm.tasks.depth import Depth
@@ -11,16 +12,13 @@ from mgm.tasks.normals import SurfaceNormals
 from mgm.tasks.segmentation import SemanticSegmentation
 from mgm.tasks.taskonomy import EdgeTexture, PrincipalCurvature, Reshading
 
-__all__ = ["RECOMMENDED", "TASKS", "ClassScore", "MetricInfo", "Task", "TaskMetrics", "make_tasks", "parse_losses"]
+__all__ = ["TASKS", "ClassScore", "MetricInfo", "Task", "TaskMetrics", "make_tasks", "parse_losses"]
 
 TASKS: dict[str, type[Task]] = {
     task.name: task
     for task in (SemanticSegmentation, Depth, SurfaceNormals, EdgeTexture, Reshading, PrincipalCurvature)
 }
 """Name -> task, in the order of tables."""
-
-RECOMMENDED = "recommended"
-"""In place of a list of losses: for every task that it does not name, `Task.recommended_loss`."""
 
 
 def make_tasks(names: Sequence[str], classes: Sequence[str] = (), losses: Sequence[str] = ()) -> dict[str, Task]:
@@ -30,7 +28,7 @@ def make_tasks(names: Sequence[str], classes: Sequence[str] = (), losses: Sequen
         names: Keys of `TASKS`, in the wanted order.
         classes: Names of the semantic classes in index order; only ``semantic`` needs them.
         losses: What tasks train by, see `parse_losses`; all others train by the paper's loss, or the recommended one if the word
-            `RECOMMENDED` is among them. Nothing else depends on them.
+            `mgm.config.RECOMMENDED` is among them. Nothing else depends on them.
 
     Raises:
         ConfigError: If there is no name, one is unknown or occurs twice, ``semantic`` has no classes, or ``losses`` are not
@@ -51,7 +49,7 @@ def make_tasks(names: Sequence[str], classes: Sequence[str] = (), losses: Sequen
 
 
 def parse_losses(losses: Sequence[str]) -> dict[str, str]:
-    """Task -> name of its loss, from entries such as ``depth:log``, leaving out the word `RECOMMENDED`.
+    """Task -> name of its loss, from entries such as ``depth:log``, leaving out the word recommended.
 
     Raises:
         ConfigError: If an entry is none, names an unknown task or loss, or a task a second time.
