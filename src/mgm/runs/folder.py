@@ -36,7 +36,12 @@ class Result(TypedDict, total=False):
     image_size: int
     num_labelled: int
     steps: int
-    best_step: int
+    best_step: int | None
+    best_steps: dict[str, int]
+    """Step of the best model, under the name ``all``; where tasks share no layer, task -> that of its own network."""
+    best_stage: str
+    earlier: dict[str, Any]
+    """The best model from before the last stage, where it was better on the validation set."""
     seconds: float
     command: str
     commit: str | None

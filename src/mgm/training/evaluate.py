@@ -110,20 +110,3 @@ def task_gain(scores: dict[str, float], reference: dict[str, float], task: Task)
     """`relative_gain` of a task's primary metric."""
     value, base = scores.get(task.primary, float("nan")), reference.get(task.primary, float("nan"))
     return relative_gain(value, base, task.metrics_info[task.primary].higher_is_better)
-
-
-def mean_skill(scores: Scores, reference: Scores, tasks: dict[str, Task]) -> float:
-    """Mean share of the reference's error that is gone, over the tasks' primary metrics: 0 as bad as it, 1 perfect.
-
-    The error of a metric in (0, 1) that should be high is its distance to 1. Unlike a relative improvement, this is not
-    dominated by a metric that is next to nothing for the reference, as a constant predictor's mIoU is. The best checkpoint
-    is chosen by it.
-    """
-    skills = []
-    for name, task in tasks.items():
-        value, base = (s[name].get(task.primary, float("nan")) for s in (scores, reference))
-        if task.metrics_info[task.primary].higher_is_better:
-            value, base = 1 - value, 1 - base
-        skills.append(1 - value / max(base, 1e-12))
-    known = [skill for skill in skills if skill == skill]
-    return sum(known) / len(known) if known else float("nan")
