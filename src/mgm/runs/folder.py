@@ -99,6 +99,11 @@ class RunFolder:
         return self.path / "result.json"
 
     @property
+    def test_images(self) -> Path:
+        """Which images the test set has (``images``, indices) and the sums over each that scores are made of (``TASK.SUM``)."""
+        return self.path / "test_images.npz"
+
+    @property
     def history(self) -> Path:
         """The metrics log as a table."""
         return self.path / "metrics.csv"

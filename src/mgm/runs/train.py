@@ -12,10 +12,12 @@ from statistics import fmean
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 from lightning_fabric import Fabric
 from torch import nn
 
 from mgm.config import Experiment
+from mgm.data.files import write_atomically
 from mgm.errors import ConfigError
 from mgm.functional.distributed import rank, world_size
 from mgm.method.algorithm import joint_updates, stages
@@ -39,6 +41,7 @@ from mgm.runs.starting_weights import load_pretrained, start_encoder, with_struc
 from mgm.training.callbacks import TensorBoard, Watchers
 from mgm.training.checkpoint import load_checkpoint
 from mgm.training.evaluate import (
+    ImageSums,
     Scores,
     classes_of,
     constant_predictor,
@@ -247,8 +250,9 @@ def _finish(
     steps = {part: step for part, (_, step) in position.best.items()}
     with trainer.fabric.autocast():
         validation = evaluate_model(model, data.batches(data.splits.validation, batch_size), data.tasks)
-        meters = measure_model(model, data.batches(data.splits.test, batch_size), data.tasks)
-    test = scores_of(meters)
+        images = ImageSums(data.tasks, len(data.splits.test))
+        meters = measure_model(model, data.batches(data.splits.test, batch_size), data.tasks, images)
+    test, sums = scores_of(meters), images.arrays(trainer.fabric.device)
     constant = evaluate(
         constant_predictor(data.constants(batch_size)),
         data.batches(data.splits.test, batch_size),
@@ -290,6 +294,7 @@ def _finish(
             name: task_gain(test[name], baseline["test"][name], task) for name, task in data.tasks.items()
         } | {"mean": mean_gain(test, baseline["test"], data.tasks)}
     if trainer.fabric.is_global_zero:
+        write_atomically(folder.test_images, lambda file: np.savez_compressed(file, images=data.splits.test, **sums))
         write_json(folder.result, result)
     trainer.fabric.barrier()
     return result
