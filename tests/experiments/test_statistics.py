@@ -143,7 +143,9 @@ def test_lists_of_different_length_are_refused():
         compare_paired([1.0, 2.0, 3.0], [1.0, 2.0])
 
 
-@pytest.mark.parametrize(("count", "ratio", "level"), [(5, 1.5, 0.05), (10, 0.9, 0.05), (10, 1.6, 0.05 / 12), (3, 2.0, 0.05)])
+@pytest.mark.parametrize(
+    ("count", "ratio", "level"), [(5, 1.5, 0.05), (10, 0.9, 0.05), (10, 1.6, 0.05 / 12), (3, 2.0, 0.05)]
+)
 def test_power_is_how_often_a_difference_is_shown(count, ratio, level):
     draws = np.random.default_rng(count).normal(ratio, 1, (20_000, count))
     found = stats.ttest_1samp(draws, 0, axis=1).pvalue < level

@@ -16,7 +16,9 @@ from task_cases import make_task, random_prediction, random_target
 def test_sums_of_images_add_up_to_the_scores(name):
     task = make_task(name)
     predictions = [{name: random_prediction(task, seed, 3)} for seed in (1, 2)]
-    batches = [Batch(torch.zeros(3, 3, 5, 6), {name: random_target(task, seed, 3)}, torch.zeros(3, 0)) for seed in (3, 4)]
+    batches = [
+        Batch(torch.zeros(3, 3, 5, 6), {name: random_target(task, seed, 3)}, torch.zeros(3, 0)) for seed in (3, 4)
+    ]
     images = ImageSums({name: task}, 6)
     answers = iter(predictions)
     scores = scores_of(measure(lambda _: next(answers), batches, {name: task}, images=images))[name]

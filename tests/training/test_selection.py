@@ -65,7 +65,11 @@ SEQUENCE = [(9, 9, 9), (9, 9, 9), (9, 9, 9), (1, 3, 2), (3, 2, 2.5), (2, 1, 2)]
 
 def test_each_network_of_the_single_task_baseline_is_from_its_own_best_step(tmp_path):
     trainer, seen, best = trained("st", tmp_path, SEQUENCE)
-    assert {task: step for task, (_, step) in trainer.position.best.items()} == {"semantic": 10, "depth": 8, "normal": 10}
+    assert {task: step for task, (_, step) in trainer.position.best.items()} == {
+        "semantic": 10,
+        "depth": 8,
+        "normal": 10,
+    }
     parts = trainer.networks.model.own_weights
     assert all(any(name.startswith(prefixes) for prefixes in parts.values()) for name in best)
     for task, number in (("semantic", 4), ("depth", 3), ("normal", 4)):
