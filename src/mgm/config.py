@@ -207,6 +207,9 @@ class TrainingConfig:
     """Steps between evaluations on the validation set, where the best model is kept."""
     checkpoint_every: int = 200
     """Steps between checkpoints."""
+    gradients_every: int = 50
+    """Steps of joint training between looks at what each loss does to the encoder: norm of its gradient, cosine to that of the tasks
+    (docs/watching.md); 0: never. It changes no number of the training."""
     tensorboard: bool = False
     """Also write losses and validation scores for TensorBoard, into the run's folder (extra: tensorboard)."""
     device: str = "auto"

@@ -98,7 +98,7 @@ def test_positive_control_and_null_differ_in_what_they_are_about() -> None:
     assert replace(again, seed=0) == one, "the same images and settings"
     assert again.seed != one.seed
     alone, simclr = pair("simclr")
-    assert not (alone.data.augment or simclr.data.augment)
+    assert [one.data.augment for one in (alone, simclr)] == [False, False]
     assert [update.name for update in joint_updates(simclr.method)] == ["task", "self_supervision"]
     assert [stage.name for stage in stages(simclr)] == ["joint"]
 

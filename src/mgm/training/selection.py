@@ -18,11 +18,12 @@ Skills = dict[str, float]
 def task_skills(scores: Scores, constant: Scores, tasks: Mapping[str, Task]) -> Skills:
     """Logarithm of each task's primary metric relative to the constant predictor's, positive is better.
 
-    The difference between two models is, to first order, the mean relative gain over tasks, which tables report, whatever the constant
-    predictor scores: 1 % of mIoU counts as much as 1 % of the depth error. In the second half of a training, where the choice is
-    made, mIoU moves by 1 to 3 % from one validation to the next, depth by .5 to 1 %, normals by .1 to .6 % (presets `quick`, `small`,
-    `best`). As shares of the constant predictor's error mIoU moved less than depth, and segmentation hardly counted. Cross-entropy
-    would choose too early: on 262 photographs it is best halfway (`small`), and mIoU grows by another 9 to 18 % from there.
+    The difference between two models is, to first order, the mean relative gain over tasks, which tables report, whatever the
+    constant predictor scores: 1 % of mIoU counts as much as 1 % of the depth error. In the second half of a training, where the
+    choice is made, mIoU moves by 1 to 3 % from one validation to the next, depth by .5 to 1 %, normals by .1 to .6 % (presets
+    `quick`, `small`, `best`). As shares of the constant predictor's error mIoU moved less than depth, and segmentation hardly
+    counted. Cross-entropy would choose too early: on 262 photographs it is best halfway (`small`), and mIoU grows by another 9 to
+    18 % from there.
 
     Args:
         scores: Of a model.

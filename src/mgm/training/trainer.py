@@ -24,6 +24,7 @@ from mgm.training.checkpoint import load_checkpoint, save_checkpoint
 from mgm.training.compilation import begin_compiled_step, compile_networks
 from mgm.training.ema import WeightAverage
 from mgm.training.evaluate import Scores
+from mgm.training.gradients import GradientShares, compares
 from mgm.training.memory_format import arrange, memory_format
 from mgm.training.metrics_log import MetricsLog
 from mgm.training.micro_batches import split_batch
@@ -77,8 +78,8 @@ class Position:
     step: int = 0
     """Steps done in the stage."""
     best: dict[str, tuple[float, int]] = field(default_factory=dict)
-    """Score on the validation set and step (`steps_done`) of the best model of the last stage, which is the run's; where tasks share no
-    layer, task -> those of its own network, else under the name `WHOLE`."""
+    """Score on the validation set and step (`steps_done`) of the best model of the last stage, which is the run's; where tasks
+    share no layer, task -> those of its own network, else under the name `WHOLE`."""
     earlier: dict[str, tuple[float, int]] = field(default_factory=dict)
     """The same before the last stage."""
     log_size: int = 0
@@ -173,6 +174,9 @@ class Trainer:
         while self.position.step < stage.steps:
             recent.append(self.train_step(stage, self.position.step))
             self.position.step += 1
+            if self.optimizer_step.shares:
+                measured = self.optimizer_step.shares.figures()
+                self.log.write(stage=stage.name, step=self.position.step, gradients=measured)
             done = self.position.step
             validates = stage.trains_model and stage.data == "labelled" and done % config.validate_every == 0
             saves = done % config.checkpoint_every == 0
@@ -207,6 +211,8 @@ class Trainer:
             )
             for number, batch in enumerate(split_batch(whole, config.accumulate, self.tasks))
         ]
+        every = config.gradients_every if config.compile == "never" and compares(stage) else 0
+        self.optimizer_step.shares = GradientShares() if every and index % every == 0 else None
         losses = self.optimizer_step(stage, steps)
         if self.average and stage.trains_model:
             self.average.update(self.networks.model)
