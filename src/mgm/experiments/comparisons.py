@@ -54,10 +54,10 @@ class Test:
     p: float
     """Of the t-test; of primary questions corrected over all of them (Holm)."""
     detectable: float
-    """The least difference that would be found with a power of 80 %, in the metric's unit, at this number of seeds and at the level of
-    the first step of the correction."""
+    """The least difference that would be found with a power of 80 %, in the metric's unit, at this number of seeds and at the level
+    of the first step of the correction."""
     needed: int | None
-    """Seeds with which the observed difference would be found as often, at the observed spread; None: more than 10,000, or unknown."""
+    """Seeds with which the observed difference would be found as often, at the observed spread; None: unknown, or over 10,000."""
     needed_for_paper: int | None
     """The same for the relative gain that the paper reports."""
     bootstrap: Resampled | None = None

@@ -125,7 +125,7 @@ def power(difference: float, std: float, count: int, level: float = LEVEL) -> fl
 
 
 def detectable_difference(std: float, count: int, level: float = LEVEL) -> float:
-    """The least difference that `POWER` finds with so many pairs; NaN if spread or pairs are too few to say. Arguments: see `power`."""
+    """The least difference that `POWER` finds with so many pairs, NaN where they are too few to say; arguments: see `power`."""
     if count < 2 or not std > 0:
         return math.nan
     most = 10 * (stats.t.isf(level / 2, count - 1) + 3) / math.sqrt(count)

@@ -229,7 +229,7 @@ def _with_bootstrap(
 
 
 def _paper_gains(table: Table, ours: Line, theirs: Line) -> dict[str, float]:
-    """Task or `MEAN` -> the relative gain that the paper reports between two lines, in its own metrics; the mean of all its tasks."""
+    """Task or `MEAN` -> the relative gain that the paper reports between two lines, in its own metrics."""
     paper, gains = table.paper, {}
     for task in table.plan.tasks if paper else ():
         if task in paper.tasks:

@@ -30,8 +30,8 @@ class History:
     scores: dict[str, Points] = field(default_factory=dict[str, Points])
     """Task -> points of its primary metric on the validation set, against updates of M on labelled images."""
     gradients: dict[str, dict[str, Points]] = field(default_factory=dict)
-    """``norm``, ``cosine`` and ``ratio`` -> update (or ``auxiliary``) -> points: what losses do to the encoder, against updates of M
-    (`mgm.training.gradients.GradientShares`)."""
+    """``norm``, ``cosine`` and ``ratio`` -> update (or ``auxiliary``) -> points: what losses do to the encoder, against updates of
+    M (`mgm.training.gradients.GradientShares`)."""
     joint_start: int | None = None
     """Updates of M before joint training; None without it."""
 

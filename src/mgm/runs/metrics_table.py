@@ -33,7 +33,8 @@ def recorded(folder: RunFolder) -> Iterator[None]:
 def write_history(folder: RunFolder) -> None:
     """``metrics.csv``: a row per record of the metrics log, a column per loss and per metric.
 
-    Columns are called ``loss/UPDATE``, ``validation/TASK/METRIC`` and ``gradients/UPDATE/norm`` (``cosine``, ``ratio``); cells without a value are empty.
+    Columns are called ``loss/UPDATE``, ``validation/TASK/METRIC`` and ``gradients/UPDATE/norm`` (``cosine``,
+    ``ratio``); cells without a value are empty.
     """
     rows = [flat_record(record) for record in read_metrics_log(folder.metrics_log)]
     columns = list(dict.fromkeys(column for row in rows for column in row))

@@ -102,8 +102,10 @@ class GradientShares:
         self._found[name] = gradient.norm(), cosine
 
     def figures(self) -> dict[str, dict[str, float]]:
-        """Update -> ``norm`` of its gradient on the encoder and ``cosine`` to the first one's; ``auxiliary`` is the sum of all but the
-        first, and its ``ratio`` that of the two norms."""
+        """Update -> ``norm`` of its gradient on the encoder and ``cosine`` to the first one's.
+
+        ``auxiliary`` is the sum of all but the first; it also has the ``ratio`` of its norm to the first one's.
+        """
         assert self._reference is not None
         others = torch.zeros_like(self._reference) if self._others is None else self._others
         cosine = torch.nn.functional.cosine_similarity(others, self._reference, dim=0)
