@@ -42,8 +42,8 @@ class DataConfig:
     mix_share: float = 0.5
     """Share of the labelled images that something is pasted into, in (0, 1]."""
     weak_labels: Literal["scene", "objects"] = "scene"
-    """scene: the data set's scene labels (where it has none, objects); objects: multi-hot labels of what is in view (paper G.1), the data
-    set's own (Cityscapes: 30), elsewhere the classes of the label map."""
+    """scene: the data set's scene labels (where it has none, objects); objects: multi-hot labels of what is in view (paper G.1),
+    the data set's own (Cityscapes: 30), else the classes of the label map."""
     pretrain: str = ""
     """Data set to train M on first (`rooms`); empty: none."""
     cache: str = ""
