@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mgm.errors import RunError
 from mgm.experiments.bootstrap import read_sums, resampled
 from mgm.runs.folder import RunFolder
 
@@ -79,3 +80,14 @@ def test_runs_without_sums_are_skipped(tmp_path):
     assert read_sums(RunFolder(tmp_path)) is None
     np.savez(tmp_path / "test_images.npz", images=np.arange(2))
     assert list(read_sums(RunFolder(tmp_path))) == ["images"]
+
+
+@pytest.mark.parametrize("content", [b"", b"not an archive", None])
+def test_damaged_sums_are_one_clear_error(tmp_path, content):
+    path = tmp_path / "test_images.npz"
+    if content is None:
+        np.savez(path, images=np.arange(3), **{"depth.absolute": np.ones((2, 1))})
+    else:
+        path.write_bytes(content)
+    with pytest.raises(RunError, match=r"test_images.npz is damaged .*; delete it"):
+        read_sums(RunFolder(tmp_path))

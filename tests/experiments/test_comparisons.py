@@ -148,9 +148,6 @@ def test_summary_says_how_and_what_few_seeds_do_not_allow():
     shifts = {"mt": (0, 0, 0), "mgm": (0.05, 0.05, 0.05), "mgm_control": (0.05, 0.05, 0.05)}
     lines = summary(answer_questions(results(5, **shifts), questions, HIGHER)).splitlines()
     assert len(lines) == 4
-    assert lines[2] == (
-        "Two-sided paired t-tests over 5 seeds; the 8 of the primary questions, mean over tasks and each task, are corrected among "
-        "themselves (Holm); + is better."
-    )
+    assert lines[2] == "Two-sided paired t-tests over 5 seeds, corrected over the 8 comparisons (Holm); + is better."
     assert lines[3].endswith("cannot reach p < 0.05: its least value is 0.0625.")
     assert len(summary(answer_questions(results(6, **shifts), questions, HIGHER)).splitlines()) == 3

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mgm.errors import RunError
 from mgm.runs.folder import RunFolder
 from mgm.tasks import TASKS
 
@@ -31,11 +32,25 @@ class Resampled:
 
 
 def read_sums(run: RunFolder) -> Sums | None:
-    """The sums of a run's test images; None if it has none (a run that is not finished, or of an earlier version)."""
+    """The sums of a run's test images; None if it has none (a run that is not finished, or of an earlier version).
+
+    Raises:
+        RunError: If the file is damaged.
+    """
     if not run.test_images.exists():
         return None
-    with np.load(run.test_images) as file:  # no pickles: NumPy refuses them by default
-        return {name: file[name] for name in file.files}
+    try:
+        with np.load(run.test_images, allow_pickle=False) as file:
+            sums = {name: file[name] for name in file.files}
+    except Exception as error:  # a damaged file can fail in any way
+        raise RunError(
+            f"{run.test_images} is damaged ({error}); delete it, and the bootstrap leaves this run out"
+        ) from None
+    if any(len(values) != len(sums.get("images", ())) for values in sums.values()):
+        raise RunError(
+            f"{run.test_images} is damaged (no row per image); delete it, and the bootstrap leaves this run out"
+        )
+    return sums
 
 
 def resampled(

@@ -247,9 +247,9 @@ def summary(answers: Sequence[Answer], alpha: float = LEVEL) -> str:
     tests = sum(not math.isnan(test.p) for test in primary)
     seeds = f"{min(counts)}" if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
     lines = [sentence(answer, alpha) for answer in answers]
+    which = " of the primary questions" if any(not answer.question.primary for answer in answers) else ""
     lines.append(
-        f"Two-sided paired t-tests over {seeds} seeds; the {tests} of the primary questions, mean over tasks and each task, are "
-        "corrected among themselves (Holm); + is better."
+        f"Two-sided paired t-tests over {seeds} seeds, corrected over the {tests} comparisons{which} (Holm); + is better."
     )
     if least_sign_flip_p(min(counts)) >= alpha:
         lines.append(
