@@ -45,7 +45,8 @@ class DataConfig:
     mix_share: float = 0.5
     """Share of the labelled images that something is pasted into, in (0, 1]."""
     weak_labels: Literal["scene", "objects"] = "scene"
-    """scene: the data set's scene labels (where it has none, objects); objects: the classes in view, multi-hot (paper G.1)."""
+    """scene: the data set's scene labels (where it has none, objects); objects: multi-hot labels of what is in view (paper G.1),
+    the data set's own (Cityscapes: 30), else the classes of the label map."""
     pretrain: str = ""
     """Data set to train M on first (`rooms`); empty: none."""
     cache: str = ""
@@ -209,6 +210,9 @@ class TrainingConfig:
     """Steps between evaluations on the validation set, where the best model is kept."""
     checkpoint_every: int = 200
     """Steps between checkpoints."""
+    gradients_every: int = 50
+    """Steps of joint training between looks at what each loss does to the encoder: norm of its gradient, cosine to the tasks'
+    (docs/watching.md); 0: never. It changes no number of the training."""
     tensorboard: bool = False
     """Also write losses and validation scores for TensorBoard, into the run's folder (extra: tensorboard)."""
     device: str = "auto"

@@ -10,11 +10,16 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
+import numpy as np
 import pytest
 
+from fake_trials import pretend, three_tasks
 from mgm.cli.train import parse_train
 from mgm.experiments.catalogue import STUDIES
+from mgm.experiments.statistics import detectable_difference
+from mgm.runs.folder import RunFolder
 
 TINY = ("--preset", "tiny", "--seeds", "1", "--in-process")
 ROOMS = ("--", "--num-images", "120")
@@ -49,6 +54,8 @@ def test_nothing_means_list(mgm) -> None:
         (("table2", "--settings", "30"), "unknown setting '30'. Choices: 100, 25, 50"),
         (("table2", "--", "--fraction", "0.3"), "table2 decides on fraction itself; leave it out"),
         (("table2", "--", "--seed", "3"), "table2 decides on seed itself; use --seeds"),
+        (("table2", "--", "--split-seed", "3"), "table2 decides on split_seed itself; each seed has its own split"),
+        (("table2", "--", "--split", "scene"), "on rooms: unknown split 'scene'. Choices: official, random"),
         (("table10", "--", "--image-size", "32"), "table10 decides on image_size itself"),
         (("table2", "--augment", "on", "--", "--no-augment"), "table2 decides on augment itself"),
         (("table11", "--", "--tasks", "depth", "normal"), "needs labels of semantic, which rooms does not offer"),
@@ -76,6 +83,46 @@ def test_dry_run_prints_commands_that_can_be_typed(mgm, tmp_path) -> None:
         assert options.experiment.data.fraction == 0.1
         assert not options.baseline
     assert not list(tmp_path.iterdir())
+
+
+def test_all_seeds_may_have_a_split_of_ones_choice(mgm, tmp_path) -> None:
+    arguments = ("twice", "--preset", "tiny", "--seeds", "2", "--out", tmp_path, "--dry-run")
+    own, same = (mgm("experiment", *arguments, *more)[1] for more in ((), ("--same-split", "--", "--split-seed", "3")))
+    seeds = [
+        [parse_train(shlex.split(line)[2:]).experiment.data.split_seed for line in out.splitlines()]
+        for out in (own, same)
+    ]
+    assert seeds == [[0, 1, 0, 1], [3, 3, 3, 3]]
+
+
+def test_all_means_the_papers(mgm, tmp_path) -> None:
+    code, out, _ = mgm("experiment", "all", "--preset", "tiny", "--seeds", "1", "--out", tmp_path, "--dry-run")
+    assert code == 0
+    assert "--seed 1000" not in out, "the null is not of the paper"
+
+
+def test_a_plan_says_what_pilot_runs_tell(mgm, tmp_path) -> None:
+    arguments = ("experiment", "twice", "--preset", "tiny", "--out", tmp_path)
+    code, out, _ = mgm(*arguments, "--seeds", "4", "--plan")
+    assert code == 0
+    assert "No pilot runs yet" in out
+    assert "8 of 8 trials are left; how long they take is unknown until one of each is finished: mt." in out
+    assert not list(tmp_path.iterdir())
+    rng = np.random.default_rng(0)
+    commands = [shlex.split(line) for line in mgm(*arguments, "--seeds", "3", "--dry-run")[1].splitlines()]
+    for number, command in enumerate(commands):
+        pretend(
+            RunFolder(Path(command[-1])),
+            three_tasks(*rng.normal([0.1 + 0.1 * (number > 2), 1.0, 30.0], 0.01)),
+            seconds=1800.0,
+        )
+    code, out, _ = mgm(*arguments, "--seeds", "4", "--plan", "--workers", "2")
+    assert code == 0
+    row = next(line for line in out.splitlines() if "| semantic" in line).strip("|").split("|")
+    cells = [cell.strip() for cell in row]
+    assert cells[:3] == ["MT, twice the labels − MT", "semantic", "3"]
+    assert float(cells[5]) == pytest.approx(detectable_difference(float(cells[4]), 4, 0.05 / 4), rel=0.02)
+    assert "2 of 8 trials are left: 1.0 hours of training, 0.5 with 2 at a time." in out
 
 
 def test_a_table_from_beginning_to_end(mgm, tmp_path) -> None:

@@ -8,10 +8,11 @@ import torch
 from mgm.cli.train import parse_train
 from mgm.config import Experiment
 from mgm.errors import ConfigError
-from mgm.experiments.catalogue import STUDIES, find_study
+from mgm.experiments.catalogue import BEYOND, STUDIES, find_study
 from mgm.experiments.paper_values import CITYSCAPES, LOSSES, NYUV2, PRIMARY, TASKONOMY, paper_table
 from mgm.experiments.plans import field_groups, make_plan, train_arguments
 from mgm.experiments.studies import CONTROL, MGM, MGM_G
+from mgm.method.algorithm import joint_updates, stages
 from mgm.method.recipes import PRESETS, RECIPES, make_experiment
 from mgm.tasks import TASKS
 
@@ -31,7 +32,75 @@ def plan_of(name: str, seeds: int = 2, offered=SIX, preset: str = "tiny", data: 
 
 
 def test_all_experiments_of_the_paper_are_there() -> None:
-    assert [study.number for study in STUDIES.values()] == [f"F{number}" for number in range(1, 19)]
+    papers = [study.number for study in STUDIES.values() if study.paper != BEYOND]
+    assert papers == [f"F{number}" for number in range(1, 19)]
+    assert [study.number for study in STUDIES.values()][18:] == [f"X{number}" for number in range(1, 6)]
+
+
+@pytest.mark.parametrize("name", ["table2", "table3", "table10", "figure5"])
+def test_mgm_r_adds_as_many_weakly_labelled_images_as_are_labelled(name) -> None:
+    """Paper, Table 2: another 50 % or 25 %; Figure 5 varies that number from 25 % on."""
+    found = {cell.setting: cell.trial.experiment.data for cell in plan_of(name, 1).cells if cell.row.title == "MGM_r"}
+    if name == "figure5":
+        found = {"25 %": found["25 %"]}
+    assert all(data.weak_fraction == data.fraction for data in found.values())
+    assert {setting: data.fraction for setting, data in found.items()} == {
+        "table2": {"50 %": 0.5, "25 %": 0.25}, "table3": {}, "table10": {}, "figure5": {"25 %": 0.25}
+    }[name]  # fmt: skip
+
+
+def test_settings_that_mean_nothing_to_a_recipe_leave_its_trials_shared() -> None:
+    names = {
+        (name, cell.row.title): cell.trial.name
+        for name in ("table2", "figure5")
+        for cell in plan_of(name, 1).cells
+        if cell.setting == "25 %"
+    }
+    for title in ("MGM", "MGM/G", "control", "MGM_r"):
+        assert names["table2", title] == names["figure5", title]
+
+
+def test_few_primary_questions_are_named_before_the_run() -> None:
+    for name, study in STUDIES.items():
+        plan = plan_of(name, 1)
+        primary = [(ask.row, ask.reference) for ask in study.all_asks(plan.rows) if ask.primary]
+        if any(row.title == "MGM" for row in plan.rows):
+            assert primary == [
+                ("MGM", reference)
+                for reference in ("MT", "MGM/G", "control")
+                if reference in {r.title for r in plan.rows}
+            ]
+        assert len(primary) <= 3
+        assert plan.primary_setting in plan.settings
+    assert plan_of("table2", 1).primary_setting == "25 %"
+    assert plan_of("table2", 1, only=["100"]).primary_setting == "100 %"
+    assert plan_of("table2", 1, augment="both").primary_setting == "25 %, augmented"
+    assert plan_of("labels", 1).primary_setting == "25 %"
+
+
+def test_no_place_is_in_two_parts_of_the_disjoint_split() -> None:
+    kinds = {"nyuv2": "scene", "cityscapes_zurich": "city", "taskonomy": "tiny", "rooms": "random"}
+    for data, kind in kinds.items():
+        plan = plan_of("disjoint", 1, data=data)
+        assert {cell.trial.experiment.data.split for cell in plan.cells} == {kind}
+    with pytest.raises(ConfigError, match="unknown split 'scene'. Choices: official, random"):
+        plan_of("disjoint", 1, data="photos", split_kinds=("random", "official"))
+
+
+def test_positive_control_and_null_differ_in_what_they_are_about() -> None:
+    def pair(name):
+        return [cell.trial.experiment for cell in plan_of(name, 1).cells]
+
+    few, twice = pair("twice")
+    assert (few.data.fraction, twice.data.fraction) == (0.25, 0.5)
+    assert replace(twice, data=few.data) == few
+    one, again = pair("null")
+    assert replace(again, seed=0) == one, "the same images and settings"
+    assert again.seed != one.seed
+    alone, simclr = pair("simclr")
+    assert [one.data.augment for one in (alone, simclr)] == [False, False]
+    assert [update.name for update in joint_updates(simclr.method)] == ["task", "self_supervision"]
+    assert [stage.name for stage in stages(simclr)] == ["joint"]
 
 
 @pytest.mark.parametrize("name", STUDIES)

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from mgm.experiments.comparisons import Question, answer_questions, sentence, summary
-from mgm.experiments.statistics import compare_paired, holm
+from mgm.experiments.comparisons import MEAN, Question, answer_questions, sentence, summary
+from mgm.experiments.statistics import compare_paired, detectable_difference, holm, pairs_needed, power
 
 HIGHER = {"semantic": True, "depth": False, "normal": False}
 NAN = float("nan")
@@ -28,9 +28,9 @@ def results(seeds=5, **shifts):
     }
 
 
-def test_correction_covers_all_tasks_of_all_questions():
-    table = results(mt=(0, 0, 0), st=(0, 0, 0), mgm=(0.01, 0.004, 0.002))
-    questions = [Question("mgm", "mt"), Question("mgm", "st")]
+def test_primary_questions_are_corrected_among_themselves_on_the_mean_and_on_each_task():
+    table = results(mt=(0, 0, 0), st=(0, 0, 0), other=(0, 0, 0), mgm=(0.01, 0.004, 0.002))
+    questions = [Question("mgm", "mt"), Question("mgm", "st"), Question("mgm", "other", primary=False)]
     answers = answer_questions(table, questions, HIGHER)
     plain = [
         compare_paired(table["mgm"][task], table[q.reference][task], higher_is_better=higher)
@@ -38,15 +38,55 @@ def test_correction_covers_all_tasks_of_all_questions():
         for task, higher in HIGHER.items()
     ]
     assert [task.comparison for answer in answers for task in answer.tasks.values()] == plain
-    assert [task.adjusted_p for answer in answers for task in answer.tasks.values()] == holm([p.t_p for p in plain])
-    assert [a.delta_m_adjusted_p for a in answers] == holm([a.delta_m.t_p for a in answers])
+    family = [test for answer in answers[:2] for test in answer.tests.values()]
+    assert [test.p for test in family] == holm([test.comparison.t_p for test in family])
+    assert len(family) == 2 * 4
+    assert all(test.p == test.comparison.t_p for test in answers[2].tests.values()), "exploratory: not corrected"
+
+
+def test_exploratory_answers_say_so_and_decide_nothing():
+    table = results(mt=(0, 0, 0), mgm=(0.05, 0.05, 0.05))
+    (answer,) = answer_questions(table, [Question("mgm", "mt", primary=False)], HIGHER)
+    assert sentence(answer).startswith("Exploratory, p-values not corrected: mgm against mt: semantic +5.")
+    assert "beats" not in sentence(answer)
+
+
+def test_what_a_number_of_seeds_can_show_is_said():
+    table = results(mt=(0, 0, 0), mgm=(0.01, 0.01, 0.01))
+    paper = {MEAN: 0.05, "depth": 0.04}
+    (answer,) = answer_questions(table, [Question("mgm", "mt", paper=paper)], HIGHER)
+    mean, depth = answer.mean, answer.tasks["depth"]
+    assert mean.detectable == detectable_difference(mean.comparison.std, 5, 0.05 / 4)
+    assert power(mean.detectable, mean.comparison.std, 5, 0.05 / 4) == pytest.approx(0.8)
+    assert mean.needed == pairs_needed(mean.comparison.mean, mean.comparison.std, 0.05 / 4)
+    base = np.mean(table["mt"]["depth"])
+    assert depth.needed_for_paper == pairs_needed(0.04 * base, depth.comparison.std, 0.05 / 4)
+    assert answer.tasks["normal"].needed_for_paper is None
+    text = sentence(answer)
+    assert f"5 seeds find a mean gain of {100 * mean.detectable:.1f} % with a power of 80 %; " in text
+    assert f"the observed one {mean.needed} and the paper's (+5.0 %) {mean.needed_for_paper} would take." in text
+
+
+@pytest.mark.parametrize(
+    ("gain", "expected", "passed"), [(0.05, "found", True), (0, "found", False), (-0.05, "found", False),
+                                     (0, "nothing", True), (0.05, "nothing", False)]
+)  # fmt: skip
+def test_controls_say_whether_they_show_what_they_must(gain, expected, passed):
+    table = results(mt=(0, 0, 0), other=(gain, gain, gain))
+    (answer,) = answer_questions(table, [Question("other", "mt", expected=expected)], HIGHER)
+    assert answer.as_expected is passed
+    assert ("NOT as it must be" in sentence(answer)) == (not passed)
+    (answer,) = answer_questions(
+        results(1, mt=(0, 0, 0), other=(0, 0, 0)), [Question("other", "mt", expected=expected)], HIGHER
+    )
+    assert answer.as_expected is None
 
 
 def test_gains_are_relative_to_the_reference():
     table = {"a": {"depth": [0.8, 0.9]}, "b": {"depth": [1.0, 1.0]}}
     (answer,) = answer_questions(table, [Question("a", "b")], {"depth": False})
     assert answer.tasks["depth"].gain == pytest.approx(0.15)
-    assert answer.delta_m.mean == pytest.approx(0.15)
+    assert answer.mean.gain == pytest.approx(0.15)
 
 
 def test_sentence_of_a_mixed_answer():
@@ -64,7 +104,7 @@ def test_better_and_worse_are_told_in_the_same_words():
     better, worse = answer_questions(table, [Question("mgm", "mt"), Question("mt", "mgm")], HIGHER)
     assert "beats mt on 3 of 3 tasks" in sentence(better)
     assert "mt loses to mgm on 3 of 3 tasks" in sentence(worse)
-    assert all(better.tasks[task].adjusted_p == worse.tasks[task].adjusted_p for task in HIGHER)
+    assert all(better.tasks[task].p == worse.tasks[task].p for task in HIGHER)
 
 
 def test_a_named_share_without_a_difference():
@@ -88,6 +128,7 @@ def test_one_seed_says_so():
     (answer,) = answer_questions(table, [Question("mgm", "mt")], HIGHER)
     assert sentence(answer).startswith("Too few runs to tell mgm and mt apart on any task: semantic +5.")
     assert "(" not in sentence(answer)
+    assert "power" not in sentence(answer)
 
 
 def test_missing_runs():
@@ -95,10 +136,10 @@ def test_missing_runs():
     table["mgm"]["depth"][2] = NAN
     (answer,) = answer_questions(table, [Question("mgm", "mt")], HIGHER)
     assert [task.comparison.count for task in answer.tasks.values()] == [5, 4, 5]
-    assert answer.delta_m.count == 4
+    assert answer.mean.comparison.count == 4
     table["mgm"]["depth"] = [NAN] * 5
     (answer,) = answer_questions(table, [Question("mgm", "mt")], HIGHER)
-    assert math.isnan(answer.tasks["depth"].adjusted_p)
+    assert math.isnan(answer.tasks["depth"].p)
     assert "depth unknown" in sentence(answer)
 
 
@@ -107,6 +148,6 @@ def test_summary_says_how_and_what_few_seeds_do_not_allow():
     shifts = {"mt": (0, 0, 0), "mgm": (0.05, 0.05, 0.05), "mgm_control": (0.05, 0.05, 0.05)}
     lines = summary(answer_questions(results(5, **shifts), questions, HIGHER)).splitlines()
     assert len(lines) == 4
-    assert lines[2] == "Two-sided paired t-tests over 5 seeds, corrected over 6 comparisons (Holm); + is better."
+    assert lines[2] == "Two-sided paired t-tests over 5 seeds, corrected over the 8 comparisons (Holm); + is better."
     assert lines[3].endswith("cannot reach p < 0.05: its least value is 0.0625.")
     assert len(summary(answer_questions(results(6, **shifts), questions, HIGHER)).splitlines()) == 3

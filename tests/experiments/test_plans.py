@@ -35,10 +35,21 @@ def test_equal_settings_are_one_trial_and_any_difference_another() -> None:
     assert names["MT", 0].startswith("mt-50pc-s0-")
 
 
-def test_seeds_change_nothing_but_the_seed() -> None:
+def test_every_seed_has_its_own_split_and_nothing_else_changes() -> None:
     first, second = (cell.trial.experiment for cell in plan(study(MT), seeds=(0, 7)).cells)
+    assert (first.data.split_seed, second.data.split_seed) == (0, 7)
+    assert replace(first, seed=7, data=replace(first.data, split_seed=7)) == second
+
+
+def test_all_seeds_may_have_the_same_split() -> None:
+    first, second = (cell.trial.experiment for cell in plan(study(MT), seeds=(0, 7), same_split=True).cells)
     assert replace(first, seed=7) == second
-    assert first.data.split_seed == second.data.split_seed
+
+
+def test_what_is_built_upon_has_the_split_of_its_trial() -> None:
+    row = Row("upon", "mgm", needs=(Need((MT,), lambda runs: {}),))
+    (cell,) = plan(study(row), seeds=(3,)).cells
+    assert {trial.experiment.data.split_seed for trial in (cell.trial, *cell.trial.required)} == {3}
 
 
 def test_a_row_wins_over_the_setting_and_the_study_over_the_base() -> None:

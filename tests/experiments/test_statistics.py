@@ -11,7 +11,17 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from mgm.experiments.statistics import EXACT_PAIRS, compare_paired, holm, least_sign_flip_p, spread
+from mgm.experiments.statistics import (
+    EXACT_PAIRS,
+    POWER,
+    compare_paired,
+    detectable_difference,
+    holm,
+    least_sign_flip_p,
+    pairs_needed,
+    power,
+    spread,
+)
 
 NAN = float("nan")
 differences = st.lists(st.integers(-1000, 1000).map(float), min_size=2, max_size=8)
@@ -131,3 +141,39 @@ def test_differences_without_spread():
 def test_lists_of_different_length_are_refused():
     with pytest.raises(ValueError, match="3 values cannot be paired with 2"):
         compare_paired([1.0, 2.0, 3.0], [1.0, 2.0])
+
+
+@pytest.mark.parametrize(
+    ("count", "ratio", "level"), [(5, 1.5, 0.05), (10, 0.9, 0.05), (10, 1.6, 0.05 / 12), (3, 2.0, 0.05)]
+)
+def test_power_is_how_often_a_difference_is_shown(count, ratio, level):
+    draws = np.random.default_rng(count).normal(ratio, 1, (20_000, count))
+    found = stats.ttest_1samp(draws, 0, axis=1).pvalue < level
+    assert power(ratio, 1.0, count, level) == pytest.approx(found.mean(), abs=4 * math.sqrt(0.25 / 20_000))
+
+
+def test_power_is_that_of_the_noncentral_t():
+    for count, shift in ((4, 1.0), (12, 0.7), (40, -0.3)):
+        critical, place = stats.t.ppf(0.975, count - 1), shift * math.sqrt(count)
+        tails = stats.nct.sf(critical, count - 1, place) + stats.nct.cdf(-critical, count - 1, place)
+        assert power(shift, 1.0, count) == pytest.approx(tails, rel=1e-6)
+    assert power(0.0, 1.0, 10, 0.01) == pytest.approx(0.01), "of no difference it is the level"
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 10, 200])
+@pytest.mark.parametrize("level", [0.05, 0.05 / 12])
+def test_the_detectable_difference_is_found_with_the_wanted_power(count, level):
+    difference = detectable_difference(0.02, count, level)
+    assert power(difference, 0.02, count, level) == pytest.approx(POWER, abs=1e-6)
+    assert pairs_needed(difference * (1 + 1e-6), 0.02, level) == count
+
+
+def test_pairs_needed_on_known_cases():
+    # n for a paired t-test at 5 %, 80 %: G*Power's 34 pairs for half a standard deviation, 15 for .8
+    assert pairs_needed(0.5, 1.0) == 34
+    assert pairs_needed(-0.8, 1.0) == 15
+    assert pairs_needed(0.0, 1.0) is None
+    assert pairs_needed(1e-6, 1.0) is None
+    assert pairs_needed(NAN, 1.0) is None
+    assert math.isnan(detectable_difference(1.0, 1))
+    assert math.isnan(detectable_difference(NAN, 5))

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from fake_trials import pretend, pretend_all, three_tasks
 from mgm.experiments.catalogue import STUDIES
 from mgm.experiments.plans import make_plan
-from mgm.experiments.study_files import Place, as_csv, as_json, markdown, write_study
+from mgm.experiments.study_files import Place, as_csv, as_json, comparisons_markdown, markdown, write_study
 from mgm.experiments.tables import columns_for, make_table
 from mgm.method.recipes import make_experiment
 from mgm.report.html.experiment_folder import ResultTable
@@ -156,6 +156,7 @@ def test_sentences_say_who_wins_and_the_generators_own_share(place) -> None:
     described = as_json(make_table(plan, place.trial, "rooms"))
     text = "\n".join(described["sentences"])
     assert "MGM beats MT on 3 of 3 tasks at p < 0.05" in text
+    assert "Exploratory, p-values not corrected: MGM against ST" in text
     assert "The generator's own share: MGM beats MGM/G on 3 of 3 tasks" in text
     assert "The generator against more updates on labelled images: MGM beats control" in text
     against = next(c for c in described["comparisons"] if c["reference"] == "MGM/G")
@@ -163,15 +164,84 @@ def test_sentences_say_who_wins_and_the_generators_own_share(place) -> None:
     assert against["tasks"]["depth"]["sign_flip_p"] == pytest.approx(2 / 2**5)
 
 
-def test_the_correction_covers_all_settings(place) -> None:
+def test_the_correction_covers_the_primary_questions_of_the_primary_setting(place) -> None:
     plan = plan_of("table2", seeds=3)
     rng = np.random.default_rng(0)
     pretend_all(plan.cells, place.trial, lambda cell: three_tasks(*rng.normal([0.1, 1.0, 30.0], 0.01)))
     described = as_json(make_table(plan, place.trial, "rooms"))
-    comparisons = [t for c in described["comparisons"] for t in c["tasks"].values()]
-    smallest = min(comparisons, key=lambda t: t["t_p"])
-    assert len(comparisons) == 3 * (4 * 3 + 2)
-    assert smallest["holm_p"] == pytest.approx(min(1.0, len(comparisons) * smallest["t_p"]))
+    primary = [c for c in described["comparisons"] if c["primary"]]
+    assert [(c["model"], c["reference"]) for c in primary] == [
+        ("MGM (25 %)", f"{other} (25 %)") for other in ("MT", "MGM/G", "control")
+    ]
+    tests = [t for c in primary for t in (*c["tasks"].values(), c["delta_m"])]
+    smallest = min(tests, key=lambda t: t["t_p"])
+    assert len(tests) == 3 * 4
+    assert smallest["p"] == pytest.approx(min(1.0, len(tests) * smallest["t_p"]))
+    exploratory = [c for c in described["comparisons"] if not c["primary"]]
+    assert len(exploratory) == 3 * 4 + 2 - 3
+    assert all(t["p"] == t["t_p"] for c in exploratory for t in c["tasks"].values())
+
+
+def test_the_papers_own_gain_says_how_many_seeds_it_would_take(place) -> None:
+    plan = plan_of(seeds=5)
+    rng = np.random.default_rng(0)
+    pretend_all(plan.cells, place.trial, lambda cell: three_tasks(*rng.normal([0.1, 1.0, 30.0], 0.01)))
+    table = make_table(plan, place.trial, "rooms")
+    against = {answer.question.reference: answer for answer in table.answers}
+    paper = against["MT"].question.paper
+    assert paper["depth"] == pytest.approx((0.930 - 0.911) / 0.930)
+    assert paper["semantic"] == pytest.approx((0.197 - 0.185) / 0.185)
+    assert against["MT"].tasks["depth"].needed_for_paper is not None
+    assert against["control"].question.paper == {}
+
+
+def sums_of(rng, level: float, count: int = 40) -> dict[str, np.ndarray]:
+    """Depth alone: an error per image, of one pixel each."""
+    return {"depth.absolute": level + 0.1 * rng.random((count, 1)), "depth.count": np.ones((count, 1))}
+
+
+def test_images_and_seeds_are_resampled_where_runs_keep_sums(place) -> None:
+    plan = plan_of(seeds=3)
+    rng = np.random.default_rng(0)
+    pretend_all(plan.cells, place.trial, scores_of)
+    for cell in plan.cells:
+        np.savez(
+            place.trial(cell.trial).test_images,
+            images=np.arange(40),
+            **sums_of(rng, 1 - 0.05 * MODELS.index(cell.row.title)),
+        )
+    (answer,) = [a for a in make_table(plan, place.trial, "rooms").answers if a.question.reference == "MT"]
+    found = answer.tasks["depth"].bootstrap
+    assert 0.1 < found.low < 0.15 < found.high < 0.2
+    assert answer.tasks["semantic"].bootstrap is None
+    page = comparisons_markdown([answer], 3)
+    assert "p (bootstrap)" in page
+
+
+def test_joint_training_that_never_beat_what_came_before_is_named(place) -> None:
+    plan = plan_of(seeds=2)
+    pretend_all(plan.cells, place.trial, scores_of)
+    cell = next(cell for cell in plan.cells if cell.row.title == "MGM")
+    pretend(place.trial(cell.trial), scores_of(cell), best_stage="joint", earlier={"step": 3})
+    (note,) = [note for note in as_json(make_table(plan, place.trial, "rooms"))["notes"] if "joint training" in note]
+    assert note.startswith("MGM (10 %): in 1 of 2 runs no model of joint training was better")
+
+
+def test_how_many_labels_mgm_is_worth(place) -> None:
+    plan = plan_of("labels", seeds=2)
+    shares = {"10 %": 0, "25 %": 1, "50 %": 2, "100 %": 3}
+
+    def scores(cell):
+        better = 0.5 if cell.row.title == "MGM" else 0
+        return three_tasks(0.1, 1.0 - 0.1 * (shares[cell.setting] + better), 30.0 - shares[cell.setting])
+
+    pretend_all(plan.cells, place.trial, scores)
+    sentences = as_json(make_table(plan, place.trial, "rooms"))["sentences"]
+    text = next(line for line in sentences if line.startswith("MGM with 25 %"))
+    assert "35 % (1.4 times as many) on depth" in text  # halfway to 50 % on a logarithmic scale
+    assert "25 % (1.0 times as many) on normal" in text
+    last = next(line for line in sentences if line.startswith("MGM with 100 %"))
+    assert "more than 100 % on depth" in last
 
 
 @pytest.mark.parametrize("name", ["table7", "figure5"])
@@ -188,7 +258,9 @@ def test_files_of_a_study(place, name) -> None:
     assert about["commits"] == ["abc1234"]
     page = (folder / "table.md").read_text()
     assert "    mgm experiment x\n" in page
-    assert "## Paired comparisons" in page
+    assert "## Primary questions" in page
+    assert "## Exploratory: p-values are not corrected" in page
+    assert "each with a split of its own" in page
 
 
 def test_failed_trials_are_named_in_the_description(place) -> None:

@@ -164,5 +164,7 @@ def test_refinement_strategies_differ_as_the_paper_says(name):
     assert "refinement" in real.trains
     assert ("encoder" in real.trains) == (name != "lset")
     assert ("decoders" in real.trains) == (name == "peoe")
-    assert ("refinement" in extra.trains) == (name == "peoe")
+    assert ("refinement" in extra.trains) == ("generator" in extra.trains) == (name == "peoe")
     assert "encoder" in extra.trains
+    changed_lines = [u for u in REFINEMENT[name](ALGORITHM_1) if u not in ALGORITHM_1]
+    assert {update.name for update in changed_lines} <= {"refinement", "extra_refinement"}, "NT-Xent stays what it is"

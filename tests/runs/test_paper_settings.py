@@ -13,9 +13,10 @@ import pytest
 import torch
 
 from fake_folder import write_own
-from fake_layouts import write_taskonomy
+from fake_layouts import write_cityscapes, write_taskonomy
 from fakes import write_nyuv2
 from mgm.cli.train import parse_train
+from mgm.data.sources.cityscapes import CityscapesSource
 from mgm.errors import ConfigError, RunError
 from mgm.experiments.grouping import scores_of_runs
 from mgm.method.recipes import RECIPES, make_experiment
@@ -56,6 +57,15 @@ def test_objects_replace_scenes_and_leave_the_labelled_images_as_they_are(photog
         assert set(row.nonzero().flatten().tolist()) == seen
     assert without_scenes(experiment, objects) is experiment
     assert capsys.readouterr().err == "", "the user has asked for it"
+
+
+def test_objects_that_a_data_set_labels_itself_stay_its_own(tmp_path):
+    """Table 13 on Cityscapes: the 30 objects, not the 19 classes that are evaluated."""
+    folder = write_cityscapes(tmp_path / "cityscapes")
+    _, data = load(folder, weak_labels="objects", tasks=("semantic",))
+    assert (data.num_scenes, len(data.info.classes)) == (30, 19)
+    assert data.info.scenes == CityscapesSource(folder).info.scenes
+    assert data.reader.batch(data.labelled).scene.shape[1] == 30
 
 
 def test_objects_do_not_need_segmentation_as_a_task(photographs):

@@ -17,10 +17,12 @@ from PIL import Image
 
 from fakes import write_nyuv2
 from mgm.cli.main import main
+from mgm.experiments.bootstrap import read_sums
 from mgm.runs.folder import RunFolder
 from mgm.runs.listing import find_runs, summarise
 from mgm.runs.metrics_table import write_history
 from mgm.runs.train import train
+from mgm.tasks import TASKS
 from mgm.training.checkpoint import load_checkpoint
 
 TINY = ["--preset", "tiny", "--batch-size", "4", "--generator-batch-size", "4"]
@@ -203,6 +205,20 @@ def test_history_is_the_metrics_log_as_a_table(root, tmp_path):
     assert rows[number]["loss/task"] == ""
     write_history(RunFolder(tmp_path))
     assert not (tmp_path / "metrics.csv").exists()
+
+
+def test_a_run_keeps_the_sums_that_its_test_scores_are_made_of(root):
+    result = json.loads((root / "plain-s0/result.json").read_text())
+    assert result["best_stage"] == "continued"
+    assert result["best_steps"] == {"all": result["best_step"]}
+    sums = read_sums(RunFolder(root / "plain-s0"))
+    for name in ("semantic", "depth", "normal"):
+        own = {key.partition(".")[2]: values.sum(0) for key, values in sums.items() if key.startswith(name)}
+        kind = TASKS[name](("any",))
+        assert all(len(values) == len(sums["images"]) for values in sums.values())
+        assert type(kind.metrics()).from_sums(own)[kind.primary] == pytest.approx(
+            result["test"][name][kind.primary], rel=1e-5
+        )
 
 
 def test_watching_changes_nothing(root, tmp_path):

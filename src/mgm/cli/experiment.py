@@ -14,7 +14,7 @@ from mgm.cli.parsing import parse
 from mgm.cli.train import parse_train
 from mgm.config import Experiment
 from mgm.errors import ConfigError, RunError, choose
-from mgm.experiments.catalogue import STUDIES, find_study
+from mgm.experiments.catalogue import BEYOND, STUDIES, find_study
 from mgm.method.recipes import PRESETS
 
 if TYPE_CHECKING:
@@ -33,13 +33,15 @@ class ExperimentOptions:
     """
 
     name: tyro.conf.Positional[str] = "list"
-    """Which: `list` shows all, `all` runs all that the data allow; F1 to F18 work too."""
+    """Which: `list` shows all, `all` runs all of the paper's that the data allow; F1 to F18, X1 to X5 work too."""
     data: str = "rooms"
     """Built-in name (`mgm data list`) or path of a data set."""
     preset: str = "quick"
     """Scale; `mgm --help` lists the presets."""
     seeds: int = 5
-    """Runs of every model: seeds 0 to SEEDS - 1."""
+    """Runs of every model: seeds 0 to SEEDS - 1, each with its own split of the data."""
+    same_split: bool = False
+    """Give all seeds the same split (that of --split-seed)."""
     settings: tuple[str, ...] = ()
     """Only these settings of the table, e.g. `25` or `100 25` (per cent of the labels); empty: all."""
     out: Path = Path("runs/experiments")
@@ -62,6 +64,8 @@ class ExperimentOptions:
     """How often a trial that was killed is continued before it counts as failed."""
     dry_run: bool = False
     """Print the commands of all trials and stop."""
+    plan: bool = False
+    """Print what SEEDS could show by the trials that are finished (pilot runs), and what is left would take, and stop."""
 
 
 def experiment(arguments: list[str]) -> None:
@@ -72,10 +76,15 @@ def experiment(arguments: list[str]) -> None:
         _print_list()
         return
     _check(options)
-    names = list(STUDIES) if options.name == "all" else [find_study(options.name)[0]]
+    papers = [name for name, study in STUDIES.items() if study.paper != BEYOND]
+    names = papers if options.name == "all" else [find_study(options.name)[0]]
     plans = [plan for name in names if (plan := _plan(name, options, overrides, skip=options.name == "all"))]
     if options.dry_run:
         _print_commands(plans, options)
+        return
+    if options.plan:
+        for plan in plans:
+            _print_plan(plan, options)
         return
     failed = [name for plan in plans for name in _carry_out(plan, options)]
     if failed:
@@ -127,8 +136,10 @@ def _plan(name: str, options: ExperimentOptions, overrides: list[str], *, skip: 
 
     study = STUDIES[name]
     start = _base("mgm", options, overrides)
-    check_overrides(name, study, start, options.preset, data=options.data, augment=options.augment)
-    info = open_source(start.data.data, start.data.num_images).info
+    augment, same_split = options.augment, options.same_split
+    check_overrides(name, study, start, options.preset, data=options.data, augment=augment, same_split=same_split)
+    source = open_source(start.data.data, start.data.num_images)
+    info = source.info
     try:
         return make_plan(
             name,
@@ -136,9 +147,11 @@ def _plan(name: str, options: ExperimentOptions, overrides: list[str], *, skip: 
             lambda recipe: _base(recipe, options, overrides),
             data=info.name,
             offered=[task for task in info.tasks if not start.data.tasks or task in start.data.tasks],
+            split_kinds=source.split_kinds,
             seeds=range(options.seeds),
             augment=options.augment,
             only=options.settings,
+            same_split=options.same_split,
         )
     except ConfigError as error:
         if not skip:
@@ -170,9 +183,24 @@ def _print_commands(plans: list[Plan], options: ExperimentOptions) -> None:
                 print(shlex.join([*words, "--out", str(place.trial(trial).path)]) + waits)
 
 
+def _print_plan(plan: Plan, options: ExperimentOptions) -> None:
+    from mgm.experiments.planning import planned
+    from mgm.experiments.study_files import Place
+    from mgm.experiments.workers import Resources, local_count
+
+    workers = local_count(options.workers, Resources(options.cpus_per_trial), 0)
+    start = plan.cells[0].trial.experiment
+    print(planned(plan, Place(options.out), _data_name(start), workers))
+
+
+def _data_name(experiment: Experiment) -> str:
+    from mgm.data import open_source
+
+    return open_source(experiment.data.data, experiment.data.num_images).info.name
+
+
 def _carry_out(plan: Plan, options: ExperimentOptions) -> dict[str, str]:
     """Run a study, print its table; trial -> error."""
-    from mgm.data import open_source
     from mgm.experiments.execution import carry_out_study
     from mgm.experiments.study_files import Place, as_json, markdown
     from mgm.report.experiment_figures import draw
@@ -183,7 +211,7 @@ def _carry_out(plan: Plan, options: ExperimentOptions) -> dict[str, str]:
         plan,
         place,
         lambda: _workers(options),
-        data=open_source(start.data.data, start.data.num_images).info.name,
+        data=_data_name(start),
         preset=options.preset,
         processes=options.processes,
         retries=options.retries,

@@ -130,7 +130,7 @@ def _print_result(out: Path, result: dict[str, Any]) -> None:
             f"mean gain {percent(math.nan if mean is None else mean)} "
             "(one seed: differences of a few per cent are within its noise)"
         )
-    if "earlier" in result and baseline:
+    if "earlier" in result and result["best_stage"] == "joint":
         console.print(
             f"warning: no model of joint training was better on the validation set than that of step {result['earlier']['step']}, "
             "before it; both are in result.json"

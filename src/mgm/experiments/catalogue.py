@@ -38,6 +38,10 @@ PAPER_SETTINGS = (SETTINGS_100, SETTINGS_50, SETTINGS_25)
 GROUPING_BUDGET = 2.0
 """Networks that TaskGrouping may spend, in units of a single-task network."""
 
+BEYOND = "Beyond the paper"
+SIMCLR_ALONE = options(refinement="none", self_supervision_weight=3.0, joint_share=1.0)
+"""Strong enough to act in the one backward pass of the presets."""
+
 ANNOTATOR = Row("annotator", "st_large", ALL_LABELS, in_paper=False)
 """The oracle of the pilot study: a large network trained on every label of the training set."""
 
@@ -53,12 +57,9 @@ def _ratios(*percents: int) -> tuple[Setting, ...]:
 
 
 def _by_ratio(_: Tasks) -> tuple[Row, ...]:
-    made = replace(MGM, without=("weak_fraction",))
-    again = replace(CONTROL, without=("weak_fraction",))
-    none = replace(MGM_G, without=("weak_fraction", "extra_ratio"), in_paper=False)
     # more weakly labelled real images than the other 75 % there are not
     real = replace(MGM_R, settings=("25 %", "50 %", "75 %"))
-    return none, again, replace(MGM_J, without=("weak_fraction",)), made, real
+    return replace(MGM_G, in_paper=False), CONTROL, MGM_J, MGM, real
 
 
 def _groups(runs: Sequence[Path]) -> dict[str, object]:
@@ -96,6 +97,12 @@ def _transferred(row: Row) -> Row:
 
 def _double_size(experiment: Experiment, _: str) -> Options:
     return options(image_size=2 * experiment.data.image_size)
+
+
+def _disjoint(_: Experiment, data: str) -> Options:
+    """A split in which no place is in two parts. Every room of `rooms` is a place of its own under any split."""
+    kind = {"rooms": "random", "taskonomy": "tiny"}.get(data, "city" if data.startswith("cityscapes") else "scene")
+    return options(split=kind)
 
 
 def _extreme(_: Experiment, data: str) -> Options:
@@ -152,6 +159,7 @@ STUDIES: dict[str, Study] = {
         _ratios(25, 50, 75, 100, 125),
         (Asks("MGM", "MGM/j", "joint training's share"),),
         figure="curve",
+        primary_setting="25 %",
     ),
     "table5": Study("F6", "Table 5", "six tasks", lambda _: (ST, MT, MGM), tasks=(), asks=(Asks("MGM", "ST"),)),
     "table6": Study(
@@ -257,6 +265,50 @@ STUDIES: dict[str, Study] = {
     ),
 }
 """Name on the command line -> experiment."""
+
+STUDIES |= {
+    "disjoint": replace(
+        STUDIES["table2"],
+        number="X1",
+        paper=BEYOND,
+        title="Table 2 with no scene in two parts of the split: test rooms that were never trained on",
+        adapt=_disjoint,
+    ),
+    "twice": Study(
+        "X2",
+        BEYOND,
+        "positive control: twice the labels, an effect that must be found",
+        lambda _: (MT, Row("MT, twice the labels", "mt", options(fraction=0.5), in_paper=False)),
+        (SETTINGS_25,),
+        (Asks("MT, twice the labels", "MT", expected="found"),),
+    ),
+    "simclr": Study(
+        "X3",
+        BEYOND,
+        "positive control: SimCLR beside the tasks from the first step on, without augmentation of the labelled images",
+        lambda _: (MT, Row("MT + SimCLR", "mgm_no_generator", SIMCLR_ALONE, in_paper=False)),
+        (SETTINGS_25,),
+        (Asks("MT + SimCLR", "MT", expected="found"),),
+        adapt=lambda _experiment, _data: options(augment=False),
+    ),
+    "null": Study(
+        "X4",
+        BEYOND,
+        "null: the same recipe twice with other seeds, in which nothing must be found",
+        lambda _: (MT, Row("MT, other seeds", "mt", seed_shift=1000, in_paper=False)),
+        (SETTINGS_25,),
+        (Asks("MT, other seeds", "MT", expected="nothing"),),
+    ),
+    "labels": Study(
+        "X5",
+        BEYOND,
+        "label efficiency: how many labels is MGM worth?",
+        lambda _: (MT, MGM),
+        (SETTINGS_10, SETTINGS_25, SETTINGS_50, SETTINGS_100),
+        figure="curve",
+        primary_setting="25 %",
+    ),
+}
 
 
 def find_study(name: str) -> tuple[str, Study]:

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
-from mgm.experiments.statistics import PairedComparison, compare_paired, holm, least_sign_flip_p, spread
+from mgm.experiments.bootstrap import Resampled
+from mgm.experiments.statistics import (
+    LEVEL,
+    PairedComparison,
+    compare_paired,
+    detectable_difference,
+    holm,
+    least_sign_flip_p,
+    pairs_needed,
+    spread,
+)
 from mgm.tasks.metrics import mean_relative_gain
 
 Results = Mapping[str, Mapping[str, Sequence[float]]]
 """Recipe -> task -> value of its primary metric per seed: the same seeds in the same order everywhere, NaN where missing."""
+MEAN = "mean relative gain Δm"
+"""Stands for the mean over tasks where tasks are named."""
 
 
 @dataclass(frozen=True)
@@ -21,21 +34,38 @@ class Question:
     reference: str
     about: str = ""
     """What their difference shows, for the sentence: ``"the generator's own share"``."""
+    primary: bool = True
+    """Whether it was asked before the runs; primary questions are corrected among themselves, all others are exploratory."""
+    expected: Literal["", "found", "nothing"] = ""
+    """What is known beforehand: of a positive control, of a null."""
+    paper: Mapping[str, float] = field(default_factory=dict)
+    """Task or `MEAN` -> the relative gain that the paper reports."""
 
 
 @dataclass(frozen=True)
-class TaskAnswer:
-    """The answer for one task."""
+class Test:
+    """A difference between two recipes, on one task or on the mean over tasks."""
+
+    __test__ = False  # no test of pytest's
 
     comparison: PairedComparison
     gain: float
     """Mean improvement relative to the reference's mean: a fraction, positive is better."""
-    adjusted_p: float
-    """Of the t-test, corrected over all tasks and questions (Holm)."""
+    p: float
+    """Of the t-test; of primary questions corrected over all of them (Holm)."""
+    detectable: float
+    """The least difference that would be found with a power of 80 %, in the metric's unit, at this number of seeds and at the level
+    of the first step of the correction."""
+    needed: int | None
+    """Seeds with which the observed difference would be found as often, at the observed spread; None: unknown, or over 10,000."""
+    needed_for_paper: int | None
+    """The same for the relative gain that the paper reports."""
+    bootstrap: Resampled | None = None
+    """The difference when test images and seeds are drawn anew; None where runs keep no scores of single images."""
 
     def verdict(self, alpha: float) -> str:
         """``better``, ``worse`` or ``open``: no difference can be shown."""
-        if not self.adjusted_p < alpha:
+        if not self.p < alpha:
             return "open"
         return "better" if self.comparison.mean > 0 else "worse"
 
@@ -45,17 +75,29 @@ class Answer:
     """The answer to a question."""
 
     question: Question
-    tasks: Mapping[str, TaskAnswer]
-    delta_m: PairedComparison
-    """Mean relative improvement over tasks per seed, compared with 0."""
-    delta_m_adjusted_p: float
-    """Of its t-test, corrected over questions (Holm)."""
+    tasks: Mapping[str, Test]
+    mean: Test
+    """The relative improvement of the mean over tasks per seed, compared with 0."""
+
+    @property
+    def tests(self) -> dict[str, Test]:
+        """Task or `MEAN` -> test."""
+        return {**self.tasks, MEAN: self.mean}
+
+    @property
+    def as_expected(self) -> bool | None:
+        """Whether a control shows what it must; None where nothing is known beforehand, or too few seeds are there."""
+        if not self.question.expected or math.isnan(self.mean.p):
+            return None
+        if self.question.expected == "found":
+            return self.mean.verdict(LEVEL) == "better"
+        return all(test.verdict(LEVEL) == "open" for test in self.tests.values())
 
 
 def answer_questions(
     results: Results, questions: Sequence[Question], higher_is_better: Mapping[str, bool], level: float = 0.95
 ) -> list[Answer]:
-    """Test every question on every task, together, so that the correction covers the whole table.
+    """Test every question on every task and on the mean over tasks; the primary ones are corrected together.
 
     Args:
         results: Values of all recipes that the questions name.
@@ -63,30 +105,38 @@ def answer_questions(
         higher_is_better: Task -> direction; these tasks are compared.
         level: Confidence of the intervals.
     """
-    pairs = [(results[question.recipe], results[question.reference]) for question in questions]
-    compared = [
-        {
-            task: compare_paired(ours[task], theirs[task], higher_is_better=higher, level=level)
+    compared: list[dict[str, tuple[PairedComparison, float]]] = []
+    for question in questions:
+        ours, theirs = results[question.recipe], results[question.reference]
+        found = {
+            task: (
+                compare_paired(ours[task], theirs[task], higher_is_better=higher, level=level),
+                abs(spread(theirs[task]).mean),
+            )
             for task, higher in higher_is_better.items()
         }
-        for ours, theirs in pairs
-    ]
-    adjusted = iter(holm([comparison.t_p for tasks in compared for comparison in tasks.values()]))
-    gains = [_gains_per_seed(ours, theirs, higher_is_better) for ours, theirs in pairs]
-    means = [compare_paired(values, [0.0] * len(values), level=level) for values in gains]
-    adjusted_means = holm([mean.t_p for mean in means])
-    return [
-        Answer(
-            question,
-            {
-                task: TaskAnswer(comparison, _relative(comparison, theirs[task]), next(adjusted))
-                for task, comparison in tasks.items()
-            },
-            mean,
-            p,
-        )
-        for question, (_, theirs), tasks, mean, p in zip(questions, pairs, compared, means, adjusted_means, strict=True)
-    ]
+        gains = _gains_per_seed(ours, theirs, higher_is_better)
+        compared.append({**found, MEAN: (compare_paired(gains, [0.0] * len(gains), level=level), 1.0)})
+    family = [one.t_p for q, tests in zip(questions, compared, strict=True) if q.primary for one, _ in tests.values()]
+    first_step = LEVEL / max(1, sum(not math.isnan(p) for p in family))
+    adjusted = iter(holm(family))
+    answers = []
+    for question, tests in zip(questions, compared, strict=True):
+        made: dict[str, Test] = {}
+        for name, (one, base) in tests.items():
+            alpha = first_step if question.primary else LEVEL
+            wanted = question.paper.get(name, math.nan) * base
+            made[name] = Test(
+                one,
+                one.mean / base if base else math.nan,
+                next(adjusted) if question.primary else one.t_p,
+                detectable_difference(one.std, one.count, alpha),
+                pairs_needed(one.mean, one.std, alpha),
+                pairs_needed(wanted, one.std, alpha),
+            )
+        mean = made.pop(MEAN)
+        answers.append(Answer(question, made, mean))
+    return answers
 
 
 def _gains_per_seed(
@@ -103,12 +153,7 @@ def _gains_per_seed(
     ]
 
 
-def _relative(comparison: PairedComparison, reference: Sequence[float]) -> float:
-    base = abs(spread(reference).mean)
-    return comparison.mean / base if base else math.nan
-
-
-def sentence(answer: Answer, alpha: float = 0.05) -> str:
+def sentence(answer: Answer, alpha: float = LEVEL) -> str:
     """The answer in words: on which tasks the recipe is better, on which worse, on which nothing can be shown.
 
     Args:
@@ -116,6 +161,12 @@ def sentence(answer: Answer, alpha: float = 0.05) -> str:
         alpha: Level of significance.
     """
     question, total = answer.question, len(answer.tasks)
+    about = f"{question.about}: " if question.about else ""
+    if not question.primary:
+        return (
+            f"Exploratory, p-values not corrected: {about}{question.recipe} against {question.reference}: "
+            f"{_gains(answer.tasks)}. Mean over tasks {_mean_gain(answer.mean)}."
+        )
     by_verdict = {
         verdict: {name: task for name, task in answer.tasks.items() if task.verdict(alpha) == verdict}
         for verdict in ("better", "worse", "open")
@@ -126,7 +177,7 @@ def sentence(answer: Answer, alpha: float = 0.05) -> str:
         for verdict, verb in (("better", "beats"), ("worse", "loses to"))
         if by_verdict[verdict]
     ]
-    if all(math.isnan(task.adjusted_p) for task in answer.tasks.values()):
+    if all(math.isnan(task.p) for task in answer.tasks.values()):
         clauses = [
             f"too few runs to tell {question.recipe} and {question.reference} apart on any task: {_gains(answer.tasks)}"
         ]
@@ -134,25 +185,49 @@ def sentence(answer: Answer, alpha: float = 0.05) -> str:
         which = f"on the other {len(by_verdict['open'])}" if clauses else f"on any of {total} tasks"
         between = "" if clauses else f" between {question.recipe} and {question.reference}"
         clauses.append(f"no difference{between} can be shown {which}: {_gains(by_verdict['open'])}")
-    about = f"{question.about}: " if question.about else ""
-    text = f"{about}{'; '.join(clauses)}. Mean over tasks {_mean_gain(answer)}."
-    starts_with_name = text.startswith(question.recipe)
-    return text if starts_with_name else text[0].upper() + text[1:]
+    text = f"{about}{'; '.join(clauses)}. Mean over tasks {_mean_gain(answer.mean)}.{_sensitivity(answer)}{_control(answer)}"
+    return text if text.startswith(question.recipe) else text[0].upper() + text[1:]
 
 
-def _gains(tasks: Mapping[str, TaskAnswer]) -> str:
+def _gains(tasks: Mapping[str, Test]) -> str:
     return ", ".join(
-        f"{name} {_percent(task.gain)}" + ("" if math.isnan(task.adjusted_p) else f" ({_p(task.adjusted_p)})")
+        f"{name} {_percent(task.gain)}" + ("" if math.isnan(task.p) else f" ({_p(task.p)})")
         for name, task in tasks.items()
     )
 
 
-def _mean_gain(answer: Answer) -> str:
-    mean = answer.delta_m
-    if math.isnan(mean.t_p):
-        return _percent(mean.mean)
-    interval = f"{_percent(mean.low)} to {_percent(mean.high)}"
-    return f"{_percent(mean.mean)} ({interval}, {_p(answer.delta_m_adjusted_p)})"
+def _mean_gain(mean: Test) -> str:
+    if math.isnan(mean.p):
+        return _percent(mean.gain)
+    interval = f"{_percent(mean.comparison.low)} to {_percent(mean.comparison.high)}"
+    return f"{_percent(mean.gain)} ({interval}, {_p(mean.p)})"
+
+
+def _sensitivity(answer: Answer) -> str:
+    """What this number of seeds can show of the mean over tasks, and what number would be needed."""
+    mean = answer.mean
+    if math.isnan(mean.detectable):
+        return ""
+    paper = answer.question.paper.get(MEAN, math.nan)
+    needs = [f"the observed one {seeds_text(mean.needed)}"]
+    if not math.isnan(paper):
+        needs.append(f"the paper's ({_percent(paper)}) {seeds_text(mean.needed_for_paper)}")
+    return (
+        f" {mean.comparison.count} seeds find a mean gain of {100 * mean.detectable:.1f} % with a power of 80 %; "
+        f"{' and '.join(needs)} would take."
+    )
+
+
+def seeds_text(count: int | None) -> str:
+    """A number of seeds that are needed."""
+    return "more than 10,000" if count is None else str(count)
+
+
+def _control(answer: Answer) -> str:
+    if answer.as_expected is None:
+        return ""
+    kind = "Positive control" if answer.question.expected == "found" else "Null"
+    return f" {kind}: {'as it must be' if answer.as_expected else 'NOT as it must be'}."
 
 
 def _percent(fraction: float) -> str:
@@ -165,14 +240,16 @@ def _p(value: float) -> str:
     return f"p = {value:.3f}" if value < 0.1 else f"p = {value:.2f}"
 
 
-def summary(answers: Sequence[Answer], alpha: float = 0.05) -> str:
+def summary(answers: Sequence[Answer], alpha: float = LEVEL) -> str:
     """A line per answer, then the method and, where it matters, what the number of seeds cannot show."""
     counts = {task.comparison.count for answer in answers for task in answer.tasks.values()}
-    tests = sum(not math.isnan(task.adjusted_p) for answer in answers for task in answer.tasks.values())
+    primary = [test for answer in answers if answer.question.primary for test in answer.tests.values()]
+    tests = sum(not math.isnan(test.p) for test in primary)
     seeds = f"{min(counts)}" if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
     lines = [sentence(answer, alpha) for answer in answers]
+    which = " of the primary questions" if any(not answer.question.primary for answer in answers) else ""
     lines.append(
-        f"Two-sided paired t-tests over {seeds} seeds, corrected over {tests} comparisons (Holm); + is better."
+        f"Two-sided paired t-tests over {seeds} seeds, corrected over the {tests} comparisons{which} (Holm); + is better."
     )
     if least_sign_flip_p(min(counts)) >= alpha:
         lines.append(

@@ -23,7 +23,10 @@ SAME_TEST = ("data", "split", "split_seed", "image_size", "num_images")
 """Settings that determine the test set."""
 SAME_LABELS = ("fraction",)
 """Settings that determine the number of labels."""
-NO_DIFFERENCE = {"data": ("cache", "split_seed"), "training": ("device", "tensorboard", "checkpoint_every")}
+NO_DIFFERENCE = {
+    "data": ("cache", "split_seed"),
+    "training": ("device", "tensorboard", "checkpoint_every", "gradients_every"),
+}
 """Settings without influence on the model, such as the device."""
 
 

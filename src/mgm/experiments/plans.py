@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mgm.config import Experiment
-from mgm.errors import ConfigError, choose
+from mgm.errors import ConfigError, choose, unknown
 from mgm.experiments.studies import Need, Options, Row, Setting, Study, options
 from mgm.method.recipes import make_experiment
 from mgm.runs.checks import check_experiment
@@ -67,6 +67,14 @@ class Plan:
     settings: tuple[str, ...]
     seeds: tuple[int, ...]
     cells: tuple[Cell, ...]
+    same_split: bool = False
+    """Whether all seeds have the same split, instead of one each."""
+
+    @property
+    def primary_setting(self) -> str:
+        """The setting that the primary questions are about."""
+        named = [setting for setting in self.settings if setting.partition(",")[0] == self.study.primary_setting]
+        return (named or self.settings)[-1]
 
     @property
     def trials(self) -> tuple[Trial, ...]:
@@ -91,8 +99,10 @@ def make_plan(
     data: str,
     offered: Sequence[str],
     seeds: Sequence[int],
+    split_kinds: Sequence[str] = (),
     augment: str = "preset",
     only: Sequence[str] = (),
+    same_split: bool = False,
 ) -> Plan:
     """All trials of a study.
 
@@ -102,9 +112,11 @@ def make_plan(
         base: Recipe -> settings that the study starts from: preset and whatever the user overrides.
         data: Name of the kind of data set (`DatasetInfo.name`).
         offered: Tasks that the data offer (or that the user chose among them).
-        seeds: Seeds of the runs.
+        seeds: Seeds of the runs, and of their splits.
+        split_kinds: What splits the data offer (`DataSource.split_kinds`); empty: unknown.
         augment: Key of `AUGMENTATION`.
         only: Titles of the settings to carry out; empty: all.
+        same_split: Give all seeds the split of ``base``.
 
     Raises:
         ConfigError: If the data lack a task without which the study makes no sense, or settings contradict each other.
@@ -123,7 +135,7 @@ def make_plan(
         for extra in AUGMENTATION[augment]
     )
     wanted = {setting.title: original for setting, original in _with_origin(settings, study.settings)}
-    make = _Maker(study, base, data, tasks)
+    make = _Maker(study, base, data, tasks, same_split)
     cells = tuple(
         Cell(setting.title, row, seed, make.trial(row, setting, seed))
         for setting in settings
@@ -131,7 +143,10 @@ def make_plan(
         if not row.settings or wanted[setting.title] in row.settings
         for seed in seeds
     )
-    return Plan(name, study, tasks, rows, tuple(setting.title for setting in settings), tuple(seeds), cells)
+    splits = {cell.trial.experiment.data.split for cell in cells}
+    for kind in sorted(splits.difference(split_kinds) if split_kinds else ()):
+        raise ConfigError(f"{name} ({study.title}) on {data}: {unknown('split', kind, split_kinds)}")
+    return Plan(name, study, tasks, rows, tuple(setting.title for setting in settings), tuple(seeds), cells, same_split)
 
 
 def _chosen(settings: tuple[Setting, ...], titles: Sequence[str]) -> tuple[Setting, ...]:
@@ -156,15 +171,22 @@ class _Maker:
     base: Callable[[str], Experiment]
     data: str
     tasks: tuple[str, ...]
+    same_split: bool
 
     def trial(self, row: Row, setting: Setting, seed: int) -> Trial:
         start = self.base(row.recipe)
         changes = {
-            **dict(options(tasks=self.tasks, seed=seed)),
+            **dict(options(tasks=self.tasks, seed=seed + row.seed_shift)),
+            **({} if self.same_split else {"split_seed": seed}),
             **dict(self.study.adapt(start, self.data)),
-            **{field: value for field, value in setting.options if field not in row.without},
+            **dict(setting.options),
             **dict(row.options),
         }
+        source = changes.get("extra_images", start.method.extra_images)
+        if source == "none":  # so that trials are shared between settings that mean the same to them
+            changes.pop("extra_ratio", None)
+        if source != "weak":
+            changes.pop("weak_fraction", None)
         experiment = with_options(start, tuple(changes.items()))
         needs = tuple((need, tuple(self.trial(needed, setting, seed) for needed in need.rows)) for need in row.needs)
         if not needs:  # the others are checked when what they build upon is there
@@ -211,7 +233,14 @@ def changed_fields(experiment: Experiment, reference: Experiment) -> dict[str, o
 
 
 def check_overrides(
-    name: str, study: Study, start: Experiment, preset: str, *, data: str, augment: str = "preset"
+    name: str,
+    study: Study,
+    start: Experiment,
+    preset: str,
+    *,
+    data: str,
+    augment: str = "preset",
+    same_split: bool = False,
 ) -> None:
     """Raise `ConfigError` where a user has set what the study itself decides.
 
@@ -222,14 +251,21 @@ def check_overrides(
         preset: Their preset.
         data: Name or path of the data set.
         augment: Key of `AUGMENTATION`.
+        same_split: Whether all seeds have the same split.
     """
     chosen = set(changed_fields(start, make_experiment("mgm", preset))) - {"data", "tasks"}
     decided = {"seed"} | {field for setting in study.settings for field, _ in setting.options}
     decided |= {field for field, _ in study.adapt(start, data)}
     if augment != "preset":
         decided.add("augment")
+    if not same_split:
+        decided.add("split_seed")
+    remedies = {
+        "seed": "use --seeds",
+        "split_seed": "each seed has its own split, or with --same-split all have this one",
+    }
     for field in sorted(chosen & decided):
-        remedy = "use --seeds" if field == "seed" else "leave it out"
+        remedy = remedies.get(field, "leave it out")
         raise ConfigError(f"{name} decides on {field} itself; {remedy}")
 
 

@@ -7,15 +7,21 @@ a seed does to both cancels. A missing run is NaN and takes its pair with it.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import optimize, stats
 
 EXACT_PAIRS = 15
 """With up to so many pairs the sign-flip test counts all choices of signs; with more it draws `FLIPS` of them."""
 FLIPS = 2**EXACT_PAIRS
+LEVEL = 0.05
+"""Of significance."""
+POWER = 0.8
+"""Chance to show a difference that is there, for which experiments are planned."""
+MOST_PAIRS = 10_000
 
 
 @dataclass(frozen=True)
@@ -101,6 +107,36 @@ def compare_paired(
         2 * float(stats.t.sf(abs(statistic), degrees)),
         float(flips.pvalue),
     )
+
+
+def power(difference: float, std: float, count: int, level: float = LEVEL) -> float:
+    """Chance that a two-sided paired t-test shows a difference: Student's t of ``count`` pairs around it (noncentral t).
+
+    Args:
+        difference: The true mean difference.
+        std: Standard deviation of the differences over pairs, above 0.
+        count: Pairs, at least 2.
+        level: Of significance; for the smallest of m tests in Holm's correction 1 / m of the level of all.
+    """
+    critical = stats.t.isf(level / 2, count - 1)
+    shift = max(count * (difference / std) ** 2, 1e-12)  # at 0 scipy's tail is wrong
+    # the square of a noncentral t is a noncentral F
+    return float(stats.ncf.sf(critical**2, 1, count - 1, shift))
+
+
+def detectable_difference(std: float, count: int, level: float = LEVEL) -> float:
+    """The least difference that `POWER` finds with so many pairs, NaN where they are too few to say; arguments: see `power`."""
+    if count < 2 or not std > 0:
+        return math.nan
+    most = 10 * (stats.t.isf(level / 2, count - 1) + 3) / math.sqrt(count)
+    return std * float(optimize.brentq(lambda ratio: power(ratio, 1.0, count, level) - POWER, 0.0, most))
+
+
+def pairs_needed(difference: float, std: float, level: float = LEVEL) -> int | None:
+    """The least number of pairs with which `POWER` finds a difference; None: more than `MOST_PAIRS`, or unknown."""
+    if not (std > 0 and abs(difference) > 0) or power(difference, std, MOST_PAIRS, level) < POWER:
+        return None
+    return bisect_left(range(MOST_PAIRS), POWER, lo=2, key=lambda count: power(difference, std, count, level))
 
 
 def least_sign_flip_p(count: int) -> float:

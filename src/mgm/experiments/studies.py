@@ -40,8 +40,8 @@ class Row:
     """What it changes; wins over the setting's options."""
     settings: tuple[str, ...] = ()
     """Titles of the only settings that it appears in; empty: all."""
-    without: tuple[str, ...] = ()
-    """Options of the settings that mean nothing to it, so that its trials are shared between settings."""
+    seed_shift: int = 0
+    """Added to the seed, not to that of the split: other weights and batches on the same images."""
     needs: tuple[Need, ...] = ()
     in_paper: bool = True
     """Whether the paper's table has it too."""
@@ -62,26 +62,32 @@ class Asks:
     row: str
     reference: str
     about: str = ""
+    primary: bool = False
+    """Whether it is one of the few questions that the table is made for; where none is, all are."""
+    expected: Literal["", "found", "nothing"] = ""
+    """What is known beforehand: of a positive control, of a null."""
 
 
 ST = Row("ST", "st")
 MT = Row("MT", "mt")
 MGM = Row("MGM", "mgm")
-MGM_G = Row("MGM/G", "mgm_no_generator", without=("extra_ratio",))
+MGM_G = Row("MGM/G", "mgm_no_generator")
 MGM_J = Row("MGM/j", "mgm_not_joint")
 MGM_R = Row("MGM_r", "mgm_real")
 CONTROL = Row("control", "mgm_control", in_paper=False)
 
 OWN_SHARE = (
-    Asks("MGM", "MT"),
-    Asks("MGM", "MGM/G", "the generator's own share"),
-    Asks("MGM", "control", "the generator against more updates on labelled images"),
+    Asks("MGM", "MT", primary=True),
+    Asks("MGM", "MGM/G", "the generator's own share", primary=True),
+    Asks("MGM", "control", "the generator against more updates on labelled images", primary=True),
 )
-"""What every table with MGM in it is asked."""
+"""What every table with MGM in it is asked: its primary questions."""
 
 MAIN_TASKS: Tasks = ("semantic", "depth", "normal")
 SETTINGS_100, SETTINGS_50, SETTINGS_25, SETTINGS_10 = (
-    Setting(f"{share} %", options(fraction=share / 100)) for share in (100, 50, 25, 10)
+    # MGM_r adds as many weakly labelled images as are labelled (paper, Table 2)
+    Setting(f"{share} %", options(fraction=share / 100, weak_fraction=share / 100))
+    for share in (100, 50, 25, 10)
 )
 ALL_LABELS = options(fraction=1.0)
 
@@ -91,9 +97,9 @@ class Study:
     """One experiment of the paper."""
 
     number: str
-    """F1 to F18."""
+    """F1 to F18 in the paper, X1 to X5 beyond it."""
     paper: str
-    """Where it stands in the paper."""
+    """Where it stands in the paper, or that it goes beyond it."""
     title: str
     rows: Callable[[Tasks], tuple[Row, ...]]
     """Models by the tasks that the data offer."""
@@ -107,6 +113,8 @@ class Study:
     adapt: Callable[[Experiment, str], Options] = field(default=lambda _experiment, _data: ())
     """Changes for all rows that depend on the scale or on the kind of data set."""
     figure: Literal["dots", "curve", "predictions", "generated"] = "dots"
+    primary_setting: str = ""
+    """Title of the setting that the primary questions are about; empty, or not carried out: the last one."""
     across: bool = False
     """Whether the paper's table has metrics down and models across."""
 
@@ -129,4 +137,6 @@ class Study:
         """Every question that these rows can answer, each once."""
         titles = {row.title for row in rows}
         wanted = dict.fromkeys((*OWN_SHARE, *self.asks))
-        return tuple(ask for ask in wanted if {ask.row, ask.reference} <= titles)
+        asked = [ask for ask in wanted if {ask.row, ask.reference} <= titles]
+        few = any(ask.primary for ask in asked)
+        return tuple(ask if few else replace(ask, primary=True) for ask in asked)

@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from mgm.data.files import write_text
-from mgm.experiments.comparisons import Answer, summary
+from mgm.experiments.comparisons import Answer, Test, seeds_text, summary
 from mgm.experiments.plans import Plan, Trial
-from mgm.experiments.statistics import PairedComparison, spread
+from mgm.experiments.statistics import spread
 from mgm.experiments.tables import (
     UNKNOWN,
     Table,
     Value,
-    answers,
     make_table,
     notes,
     other_paper_tasks,
     other_paper_values,
+    worth,
 )
 from mgm.runs.folder import RunFolder, read_result, write_json
 from mgm.runs.train import current_commit, versions
@@ -86,13 +86,15 @@ def _page(table: Table, described: dict[str, Any], about: dict[str, Any], comman
         f"{about['seconds_of_trials']:.0f} s of training in {len(plan.trials)} trials."
     )
     sentences = [f"- {line}\n" for line in described["sentences"]] or ["- One seed: nothing can be tested.\n"]
+    split = "all with the same split" if plan.same_split else "each with a split of its own"
     return (
         f"# {plan.study.paper}: {plan.study.title}\n\n"
-        f"{table.data}, preset `{preset}`, seeds {', '.join(map(str, plan.seeds))}; test set; mean ± standard deviation.\n\n"
+        f"{table.data}, preset `{preset}`, seeds {', '.join(map(str, plan.seeds))}, {split}; test set; mean ± standard "
+        "deviation.\n\n"
         f"    {command}\n\n{made}\n\n{markdown(table)}\n"
         + "".join(sentences)
         + "".join(f"- {note}\n" for note in described["notes"])
-        + (f"\n## Paired comparisons\n\n{comparisons_markdown(found)}" if (found := answers(table)) else "")
+        + comparisons_markdown(table.answers, len(plan.seeds))
     )
 
 
@@ -112,6 +114,7 @@ def _about(
         "data": data,
         "preset": preset,
         "seeds": list(plan.seeds),
+        "same_split": plan.same_split,
         "settings": list(plan.settings),
         "versions": versions(),
         "seconds": round(seconds, 1),
@@ -160,37 +163,64 @@ def markdown(table: Table) -> str:
     return "\n".join(parts)
 
 
-def comparisons_markdown(found: Sequence[Answer]) -> str:
-    """Every paired comparison: difference with its 95 % interval, p-values of both tests, and the corrected one."""
-    header = ["comparison", "task", "difference (+ is better)", "95 % interval", "p (t)", "p (sign flip)", "p (Holm)"]
-    rows = []
-    for answer in found:
-        named = f"{answer.question.recipe} − {answer.question.reference}"
-        for task, one in answer.tasks.items():
-            rows.append([named, task, *_tests(one.comparison, one.adjusted_p)])
-        rows.append([named, "mean relative gain Δm", *_tests(answer.delta_m, answer.delta_m_adjusted_p)])
-    return _markdown(header, rows, left=2)
+def comparisons_markdown(found: Sequence[Answer], seeds: int) -> str:
+    """Every paired comparison: the primary questions with all that is known of them, then the exploratory ones."""
+    text = ""
+    for primary, title in ((True, "Primary questions"), (False, "Exploratory: p-values are not corrected")):
+        header = ["comparison", "task", "difference (+ is better)", "95 % interval", "p (t)", "p (sign flip)"]
+        header += ["p (Holm)", "bootstrap 95 %", "p (bootstrap)"] * primary
+        header += [f"detectable, {seeds} seeds", "seeds for 80 %", "seeds for the paper's"]
+        rows = []
+        for answer in found:
+            if answer.question.primary == primary:
+                named = f"{answer.question.recipe} − {answer.question.reference}"
+                rows += [[named, task, *_tests(test, primary)] for task, test in answer.tests.items()]
+        if rows:
+            text += f"\n## {title}\n\n{markdown_rows(header, rows, left=2)}"
+    return text
 
 
-def _tests(comparison: PairedComparison, adjusted: float) -> list[str]:
-    numbers = [comparison.mean, comparison.low, comparison.high]
-    mean, low, high = (UNKNOWN if math.isnan(number) else f"{number:+.4f}" for number in numbers)
-    p_values = (comparison.t_p, comparison.sign_flip_p, adjusted)
-    return [mean, f"{low} to {high}", *(UNKNOWN if math.isnan(p) else f"{p:.3f}" for p in p_values)]
+def _tests(test: Test, primary: bool) -> list[str]:
+    one, again = test.comparison, test.bootstrap
+    cells = [
+        _signed(one.mean),
+        f"{_signed(one.low)} to {_signed(one.high)}",
+        _chance(one.t_p),
+        _chance(one.sign_flip_p),
+    ]
+    if primary:
+        cells.append(_chance(test.p))
+        cells += [f"{_signed(again.low)} to {_signed(again.high)}", _chance(again.p)] if again else [UNKNOWN, UNKNOWN]
+    needed = [UNKNOWN if math.isnan(one.std) else seeds_text(test.needed)]
+    needed.append(UNKNOWN if test.needed_for_paper is None else str(test.needed_for_paper))
+    return [*cells, UNKNOWN if math.isnan(test.detectable) else f"{test.detectable:.4f}", *needed]
+
+
+def _signed(number: float) -> str:
+    return UNKNOWN if math.isnan(number) else f"{number:+.4f}"
+
+
+def _chance(p: float) -> str:
+    return UNKNOWN if math.isnan(p) else f"{p:.3f}"
 
 
 def comparisons_json(found: Sequence[Answer]) -> list[dict[str, Any]]:
     """The same as plain values."""
+
+    def plain(test: Test) -> dict[str, Any]:
+        values = asdict(test)
+        return {**values.pop("comparison"), **values}
+
     return [
         {
             "model": answer.question.recipe,
             "reference": answer.question.reference,
             "about": answer.question.about,
-            "tasks": {
-                task: {**asdict(one.comparison), "relative_gain": one.gain, "holm_p": one.adjusted_p}
-                for task, one in answer.tasks.items()
-            },
-            "delta_m": {**asdict(answer.delta_m), "holm_p": answer.delta_m_adjusted_p},
+            "primary": answer.question.primary,
+            "expected": answer.question.expected,
+            "as_expected": answer.as_expected,
+            "tasks": {task: plain(test) for task, test in answer.tasks.items()},
+            "delta_m": plain(answer.mean),
         }
         for answer in found
     ]
@@ -214,7 +244,7 @@ def _down(table: Table) -> str:
             if column.key in with_paper:
                 cells.append(_italic(value.paper))
         rows.append(cells + [_italic(value) for value in other_paper_values(table, line).values()])
-    return _markdown(header, rows, left=1 + several)
+    return markdown_rows(header, rows, left=1 + several)
 
 
 def _italic(value: float | None) -> str:
@@ -225,10 +255,10 @@ def _across(table: Table) -> str:
     """Metrics down, models of every setting across, as in the paper."""
     header = ["", *(f"{line.setting} {line.title}" for line in table.lines)]
     rows = [[c.title, *(line.values[c.key].text(c) for line in table.lines)] for c in table.columns]
-    return _markdown(header, rows, left=1)
+    return markdown_rows(header, rows, left=1)
 
 
-def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:
+def markdown_rows(header: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:
     """A Markdown table with aligned columns."""
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     marks = [":--" if number < left else "--:" for number in range(len(header))]
@@ -264,7 +294,7 @@ def as_csv(table: Table) -> str:
 
 def as_json(table: Table) -> dict[str, Any]:
     """Everything in the table as plain values; the format that `mgm report` reads."""
-    found = answers(table)
+    found = table.answers
     return {
         "columns": [
             {
@@ -291,7 +321,7 @@ def as_json(table: Table) -> dict[str, Any]:
         ],
         "paper": None if table.paper is None else {"data": table.paper.data, "metrics": table.paper.metrics},
         "comparisons": comparisons_json(found),
-        "sentences": summary(found).splitlines() if found else [],
+        "sentences": (summary(found).splitlines() if found else []) + worth(table),
         "notes": notes(table),
     }
 

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
+from statistics import fmean
 from typing import Any
 
-from mgm.experiments.comparisons import Answer, Question, answer_questions
+import numpy as np
+
+from mgm.experiments.bootstrap import read_sums, resampled
+from mgm.experiments.comparisons import MEAN, Answer, Question, answer_questions
+from mgm.experiments.label_efficiency import equal_share, worth_text
 from mgm.experiments.paper_values import LOSSES, PRIMARY, PaperTable, paper_table
 from mgm.experiments.plans import Plan, Trial
 from mgm.experiments.statistics import spread
@@ -16,6 +22,7 @@ from mgm.runs.folder import RunFolder, read_result
 from mgm.runs.pretraining import footnotes, marked, pretraining
 from mgm.tasks import TASKS
 from mgm.tasks.base import MetricInfo
+from mgm.tasks.metrics import relative_gain
 
 UNKNOWN = "–"
 
@@ -70,6 +77,8 @@ class Line:
     """`Column.key` -> cell."""
     pretrained: str = ""
     """What the encoders of its runs were pre-trained on; empty: from scratch, or no run is finished."""
+    runs: tuple[RunFolder, ...] = ()
+    """One per seed, finished or not."""
 
     @property
     def title(self) -> str:
@@ -91,6 +100,11 @@ class Table:
     lines: tuple[Line, ...]
     paper: PaperTable | None
     data: str
+
+    @cached_property
+    def answers(self) -> list[Answer]:
+        """The study's questions, answered by paired tests; empty with fewer than two seeds."""
+        return _answers(self)
 
 
 def columns_for(tasks: Sequence[str], data: str) -> tuple[Column, ...]:
@@ -126,8 +140,9 @@ def make_table(plan: Plan, folder: Callable[[Trial], RunFolder], data: str) -> T
             for column in columns:
                 values = tuple(_number(found.get(column.task, {}).get(column.metric)) for found in by_seed)
                 cells[column.key] = Value(values, _papers(paper, setting, row.title, column))
-            trials = [cell.trial for cell in plan.cells if (cell.setting, cell.row.title) == (setting, row.title)]
-            lines.append(Line(setting, row, cells, _pretraining([folder(trial) for trial in trials])))
+            place = (setting, row.title)
+            runs = tuple(folder(cell.trial) for cell in plan.cells if (cell.setting, cell.row.title) == place)
+            lines.append(Line(setting, row, cells, _pretraining(runs), runs))
     return Table(plan, columns, tuple(lines), paper, data)
 
 
@@ -165,8 +180,7 @@ def other_paper_tasks(table: Table) -> list[str]:
     ]
 
 
-def answers(table: Table) -> list[Answer]:
-    """The study's questions, answered by paired tests over all its settings together; empty with fewer than two seeds."""
+def _answers(table: Table) -> list[Answer]:
     plan = table.plan
     primary = {column.task: column for column in table.columns if _is_primary(column, table)}
     results = {
@@ -174,16 +188,87 @@ def answers(table: Table) -> list[Answer]:
         for line in table.lines
     }
     lines = {(line.setting, line.row.title): line for line in table.lines if line.count}
-    questions = [
-        Question(_named(lines[setting, ask.row], plan), _named(lines[setting, ask.reference], plan), ask.about)
+    asked = [
+        (ask, setting, lines[setting, ask.row], lines[setting, ask.reference])
         for ask in plan.study.all_asks(plan.rows)
         for setting in plan.settings
         if {(setting, ask.row), (setting, ask.reference)} <= lines.keys()
     ]
-    if not questions or len(plan.seeds) < 2:
+    if not asked or len(plan.seeds) < 2:
         return []
+    questions = [
+        Question(
+            _named(ours, plan),
+            _named(theirs, plan),
+            ask.about,
+            primary=ask.primary and setting == plan.primary_setting,
+            expected=ask.expected,
+            paper=_paper_gains(table, ours, theirs),
+        )
+        for ask, setting, ours, theirs in asked
+    ]
     directions = {task: column.info.higher_is_better for task, column in primary.items()}
-    return answer_questions(results, questions, directions)
+    metrics = {task: column.metric for task, column in primary.items()}
+    return [
+        _with_bootstrap(answer, ours, theirs, metrics, directions)
+        for answer, (_, _, ours, theirs) in zip(answer_questions(results, questions, directions), asked, strict=True)
+    ]
+
+
+def _with_bootstrap(
+    answer: Answer, ours: Line, theirs: Line, metrics: Mapping[str, str], directions: Mapping[str, bool]
+) -> Answer:
+    """The answer of a primary question with what resampling seeds and test images says."""
+    pairs = [(read_sums(one), read_sums(other)) for one, other in zip(ours.runs, theirs.runs, strict=True)]
+    both = [(a, b) for a, b in pairs if a and b and np.array_equal(a["images"], b["images"])]
+    if not answer.question.primary or len(both) < 2:
+        return answer
+    found = resampled(both, metrics, directions, MEAN)
+    tasks = {task: replace(test, bootstrap=found.get(task)) for task, test in answer.tasks.items()}
+    return replace(answer, tasks=tasks, mean=replace(answer.mean, bootstrap=found.get(MEAN)))
+
+
+def _paper_gains(table: Table, ours: Line, theirs: Line) -> dict[str, float]:
+    """Task or `MEAN` -> the relative gain that the paper reports between two lines, in its own metrics."""
+    paper, gains = table.paper, {}
+    for task in table.plan.tasks if paper else ():
+        if task in paper.tasks:
+            values = [paper.value(_paper_setting(line.setting), line.row.title, task) for line in (ours, theirs)]
+            if None not in values:
+                info = TASKS[task].metrics_info[paper.metrics[task]]
+                gains[task] = relative_gain(*values, info.higher_is_better)
+    return {**gains, MEAN: fmean(gains.values())} if gains else {}
+
+
+def worth(table: Table) -> list[str]:
+    """Of a table over shares of labels: how many labels MGM's are worth to the baseline."""
+    lines = {(line.setting, line.row.title): line for line in table.lines if line.count}
+    settings = table.plan.settings
+    shares = [float(setting.partition(" ")[0]) / 100 for setting in settings]
+    if (
+        len(set(shares)) < 2
+        or any((setting, "MT") not in lines for setting in settings)
+        or shares != sorted(set(shares))
+    ):
+        return []
+
+    def means(title: str, column: Column) -> list[float]:
+        found = [lines.get((setting, title)) for setting in settings]
+        return [spread(line.values[column.key].values).mean if line else math.nan for line in found]
+
+    columns = [column for column in table.columns if _is_primary(column, table)]
+    curves = {column: (means("MT", column), means("MGM", column)) for column in columns}
+    return [
+        worth_text(
+            "MGM",
+            "MT",
+            share,
+            {c.task: equal_share(shares, mt, mgm[n], c.info.higher_is_better) for c, (mt, mgm) in curves.items()},
+            shares,
+        )
+        for n, share in enumerate(shares)
+        if (settings[n], "MGM") in lines
+    ]
 
 
 def _is_primary(column: Column, table: Table) -> bool:
@@ -206,10 +291,24 @@ def notes(table: Table) -> list[str]:
     if extra:
         found.append(f"Not in the paper's table: {', '.join(extra)}.")
     found += footnotes(line.pretrained for line in table.lines)
+    found += [_unbeaten(line) for line in table.lines if _unbeaten(line)]
     counts = {line.count for line in table.lines}
     if counts != {len(table.plan.seeds)}:
         found.append(f"Incomplete: of {len(table.plan.seeds)} seeds some rows have fewer (column *seeds*).")
     return found
+
+
+def _unbeaten(line: Line) -> str:
+    """Of which seeds joint training never beat what came before it."""
+    results = [read_result(run.result) if run.finished else {} for run in line.runs]
+    count = sum("earlier" in result and result.get("best_stage") == "joint" for result in results)
+    where = f" ({line.setting})" if line.setting else ""
+    return (
+        f"{line.row.title}{where}: in {count} of {line.count} runs no model of joint training was better on the validation set "
+        "than the best before it."
+        if count
+        else ""
+    )
 
 
 def other_paper_values(table: Table, line: Line) -> dict[str, float | None]:

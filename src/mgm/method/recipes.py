@@ -55,7 +55,7 @@ RECIPES: dict[str, Recipe] = {
     "mgm": Recipe("the full method: refinement, SimCLR, a generator trained jointly", _method()),
     "mgm_no_generator": Recipe("MGM/G: refinement and SimCLR on labelled images only", _method(extra_images="none")),
     "mgm_control": Recipe(
-        "MGM/G with its auxiliary losses twice per step on labelled images: MGM's number of encoder updates, no generator",
+        "MGM/G with its auxiliary losses again on labelled images, until the encoder has had MGM's updates; no generator",
         _method(extra_images="labelled"),
     ),
     "mgm_real": Recipe("MGM_r: weakly labelled real images in place of synthesized ones", _method(extra_images="weak")),

@@ -85,6 +85,11 @@ class MultiTaskModel(nn.Module, ABC):
         """The halves, and what else an architecture trains apart, by name; together all parameters."""
         return dict(self.named_children())
 
+    @property
+    def own_weights(self) -> dict[str, tuple[str, ...]]:
+        """Task -> how the names of all weights begin that its prediction depends on, where tasks share none; empty: they share."""
+        return {}
+
     def begin_step(self, seed: int, progress: float) -> None:
         """Tell every `StepwiseModule` inside that a training step begins; arguments as there."""
         for module in self.modules():

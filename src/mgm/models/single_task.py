@@ -59,3 +59,8 @@ class SingleTaskNetworks(MultiTaskModel):
         """One encoder per task; a decoder reads the part of the features that is its own encoder's."""
         encoders = ParallelEncoders(channels, config)
         return encoders, DecodersOfParts(encoders.parts, [{task: size} for task, size in channels.items()], config)
+
+    @property
+    def own_weights(self) -> dict[str, tuple[str, ...]]:
+        """Encoder and decoder of each task."""
+        return {task: (f"encoder.encoders.{task}.", f"decoders.{number}.") for number, task in enumerate(self.tasks)}

@@ -29,6 +29,9 @@ class History:
     """Stage -> loss -> points. After `multi_task`, updates of M go on counting from there."""
     scores: dict[str, Points] = field(default_factory=dict[str, Points])
     """Task -> points of its primary metric on the validation set, against updates of M on labelled images."""
+    gradients: dict[str, dict[str, Points]] = field(default_factory=dict)
+    """``norm``, ``cosine`` and ``ratio`` -> update (or ``auxiliary``) -> points: what losses do to the encoder, against updates of
+    M (`mgm.training.gradients.GradientShares`)."""
     joint_start: int | None = None
     """Updates of M before joint training; None without it."""
 
@@ -53,6 +56,9 @@ def read_history(path: Path) -> History:
             _append(history.losses.setdefault(stage, {}), name, step, value)
         for name, metrics in record.get("validation", {}).items():
             _append(history.scores, name, step, metrics.get(TASKS[name].primary))
+        for name, figures in record.get("gradients", {}).items():
+            for figure, value in figures.items():
+                _append(history.gradients.setdefault(figure, {}), name, step, value)
     return history
 
 

@@ -65,7 +65,7 @@ NOT_NEGATIVE = {
         "sparsity_weight",
         "sharing_weight",
     ),
-    "training": ("generator_steps", "pretrain_steps", "weight_decay", "max_gradient_norm"),
+    "training": ("generator_steps", "pretrain_steps", "weight_decay", "max_gradient_norm", "gradients_every"),
 }
 """Group -> fields that must be 0 or above."""
 

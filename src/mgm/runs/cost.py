@@ -20,8 +20,7 @@ def parameter_counts(networks: Mapping[str, nn.Module]) -> dict[str, int]:
 def encoder_updates(stages: Iterable[Stage]) -> dict[str, int]:
     """Update -> how often its loss trains the encoder over the whole training, in the order of the stages.
 
-    With ``optimizer_step: combined`` all losses of a step move the encoder together, with ``shared`` those on labelled
-    images, so that it takes fewer steps than the sum of these.
+    With ``optimizer_step: combined`` all losses of a step move the encoder together, in one step of its optimiser.
     """
     counts: Counter[str] = Counter()
     for stage in stages:

@@ -124,16 +124,18 @@ def weak_subset(train: np.ndarray, labelled: np.ndarray, fraction: float, seed: 
 
 
 def _wants_objects(config: DataConfig, info: DatasetInfo) -> bool:
-    """Whether the classes in view replace the scene labels.
+    """Whether the classes in view replace the scene labels: where objects are wanted and the data set labels none itself.
 
     Raises:
         ConfigError: If they are wanted of data without segmentation.
     """
-    if config.weak_labels == "objects" and "semantic" not in info.tasks:
+    if config.weak_labels != "objects" or info.multi_hot:
+        return False
+    if "semantic" not in info.tasks:
         raise ConfigError(
             f"weak_labels 'objects' are the classes in view of the label maps, and {info.name} has none; use --weak-labels scene"
         )
-    return config.weak_labels == "objects"
+    return True
 
 
 def strata(scenes: np.ndarray, indices: np.ndarray, multi_hot: bool) -> np.ndarray:

@@ -36,7 +36,12 @@ class Result(TypedDict, total=False):
     image_size: int
     num_labelled: int
     steps: int
-    best_step: int
+    best_step: int | None
+    best_steps: dict[str, int]
+    """Step of the best model, under the name ``all``; where tasks share no layer, task -> that of its own network."""
+    best_stage: str
+    earlier: dict[str, Any]
+    """The best model from before the last stage, where it was better on the validation set."""
     seconds: float
     command: str
     commit: str | None
@@ -92,6 +97,11 @@ class RunFolder:
     def result(self) -> Path:
         """Final scores; exists once the run is finished."""
         return self.path / "result.json"
+
+    @property
+    def test_images(self) -> Path:
+        """Which images the test set has (``images``, indices) and the sums over each that scores are made of (``TASK.SUM``)."""
+        return self.path / "test_images.npz"
 
     @property
     def history(self) -> Path:

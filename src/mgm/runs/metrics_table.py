@@ -33,7 +33,8 @@ def recorded(folder: RunFolder) -> Iterator[None]:
 def write_history(folder: RunFolder) -> None:
     """``metrics.csv``: a row per record of the metrics log, a column per loss and per metric.
 
-    Columns are called ``loss/UPDATE`` and ``validation/TASK/METRIC``; cells without a value are empty.
+    Columns are called ``loss/UPDATE``, ``validation/TASK/METRIC`` and ``gradients/UPDATE/norm`` (``cosine``,
+    ``ratio``); cells without a value are empty.
     """
     rows = [flat_record(record) for record in read_metrics_log(folder.metrics_log)]
     columns = list(dict.fromkeys(column for row in rows for column in row))
@@ -48,10 +49,11 @@ def write_history(folder: RunFolder) -> None:
 def flat_record(record: dict[str, Any]) -> dict[str, Any]:
     """A record of the metrics log in one level."""
     losses = {f"loss/{name}": value for name, value in record.get("losses", {}).items()}
-    scores = {
-        f"validation/{task}/{metric}": value
-        for task, metrics in record.get("validation", {}).items()
-        for metric, value in metrics.items()
+    nested = {
+        f"{kind}/{name}/{figure}": value
+        for kind in ("validation", "gradients")
+        for name, figures in record.get(kind, {}).items()
+        for figure, value in figures.items()
     }
-    rest = {key: value for key, value in record.items() if key not in ("losses", "validation")}
-    return {**rest, **losses, **scores}
+    rest = {key: value for key, value in record.items() if key not in ("losses", "validation", "gradients")}
+    return {**rest, **losses, **nested}

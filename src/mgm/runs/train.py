@@ -6,15 +6,18 @@ import math
 import shlex
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from statistics import fmean
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 from lightning_fabric import Fabric
 from torch import nn
 
 from mgm.config import Experiment
+from mgm.data.files import write_atomically
 from mgm.errors import ConfigError
 from mgm.functional.distributed import rank, world_size
 from mgm.method.algorithm import joint_updates, stages
@@ -38,18 +41,19 @@ from mgm.runs.starting_weights import load_pretrained, start_encoder, with_struc
 from mgm.training.callbacks import TensorBoard, Watchers
 from mgm.training.checkpoint import load_checkpoint
 from mgm.training.evaluate import (
+    ImageSums,
     Scores,
     classes_of,
     constant_predictor,
     evaluate,
     evaluate_model,
     mean_gain,
-    mean_skill,
     measure_model,
     scores_of,
     task_gain,
 )
 from mgm.training.metrics_log import MetricsLog
+from mgm.training.selection import Skills, task_skills
 from mgm.training.trainer import Progress, Trainer
 from mgm.training.updates import Stage, trained_networks
 
@@ -183,10 +187,10 @@ def _make_trainer(
         constant_predictor(constants), data.batches(data.splits.validation, batch_size), data.tasks, fabric.device
     )
 
-    def validate(model: nn.Module) -> tuple[Scores, float]:
+    def validate(model: nn.Module) -> tuple[Scores, Skills]:
         with fabric.autocast():
             scores = evaluate_model(model, data.batches(data.splits.validation, batch_size), data.tasks)
-        return scores, mean_skill(scores, reference, data.tasks)
+        return scores, task_skills(scores, reference, data.tasks)
 
     loaders = make_loaders(experiment, data, fabric.device)
     steps = JointSteps(
@@ -240,14 +244,15 @@ def _finish(
     baseline: dict[str, Any] | None,
 ) -> dict[str, Any]:
     """Score the best model, on the test set for the first and only time, and write result and pictures."""
-    best = load_checkpoint(folder.checkpoints / "best.pt", trainer.fabric.device)
     model = trainer.evaluated_model
-    model.load_state_dict(best["model"])
-    batch_size = experiment.training.batch_size
+    model.load_state_dict(load_checkpoint(folder.checkpoints / "best.pt", trainer.fabric.device)["model"])
+    position, batch_size = trainer.position, experiment.training.batch_size
+    steps = {part: step for part, (_, step) in position.best.items()}
     with trainer.fabric.autocast():
         validation = evaluate_model(model, data.batches(data.splits.validation, batch_size), data.tasks)
-        meters = measure_model(model, data.batches(data.splits.test, batch_size), data.tasks)
-    test = scores_of(meters)
+        images = ImageSums(data.tasks, len(data.splits.test))
+        meters = measure_model(model, data.batches(data.splits.test, batch_size), data.tasks, images)
+    test, sums = scores_of(meters), images.arrays(trainer.fabric.device)
     constant = evaluate(
         constant_predictor(data.constants(batch_size)),
         data.batches(data.splits.test, batch_size),
@@ -262,7 +267,8 @@ def _finish(
         "image_size": experiment.data.image_size,
         "num_labelled": len(data.labelled),
         "steps": experiment.training.steps,
-        "best_step": best["step"],
+        "best_step": max(steps.values(), default=None),
+        "best_steps": steps,
         "best_stage": trainer.stages[-1].name,
         "seconds": round(trainer.position.seconds, 1),
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
@@ -279,7 +285,7 @@ def _finish(
         "constant": constant,
         "pretrained": pretraining(experiment.model),
     }
-    if trainer.position.earlier_score > trainer.position.best_score:
+    if position.earlier and _mean_score(position.earlier) > _mean_score(position.best):
         result["earlier"] = _earlier(data, trainer, model, batch_size)
     if baseline:
         kept = ("recipe", "steps", "validation", "test", "classes", "pretrained")
@@ -288,6 +294,7 @@ def _finish(
             name: task_gain(test[name], baseline["test"][name], task) for name, task in data.tasks.items()
         } | {"mean": mean_gain(test, baseline["test"], data.tasks)}
     if trainer.fabric.is_global_zero:
+        write_atomically(folder.test_images, lambda file: np.savez_compressed(file, images=data.splits.test, **sums))
         write_json(folder.result, result)
     trainer.fabric.barrier()
     return result
@@ -295,9 +302,15 @@ def _finish(
 
 def _earlier(data: ExperimentData, trainer: Trainer, model: nn.Module, batch_size: int) -> dict[str, Any]:
     """The best model from before the last stage, where it was better on the validation set than any of the last."""
-    best = load_checkpoint(trainer.folder / "best_earlier.pt", trainer.fabric.device)
-    model.load_state_dict(best["model"])
+    model.load_state_dict(load_checkpoint(trainer.folder / "best_earlier.pt", trainer.fabric.device)["model"])
     with trainer.fabric.autocast():
         validation = evaluate_model(model, data.batches(data.splits.validation, batch_size), data.tasks)
         test = evaluate_model(model, data.batches(data.splits.test, batch_size), data.tasks)
-    return {"step": best["step"], "score": best["score"], "validation": validation, "test": test}
+    best = trainer.position.earlier
+    return {
+        "step": max(step for _, step in best.values()), "score": _mean_score(best), "validation": validation, "test": test
+    }  # fmt: skip
+
+
+def _mean_score(best: Mapping[str, tuple[float, int]]) -> float:
+    return fmean(score for score, _ in best.values()) if best else -math.inf

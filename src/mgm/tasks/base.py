@@ -16,6 +16,7 @@ from mgm.errors import DataError, choose
 from mgm.functional.resizing import resize_bilinear
 from mgm.tasks.files import FileSettings
 from mgm.tasks.legend import ColourScale, Legend
+from mgm.tasks.metrics import StreamingSums
 from mgm.tasks.pictures import colours_of
 from mgm.types import IGNORE_INDEX
 
@@ -67,6 +68,10 @@ class TaskMetrics(ABC):
     The result over batches, and over several processes, is that over all data at once.
     """
 
+    _sums: StreamingSums
+    ratios: ClassVar[Mapping[str, tuple[str, str]]] = {}
+    """Metrics that are one sum by another: name -> the sums' names."""
+
     @abstractmethod
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """Take in a batch of predictions (as decoders put them out) and targets; invalid pixels do not count."""
@@ -74,6 +79,21 @@ class TaskMetrics(ABC):
     @abstractmethod
     def compute(self) -> dict[str, float]:
         """Metric name -> value; NaN where no valid pixel was seen. All processes have to call it."""
+
+    def image_sums(self) -> dict[str, Tensor]:
+        """Name -> ``[n]``: sums of what this process took in, which add up over images, and from which `from_sums` makes scores.
+
+        Empty for a task whose scores are no ratios; nothing is then resampled over its images.
+        """
+        names = dict.fromkeys(name for pair in self.ratios.values() for name in pair)
+        own = self._sums.own() if names else {}
+        return {name: own[name] for name in names}
+
+    @classmethod
+    def from_sums(cls, sums: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Metric -> ``[...]`` from added up `image_sums` ``[..., n]``; NaN where no pixel was seen."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return {metric: (sums[over] / sums[under])[..., 0] for metric, (over, under) in cls.ratios.items()}
 
     def classes(self) -> dict[str, ClassScore]:
         """Class -> how well it is found, the largest first, without those that neither targets nor predictions have.

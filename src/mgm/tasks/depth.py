@@ -27,6 +27,8 @@ CLOSEST_M = 1e-3
 class DepthMetrics(TaskMetrics):
     """The usual errors of depth (Eigen et al., 2014), each over all valid pixels of the data set."""
 
+    ratios: ClassVar[Mapping[str, tuple[str, str]]] = {"abs_error_m": ("absolute", "count")}
+
     def __init__(self, device: torch.device | str) -> None:
         names = ("count", "absolute", "relative", "squared", "close")
         self._sums = StreamingSums(dict.fromkeys(names, 1), device)

@@ -38,6 +38,10 @@ class StreamingSums:
         for name, total in self._sums.items():
             total += values[name].detach().to(total.dtype)
 
+    def own(self) -> dict[str, Tensor]:
+        """Name -> float64 sum of this process alone, on the CPU."""
+        return {name: total.cpu().double() for name, total in self._sums.items()}
+
     def totals(self) -> dict[str, Tensor]:
         """Name -> float64 sum over all processes, on the CPU; all of them have to call it."""
         return {name: global_sum(total).clone().cpu().double() for name, total in self._sums.items()}

@@ -39,6 +39,10 @@ DIRECTIONS = (("to the left", "to the right"), ("up", "down"), ("towards the vie
 class NormalMetrics(TaskMetrics):
     """Angles between predicted and true normals, over all valid pixels of the data set."""
 
+    ratios: ClassVar[Mapping[str, tuple[str, str]]] = {
+        "angle_deg": ("angle", "count"), "angle_coded_rad": ("coded", "count"), "l1_coded": ("l1", "count")
+    }  # fmt: skip
+
     def __init__(self, device: torch.device | str) -> None:
         sizes = {"count": 1, "angle": 1, "coded": 1, "l1": 1, "histogram": 180 * BINS_PER_DEGREE}
         self._sums = StreamingSums(sizes | dict.fromkeys(WITHIN_DEG, 1), device)

@@ -79,6 +79,27 @@ class SegmentationMetrics(TaskMetrics):
             "cross_entropy": ratio(sums["cross_entropy"], confusion.sum()),
         }
 
+    def image_sums(self) -> dict[str, Tensor]:
+        """Pixels of each class where target and prediction agree, of the target, of the prediction; the cross-entropy."""
+        own = self._sums.own()
+        confusion = own["confusion"].view(self.num_classes, self.num_classes)
+        counts = {"both": confusion.diagonal(), "target": confusion.sum(1), "prediction": confusion.sum(0)}
+        return {**counts, "cross_entropy": own["cross_entropy"]}
+
+    @classmethod
+    def from_sums(cls, sums: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """`miou`, `pixel_accuracy` and `cross_entropy`."""
+        both, target = sums["both"], sums["target"]
+        union = target + sums["prediction"] - both
+        pixels = target.sum(-1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            ious = np.where(union > 0, both / union, 0)
+            return {
+                "miou": ious.sum(-1) / (union > 0).sum(-1),
+                "pixel_accuracy": both.sum(-1) / pixels,
+                "cross_entropy": sums["cross_entropy"][..., 0] / pixels,
+            }
+
     def classes(self) -> dict[str, ClassScore]:
         """Those that `miou` is the mean over."""
         confusion = self._sums.totals()["confusion"].view(self.num_classes, self.num_classes)

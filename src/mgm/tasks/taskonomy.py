@@ -6,7 +6,7 @@ distance, and the scale that a curvature is coded on is the data set's own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, final
 
 import numpy as np
@@ -28,6 +28,8 @@ ERROR_SCALE = 0.25
 @final
 class L1Metrics(TaskMetrics):
     """Mean absolute difference over all valid pixels and channels of the data set."""
+
+    ratios: ClassVar[Mapping[str, tuple[str, str]]] = {"l1": ("absolute", "count")}
 
     def __init__(self, device: torch.device | str) -> None:
         self._sums = StreamingSums({"count": 1, "absolute": 1}, device)

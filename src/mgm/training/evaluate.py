@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mgm.functional.distributed import global_sum, rank, world_size
 from mgm.tasks.base import Task, TaskMetrics
 from mgm.tasks.metrics import mean_relative_gain, relative_gain
 from mgm.types import Batch, Predictions
@@ -24,6 +26,7 @@ def measure(
     batches: Iterable[Batch],
     tasks: dict[str, Task],
     device: torch.device | str = "cpu",
+    images: ImageSums | None = None,
 ) -> dict[str, TaskMetrics]:
     """Stream batches through a predictor: task -> metrics that have seen them all, to be read by every process.
 
@@ -34,6 +37,7 @@ def measure(
         batches: Images with targets; a task without targets in any batch scores NaN.
         tasks: What to score.
         device: Where the batches are.
+        images: Notes down the sums of every single image.
     """
     meters = {name: task.metrics(device) for name, task in tasks.items()}
     for batch in batches:
@@ -41,7 +45,42 @@ def measure(
         for name, meter in meters.items():
             if name in batch.targets:
                 meter.update(predictions[name].float(), batch.targets[name])
+        if images:
+            images.note(predictions, batch)
     return meters
+
+
+class ImageSums:
+    """The sums that scores are made of (`TaskMetrics.image_sums`), image by image, so that images can be resampled afterwards.
+
+    Args:
+        tasks: What is scored.
+        count: Images of all processes, each of which has every ``world_size``-th.
+    """
+
+    def __init__(self, tasks: Mapping[str, Task], count: int) -> None:
+        self.tasks = tasks
+        self._sums = {
+            f"{name}.{key}": torch.zeros(count, len(none), dtype=none.dtype)
+            for name, task in tasks.items()
+            for key, none in task.metrics().image_sums().items()
+        }
+        self._next = rank()
+
+    def note(self, predictions: Predictions, batch: Batch) -> None:
+        """Take in the next images of this process."""
+        for row in range(len(batch)):
+            for name in self.tasks.keys() & batch.targets.keys():
+                meter = self.tasks[name].metrics(batch.images.device)
+                meter.update(predictions[name][row : row + 1].float(), batch.targets[name][row : row + 1])
+                for key, value in meter.image_sums().items():
+                    self._sums[f"{name}.{key}"][self._next] = value
+            self._next += world_size()
+
+    def arrays(self, device: torch.device) -> dict[str, np.ndarray]:
+        """``TASK.SUM`` -> ``[count, n]`` float32; every process has to ask, on its own device."""
+        whole = self._sums if world_size() == 1 else {k: global_sum(v.to(device)) for k, v in self._sums.items()}
+        return {key: values.cpu().numpy().astype(np.float32) for key, values in whole.items()}
 
 
 def scores_of(meters: Mapping[str, TaskMetrics]) -> Scores:
@@ -67,12 +106,14 @@ def evaluate(
     return scores_of(measure(predict, batches, tasks, device))
 
 
-def measure_model(model: nn.Module, batches: Iterable[Batch], tasks: dict[str, Task]) -> dict[str, TaskMetrics]:
+def measure_model(
+    model: nn.Module, batches: Iterable[Batch], tasks: dict[str, Task], images: ImageSums | None = None
+) -> dict[str, TaskMetrics]:
     """`measure` with a network in evaluation mode; its mode is restored."""
     training = model.training
     model.eval()
     try:
-        return measure(model, batches, tasks, next(model.parameters()).device)
+        return measure(model, batches, tasks, next(model.parameters()).device, images)
     finally:
         model.train(training)
 
@@ -110,20 +151,3 @@ def task_gain(scores: dict[str, float], reference: dict[str, float], task: Task)
     """`relative_gain` of a task's primary metric."""
     value, base = scores.get(task.primary, float("nan")), reference.get(task.primary, float("nan"))
     return relative_gain(value, base, task.metrics_info[task.primary].higher_is_better)
-
-
-def mean_skill(scores: Scores, reference: Scores, tasks: dict[str, Task]) -> float:
-    """Mean share of the reference's error that is gone, over the tasks' primary metrics: 0 as bad as it, 1 perfect.
-
-    The error of a metric in (0, 1) that should be high is its distance to 1. Unlike a relative improvement, this is not
-    dominated by a metric that is next to nothing for the reference, as a constant predictor's mIoU is. The best checkpoint
-    is chosen by it.
-    """
-    skills = []
-    for name, task in tasks.items():
-        value, base = (s[name].get(task.primary, float("nan")) for s in (scores, reference))
-        if task.metrics_info[task.primary].higher_is_better:
-            value, base = 1 - value, 1 - base
-        skills.append(1 - value / max(base, 1e-12))
-    known = [skill for skill in skills if skill == skill]
-    return sum(known) / len(known) if known else float("nan")

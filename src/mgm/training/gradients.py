@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 import torch.distributed as dist
@@ -12,6 +13,9 @@ from torch import Tensor, nn
 from mgm.functional.distributed import world_size
 from mgm.training.seeding import seeded
 from mgm.training.step import Step
+
+if TYPE_CHECKING:
+    from mgm.training.updates import Stage
 
 GradientRule = Callable[[Tensor, Step, tuple[str, ...], bool], None]
 """``rule(loss, step, trains, keep_graph)`` adds to ``.grad`` of the networks in ``trains``, or, with combined updates, of the
@@ -68,3 +72,44 @@ class Aggregated:
             parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
         others = tuple(name for name in trains if name != "encoder")
         loss.sum().backward(inputs=parameters_of(step.networks, others), retain_graph=keep_graph)
+
+
+def compares(stage: Stage) -> bool:
+    """Whether several losses of a stage move the encoder, so that there is something to compare."""
+    return sum("encoder" in update.trains for update in stage.updates) > 1
+
+
+class GradientShares:
+    """What each loss of a step does to the encoder, beside the first one, which is the tasks': measured, and nothing changed by it.
+
+    On the first micro-batch of the first process, at the weights that the loss is computed at, with its weight. It costs one more
+    backward pass per loss, and the memory of the encoder's gradient twice.
+    """
+
+    def __init__(self) -> None:
+        self._reference: Tensor | None = None
+        self._others: Tensor | None = None
+        self._found: dict[str, tuple[Tensor, Tensor]] = {}
+
+    def note(self, name: str, loss: Tensor, step: Step) -> None:
+        """Take in the loss of an update; one that stands several times in a step is reported as of the last time."""
+        gradient = step.encoder_gradient(loss.sum()).detach()
+        if self._reference is None:
+            self._reference = gradient
+        else:
+            self._others = gradient if self._others is None else self._others + gradient
+        cosine = torch.nn.functional.cosine_similarity(gradient, self._reference, dim=0)
+        self._found[name] = gradient.norm(), cosine
+
+    def figures(self) -> dict[str, dict[str, float]]:
+        """Update -> ``norm`` of its gradient on the encoder and ``cosine`` to the first one's.
+
+        ``auxiliary`` is the sum of all but the first; it also has the ``ratio`` of its norm to the first one's.
+        """
+        assert self._reference is not None
+        others = torch.zeros_like(self._reference) if self._others is None else self._others
+        cosine = torch.nn.functional.cosine_similarity(others, self._reference, dim=0)
+        found = {name: {"norm": float(norm), "cosine": float(angle)} for name, (norm, angle) in self._found.items()}
+        norm = float(others.norm())
+        ratio = norm / max(float(self._reference.norm()), 1e-30)
+        return {**found, "auxiliary": {"norm": norm, "cosine": float(cosine), "ratio": ratio}}

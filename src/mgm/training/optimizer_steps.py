@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from mgm.config import TrainingConfig
 from mgm.networks.normalization import frozen_buffers
-from mgm.training.gradients import average_gradients, parameters_of
+from mgm.training.gradients import GradientShares, average_gradients, parameters_of
 from mgm.training.optimizers import optimizer_names
 from mgm.training.step import Step
 from mgm.training.updates import Stage, Update, still_read
@@ -39,6 +39,8 @@ class OptimizerStep(ABC):
     optimizers: Mapping[str, torch.optim.Optimizer]
     training: TrainingConfig
     autocast: Callable[[], AbstractContextManager[object]]
+    shares: GradientShares | None = None
+    """Takes note of the losses of the next step; None: of none."""
 
     description: ClassVar[str]
     """For run pages and reports."""
@@ -68,6 +70,11 @@ class OptimizerStep(ABC):
         with frozen_buffers(*held), self.autocast():
             return update.weight / step.inputs.num_micro_batches * update.loss(step, update.source)
 
+    def note(self, update: Update, loss: Tensor, step: Step) -> None:
+        """Measure what the loss of a first micro-batch does to the encoder, where that is asked for."""
+        if self.shares and step.is_first and "encoder" in update.trains:
+            self.shares.note(update.name, loss, step)
+
     def apply(self, optimizer: torch.optim.Optimizer) -> None:
         """Clip the gradients, step."""
         limit = self.training.max_gradient_norm
@@ -94,6 +101,7 @@ class Separate(OptimizerStep):
         losses: list[Tensor] = []
         for step in steps:
             loss = self.loss(update, step)
+            self.note(update, loss, step)
             update.gradient(loss, step, update.trains, False)
             losses.append(loss.detach().sum())
             del loss  # and with it whatever it alone has kept for its gradient
@@ -128,6 +136,7 @@ class Combined(OptimizerStep):
         losses: dict[str, Tensor] = {}
         for number, update in enumerate(stage.updates, 1):
             loss = self.loss(update, step)
+            self.note(update, loss, step)
             update.gradient(loss, step, update.trains, True)
             losses[update.name] = loss.detach().sum()
             del loss  # and with it whatever it alone has kept for its gradient

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
@@ -23,6 +24,7 @@ from mgm.training.checkpoint import load_checkpoint, save_checkpoint
 from mgm.training.compilation import begin_compiled_step, compile_networks
 from mgm.training.ema import WeightAverage
 from mgm.training.evaluate import Scores
+from mgm.training.gradients import GradientShares, compares
 from mgm.training.memory_format import arrange, memory_format
 from mgm.training.metrics_log import MetricsLog
 from mgm.training.micro_batches import split_batch
@@ -31,6 +33,7 @@ from mgm.training.optimizer_steps import OPTIMIZER_STEPS
 from mgm.training.optimizers import build_optimizers, match_layouts, optimizer_names, set_rates
 from mgm.training.schedules import SCHEDULES
 from mgm.training.seeding import derive_seed
+from mgm.training.selection import Skills, mean_skill
 from mgm.training.step import Step, StepInputs
 from mgm.training.updates import Stage, trained_networks
 from mgm.types import Batch
@@ -39,6 +42,8 @@ EXPLODED = 1e6
 """A loss beyond this is taken as a diverged training, though it is still finite."""
 TIMED_PLACES = 10
 """Places of a stage with images of several sizes at which its cost is measured."""
+WHOLE = "all"
+"""Name of a model that is chosen as a whole."""
 LOG_EVERY = 20
 """Steps between looks at the losses; each look waits for the device."""
 
@@ -72,11 +77,11 @@ class Position:
     stage: int = 0
     step: int = 0
     """Steps done in the stage."""
-    best_score: float = float("-inf")
-    """Of the models of the last stage on the validation set; the best of them is the run's model."""
-    best_step: int = -1
-    earlier_score: float = float("-inf")
-    """The best score before the last stage."""
+    best: dict[str, tuple[float, int]] = field(default_factory=dict)
+    """Score on the validation set and step (`steps_done`) of the best model of the last stage, which is the run's; where tasks
+    share no layer, task -> those of its own network, else under the name `WHOLE`."""
+    earlier: dict[str, tuple[float, int]] = field(default_factory=dict)
+    """The same before the last stage."""
     log_size: int = 0
     seconds: float = 0.0
     """Time spent training, in all sittings."""
@@ -94,7 +99,7 @@ class Trainer:
         tasks: Task name -> task.
         loaders: Where batches come from, by the names that stages give (`Stage.data`).
         make_step: A step on one micro-batch, which the losses of the updates are given.
-        validate: Scores of a model on the validation set and the one number by which the best is kept.
+        validate: Scores of a model on the validation set, and each task's skill, by which the best is kept.
         fabric: Device, precision, processes.
         folder: Where checkpoints go.
         log: Losses and scores.
@@ -110,7 +115,7 @@ class Trainer:
     tasks: dict[str, Task]
     loaders: Mapping[str, Loader]
     make_step: Callable[[StepInputs], Step]
-    validate: Callable[[nn.Module], tuple[Scores, float]]
+    validate: Callable[[nn.Module], tuple[Scores, Skills]]
     fabric: Fabric
     folder: Path
     log: MetricsLog
@@ -169,6 +174,9 @@ class Trainer:
         while self.position.step < stage.steps:
             recent.append(self.train_step(stage, self.position.step))
             self.position.step += 1
+            if self.optimizer_step.shares:
+                measured = self.optimizer_step.shares.figures()
+                self.log.write(stage=stage.name, step=self.position.step, gradients=measured)
             done = self.position.step
             validates = stage.trains_model and stage.data == "labelled" and done % config.validate_every == 0
             saves = done % config.checkpoint_every == 0
@@ -203,6 +211,8 @@ class Trainer:
             )
             for number, batch in enumerate(split_batch(whole, config.accumulate, self.tasks))
         ]
+        every = config.gradients_every if config.compile == "never" and compares(stage) else 0
+        self.optimizer_step.shares = GradientShares() if every and index % every == 0 else None
         losses = self.optimizer_step(stage, steps)
         if self.average and stage.trains_model:
             self.average.update(self.networks.model)
@@ -240,22 +250,32 @@ class Trainer:
         # compiled for training alone: evaluation is a small share of the time, and its batches have more shapes
         eager = self.config.compile != "never"
         with torch.compiler.set_stance("force_eager") if eager else nullcontext():
-            scores, score = self.validate(self.evaluated_model)
+            scores, skills = self.validate(self.evaluated_model)
+        score = mean_skill(skills)
         self.log.write(stage=stage.name, step=self.position.step, validation=scores, score=score)
         self.progress.step(self.position.step, {"score": score})
         self.progress.validated(self.position.step, scores, score, self.evaluated_model)
-        weights = {name: value.contiguous() for name, value in self.evaluated_model.state_dict().items()}
-        state = {"model": weights, "step": self.steps_done, "score": score}
         if stage is self.stages[-1]:
-            if score > self.position.best_score:
-                self.position.best_score = score
-                self.position.best_step = self.steps_done
-                self._save("best.pt", **state)
-        elif score > self.position.earlier_score:
-            self.position.earlier_score = score
-            self._save("best_earlier.pt", **state)
-            self._save("best.pt", **state)  # until the last stage has a model
+            self._keep(self.position.best, skills, "best.pt")
+        else:
+            self._keep(self.position.earlier, skills, "best_earlier.pt", "best.pt")  # until the last stage has a model
         self.networks.train()
+
+    def _keep(self, best: dict[str, tuple[float, int]], skills: Skills, name: str, *copies: str) -> None:
+        """Write the weights that are better than those in a file; of networks that share no layer each for itself."""
+        own, mean = self.networks.model.own_weights, mean_skill(skills)
+        found = {task: mean if math.isnan(skills[task]) else skills[task] for task in own} or {WHOLE: mean}
+        better = [part for part, score in found.items() if score > best.get(part, (-math.inf, 0))[0]]
+        if not better:
+            return
+        weights = {key: value.contiguous() for key, value in self.evaluated_model.state_dict().items()}
+        if len(better) < len(found):
+            kept = tuple(prefix for part, prefixes in own.items() if part not in better for prefix in prefixes)
+            before = load_checkpoint(self.folder / name, self.fabric.device)["model"]
+            weights |= {key: value for key, value in before.items() if key.startswith(kept)}
+        best |= {part: (found[part], self.steps_done) for part in better}
+        for file in (name, *copies):
+            self._save(file, model=weights)
 
     @property
     def steps_done(self) -> int:

@@ -4,7 +4,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from mgm.report.figures.curves import draw_bands, draw_losses, draw_scores
+from mgm.report.figures.curves import draw_bands, draw_gradients, draw_losses, draw_scores
 from mgm.report.history import History, stages_of, tasks_of
 from mgm.report.html.charts import charts
 
@@ -66,3 +66,21 @@ def test_bands_are_mean_and_deviation_where_all_runs_have_come():
 
 def test_no_metrics_log_gives_no_chart():
     assert score_charts({"mt": History()}) == loss_charts({"mt": History()}) == []
+
+
+def test_what_acts_on_the_encoder():
+    log = history()
+    log.gradients = {
+        "norm": {
+            "task": ([20, 30], [2.0, 1.0]),
+            "self_supervision": ([20, 30], [0.2, 0.1]),
+            "auxiliary": ([20, 30], [0.2, 0.1]),
+        },
+        "cosine": {"task": ([20, 30], [1.0, 1.0]), "self_supervision": ([20, 30], [0.1, -0.1])},
+        "ratio": {"auxiliary": ([20, 30], [0.1, 0.1])},
+    }
+    norms, cosines = charts(draw_gradients, ("norm", "cosine"), log)
+    assert norms.title == "Gradient on the encoder: others / tasks' 0.10"
+    assert "self supervision" in text_of(norms)
+    assert "all but the tasks'" in text_of(norms)
+    assert cosines.alt == "Direction on the encoder: cosine to the tasks' gradient against updates of M"

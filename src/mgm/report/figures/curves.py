@@ -89,6 +89,25 @@ def draw_scores(axes: Axes, name: str, histories: Mapping[str, History]) -> None
     _label_scores(axes, name, histories.values())
 
 
+def draw_gradients(axes: Axes, figure: str, history: History) -> None:
+    """What each loss does to the encoder: the norm of its gradient (logarithmic), or the cosine to that of the tasks' loss."""
+    ratios = history.gradients.get("ratio", {}).get("auxiliary", ([], []))[1]
+    for number, (name, (steps, values)) in enumerate(history.gradients[figure].items()):
+        label = "all but the tasks'" if name == "auxiliary" else name.replace("_", " ")
+        style = "--" if name == "auxiliary" else "-"
+        axes.plot(steps, values, style, color=f"C{number}", label=label, marker="." if len(steps) < 2 else "")
+    if figure == "norm":
+        axes.set_yscale("log")
+        ratio = f": others / tasks' {np.median(ratios):.2f}" if ratios else ""
+        axes.set_title(f"Gradient on the encoder{ratio}")
+    else:
+        axes.axhline(0, color=FAINT_INK, linewidth=0.8)
+        axes.set_title("Direction on the encoder")
+    axes.set_xlabel("updates of M")
+    axes.set_ylabel({"norm": "norm of the gradient", "cosine": "cosine to the tasks' gradient"}[figure])
+    _legend(axes)
+
+
 def draw_bands(axes: Axes, name: str, groups: Mapping[str, list[History]]) -> None:
     """A line per group, at the mean over its runs as far as the shortest goes, in a band of one standard deviation."""
     for number, (title, histories) in enumerate(groups.items()):

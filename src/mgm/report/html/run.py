@@ -9,7 +9,7 @@ from mgm.errors import RunError
 from mgm.method.extra_images import EXTRA_IMAGES
 from mgm.method.recipes import RECIPES
 from mgm.report.comparison import compare
-from mgm.report.figures.curves import draw_losses, draw_scores
+from mgm.report.figures.curves import draw_gradients, draw_losses, draw_scores
 from mgm.report.generation import annotate_generated, before_and_after, has_generator
 from mgm.report.history import read_history, stages_of, tasks_of
 from mgm.report.html.charts import Chart, charts
@@ -86,14 +86,20 @@ def _notes(folder: RunFolder) -> dict[str, str]:
     return {part.replace("_", " "): note for part, note in info.notes.items() if part in learned or part not in TASKS}
 
 
-def _charts(begun: dict[str, RunFolder]) -> tuple[list[Chart], list[Chart]]:
-    """Charts of scores, and of losses."""
+def _charts(begun: dict[str, RunFolder]) -> tuple[list[Chart], list[Chart], list[Chart]]:
+    """Charts of scores, of losses, and of the gradients of the run itself."""
     histories = {title: read_history(member.metrics_log) for title, member in begun.items()}
     known = {title: history for title, history in histories.items() if history.losses or history.scores}
     if not known:
         raise RunError("nothing was logged yet")
     drawn = known.values()
-    return charts(draw_scores, tasks_of(drawn), known), charts(draw_losses, stages_of(drawn), known)
+    own = list(drawn)[-1]
+    measured = [figure for figure in ("norm", "cosine") if figure in own.gradients]
+    return (
+        charts(draw_scores, tasks_of(drawn), known),
+        charts(draw_losses, stages_of(drawn), known),
+        charts(draw_gradients, measured, own),
+    )
 
 
 def _predictions(begun: dict[str, RunFolder]) -> ImageTable:

@@ -1,0 +1,85 @@
+"""What an experiment could show with a number of seeds, by its pilot runs, and what it would cost."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from statistics import fmean
+
+from mgm.experiments.comparisons import Answer, seeds_text
+from mgm.experiments.plans import Plan, Trial
+from mgm.experiments.statistics import LEVEL, detectable_difference
+from mgm.experiments.study_files import Place, markdown_rows
+from mgm.experiments.tables import UNKNOWN, make_table
+from mgm.runs.folder import read_result
+
+FEW_PILOTS = 3
+"""Below this a standard deviation is hardly known."""
+
+
+def planned(plan: Plan, place: Place, data: str, workers: int) -> str:
+    """Markdown: per primary question and task what the seeds of the plan would find, then trials and hours that are left.
+
+    Args:
+        plan: With the number of seeds that is thought of; the trials of some of them are the pilot runs.
+        place: Where the trials are.
+        data: `DatasetInfo.name`.
+        workers: Trials at a time.
+    """
+    answers = [answer for answer in make_table(plan, place.trial, data).answers if answer.question.primary]
+    lines = [f"{plan.name} ({plan.study.title}), {len(plan.seeds)} seeds\n"]
+    if answers:
+        lines.append(_sensitivity(answers, len(plan.seeds)))
+        pilots = min(test.comparison.count for answer in answers for test in answer.tests.values())
+        if pilots < FEW_PILOTS:
+            lines.append(
+                f"The spread is that of {pilots} pairs of pilot runs: it may be off by a factor of two or more.\n"
+            )
+    else:
+        lines.append(
+            "No pilot runs yet: run the experiment with --seeds 2 or more, then ask again with the --seeds wanted.\n"
+        )
+    return "\n".join([*lines, _cost(plan.trials, place, workers)])
+
+
+def _sensitivity(answers: Sequence[Answer], seeds: int) -> str:
+    tests = sum(not math.isnan(test.p) for answer in answers for test in answer.tests.values())
+    level = LEVEL / max(1, tests)
+    rows = []
+    for answer in answers:
+        for task, test in answer.tests.items():
+            one = test.comparison
+            paper = UNKNOWN if test.needed_for_paper is None else str(test.needed_for_paper)
+            least = detectable_difference(one.std, seeds, level)
+            base = abs(one.mean / test.gain) if test.gain else math.nan
+            numbers = [one.mean, one.std, least]
+            cells = [UNKNOWN if math.isnan(number) else f"{number:+.4f}" for number in numbers]
+            relative = UNKNOWN if math.isnan(least / base) else f"{100 * least / base:.1f} %"
+            named = f"{answer.question.recipe} − {answer.question.reference}"
+            rows.append([named, task, str(one.count), *cells, relative, seeds_text(test.needed), paper])
+    header = ["primary question", "task", "pilots", "difference", "its std", f"detectable, {seeds} seeds", "relative"]
+    header += ["seeds for this difference", "for the paper's"]
+    about = f"Power 80 %, level {LEVEL:g} / {tests} tests (the first step of Holm's correction).\n"
+    return f"{markdown_rows(header, rows, left=2)}\n{about}"
+
+
+def _cost(trials: Sequence[Trial], place: Place, workers: int) -> str:
+    """How many trials are left, and how long they take by the mean time of finished ones of the same recipe and labels."""
+    seconds: dict[tuple[str, float], list[float]] = {}
+    left: Counter[tuple[str, float]] = Counter()
+    for trial in trials:
+        kind = (trial.experiment.recipe, trial.experiment.data.fraction)
+        run = place.trial(trial)
+        if run.finished:
+            seconds.setdefault(kind, []).append(float(read_result(run.result)["seconds"]))
+        else:
+            left[kind] += 1
+    if not left:
+        return f"All {len(trials)} trials are finished."
+    text = f"{left.total()} of {len(trials)} trials are left"
+    unknown = sorted({recipe for recipe, _ in left.keys() - seconds.keys()})
+    if unknown:
+        return f"{text}; how long they take is unknown until one of each is finished: {', '.join(unknown)}."
+    hours = sum(count * fmean(seconds[kind]) for kind, count in left.items()) / 3600
+    return f"{text}: {hours:.1f} hours of training, {hours / workers:.1f} with {workers} at a time."
