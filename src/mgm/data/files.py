@@ -171,7 +171,8 @@ def walk(
     folder: Path, onerror: Callable[[OSError], object] | None = None
 ) -> Iterator[tuple[str, list[str], list[str]]]:
     """`os.walk` that also enters links to folders, but for those that lead back to a folder above them."""
-    above = {str(folder): {os.path.realpath(folder)}}
+    root = Path(os.path.realpath(folder))
+    above = {str(folder): {str(root), *map(str, root.parents)}}
     for place, folders, files in os.walk(folder, onerror=onerror, followlinks=True):
         seen, known = above.pop(place), folders.copy()
         folders.clear()

@@ -162,7 +162,7 @@ def _share_out(part: np.ndarray, labelled: np.ndarray, order: np.ndarray) -> Non
                 continue
             counts = np.stack([labelled[part == number].sum(axis=0) for number in range(3)])
             spare = [(counts[part[index], labelled[index]] > 1).all() for index in order]  # its part has more of each
-            givers = order[labelled[order, task] & (np.array(spare) | (place == 0))]
+            givers = order[labelled[order, task] & (np.array(spare) | (part[order] > place))]
             takers = order[(part[order] == place) & spare]
             if len(givers) and len(takers):
                 part[[givers[0], takers[0]]] = part[[takers[0], givers[0]]]
