@@ -18,10 +18,6 @@ numbers of any depth."""
 METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 MIN_DISPARITY_PX = 1.0
 """Smaller disparities tell nothing about distance: they lie beyond several hundred metres."""
-_LABEL_REMEDY = (
-    "if it is a class, add it to the list of classes; if it means no class, to 'semantic: {ignore: [...]}' in dataset.yaml; "
-    "else mend the file"
-)
 HINT_255 = "; 255 means no class: if it is one, say 'semantic: {values: {background: 0, object: 255}}' in dataset.yaml"
 UNIT_TOLERANCE = 0.1
 """Difference from length 1 up to which a vector counts as a unit vector, and length up to which it counts as absent."""
@@ -108,7 +104,7 @@ class ClassFiles(FileSettings):
         if self.values:
             found = _positions(labels, [self.values[name] for name in classes])
             if (odd := labels[(found == IGNORE_INDEX) & ~ignored]).size:
-                raise DataError(f"{where}: label {odd[0]} is none of {sorted(self.values.values())}; {_LABEL_REMEDY}")
+                raise DataError(f"{where}: label {odd[0]} is none of {sorted(self.values.values())}{_remedy(odd[0])}")
             return np.where(ignored, IGNORE_INDEX, found)
         first = int(self.first or 0)
         check_labels(np.where(ignored, IGNORE_INDEX, labels), len(classes), where, first)
@@ -285,13 +281,20 @@ def _positions(codes: np.ndarray, numbers: Sequence[int]) -> np.ndarray:
     return found
 
 
+def _remedy(label: int) -> str:
+    return (
+        f"; if it is a class, name it (classes.txt, or classes in dataset.yaml); if it means none, 'semantic: {{ignore: {label}}}' in "
+        "dataset.yaml; else mend the file"
+    )
+
+
 def check_labels(labels: np.ndarray, num_classes: int, where: str, first: int = 0) -> None:
     """Raise `DataError` unless every label is `IGNORE_INDEX` or a class, counted from ``first``."""
     wrong = ((labels < first) | (labels >= first + num_classes)) & (labels != IGNORE_INDEX)
     if wrong.any():
         raise DataError(
             f"{where}: label {labels[wrong][0]} is neither a class ({first}..{first + num_classes - 1}) nor "
-            f"{IGNORE_INDEX} (ignore); {_LABEL_REMEDY}"
+            f"{IGNORE_INDEX} (ignore){_remedy(labels[wrong][0])}"
         )
 
 
