@@ -9,7 +9,7 @@ from math import prod
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from mgm.errors import DataError
 
@@ -330,7 +330,8 @@ def _upright(image: Image.Image) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return ImageOps.exif_transpose(image)
+            turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+            return ImageOps.exif_transpose(image) if turned else image
     except Exception:  # damaged EXIF data can raise anything; the picture is as good without, as viewers show it
         return image
 

@@ -187,7 +187,8 @@ def _check_labels(config: DataConfig, data: ExperimentData, has: np.ndarray) -> 
     """
     name, others = data.info.name, f"leave it out: --tasks and the names of the others of {', '.join(data.tasks)}"
     for column, (task, kind) in enumerate(data.tasks.items()):
-        if not has[data.labelled, column].any():
+        without = int((~has[data.labelled, column]).sum())
+        if without == len(data.labelled):
             more = "raise --fraction, or " if config.fraction < 1 and has[data.splits.train, column].any() else ""
             raise DataError(
                 f"{name}: none of the {len(data.labelled)} labelled training images has a label of {task}; {more}{others}"
@@ -196,6 +197,10 @@ def _check_labels(config: DataConfig, data: ExperimentData, has: np.ndarray) -> 
             only = data.info.classes[seen.pop()]
             raise DataError(
                 f"{name}: all labels of {task} for training are {only!r}, a single class{HINT_255}; else {others}"
+            )
+        if 2 * without > len(data.labelled):
+            _warn(
+                f"{name}: {without} of the {len(data.labelled)} labelled training images are without a label of {task}"
             )
         lacking = [part for part in ("validation", "test") if not has[getattr(data.splits, part), column].any()]
         if lacking:

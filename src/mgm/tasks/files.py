@@ -282,10 +282,8 @@ def _positions(codes: np.ndarray, numbers: Sequence[int]) -> np.ndarray:
 
 
 def _remedy(label: int) -> str:
-    return (
-        f"; if it is a class, name it (classes.txt, or classes in dataset.yaml); if it means none, 'semantic: {{ignore: {label}}}' in "
-        "dataset.yaml; else mend the file"
-    )
+    ignore = f"'semantic: {{ignore: {label}}}' in dataset.yaml"
+    return f"; if it is a class, name it (classes.txt, dataset.yaml); if it means none, {ignore}; else mend the file"
 
 
 def check_labels(labels: np.ndarray, num_classes: int, where: str, first: int = 0) -> None:

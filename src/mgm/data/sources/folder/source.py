@@ -11,7 +11,7 @@ import numpy as np
 
 from mgm.data.base import DataSource, Splits
 from mgm.data.files import open_tree
-from mgm.data.images import fitted, planes, resize_rgb
+from mgm.data.images import fitted, planes, resize_rgb, same_shape
 from mgm.data.sources.folder.counting import INTERPOLATED, grey_levels, interpolated_share, label_numbers
 from mgm.data.sources.folder.pictures import Picture, list_pictures, parts_taken_for_scenes, unread
 from mgm.data.sources.folder.pixels import read_pixels
@@ -260,14 +260,16 @@ class FolderSource(DataSource):
                 except DataError:  # reported when the sample is read
                     continue
                 maps.append(values)
-                if values.shape[:2] != rgb.shape[:2]:
+                if values.shape[:2] != rgb.shape[:2] and same_shape(values.shape[:2], rgb.shape[:2]):
                     (height, width), (rgb_height, rgb_width) = values.shape[:2], rgb.shape[:2]
                     found[task] = (
                         f"{task} is {width} x {height} pixels where the image is {rgb_width} x {rgb_height}: pixels of the image "
                         "take the nearest value"
                     )
             if task == SEMANTIC and self._files(task).pixels == "indices":
-                share = interpolated_share([values for values in maps if values.ndim == 2])
+                share = interpolated_share(
+                    [values for values in maps if values.ndim == 2 and values.dtype.kind in "iu"]
+                )
                 if share > INTERPOLATED:
                     found["classes"] = (
                         f"{100 * share:.0f} % of the edges in label maps pass through a third class: they look resampled with "
