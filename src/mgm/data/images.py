@@ -36,14 +36,7 @@ _MAXIMUM = "maximum"
 
 
 def read_photograph(source: str | Path | Image.Image | np.ndarray, name: str = "") -> np.ndarray:
-    """The 8-bit RGB of a photograph, upright.
-
-    Args:
-        source: A file, a PIL image, or an ``[H, W, 3]`` uint8 array.
-        name: Name for messages; empty: its path.
-
-    Returns:
-        ``[H, W, 3]`` uint8, as of `read_rgb`.
+    """The 8-bit RGB of a photograph ``[H, W, 3]``, upright, as of `read_rgb`: of a file, a PIL image, or such an array.
 
     Raises:
         DataError: As of `read_rgb`; and if it is an array of another kind.
@@ -75,7 +68,7 @@ def read_rgb(source: Path | bytes, name: str = "") -> np.ndarray:
         ``[H, W, 3]`` uint8.
 
     Raises:
-        DataError: If the file is missing, empty, damaged, no picture, absurdly large, or of a pixel format that is no photograph.
+        DataError: As of `decode`, or if it is of a pixel format that is no photograph.
     """
     return _eight_bits(*decode(source, name))
 
@@ -94,15 +87,10 @@ def _eight_bits(image: Image.Image, name: str) -> np.ndarray:
 
 
 def read_labels(source: Path | bytes, name: str = "") -> np.ndarray:
-    """Decode a map of integers: grey of 1 to 16 bits as it is (also as three equal channels), a palette picture as its indices.
-
-    Arguments as for `read_rgb`.
-
-    Returns:
-        ``[H, W]`` of an integer type.
+    """A map of integers ``[H, W]``: grey of 1 to 16 bits as it is (also as three equal channels), a palette picture as its indices.
 
     Raises:
-        DataError: If the file is missing, empty, damaged, no picture, absurdly large, compressed with losses, or coloured.
+        DataError: As of `decode`, or if it is compressed with losses, or coloured.
     """
     image, name = decode(source, name, exact=True)
     if image.mode in ("RGB", "RGBA", "RGBX"):
@@ -119,24 +107,15 @@ def read_labels(source: Path | bytes, name: str = "") -> np.ndarray:
 
 
 def read_exact_rgb(source: Path | bytes, name: str = "") -> np.ndarray:
-    """`read_rgb` for colours that stand for something.
-
-    Raises:
-        DataError: As there; and if the file is compressed with losses.
-    """
+    """`read_rgb` for colours that stand for something: compression with losses is an error."""
     return _eight_bits(*decode(source, name, exact=True))
 
 
 def read_numbers(source: Path | bytes, name: str = "") -> np.ndarray:
-    """Decode a picture whose pixels are numbers: grey of up to 16 bits, fractions (TIFF, PFM), or three channels of 8 bits.
-
-    Arguments as for `read_rgb`.
-
-    Returns:
-        ``[H, W]`` or ``[H, W, 3]``, as they are in the file; transparency is dropped.
+    """Numbers ``[H, W]`` or ``[H, W, 3]`` as they are in the file: grey of up to 16 bits, fractions (TIFF, PFM), 8-bit RGB.
 
     Raises:
-        DataError: If the file is missing, empty, damaged, no picture, absurdly large, or has a palette or other channels.
+        DataError: As of `decode`, or if it has a palette or other channels; transparency is dropped.
     """
     image, name = decode(source, name)
     if image.mode not in _NUMBER_MODES:
@@ -202,16 +181,9 @@ def _array_header(content: bytes) -> tuple[tuple[int, ...], np.dtype]:
 
 
 def fitted(array: np.ndarray, name: str, other: np.ndarray, other_name: str) -> np.ndarray:
-    """A picture of a sample at the size of another one of the same shape, as of sensors with fewer pixels than the camera.
+    """A picture ``[H, W, ...]`` at the size of another one of the same shape, as of sensors with fewer pixels than the camera.
 
-    Args:
-        array: ``[H, W, ...]``.
-        name: File of ``array``.
-        other: ``[H', W', ...]``.
-        other_name: File of ``other``.
-
-    Returns:
-        ``[H', W', ...]``; every pixel takes the value of the nearest one.
+    Every pixel takes the value of the nearest one. The names are for messages.
 
     Raises:
         DataError: If the two do not show the same, as their shapes tell.
@@ -237,16 +209,7 @@ def same_shape(size: tuple[int, int], other: tuple[int, int]) -> bool:
 
 
 def resize_rgb(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Resample a colour picture: averages (box filter) where it shrinks, bicubic where it grows, per axis.
-
-    Args:
-        image: ``[H, W, 3]`` uint8.
-        height: New height in pixels.
-        width: New width in pixels.
-
-    Returns:
-        ``[height, width, 3]`` uint8.
-    """
+    """Colours ``[H, W, 3]`` uint8 at another size: averages (box filter) where they shrink, bicubic where they grow."""
     picture = Image.fromarray(np.ascontiguousarray(image))
     vertical, horizontal = _filter(image.shape[0], height), _filter(image.shape[1], width)
     if vertical == horizontal:
@@ -256,16 +219,7 @@ def resize_rgb(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def resize_nearest(values: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Resample labels: every new pixel copies the pixel under its centre, so no value is ever made up.
-
-    Args:
-        values: ``[H, W]`` or ``[H, W, C]`` of any type; NaN and ignore labels move like other values.
-        height: New height in pixels.
-        width: New width in pixels.
-
-    Returns:
-        ``[height, width]`` or ``[height, width, C]`` of the same type.
-    """
+    """Labels ``[H, W]`` or ``[H, W, C]`` of any type at another size: every new pixel copies the one under its centre."""
     rows = (2 * np.arange(height) + 1) * values.shape[0] // (2 * height)
     columns = (2 * np.arange(width) + 1) * values.shape[1] // (2 * width)
     return values[rows[:, None], columns[None, :]]

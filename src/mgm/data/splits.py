@@ -19,10 +19,10 @@ def random_split(
     """Split samples at random, one by one.
 
     Args:
-        count: Number of samples.
-        num_validation: Number of samples for model selection, at least 0.
-        num_test: Number of samples for the final test, at least 0.
-        seed: Seed, at least 0.
+        count: Number of samples, ``num_validation`` and ``num_test`` of them for model selection and the final test.
+        num_validation: At least 0.
+        num_test: At least 0.
+        seed: At least 0.
         labelled: ``[count, T]`` bool, which sample has labels of which task. Samples are exchanged where a task would else be
             missing from training, validation or test (in this order, if it has too few for all).
 
@@ -96,9 +96,9 @@ def official_split(
 def labelled_subset(
     train: np.ndarray, strata: np.ndarray, fraction: float, seed: int, labelled: np.ndarray | None = None
 ) -> np.ndarray:
-    """Choose the training samples that carry labels: nested over fractions and stratified.
+    """Choose the training samples that carry labels: stratified, and contained in the choice of a larger fraction of the same seed.
 
-    A larger fraction with the same seed contains a smaller one. The strata are served by Webster's method (the k-th
+    The strata are served by Webster's method (the k-th
     sample of a stratum of n has priority (k - 1/2) / n, ties at random), which needs no rounding rule and, unlike the
     largest-remainder method, never takes a seat away when the total grows.
 
@@ -137,10 +137,7 @@ def labelled_subset(
 def limit_training(splits: Splits, num_images: int, seed: int) -> Splits:
     """The same split with at most ``num_images`` training samples; validation and test stay whole.
 
-    Args:
-        splits: Any split.
-        num_images: Limit; 0 or less means none. A larger limit with the same seed contains a smaller one.
-        seed: Seed, at least 0.
+    A limit of 0 or less means none; the choice of a larger one with the same seed contains that of a smaller one.
     """
     if num_images <= 0 or num_images >= len(splits.train):
         return splits
@@ -149,13 +146,7 @@ def limit_training(splits: Splits, num_images: int, seed: int) -> Splits:
 
 
 def _share_out(part: np.ndarray, labelled: np.ndarray, order: np.ndarray) -> None:
-    """Exchange samples such that every part has labels of every task, as far as there are enough.
-
-    Args:
-        part: ``[count]`` 0 train, 1 validation, 2 test; changed in place.
-        labelled: ``[count, T]`` bool.
-        order: ``[count]`` in which samples are considered.
-    """
+    """Exchange samples, in the given order, such that every part (0 train, 1 validation, 2 test) has labels of every task."""
     for place in range(3):
         for task in np.argsort(labelled.sum(axis=0), kind="stable"):
             if labelled[part == place, task].any():

@@ -111,11 +111,7 @@ class Store:
         return sum(self.arrays[name].nbytes for name in ("image", "scene", *tasks))
 
     def sample(self, index: int) -> Sample:
-        """One sample in the source's own types; values have the precision of float16.
-
-        Args:
-            index: 0 .. number of samples - 1.
-        """
+        """One sample in the source's own types; values have the precision of float16."""
         targets = {}
         for task in self.info.tasks:
             values = np.array(self.arrays[task][index])
@@ -126,14 +122,7 @@ class Store:
 
 @final
 class StoreSource(DataSource):
-    """A prepared store as a data set of its own; the files that it was made of are not needed.
-
-    Args:
-        path: The store's folder.
-
-    Raises:
-        DataError: See `Store`.
-    """
+    """A prepared store as a data set of its own; the files that it was made of are not needed. See `Store`."""
 
     def __init__(self, path: Path | str) -> None:
         self.store = open_store(path)
@@ -173,11 +162,7 @@ class StoreSource(DataSource):
 
 
 def open_store(path: Path | str) -> Store:
-    """Open a finished store.
-
-    Raises:
-        DataError: If it is missing, not finished, damaged or of another version.
-    """
+    """Open a finished store; see `Store`."""
     return Store(Path(path).expanduser())
 
 
@@ -267,16 +252,7 @@ def cached_store(
 ) -> Store:
     """The store of a source, made on first use; a source that is a store of this size already is just opened.
 
-    Args:
-        source: Data set.
-        size: Side of the square images in pixels.
-        cache_dir: See `cache_root`.
-        workers: See `build_store`.
-        progress: See `build_store`.
-        skip_bad: See `build_store`; `rows_of` is the data set that such a store holds.
-
-    Raises:
-        DataError: See `build_store`.
+    Arguments and errors as of `build_store`; it lies below `cache_root`. With ``skip_bad``, `rows_of` is what the store holds.
     """
     if isinstance(source, StoreSource) and source.store.size == size:
         return source.store

@@ -198,7 +198,7 @@ def _check_labels(config: DataConfig, data: ExperimentData, has: np.ndarray) -> 
             raise DataError(
                 f"{name}: all labels of {task} for training are {only!r}, a single class{HINT_255}; else {others}"
             )
-        if 2 * without > len(data.labelled):
+        if 2 * without >= len(data.labelled):
             _warn(
                 f"{name}: {without} of the {len(data.labelled)} labelled training images are without a label of {task}"
             )

@@ -196,9 +196,6 @@ class NYUv2MatSource(DataSource):
 class LabeledFile:
     """``nyu_depth_v2_labeled.mat``, opened when needed. Can be pickled: each process opens its own handle.
 
-    Args:
-        path: The file.
-
     Raises:
         DataError: If it is missing, not HDF5, or lacks a variable.
     """
