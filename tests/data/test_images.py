@@ -169,12 +169,16 @@ def test_archives_of_one_array():
 
 
 def test_the_same_shape_is_scaled_and_another_one_refused():
-    np.testing.assert_array_equal(fitted(LABELS[::2, ::2], "a", RGB, "b"), LABELS[::2, ::2].repeat(2, 0).repeat(2, 1))
-    np.testing.assert_array_equal(fitted(RGB, "a", LABELS[:3, :5], "b"), resize_nearest(RGB, 3, 5))
-    assert fitted(np.zeros((5, 9)), "a", np.zeros((28, 50)), "b").shape == (28, 50)
+    np.testing.assert_array_equal(
+        fitted(LABELS[::2, ::2], "a", RGB, "b", scaled=True), LABELS[::2, ::2].repeat(2, 0).repeat(2, 1)
+    )
+    np.testing.assert_array_equal(fitted(RGB, "a", LABELS[:3, :5], "b", scaled=True), resize_nearest(RGB, 3, 5))
+    assert fitted(np.zeros((5, 9)), "a", np.zeros((28, 50)), "b", scaled=True).shape == (28, 50)
     for wrong in (RGB[:, 1:], RGB[1:], RGB[:6], RGB[:6, :8]):
         with pytest.raises(DataError, match=rf"a is {wrong.shape[1]} x {wrong.shape[0]} pixels but b is 20 x 12"):
-            fitted(wrong, "a", LABELS, "b")
+            fitted(wrong, "a", LABELS, "b", scaled=True)
+    with pytest.raises(DataError, match="must match"):
+        fitted(LABELS[::2, ::2], "a", RGB, "b")
     with pytest.raises(DataError, match="turned.*EXIF"):
         fitted(np.rot90(RGB), "a", LABELS, "b")
 

@@ -180,10 +180,10 @@ def _array_header(content: bytes) -> tuple[tuple[int, ...], np.dtype]:
     return shape, dtype
 
 
-def fitted(array: np.ndarray, name: str, other: np.ndarray, other_name: str) -> np.ndarray:
-    """A picture ``[H, W, ...]`` at the size of another one of the same shape, as of sensors with fewer pixels than the camera.
+def fitted(array: np.ndarray, name: str, other: np.ndarray, other_name: str, *, scaled: bool = False) -> np.ndarray:
+    """A picture ``[H, W, ...]`` that has the size of another one; with ``scaled``, also of another size but the same shape.
 
-    Every pixel takes the value of the nearest one. The names are for messages.
+    So are maps of sensors with fewer pixels than the camera; every pixel takes the value of the nearest one. The names are for messages.
 
     Raises:
         DataError: If the two do not show the same, as their shapes tell.
@@ -191,7 +191,7 @@ def fitted(array: np.ndarray, name: str, other: np.ndarray, other_name: str) -> 
     (height, width), (wanted_height, wanted_width) = array.shape[:2], other.shape[:2]
     if (height, width) == (wanted_height, wanted_width):
         return array
-    if not same_shape((height, width), (wanted_height, wanted_width)):
+    if not scaled or not same_shape((height, width), (wanted_height, wanted_width)):
         turned = (height, width) == (wanted_width, wanted_height)
         remedy = "one of them is turned (EXIF data count): save both upright" if turned else "prepare this pair again"
         raise DataError(
@@ -298,7 +298,8 @@ def _is_lossy(image: Image.Image, content: bytes) -> bool:
 
 def _maximum(image: Image.Image) -> int:
     """See `_MAXIMUM`; 0 where Pillow leaves the numbers as they are."""
-    codec, *_, arguments = image.tile[0] if getattr(image, "tile", None) else ("", "")
+    tiles = getattr(image, "tile", None)
+    codec, *_, arguments = tiles[0] if tiles else ("", "")
     raw, *others = arguments if isinstance(arguments, tuple) else (arguments,)
     if codec.startswith("ppm") and others:
         return int(others[0])

@@ -113,7 +113,7 @@ def load_data(experiment: Experiment, device: torch.device, *, for_training: boo
     reader = StoreReader(store, tuple(tasks), device, scenes=scenes_from_segmentation(store) if objects else None)
     info = info_with_derived_scenes(info) if objects else info
     has = store.labelled(tasks)
-    candidates = splits.train[has.any(axis=1)[splits.train]]
+    candidates = splits.train[has.sum(axis=1)[splits.train] > 0]
     if not len(candidates):
         raise DataError(f"{info.name}: no training image has a label of {', '.join(tasks)}")
     # by the set's own scenes, so that the same images are labelled whatever the weak labels are

@@ -310,7 +310,7 @@ class FolderSource(DataSource):
         """Values of a label file, which has to show the same as the image, at the size of the image."""
         file = picture.labels[kind]
         values = self._pixels(file, pixels)
-        return fitted(values, self._tree.describe(file), rgb, self._tree.describe(picture.rgb))
+        return fitted(values, self._tree.describe(file), rgb, self._tree.describe(picture.rgb), scaled=True)
 
     def _pixels(self, file: str, kind: Pixels) -> np.ndarray:
         return read_pixels(self._tree, file, kind)
