@@ -51,6 +51,8 @@ class DataConfig:
     """Data set to train M on first (`rooms`); empty: none."""
     cache: str = ""
     """Folder for converted data; empty: $MGM_CACHE or ~/.cache/mgm."""
+    skip_bad: bool = False
+    """Leave out samples with files that cannot be read."""
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fakes import jpeg, png
+from mgm.data import images
 from mgm.data.images import (
-    check_same_size,
+    fitted,
     read_array,
+    read_exact_rgb,
     read_labels,
     read_numbers,
+    read_photograph,
     read_rgb,
     resize_nearest,
     resize_rgb,
@@ -23,12 +26,28 @@ from mgm.data.images import (
 from mgm.errors import DataError
 
 RGB = np.random.default_rng(0).integers(0, 256, (12, 20, 3)).astype(np.uint8)
+LABELS = (np.arange(240) % 13).astype(np.uint8).reshape(12, 20)
+ORIENTATION = 0x0112
 
 
-def encoded(image: Image.Image, kind: str = "PNG") -> bytes:
+def encoded(image: Image.Image | np.ndarray, kind: str = "PNG", **how) -> bytes:
     stream = io.BytesIO()
-    image.save(stream, kind)
+    (Image.fromarray(image) if isinstance(image, np.ndarray) else image).save(stream, kind, **how)
     return stream.getvalue()
+
+
+def grey_png(values: np.ndarray, bits: int) -> bytes:
+    """A grey PNG of few bits, which Pillow cannot write."""
+    packed = np.packbits(np.unpackbits(values[..., None], axis=2)[..., -bits:].reshape(len(values), -1), axis=1)
+    header = struct.pack(">IIBBBBB", *values.shape[::-1], bits, 0, 0, 0, 0)
+    return png_chunks(header, zlib.compress(b"".join(b"\0" + row.tobytes() for row in packed)))
+
+
+def png_chunks(header: bytes, pixels: bytes) -> bytes:
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in ((b"IHDR", header), (b"IDAT", pixels), (b"IEND", b""))
+    )
 
 
 def test_reads_colours_from_bytes_and_files(tmp_path):
@@ -89,10 +108,79 @@ def test_arrays_and_no_pickles(tmp_path):
             read_array(tmp_path / f"{name}.npy")
 
 
-def test_sizes_must_match():
-    check_same_size("a", RGB, "b", RGB[..., 0])
-    with pytest.raises(DataError, match=r"a is 20 x 12 pixels but b is 19 x 12"):
-        check_same_size("a", RGB, "b", RGB[:, 1:, 0])
+TURNED = {
+    1: lambda a: a, 2: lambda a: a[:, ::-1], 3: lambda a: a[::-1, ::-1], 4: lambda a: a[::-1],
+    5: lambda a: a.swapaxes(0, 1), 6: lambda a: np.rot90(a, -1), 7: lambda a: np.rot90(a, 2).swapaxes(0, 1), 8: np.rot90,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("orientation", TURNED)
+def test_every_file_is_turned_upright(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    for kind in ("PNG", "TIFF"):
+        for values, read in ((RGB, read_rgb), (LABELS, read_labels), (LABELS.astype(np.uint16) * 300, read_numbers)):
+            np.testing.assert_array_equal(read(encoded(values, kind, exif=exif), "a"), TURNED[orientation](values))
+    (tmp_path / "a.png").write_bytes(encoded(RGB, exif=exif))
+    with Image.open(tmp_path / "a.png") as image:
+        np.testing.assert_array_equal(read_photograph(image), TURNED[orientation](RGB))
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_grey_of_few_bits_keeps_its_numbers(bits):
+    labels = LABELS % 2**bits
+    np.testing.assert_array_equal(read_labels(grey_png(labels, bits)), labels)
+
+
+@pytest.mark.parametrize("maximum", [12, 255, 1000, 65535])
+def test_portable_greymaps_keep_their_numbers(maximum):
+    values = LABELS.astype(np.uint16) * (maximum // 12)
+    header = f"20 12\n{maximum}\n".encode()
+    raw = b"P5\n" + header + values.astype("u1" if maximum < 256 else ">u2").tobytes()
+    plain = b"P2\n" + header + " ".join(map(str, values.ravel())).encode()
+    for content in (raw, plain):
+        np.testing.assert_array_equal(read_labels(content, "a.pgm"), values)
+        np.testing.assert_array_equal(read_numbers(content, "a.pgm"), values)
+
+
+def test_grey_labels_in_three_channels_are_read():
+    for channels in (3, 4):
+        np.testing.assert_array_equal(read_labels(encoded(np.repeat(LABELS[..., None], channels, axis=2))), LABELS)
+    np.testing.assert_array_equal(read_labels(encoded(np.dstack([LABELS, LABELS]))), LABELS)
+
+
+@pytest.mark.parametrize("kind, how", [("JPEG", {}), ("MPO", {}), ("WEBP", {}), ("TIFF", {"compression": "jpeg"})])
+def test_compression_with_losses_is_for_photographs(kind, how):
+    content = encoded(LABELS if kind != "WEBP" else RGB, kind, **how)
+    assert read_rgb(content).shape == (12, 20, 3)
+    for read in (read_labels, read_exact_rgb):
+        with pytest.raises(DataError, match="a.png: is compressed with losses.* as PNG"):
+            read(content, "a.png")
+    np.testing.assert_array_equal(read_exact_rgb(encoded(RGB, "WEBP", lossless=True)), RGB)
+
+
+def test_archives_of_one_array():
+    stream = io.BytesIO()
+    np.savez_compressed(stream, depth=LABELS)
+    np.testing.assert_array_equal(read_array(stream.getvalue(), "a.npz"), LABELS)
+    np.savez(stream := io.BytesIO(), depth=LABELS, more=LABELS)
+    with pytest.raises(DataError, match="a.npz: not a readable"):
+        read_array(stream.getvalue(), "a.npz")
+
+
+def test_the_same_shape_is_scaled_and_another_one_refused():
+    np.testing.assert_array_equal(
+        fitted(LABELS[::2, ::2], "a", RGB, "b", scaled=True), LABELS[::2, ::2].repeat(2, 0).repeat(2, 1)
+    )
+    np.testing.assert_array_equal(fitted(RGB, "a", LABELS[:3, :5], "b", scaled=True), resize_nearest(RGB, 3, 5))
+    assert fitted(np.zeros((5, 9)), "a", np.zeros((28, 50)), "b", scaled=True).shape == (28, 50)
+    for wrong in (RGB[:, 1:], RGB[1:], RGB[:6], RGB[:6, :8]):
+        with pytest.raises(DataError, match=rf"a is {wrong.shape[1]} x {wrong.shape[0]} pixels but b is 20 x 12"):
+            fitted(wrong, "a", LABELS, "b", scaled=True)
+    with pytest.raises(DataError, match="must match"):
+        fitted(LABELS[::2, ::2], "a", RGB, "b")
+    with pytest.raises(DataError, match="turned.*EXIF"):
+        fitted(np.rot90(RGB), "a", LABELS, "b")
 
 
 def test_shrinking_averages():
@@ -123,14 +211,10 @@ def test_nearest_agrees_with_pillow(new):
 
 def test_thirty_thousand_pixels_a_side_are_refused_before_decoding():
     row = zlib.compress(bytes(1 + 30_000 // 8), 9)
-    header = struct.pack(">IIBBBBB", 30_000, 30_000, 1, 0, 0, 0, 0)
-    chunks = b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        for kind, data in ((b"IHDR", header), (b"IDAT", row), (b"IEND", b""))
-    )
+    content = png_chunks(struct.pack(">IIBBBBB", 30_000, 30_000, 1, 0, 0, 0, 0), row)
     for read in (read_rgb, read_labels, read_numbers):
         with pytest.raises(DataError, match="huge.png: claims to have more than 100 million pixels"):
-            read(b"\x89PNG\r\n\x1a\n" + chunks, "huge.png")
+            read(content, "huge.png")
 
 
 def test_numbers_are_read_as_they_are():
@@ -149,3 +233,96 @@ def test_arrays_that_claim_more_than_they_hold(tmp_path):
     claims = content.replace(b"(2, 3), }", b"(200000000000, 3), }").replace(b" " * 11 + b"\n", b"\n")
     with pytest.raises(DataError, match="cut short"):
         read_array(claims, "a.npy")
+
+
+def test_files_images_and_arrays_are_the_same_photograph(tmp_path):
+    Image.fromarray(RGB).save(tmp_path / "a.png")
+    for source in (tmp_path / "a.png", str(tmp_path / "a.png"), Image.fromarray(RGB), RGB):
+        np.testing.assert_array_equal(read_photograph(source), RGB)
+
+
+def test_grey_of_sixteen_bits_is_scaled(tmp_path):
+    deep = np.linspace(0, 65535, 240).round().astype(np.uint16).reshape(12, 20)
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    Image.fromarray(deep.astype(np.int32)).save(tmp_path / "deep.tif")
+    for name in ("deep.png", "deep.tif"):
+        pixels = read_photograph(tmp_path / name)
+        assert pixels.dtype == np.uint8
+        np.testing.assert_array_equal(pixels[..., 1], (deep / 257).round())
+        assert pixels.min() == 0
+        assert pixels.max() == 255
+
+
+KINDS = [("RGBA", "png"), ("LA", "png"), ("L", "jpg"), ("P", "gif"), ("CMYK", "jpg"), ("1", "png")]
+
+
+@pytest.mark.parametrize("mode, suffix", KINDS)
+def test_every_kind_of_colour_becomes_rgb(tmp_path, mode, suffix):
+    smooth = Image.fromarray(RGB).resize((40, 24), Image.Resampling.BICUBIC)
+    smooth.convert(mode).save(tmp_path / f"a.{suffix}")
+    pixels = read_photograph(tmp_path / f"a.{suffix}")
+    assert pixels.shape == (24, 40, 3)
+    expected = np.array(smooth.convert(mode).convert("RGB"), dtype=float)
+    assert np.abs(pixels - expected).mean() < 12
+
+
+def test_palette_with_transparency_and_broken_exif(tmp_path):
+    image = Image.fromarray(RGB[..., 0]).convert("P")
+    image.save(tmp_path / "a.png", transparency=b"\0\1")
+    assert read_photograph(tmp_path / "a.png").shape == (12, 20, 3)
+    Image.fromarray(RGB).save(tmp_path / "b.png", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x05garbage")
+    assert read_photograph(tmp_path / "b.png").shape == (12, 20, 3)
+
+
+def test_what_is_no_photograph(tmp_path, monkeypatch):
+    Image.fromarray(np.ones((4, 4), np.float32)).save(tmp_path / "float.tif")
+    with pytest.raises(DataError, match="float.tif.*save it as 8-bit RGB"):
+        read_photograph(tmp_path / "float.tif")
+    Image.fromarray(np.full((4, 4), 100_000, np.int32)).save(tmp_path / "wide.tif")
+    with pytest.raises(DataError, match="wide.tif.*beyond 16 bits"):
+        read_photograph(tmp_path / "wide.tif")
+    for array in (RGB[..., 0], RGB.astype(np.float32), RGB[..., :2], RGB[:0]):
+        with pytest.raises(DataError, match="height, width, 3"):
+            read_photograph(array)
+    monkeypatch.setattr(images, "MAX_PIXELS", 100)
+    with pytest.raises(DataError, match="million pixels"):
+        read_photograph(Image.fromarray(RGB))
+
+
+def written(image: Image.Image, file, kind: str | None, **how: object):
+    image.save(file, kind, **how)
+    return file
+
+
+@pytest.mark.parametrize("suffix", sorted(images.PICTURE_ENDINGS))
+def test_every_ending_that_is_promised_is_read(tmp_path, suffix):
+    mode = {".pgm": "L", ".pbm": "1", ".pfm": "F"}.get(suffix, "RGB")
+    file = written(Image.fromarray(RGB).convert(mode), tmp_path / f"a{suffix}", None)
+    assert (read_numbers if mode == "F" else read_photograph)(file).shape[:2] == (12, 20)
+
+
+def test_photographs_of_two_lenses_in_one_jpeg_are_read(tmp_path):
+    """MPO, as telephones and stereo cameras write it under the ending of a JPEG."""
+    twice = Image.fromarray(RGB)
+    file = written(twice, tmp_path / "a.jpg", "MPO", save_all=True, append_images=[twice])
+    with Image.open(file) as image:
+        assert image.format == "MPO"
+    assert read_photograph(file).shape == (12, 20, 3)
+
+
+EXOTIC = ["EPS", "ICO", "JPEG2000", "PDF"]
+
+
+@pytest.mark.parametrize("kind", EXOTIC)
+@pytest.mark.parametrize("name", ["a.png", "a.eps"])
+def test_no_program_and_no_exotic_decoder_is_run_on_a_file(tmp_path, monkeypatch, kind, name):
+    def run(*_, **__):
+        raise AssertionError("a program was started")
+
+    monkeypatch.setattr("subprocess.Popen.__init__", run)
+    picture = Image.fromarray(RGB).convert("1" if kind == "MSP" else "RGB")
+    file = written(picture, tmp_path / name, kind)
+    with pytest.raises(
+        DataError, match=rf"{name}: is no picture that can be read \(PNG, JPEG, ...\); replace or remove it"
+    ):
+        read_photograph(file)

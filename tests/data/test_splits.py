@@ -109,6 +109,42 @@ def test_labelled_subset_rejects_nonsense(train, strata, fraction):
         labelled_subset(np.array(train), np.array(strata), fraction, 0)
 
 
+@pytest.mark.parametrize("having", [3, 4, 7])
+def test_a_rare_task_is_in_every_part_and_among_the_labelled(having):
+    for seed in range(30):
+        labelled = np.ones((24, 2), bool)
+        labelled[:, 1] = np.isin(np.arange(24), np.random.default_rng(seed).permutation(24)[:having])
+        splits = random_split(24, 4, 4, seed, labelled)
+        parts = (splits.train, splits.validation, splits.test)
+        assert [len(part) for part in parts] == [16, 4, 4]
+        assert sorted(np.concatenate(parts)) == list(range(24))
+        assert all(labelled[part, 1].any() for part in parts)
+        chosen = labelled_subset(splits.train, np.arange(16), 0.1, seed, labelled[splits.train])
+        assert labelled[chosen].any(axis=0).all()
+        more = labelled_subset(splits.train, np.arange(16), 0.4, seed, labelled[splits.train])
+        assert set(chosen) <= set(more)
+
+
+def test_too_few_labels_for_all_parts_go_to_training_first():
+    for seed in range(20):
+        labelled = np.ones((12, 2), bool)
+        labelled[:, 1] = np.arange(12) == seed % 12
+        assert labelled[random_split(12, 2, 2, seed, labelled).train, 1].any()
+        labelled[(seed + 1) % 12, 1] = True
+        splits = random_split(12, 2, 2, seed, labelled)
+        assert labelled[splits.train, 1].any()
+        assert labelled[splits.validation, 1].any()
+
+
+def test_where_all_have_all_labels_nothing_is_exchanged():
+    plain, asked = random_split(40, 6, 6, 3), random_split(40, 6, 6, 3, np.ones((40, 3), bool))
+    np.testing.assert_array_equal(plain.test, asked.test)
+    np.testing.assert_array_equal(plain.validation, asked.validation)
+    strata = np.arange(40) % 3
+    subsets = [labelled_subset(np.arange(40), strata, 0.3, 1, labelled) for labelled in (None, np.ones((40, 2), bool))]
+    np.testing.assert_array_equal(*subsets)
+
+
 def test_limits_are_nested_and_touch_training_alone():
     splits = random_split(50, 10, 10, seed=0)
     small, large = limit_training(splits, 8, 1), limit_training(splits, 20, 1)

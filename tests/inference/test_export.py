@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from mgm.data.photographs import read_photograph
+from mgm.data.images import read_photograph
 from mgm.data.rooms import RoomsSource
 from mgm.errors import ConfigError, RunError
 from mgm.inference import export as exporting

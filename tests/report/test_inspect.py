@@ -96,6 +96,29 @@ def test_images_of_one_colour_and_classes_that_never_occur(inspect, tmp_path):
     assert "class never occurs (1)\n  unicorn" in text
 
 
+def test_what_nothing_can_be_learned_of_and_files_that_are_not_read(inspect, tmp_path):
+    folder = write_own(tmp_path / "photos", 6, tasks=("semantic",))
+    (folder / "classes.txt").write_text("ground\nobject\n")
+    (folder / "rgb/more.heic").write_bytes(b"x")
+    for index in range(6):
+        marked = np.where(picture_arrays(index)["semantic"] == 1, 255, 0).astype(np.uint8)
+        (folder / f"semantic/photo_{index:03d}.png").write_bytes(png(marked))
+        (folder / f"rgb/photo_{index:03d}.jpg").write_bytes(png(np.full((30, 40), 40 * index, np.uint16) + marked))
+    text = inspect(FolderSource(folder))
+    assert "SUSPICIOUS: not read: rgb/ (1 .heic)" in text
+    assert "only one class occurs, from which nothing is learned; 255 means no class" in text
+    assert "image is nearly black (of 16 bits, 65535 is white) (6)" in text or "image has one colour" in text
+    assert "nothing suspicious" not in text
+
+
+def test_classes_that_compression_made_up(inspect, tmp_path):
+    folder = write_own(tmp_path / "photos", 6, tasks=("semantic",))
+    labels = picture_arrays(1)["semantic"].copy()
+    labels[20, 20] = 3
+    (folder / "semantic/photo_001.png").write_bytes(png(labels))
+    assert "class has hardly a pixel" in inspect(FolderSource(folder), size=40)
+
+
 def test_stored_normals_and_negative_depth_are_suspected_in_any_source():
     info = DatasetInfo("x", ("depth", "normal", "reshading"))
     statistics = DatasetStatistics(info)

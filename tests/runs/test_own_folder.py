@@ -5,12 +5,15 @@ import json
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from fake_folder import write_own
 from mgm.config import DataConfig, Experiment
 from mgm.data.sources.folder import FolderSource
 from mgm.data.store import build_store, open_store
+from mgm.errors import DataError
 from mgm.method.recipes import make_experiment
+from mgm.runs import data as runs_data
 from mgm.runs.data import load_data
 from mgm.runs.scenes import without_scenes
 from mgm.runs.settings import from_yaml
@@ -141,3 +144,73 @@ def test_store_of_other_size_is_scaled_down_for_training(tmp_path):
     build_store(source, 64, tmp_path / "store", workers=1)
     data = load_data(experiment_on(tmp_path / "store"), "cpu")
     assert data.reader.store.size == 32
+
+
+def without_depth(folder, kept):
+    for number, file in enumerate(sorted((folder / "depth").iterdir())):
+        if number not in kept:
+            file.unlink()
+    return folder
+
+
+def test_a_task_of_few_labels_is_in_use_everywhere_or_said(tmp_path, caplog):
+    few = without_depth(write_own(tmp_path / "few", 24, tasks=("semantic", "depth")), (0, 5, 9, 17))
+    data = load_data(experiment_on(few, fraction=0.25), "cpu")
+    has = data.reader.store.labelled(["depth"])[:, 0]
+    assert all(has[part].any() for part in (data.labelled, data.splits.validation, data.splits.test))
+    assert "of the 4 labelled training images are without a label of depth" in caplog.text
+    assert "validation" not in caplog.text
+    one = without_depth(write_own(tmp_path / "one", 24, tasks=("semantic", "depth")), (5,))
+    assert 5 in load_data(experiment_on(one), "cpu").labelled
+    assert "one: no validation or test image has a label of depth, so it is not measured there" in caplog.text
+
+
+def test_a_task_without_a_label_in_training_is_refused(tmp_path):
+    folder = without_depth(write_own(tmp_path / "photos", 12, tasks=("semantic", "depth"), scenes=False), (0, 1))
+    lines = [f"photo_{number:03d},{'test' if number < 2 else ''}" for number in range(12)]
+    (folder / "labels.csv").write_text("\n".join(["name,split", *lines]))
+    with pytest.raises(
+        DataError, match="none of the 8 labelled training images has a label of depth; leave it out: --tasks"
+    ):
+        load_data(experiment_on(folder), "cpu")
+    assert load_data(experiment_on(folder, tasks=("semantic",)), "cpu").tasks.keys() == {"semantic"}
+
+
+def test_a_single_class_is_refused(tmp_path):
+    folder = write_own(tmp_path / "photos", 12, tasks=("semantic",))
+    for file in (folder / "semantic").iterdir():
+        Image.fromarray(np.where(np.array(Image.open(file)) == 1, 255, 0).astype(np.uint8)).save(file)
+    assert load_data(experiment_on(folder), "cpu").info.classes == ("class_0", "class_255")
+    (folder / "classes.txt").write_text("ground\nobject\n")
+    with pytest.raises(
+        DataError, match="of semantic for training are 'ground', a single class; 255 means no class: .*values"
+    ):
+        load_data(experiment_on(folder), "cpu")
+
+
+def test_bad_files_are_left_out_on_demand(tmp_path, caplog):
+    folder = write_own(tmp_path / "photos", 16)
+    (folder / "depth/photo_003.png").write_bytes(b"")
+    (folder / "depths").mkdir()
+    (folder / "depths/a.exr").write_bytes(b"x")
+    with pytest.raises(DataError, match="photo_003.png: the file is empty.*left out with --skip-bad"):
+        load_data(experiment_on(folder), "cpu")
+    runs_data._warn.cache_clear()
+    data = load_data(experiment_on(folder, skip_bad=True), "cpu")
+    assert "photos: not read: depths/ (1 .exr)" in caplog.text
+    assert "photos: 1 bad samples are left out" in caplog.text
+    whole, parts = FolderSource(folder).splits("random", 0), data.splits
+    names = data.reader.store.names
+    for part in ("train", "validation", "test"):
+        expected = {f"photo_{index:03d}" for index in getattr(whole, part) if index != 3}
+        assert {names[index] for index in getattr(parts, part)} == expected
+    with pytest.raises(DataError, match="photo_003.png.*--skip-bad"):
+        load_data(experiment_on(folder), "cpu")
+
+
+def test_more_labels_are_asked_for_where_there_are_more(tmp_path):
+    folder = write_own(tmp_path / "photos", 5)
+    with pytest.raises(DataError, match="are too few for batches of 4; lower --batch-size or raise --fraction$"):
+        load_data(experiment_on(folder, fraction=0.5), "cpu")
+    with pytest.raises(DataError, match="are too few for batches of 4; lower --batch-size$"):
+        load_data(experiment_on(folder), "cpu")

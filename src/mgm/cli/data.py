@@ -186,6 +186,8 @@ def _data_prepare(options: PrepareOptions) -> None:
     check_target(options.out, options.force)
     source = open_source(options.source, options.num_images)
     source = SelectedTasks(source, options.tasks) if options.tasks else source
+    for warning in source.warnings():
+        print(f"warning: {warning}", file=sys.stderr)
     needed, free = needed_bytes(source, options.image_size), free_bytes(options.out)
     print(
         f"{len(source)} images at {options.image_size} px with {', '.join(source.info.tasks)}: "

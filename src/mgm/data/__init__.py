@@ -14,6 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mgm.data.vocabulary import PARTS, naming_hint
 from mgm.errors import ConfigError, DataError, unknown
 
 if TYPE_CHECKING:
@@ -173,7 +174,7 @@ STORE = Dataset(
 OWN_FOLDER = Dataset(
     "your own pictures: rgb/ and a folder per task, matched by name; dataset.yaml and labels.csv if needed",
     _reader("sources.folder", "FolderSource"),
-    _matches(r"^((train|val|valid|validation|test)/)?rgb/"),
+    _matches(rf"(?i)^(({'|'.join(PARTS)})/)?rgb/"),
     "rgb/NAME.jpg, {semantic,depth,normal,...}/NAME.png, also below {train,val,test}/ (a folder or a zip); see docs/data.md",
 )
 SETTINGS_FILE = "dataset.yaml"
@@ -225,7 +226,9 @@ def open_source(name_or_path: str, num_images: int = 0) -> DataSource:
     layouts = "\n".join(
         f"  {name}: {entry.layout}" for name, entry in known.items() if entry.layout and not entry.folder
     )
-    raise DataError(f"{path}: is of no known layout. Known are\n{layouts}")
+    inner = next((match[1] for name in tree.names() if (match := re.match(r"(?i)(.+?)/rgb/", name))), "")
+    hint = f"; {path / inner} has a folder rgb/: give that path" if inner else naming_hint(tree.names())
+    raise DataError(f"{path}: is of no known layout{hint}. Known are\n{layouts}")
 
 
 def _installed(name: str, entry: Dataset) -> Path:

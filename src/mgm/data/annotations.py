@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from mgm.data.progress import progress_bar
-from mgm.data.sources.folder.pictures import PARTS
+from mgm.data.vocabulary import PARTS
 from mgm.errors import ConfigError, DataError, choose
 
 if TYPE_CHECKING:

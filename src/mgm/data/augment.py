@@ -111,13 +111,7 @@ class PairedAugmentation:
 
 
 def resize(batch: Batch, side: int, tasks: dict[str, Task]) -> Batch:
-    """A batch at another size: images bilinearly, labels by the nearest pixel.
-
-    Args:
-        batch: The batch.
-        side: Of the resulting square images in pixels.
-        tasks: Name -> task, for every target.
-    """
+    """A batch of square images of another side in pixels: images bilinearly, labels by the nearest pixel."""
     whole = batch.images.new_ones(len(batch))
     grid = window_grid(whole, whole.new_zeros(len(batch), 2), side)
     inside = torch.ones_like(grid[..., 0], dtype=torch.bool)
@@ -127,16 +121,7 @@ def resize(batch: Batch, side: int, tasks: dict[str, Task]) -> Batch:
 
 
 def flip(batch: Batch, mirrored: Tensor, tasks: dict[str, Task]) -> tuple[Tensor, Targets]:
-    """Mirror some images of a batch left-right, with their targets.
-
-    Args:
-        batch: The batch.
-        mirrored: ``[B]`` bool, which images to mirror.
-        tasks: Name -> task.
-
-    Returns:
-        Images and targets.
-    """
+    """Images and targets of a batch, of which those in ``mirrored`` ``[B]`` bool are mirrored left-right."""
     images = torch.where(_per_image(mirrored, batch.images), batch.images.flip(-1), batch.images)
     targets = {
         name: torch.where(_per_image(mirrored, target), tasks[name].flip(target), target)
@@ -146,15 +131,9 @@ def flip(batch: Batch, mirrored: Tensor, tasks: dict[str, Task]) -> tuple[Tensor
 
 
 def window_grid(half_side: Tensor, centre: Tensor, size: int) -> Tensor:
-    """Positions of the pixels of a window in the picture, for `grid_sample` with ``align_corners=False``.
+    """Positions ``[B, size, size, 2]`` of the pixels of windows in the picture, which spans -1 .. 1 in x and y.
 
-    Args:
-        half_side: ``[B]``, half the window's side; 1 is the whole picture.
-        centre: ``[B, 2]``, x and y of the window's centre; the picture spans -1 .. 1.
-        size: Pixels along a side.
-
-    Returns:
-        ``[B, size, size, 2]`` x and y.
+    For `grid_sample` with ``align_corners=False``. Half a window's side ``[B]`` is 1 for the whole picture; centres are ``[B, 2]``.
     """
     middles = (2 * torch.arange(size, device=half_side.device) + 1) / size - 1
     along = centre[:, :, None] + half_side[:, None, None] * middles

@@ -55,6 +55,10 @@ class DataSource(ABC):
             ConfigError: If the set has no such split; the message lists those it has.
         """
 
+    def warnings(self) -> tuple[str, ...]:
+        """What a user should know about the files as a whole before they are used, such as those that are not read."""
+        return ()
+
     def remarks(self, index: int) -> tuple[str, ...]:
         """What looks wrong with the files of a sample although they can be read, in words.
 

@@ -26,11 +26,7 @@ def read_checked(source: DataSource, info: DatasetInfo, index: int, size: int) -
 
 
 def find_bad(source: DataSource, size: int) -> Iterator[tuple[int, str]]:
-    """Decode every sample.
-
-    Yields:
-        The index of each sample and what is wrong with it; empty: nothing.
-    """
+    """Decode every sample: yields the index of each, and what is wrong with it; empty: nothing."""
     info = source.info
     for index in range(len(source)):
         try:
@@ -42,11 +38,7 @@ def find_bad(source: DataSource, size: int) -> Iterator[tuple[int, str]]:
 
 
 def check_sample(sample: Sample, info: DatasetInfo, size: int) -> None:
-    """Check one sample against what its source declares.
-
-    Raises:
-        DataError: Naming the sample and what is wrong with it.
-    """
+    """Raise `DataError` unless a sample is what its source declares."""
     where = f"{info.name}, sample {sample.name!r}"
     if sample.image.dtype != np.uint8 or sample.image.shape != (3, size, size):
         raise DataError(
@@ -75,15 +67,7 @@ def file_checksum(file: Path) -> str:
 
 
 def find_changed(folder: Path, checksums: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Read files in full.
-
-    Args:
-        folder: Their folder.
-        checksums: Name -> SHA-256.
-
-    Yields:
-        Each name, and what is wrong with the file; empty: nothing.
-    """
+    """Compare files with their SHA-256: yields each name, and what is wrong with the file; empty: nothing."""
     for name, expected in checksums.items():
         try:
             found = file_checksum(folder / name)

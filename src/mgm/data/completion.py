@@ -55,12 +55,7 @@ def finish(plan: Plan, source: DataSource, path: Path, origin: str) -> None:
 
 
 def keep_rows(file: Path, kept: np.ndarray) -> None:
-    """Reduce an array on disk to some of its rows; does nothing if it has only as many.
-
-    Args:
-        file: A ``.npy`` file, replaced in one step.
-        kept: ``[N]`` ascending row numbers.
-    """
+    """Reduce a ``.npy`` file, in one step, to the ascending row numbers ``kept``; does nothing if it has only as many."""
     with file.open("rb") as stream:
         np.lib.format.read_magic(stream)
         shape, _, dtype = np.lib.format.read_array_header_1_0(stream)

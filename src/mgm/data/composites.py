@@ -63,12 +63,7 @@ class Composites:
         self._max_behind_m = max_behind_m
 
     def __call__(self, batch: Batch, seed: int) -> Batch:
-        """As many composites as the batch has images; every image is A once and B once.
-
-        Args:
-            batch: Labelled images; one alone is returned as it is.
-            seed: The result depends on the batch and this number alone; the global random state is left alone.
-        """
+        """As many composites as the batch has images (every image is A once and B once), by batch and seed alone."""
         generator = torch.Generator().manual_seed(seed)
         partner = _partners(len(batch), generator).to(batch.images.device)
         other = Batch(

@@ -33,6 +33,9 @@ MAX_WORKERS = 16
 SECONDS_PER_WORKER = 5.0
 """Work that makes another process worth its start, in which it imports torch."""
 PLAN = "plan.json"
+SKIP_HINT = (
+    "; bad samples are left out with --skip-bad, of mgm train as of mgm data prepare (mgm data verify lists them)"
+)
 _LOGGER = logging.getLogger("mgm")
 
 
@@ -199,7 +202,7 @@ def _convert_chunk(source: DataSource, plan: Plan, number: int) -> None:
             sample = read_checked(source, plan.info, index, plan.size)
         except DataError as error:
             if not plan.skip_bad:
-                raise
+                raise DataError(f"{error}{SKIP_HINT}") from None
             bad[index] = str(error)
             continue
         for name, values in {"image": sample.image, "scene": sample.scene, **sample.targets}.items():

@@ -7,13 +7,15 @@ import os
 import re
 import zipfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from pathlib import Path
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path, PurePosixPath
 from typing import IO, TypeVar
 
 from mgm.errors import DataError, RunError
 
 Decoded = TypeVar("Decoded")
+_LITTER = frozenset({"__MACOSX", "@eaDir", "Thumbs.db", "desktop.ini"})
 MAX_FILE_BYTES = 1 << 30
 """A larger member of an archive is refused before it is inflated."""
 
@@ -71,11 +73,7 @@ class FolderTree(FileTree):
     def names(self) -> list[str]:
         """All files below the folder; listed once."""
         if self._names is None:
-            self._names = sorted(
-                name
-                for file in self.path.rglob("*")
-                if not _is_litter(name := file.relative_to(self.path).as_posix()) and file.is_file()
-            )
+            self._names = sorted(file.relative_to(self.path).as_posix() for file in visible_files(self.path))
         return self._names
 
     def read(self, name: str) -> bytes:
@@ -96,7 +94,8 @@ class FolderTree(FileTree):
         """Hash of names, sizes and times of change."""
         entries = []
         for name in self.names():
-            state = (self.path / name).stat()
+            file = self.path / name
+            state = file.stat() if file.exists() else file.lstat()  # a link to nothing is an error when it is read
             entries.append(f"{name}\0{state.st_size}\0{state.st_mtime_ns}")
         return hashlib.sha256("\n".join(entries).encode()).hexdigest()[:16]
 
@@ -168,6 +167,41 @@ class ZipTree(FileTree):
         return self._members
 
 
+def walk(
+    folder: Path, onerror: Callable[[OSError], object] | None = None
+) -> Iterator[tuple[str, list[str], list[str]]]:
+    """`os.walk` that also enters links to folders, but for those that lead back to a folder above them."""
+    root = Path(os.path.realpath(folder))
+    above = {str(folder): {str(root), *map(str, root.parents)}}
+    for place, folders, files in os.walk(folder, onerror=onerror, followlinks=True):
+        seen, known = above.pop(place), folders.copy()
+        folders.clear()
+        for name in sorted(known):
+            path = os.path.join(place, name)
+            real = os.path.realpath(path)
+            if real not in seen:
+                folders.append(name)
+                above[path] = seen | {real}
+        yield place, folders, files
+
+
+def visible_files(folder: Path) -> Iterator[Path]:
+    """All files below a folder, also those in folders that are links, but for `_is_litter`.
+
+    Raises:
+        DataError: If a folder cannot be listed.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise DataError(f"{error.filename}: cannot be listed ({error.strerror}); check its permissions")
+
+    for place, folders, files in walk(folder, refuse):
+        folders[:] = [name for name in folders if not _is_litter(name)]
+        for path in (Path(place, name) for name in files if not _is_litter(name)):
+            if path.is_file() or path.is_symlink():  # neither a pipe nor a socket
+                yield path
+
+
 def open_tree(path: Path | str) -> FileTree:
     """The files below a folder or inside a zip archive.
 
@@ -183,6 +217,14 @@ def open_tree(path: Path | str) -> FileTree:
     raise DataError(f"{path}: {what}; give the folder or the zip file of a data set")
 
 
+def list_endings(names: Iterable[str]) -> str:
+    """How many files have which ending, such as ``12 .heic, 1 .txt``."""
+    counts = Counter(PurePosixPath(name).suffix.lower() or "without ending" for name in names)
+    return ", ".join(f"{count} {ending}" for ending, count in counts.most_common(5)) + (
+        ", ..." if len(counts) > 5 else ""
+    )
+
+
 def _is_unsafe(name: str) -> bool:
     """Whether the path of a member is absolute or leads upwards."""
     parts = name.replace("\\", "/").split("/")
@@ -190,8 +232,8 @@ def _is_unsafe(name: str) -> bool:
 
 
 def _is_litter(name: str) -> bool:
-    """Whether a file is a by-product of an operating system: hidden, or from a Mac's archive."""
-    return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/")) or name.endswith("Thumbs.db")
+    """Whether a file is a by-product of an operating system: hidden, or of a known name."""
+    return any(part.startswith(".") or part in _LITTER for part in name.split("/"))
 
 
 LONGEST_NAME = 48

@@ -32,35 +32,17 @@ class Intrinsics:
 
     @classmethod
     def from_field_of_view(cls, degrees: float, height: int, width: int) -> Intrinsics:
-        """A camera with square pixels that looks through the middle of the picture.
-
-        Args:
-            degrees: Horizontal angle of view, above 0 and below 180.
-            height: Of the picture in pixels.
-            width: Of the picture in pixels.
-        """
+        """A camera with square pixels that looks through a picture's middle, by its horizontal angle in (0, 180) degrees."""
         focal = width / 2 / tan(radians(degrees) / 2)
         return cls(focal, focal, (width - 1) / 2, (height - 1) / 2)
 
     def back_project(self, depth: np.ndarray) -> np.ndarray:
-        """3D points in the camera's frame, x right, y down, z forward.
-
-        Args:
-            depth: ``[H, W]`` metres along the optical axis.
-
-        Returns:
-            ``[H, W, 3]`` metres, of the type of ``depth``.
-        """
+        """3D points ``[H, W, 3]`` in the camera frame, x right, y down, z forward, of metres ``[H, W]`` along the optical axis."""
         rows, columns = np.indices(depth.shape, dtype=depth.dtype)
         return np.stack(((columns - self.cx) / self.fx * depth, (rows - self.cy) / self.fy * depth, depth), axis=-1)
 
     def scaled(self, horizontal: float, vertical: float) -> Intrinsics:
-        """The camera of a resized picture.
-
-        Args:
-            horizontal: New width over old width.
-            vertical: New height over old height.
-        """
+        """The camera of a resized picture, by new over old width and height."""
         return Intrinsics(
             self.fx * horizontal,
             self.fy * vertical,
@@ -166,13 +148,9 @@ class _Window:
 
 
 def _solve(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The normal equations of a plane in closed form.
+    """The normal equations of a plane: slopes and value at the pixel ``[3, h, w]``, and where the neighbours span one ``[h, w]``.
 
-    Args:
-        sums: ``[9, h, w]`` over the neighbours: their number, u, v, uu, uv, vv, w, uw, vw.
-
-    Returns:
-        ``[3, h, w]`` slopes and value at the pixel; ``[h, w]`` bool, whether the neighbours span a plane.
+    The sums ``[9, h, w]`` over the neighbours are their number, u, v, uu, uv, vv, w, uw, vw.
     """
     count, su, sv, suu, suv, svv, sw, suw, svw = sums
     total = np.maximum(count, 1)

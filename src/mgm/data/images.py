@@ -4,27 +4,61 @@ from __future__ import annotations
 
 import io
 import warnings
+import zipfile
 from math import prod
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
 from mgm.errors import DataError
 
 MAX_PIXELS = 100_000_000
 """Larger pictures are refused before they are decoded: a small file can claim any size."""
-
 PICTURE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "PPM")
 """Formats that are decoded, whatever a file is called. Pillow would take some 40, and run Ghostscript on one of them (EPS)."""
+PICTURE_ENDINGS = frozenset({
+    ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif", ".pbm", ".pgm", ".ppm",
+    ".pnm", ".pfm",
+})  # fmt: skip
+"""Endings of the files that are taken from a folder for photographs; one that is named itself may have any."""
+ENDINGS = PICTURE_ENDINGS | {".npy", ".npz"}
+"""Endings of the files that are taken from the folders of a data set."""
 
-_COLOUR_MODES = frozenset({"RGB", "RGBA", "RGBX", "L", "LA", "P", "PA", "CMYK", "YCbCr", "1"})
-_INDEX_MODES = frozenset({"L", "P", "I", "I;16", "I;16B", "I;16L"})
-_NUMBER_MODES = frozenset({"L", "I", "I;16", "I;16B", "I;16L", "F", "RGB", "RGBA", "RGBX"})
+_COLOUR_MODES = frozenset(
+    ["RGB", "RGBA", "RGBX", "RGBa", "L", "LA", "La", "P", "PA", "CMYK", "YCbCr", "LAB", "HSV", "1"]
+)
+_DEEP_GREY_MODES = frozenset(["I", "I;16", "I;16B", "I;16L", "I;16N"])
+_INDEX_MODES = _DEEP_GREY_MODES | {"1", "L", "P"}
+_NUMBER_MODES = _DEEP_GREY_MODES | {"L", "F", "RGB", "RGBA", "RGBX"}
+_MAXIMUM = "maximum"
+"""Key of `Image.info`: the largest number that a grey file of few bits holds, which Pillow stretches to 8 or 16 bits."""
+
+
+def read_photograph(source: str | Path | Image.Image | np.ndarray, name: str = "") -> np.ndarray:
+    """The 8-bit RGB of a photograph ``[H, W, 3]``, upright, as of `read_rgb`: of a file, a PIL image, or such an array.
+
+    Raises:
+        DataError: As of `read_rgb`; and if it is an array of another kind.
+    """
+    if isinstance(source, np.ndarray):
+        if source.dtype != np.uint8 or source.ndim != 3 or source.shape[2] != 3 or 0 in source.shape:
+            raise DataError(
+                f"an array of shape {source.shape} and type {source.dtype} is no photograph; give [height, width, 3] of uint8 (RGB)"
+            )
+        return source
+    if not isinstance(source, Image.Image):
+        return read_rgb(Path(source), name)
+    name = name or getattr(source, "filename", "") or "the image"
+    if source.width * source.height > MAX_PIXELS:
+        raise DataError(f"{name}: has more than {MAX_PIXELS // 1_000_000} million pixels; scale it down")
+    return _eight_bits(_upright(source), name)
 
 
 def read_rgb(source: Path | bytes, name: str = "") -> np.ndarray:
-    """Decode a colour picture; grey and palette pictures are converted, transparency is dropped.
+    """Decode a photograph: turned upright as its EXIF data say, as 8-bit RGB.
+
+    Grey, palette and CMYK pictures become RGB; transparency is dropped; grey of 16 bits is scaled so that 65535 is white.
 
     Args:
         source: A file, or its content.
@@ -34,68 +68,84 @@ def read_rgb(source: Path | bytes, name: str = "") -> np.ndarray:
         ``[H, W, 3]`` uint8.
 
     Raises:
-        DataError: If the file is missing, empty, damaged, no picture, absurdly large, or not of a colour mode.
+        DataError: As of `decode`, or if it is of a pixel format that is no photograph.
     """
-    image, name = decode(source, name)
+    return _eight_bits(*decode(source, name))
+
+
+def _eight_bits(image: Image.Image, name: str) -> np.ndarray:
+    if image.mode in _DEEP_GREY_MODES:
+        levels = np.array(image)
+        if levels.min() < 0 or levels.max() > 65535:
+            raise DataError(f"{name}: grey values beyond 16 bits have no known white; save it as 8 or 16 bits")
+        return np.repeat(np.round(levels / 257).astype(np.uint8)[..., None], 3, axis=2)
     if image.mode not in _COLOUR_MODES:
-        raise DataError(f"{name}: mode {image.mode!r} is not a colour picture of 8 bits; save it as 8-bit RGB")
-    return to_rgb(image)
-
-
-def to_rgb(image: Image.Image) -> np.ndarray:
-    """``[H, W, 3]`` uint8 colours of a picture of 8 bits; transparency is dropped."""
+        raise DataError(f"{name}: mode {image.mode!r} is no photograph of 8 or 16 bits; save it as 8-bit RGB")
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")  # Pillow warns about a direct conversion
     return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def read_labels(source: Path | bytes, name: str = "") -> np.ndarray:
-    """Decode a map of integers: grey of 8 or 16 bits as it is, a palette picture as its indices.
-
-    Arguments as for `read_rgb`.
-
-    Returns:
-        ``[H, W]`` of an integer type.
+    """A map of integers ``[H, W]``: grey of 1 to 16 bits as it is (also as three equal channels), a palette picture as its indices.
 
     Raises:
-        DataError: If the file is missing, empty, damaged, no picture, absurdly large, or has colour channels.
+        DataError: As of `decode`, or if it is compressed with losses, or coloured.
     """
-    image, name = decode(source, name)
+    image, name = decode(source, name, exact=True)
+    if image.mode in ("RGB", "RGBA", "RGBX"):
+        red, green, blue = (image.getchannel(channel) for channel in "RGB")
+        image = red if red.tobytes() == green.tobytes() == blue.tobytes() else image
+    elif image.mode == "LA":
+        image = image.getchannel("L")
     if image.mode not in _INDEX_MODES:
         raise DataError(
             f"{name}: mode {image.mode!r} is not a map of one number per pixel; "
             "save labels as 8-bit grey or palette (or 16-bit grey) PNG, or say in dataset.yaml what the colours mean"
         )
-    return np.array(image)
+    return _numbers(image)
+
+
+def read_exact_rgb(source: Path | bytes, name: str = "") -> np.ndarray:
+    """`read_rgb` for colours that stand for something: compression with losses is an error."""
+    return _eight_bits(*decode(source, name, exact=True))
 
 
 def read_numbers(source: Path | bytes, name: str = "") -> np.ndarray:
-    """Decode a picture whose pixels are numbers: grey of 8 or 16 bits, fractions (TIFF), or three channels of 8 bits.
-
-    Arguments as for `read_rgb`.
-
-    Returns:
-        ``[H, W]`` or ``[H, W, 3]``, as they are in the file; transparency is dropped.
+    """Numbers ``[H, W]`` or ``[H, W, 3]`` as they are in the file: grey of up to 16 bits, fractions (TIFF, PFM), 8-bit RGB.
 
     Raises:
-        DataError: If the file is missing, empty, damaged, no picture, absurdly large, or has a palette or other channels.
+        DataError: As of `decode`, or if it has a palette or other channels; transparency is dropped.
     """
     image, name = decode(source, name)
     if image.mode not in _NUMBER_MODES:
         raise DataError(
             f"{name}: mode {image.mode!r} holds no plain numbers; save it as grey (8 or 16 bits) or RGB PNG"
         )
-    return np.array(image.convert("RGB") if image.mode in ("RGBA", "RGBX") else image)
+    return np.array(image.convert("RGB")) if image.mode in ("RGBA", "RGBX") else _numbers(image)
+
+
+def _numbers(image: Image.Image) -> np.ndarray:
+    """The numbers of the file: without what Pillow did to those of few bits."""
+    values = np.array(image)
+    if values.dtype == bool:
+        return values.astype(np.uint8)
+    maximum = image.info.get(_MAXIMUM)
+    if not maximum or image.mode not in ("L", "I"):
+        return values
+    return (values * (maximum / (255 if image.mode == "L" else 65535))).round().astype(values.dtype)
 
 
 def read_array(source: Path | bytes, name: str = "") -> np.ndarray:
-    """Load one NumPy array (``.npy``); pickled objects are refused, they could run code.
+    """Load one NumPy array (``.npy``, or ``.npz`` of one); pickled objects are refused, they could run code.
 
     Raises:
         DataError: If the file is missing, empty, damaged, or holds anything but numbers.
     """
     content, name = _content(source, name)
     try:
+        if content.startswith(b"PK"):
+            content = _only_member(content)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of headers that Python 2 wrote
             shape, dtype = _array_header(content)
@@ -112,6 +162,14 @@ def read_array(source: Path | bytes, name: str = "") -> np.ndarray:
         ) from error
 
 
+def _only_member(content: bytes) -> bytes:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        (member,) = archive.infolist()
+        if member.file_size > 8 * MAX_PIXELS:
+            raise ValueError(f"{member.file_size} bytes")
+        return archive.read(member)
+
+
 def _array_header(content: bytes) -> tuple[tuple[int, ...], np.dtype]:
     stream = io.BytesIO(content)
     version = np.lib.format.read_magic(stream)
@@ -122,38 +180,36 @@ def _array_header(content: bytes) -> tuple[tuple[int, ...], np.dtype]:
     return shape, dtype
 
 
-def check_same_size(name: str, array: np.ndarray, other_name: str, other: np.ndarray) -> None:
-    """Check that two pictures of one sample cover the same pixels.
+def fitted(array: np.ndarray, name: str, other: np.ndarray, other_name: str, *, scaled: bool = False) -> np.ndarray:
+    """A picture ``[H, W, ...]`` that has the size of another one; with ``scaled``, also of another size but the same shape.
 
-    Args:
-        name: File of ``array``.
-        array: ``[H, W, ...]``.
-        other_name: File of ``other``.
-        other: ``[H, W, ...]``.
+    So are maps of sensors with fewer pixels than the camera; every pixel takes the value of the nearest one. The names are for messages.
 
     Raises:
-        DataError: If height or width differ.
+        DataError: If the two do not show the same, as their shapes tell.
     """
-    if array.shape[:2] != other.shape[:2]:
-        height, width = array.shape[:2]
-        other_height, other_width = other.shape[:2]
+    (height, width), (wanted_height, wanted_width) = array.shape[:2], other.shape[:2]
+    if (height, width) == (wanted_height, wanted_width):
+        return array
+    if not scaled or not same_shape((height, width), (wanted_height, wanted_width)):
+        turned = (height, width) == (wanted_width, wanted_height)
+        remedy = "one of them is turned (EXIF data count): save both upright" if turned else "prepare this pair again"
         raise DataError(
-            f"{name} is {width} x {height} pixels but {other_name} is {other_width} x {other_height}; "
-            "the pictures of a sample must match: prepare this pair again"
+            f"{name} is {width} x {height} pixels but {other_name} is {wanted_width} x {wanted_height}; "
+            f"the pictures of a sample must match: {remedy}"
         )
+    return resize_nearest(array, wanted_height, wanted_width)
+
+
+def same_shape(size: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether (height, width) is that of the other picture scaled, to within less than a pixel."""
+    (height, width), (other_height, other_width) = size, other
+    difference = abs(height * other_width - width * other_height)
+    return difference < max(*size, *other) and (height == other_height) == (width == other_width)
 
 
 def resize_rgb(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Resample a colour picture: averages (box filter) where it shrinks, bicubic where it grows, per axis.
-
-    Args:
-        image: ``[H, W, 3]`` uint8.
-        height: New height in pixels.
-        width: New width in pixels.
-
-    Returns:
-        ``[height, width, 3]`` uint8.
-    """
+    """Colours ``[H, W, 3]`` uint8 at another size: averages (box filter) where they shrink, bicubic where they grow."""
     picture = Image.fromarray(np.ascontiguousarray(image))
     vertical, horizontal = _filter(image.shape[0], height), _filter(image.shape[1], width)
     if vertical == horizontal:
@@ -163,16 +219,7 @@ def resize_rgb(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def resize_nearest(values: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Resample labels: every new pixel copies the pixel under its centre, so no value is ever made up.
-
-    Args:
-        values: ``[H, W]`` or ``[H, W, C]`` of any type; NaN and ignore labels move like other values.
-        height: New height in pixels.
-        width: New width in pixels.
-
-    Returns:
-        ``[height, width]`` or ``[height, width, C]`` of the same type.
-    """
+    """Labels ``[H, W]`` or ``[H, W, C]`` of any type at another size: every new pixel copies the one under its centre."""
     rows = (2 * np.arange(height) + 1) * values.shape[0] // (2 * height)
     columns = (2 * np.arange(width) + 1) * values.shape[1] // (2 * width)
     return values[rows[:, None], columns[None, :]]
@@ -200,11 +247,12 @@ def _content(source: Path | bytes, name: str) -> tuple[bytes, str]:
     return source, name
 
 
-def decode(source: Path | bytes, name: str = "") -> tuple[Image.Image, str]:
-    """A picture in the mode of its file, and its name for messages.
+def decode(source: Path | bytes, name: str = "", *, exact: bool = False) -> tuple[Image.Image, str]:
+    """A picture in the mode of its file, turned upright as its EXIF data say, and its name for messages.
 
     Raises:
-        DataError: If the file is missing, empty, damaged, no picture, or absurdly large.
+        DataError: If the file is missing, empty, damaged, no picture, or absurdly large; with ``exact``, if it is compressed with
+            losses.
     """
     content, name = _content(source, name)
     try:
@@ -213,6 +261,7 @@ def decode(source: Path | bytes, name: str = "") -> tuple[Image.Image, str]:
             image = Image.open(io.BytesIO(content), formats=PICTURE_FORMATS)
             if image.width * image.height > MAX_PIXELS:
                 raise Image.DecompressionBombError
+            lossy, maximum = _is_lossy(image, content), _maximum(image)
             image.load()
     except Image.DecompressionBombError as error:
         raise DataError(
@@ -222,4 +271,36 @@ def decode(source: Path | bytes, name: str = "") -> tuple[Image.Image, str]:
         raise DataError(f"{name}: is no picture that can be read (PNG, JPEG, ...); replace or remove it") from error
     except Exception as error:  # decoders of damaged files raise nearly anything
         raise DataError(f"{name}: is damaged or cut short ({error}); fetch or prepare it again") from error
-    return image, name
+    if exact and lossy:
+        raise DataError(
+            f"{name}: is compressed with losses ({image.format}), which changes labels; make label maps again as PNG, from their "
+            "originals"
+        )
+    image.info[_MAXIMUM] = maximum
+    return _upright(image), name
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+            return ImageOps.exif_transpose(image) if turned else image
+    except Exception:  # damaged EXIF data can raise anything; the picture is as good without, as viewers show it
+        return image
+
+
+def _is_lossy(image: Image.Image, content: bytes) -> bool:
+    if image.format == "WEBP":
+        return b"VP8L" not in content
+    return image.format in ("JPEG", "MPO") or image.info.get("compression") == "jpeg"
+
+
+def _maximum(image: Image.Image) -> int:
+    """See `_MAXIMUM`; 0 where Pillow leaves the numbers as they are."""
+    tiles = getattr(image, "tile", None)
+    codec, *_, arguments = tiles[0] if tiles else ("", "")
+    raw, *others = arguments if isinstance(arguments, tuple) else (arguments,)
+    if codec.startswith("ppm") and others:
+        return int(others[0])
+    return {"L;2": 3, "L;4": 15}.get(raw, 0)

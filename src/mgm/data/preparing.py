@@ -62,6 +62,10 @@ class SelectedTasks(DataSource):
         """The data set's split."""
         return self._source.splits(kind, seed)
 
+    def warnings(self) -> tuple[str, ...]:
+        """The data set's warnings."""
+        return self._source.warnings()
+
     def remarks(self, index: int) -> tuple[str, ...]:
         """The data set's remarks."""
         return self._source.remarks(index)

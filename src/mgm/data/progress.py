@@ -9,13 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def progress_bar(title: str, total: int, show: bool | None = None) -> Iterator[Callable[[int], None]]:
-    """A bar on standard error; yields the function that advances it.
-
-    Args:
-        title: Text before the bar.
-        total: Number of steps.
-        show: Whether to draw it; None: if standard error is a terminal.
-    """
+    """A bar on standard error (None: if that is a terminal); yields the function that advances it by a number of steps."""
     if not (sys.stderr.isatty() if show is None else show):
         yield lambda steps: None
         return

@@ -13,22 +13,30 @@ from mgm.data.base import Splits
 from mgm.errors import DataError
 
 
-def random_split(count: int, num_validation: int, num_test: int, seed: int) -> Splits:
+def random_split(
+    count: int, num_validation: int, num_test: int, seed: int, labelled: np.ndarray | None = None
+) -> Splits:
     """Split samples at random, one by one.
 
     Args:
-        count: Number of samples.
-        num_validation: Number of samples for model selection, at least 0.
-        num_test: Number of samples for the final test, at least 0.
-        seed: Seed, at least 0.
+        count: Number of samples, ``num_validation`` and ``num_test`` of them for model selection and the final test.
+        num_validation: At least 0.
+        num_test: At least 0.
+        seed: At least 0.
+        labelled: ``[count, T]`` bool, which sample has labels of which task. Samples are exchanged where a task would else be
+            missing from training, validation or test (in this order, if it has too few for all).
 
     Raises:
         DataError: If no sample is left to train on.
     """
     _check_sizes(count, num_validation, num_test)
     order = np.random.default_rng([seed, 0]).permutation(count)
-    held_out = num_validation + num_test
-    return Splits(np.sort(order[held_out:]), np.sort(order[:num_validation]), np.sort(order[num_validation:held_out]))
+    part = np.zeros(count, int)
+    part[order[:num_validation]] = 1
+    part[order[num_validation : num_validation + num_test]] = 2
+    if labelled is not None:
+        _share_out(part, labelled, order)
+    return Splits(*(np.flatnonzero(part == number) for number in range(3)))
 
 
 def grouped_split(groups: Sequence[str], num_validation: int, num_test: int, seed: int) -> Splits:
@@ -85,10 +93,12 @@ def official_split(
     return Splits(train[inner.train], train[inner.validation], test)
 
 
-def labelled_subset(train: np.ndarray, strata: np.ndarray, fraction: float, seed: int) -> np.ndarray:
-    """Choose the training samples that carry labels: nested over fractions and stratified.
+def labelled_subset(
+    train: np.ndarray, strata: np.ndarray, fraction: float, seed: int, labelled: np.ndarray | None = None
+) -> np.ndarray:
+    """Choose the training samples that carry labels: stratified, and contained in the choice of a larger fraction of the same seed.
 
-    A larger fraction with the same seed contains a smaller one. The strata are served by Webster's method (the k-th
+    The strata are served by Webster's method (the k-th
     sample of a stratum of n has priority (k - 1/2) / n, ties at random), which needs no rounding rule and, unlike the
     largest-remainder method, never takes a seat away when the total grows.
 
@@ -97,6 +107,7 @@ def labelled_subset(train: np.ndarray, strata: np.ndarray, fraction: float, seed
         strata: ``[N]`` integer stratum of each, e.g. its scene class; a missing one may be any number such as -1.
         fraction: Wanted share, in (0, 1].
         seed: Seed, at least 0.
+        labelled: ``[N, T]`` bool, which sample has labels of which task. One of each task goes first.
 
     Returns:
         ``[max(1, round(fraction * N))]`` sorted indices.
@@ -117,21 +128,45 @@ def labelled_subset(train: np.ndarray, strata: np.ndarray, fraction: float, seed
         members = rng.permutation(np.flatnonzero(strata == stratum))
         priority[members] = (np.arange(len(members)) + 0.5) / len(members)
     order = np.lexsort((rng.random(len(train)), priority))
+    if labelled is not None:
+        first = _covering(order, labelled)
+        order = np.array([*first, *(index for index in order if index not in set(first))])
     return np.sort(train[order[: max(1, round(fraction * len(train)))]])
 
 
 def limit_training(splits: Splits, num_images: int, seed: int) -> Splits:
     """The same split with at most ``num_images`` training samples; validation and test stay whole.
 
-    Args:
-        splits: Any split.
-        num_images: Limit; 0 or less means none. A larger limit with the same seed contains a smaller one.
-        seed: Seed, at least 0.
+    A limit of 0 or less means none; the choice of a larger one with the same seed contains that of a smaller one.
     """
     if num_images <= 0 or num_images >= len(splits.train):
         return splits
     order = np.random.default_rng([seed, 3]).permutation(len(splits.train))
     return Splits(np.sort(splits.train[order[:num_images]]), splits.validation, splits.test)
+
+
+def _share_out(part: np.ndarray, labelled: np.ndarray, order: np.ndarray) -> None:
+    """Exchange samples, in the given order, such that every part (0 train, 1 validation, 2 test) has labels of every task."""
+    for place in range(3):
+        for task in np.argsort(labelled.sum(axis=0), kind="stable"):
+            if labelled[part == place, task].any():
+                continue
+            counts = np.stack([labelled[part == number].sum(axis=0) for number in range(3)])
+            spare = [(counts[part[index], labelled[index]] > 1).all() for index in order]  # its part has more of each
+            givers = order[labelled[order, task] & (np.array(spare) | (part[order] > place))]
+            takers = order[(part[order] == place) & spare]
+            if len(givers) and len(takers):
+                part[[givers[0], takers[0]]] = part[[takers[0], givers[0]]]
+
+
+def _covering(order: np.ndarray, labelled: np.ndarray) -> list[int]:
+    """Of the samples in this order, those that come first with labels of each task, the rarest task first."""
+    found: list[int] = []
+    for task in np.argsort(labelled[order].sum(axis=0), kind="stable"):
+        having = order[labelled[order, task]]
+        if len(having) and not labelled[found, task].any():
+            found.append(int(having[0]))
+    return found
 
 
 def _check_sizes(count: int, num_validation: int, num_test: int) -> None:

@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 
 from mgm.data.base import DataSource, Splits
 from mgm.data.completion import finish
-from mgm.data.conversion import write_samples
+from mgm.data.conversion import SKIP_HINT, write_samples
 from mgm.data.files import as_file_name
 from mgm.data.images import planes, resize_nearest, resize_rgb
 from mgm.data.manifest import FORMAT_VERSION, damaged, info_from_plain, info_to_plain, read_manifest
@@ -102,21 +102,16 @@ class Store:
             )
         return decode_split(self._splits[rows[seed if len(rows) > 1 else 0]])
 
-    def has_labels(self, tasks: Iterable[str]) -> np.ndarray:
-        """``[N]`` bool: samples with a valid pixel in at least one of the tasks."""
-        columns = [self.info.tasks.index(task) for task in tasks]
-        return self._labelled[:, columns].sum(axis=1, dtype=np.int64) > 0
+    def labelled(self, tasks: Iterable[str]) -> np.ndarray:
+        """``[N, tasks]`` bool: samples with a valid pixel in each of the tasks."""
+        return self._labelled[:, [self.info.tasks.index(task) for task in tasks]] > 0
 
     def num_bytes(self, tasks: Iterable[str]) -> int:
         """Size of images, scene labels and the targets of ``tasks`` together."""
         return sum(self.arrays[name].nbytes for name in ("image", "scene", *tasks))
 
     def sample(self, index: int) -> Sample:
-        """One sample in the source's own types; values have the precision of float16.
-
-        Args:
-            index: 0 .. number of samples - 1.
-        """
+        """One sample in the source's own types; values have the precision of float16."""
         targets = {}
         for task in self.info.tasks:
             values = np.array(self.arrays[task][index])
@@ -127,14 +122,7 @@ class Store:
 
 @final
 class StoreSource(DataSource):
-    """A prepared store as a data set of its own; the files that it was made of are not needed.
-
-    Args:
-        path: The store's folder.
-
-    Raises:
-        DataError: See `Store`.
-    """
+    """A prepared store as a data set of its own; the files that it was made of are not needed. See `Store`."""
 
     def __init__(self, path: Path | str) -> None:
         self.store = open_store(path)
@@ -174,11 +162,7 @@ class StoreSource(DataSource):
 
 
 def open_store(path: Path | str) -> Store:
-    """Open a finished store.
-
-    Raises:
-        DataError: If it is missing, not finished, damaged or of another version.
-    """
+    """Open a finished store; see `Store`."""
     return Store(Path(path).expanduser())
 
 
@@ -258,24 +242,32 @@ def _alone(path: Path) -> Iterator[None]:
 
 
 def cached_store(
-    source: DataSource, size: int, cache_dir: str = "", *, workers: int = 0, progress: bool | None = None
+    source: DataSource,
+    size: int,
+    cache_dir: str = "",
+    *,
+    workers: int = 0,
+    progress: bool | None = None,
+    skip_bad: bool = False,
 ) -> Store:
     """The store of a source, made on first use; a source that is a store of this size already is just opened.
 
-    Args:
-        source: Data set.
-        size: Side of the square images in pixels.
-        cache_dir: See `cache_root`.
-        workers: See `build_store`.
-        progress: See `build_store`.
-
-    Raises:
-        DataError: See `build_store`.
+    Arguments and errors as of `build_store`; it lies below `cache_root`. With ``skip_bad``, `rows_of` is what the store holds.
     """
     if isinstance(source, StoreSource) and source.store.size == size:
         return source.store
     path = store_path(source, size, cache_dir)
-    return open_store(path) if path.exists() else build_store(source, size, path, workers=workers, progress=progress)
+    if not path.exists():
+        return build_store(source, size, path, workers=workers, progress=progress, skip_bad=skip_bad)
+    store = open_store(path)
+    if store.manifest["skipped"] and not skip_bad:
+        raise DataError(f"{store.manifest['skipped'][0]}{SKIP_HINT}")
+    return store
+
+
+def rows_of(store: Store, source: DataSource) -> DataSource:
+    """The data set whose samples are the rows of a store: the source, or what is left of it where bad samples were left out."""
+    return StoreSource(store.path) if store.manifest["skipped"] else source
 
 
 def cache_root(cache_dir: str = "") -> Path:

@@ -9,14 +9,9 @@ from mgm.types import IGNORE_INDEX
 
 
 def resize_target(values: np.ndarray, size: int) -> np.ndarray:
-    """A target at the size of the sample; every pixel takes the value of the nearest one.
+    """Class indices ``[H, W]`` uint8 as ``[size, size]``; numbers ``[H, W]`` or ``[H, W, C]`` as ``[C, size, size]`` float32.
 
-    Args:
-        values: ``[H, W]`` uint8 class indices, or ``[H, W]`` or ``[H, W, C]`` numbers, NaN where invalid.
-        size: Side of the result in pixels.
-
-    Returns:
-        ``[size, size]`` uint8, or ``[C, size, size]`` float32.
+    Every pixel takes the value of the nearest one.
     """
     if values.dtype == np.uint8:
         return resize_nearest(values, size, size)
@@ -25,12 +20,7 @@ def resize_target(values: np.ndarray, size: int) -> np.ndarray:
 
 
 def classes_in_view(labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """``[num_classes]`` multi-hot: the classes that occur; NaN where no pixel has a class.
-
-    Args:
-        labels: uint8 class indices of any shape; `IGNORE_INDEX` where there is none.
-        num_classes: Number of classes.
-    """
+    """``[num_classes]`` multi-hot: the classes that occur in uint8 indices of any shape; NaN where no pixel has a class."""
     present = np.bincount(labels.ravel(), minlength=IGNORE_INDEX + 1)[:num_classes] > 0
     return present.astype(np.float32) if present.any() else np.full(num_classes, np.nan, np.float32)
 

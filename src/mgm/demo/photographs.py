@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from mgm.data import open_source, photographs
+from mgm.data import images, open_source
 from mgm.data.images import PICTURE_FORMATS, resize_rgb
 from mgm.data.store import StoreSource
 from mgm.errors import DataError
@@ -55,7 +55,7 @@ def read_photograph(path: Path, name: str) -> Photograph:
         raise DataError(_too_large(name, f" ({width} × {height})"))
     if max(width, height) > MAX_ASPECT * min(width, height):
         raise DataError(f"{name}: {width} × {height} pixels is too long and thin to predict on; crop it")
-    return Photograph(name, fitted(photographs.read_photograph(path, name)))
+    return Photograph(name, fitted(images.read_photograph(path, name)))
 
 
 def _size(path: Path, name: str) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mgm.data import open_source
 from mgm.data.loading import StoreReader
-from mgm.data.store import cached_store
+from mgm.data.store import cached_store, rows_of
 from mgm.errors import ConfigError, DataError, unknown
 from mgm.functional.precision import widest_float
 from mgm.inference.model import TrainedModel
@@ -132,8 +132,9 @@ def evaluate(
     source = open_source(data or config.data, config.num_images)
     tasks = _common_tasks(trained, source.info)
     scaled = _calibratable(tasks) if calibrate else {}
-    reader = StoreReader(cached_store(source, config.image_size, config.cache), tuple(tasks), trained.device)
-    splits = None if split == "all" else source.splits(config.split, config.split_seed)
+    store = cached_store(source, config.image_size, config.cache, skip_bad=config.skip_bad)
+    reader = StoreReader(store, tuple(tasks), trained.device)
+    splits = None if split == "all" else rows_of(store, source).splits(config.split, config.split_seed)
     indices = np.arange(len(reader)) if splits is None else getattr(splits, split)
     size = trained.experiment.training.batch_size
     predict = partial(trained.predict_batch, flip_average=flip_average)

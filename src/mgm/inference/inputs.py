@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import glob
+import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mgm.data.photographs import SUFFIXES
+from mgm.data.files import list_endings, visible_files
+from mgm.data.images import PICTURE_ENDINGS
 from mgm.errors import ConfigError, DataError
 
 STDIN = "-"
@@ -66,12 +68,13 @@ def _matching(argument: str, lines: Iterable[str], out: Path) -> Iterator[Photog
 
 def _below(folder: Path, out: Path) -> Iterator[PhotographFile]:
     """All pictures below a folder, but for hidden ones and earlier results."""
-    paths = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES and path.is_file()]
-    named = {path: path.relative_to(folder) for path in _without_results(paths, folder, out)}
-    shown = {path: name for path, name in named.items() if not any(part.startswith(".") for part in name.parts)}
-    yield from (PhotographFile(path, name.with_suffix("").as_posix()) for path, name in shown.items())
-    if not shown:
-        raise DataError(f"{folder}: holds no picture ({', '.join(sorted(SUFFIXES))}); name the files themselves")
+    files = _without_results(sorted(visible_files(folder)), folder, out)
+    pictures = [path for path in files if path.suffix.lower() in PICTURE_ENDINGS]
+    if others := list_endings(path.name for path in files if path.suffix.lower() not in PICTURE_ENDINGS):
+        logging.getLogger("mgm").warning("%s: not read: %s", folder, others)
+    yield from (PhotographFile(path, path.relative_to(folder).with_suffix("").as_posix()) for path in pictures)
+    if not pictures:
+        raise DataError(f"{folder}: holds no picture ({', '.join(sorted(PICTURE_ENDINGS))}); name the files themselves")
 
 
 def _like(pattern: str, out: Path) -> Iterator[PhotographFile]:

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from mgm.config import Experiment
-from mgm.data.photographs import read_photograph
+from mgm.data.images import read_photograph
 from mgm.errors import RunError
 from mgm.functional.levels import normalise_levels
 from mgm.inference.fit import Fit, Size, make_fit
@@ -232,7 +232,7 @@ class TrainedModel:
         """Values of every task for one photograph of any size, at its own size.
 
         Args:
-            image: A file, a PIL image, or an ``[H, W, 3]`` uint8 array; see `mgm.data.photographs.read_photograph`.
+            image: A file, a PIL image, or an ``[H, W, 3]`` uint8 array; see `mgm.data.images.read_photograph`.
             fit: How the photograph is brought to the network's size, see `mgm.inference.fit.FITS`: ``resize`` squeezes
                 it to a square, as training images were, and stretches predictions back; ``pad`` and ``tile`` keep its aspect.
             flip_average: Average with the prediction for the mirrored photograph; takes twice as long.

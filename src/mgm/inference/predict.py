@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from torch import Tensor
 
-from mgm.data.photographs import read_photograph
+from mgm.data.images import read_photograph
 from mgm.data.progress import progress_bar
 from mgm.errors import ConfigError, DataError
 from mgm.inference.batch import Throughput, predict_many

@@ -52,6 +52,8 @@ def inspect_source(
         yield f"note on {kind}: {note}"
     parts, split_line = _parts(source, split)
     yield split_line
+    warnings = source.warnings()
+    yield from (f"SUSPICIOUS: {warning}" for warning in warnings)
     statistics = DatasetStatistics(info)
     shown: list[Sample] = []
     bad: dict[int, str] = {}
@@ -69,6 +71,8 @@ def inspect_source(
         yield f"read {len(chosen)} of them, spread evenly (--most 0 reads all)"
     yield from _describe(statistics)
     yield from _complain(statistics, bad)
+    if not warnings and not bad and not statistics.suspicious:
+        yield "nothing suspicious"
     if not shown:
         raise DataError(f"{info.name}: none of the samples for the contact sheet can be read")
     _draw(shown, statistics, out)
@@ -137,8 +141,6 @@ def _complain(statistics: DatasetStatistics, bad: dict[int, str]) -> Iterator[st
     for what, names in statistics.suspicious.items():
         yield f"SUSPICIOUS: {what}" + (f" ({len(names)})" if names else "")
         yield from _first(names)
-    if not bad and not statistics.suspicious:
-        yield "nothing suspicious"
 
 
 def _first(lines: list[str]) -> Iterator[str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 import torch
@@ -16,7 +18,7 @@ from mgm.data.composites import Composites
 from mgm.data.loading import Prefetch, StoreReader, epoch_indices
 from mgm.data.rooms import RoomsSource
 from mgm.data.splits import labelled_subset, limit_training
-from mgm.data.store import cached_store
+from mgm.data.store import cached_store, rows_of
 from mgm.errors import ConfigError, DataError
 from mgm.functional.distributed import rank, world_size
 from mgm.method.extra_images import EXTRA_IMAGES
@@ -24,10 +26,11 @@ from mgm.runs.saved_generators import saved_generators_loader
 from mgm.runs.scenes import count_kinds, info_with_derived_scenes, scenes_from_segmentation
 from mgm.tasks import make_tasks
 from mgm.tasks.base import Task
+from mgm.tasks.files import HINT_255
 from mgm.training.memory_format import in_format, memory_format
 from mgm.training.seeding import derive_seed
 from mgm.training.trainer import Loader
-from mgm.types import Batch, DatasetInfo
+from mgm.types import IGNORE_INDEX, Batch, DatasetInfo
 
 FOREIGN_ROOMS = 2000
 """Rooms that are rendered for pre-training or as extra images."""
@@ -89,29 +92,38 @@ def load_data(experiment: Experiment, device: torch.device, *, for_training: boo
     """
     config = experiment.data
     source = open_source(config.data, config.num_images)
-    splits = source.splits(config.split, config.split_seed)
-    if not isinstance(source, RoomsSource):  # of which only as many are rendered
-        splits = limit_training(splits, config.num_images, config.split_seed)
+    source.splits(config.split, config.split_seed)  # a split that cannot be shows before anything is converted
     info = source.info
     tasks = make_tasks(config.tasks or info.tasks, info.classes, experiment.method.losses)
     missing = [name for name in tasks if name not in info.tasks]
     if missing:
         raise ConfigError(f"{info.name} has no labels for {', '.join(missing)}; it offers {', '.join(info.tasks)}")
-    store = cached_store(source, config.image_size, config.cache)  # of several processes one converts, the others wait
+    if for_training:
+        for warning in source.warnings():
+            _warn(f"{info.name}: {warning}")
+    # of several processes one converts, the others wait
+    store = cached_store(source, config.image_size, config.cache, skip_bad=config.skip_bad)
+    if skipped := store.manifest["skipped"]:
+        _warn(f"{info.name}: {len(skipped)} bad samples are left out, such as {skipped[0]}")
+    splits = rows_of(store, source).splits(config.split, config.split_seed)
+    if not isinstance(source, RoomsSource):  # of which only as many are rendered
+        splits = limit_training(splits, config.num_images, config.split_seed)
     derived = not info.scenes and "semantic" in tasks
     objects = derived or _wants_objects(config, info)
     reader = StoreReader(store, tuple(tasks), device, scenes=scenes_from_segmentation(store) if objects else None)
     info = info_with_derived_scenes(info) if objects else info
-    candidates = splits.train[store.has_labels(tasks)[splits.train]]
+    has = store.labelled(tasks)
+    candidates = splits.train[has.sum(axis=1)[splits.train] > 0]
     if not len(candidates):
         raise DataError(f"{info.name}: no training image has a label of {', '.join(tasks)}")
     # by the set's own scenes, so that the same images are labelled whatever the weak labels are
     groups = strata(np.asarray(store.arrays["scene"]), candidates, source.info.multi_hot)
-    labelled = labelled_subset(candidates, groups, config.fraction, config.split_seed)
+    labelled = labelled_subset(candidates, groups, config.fraction, config.split_seed, has[candidates])
     weak = weak_subset(splits.train, labelled, config.weak_fraction, config.split_seed)
     data = ExperimentData(info, tasks, reader, splits, labelled, weak, derived)
     if for_training:
         _check_amounts(experiment, data)
+        _check_labels(config, data, has)
         mixing(experiment.data, tasks)
     return data
 
@@ -152,7 +164,7 @@ def _check_amounts(experiment: Experiment, data: ExperimentData) -> None:
     if len(data.labelled) < training.batch_size:
         raise DataError(
             f"{data.info.name}: {len(data.labelled)} labelled training images are too few for batches of "
-            f"{training.batch_size}; lower --batch-size or raise --fraction"
+            f"{training.batch_size}; lower --batch-size{' or raise --fraction' if experiment.data.fraction < 1 else ''}"
         )
     if method.extra_images == "weak" and not len(data.weak):
         raise ConfigError(
@@ -165,6 +177,53 @@ def _check_amounts(experiment: Experiment, data: ExperimentData) -> None:
             f"{data.info.name}: all labelled images have the same scene label, from which the refinement network learns "
             "nothing; use --refinement none, or data with several scenes"
         )
+
+
+def _check_labels(config: DataConfig, data: ExperimentData, has: np.ndarray) -> None:
+    """Raise where a task has nothing to learn from; say where one has nothing to be measured on.
+
+    Args:
+        config: Settings.
+        data: Images, split, tasks.
+        has: ``[N, tasks]`` bool, which images have labels of which task.
+    """
+    name, others = data.info.name, f"leave it out: --tasks and the names of the others of {', '.join(data.tasks)}"
+    for column, (task, kind) in enumerate(data.tasks.items()):
+        without = int((~has[data.labelled, column]).sum())
+        if without == len(data.labelled):
+            more = "raise --fraction, or " if config.fraction < 1 and has[data.splits.train, column].any() else ""
+            raise DataError(
+                f"{name}: none of the {len(data.labelled)} labelled training images has a label of {task}; {more}{others}"
+            )
+        if kind.categorical and len(seen := _first_classes(data.reader.store.arrays[task], data.labelled)) < 2:
+            only = data.info.classes[seen.pop()]
+            raise DataError(
+                f"{name}: all labels of {task} for training are {only!r}, a single class{HINT_255}; else {others}"
+            )
+        if 2 * without >= len(data.labelled):
+            _warn(
+                f"{name}: {without} of the {len(data.labelled)} labelled training images are without a label of {task}"
+            )
+        lacking = [part for part in ("validation", "test") if not has[getattr(data.splits, part), column].any()]
+        if lacking:
+            _warn(f"{name}: no {' or '.join(lacking)} image has a label of {task}, so it is not measured there")
+
+
+def _first_classes(labels: np.ndarray, indices: np.ndarray) -> set[int]:
+    """Two or more of the classes that occur, as soon as so many are found; else all."""
+    found: set[int] = set()
+    for index in indices:
+        found |= set(np.unique(labels[index]).tolist()) - {IGNORE_INDEX}
+        if len(found) > 1:
+            break
+    return found
+
+
+@cache
+def _warn(text: str) -> None:
+    """Say something once."""
+    if rank() == 0:
+        logging.getLogger("mgm").warning(text)
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mgm.config import Experiment
+from mgm.data.files import walk
 from mgm.errors import MgmError, RunError
 from mgm.method.algorithm import stages
 from mgm.runs.folder import RunFolder, read_json, read_result
@@ -66,8 +66,7 @@ def find_runs(folder: Path) -> Iterator[Path]:
     """
     if not folder.is_dir():
         raise RunError(f"{folder} is no folder; runs are made by: mgm train --out {folder}/NAME")
-    for place, folders, files in os.walk(folder):
-        folders.sort()
+    for place, folders, files in walk(folder):
         if "config.yaml" in files and ("dataset.json" in files or "checkpoints" in folders):
             folders.clear()
             yield Path(place)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
@@ -11,11 +12,13 @@ from mgm.errors import DataError
 from mgm.types import IGNORE_INDEX
 
 Colour = tuple[int, int, int]
-Pixels = Literal["colours", "indices", "numbers"]
-"""How a picture file is decoded: as RGB, as one index per pixel (of a palette or grey), or as numbers of any depth."""
+Pixels = Literal["colours", "exact colours", "indices", "numbers"]
+"""How a picture file is decoded: as RGB, as RGB that stands for something, as one index per pixel (of a palette or grey), or as
+numbers of any depth."""
 METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 MIN_DISPARITY_PX = 1.0
 """Smaller disparities tell nothing about distance: they lie beyond several hundred metres."""
+HINT_255 = "; 255 means no class: if it is one, say 'semantic: {values: {background: 0, object: 255}}' in dataset.yaml"
 UNIT_TOLERANCE = 0.1
 """Difference from length 1 up to which a vector counts as a unit vector, and length up to which it counts as absent."""
 
@@ -72,6 +75,8 @@ class ClassFiles(FileSettings):
     first: int | Literal["auto"] | None = None
     """Number of the first class; smaller numbers mean no class. auto: 1 if the number of classes occurs as a label, else 0.
     By default 0, and negative labels are errors."""
+    values: dict[str, int] = field(default_factory=dict[str, int])
+    """Class -> its number in the files, where they do not count 0, 1, 2; any other one is an error unless it is ignored."""
     colours: dict[str, Colour] = field(default_factory=dict[str, Colour])
     """Class -> colour, for coloured label maps; any other colour is an error unless listed in ``ignore_colours``."""
     ignore_colours: tuple[Colour, ...] = ((0, 0, 0),)
@@ -80,10 +85,12 @@ class ClassFiles(FileSettings):
     @property
     def pixels(self) -> Pixels:
         """Colours where classes have colours, else indices."""
-        return "colours" if self.colours else "indices"
+        return "exact colours" if self.colours else "indices"
 
     def problem(self) -> str:
-        """Colours out of range or given twice."""
+        """Colours out of range or given twice, or numbers given twice."""
+        if len(set(self.values.values())) < len(self.values) or (self.values and self.colours):
+            return "values are different numbers of the classes, where these have no colours"
         for colour in (*self.colours.values(), *self.ignore_colours):
             if not all(0 <= part <= 255 for part in colour):
                 return f"colour {list(colour)} must be three numbers in 0..255"
@@ -94,6 +101,11 @@ class ClassFiles(FileSettings):
         if self.colours:
             return self._from_colours(values, classes, where)
         labels, ignored = self.labels(values, where)
+        if self.values:
+            found = _positions(labels, [self.values[name] for name in classes])
+            if (odd := labels[(found == IGNORE_INDEX) & ~ignored]).size:
+                raise DataError(f"{where}: label {odd[0]} is none of {sorted(self.values.values())}{_remedy(odd[0])}")
+            return np.where(ignored, IGNORE_INDEX, found)
         first = int(self.first or 0)
         check_labels(np.where(ignored, IGNORE_INDEX, labels), len(classes), where, first)
         return np.where(ignored, IGNORE_INDEX, labels - first).astype(np.uint8)
@@ -104,7 +116,7 @@ class ClassFiles(FileSettings):
             raise DataError(
                 f"{where}: is {values.dtype} {values.shape}; labels are whole numbers, H x W; write it again"
             )
-        missing = np.isin(values, [IGNORE_INDEX, *self.ignore])
+        missing = np.isin(values, list({IGNORE_INDEX, *self.ignore} - set(self.values.values())))
         if values.dtype.kind == "f":
             missing |= np.isnan(values)
         if self.first is not None:
@@ -119,16 +131,12 @@ class ClassFiles(FileSettings):
             return np.asarray(colours, np.int64) @ np.array([65536, 256, 1])
 
         codes = code(pixels)
-        labels = np.full(codes.shape, IGNORE_INDEX, np.uint8)
-        known = np.isin(codes, code(np.reshape(self.ignore_colours, (-1, 3))))
-        for index, name in enumerate(classes):
-            match = codes == code(self.colours[name])
-            labels[match] = index
-            known |= match
+        labels = _positions(codes, [int(code(self.colours[name])) for name in classes])
+        known = (labels != IGNORE_INDEX) | np.isin(codes, code(np.reshape(self.ignore_colours, (-1, 3))))
         if not known.all():
             raise DataError(
                 f"{where}: colour {pixels[~known][0].tolist()} is that of no class; add it to 'semantic: colours' (or "
-                "ignore_colours) in dataset.yaml. Label maps must not be JPEG, which changes colours"
+                "ignore_colours) in dataset.yaml"
             )
         return labels
 
@@ -265,13 +273,26 @@ def decode_rgb_normals(picture: np.ndarray) -> np.ndarray:
     return picture / np.float32(127.5) - 1
 
 
+def _positions(codes: np.ndarray, numbers: Sequence[int]) -> np.ndarray:
+    """``[H, W]`` uint8: where among the numbers each code is; `IGNORE_INDEX` for any other."""
+    found = np.full(codes.shape, IGNORE_INDEX, np.uint8)
+    for index, number in enumerate(numbers):
+        found[codes == number] = index
+    return found
+
+
+def _remedy(label: int) -> str:
+    ignore = f"'semantic: {{ignore: {label}}}' in dataset.yaml"
+    return f"; if it is a class, name it (classes.txt, dataset.yaml); if it means none, {ignore}; else mend the file"
+
+
 def check_labels(labels: np.ndarray, num_classes: int, where: str, first: int = 0) -> None:
     """Raise `DataError` unless every label is `IGNORE_INDEX` or a class, counted from ``first``."""
     wrong = ((labels < first) | (labels >= first + num_classes)) & (labels != IGNORE_INDEX)
     if wrong.any():
         raise DataError(
             f"{where}: label {labels[wrong][0]} is neither a class ({first}..{first + num_classes - 1}) nor "
-            f"{IGNORE_INDEX} (ignore); mend the file or the list of classes"
+            f"{IGNORE_INDEX} (ignore){_remedy(labels[wrong][0])}"
         )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from mgm.data.base import DataSource, Splits
 from mgm.data.files import FileTree, open_tree
-from mgm.data.images import check_same_size, planes, read_labels, read_rgb, resize_rgb
+from mgm.data.images import fitted, planes, read_labels, read_rgb, resize_rgb
 from mgm.data.splits import grouped_split, official_split, random_split
 from mgm.data.targets import classes_in_view, resize_target
 from mgm.errors import ConfigError, DataError, unknown
@@ -174,9 +174,7 @@ class CityscapesSource(DataSource):
         raise ConfigError(unknown("split of cityscapes", kind, _KINDS))
 
     def _picture(self, name: str, where: str, rgb: np.ndarray) -> np.ndarray:
-        picture = self._tree.decode(name, read_labels)
-        check_same_size(self._tree.describe(name), picture, where, rgb)
-        return picture
+        return fitted(self._tree.decode(name, read_labels), self._tree.describe(name), rgb, where)
 
     def _depth(self, files: dict[str, str], where: str, rgb: np.ndarray) -> np.ndarray:
         """``[H, W]`` metres, from the disparity d = (p - 1) / 256 of picture values p; NaN where d is below a pixel."""

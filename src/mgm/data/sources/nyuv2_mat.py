@@ -14,7 +14,7 @@ import numpy as np
 
 from mgm.data.base import DataSource, Splits
 from mgm.data.geometry import NYUV2_CAMERA, RADIUS_PX, normals_from_depth
-from mgm.data.images import check_same_size, planes, read_labels, read_rgb, resize_nearest, resize_rgb
+from mgm.data.images import fitted, planes, read_labels, read_rgb, resize_nearest, resize_rgb
 from mgm.data.sources.nyuv2_tables import (
     MAPPING13,
     MAPPING40,
@@ -130,8 +130,7 @@ class NYUv2MatSource(DataSource):
         """One sample, valid region only, squeezed to a square; see `DataSource.read`."""
         rgb, depth, raw = self._file.image(index), self._file.depth(index), self._file.labels(index)
         where = f"{self._file.path}, image {index + 1}"
-        for values, name in ((depth, "depths"), (raw, "labels")):
-            check_same_size(f"{where}: {name}", values, "images", rgb)
+        depth, raw = fitted(depth, f"{where}: depths", rgb, "images"), fitted(raw, f"{where}: labels", rgb, "images")
         if raw.max() >= len(self._table):
             raise DataError(
                 f"{where}: raw class {raw.max()} is beyond the {len(self._table) - 1} of {MAPPING40}; fetch both again"
@@ -187,18 +186,15 @@ class NYUv2MatSource(DataSource):
         picture, mask = (self._folder / NORMALS / part / f"{index:04d}.png" for part in ("normals", "masks"))
         if not picture.is_file() or not mask.is_file():
             return TASKS["normal"].missing_target(size)
-        colours, valid = read_rgb(picture), read_labels(mask)
-        check_same_size(str(picture), colours, f"{self._file.path}, image {index + 1}", depth)
-        check_same_size(str(mask), valid, str(picture), colours)
+        where = f"{self._file.path}, image {index + 1}"
+        colours = fitted(read_rgb(picture), str(picture), depth, where)
+        valid = fitted(read_labels(mask), str(mask), depth, where)
         vectors = unit_normals(decode_rgb_normals(colours))
         return resize_target(np.where(valid[:, :, None] > 0, vectors, np.nan)[window], size)
 
 
 class LabeledFile:
     """``nyu_depth_v2_labeled.mat``, opened when needed. Can be pickled: each process opens its own handle.
-
-    Args:
-        path: The file.
 
     Raises:
         DataError: If it is missing, not HDF5, or lacks a variable.

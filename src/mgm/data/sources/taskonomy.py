@@ -12,7 +12,7 @@ import numpy as np
 
 from mgm.data.base import DataSource, Splits
 from mgm.data.files import open_tree
-from mgm.data.images import check_same_size, planes, read_rgb, resize_rgb
+from mgm.data.images import fitted, planes, read_rgb, resize_rgb
 from mgm.data.sources import taskonomy_values as values
 from mgm.data.sources.taskonomy_files import SUBSET, Listing, building_name, list_images, split_buildings
 from mgm.data.splits import random_split
@@ -180,9 +180,7 @@ class TaskonomySource(DataSource):
         name = self._images.file(index, domain)
         if name is None:
             return None
-        plane = self._tree.decode(name, read)
-        check_same_size(self._tree.describe(name), plane, where, rgb)
-        return plane
+        return fitted(self._tree.decode(name, read), self._tree.describe(name), rgb, where)
 
     def _read_places(self, images: Listing) -> np.ndarray:
         """``[images]`` Places category; negative where there is none or its file is damaged (an error when the sample is read)."""

@@ -88,12 +88,7 @@ def read_place(content: bytes, name: str) -> int:
 
 
 def shrink(valid: np.ndarray, pixels: int) -> np.ndarray:
-    """Take away all valid pixels that are within a square of ``2 * pixels + 1`` around an invalid one.
-
-    Args:
-        valid: ``[H, W]`` bool.
-        pixels: At least 0.
-    """
+    """Take away all valid pixels ``[H, W]`` bool that are within a square of ``2 * pixels + 1`` around an invalid one."""
     invalid = ~valid
     for _ in range(2):  # rows, then columns: the dilation by a square is separable
         grown = invalid.copy()

@@ -213,8 +213,8 @@ def test_missing_labels_are_invalid_and_unlabelled_images_are_for_training(tmp_p
     assert np.isnan(source.read(1, 8).targets["depth"]).all()
     assert source.info.notes["files"] == "20 images; 3 without semantic, 4 without depth, 3 without normal"
     store = cached_store(source, 8, str(tmp_path / "cache"))
-    assert np.flatnonzero(~store.has_labels(source.info.tasks)).tolist() == [0, 3, 7]
-    assert np.flatnonzero(~store.has_labels(["depth"])).tolist() == [0, 1, 3, 7]
+    assert np.flatnonzero(~store.labelled(source.info.tasks).any(axis=1)).tolist() == [0, 3, 7]
+    assert np.flatnonzero(~store.labelled(["depth"])).tolist() == [0, 1, 3, 7]
     for seed in range(5):
         splits = source.splits("random", seed)
         assert {0, 3, 7} <= set(splits.train.tolist())
@@ -262,7 +262,7 @@ def test_classes_are_named_where_somebody_names_them(tmp_path):
 
 
 def test_counting_classes_of_too_many_files_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("mgm.data.sources.folder.source.MOST_SCANNED", 2)
+    monkeypatch.setattr("mgm.data.sources.folder.counting.MOST_SCANNED", 2)
     with pytest.raises(DataError, match="list them in dataset.yaml"):
         FolderSource(write_own(tmp_path, 3)).info  # noqa: B018
 

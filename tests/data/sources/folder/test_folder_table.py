@@ -53,6 +53,35 @@ def test_split_column(tmp_path):
     assert (splits.test.tolist(), splits.validation.tolist(), splits.train.tolist()) == ([0], [1], [2, 3])
 
 
+TABLE = "name,label,split\r\nphoto_000,a,Test\r\nphoto_001,b,dev\r\nphoto_002,a,training\r\n"
+
+
+@pytest.mark.parametrize(
+    ("change", "encoding"),
+    [
+        (lambda text: text.replace(",", ";"), "utf-8-sig"),
+        (lambda text: text.replace(",", "\t"), "utf-16"),
+        (lambda text: text.replace(",", " | "), "utf-8"),
+        (lambda text: "sep=\t\r\n" + text.replace(",", "\t"), "utf-8-sig"),
+        (lambda text: '"sep=;"\n' + text.replace(",", ";"), "utf-8"),
+        (lambda text: text.replace("\r\n", ";;\r\n").replace(",", ";"), "utf-8"),
+        (lambda text: text.replace("name,", "NAME,").replace(",a,", ',"a",'), "utf-8"),
+    ],
+)
+def test_tables_as_spreadsheets_write_them(tmp_path, change, encoding):
+    found = source(tmp_path, change(TABLE), encoding)
+    assert found.info.scenes == ("a", "b")
+    splits = found.splits("official", 0)
+    assert (splits.test.tolist(), splits.validation.tolist(), splits.train.tolist()) == ([0], [1], [2, 3])
+
+
+def test_several_labels_in_quotes_between_semicolons(tmp_path):
+    found = source(tmp_path, 'name;label\nphoto_000;"cat;dog"\nphoto_001;dog')
+    np.testing.assert_array_equal(rows(found)[:2], [[1, 1], [0, 1]])
+    with pytest.raises(DataError, match="line 2: 3 cells.*separated by ; in quotes"):
+        source(tmp_path / "b", "name;label\nphoto_000;cat;dog")
+
+
 def test_settings_turn_scenes_off(tmp_path):
     write_files(tmp_path, {"dataset.yaml": b"scenes: none"})
     assert source(tmp_path, "name,label\nphoto_000,a\nphoto_001,b").info.scenes == ()
@@ -66,7 +95,8 @@ def test_settings_turn_scenes_off(tmp_path):
         ("name,label\nphoto_009,a", "line 2: no image is called 'photo_009'"),
         ("name,label\nphoto_000,a\nphoto_000,b", "line 3: .* listed twice"),
         ("name,label\nphoto_000,a,b", "line 2: 3 cells.* separated by ;"),
-        ("name,split\nphoto_000,dev", "'dev' is none of train"),
+        ("name,split\nphoto_000,trial", "'trial' is none of train"),
+        ("name,part\nphoto_000,Test", "line 2: column 'part' holds 'Test'.*call the column 'split'"),
         ("name,cat\nphoto_000,yes", "line 2: column 'cat' holds 'yes'"),
         ("name,cat,cat\nphoto_000,1,1", "two columns have the same name"),
     ],

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 
-from mgm.data.files import FileTree
+from mgm.data.files import FileTree, list_endings
+from mgm.data.images import ENDINGS
 from mgm.data.sources.folder.settings import FolderSettings
+from mgm.data.vocabulary import PARTS, naming_hint
 from mgm.errors import DataError
 from mgm.tasks import TASKS
 
-ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".npy"})
-PARTS = {"train": "train", "val": "validation", "valid": "validation", "validation": "validation", "test": "test"}
-"""Name of a folder -> part of the split."""
+_RANKS = {"": 0, "train": 1, "validation": 2, "test": 3}
 
 
 @dataclass
@@ -35,17 +35,18 @@ class _File:
     """A file of one kind."""
 
     path: str
-    part: str
+    folder: str
+    """That of the part of the split, as it is written; empty: none."""
     key: str
     """Path below the folder of its kind (and of its part), without suffix and ending."""
 
     @property
     def place(self) -> tuple[str, str]:
-        return self.part, self.key
+        return PARTS.get(self.folder.lower(), ""), self.key
 
     @property
-    def stem(self) -> tuple[str, str]:
-        return self.part, self.key.rpartition("/")[2]
+    def stem(self) -> str:
+        return self.key.rpartition("/")[2]
 
 
 def list_pictures(tree: FileTree, settings: FolderSettings) -> list[Picture]:
@@ -61,75 +62,91 @@ def list_pictures(tree: FileTree, settings: FolderSettings) -> list[Picture]:
     if not files["rgb"]:
         raise DataError(
             f"{tree.path}: holds no pictures below {settings.folder('rgb')}/ ({', '.join(sorted(ENDINGS))})"
+            f"{naming_hint(tree.names())}"
         )
     pictures: dict[tuple[str, str], Picture] = {}
-    stems: dict[tuple[str, str], list[Picture]] = {}
+    stems: dict[str, list[tuple[str, Picture]]] = {}
     for file in files.pop("rgb"):
         if file.place in pictures:
             raise _twice(tree, pictures[file.place].rgb, file.path)
         scene = file.key.partition("/")[0] if "/" in file.key else ""
-        name = f"{file.part}/{file.key}" if file.part else file.key
-        pictures[file.place] = picture = Picture(name, file.path, PARTS.get(file.part, ""), scene)
-        stems.setdefault(file.stem, []).append(picture)
+        name = f"{file.folder}/{file.key}" if file.folder else file.key
+        pictures[file.place] = picture = Picture(name, file.path, file.place[0], scene)
+        stems.setdefault(file.stem, []).append((file.place[0], picture))
     for kind, found in files.items():
-        _assign(tree, kind, found, pictures, stems)
-    _check_complete(tree, settings, list(pictures.values()))
-    ranks = {part: rank for rank, part in enumerate(("", *PARTS))}
-
-    def position(place: tuple[str, str]) -> tuple[int, int, str]:
-        number = place[1].rpartition("/")[2] if settings.order == "number" else ""
-        return ranks[place[0]], int(number) if number.isdecimal() else -1, place[1]
-
-    return [pictures[place] for place in sorted(pictures, key=position)]
-
-
-def _assign(
-    tree: FileTree,
-    kind: str,
-    files: list[_File],
-    pictures: Mapping[tuple[str, str], Picture],
-    stems: Mapping[tuple[str, str], list[Picture]],
-) -> None:
-    """Give each label of a kind to its image."""
-    for file in files:
-        picture = pictures.get(file.place)
-        if picture is None:
-            alike = stems.get(file.stem, [])
-            if len(alike) != 1:
+        for file in found:
+            part = file.place[0]
+            alike = [picture for other, picture in stems.get(file.stem, ()) if part in ("", other)]
+            picture = pictures.get(file.place) or (alike[0] if len(alike) == 1 else None)
+            if picture is None:
                 what = f"{len(alike)} images have that name" if alike else "there is no image of that name"
                 raise DataError(
                     f"{tree.describe(file.path)}: {what}, so it cannot be told what it belongs to; name it like its image "
                     "(same path below its folder; an ending such as _depth can be given as 'suffix' in dataset.yaml) "
                     "or remove it"
                 )
-            picture = alike[0]
-        if kind in picture.labels:
-            raise _twice(tree, picture.labels[kind], file.path)
-        picture.labels[kind] = file.path
+            if kind in picture.labels:
+                raise _twice(tree, picture.labels[kind], file.path)
+            picture.labels[kind] = file.path
+    _check_complete(tree, settings, pictures.values())
+
+    def position(place: tuple[str, str]) -> tuple[int, int, str]:
+        number = place[1].rpartition("/")[2] if settings.order == "number" else ""
+        return _RANKS[place[0]], int(number) if number.isdecimal() else -1, place[1]
+
+    return [pictures[place] for place in sorted(pictures, key=position)]
 
 
 def _files_of_kinds(tree: FileTree, settings: FolderSettings) -> dict[str, list[_File]]:
-    """The files of rgb, mask and every task: ``KIND/...``, ``PART/KIND/...`` or ``KIND/PART/...``."""
+    """The files of rgb, mask and every task: ``KIND/...`` or ``PART/KIND/...``, upper or lower case, parts also below ``KIND``."""
     found: dict[str, list[_File]] = {kind: [] for kind in ("rgb", *TASKS, "mask")}
-    kinds = {settings.folder(kind): kind for kind in found}
+    kinds = {settings.folder(kind).lower(): kind for kind in found}
     for path in tree.names():
-        parts = list(PurePosixPath(path).parts)
-        part = ""
-        if len(parts) > 2 and parts[0] in PARTS and parts[1] in kinds:
-            part = parts.pop(0)
-        elif len(parts) > 2 and parts[0] in kinds and parts[1] in PARTS:
-            part = parts.pop(1)
-        if len(parts) < 2 or parts[0] not in kinds:
+        *folders, base = path.split("/")
+        before = [folders.pop(0)] if len(folders) > 1 and folders[0].lower() in PARTS else []
+        stem, dot, ending = base.rpartition(".")
+        if not folders or folders[0].lower() not in kinds or not stem or f"{dot}{ending}".lower() not in ENDINGS:
             continue
-        stem, dot, ending = parts[-1].rpartition(".")
-        if f"{dot}{ending}".lower() in ENDINGS and stem:
-            kind = kinds[parts[0]]
-            parts[-1] = stem.removesuffix(settings.files(kind).suffix)
-            found[kind].append(_File(path, part, "/".join(parts[1:])))
+        kind = kinds[folders.pop(0).lower()]
+        place = next((place for place, folder in enumerate(folders) if folder.lower() in PARTS), None)
+        part = before[0] if before else "" if place is None else folders.pop(place)
+        found[kind].append(_File(path, part, "/".join([*folders, stem.removesuffix(settings.files(kind).suffix)])))
     return found
 
 
-def _check_complete(tree: FileTree, settings: FolderSettings, pictures: list[Picture]) -> None:
+def unread(tree: FileTree, pictures: Iterable[Picture], others: Iterable[str]) -> str:
+    """The files that belong to no image, by folder and ending, in words; empty if there are none.
+
+    Args:
+        tree: The folder.
+        pictures: Its images.
+        others: What else is read, or need not be named.
+    """
+    used = {file for picture in pictures for file in (picture.rgb, *picture.labels.values())} | set(others)
+    groups: dict[str, list[str]] = {}
+    for name in tree.names():
+        if name not in used and not re.match(r"(readme|licen[cs]e)\b", name.lower()):
+            folders = name.split("/")[:-1]
+            depth = 2 if name.partition("/")[0].lower() in PARTS else 1
+            groups.setdefault("/".join(folders[:depth]), []).append(name)
+    texts = [f"{folder}/ ({list_endings(names)})" for folder, names in groups.items() if folder]
+    texts += groups.get("", [])
+    more = f" and {len(texts) - 10} more" if len(texts) > 10 else ""
+    hint = naming_hint(name for names in groups.values() for name in names)
+    return f"not read: {', '.join(texts[:10])}{more}{hint}" if texts else ""
+
+
+def parts_taken_for_scenes(pictures: Iterable[Picture]) -> str:
+    """Folders that are scenes here but are called like parts of a split, in words; empty if there are none."""
+    words = {scene: re.findall("[a-z]+", scene.lower()) for scene in {picture.scene for picture in pictures}}
+    alike = {scene: PARTS[word] for scene, found in words.items() for word in found[:1] if word in PARTS}
+    if len(set(alike.values())) < 2:
+        return ""
+    names = ", ".join(f"{scene}/" for scene in sorted(alike))
+    return f"{names} are taken for scenes; if they are a split, call them train, val and test"
+
+
+def _check_complete(tree: FileTree, settings: FolderSettings, pictures: Iterable[Picture]) -> None:
     for part in settings.parts:
         if not any(picture.part == PARTS[part] for picture in pictures):
             raise DataError(f"{tree.path}: holds no picture in the part {part!r}; the data set is not complete")

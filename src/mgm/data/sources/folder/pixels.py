@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from mgm.data.files import FileTree
-from mgm.data.images import read_array, read_labels, read_numbers, read_rgb
+from mgm.data.images import read_array, read_exact_rgb, read_labels, read_numbers, read_rgb
 from mgm.errors import DataError
 from mgm.tasks.files import Pixels
+
+_DECODERS = {"colours": read_rgb, "exact colours": read_exact_rgb, "indices": read_labels, "numbers": read_numbers}
 
 
 def read_pixels(tree: FileTree, file: str, kind: Pixels) -> np.ndarray:
@@ -15,7 +17,7 @@ def read_pixels(tree: FileTree, file: str, kind: Pixels) -> np.ndarray:
 
     Args:
         tree: The folder.
-        file: A picture, or ``.npy`` of ``[H, W]``, ``[H, W, C]`` or ``[C, H, W]``.
+        file: A picture, or ``.npy`` or ``.npz`` of ``[H, W]``, ``[H, W, C]`` or ``[C, H, W]``.
         kind: How a picture is decoded; arrays of colours are uint8 or fractions in [0, 1].
 
     Returns:
@@ -25,15 +27,14 @@ def read_pixels(tree: FileTree, file: str, kind: Pixels) -> np.ndarray:
         DataError: If it is unreadable or something else.
     """
     where, content = tree.describe(file), tree.read(file)
-    if not file.lower().endswith(".npy"):
-        decoders = {"colours": read_rgb, "indices": read_labels, "numbers": read_numbers}
-        return decoders[kind](content, where)
+    if not file.lower().endswith((".npy", ".npz")):
+        return _DECODERS[kind](content, where)
     values = read_array(content, where)
     if values.ndim not in (2, 3) or 0 in values.shape:
         raise DataError(f"{where}: has shape {values.shape}, not H x W or H x W x channels; write it again")
     if values.ndim == 3 and values.shape[0] <= 3 < values.shape[2]:
         values = values.transpose(1, 2, 0)
-    if kind == "colours":
+    if kind in ("colours", "exact colours"):
         return _colours(values, where)
     return values[:, :, 0] if values.ndim == 3 and values.shape[2] == 1 else values
 

@@ -93,8 +93,9 @@ class FolderSettings:
         return getattr(self, kind)
 
     def folder(self, kind: str) -> str:
-        """Name of the folder of ``rgb``, ``mask`` or a task."""
-        return self.files(kind).folder or kind
+        """Name of the folder of ``rgb``, ``mask`` or a task; empty for masks where a task has theirs."""
+        taken = kind == "mask" and any(files.folder.lower() == kind for files in self.tasks.values())
+        return self.files(kind).folder or ("" if taken else kind)
 
     @property
     def class_files(self) -> ClassFiles:
@@ -180,13 +181,13 @@ def _problem(settings: FolderSettings) -> str:
     for name, files in settings.tasks.items():
         if problem := files.problem():
             return f"{name}: {problem}"
-    names, colours = settings.classes, settings.class_files.colours
+    names, coded = settings.classes, settings.class_files.colours or settings.class_files.values
     if len(set(names)) < len(names) or max(len(names), settings.num_classes) > IGNORE_INDEX:
         return f"classes must be at most {IGNORE_INDEX} different names"
-    if colours and names and set(colours) != set(names):
-        odd = sorted(set(colours) ^ set(names))[0]
-        return f"class {odd!r} is in only one of classes and semantic: colours"
-    folders = [settings.folder(kind) for kind in ("rgb", "mask", *TASKS)]
+    if coded and names and set(coded) != set(names):
+        odd = sorted(set(coded) ^ set(names))[0]
+        return f"class {odd!r} is in only one of classes and semantic: {'colours' if settings.class_files.colours else 'values'}"
+    folders = [settings.folder(kind).lower() for kind in ("rgb", "mask", *TASKS)]
     if len(set(folders)) < len(folders) or any("/" in folder or folder.startswith(".") for folder in folders):
         return "every kind of file needs a folder of its own, named without '/'"
     return ""

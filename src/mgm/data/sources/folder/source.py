@@ -11,10 +11,11 @@ import numpy as np
 
 from mgm.data.base import DataSource, Splits
 from mgm.data.files import open_tree
-from mgm.data.images import check_same_size, planes, resize_rgb
-from mgm.data.sources.folder.pictures import Picture, list_pictures
+from mgm.data.images import fitted, planes, resize_rgb, same_shape
+from mgm.data.sources.folder.counting import INTERPOLATED, grey_levels, interpolated_share, label_numbers
+from mgm.data.sources.folder.pictures import Picture, list_pictures, parts_taken_for_scenes, unread
 from mgm.data.sources.folder.pixels import read_pixels
-from mgm.data.sources.folder.settings import FolderSettings, read_settings
+from mgm.data.sources.folder.settings import FILE, FolderSettings, read_settings
 from mgm.data.sources.folder.table import SceneTable, no_scenes, read_table, scene_table
 from mgm.data.splits import grouped_split, official_split, random_split
 from mgm.data.targets import classes_in_view, resize_target
@@ -23,11 +24,11 @@ from mgm.tasks import TASKS, SemanticSegmentation
 from mgm.tasks.files import ClassFiles, FileSettings, Pixels
 from mgm.types import IGNORE_INDEX, DatasetInfo, Sample
 
-READER_VERSION = 1
-MOST_SCANNED = 2000
-"""Label maps that are read to count the classes, where nothing names them."""
+READER_VERSION = 2
 MOST_LOOKED_AT = 50
 """Label maps that are read to tell whether classes count from 0 or from 1."""
+NUM_PROBES = 12
+"""Images that are read to tell what is odd about all of them."""
 SEMANTIC = SemanticSegmentation.name
 
 
@@ -59,7 +60,7 @@ class FolderSource(DataSource):
         if not self._tasks:
             folders = ", ".join(f"{self._settings.folder(task)}/" for task in TASKS)
             raise DataError(
-                f"{self._tree.path}: no picture has a label; labels lie in {folders}, named like their picture"
+                f"{self._tree.path}: no picture has a label; labels lie in {folders}, named like their picture; {self._unread}"
             )
         self._scenes = self._read_scenes()
         split, group = self._settings.split, self._settings.table.group
@@ -70,10 +71,20 @@ class FolderSource(DataSource):
     @cached_property
     def _classes(self) -> tuple[str, ...]:
         """Names of the classes: the first source that has them."""
-        settings, file = self._settings, self._settings.class_file
         if SEMANTIC not in self._tasks:
             return ()
-        names = settings.classes or tuple(settings.class_files.colours)
+        largest = max(self._numbers - {IGNORE_INDEX}, default=-1)
+        if not self._named and not self._levels and not 0 <= largest < IGNORE_INDEX:
+            raise DataError(
+                f"{self._tree.path}: the largest label is {largest}; labels are 0..254, and 255 where there is none"
+            )
+        return self._named or tuple(f"class_{number}" for number in self._levels or range(largest + 1))
+
+    @cached_property
+    def _named(self) -> tuple[str, ...]:
+        """The classes as the user names them, if so."""
+        settings, file = self._settings, self._settings.class_file
+        names = settings.classes or tuple(settings.class_files.colours or settings.class_files.values)
         # a list that the settings name has to be there
         if not names and (file in self._tree.names() or file != FolderSettings.class_file):
             names = tuple(self._tree.lines(file))
@@ -81,17 +92,30 @@ class FolderSource(DataSource):
             if not 1 <= len(names) <= IGNORE_INDEX or (wanted and len(names) != wanted):
                 needed = wanted or f"1 to {IGNORE_INDEX}"
                 raise DataError(f"{self._tree.describe(file)}: {len(names)} class names; needs {needed}")
-        return names or tuple(f"class_{index}" for index in range(settings.num_classes or self._count_classes()))
+        return names or tuple(f"class_{index}" for index in range(settings.num_classes))
+
+    @cached_property
+    def _numbers(self) -> set[int]:
+        """The numbers in the label maps, 255 among them, where nobody names the classes."""
+        return set() if self._named else set(label_numbers(self._tree, self._label_maps, self._settings.class_files))
+
+    @cached_property
+    def _levels(self) -> tuple[int, ...]:
+        """The numbers in the label maps where these are shades and nobody says what they mean."""
+        files = self._settings.class_files
+        return grey_levels(self._numbers) if files == ClassFiles(files.folder, files.suffix) else ()
 
     @cached_property
     def _class_files(self) -> ClassFiles:
-        """Settings of the label maps, with the first class found out if nothing says it."""
-        settings = self._settings.class_files
+        """Settings of the label maps, with what is found out if nothing says it: the first class, or numbers that are shades."""
+        settings, classes = self._settings.class_files, self._classes
+        if self._levels:
+            return replace(settings, values=dict(zip(classes, self._levels, strict=True)))
         if settings.first != "auto":
             return settings
         for file in self._label_maps[:MOST_LOOKED_AT]:
             try:
-                if (self._pixels(file, settings.pixels) == len(self._classes)).any():
+                if (self._pixels(file, settings.pixels) == len(classes)).any():
                     return replace(settings, first=1)
             except DataError:  # reported when the sample is read
                 continue
@@ -194,7 +218,8 @@ class FolderSource(DataSource):
         if groups:
             made = grouped_split([groups[index] for index in free], wanted["validation"], wanted["test"], seed)
         else:
-            made = random_split(len(free), wanted["validation"], wanted["test"], seed)
+            has = np.array([[task in self._pictures[index].labels for task in self._tasks] for index in free])
+            made = random_split(len(free), wanted["validation"], wanted["test"], seed, has)
         part[free[made.validation]], part[free[made.test]] = "validation", "test"
         return _from_parts(part)
 
@@ -205,6 +230,57 @@ class FolderSource(DataSource):
             if task in TASKS and (files := self._files(task)).remarkable:
                 found.append(files.remark(self._pixels(file, files.pixels), self._tree.describe(file)))
         return tuple(filter(None, found))
+
+    def warnings(self) -> tuple[str, ...]:
+        """Files that are not read, what is taken for something else than may be meant, and what a few images show."""
+        found = [self._unread, parts_taken_for_scenes(self._pictures)]
+        if not self._settings.mask.folder and any("mask" in picture.labels for picture in self._pictures):
+            found.append(
+                "mask/ says where numbers are valid; if it holds label maps, 'semantic: {folder: mask}' in dataset.yaml"
+            )
+        if SEMANTIC in self._tasks and self._levels:
+            numbers = ", ".join(map(str, self._levels))
+            found.append(
+                f"label maps hold the numbers {numbers}, each of which is taken for a class of its own; name them by "
+                "'semantic: {values: {NAME: NUMBER}}' in dataset.yaml, or list what is none in 'semantic: {ignore: ...}'"
+            )
+        return tuple(filter(None, found + self._probe()))
+
+    def _probe(self) -> list[str]:
+        """What a few images tell: labels of another size than their image, label maps that were interpolated."""
+        found: dict[str, str] = {}
+        for task in self._tasks:
+            having = [picture for picture in self._pictures if task in picture.labels]
+            maps = []
+            for place in np.unique(np.linspace(0, len(having) - 1, NUM_PROBES).round().astype(int)):
+                picture = having[place]
+                try:
+                    values = self._pixels(picture.labels[task], self._files(task).pixels)
+                    rgb = self._pixels(picture.rgb, "colours")
+                except DataError:  # reported when the sample is read
+                    continue
+                maps.append(values)
+                if values.shape[:2] != rgb.shape[:2] and same_shape(values.shape[:2], rgb.shape[:2]):
+                    (height, width), (rgb_height, rgb_width) = values.shape[:2], rgb.shape[:2]
+                    found[task] = (
+                        f"{task} is {width} x {height} pixels where the image is {rgb_width} x {rgb_height}: pixels of the image "
+                        "take the nearest value"
+                    )
+            if task == SEMANTIC and self._files(task).pixels == "indices":
+                share = interpolated_share(
+                    [values for values in maps if values.ndim == 2 and values.dtype.kind in "iu"]
+                )
+                if share > INTERPOLATED:
+                    found["classes"] = (
+                        f"{100 * share:.0f} % of the edges in label maps pass through a third class: they look resampled with "
+                        "interpolation, or were JPEG; make them again from their originals"
+                    )
+        return list(found.values())
+
+    @cached_property
+    def _unread(self) -> str:
+        settings = self._settings
+        return unread(self._tree, self._pictures, (FILE, settings.table.file, settings.class_file, settings.scene_file))
 
     @property
     def _parts(self) -> np.ndarray:
@@ -231,11 +307,10 @@ class FolderSource(DataSource):
         return self._class_files if task == SEMANTIC else self._settings.files(task)
 
     def _beside(self, rgb: np.ndarray, picture: Picture, kind: str, pixels: Pixels) -> np.ndarray:
-        """Values of a label file, which have to cover the same pixels as the image."""
+        """Values of a label file, which has to show the same as the image, at the size of the image."""
         file = picture.labels[kind]
         values = self._pixels(file, pixels)
-        check_same_size(self._tree.describe(file), values, self._tree.describe(picture.rgb), rgb)
-        return values
+        return fitted(values, self._tree.describe(file), rgb, self._tree.describe(picture.rgb), scaled=True)
 
     def _pixels(self, file: str, kind: Pixels) -> np.ndarray:
         return read_pixels(self._tree, file, kind)
@@ -250,27 +325,6 @@ class FolderSource(DataSource):
         if table is not None and table.names and settings.scenes == "auto":
             return table
         return scene_table([{picture.scene} if picture.scene else None for picture in self._pictures])
-
-    def _count_classes(self) -> int:
-        """One more than the largest label; files that cannot be read are left for those who need them."""
-        files = self._label_maps
-        if len(files) > MOST_SCANNED:
-            raise DataError(
-                f"{self._tree.path}: has {len(files)} label maps and no names of classes; list them in dataset.yaml, "
-                "'classes: [wall, floor]', or one per line in classes.txt"
-            )
-        settings, largest, trouble = self._settings.class_files, -1, ""
-        for file in files:
-            try:
-                labels, missing = settings.labels(self._pixels(file, settings.pixels), self._tree.describe(file))
-            except DataError as error:
-                trouble = trouble or str(error)
-                continue
-            largest = max(largest, int(labels[~missing].max(initial=-1)))
-        if not 0 <= largest < IGNORE_INDEX:
-            what = f"the largest label is {largest}" if largest >= 0 else f"no label map has a class. {trouble}".strip()
-            raise DataError(f"{self._tree.path}: {what}; labels are 0..254, and 255 where there is none")
-        return largest + 1
 
 
 def _from_parts(part: np.ndarray) -> Splits:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from mgm.data.files import FileTree
-from mgm.data.sources.folder.pictures import PARTS, Picture
+from mgm.data.sources.folder.pictures import Picture
 from mgm.data.sources.folder.settings import FolderSettings
+from mgm.data.vocabulary import PARTS
 from mgm.errors import DataError
 
 _NAMES = ("name", "image", "file", "filename")
@@ -110,15 +112,26 @@ def _cells(tree: FileTree, file: str) -> list[tuple[int, list[str]]]:
     """Line numbers and cells; every line has as many as the first."""
     where = tree.describe(file)
     try:
-        text = tree.read(file).decode("utf-8-sig")
-        reader = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True)
+        content = tree.read(file)
+        text = content.decode("utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig")
+        first, _, rest = text.partition("\n")
+        given = first.strip('\r\n"').lower().removeprefix("sep=")  # what spreadsheets understand
+        told = len(given) == 1 and "sep=" in first.lower()
+        separator = given if told else _separator(first)
+        reader = csv.reader(io.StringIO(rest if told else text, newline=""), delimiter=separator, skipinitialspace=True)
         table = [
-            (reader.line_num, [cell.strip() for cell in row]) for row in reader if any(cell.strip() for cell in row)
+            (reader.line_num + told, [cell.strip() for cell in row])
+            for row in reader
+            if any(cell.strip() for cell in row)
         ]
-    except (UnicodeDecodeError, csv.Error) as error:
+    except (UnicodeError, csv.Error) as error:
         raise DataError(f"{where}: is no CSV text in UTF-8 ({error}); save it again as CSV UTF-8") from None
     if not table:
         raise DataError(f"{where}: is empty; write a first line such as name,label, or remove the file")
+    while len(table[0][1]) > 1 and all(not cells[-1] for _, cells in table if len(cells) == len(table[0][1])):
+        table = [
+            (number, cells[: len(table[0][1]) - 1]) for number, cells in table
+        ]  # columns that spreadsheets leave over
     header = [_column(cell) for cell in table[0][1]]
     if len(set(header)) < len(header) or "" in header:
         raise DataError(f"{where}: two columns have the same name, or one has none")
@@ -126,9 +139,15 @@ def _cells(tree: FileTree, file: str) -> list[tuple[int, list[str]]]:
         if len(cells) != len(header):
             raise DataError(
                 f"{where}, line {number}: {len(cells)} cells, the first line has {len(header)}; "
-                "several labels of an image are separated by ; not by ,"
+                f"several labels of an image are separated by ; {'in quotes' if separator == ';' else f'not by {separator}'}"
             )
     return [(table[0][0], header), *table[1:]]
+
+
+def _separator(header: str) -> str:
+    """What parts the cells of the first line: of the usual characters that one which occurs outside of names most often."""
+    unquoted = re.sub(r'"[^"]*"', "", header)
+    return max(",;\t|", key=unquoted.count)
 
 
 def _column(cell: str) -> str:
@@ -143,7 +162,7 @@ def _aliases(pictures: Sequence[Picture]) -> dict[str, list[int]]:
     for index, picture in enumerate(pictures):
         ending = "." + picture.rgb.rpartition(".")[2]
         first, _, rest = picture.name.partition("/")
-        below = rest if first in PARTS else picture.name
+        below = rest if first.lower() in PARTS else picture.name
         names = {picture.name, below, below.rpartition("/")[2]}
         names |= {name + ending for name in names} | {picture.rgb, picture.rgb.rpartition("/")[2]}
         for name in names:
@@ -165,8 +184,9 @@ def _labels_of(row: dict[str, str], lists: list[str], flags: list[str], where: s
     known = bool(found)
     for name in flags:
         if row[name] not in ("", "0", "1"):
+            call = "split" if row[name].lower() in PARTS else "label"
             raise DataError(
-                f"{where}: column {name!r} holds {row[name]!r}; it must be 1, 0 or empty (or call the column 'label')"
+                f"{where}: column {name!r} holds {row[name]!r}; it must be 1, 0 or empty (or call the column {call!r})"
             )
         known |= row[name] != ""
         if row[name] == "1":

@@ -1,0 +1,35 @@
+"""How people call the folders of data sets. Imports nothing, so that the command line can use it without delay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+PARTS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev", "development"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+"""Name of a folder or cell, in lower case -> part of the split."""
+_USUAL = {
+    "rgb": "image images img imgs picture pictures photo photos photographs color colour jpegimages frames jpg jpeg png",
+    "semantic": "masks label labels seg segmentation segmentations annotation annotations ann anns gt groundtruth ground_truth "
+    "semantics semantic_labels segmentationclass classes labelmaps",
+    "depth": "depths depth_map depth_maps depthmap depthmaps disparity",
+    "normal": "normals surface_normal surface_normals normal_map normal_maps",
+}
+_KINDS = {word: kind for kind, words in _USUAL.items() for word in words.split()}
+
+
+def naming_hint(names: Iterable[str]) -> str:
+    """What ``dataset.yaml`` has to say where folders are called as people usually call them; begins with a semicolon.
+
+    Args:
+        names: Files with their folders, such as ``images/0001.png``.
+    """
+    found: dict[str, str] = {}
+    for name in names:
+        for folder in name.split("/")[:-1][:2]:
+            if kind := _KINDS.get(folder.lower()):
+                found.setdefault(kind, folder)
+    keys = ", ".join(f"'{kind}: {{folder: {folder}}}'" for kind, folder in found.items())
+    return f"; lines in dataset.yaml say what folders are, such as {keys}" if keys else ""

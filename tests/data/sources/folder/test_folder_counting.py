@@ -1,0 +1,95 @@
+"""Label maps of which nobody says what they mean: shades, single classes, numbers that interpolation made up."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fake_folder import palette_png, picture_arrays
+from fakes import jpeg, png, write_files
+from mgm.data.sources.folder import FolderSource
+from mgm.data.sources.folder.counting import grey_levels, interpolated_share
+from mgm.errors import DataError
+
+BLOCKS = np.zeros((30, 40), np.uint8)
+BLOCKS[10:20, :20], BLOCKS[15:, 20:] = 1, 2
+
+
+def folder_of(path, *maps: np.ndarray, yaml: str = "", encode=png, ending: str = "png"):
+    files = {f"rgb/{number}.png": png(picture_arrays(number)["rgb"]) for number in range(len(maps))}
+    files |= {f"semantic/{number}.{ending}": encode(labels) for number, labels in enumerate(maps)}
+    return FolderSource(write_files(path, files | ({"dataset.yaml": yaml.encode()} if yaml else {})))
+
+
+@pytest.mark.parametrize("shades", [(0, 255, 255), (0, 128, 255), (0, 100, 200), (0, 127, 254), (0, 65535, 65535)])
+def test_shades_are_classes_and_that_is_said(tmp_path, shades):
+    kind = np.uint16 if max(shades) > 255 else np.uint8
+    source = folder_of(tmp_path, np.array(shades, kind)[BLOCKS])
+    levels = sorted(set(shades))
+    assert source.info.classes == tuple(f"class_{level}" for level in levels)
+    expected = np.array([levels.index(shade) for shade in shades])[BLOCKS]
+    np.testing.assert_array_equal(
+        source.read(0, 40).targets["semantic"][::4], expected[np.arange(0, 40, 4) * 3 // 4 + 0]
+    )
+    assert f"the numbers {', '.join(map(str, levels))}, each of which" in source.warnings()[0]
+
+
+def test_numbers_that_count_stay_as_they_are():
+    for counted in ((0, 1, 2), (0, 1, 255), (7, 8, 11), (1, 255), (0, 20, 255), (0,), (0, 2, 255)):
+        assert grey_levels(counted) == ()
+
+
+def test_named_shades(tmp_path):
+    yaml = "semantic: {values: {object: 255, ground: 0}, ignore: 128}"
+    source = folder_of(tmp_path, np.array([0, 128, 255], np.uint8)[BLOCKS], yaml=yaml)
+    assert source.info.classes == ("object", "ground")
+    labels = source.read(0, 40).targets["semantic"]
+    assert (np.unique(labels) == [0, 1, 255]).all()
+    assert (labels == 255).sum() == (labels == 255)[:, :20].sum() > 0
+    with pytest.raises(DataError, match=r"0.png: label 7 is none of \[0, 255\]; if it is a class, .*ignore: 7"):
+        folder_of(tmp_path / "b", BLOCKS * 7, yaml="semantic: {values: {object: 255, ground: 0}}").read(0, 8)
+    with pytest.raises(DataError, match="'thing' is in only one of classes and semantic: values"):
+        folder_of(tmp_path / "c", BLOCKS, yaml="classes: [a, thing]\nsemantic: {values: {a: 0}}")
+
+
+def test_shades_with_settings_or_names_are_not_guessed(tmp_path):
+    shades = np.array([0, 128, 255], np.uint8)[BLOCKS]
+    assert len(folder_of(tmp_path / "a", shades, yaml="semantic: {first: 0}").info.classes) == 129
+    with pytest.raises(DataError, match="label 128 is neither a class"):
+        folder_of(tmp_path / "b", shades, yaml="classes: [a, b]").read(0, 8)
+
+
+def test_negative_labels_name_the_setting(tmp_path):
+    def npy(labels):
+        np.save(tmp_path / "x.npy", labels)
+        return (tmp_path / "x.npy").read_bytes()
+
+    labels = BLOCKS.astype(np.int64) - 1
+    with pytest.raises(DataError, match=r"label -1 is neither .*'semantic: \{ignore: -1\}' in dataset.yaml"):
+        folder_of(tmp_path / "a", labels, encode=npy, ending="npy").read(0, 8)
+    source = folder_of(tmp_path / "b", labels, encode=npy, ending="npy", yaml="semantic: {ignore: -1}")
+    assert len(source.info.classes) == 2
+
+
+def test_label_maps_as_jpeg_are_refused(tmp_path):
+    with pytest.raises(DataError, match="no label map has a class.*compressed with losses"):
+        folder_of(tmp_path / "a", BLOCKS * 100, encode=lambda m: jpeg(np.repeat(m[..., None], 3, 2)), ending="jpg").info  # noqa: B018
+    yaml = "semantic: {colours: {a: [0, 0, 0], b: [100, 100, 100], c: [200, 200, 200]}}"
+    source = folder_of(
+        tmp_path / "b", BLOCKS * 100, encode=lambda m: jpeg(np.repeat(m[..., None], 3, 2)), ending="jpg", yaml=yaml
+    )
+    with pytest.raises(DataError, match="compressed with losses"):
+        source.read(0, 8)
+
+
+@pytest.mark.parametrize("shades", [(0, 100, 200), (0, 9, 3)])
+def test_interpolated_label_maps_are_suspected(tmp_path, shades):
+    labels = np.array(shades, np.uint8)[np.random.default_rng(0).integers(0, 3, (6, 8)).repeat(10, 0).repeat(10, 1)]
+    assert interpolated_share([labels]) == 0
+    scaled = np.array(Image.fromarray(labels).resize((40, 30), Image.Resampling.BICUBIC))
+    source = folder_of(tmp_path, scaled)
+    assert "pass through a third class" in " ".join(source.warnings())
+    assert folder_of(tmp_path / "clean", labels[::2, ::2]).warnings()[-1:] != source.warnings()[-1:]
+
+
+def test_palettes_count_as_their_indices(tmp_path):
+    assert folder_of(tmp_path, BLOCKS, encode=palette_png).info.classes == ("class_0", "class_1", "class_2")
