@@ -73,6 +73,7 @@ LISTINGS = {
     ".venv is what `make` installs": r"\.venv/bin/\S+",
     "what mkdocstrings is told": r"options:|show_root_heading:|filters:",
     "names of folders, to look at": r"(normal|rgb)/",
+    "the first line of a run": r"70",
 }
 """Why an indented block is not run -> what its lines begin with."""
 

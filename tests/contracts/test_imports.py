@@ -15,7 +15,7 @@ ROOT = Path(mgm.__file__).parent
 ORDER: tuple[frozenset[str], ...] = tuple(
     frozenset(layer.split())
     for layer in (
-        "version errors types config",
+        "version errors types config plugins",
         "functional",
         "tasks",
         "data networks",

@@ -253,7 +253,7 @@ def check_overrides(
         augment: Key of `AUGMENTATION`.
         same_split: Whether all seeds have the same split.
     """
-    chosen = set(changed_fields(start, make_experiment("mgm", preset))) - {"data", "tasks"}
+    chosen = set(changed_fields(start, make_experiment("mgm", preset, start.data.data))) - {"tasks"}
     decided = {"seed"} | {field for setting in study.settings for field, _ in setting.options}
     decided |= {field for field, _ in study.adapt(start, data)}
     if augment != "preset":
@@ -271,8 +271,11 @@ def check_overrides(
 
 def train_arguments(experiment: Experiment, preset: str) -> list[str]:
     """The arguments of ``mgm train`` for exactly these settings."""
+    start = make_experiment(experiment.recipe, preset, experiment.data.data)
     arguments = [experiment.recipe, "--preset", preset]
-    for name, value in changed_fields(experiment, make_experiment(experiment.recipe, preset)).items():
+    if (data := experiment.data.data) != "rooms":
+        arguments += ["--data", data]
+    for name, value in changed_fields(experiment, start).items():
         option = "--" + name.replace("_", "-")
         if isinstance(value, bool):
             arguments.append(option if value else f"--no-{option[2:]}")

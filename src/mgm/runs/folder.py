@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from filelock import FileLock, Timeout
 from pydantic import TypeAdapter, ValidationError
@@ -18,6 +18,13 @@ from mgm.runs.settings import from_yaml, to_yaml
 from mgm.training.metrics_log import plain
 from mgm.types import DatasetInfo
 
+if TYPE_CHECKING:
+    from mgm.runs.beginning import Beginning
+    from mgm.runs.images import RunImages
+
+Kind = TypeVar("Kind")
+DRAFT = ".*.tmp"
+"""Files that a process which was killed had begun to write."""
 Scores = dict[str, dict[str, float | None]]
 """Task -> metric -> value; null where it could not be computed."""
 
@@ -79,6 +86,16 @@ class RunFolder:
         return self.path / "dataset.json"
 
     @property
+    def beginning(self) -> Path:
+        """How the run was begun, see `Beginning`."""
+        return self.path / "begun.json"
+
+    @property
+    def images(self) -> Path:
+        """Its images, see `RunImages`."""
+        return self.path / "images.json"
+
+    @property
     def metrics_log(self) -> Path:
         """The metrics log: losses and validation scores, one JSON record per line."""
         return self.path / "metrics.jsonl"
@@ -129,12 +146,15 @@ class RunFolder:
         return self.result.exists()
 
     @property
+    def _lock_file(self) -> Path:
+        return self.path / ".lock"
+
+    @property
     def in_use(self) -> bool:
         """Whether a process is training here now."""
-        path = self.path / ".lock"
-        if not path.exists():
+        if not self._lock_file.exists():
             return False
-        lock = FileLock(path)
+        lock = FileLock(self._lock_file)
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -144,25 +164,34 @@ class RunFolder:
         lock.release()
         return False
 
-    def create(self, experiment: Experiment, info: DatasetInfo) -> None:
-        """Create the folder of a new run.
+    def create(self, experiment: Experiment, info: DatasetInfo, beginning: Beginning, images: RunImages) -> FileLock:
+        """Create the folder of a new run, and lock it. The settings come last: they are what a run is recognised by.
 
         Raises:
-            RunError: If the folder is not empty or cannot be created.
+            RunError: If the folder is not empty, cannot be created, or another process is training there.
         """
-        # a run that was killed at its start has left only empty folders and perhaps this file
-        if any(file.is_file() and file != self.dataset for file in self.path.rglob("*")):
-            if self.exists:
-                self.lock().release()  # says so if another process is training here
-            remedy = f"continue it with --resume {self.path}, or choose" if self.exists else "choose"
-            raise RunError(f"{self.path} is not empty; {remedy} another folder with --out")
+        self._check_empty()
         try:
             for folder in (self.checkpoints, self.pictures):
                 folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunError(f"cannot create {self.path} ({error.strerror}); choose another folder with --out") from None
+        lock = self.lock()
+        self._check_empty()  # another process may have been faster
         write_json(self.dataset, asdict(info))
+        images.write(self.images)
+        write_json(self.beginning, asdict(beginning))
         write_text(self.config, to_yaml(experiment))
+        return lock
+
+    def _check_empty(self) -> None:
+        """Raise `RunError` where there is more than a run that was killed at its start leaves."""
+        begun = {self.dataset, self.images, self.beginning, self._lock_file}
+        if any(file.is_file() and file not in begun and not file.match(DRAFT) for file in self.path.rglob("*")):
+            if self.exists:
+                self.lock().release()  # says so if another process is training here
+            remedy = f"continue it with --resume {self.path}, or choose" if self.exists else "choose"
+            raise RunError(f"{self.path} is not empty; {remedy} another folder with --out")
 
     def experiment(self) -> Experiment:
         """The run's settings.
@@ -178,26 +207,21 @@ class RunFolder:
 
     def info(self) -> DatasetInfo:
         """What the run's data set offers."""
-        values = read_json(self.dataset)
-        lists = {key: tuple(value) for key, value in values.items() if isinstance(value, list)}
-        try:
-            return DatasetInfo(**{**values, **lists})
-        except TypeError as error:
-            raise RunError(
-                f"{self.dataset} does not describe a data set ({error}); restore it or train again"
-            ) from None
+        return read_checked(self.dataset, DatasetInfo)
 
     def lock(self) -> FileLock:
-        """Lock the folder, so that no second process trains in it.
+        """Lock the folder, so that no second process trains in it, and sweep what killed ones left.
 
         Raises:
             RunError: If another process has locked it.
         """
-        lock = FileLock(self.path / ".lock")
+        lock = FileLock(self._lock_file)
         try:
             lock.acquire(timeout=0)
         except Timeout:
             raise RunError(f"another process is training in {self.path}; wait for it or stop it") from None
+        for draft in self.path.rglob(DRAFT):
+            draft.unlink(missing_ok=True)
         return lock
 
 
@@ -207,12 +231,20 @@ def read_result(path: Path) -> dict[str, Any]:
     Raises:
         RunError: If it is missing or damaged, or an entry has another type than in `Result`.
     """
-    values = read_json(path)
+    read_checked(path, Result)
+    return read_json(path)
+
+
+def read_checked(path: Path, kind: type[Kind]) -> Kind:
+    """A JSON file of a run as a dataclass or typed dictionary.
+
+    Raises:
+        RunError: If it is missing or damaged, or an entry has another type.
+    """
     try:
-        TypeAdapter(Result).validate_python(values)
+        return TypeAdapter(kind).validate_python(read_json(path))
     except ValidationError as error:
         raise RunError(f"{path} is damaged ({first_problem(error)}); restore it or train again") from None
-    return values
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from mgm.config import DataConfig, Experiment, MethodConfig, ModelConfig, TrainingConfig
+from mgm.data import DATASETS
 from mgm.errors import ConfigError, first_problem, unknown
 
 GROUPS = {"data": DataConfig, "model": ModelConfig, "method": MethodConfig, "training": TrainingConfig}
@@ -77,6 +79,40 @@ def check_names(values: dict[str, Any], kind: type, where: str) -> None:
     for name in values:
         if name not in names:
             raise ConfigError(f"{where}: {unknown('field', str(name), names)}")
+
+
+def with_absolute_paths(experiment: Experiment) -> Experiment:
+    """The experiment with every setting that is a path made absolute, so that it means the same place from everywhere.
+
+    What is no path that exists stays as it is where it may be a name: of a data set, of an encoder.
+    """
+    data, model, method = experiment.data, experiment.model, experiment.method
+    hub = "hf:"
+    encoder = model.encoder.removeprefix(hub)
+    return dataclasses.replace(
+        experiment,
+        data=dataclasses.replace(
+            data, data=_place(data.data), pretrain=_place(data.pretrain), cache=_absolute(data.cache)
+        ),
+        model=dataclasses.replace(
+            model,
+            encoder=hub + _place(encoder) if model.encoder.startswith(hub) else model.encoder,
+            encoder_run=_absolute(model.encoder_run),
+        ),
+        method=dataclasses.replace(
+            method,
+            generator_runs=tuple(map(_absolute, method.generator_runs)),
+            annotator=_absolute(method.annotator),
+        ),
+    )
+
+
+def _absolute(path: str) -> str:
+    return os.path.abspath(os.path.expanduser(path)) if path else path
+
+
+def _place(name: str) -> str:
+    return name if name in DATASETS or not os.path.exists(os.path.expanduser(name)) else _absolute(name)
 
 
 @cache
