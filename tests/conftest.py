@@ -1,10 +1,12 @@
 import os
 import sys
+from contextlib import contextmanager
 
 import pytest
 import torch
 
 from mgm.cli.main import main
+from mgm.training.trainer import Trainer
 
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
@@ -43,3 +45,23 @@ def mgm(monkeypatch, capsys):
         return code, captured.out, captured.err
 
     return run
+
+
+@pytest.fixture
+def interrupted(monkeypatch):
+    """A context in which trainings end as by Ctrl-C, before the first step of which ``when(trainer, stage, index)`` holds."""
+
+    @contextmanager
+    def interrupt(when):
+        original = Trainer.train_step
+
+        def step(trainer, stage, index):
+            if when(trainer, stage, index):
+                raise KeyboardInterrupt
+            return original(trainer, stage, index)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Trainer, "train_step", step)
+            yield
+
+    return interrupt

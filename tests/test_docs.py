@@ -37,9 +37,6 @@ AWAITED_VERBS: set[str] = set()
 EXECUTED_ELSEWHERE = {
     "docs/extending.md": "tests/test_extending.py",
     "README.md": "tests/test_examples.py",
-    "docs/balancing.md": "tests/test_guides.py",
-    "docs/encoders.md": "tests/test_guides.py",
-    "docs/watching.md": "tests/test_guides.py",
     "docs/predicting.md": "tests/test_use_documents.py",
     "docs/models_that_travel.md": "tests/test_use_documents.py",
     "docs/models.md": "tests/runs/test_paper_settings.py",
@@ -253,12 +250,18 @@ def test_numbers_of_the_guide_are_those_of_the_results(page):
         assert re.findall(r"\d*\.\d+", row) == scores("mgm_no_generator")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("path", [page for page in PAGES if python_of(page)], ids=name_of)
+RUN_HERE = [
+    pytest.param(page, marks=pytest.mark.slow) if name_of(page) in AFTER else page
+    for page in PAGES
+    if python_of(page) and name_of(page) not in {*EXECUTED_ELSEWHERE, *AFTER.values()}
+]
+
+
+@pytest.mark.parametrize("path", RUN_HERE, ids=name_of)
 def test_python_runs(path, tmp_path, monkeypatch):
     """As it stands, at the smallest scale, where a reader would be: beside a photograph."""
-    if name_of(path) in EXECUTED_ELSEWHERE:
-        pytest.skip(f"run by {EXECUTED_ELSEWHERE[name_of(path)]}")
+    if path.stem == "encoders":
+        pytest.importorskip("transformers")
     Image.fromarray(np.full((40, 60, 3), 99, np.uint8)).save(tmp_path / "photo.jpg")
     monkeypatch.chdir(tmp_path)
     original = package.make_experiment
@@ -268,8 +271,13 @@ def test_python_runs(path, tmp_path, monkeypatch):
     for page in (*before, path):
         for block in python_of(page):
             exec(compile(block.text, f"{name_of(page)}, {block.heading}", "exec"), names)
-    if path.name == "faq.md":
+    if path.stem == "faq":
         assert names["depth"].shape == (1, 40, 60)
+    if path.stem == "encoders":
+        assert names["backbone"]["backbone"]["model_type"] == "resnet"
+        assert [level.shape[1] for level in names["pyramid"]] == [16, 24, 40, 112, 320]
+    if path.stem == "balancing":
+        assert names["experiment"].method.balance == "uncertainty"
 
 
 def test_settings_of_a_folder_are_understood(tmp_path):

@@ -17,6 +17,7 @@ from mgm.data.checking import find_bad
 PROGRAMS = {block.heading: block for block in python_of(DOCS / "extending.md")}
 CONTRACTS = (
     "tests/tasks/test_task_contract.py",
+    "tests/tasks/test_losses.py",
     "tests/models/test_models.py",
     "tests/networks/generators/test_generators.py",
 )

@@ -185,24 +185,14 @@ def test_resume_of_a_finished_run_prints_its_result(mgm, finished):
     assert (finished / "result.json").read_bytes() == before
 
 
-def test_killed_run_resumes_to_the_same_result(mgm, photographs, finished, tmp_path, monkeypatch):
+def test_killed_run_resumes_to_the_same_result(mgm, interrupted, photographs, finished, tmp_path):
     """Killed in stage 2 of the full method, after its baseline: weights and scores end bitwise the same."""
-    from mgm.training.trainer import Trainer
-
-    original = Trainer.train_step
-
-    def dying(self, stage, index):
-        if stage.name == "generator" and index == 2:
-            raise KeyboardInterrupt
-        return original(self, stage, index)
-
-    monkeypatch.setattr(Trainer, "train_step", dying)
     out = tmp_path / "killed"
-    code, _, err = mgm("train", "mgm", *TINY, "--data", photographs, "--out", out)
+    with interrupted(lambda trainer, stage, index: stage.name == "generator" and index == 2):
+        code, _, err = mgm("train", "mgm", *TINY, "--data", photographs, "--out", out)
     assert code == 130
     assert "--resume" in err
     assert not (out / "result.json").exists()
-    monkeypatch.setattr(Trainer, "train_step", original)
     assert mgm("train", "--resume", out)[0] == 0
     for name in ("best.pt", "generator_after_joint.pt"):
         whole, resumed = (load_checkpoint(run / "checkpoints" / name) for run in (finished, out))
@@ -213,25 +203,29 @@ def test_killed_run_resumes_to_the_same_result(mgm, photographs, finished, tmp_p
     assert (finished / "metrics.jsonl").read_text() == (out / "metrics.jsonl").read_text()
 
 
-QUICK_RECIPES = {"mt", "st", "mgm_no_generator", "mgm_real"}
+QUICK_RECIPES = ("mt", "st", "mgm_no_generator", "mgm_real")
+SLOW_RECIPES = (
+    "mgm_not_joint",
+    "mgm_combine",
+    "st_synthesized",
+    "mgm_cross_stitch",
+    "mgm_task_grouping",
+    "mgm_adashare",
+)
+"""With these the ones above have every source of extra images and every architecture; all recipes: tests/method/test_recipes.py."""
 
 
 def needs(recipe: str, run: Path) -> list[str]:
     """What only a user can give to a recipe."""
     options = {"mgm_combine": ["--generator-runs", run], "st_synthesized": ["--annotator", run]}
-    groups = {key: ["--groups", "semantic+depth", "normal/depth"] for key in ("task_grouping", "mgm_task_grouping")}
-    return list(map(str, (options | groups).get(recipe, [])))
+    options |= {"mgm_task_grouping": ["--groups", "semantic+depth", "normal/depth"]}
+    return list(map(str, options.get(recipe, [])))
 
 
 @pytest.mark.parametrize(
-    "recipe",
-    [
-        name if name in QUICK_RECIPES else pytest.param(name, marks=pytest.mark.slow)
-        for name in RECIPES
-        if name != "mgm"
-    ],
+    "recipe", [*QUICK_RECIPES, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW_RECIPES)]
 )
-def test_every_recipe_trains(mgm, photographs, finished, tmp_path, recipe):
+def test_recipes_train(mgm, photographs, finished, tmp_path, recipe):
     options = [*TINY, "--data", photographs, "--fraction", 0.5, "--no-baseline", *needs(recipe, finished)]
     code, out, err = mgm("train", recipe, *options, "--out", tmp_path / "r")
     assert code == 0, err
