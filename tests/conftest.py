@@ -5,6 +5,7 @@ from contextlib import contextmanager
 import pytest
 import torch
 
+from fakes import write_nyuv2
 from mgm.cli.main import main
 from mgm.training.trainer import Trainer
 
@@ -28,6 +29,27 @@ def own_cache(tmp_path_factory):
     """Converted data of tests goes to a temporary folder, unless CI shares one."""
     if "MGM_CACHE" not in os.environ:
         os.environ["MGM_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session")
+def photographs(tmp_path_factory):
+    """A small folder in the layout of NYUv2, which tests leave as it is."""
+    return write_nyuv2(tmp_path_factory.mktemp("data") / "nyuv2")
+
+
+@pytest.fixture(scope="session")
+def finished(photographs, tmp_path_factory):
+    """A finished run of the full method with its baseline, which tests leave as it is."""
+    out = tmp_path_factory.mktemp("runs") / "mgm"
+    sizes = ["--batch-size", "4", "--generator-batch-size", "4"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            sys,
+            "argv",
+            ["mgm", "train", "mgm", "--preset", "tiny", *sizes, "--data", str(photographs), "--out", str(out)],
+        )
+        main()
+    return out
 
 
 @pytest.fixture

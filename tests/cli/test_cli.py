@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import torch
 from PIL import Image
 
 from fakes import write_camvid, write_nyuv2
-from mgm.cli.main import VERBS, main, set_waiting
+from mgm.cli.main import VERBS, set_waiting
 from mgm.cli.train import parse_train
 from mgm.errors import ConfigError
 from mgm.method.recipes import RECIPES, make_experiment
@@ -26,24 +25,6 @@ TINY = ["--preset", "tiny", "--batch-size", "4", "--generator-batch-size", "4"]
 def pixels(path: Path) -> np.ndarray:
     with Image.open(path) as image:
         return np.asarray(image)
-
-
-@pytest.fixture(scope="module")
-def photographs(tmp_path_factory) -> Path:
-    return write_nyuv2(tmp_path_factory.mktemp("data") / "nyuv2")
-
-
-@pytest.fixture(scope="module")
-def finished(photographs, tmp_path_factory) -> Path:
-    """A finished run of the full method with its baseline."""
-    out = tmp_path_factory.mktemp("runs") / "mgm"
-    before = sys.argv
-    sys.argv = ["mgm", "train", "mgm", *TINY, "--data", str(photographs), "--out", str(out)]
-    try:
-        main()
-    finally:
-        sys.argv = before
-    return out
 
 
 def test_help_names_every_verb_recipe_and_an_example(mgm):

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from fakes import write_nyuv2
 from mgm.config import Experiment
 from mgm.method.algorithm import joint_updates, stages
 from mgm.method.networks import build_networks
@@ -24,11 +23,6 @@ MODES = ("separate", "combined")
 
 def experiment_of(recipe: str, preset: str = "tiny") -> Experiment:
     return with_runs(make_experiment(recipe, preset))
-
-
-@pytest.fixture(scope="module")
-def photographs(tmp_path_factory):
-    return write_nyuv2(tmp_path_factory.mktemp("data") / "nyuv2")
 
 
 @pytest.mark.parametrize("recipe", [name for name in RECIPES if name != "mgm_combine"])  # it needs finished runs

@@ -23,11 +23,6 @@ from trained_toys import toy_settings, write_run
 DEPTH = make_tasks(("depth",))
 
 
-@pytest.fixture(scope="module")
-def photographs(tmp_path_factory):
-    return write_nyuv2(tmp_path_factory.mktemp("data") / "nyuv2")
-
-
 def make_run(folder, data, tasks=()):
     info = open_source(str(data)).info
     info = replace(info, tasks=tasks or info.tasks)

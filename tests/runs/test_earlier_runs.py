@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fakes import write_camvid, write_nyuv2
+from fakes import write_camvid
 from mgm.cli.train import parse_train
 from mgm.config import Experiment
 from mgm.inference.model import TrainedModel
@@ -32,11 +32,6 @@ def train(recipe: str, out: Path, *options: object) -> None:
     """A run without its pictures, which take longer than the training."""
     experiment = parse_train([recipe, *map(str, options), *TINY]).experiment
     run.train(experiment, out, baseline=False)
-
-
-@pytest.fixture(scope="module")
-def photographs(tmp_path_factory) -> Path:
-    return write_nyuv2(tmp_path_factory.mktemp("data") / "nyuv2")
 
 
 @pytest.fixture(scope="module")

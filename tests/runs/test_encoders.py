@@ -12,7 +12,6 @@ import torch
 from PIL import Image
 
 from backbones import write_backbone
-from fakes import write_nyuv2
 from mgm.method.recipes import make_experiment
 from mgm.runs.settings import from_yaml
 from mgm.runs.starting_weights import with_structure
@@ -21,11 +20,6 @@ from mgm.training.checkpoint import load_checkpoint
 pytest.importorskip("transformers")
 
 TINY = ["--preset", "tiny", "--batch-size", "4", "--generator-batch-size", "4", "--tasks", "semantic", "depth"]
-
-
-@pytest.fixture(scope="module")
-def photographs(tmp_path_factory) -> Path:
-    return write_nyuv2(tmp_path_factory.mktemp("data") / "nyuv2")
 
 
 @pytest.fixture(scope="module")
