@@ -87,3 +87,11 @@ def interrupted(monkeypatch):
             yield
 
     return interrupt
+
+
+@pytest.fixture
+def without_pictures(monkeypatch):
+    """Trainings draw nothing, which takes longer than a training of a few steps."""
+    for figure in ("curve_figure", "prediction_figure", "draw_before_and_after"):
+        monkeypatch.setattr(f"mgm.report.run_summary.{figure}", lambda *arguments: None)
+    monkeypatch.setattr("mgm.report.training_figure.TrainingFigure", None)

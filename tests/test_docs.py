@@ -266,6 +266,7 @@ def test_readme_and_first_page_show_the_same_code():
     ]
 
 
+@pytest.mark.usefixtures("without_pictures")
 @pytest.mark.parametrize("path", RUN_HERE, ids=name_of)
 def test_python_runs(path, place, monkeypatch):
     """As it stands, at the smallest scale; that of the FAQ after that of README.md, which trains a run."""

@@ -43,6 +43,7 @@ def test_every_kind_has_a_program():
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("without_pictures")
 @pytest.mark.parametrize("heading", PRINTS)
 def test_program_trains(place, capsys, heading):
     exec(compile(PROGRAMS[heading].text, f"docs/extending.md, {heading}", "exec"), {})

@@ -19,6 +19,7 @@ from mgm.errors import ConfigError
 from mgm.method.recipes import RECIPES, make_experiment
 from mgm.training.checkpoint import load_checkpoint
 
+undrawn = pytest.mark.usefixtures("without_pictures")
 TINY = ["--preset", "tiny", "--batch-size", "4", "--generator-batch-size", "4"]
 
 
@@ -166,6 +167,7 @@ def test_resume_of_a_finished_run_prints_its_result(mgm, finished):
     assert (finished / "result.json").read_bytes() == before
 
 
+@undrawn
 def test_killed_run_resumes_to_the_same_result(mgm, interrupted, photographs, finished, tmp_path):
     """Killed in stage 2 of the full method, after its baseline: weights and scores end bitwise the same."""
     out = tmp_path / "killed"
@@ -203,6 +205,7 @@ def needs(recipe: str, run: Path) -> list[str]:
     return list(map(str, options.get(recipe, [])))
 
 
+@undrawn
 @pytest.mark.parametrize(
     "recipe", [*QUICK_RECIPES, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW_RECIPES)]
 )
@@ -215,6 +218,7 @@ def test_recipes_train(mgm, photographs, finished, tmp_path, recipe):
     assert math.isfinite(scores["depth"]["abs_error_m"])
 
 
+@undrawn
 @pytest.mark.parametrize(
     "options",
     [
@@ -250,6 +254,7 @@ def test_settings_that_vary_the_method(mgm, photographs, tmp_path, options):
     assert code == 0, err
 
 
+@undrawn
 def test_a_run_with_other_decoders_is_rebuilt_from_its_folder(mgm, photographs, tmp_path):
     run = tmp_path / "r"
     options = ["--decoder", "pyramid", "--decoder-width", "8", "--encoder-stride", "32", "--schedule", "linear"]
@@ -272,6 +277,7 @@ def test_multi_hot_labels(mgm, tmp_path):
     assert (tmp_path / "r/pictures/generated.png").exists()
 
 
+@undrawn
 def test_settings_file(mgm, photographs, finished, tmp_path):
     code, _, err = mgm("train", "mt", "--config", finished / "config.yaml", "--seed", 3, "--out", tmp_path / "r")
     assert code == 0, err
@@ -521,6 +527,7 @@ def test_damaged_data_stop_before_anything_is_written(mgm, tmp_path, damage):
     assert not out.exists()
 
 
+@undrawn
 @pytest.mark.parametrize("uses", [("labels",), ("refinement", "self_supervision")])
 def test_rooms_for_pretraining_and_as_extra_images(mgm, photographs, tmp_path, monkeypatch, uses):
     monkeypatch.setattr("mgm.runs.data.FOREIGN_ROOMS", 20)

@@ -24,6 +24,7 @@ from mgm.training.checkpoint import load_checkpoint
 from mgm.training.trainer import Trainer
 from toys import toy_batch
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
 CPU = torch.device("cpu")
 TINY = ["--preset", "tiny", "--no-baseline"]
 

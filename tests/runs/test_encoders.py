@@ -19,6 +19,7 @@ from mgm.training.checkpoint import load_checkpoint
 
 pytest.importorskip("transformers")
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
 TINY = ["--preset", "tiny", "--batch-size", "4", "--generator-batch-size", "4", "--tasks", "semantic", "depth"]
 
 

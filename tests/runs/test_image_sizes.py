@@ -13,6 +13,7 @@ from mgm.runs.data import load_data, make_loaders, side_at
 from mgm.tasks import make_tasks
 from synthetic import synthetic_batch
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
 TINY = ["--preset", "tiny", "--num-images", 80, "--image-size", 64]
 
 

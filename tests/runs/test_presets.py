@@ -6,6 +6,7 @@ from mgm.method.recipes import PRESETS, RECIPES, make_experiment
 from mgm.networks import efficientnet_lite
 from mgm.runs.checks import check_experiment
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
 TINY = ["--image-size", 32, "--num-images", 60, "--steps", 4, "--batch-size", 4, "--validate-every", 4, "--early-sizes"]
 NEEDS = {"task_grouping": "groups", "mgm_task_grouping": "groups", "mgm_combine": "runs", "st_synthesized": "annotator"}
 
