@@ -92,6 +92,6 @@ def interrupted(monkeypatch):
 @pytest.fixture
 def without_pictures(monkeypatch):
     """Trainings draw nothing, which takes longer than a training of a few steps."""
-    for figure in ("curve_figure", "prediction_figure", "draw_before_and_after"):
+    for figure in ("compare", "curve_figure", "prediction_figure", "draw_before_and_after"):
         monkeypatch.setattr(f"mgm.report.run_summary.{figure}", lambda *arguments: None)
     monkeypatch.setattr("mgm.report.training_figure.TrainingFigure", None)

@@ -166,7 +166,7 @@ def test_frozen_buffers_restores_after_an_error():
     assert norm.update_statistics
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(2))
 def test_spectral_norm_is_torchs(seed):
     """In float64: the derivative is written out, so in single precision it rounds in another order than autograd."""
     torch.manual_seed(seed)
