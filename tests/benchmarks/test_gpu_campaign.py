@@ -52,7 +52,7 @@ def test_every_training_is_a_command_that_exists(tmp_path):
         trainings = [job.command[4:] for job in jobs if job.command[3:4] == ("train",)]
         assert len(trainings) > 50
         for words in {words[:3]: words for words in trainings}.values():
-            check_experiment(parse_train(words).experiment)
+            check_experiment(parse_train(list(words)).experiment)
 
 
 @pytest.mark.slow
