@@ -8,11 +8,9 @@ import pytest
 import torch
 
 from counting import SavedTensors
-from mgm.errors import ConfigError
 from mgm.networks.normalization import BatchNorm2d, SpectralNorm
-from mgm.training.micro_batches import split_batch
 from mgm.training.optimizer_steps import OPTIMIZER_STEPS
-from toys import assert_resumed_is_bitwise_uninterrupted, toy_batch, toy_experiment, toy_tasks, toy_trainer
+from toys import assert_resumed_is_bitwise_uninterrupted, toy_batch, toy_experiment, toy_trainer
 
 COUNT = 8
 
@@ -113,19 +111,3 @@ def test_one_part_at_a_time_is_in_memory(tmp_path):
             trainer.train_step(trainer.stages[-1], 0)
         peaks[parts] = saved.peak_bytes
     assert peaks[4] < 0.45 * peaks[1]
-
-
-def test_parts_must_be_equal():
-    tasks = toy_tasks()
-    (whole,) = split_batch(toy_batch(0, 6), 1, tasks)
-    assert len(whole) == 6
-    with pytest.raises(ConfigError, match="6 images per process cannot be computed in 4 equal parts"):
-        split_batch(toy_batch(0, 6), 4, tasks)
-
-
-def test_a_task_without_any_label_weighs_nothing():
-    batch = toy_batch(0, 4)
-    batch.targets["depth"][:] = float("nan")
-    first, second = split_batch(batch, 2, toy_tasks())
-    assert first.shares["depth"] == second.shares["depth"] == 0
-    assert first.weigh("unknown", torch.tensor(3.0)) == 3
