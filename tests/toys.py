@@ -20,7 +20,7 @@ from mgm.training.checkpoint import load_checkpoint
 from mgm.training.metrics_log import MetricsLog
 from mgm.training.seeding import derive_seed
 from mgm.training.step import StepInputs
-from mgm.training.trainer import Trainer
+from mgm.training.trainer import Progress, Trainer
 from mgm.training.updates import Stage, Update, trained_networks
 from mgm.types import Batch
 
@@ -39,23 +39,6 @@ METHODS = [
     ]
 ] + [{"extra_images": "composites", "extra_uses": ("labels", "refinement")}, {"gradient_into_generator": True}]
 """Variants of the method that between them have every kind of update."""
-
-
-class SilentProgress:
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        return None
-
-    def stage(self, name, done, total):
-        self.last = (name, done, total)
-
-    def step(self, done, figures):
-        self.figures = figures
-
-    def validated(self, done, scores, score, model):
-        self.scores = scores
 
 
 def toy_tasks():
@@ -138,7 +121,7 @@ def toy_trainer(
         Fabric(accelerator="cpu", devices=1),
         folder,
         MetricsLog(folder / "metrics.jsonl"),
-        SilentProgress(),
+        Progress(),
         steps.generator_snapshot,
     )
 

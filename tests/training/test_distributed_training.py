@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -82,9 +81,8 @@ def all_gradients(folder: Path, rank: int, world: int) -> dict[str, dict[str, to
     return gradients(folder, rank, world) | {"combined": joint_gradients(folder, rank, world)}
 
 
-def worker(rank: int, port: int, folder: str) -> None:
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
-    dist.init_process_group("gloo", rank=rank, world_size=2)
+def worker(rank: int, folder: str) -> None:
+    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
     torch.set_num_threads(1)
     simclr.TwoViews = lambda side: fixed_views
     found = all_gradients(Path(folder), rank, 2)
@@ -96,10 +94,7 @@ def worker(rank: int, port: int, folder: str) -> None:
 def test_two_processes_give_the_gradients_of_one_with_the_whole_batch(tmp_path, monkeypatch):
     monkeypatch.setattr(simclr, "TwoViews", lambda side: fixed_views)
     expected = all_gradients(tmp_path, 0, 1)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    mp.spawn(worker, args=(port, str(tmp_path)), nprocs=2)
+    mp.spawn(worker, args=(str(tmp_path),), nprocs=2)
     for rank in range(2):
         found = torch.load(tmp_path / f"rank{rank}.pt", weights_only=True)
         assert found.keys() == expected.keys()
