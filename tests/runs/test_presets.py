@@ -20,8 +20,9 @@ def test_every_recipe_can_be_trained_at_every_preset(recipe, preset):
     check_experiment(experiment)
 
 
-@pytest.mark.parametrize("tasks", [["semantic"], ["depth"], ["normal", "reshading"]])
-@pytest.mark.parametrize("preset", ["small", "best"])
+@pytest.mark.parametrize(
+    "preset, tasks", [("small", ["semantic"]), ("best", ["depth"]), ("small", ["normal", "reshading"])]
+)
 def test_a_preset_trains_whatever_tasks_the_data_have(preset, tasks, mgm, tmp_path):
     code, _, err = mgm("train", "mt", "--preset", preset, *TINY, "--tasks", *tasks, "--out", tmp_path / "run")
     assert code == 0, err
