@@ -31,6 +31,14 @@ def own_cache(tmp_path_factory):
         os.environ["MGM_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def unsynchronised():
+    """No test survives a power cut: files need not have reached the disk."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda file: None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def photographs(tmp_path_factory):
     """A small folder in the layout of NYUv2, which tests leave as it is."""
