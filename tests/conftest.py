@@ -100,6 +100,6 @@ def interrupted(monkeypatch):
 @pytest.fixture
 def without_pictures(monkeypatch):
     """Trainings draw nothing, which takes longer than a training of a few steps."""
-    for figure in ("compare", "curve_figure", "prediction_figure", "draw_before_and_after"):
-        monkeypatch.setattr(f"mgm.report.run_summary.{figure}", lambda *arguments: None)
+    for name in ("compare", "curve_figure", "prediction_figure", "before_and_after", "generated_figure"):
+        monkeypatch.setattr(f"mgm.report.run_summary.{name}", lambda *arguments: None)
     monkeypatch.setattr("mgm.report.training_figure.TrainingFigure", None)
