@@ -25,11 +25,6 @@ LEARNED = {"class_0", "class_1", "class_2"}
 DEPTH = make_tasks(("depth",))
 
 
-@pytest.fixture(scope="module")
-def photographs(tmp_path_factory):
-    return write_nyuv2(tmp_path_factory.mktemp("data") / "nyuv2")
-
-
 def make_run(folder, data, tasks=()):
     info = open_source(str(data)).info
     info = replace(info, tasks=tasks or info.tasks)
