@@ -148,7 +148,9 @@ def test_run(mgm, runs, tmp_path):
     labels = [attributes.get("aria-label") or "" for attributes in page.all("span")]
     for moment in ("before", "after"):
         assert f"4 generated images of bedroom, {moment} joint training" in labels
-    assert sum(" against " in alt for alt in alts) == 3 + 4  # a chart of scores per task, one of losses per stage
+    # a chart of scores per task, one of losses per stage, two of what the losses do to the encoder
+    assert sum(" against " in alt for alt in alts) == 3 + 4 + 2
+    assert "What acts on the encoder" in page.text
     assert f"{result['peak_memory_mb']:.0f}".replace(",", "")[-3:] in page.text
     assert "No " not in re.sub("No (baseline|better)", "", " ".join(page.words)), "a section is missing"
 
