@@ -72,10 +72,10 @@ def resampled(
     """
     random = np.random.default_rng(0)
     same = all(np.array_equal(pairs[0][0]["images"], ours["images"]) for ours, _ in pairs)
-    draws = random.integers(2**32) if same else None
+    images = [int(seed) for seed in random.integers(2**32, size=len(pairs))]
     by_seed = [
-        _differences(ours, theirs, metrics, higher_is_better, mean, random.integers(2**32) if draws is None else draws)
-        for ours, theirs in pairs
+        _differences(ours, theirs, metrics, higher_is_better, mean, images[0] if same else own)
+        for (ours, theirs), own in zip(pairs, images, strict=True)
     ]
     rows = np.arange(REPLICATES)
     seeds = random.integers(len(pairs), size=(len(pairs), REPLICATES))

@@ -266,49 +266,51 @@ STUDIES: dict[str, Study] = {
 }
 """Name on the command line -> experiment."""
 
-STUDIES |= {
-    "disjoint": replace(
-        STUDIES["table2"],
-        number="X1",
-        paper=BEYOND,
-        title="Table 2 with no scene in two parts of the split: test rooms that were never trained on",
-        adapt=_disjoint,
-    ),
-    "twice": Study(
-        "X2",
-        BEYOND,
-        "positive control: twice the labels, an effect that must be found",
-        lambda _: (MT, Row("MT, twice the labels", "mt", options(fraction=0.5), in_paper=False)),
-        (SETTINGS_25,),
-        (Asks("MT, twice the labels", "MT", expected="found"),),
-    ),
-    "simclr": Study(
-        "X3",
-        BEYOND,
-        "positive control: SimCLR beside the tasks from the first step on, without augmentation of the labelled images",
-        lambda _: (MT, Row("MT + SimCLR", "mgm_no_generator", SIMCLR_ALONE, in_paper=False)),
-        (SETTINGS_25,),
-        (Asks("MT + SimCLR", "MT", expected="found"),),
-        adapt=lambda _experiment, _data: options(augment=False),
-    ),
-    "null": Study(
-        "X4",
-        BEYOND,
-        "null: the same recipe twice with other seeds, in which nothing must be found",
-        lambda _: (MT, Row("MT, other seeds", "mt", seed_shift=1000, in_paper=False)),
-        (SETTINGS_25,),
-        (Asks("MT, other seeds", "MT", expected="nothing"),),
-    ),
-    "labels": Study(
-        "X5",
-        BEYOND,
-        "label efficiency: how many labels is MGM worth?",
-        lambda _: (MT, MGM),
-        (SETTINGS_10, SETTINGS_25, SETTINGS_50, SETTINGS_100),
-        figure="curve",
-        primary_setting="25 %",
-    ),
-}
+STUDIES.update(
+    {
+        "disjoint": replace(
+            STUDIES["table2"],
+            number="X1",
+            paper=BEYOND,
+            title="Table 2 with no scene in two parts of the split: test rooms that were never trained on",
+            adapt=_disjoint,
+        ),
+        "twice": Study(
+            "X2",
+            BEYOND,
+            "positive control: twice the labels, an effect that must be found",
+            lambda _: (MT, Row("MT, twice the labels", "mt", options(fraction=0.5), in_paper=False)),
+            (SETTINGS_25,),
+            (Asks("MT, twice the labels", "MT", expected="found"),),
+        ),
+        "simclr": Study(
+            "X3",
+            BEYOND,
+            "positive control: SimCLR beside the tasks from the first step on, without augmentation of the labelled images",
+            lambda _: (MT, Row("MT + SimCLR", "mgm_no_generator", SIMCLR_ALONE, in_paper=False)),
+            (SETTINGS_25,),
+            (Asks("MT + SimCLR", "MT", expected="found"),),
+            adapt=lambda _experiment, _data: options(augment=False),
+        ),
+        "null": Study(
+            "X4",
+            BEYOND,
+            "null: the same recipe twice with other seeds, in which nothing must be found",
+            lambda _: (MT, Row("MT, other seeds", "mt", seed_shift=1000, in_paper=False)),
+            (SETTINGS_25,),
+            (Asks("MT, other seeds", "MT", expected="nothing"),),
+        ),
+        "labels": Study(
+            "X5",
+            BEYOND,
+            "label efficiency: how many labels is MGM worth?",
+            lambda _: (MT, MGM),
+            (SETTINGS_10, SETTINGS_25, SETTINGS_50, SETTINGS_100),
+            figure="curve",
+            primary_setting="25 %",
+        ),
+    }
+)
 
 
 def find_study(name: str) -> tuple[str, Study]:

@@ -10,6 +10,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import optimize, stats
@@ -129,7 +130,8 @@ def detectable_difference(std: float, count: int, level: float = LEVEL) -> float
     if count < 2 or not std > 0:
         return math.nan
     most = 10 * (stats.t.isf(level / 2, count - 1) + 3) / math.sqrt(count)
-    return std * float(optimize.brentq(lambda ratio: power(ratio, 1.0, count, level) - POWER, 0.0, most))
+    found: Any = optimize.brentq(lambda ratio: power(ratio, 1.0, count, level) - POWER, 0.0, most)
+    return std * float(found)
 
 
 def pairs_needed(difference: float, std: float, level: float = LEVEL) -> int | None:
