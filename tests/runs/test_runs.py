@@ -186,6 +186,15 @@ def test_what_is_no_run_is_passed_over(mgm, tmp_path):
     assert "is no folder" in err
 
 
+def test_folders_that_are_links_are_searched(tmp_path):
+    (tmp_path / "disk/one/checkpoints").mkdir(parents=True)
+    (tmp_path / "disk/one/config.yaml").write_text("")
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs/here").symlink_to(tmp_path / "disk", target_is_directory=True)
+    (tmp_path / "runs/loop").symlink_to(tmp_path, target_is_directory=True)
+    assert list(find_runs(tmp_path / "runs")) == [tmp_path / "runs/here/one"]
+
+
 def test_baselines_inside_runs_are_not_listed(root, copy):
     shutil.copytree(root / "plain-s1", copy / "one/baseline")
     assert [path.name for path in find_runs(copy)] == ["one"]
