@@ -29,7 +29,7 @@ class History:
     """Stage -> loss -> points. After `multi_task`, updates of M go on counting from there."""
     scores: dict[str, Points] = field(default_factory=dict[str, Points])
     """Task -> points of its primary metric on the validation set, against updates of M on labelled images."""
-    gradients: dict[str, dict[str, Points]] = field(default_factory=dict)
+    gradients: dict[str, dict[str, Points]] = field(default_factory=dict[str, dict[str, Points]])
     """``norm``, ``cosine`` and ``ratio`` -> update (or ``auxiliary``) -> points: what losses do to the encoder, against updates of
     M (`mgm.training.gradients.GradientShares`)."""
     joint_start: int | None = None
