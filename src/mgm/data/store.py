@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import multiprocessing
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -222,11 +221,6 @@ def _alone(path: Path) -> Iterator[None]:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            if getattr(multiprocessing.current_process(), "_inheriting", False):
-                raise DataError(
-                    f"{path}: is being made by the process that started this one; "
-                    'put the main part of the script under `if __name__ == "__main__":`'
-                ) from None
             _LOGGER.info("%s is being made by another process; waiting", path)
             lock.acquire(timeout=PATIENCE_SECONDS)
     except Timeout:
