@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, TypeVar
@@ -10,6 +11,22 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
 Value = TypeVar("Value")
+
+ENDING_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""Signals that ask a process to end: Ctrl-C, a scheduler, a terminal that is closed."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal ended the work.
+
+    Args:
+        number: Of the signal.
+        message: What is kept, and how to go on.
+    """
+
+    def __init__(self, number: int, message: str = "stopped") -> None:
+        super().__init__(message)
+        self.number = number
 
 
 class MgmError(Exception):

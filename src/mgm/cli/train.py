@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import signal
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +13,7 @@ import tyro
 from mgm.cli.parsing import parse
 from mgm.config import Experiment
 from mgm.data.files import as_file_name
-from mgm.errors import ConfigError, choose
+from mgm.errors import ConfigError, Interrupted, choose
 from mgm.method.recipes import RECIPES, make_experiment
 
 
@@ -53,14 +54,22 @@ def train(arguments: list[str]) -> None:
         if len(arguments) > (1 if arguments[0].startswith("--resume=") else 2):
             raise ConfigError("--resume goes on with the run's own settings; leave out every other option")
         out, folder = options.resume, RunFolder(options.resume)
-        result = train_and_draw(folder.experiment(), out, resume=True, baseline=folder.baseline.exists)
+        how = {"resume": True, "baseline": folder.wants_baseline}
+        experiment = folder.experiment()
     else:
         experiment = options.experiment
         name = as_file_name(Path(experiment.data.data).stem, "data")  # may come from somebody's config.yaml
         out = options.out or Path("runs") / f"{experiment.recipe}-{name}-s{experiment.seed}"
-        result = train_and_draw(
-            experiment, out, baseline=options.baseline, minutes=options.minutes, stages=options.stages
-        )
+        how = {"baseline": options.baseline, "minutes": options.minutes, "stages": options.stages}
+    try:
+        result = train_and_draw(experiment, out, **how)
+    except KeyboardInterrupt as stop:
+        if not RunFolder(out).exists:
+            raise
+        number = getattr(stop, "number", signal.SIGINT)
+        raise Interrupted(
+            number, f"{stop or 'stopped'}; it goes on from there with: mgm train --resume {out}"
+        ) from None
     if is_first_process():
         _print_result(out, result)
 

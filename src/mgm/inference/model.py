@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from mgm.config import Experiment
+from mgm.config import MAX_IMAGE_SIZE, Experiment
 from mgm.data.images import read_photograph
 from mgm.errors import RunError
 from mgm.functional.levels import normalise_levels
@@ -24,7 +24,7 @@ from mgm.runs.devices import single_device
 from mgm.runs.folder import RunFolder
 from mgm.tasks import make_tasks
 from mgm.tasks.base import Task
-from mgm.training.checkpoint import load_checkpoint
+from mgm.training.checkpoint import SavedModel, Weights, load_checkpoint, rebuild
 from mgm.types import DatasetInfo, Predictions
 
 WINDOWS_AT_ONCE = 32
@@ -77,26 +77,21 @@ class TrainedModel:
             )
         experiment, info = run.experiment(), run.info()
         best = run.checkpoints / "best.pt"
-        return cls._build(experiment, info, load_checkpoint(best, place).get("model", {}), place, run.path)
+        return cls._build(experiment, info, load_checkpoint(best, SavedModel, place)["model"], place, run.path)
 
     @classmethod
     def _build(
         cls,
         experiment: Experiment,
         info: DatasetInfo,
-        weights: Mapping[str, Tensor],
+        weights: Weights,
         device: torch.device,
         origin: Path,
     ) -> TrainedModel:
+        if not 0 < experiment.data.image_size <= MAX_IMAGE_SIZE:
+            raise RunError(f"image_size of {origin} is {experiment.data.image_size}; {MAX_IMAGE_SIZE} is the largest")
         tasks = make_tasks(experiment.data.tasks or info.tasks, info.classes)
-        model = build_model(tasks, experiment.model, experiment.seed)
-        try:
-            model.load_state_dict(weights)
-        except (RuntimeError, KeyError) as error:
-            reason = str(error).splitlines()[0]
-            raise RunError(
-                f"the weights in {origin} do not fit its settings ({reason}); restore them or train again"
-            ) from None
+        model = rebuild(lambda: build_model(tasks, experiment.model, experiment.seed), weights, origin)
         return cls(experiment, info, model, device, origin=origin)
 
     @classmethod

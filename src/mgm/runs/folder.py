@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Required
 
 from filelock import FileLock, Timeout
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, ValidationError
 from typing_extensions import TypedDict
 
 from mgm.config import Experiment
-from mgm.data.files import write_text
+from mgm.data.files import Content, read_bounded, remove_drafts, schema, write_text
 from mgm.errors import RunError, first_problem
 from mgm.runs.settings import from_yaml, to_yaml
 from mgm.training.metrics_log import plain
@@ -26,16 +26,31 @@ Classes = dict[str, dict[str, dict[str, float | None]]]
 """Task -> class -> ``iou`` and ``pixels``, its share of the labelled pixels."""
 
 
+MAX_JSON_BYTES = 1 << 25
+
+
+class Baseline(TypedDict, total=False):
+    """What ``result.json`` says of the baseline."""
+
+    recipe: Required[str]
+    steps: Required[int]
+    validation: Scores
+    test: Required[Scores]
+    classes: Classes
+    pretrained: str
+
+
 class Result(TypedDict, total=False):
     """``result.json`` of a finished run. Older runs have fewer entries."""
 
-    recipe: str
-    data: str
+    __pydantic_config__ = ConfigDict(extra="allow")  # pyright: ignore[reportGeneralTypeIssues]
+    recipe: Required[str]
+    data: Required[str]
     fraction: float
-    seed: int
+    seed: Required[int]
     image_size: int
-    num_labelled: int
-    steps: int
+    num_labelled: Required[int]
+    steps: Required[int]
     best_step: int | None
     best_steps: dict[str, int]
     """Step of the best model, under the name ``all``; where tasks share no layer, task -> that of its own network."""
@@ -52,14 +67,23 @@ class Result(TypedDict, total=False):
     updates: dict[str, int]
     peak_memory_mb: float | None
     validation: Scores
-    test: Scores
+    test: Required[Scores]
     classes: Classes
     """On the test set; classes that are neither labelled nor predicted are absent."""
     constant: Scores
     pretrained: str
     """What the encoder was pre-trained on; empty: from scratch."""
-    baseline: dict[str, Any]
+    baseline: Baseline
     gain: dict[str, float | None]
+    """Task -> improvement over the baseline, a fraction; and their ``mean``."""
+
+
+class Failure(TypedDict):
+    """``failure.json`` of a run whose training failed."""
+
+    error: str
+    """Name of the exception."""
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -119,6 +143,11 @@ class RunFolder:
         return RunFolder(self.path / "baseline")
 
     @property
+    def wants_baseline(self) -> bool:
+        """Whether the run was begun with a baseline."""
+        return self.baseline.path.is_dir()
+
+    @property
     def exists(self) -> bool:
         """Whether a run was begun here."""
         return self.config.exists()
@@ -144,20 +173,26 @@ class RunFolder:
         lock.release()
         return False
 
-    def create(self, experiment: Experiment, info: DatasetInfo) -> None:
+    def create(self, experiment: Experiment, info: DatasetInfo, *, baseline: bool = False) -> None:
         """Create the folder of a new run.
+
+        Args:
+            experiment: Its settings.
+            info: Its data.
+            baseline: Whether it is to have a baseline; `wants_baseline` remembers it.
 
         Raises:
             RunError: If the folder is not empty or cannot be created.
         """
-        # a run that was killed at its start has left only empty folders and perhaps this file
+        # a run that was killed at its start has left only empty folders, perhaps this file, and drafts
+        remove_drafts([self.path])
         if any(file.is_file() and file != self.dataset for file in self.path.rglob("*")):
             if self.exists:
                 self.lock().release()  # says so if another process is training here
             remedy = f"continue it with --resume {self.path}, or choose" if self.exists else "choose"
             raise RunError(f"{self.path} is not empty; {remedy} another folder with --out")
         try:
-            for folder in (self.checkpoints, self.pictures):
+            for folder in (self.checkpoints, self.pictures, *([self.baseline.path] if baseline else [])):
                 folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunError(f"cannot create {self.path} ({error.strerror}); choose another folder with --out") from None
@@ -178,14 +213,7 @@ class RunFolder:
 
     def info(self) -> DatasetInfo:
         """What the run's data set offers."""
-        values = read_json(self.dataset)
-        lists = {key: tuple(value) for key, value in values.items() if isinstance(value, list)}
-        try:
-            return DatasetInfo(**{**values, **lists})
-        except TypeError as error:
-            raise RunError(
-                f"{self.dataset} does not describe a data set ({error}); restore it or train again"
-            ) from None
+        return read_json(self.dataset, DatasetInfo)
 
     def lock(self) -> FileLock:
         """Lock the folder, so that no second process trains in it.
@@ -198,6 +226,9 @@ class RunFolder:
             lock.acquire(timeout=0)
         except Timeout:
             raise RunError(f"another process is training in {self.path}; wait for it or stop it") from None
+        except OSError as error:
+            raise RunError(f"cannot lock {self.path} ({error.strerror}); choose another folder with --out") from None
+        remove_drafts([self.path, self.checkpoints, self.pictures])
         return lock
 
 
@@ -207,29 +238,27 @@ def read_result(path: Path) -> dict[str, Any]:
     Raises:
         RunError: If it is missing or damaged, or an entry has another type than in `Result`.
     """
-    values = read_json(path)
-    try:
-        TypeAdapter(Result).validate_python(values)
-    except ValidationError as error:
-        raise RunError(f"{path} is damaged ({first_problem(error)}); restore it or train again") from None
-    return values
+    return dict(read_json(path, Result))
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON file of a run.
+def read_json(path: Path, kind: type[Content]) -> Content:
+    """A JSON file of a run or an experiment.
+
+    Args:
+        path: The file.
+        kind: What it holds, a `TypedDict` or a dataclass.
 
     Raises:
-        RunError: If it is missing or damaged.
+        RunError: If it is missing, damaged, too large or no file, or has an entry of another type than in ``kind``.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        return schema(kind).validate_json(read_bounded(path, MAX_JSON_BYTES))
     except FileNotFoundError:
-        raise RunError(f"{path} does not exist; the run is not finished (continue it with --resume)") from None
-    except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise RunError(f"{path} is damaged ({error}); restore it or train again") from None
-    if not isinstance(values, dict):
-        raise RunError(f"{path} is damaged (no mapping); restore it or train again")
-    return values
+        raise RunError(f"{path} does not exist; it is written when all is done (continue with --resume)") from None
+    except ValidationError as error:
+        raise RunError(f"{path} is damaged ({first_problem(error)}); restore it or train again") from None
+    except OSError as error:
+        raise RunError(f"{path} cannot be read ({error.strerror}); restore it or train again") from None
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:

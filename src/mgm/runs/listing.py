@@ -11,7 +11,7 @@ from mgm.config import Experiment
 from mgm.data.files import walk
 from mgm.errors import MgmError, RunError
 from mgm.method.algorithm import stages
-from mgm.runs.folder import RunFolder, read_json, read_result
+from mgm.runs.folder import Failure, RunFolder, read_json, read_result
 from mgm.runs.pretraining import pretraining
 from mgm.tasks import make_tasks
 from mgm.tasks.base import MetricInfo
@@ -120,7 +120,7 @@ def _state(folder: RunFolder, experiment: Experiment, records: list[dict[str, An
     failed = next((member for member in (folder, folder.baseline) if member.failure.exists()), None)
     if failed is None:
         return "stopped", at
-    failure = read_json(failed.failure)
+    failure = read_json(failed.failure, Failure)
     state = "diverged" if failure["error"] == "TrainingDivergedError" else "failed"
     return state, f"{at}: {str(failure['reason']).splitlines()[0] if failure['reason'] else failure['error']}"
 

@@ -39,7 +39,7 @@ from mgm.runs.scenes import without_scenes
 from mgm.runs.stages import SharedStages
 from mgm.runs.starting_weights import load_pretrained, start_encoder, with_structure
 from mgm.training.callbacks import TensorBoard, Watchers
-from mgm.training.checkpoint import load_checkpoint
+from mgm.training.checkpoint import SavedModel, load_checkpoint
 from mgm.training.evaluate import (
     ImageSums,
     Scores,
@@ -104,11 +104,11 @@ def train(
     if minutes and not (resume and folder.exists):
         experiment = _fit_to_minutes(experiment, minutes, data, fabric)
     trainer = _make_trainer(experiment, folder, data, fabric, watch)
+    has_baseline = baseline and len(joint_updates(experiment.method)) > 1
     if fabric.is_global_zero and not (resume and folder.exists):
-        folder.create(experiment, data.info)
+        folder.create(experiment, data.info, baseline=has_baseline)
     fabric.barrier()
     lock = folder.lock() if fabric.is_global_zero else None
-    has_baseline = baseline and len(joint_updates(experiment.method)) > 1
     place = shared or (folder.path / "stages" if has_baseline else None)
     try:
         reference = None
@@ -245,7 +245,7 @@ def _finish(
 ) -> dict[str, Any]:
     """Score the best model, on the test set for the first and only time, and write result and pictures."""
     model = trainer.evaluated_model
-    model.load_state_dict(load_checkpoint(folder.checkpoints / "best.pt", trainer.fabric.device)["model"])
+    model.load_state_dict(load_checkpoint(folder.checkpoints / "best.pt", SavedModel, trainer.fabric.device)["model"])
     position, batch_size = trainer.position, experiment.training.batch_size
     steps = {part: step for part, (_, step) in position.best.items()}
     with trainer.fabric.autocast():
@@ -302,7 +302,7 @@ def _finish(
 
 def _earlier(data: ExperimentData, trainer: Trainer, model: nn.Module, batch_size: int) -> dict[str, Any]:
     """The best model from before the last stage, where it was better on the validation set than any of the last."""
-    model.load_state_dict(load_checkpoint(trainer.folder / "best_earlier.pt", trainer.fabric.device)["model"])
+    model.load_state_dict(load_checkpoint(trainer.folder / "best_earlier.pt", SavedModel, trainer.fabric.device)["model"])
     with trainer.fabric.autocast():
         validation = evaluate_model(model, data.batches(data.splits.validation, batch_size), data.tasks)
         test = evaluate_model(model, data.batches(data.splits.test, batch_size), data.tasks)
