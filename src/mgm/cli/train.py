@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import signal
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -54,15 +55,16 @@ def train(arguments: list[str]) -> None:
         if len(arguments) > (1 if arguments[0].startswith("--resume=") else 2):
             raise ConfigError("--resume goes on with the run's own settings; leave out every other option")
         out, folder = options.resume, RunFolder(options.resume)
-        how = {"resume": True, "baseline": folder.wants_baseline}
-        experiment = folder.experiment()
+        run = partial(train_and_draw, folder.experiment(), out, resume=True, baseline=folder.wants_baseline)
     else:
         experiment = options.experiment
         name = as_file_name(Path(experiment.data.data).stem, "data")  # may come from somebody's config.yaml
         out = options.out or Path("runs") / f"{experiment.recipe}-{name}-s{experiment.seed}"
-        how = {"baseline": options.baseline, "minutes": options.minutes, "stages": options.stages}
+        run = partial(
+            train_and_draw, experiment, out, baseline=options.baseline, minutes=options.minutes, stages=options.stages
+        )
     try:
-        result = train_and_draw(experiment, out, **how)
+        result = run()
     except KeyboardInterrupt as stop:
         if not RunFolder(out).exists:
             raise

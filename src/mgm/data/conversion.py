@@ -194,17 +194,20 @@ def _convert_in_processes(source: DataSource, plan: Plan, pending: list[int], wo
     def convert(number: int) -> int:
         try:
             if not hasattr(mine, "process"):
-                mine.process = subprocess.Popen(
+                mine.process = process = subprocess.Popen(
                     [sys.executable, "-P", "-c", _WORKER],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     start_new_session=True,  # Ctrl-C reaches the parent alone, which ends its workers
                 )
-                processes.append(mine.process)
-                mine.process.stdin.write(work)
-            mine.process.stdin.write(b"%d\n" % number)
-            mine.process.stdin.flush()
-            error = pickle.load(mine.process.stdout)
+                processes.append(process)
+                assert process.stdin
+                assert process.stdout
+                mine.numbers, mine.answers = process.stdin, process.stdout
+                mine.numbers.write(work)
+            mine.numbers.write(b"%d\n" % number)
+            mine.numbers.flush()
+            error = pickle.load(mine.answers)
         except (OSError, EOFError, pickle.UnpicklingError):
             raise WorkersLostError("a worker process of the conversion died") from None
         if error is not None:

@@ -280,9 +280,13 @@ def read_bounded(path: Path, most: int = MAX_FILE_BYTES) -> bytes:
     return path.read_bytes()
 
 
-@cache
 def schema(kind: type[Content]) -> TypeAdapter[Content]:
     """What checks values that were read from a file against a dataclass or `TypedDict`."""
+    return _adapter(kind)
+
+
+@cache
+def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
     from pydantic import TypeAdapter  # takes a while to import, and many names of files need none
 
     return TypeAdapter(kind)

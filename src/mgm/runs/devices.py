@@ -51,7 +51,8 @@ def launch(config: TrainingConfig) -> Fabric:
         ConfigError: If the device is unknown or not there.
     """
     from lightning_fabric import Fabric  # takes seconds to import, and prediction does without
-    from lightning_fabric.plugins.environments import LightningEnvironment, TorchElasticEnvironment
+    from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+    from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
     check_device(config.device)
     world, local = started_processes(), started_processes("LOCAL_WORLD_SIZE")

@@ -31,7 +31,7 @@ from mgm.runs.cost import encoder_updates, parameter_counts, peak_memory_mb
 from mgm.runs.data import ExperimentData, label_stride, load_data, make_loaders
 from mgm.runs.devices import launch
 from mgm.runs.folder import RunFolder, read_result, write_json
-from mgm.runs.metrics_table import recorded
+from mgm.runs.metrics_table import recorded, write_history
 from mgm.runs.pretraining import pretraining
 from mgm.runs.progress import RichProgress
 from mgm.runs.provenance import current_commit, versions
@@ -93,6 +93,8 @@ def train(
     """
     folder = RunFolder(out)
     if resume and folder.finished:
+        if not rank() and not folder.history.exists():  # killed just before it was written
+            write_history(folder)
         return read_result(folder.result)
     check_experiment(experiment)
     experiment = with_structure(experiment)

@@ -1,0 +1,96 @@
+"""Checkpoints: what is damaged, packed, of another kind or not finite is refused in one line."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+
+import pytest
+import torch
+
+from mgm.data.files import write_atomically
+from mgm.errors import RunError
+from mgm.training.checkpoint import SavedModel, load_checkpoint, save_checkpoint
+
+STATE = {"model": {"layer.weight": torch.arange(64.0).reshape(8, 8)}, "step": 3, "score": 0.5}
+
+
+def test_every_flipped_bit_is_noticed(tmp_path):
+    """Or changes nothing, as in the bytes that align the tensors."""
+    path = tmp_path / "best.pt"
+    save_checkpoint(path, STATE)
+    content, noticed = path.read_bytes(), 0
+    for place in range(0, len(content), 7):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1 << place % 8]) + content[place + 1 :])
+        try:
+            state = load_checkpoint(path, SavedModel)
+        except RunError:
+            noticed += 1
+            continue
+        assert torch.equal(state["model"]["layer.weight"], STATE["model"]["layer.weight"])
+        assert (state["step"], state["score"]) == (3, 0.5)
+    assert noticed > len(content) / 7 / 3
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model": {"a": torch.tensor([1.0, float("nan")])}}, "model.a is not finite"),
+        ({"model": {"a": torch.tensor(float("inf"))}}, "model.a is not finite"),
+        ({"model": None}, "no checkpoint of this kind .model: "),
+        ({"model": {3: torch.zeros(1)}}, "no checkpoint of this kind .model.3"),
+        ({"model": {"a": 3}}, "no checkpoint of this kind .model.a"),
+        ({"step": "x"}, "no checkpoint of this kind .step"),
+    ],
+)
+def test_other_content_is_refused(tmp_path, change, message):
+    save_checkpoint(tmp_path / "best.pt", STATE | change)
+    with pytest.raises(RunError, match=message):
+        load_checkpoint(tmp_path / "best.pt", SavedModel)
+
+
+def test_packed_content_is_refused_unread(tmp_path):
+    """A small file could hold any amount."""
+    save_checkpoint(tmp_path / "plain.pt", STATE)
+    with (
+        zipfile.ZipFile(tmp_path / "plain.pt") as plain,
+        zipfile.ZipFile(tmp_path / "best.pt", "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for name in plain.namelist():
+            packed.writestr(name, plain.read(name))
+    with pytest.raises(RunError, match="its content is compressed"):
+        load_checkpoint(tmp_path / "best.pt")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "best.pt")
+    with pytest.raises(RunError, match="it is no file"):
+        load_checkpoint(tmp_path / "best.pt")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits on the size of files are of POSIX")
+@pytest.mark.parametrize("limit", [0, 300, 1000])
+def test_a_full_disk_is_said(tmp_path, limit):
+    """The limit on the size of files stands for the end of the disk, wherever in the file it lies."""
+    import resource
+    import signal
+
+    before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.getsignal(signal.SIGXFSZ)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        with pytest.raises(RunError, match=r"cannot write .*best.pt \(.*make room"):
+            save_checkpoint(tmp_path / "best.pt", STATE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("place", [".", "..", "sub"])
+def test_a_folder_in_the_place_of_a_file_is_named(tmp_path, monkeypatch, place):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sub").mkdir()
+    with pytest.raises(RunError, match="it is a folder"):
+        write_atomically(tmp_path / place if place == "sub" else type(tmp_path)(place), lambda file: file.write(b""))
