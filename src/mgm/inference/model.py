@@ -16,6 +16,7 @@ from mgm.config import MAX_IMAGE_SIZE, Experiment
 from mgm.data.images import read_photograph
 from mgm.errors import RunError
 from mgm.functional.levels import normalise_levels
+from mgm.functional.resizing import enlarged_rows
 from mgm.inference.fit import Fit, Size, make_fit
 from mgm.inference.model_folder import ModelDescription, ModelFolder
 from mgm.method.networks import build_model
@@ -27,6 +28,8 @@ from mgm.tasks.base import Task
 from mgm.training.checkpoint import SavedModel, Weights, load_checkpoint, rebuild
 from mgm.types import DatasetInfo, Predictions
 
+STRIP_PIXELS = 1 << 21
+"""Pixels of a photograph whose values are computed at once; bounds memory."""
 WINDOWS_AT_ONCE = 32
 """Windows of a photograph that go through the network together; bounds memory."""
 
@@ -208,7 +211,7 @@ class TrainedModel:
             As of `predict`.
         """
         return {
-            name: task.decode_at(fit.restore(predictions[name], size), size)[0].cpu()
+            name: _in_strips(task.decode_at, [fit.restore(predictions[name], size)], size)
             for name, task in self.tasks.items()
         }
 
@@ -219,7 +222,9 @@ class TrainedModel:
             As of `predict_with_confidence`.
         """
         first, second = ({name: fit.restore(p[name], size) for name in self.tasks} for p in (predictions, mirrored))
-        return {name: task.confidence_at(first[name], second[name], size)[0].cpu() for name, task in self.tasks.items()}
+        return {
+            name: _in_strips(task.confidence_at, [first[name], second[name]], size) for name, task in self.tasks.items()
+        }
 
     def predict(
         self, image: str | Path | Image.Image | np.ndarray, *, fit: str | Fit = "resize", flip_average: bool = False
@@ -271,6 +276,23 @@ class TrainedModel:
 def load(path: str | Path, device: str = "auto") -> TrainedModel:
     """The trained network of a run or a model folder, ready to predict; see `TrainedModel.load`."""
     return TrainedModel.load(path, device)
+
+
+def _in_strips(compute: Callable[..., Tensor], predictions: list[Tensor], size: Size) -> Tensor:
+    """What ``compute(*predictions, size)`` makes for one photograph, on the CPU; a large one strip by strip.
+
+    What a task needs on the way to a value is several times as large as the value.
+    """
+    height, width = size
+    rows = max(1, STRIP_PIXELS // width)
+    if height <= rows or height < predictions[0].shape[-2]:
+        return compute(*predictions, size)[0].cpu()
+    strips = []
+    for top in range(0, height, rows):
+        count = min(rows, height - top)
+        parts = (enlarged_rows(prediction, top, count, height) for prediction in predictions)
+        strips.append(compute(*parts, (count, width))[0].cpu())
+    return torch.cat(strips, dim=-2)
 
 
 def _average(predictions: Predictions, mirrored: Predictions) -> Predictions:

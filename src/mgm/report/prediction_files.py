@@ -20,7 +20,7 @@ from mgm.data.files import write_atomically
 from mgm.data.geometry import Intrinsics
 from mgm.errors import ConfigError, choose
 from mgm.functional.levels import normalise_levels
-from mgm.report.figures.images import value_pixels
+from mgm.report.figures.images import fitted_size, resized, value_pixels
 from mgm.report.figures.predictions import photograph_figure
 from mgm.report.point_cloud import point_cloud, write_ply
 from mgm.tasks.base import Task
@@ -32,6 +32,10 @@ CONFIDENCE_COLOURS = "viridis"
 """Dark is unsure, bright is sure."""
 CONFIDENCE = "confidence"
 """Name of the output that needs `Predicted.confidence`."""
+SHEET_SIDE = 2048
+"""Longest side in pixels of the photograph that a sheet is drawn from."""
+STRIP_PIXELS = 1 << 21
+"""Pixels that are coloured at once."""
 FARTHEST_MM = 65535
 """End of 16 bits, as which depth beyond 65.5 m is written."""
 
@@ -117,7 +121,12 @@ def confidence_pixels(confidence: Tensor) -> np.ndarray:
 
 
 def _write_image(predicted: Predicted, task: str, file: IO[bytes]) -> None:
-    _save(value_pixels(predicted.tasks[task], predicted.values[task]), file)
+    kind, value = predicted.tasks[task], predicted.values[task]
+    span = kind.span([value])
+    strips = value.split(
+        max(1, STRIP_PIXELS // value.shape[-1]), dim=-2
+    )  # colours take several times the memory of values
+    _save(np.concatenate([value_pixels(kind, strip, span) for strip in strips]), file)
 
 
 def _write_array(predicted: Predicted, task: str, file: IO[bytes]) -> None:
@@ -141,8 +150,14 @@ def _write_millimetres(predicted: Predicted, task: str, file: IO[bytes]) -> None
 
 
 def _write_figure(predicted: Predicted, task: str, file: IO[bytes]) -> None:
-    image = normalise_levels(torch.from_numpy(predicted.pixels.copy()).permute(2, 0, 1))
-    _save(photograph_figure(image, predicted.values, predicted.tasks), file)
+    pixels, values = predicted.pixels, predicted.values
+    height, width = pixels.shape[:2]
+    if max(height, width) > SHEET_SIDE:  # many more pixels than its panels have
+        size = fitted_size(height, width, SHEET_SIDE)
+        rows, columns = (torch.arange(new) * old // new for new, old in zip(size, (height, width), strict=True))
+        pixels, values = resized(pixels, size), {name: v[..., rows[:, None], columns] for name, v in values.items()}
+    image = normalise_levels(torch.from_numpy(pixels.copy()).permute(2, 0, 1))
+    _save(photograph_figure(image, values, predicted.tasks), file)
 
 
 def _write_points(predicted: Predicted, task: str, file: IO[bytes]) -> None:

@@ -99,11 +99,7 @@ def _summary(folder: RunFolder) -> RunSummary:
         experiment.seed,
         _steps(experiment, records) if result is None else experiment.training.steps,
         experiment.training.steps,
-        {
-            name: value
-            for name, task in tasks.items()
-            if (value := scores.get(name, {}).get(task.primary)) is not None
-        },
+        {name: value for name, task in tasks.items() if (value := scores.get(name, {}).get(task.primary)) is not None},
         {name: task.metrics_info[task.primary] for name, task in tasks.items()},
         (result or {}).get("gain", {}).get("mean"),
         (result or {}).get("seconds"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 import shutil
 import sys
 from collections.abc import Callable, Mapping
@@ -34,7 +33,7 @@ from mgm.runs.folder import RunFolder, read_result, write_json
 from mgm.runs.metrics_table import recorded, write_history
 from mgm.runs.pretraining import pretraining
 from mgm.runs.progress import RichProgress
-from mgm.runs.provenance import current_commit, versions
+from mgm.runs.provenance import command_line, current_commit, versions
 from mgm.runs.scenes import without_scenes
 from mgm.runs.stages import SharedStages
 from mgm.runs.starting_weights import load_pretrained, start_encoder, with_structure
@@ -273,7 +272,7 @@ def _finish(
         "best_steps": steps,
         "best_stage": trainer.stages[-1].name,
         "seconds": round(trainer.position.seconds, 1),
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": command_line(),
         "commit": current_commit(),
         "versions": versions(),
         "device": str(trainer.fabric.device),
