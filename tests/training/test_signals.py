@@ -19,6 +19,15 @@ ORDER = [("multi_task", step) for step in range(1, 5)] + [("generator", step) fo
 ORDER += [("joint", step) for step in range(1, 5)]
 
 
+@pytest.fixture(autouse=True)
+def as_in_a_terminal():
+    """Signals end a process, even where these tests were started so that they are ignored (a background job of a shell)."""
+    before = {number: signal.signal(number, signal.default_int_handler) for number in ENDING_SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 def end_in(trainer, steps: int, number: int) -> None:
     """Let a signal arrive in the middle of the trainer's `steps`-th step."""
     original, done = trainer.train_step, 0
