@@ -9,6 +9,7 @@ import json
 import os
 import random
 import signal
+import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -47,6 +48,8 @@ def in_child(work: Callable[[], object]) -> int:
         try:
             work()
             code = 0
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(code)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

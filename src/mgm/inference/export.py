@@ -248,7 +248,7 @@ def export_model(
         ConfigError: If a format does not exist, or its extra is not installed.
     """
     graphs = [choose("format", name, GRAPHS) for name in formats]
-    if out.is_file() or (out.is_dir() and any(out.iterdir())):
+    if out.is_file() or (out.is_dir() and any(not file.name.startswith(".") for file in out.iterdir())):
         raise RunError(f"{out} is not empty; choose another folder with --out, or remove it")
     out = out.resolve()  # "." and ".." have names, too
     make_folder(out.parent)

@@ -12,7 +12,7 @@ from pydantic import ConfigDict, ValidationError
 from typing_extensions import TypedDict
 
 from mgm.config import Experiment
-from mgm.data.files import Content, read_bounded, remove_drafts, schema, write_text
+from mgm.data.files import Content, is_draft, read_bounded, remove_drafts, schema, write_text
 from mgm.errors import RunError, first_problem
 from mgm.runs.settings import from_yaml, to_yaml
 from mgm.training.metrics_log import plain
@@ -185,8 +185,7 @@ class RunFolder:
             RunError: If the folder is not empty or cannot be created.
         """
         # a run that was killed at its start has left only empty folders, perhaps this file, and drafts
-        remove_drafts([self.path])
-        if any(file.is_file() and file != self.dataset for file in self.path.rglob("*")):
+        if any(file.is_file() and file != self.dataset and not is_draft(file) for file in self.path.rglob("*")):
             if self.exists:
                 self.lock().release()  # says so if another process is training here
             remedy = f"continue it with --resume {self.path}, or choose" if self.exists else "choose"
