@@ -9,6 +9,7 @@ import json
 import os
 import random
 import shutil
+import sys
 import time
 import traceback
 from pathlib import Path
@@ -24,7 +25,7 @@ from fake_runs import write_run
 from mgm.inference.model import TrainedModel
 from trained_toys import write_run as write_finished
 
-COUNT = int(os.environ.get("MGM_FUZZ", "40"))
+COUNT = int(os.environ.get("MGM_FUZZ", "30"))
 DEEP = "[" * 100_000
 ODD: list[Any] = [
     None, True, -1, 0, 1e308, float("nan"), 10**30, "", "x", "\x1b]0;title\x07", "../..", "\0", [], {}, [[]], {"": None}, [None],
@@ -142,4 +143,6 @@ def test_damaged_files_end_in_one_line(mgm, originals, tmp_path):
             if wrong:
                 failures.append(f"{number} {file.relative_to(root)} {command[0]}: {wrong}")
         shutil.rmtree(root)
+        if number % 50 == 49:
+            print(f"{number + 1} inputs, {len(failures)} failures", file=sys.__stdout__, flush=True)
     assert not failures, f"{len(failures)} of {2 * COUNT}\n" + "\n".join(failures)

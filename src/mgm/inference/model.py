@@ -287,12 +287,15 @@ def _in_strips(compute: Callable[..., Tensor], predictions: list[Tensor], size: 
     rows = max(1, STRIP_PIXELS // width)
     if height <= rows or height < predictions[0].shape[-2]:
         return compute(*predictions, size)[0].cpu()
-    strips = []
+    whole = torch.empty(0)
     for top in range(0, height, rows):
         count = min(rows, height - top)
         parts = (enlarged_rows(prediction, top, count, height) for prediction in predictions)
-        strips.append(compute(*parts, (count, width))[0].cpu())
-    return torch.cat(strips, dim=-2)
+        strip = compute(*parts, (count, width))[0].cpu()
+        if not top:
+            whole = strip.new_empty((*strip.shape[:-2], height, width))
+        whole[..., top : top + count, :] = strip
+    return whole
 
 
 def _average(predictions: Predictions, mirrored: Predictions) -> Predictions:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from math import isqrt
 from pathlib import Path
 from typing import IO
 
@@ -122,7 +123,8 @@ def confidence_pixels(confidence: Tensor) -> np.ndarray:
 
 def _write_image(predicted: Predicted, task: str, file: IO[bytes]) -> None:
     kind, value = predicted.tasks[task], predicted.values[task]
-    span = kind.span([value])
+    every = max(1, isqrt(value.shape[-2] * value.shape[-1] // STRIP_PIXELS))
+    span = kind.span([value[..., ::every, ::every]])
     strips = value.split(
         max(1, STRIP_PIXELS // value.shape[-1]), dim=-2
     )  # colours take several times the memory of values
@@ -132,7 +134,8 @@ def _write_image(predicted: Predicted, task: str, file: IO[bytes]) -> None:
 def _write_array(predicted: Predicted, task: str, file: IO[bytes]) -> None:
     """What `predict` returns, classes as uint8, everything else as float32."""
     array = predicted.values[task].numpy()
-    np.save(file, array.astype(np.uint8 if array.dtype == np.int64 else np.float32), allow_pickle=False)
+    kind = np.uint8 if array.dtype == np.int64 else np.float32
+    np.save(file, array.astype(kind, copy=False), allow_pickle=False)
 
 
 def _write_confidence_image(predicted: Predicted, task: str, file: IO[bytes]) -> None:

@@ -92,8 +92,9 @@ def train(
     """
     folder = RunFolder(out)
     if resume and folder.finished:
-        if not rank() and not folder.history.exists():  # killed just before it was written
+        if not rank():  # it may have been killed just before this
             write_history(folder)
+            shutil.rmtree(folder.path / "stages", ignore_errors=True)
         return read_result(folder.result)
     check_experiment(experiment)
     experiment = with_structure(experiment)
