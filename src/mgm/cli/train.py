@@ -135,7 +135,7 @@ def _print_result(out: Path, result: dict[str, Any]) -> None:
     tasks = make_tasks(tuple(result["test"]), info.classes)
     console.print(score_table(result_rows(result), tasks, pretrained=result_pretraining(result)).terminal())
     if baseline:
-        mean = result["gain"]["mean"]
+        mean = result.get("gain", {}).get("mean")
         console.print(
             f"{result['recipe']} against {baseline['recipe']} at {result['steps']} updates each: "
             f"mean gain {percent(math.nan if mean is None else mean)} "
@@ -146,6 +146,7 @@ def _print_result(out: Path, result: dict[str, Any]) -> None:
             f"warning: no model of joint training was better on the validation set than that of step {result['earlier']['step']}, "
             "before it; both are in result.json"
         )
-    console.print(f"test set of {result['data']}, {result['num_labelled']} labelled images, {result['seconds']:.0f} s")
+    seconds = result.get("seconds", math.nan)
+    console.print(f"test set of {result['data']}, {result['num_labelled']} labelled images, {seconds:.0f} s")
     console.print(f"results, pictures and checkpoints: {out}", soft_wrap=True)
     console.print(f"everything on one page: mgm report {out}", soft_wrap=True)

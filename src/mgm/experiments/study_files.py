@@ -111,7 +111,7 @@ def _about(
         "title": plan.study.title,
         "command": command,
         "commit": current_commit(),
-        "commits": sorted({str(result["commit"]) for result in results.values() if result}),
+        "commits": sorted({str(result.get("commit")) for result in results.values() if result}),
         "data": data,
         "preset": preset,
         "seeds": list(plan.seeds),

@@ -41,13 +41,13 @@ class Baseline(TypedDict, total=False):
 
 
 class Result(TypedDict, total=False):
-    """``result.json`` of a finished run. Older runs have fewer entries."""
+    """``result.json`` of a finished run."""
 
     __pydantic_config__ = ConfigDict(extra="allow")  # pyright: ignore[reportGeneralTypeIssues]
     recipe: Required[str]
     data: Required[str]
     fraction: float
-    seed: Required[int]
+    seed: int
     image_size: int
     num_labelled: Required[int]
     steps: Required[int]
