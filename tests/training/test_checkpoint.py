@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import os
 import zipfile
+from dataclasses import replace
 
 import pytest
 import torch
 
 from mgm.data.files import write_atomically
 from mgm.errors import RunError
-from mgm.training.checkpoint import SavedModel, load_checkpoint, save_checkpoint
+from mgm.method.networks import build_model
+from mgm.method.recipes import make_experiment
+from mgm.models import MODELS
+from mgm.networks.generators import GENERATORS
+from mgm.tasks import make_tasks
+from mgm.training.checkpoint import SavedModel, load_checkpoint, rebuild, save_checkpoint
 
 STATE = {"model": {"layer.weight": torch.arange(64.0).reshape(8, 8)}, "step": 3, "score": 0.5}
 
@@ -94,3 +100,20 @@ def test_a_folder_in_the_place_of_a_file_is_named(tmp_path, monkeypatch, place):
     (tmp_path / "sub").mkdir()
     with pytest.raises(RunError, match="it is a folder"):
         write_atomically(tmp_path / place if place == "sub" else type(tmp_path)(place), lambda file: file.write(b""))
+
+
+@pytest.mark.parametrize("kind", [*MODELS, *GENERATORS])
+def test_every_network_is_rebuilt_and_other_shapes_take_no_memory(tmp_path, kind):
+    def build(width: int):
+        if kind in GENERATORS:
+            return GENERATORS[kind].generator(32, 16, 3, width)
+        groups = ("depth",) if kind == "task_groups" else ()
+        model = replace(make_experiment("mt", "tiny").model, architecture=kind, widths=(width,) * 4, groups=groups)
+        return build_model(make_tasks(("depth",), ()), model, 0)
+
+    weights = build(4).state_dict()
+    rebuilt = rebuild(lambda: build(4), weights, tmp_path).state_dict()
+    assert all(torch.equal(value, rebuilt[name]) for name, value in weights.items())
+    for width in (8, 1_000_000):  # the second would be terabytes
+        with pytest.raises(RunError, match="do not fit its settings"):
+            rebuild(lambda width=width: build(width), weights, tmp_path)

@@ -253,7 +253,9 @@ def read_json(path: Path, kind: type[Content]) -> Content:
     try:
         return schema(kind).validate_json(read_bounded(path, MAX_JSON_BYTES))
     except FileNotFoundError:
-        raise RunError(f"{path} does not exist; it is written when all is done (continue with --resume)") from None
+        raise RunError(
+            f"{path} does not exist; what it belongs to is not finished (go on with --resume, an experiment with its command)"
+        ) from None
     except ValidationError as error:
         raise RunError(f"{path} is damaged ({first_problem(error)}); restore it or train again") from None
     except OSError as error:
