@@ -56,7 +56,7 @@ def reports(message: str) -> bool:
     if os.environ.get("WORLD_SIZE", "1") == "1":
         return True
     with suppress(Exception):  # without torchrun's store everybody reports
-        from torch.distributed import TCPStore
+        from torch.distributed import TCPStore  # pyright: ignore[reportPrivateImportUsage]
 
         place = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
         return TCPStore(*place, timeout=timedelta(seconds=5)).add(f"mgm/{message}", 1) == 1

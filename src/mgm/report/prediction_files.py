@@ -125,9 +125,8 @@ def _write_image(predicted: Predicted, task: str, file: IO[bytes]) -> None:
     kind, value = predicted.tasks[task], predicted.values[task]
     every = max(1, isqrt(value.shape[-2] * value.shape[-1] // STRIP_PIXELS))
     span = kind.span([value[..., ::every, ::every]])
-    strips = value.split(
-        max(1, STRIP_PIXELS // value.shape[-1]), dim=-2
-    )  # colours take several times the memory of values
+    # colours take several times the memory of values
+    strips: tuple[Tensor, ...] = torch.split(value, max(1, STRIP_PIXELS // value.shape[-1]), dim=-2)
     _save(np.concatenate([value_pixels(kind, strip, span) for strip in strips]), file)
 
 
