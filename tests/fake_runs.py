@@ -32,7 +32,7 @@ def write_run(
     model = build_model(make_tasks(info.tasks, info.classes), experiment.model, seed)
     if "depth" in info.tasks:  # before the camera, whatever the random weights are
         torch.nn.init.constant_(model.decoders["depth"].layers[-1].bias, 3.0)
-    save_checkpoint(folder.checkpoints / "best.pt", {"model": model.state_dict(), "step": 6, "score": 0.0})
+    save_checkpoint(folder.checkpoints / "best.pt", {"model": model.state_dict(), "step": 6})
     config, kinds = experiment.model, max(1, len(info.scenes))
     for number, stage in enumerate(stages):
         torch.manual_seed(number)

@@ -44,7 +44,7 @@ def write_run(folder: Path, experiment: Experiment | None = None, info: DatasetI
                 value.copy_(torch.randn(value.shape, generator=random) * 0.1)
             elif name.endswith("policy.logits"):
                 value.copy_(torch.randn(value.shape, generator=random))
-    save_checkpoint(run.checkpoints / "best.pt", {"model": model.state_dict(), "step": 6, "score": 0.0})
+    save_checkpoint(run.checkpoints / "best.pt", {"model": model.state_dict(), "step": 6})
     scores = {
         name: {metric: 0.1 * number + 0.01 * experiment.seed for number, metric in enumerate(task.metrics_info, 1)}
         for name, task in tasks.items()

@@ -179,9 +179,7 @@ def test_what_lies_in_no_folder(tmp_path, run):
 
 def test_weights_of_another_network(tmp_path):
     run = write_run(tmp_path / "run")
-    save_checkpoint(
-        run / "checkpoints/best.pt", {"model": {"encoder.layers.0.weight": torch.zeros(3)}, "step": 1, "score": 0.0}
-    )
+    save_checkpoint(run / "checkpoints/best.pt", {"model": {"encoder.layers.0.weight": torch.zeros(3)}})
     with pytest.raises(RunError, match="do not fit its settings"):
         TrainedModel.load(run)
 

@@ -299,7 +299,7 @@ def test_generator_of_a_run_that_trained_none(mgm, photographs, runs, tmp_path):
 def test_damaged_weights_are_refused(mgm, photographs, runs, tmp_path):
     broken = tmp_path / "broken"
     shutil.copytree(runs / "mgm", broken)
-    torch.save({"model": {}, "step": 1, "score": 0.0}, broken / "checkpoints/best.pt")
+    torch.save({"model": {}}, broken / "checkpoints/best.pt")
     code, _, err = mgm("train", "mt", *TINY, "--data", photographs, "--encoder-run", broken, "--out", tmp_path / "r")
     assert code == 2
     assert "holds no encoder" in err

@@ -18,7 +18,7 @@ from mgm.networks.generators import GENERATORS
 from mgm.tasks import make_tasks
 from mgm.training.checkpoint import SavedModel, load_checkpoint, rebuild, save_checkpoint
 
-STATE = {"model": {"layer.weight": torch.arange(64.0).reshape(8, 8)}, "step": 3, "score": 0.5}
+STATE = {"model": {"layer.weight": torch.arange(64.0).reshape(8, 8)}}
 
 
 def test_every_flipped_bit_is_noticed(tmp_path):
@@ -34,7 +34,6 @@ def test_every_flipped_bit_is_noticed(tmp_path):
             noticed += 1
             continue
         assert torch.equal(state["model"]["layer.weight"], STATE["model"]["layer.weight"])
-        assert (state["step"], state["score"]) == (3, 0.5)
     assert noticed > len(content) / 7 / 3
 
 
@@ -46,7 +45,6 @@ def test_every_flipped_bit_is_noticed(tmp_path):
         ({"model": None}, "no checkpoint of this kind .model: "),
         ({"model": {3: torch.zeros(1)}}, "no checkpoint of this kind .model.3"),
         ({"model": {"a": 3}}, "no checkpoint of this kind .model.a"),
-        ({"step": "x"}, "no checkpoint of this kind .step"),
     ],
 )
 def test_other_content_is_refused(tmp_path, change, message):

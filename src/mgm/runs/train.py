@@ -304,7 +304,9 @@ def _finish(
 
 def _earlier(data: ExperimentData, trainer: Trainer, model: nn.Module, batch_size: int) -> dict[str, Any]:
     """The best model from before the last stage, where it was better on the validation set than any of the last."""
-    model.load_state_dict(load_checkpoint(trainer.folder / "best_earlier.pt", SavedModel, trainer.fabric.device)["model"])
+    model.load_state_dict(
+        load_checkpoint(trainer.folder / "best_earlier.pt", SavedModel, trainer.fabric.device)["model"]
+    )
     with trainer.fabric.autocast():
         validation = evaluate_model(model, data.batches(data.splits.validation, batch_size), data.tasks)
         test = evaluate_model(model, data.batches(data.splits.test, batch_size), data.tasks)
