@@ -227,8 +227,12 @@ class RunFolder:
             raise RunError(f"another process is training in {self.path}; wait for it or stop it") from None
         except OSError as error:
             raise RunError(f"cannot lock {self.path} ({error.strerror}); choose another folder with --out") from None
-        remove_drafts([self.path, self.checkpoints, self.pictures])
+        self.remove_drafts()
         return lock
+
+    def remove_drafts(self) -> None:
+        """Remove what processes have left that were killed while they wrote; nobody else may train here."""
+        remove_drafts([self.path, self.checkpoints, self.pictures])
 
 
 def read_result(path: Path) -> dict[str, Any]:

@@ -94,6 +94,7 @@ def train(
     if resume and folder.finished:
         if not rank():  # it may have been killed just before this
             write_history(folder)
+            folder.remove_drafts()
             shutil.rmtree(folder.path / "stages", ignore_errors=True)
         return read_result(folder.result)
     check_experiment(experiment)
