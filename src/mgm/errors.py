@@ -77,4 +77,4 @@ def first_problem(error: ValidationError) -> str:
     """The first problem that pydantic found, as ``place: what (got value)``; a long value is cut."""
     first = error.errors()[0]
     place = ".".join(map(str, first["loc"]))
-    return f"{place}: {first['msg']} (got {repr(first['input'])[:80]})"
+    return f"{place}{': ' if place else ''}{first['msg']} (got {repr(first['input'])[:80]})"
