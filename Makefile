@@ -25,10 +25,10 @@ train: $(STAMP)  ## main job: MGM and its baseline on the embedded rooms, all th
 	OMP_WAIT_POLICY=PASSIVE GOMP_SPINCOUNT=10000 $(BIN)/mgm train mgm --preset quick --out $(OUT)
 
 test: $(STAMP)  ## the fast tests
-	$(BIN)/python -m pytest -m "not slow and not gpu" -n 2
+	$(BIN)/python -m pytest -m "not slow and not gpu" -n 2 --dist loadfile
 
 test-all: $(STAMP)  ## all tests
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff check --no-cache .

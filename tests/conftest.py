@@ -1,10 +1,13 @@
 import os
 import sys
+from contextlib import contextmanager
 
 import pytest
 import torch
 
+from fakes import write_nyuv2
 from mgm.cli.main import main
+from mgm.training.trainer import Trainer
 
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
@@ -28,6 +31,35 @@ def own_cache(tmp_path_factory):
         os.environ["MGM_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def unsynchronised():
+    """No test survives a power cut: files need not have reached the disk."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda file: None)
+        yield
+
+
+@pytest.fixture(scope="session")
+def photographs(tmp_path_factory):
+    """A small folder in the layout of NYUv2, which tests leave as it is."""
+    return write_nyuv2(tmp_path_factory.mktemp("data") / "nyuv2")
+
+
+@pytest.fixture(scope="session")
+def finished(photographs, tmp_path_factory):
+    """A finished run of the full method with its baseline, which tests leave as it is."""
+    out = tmp_path_factory.mktemp("runs") / "mgm"
+    sizes = ["--batch-size", "4", "--generator-batch-size", "4"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            sys,
+            "argv",
+            ["mgm", "train", "mgm", "--preset", "tiny", *sizes, "--data", str(photographs), "--out", str(out)],
+        )
+        main()
+    return out
+
+
 @pytest.fixture
 def mgm(monkeypatch, capsys):
     """Run a command line; returns exit code, standard output and standard error."""
@@ -43,3 +75,31 @@ def mgm(monkeypatch, capsys):
         return code, captured.out, captured.err
 
     return run
+
+
+@pytest.fixture
+def interrupted(monkeypatch):
+    """A context in which trainings end as by Ctrl-C, before the first step of which ``when(trainer, stage, index)`` holds."""
+
+    @contextmanager
+    def interrupt(when):
+        original = Trainer.train_step
+
+        def step(trainer, stage, index):
+            if when(trainer, stage, index):
+                raise KeyboardInterrupt
+            return original(trainer, stage, index)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Trainer, "train_step", step)
+            yield
+
+    return interrupt
+
+
+@pytest.fixture
+def without_pictures(monkeypatch):
+    """Trainings draw nothing, which takes longer than a training of a few steps."""
+    for name in ("compare", "curve_figure", "prediction_figure", "before_and_after", "generated_figure"):
+        monkeypatch.setattr(f"mgm.report.run_summary.{name}", lambda *arguments: None)
+    monkeypatch.setattr("mgm.report.training_figure.TrainingFigure", None)

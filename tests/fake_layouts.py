@@ -11,17 +11,11 @@ import h5py
 import numpy as np
 from scipy.io import savemat
 
+from fake_folder import npy
 from fakes import jpeg, png, write_files
 
 SCENE_TYPES = ("bedroom", "kitchen", "excercise_room")
 BUILDINGS = ("allensville", "benevolence", "coffeen", "wiconisco", "ihlen")
-
-
-def npy(array: np.ndarray) -> bytes:
-    """A ``.npy`` file."""
-    stream = io.BytesIO()
-    np.save(stream, array)
-    return stream.getvalue()
 
 
 def pickled_npy() -> bytes:

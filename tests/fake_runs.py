@@ -5,18 +5,41 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
+from mgm.config import Experiment
+from mgm.data import open_source
+from mgm.data.store import cached_store
+from mgm.errors import MgmError
 from mgm.method.networks import build_model
 from mgm.method.recipes import make_experiment
 from mgm.networks.generators import GENERATORS
+from mgm.runs.beginning import Beginning
 from mgm.runs.folder import RunFolder
+from mgm.runs.images import RunImages
+from mgm.runs.settings import to_dict
 from mgm.tasks import make_tasks
 from mgm.training.checkpoint import save_checkpoint
 from mgm.types import DatasetInfo
 
 CLASSES = ("wall", "floor", "<b>thing</b>")
 INFO = DatasetInfo("rooms", ("semantic", "depth", "normal"), CLASSES, ("attic", "cellar_room"))
+
+
+def begin_run(folder: RunFolder, experiment: Experiment, info: DatasetInfo) -> None:
+    """Begin a run in its folder; where its data are, all training images are labelled."""
+    begun = Beginning("mgm train", baseline=False, minutes=0.0, world_size=1, settings=to_dict(experiment))
+    config = experiment.data
+    try:
+        source = open_source(config.data, config.num_images)
+    except MgmError:
+        images = RunImages({}, {}, {}, {}, {}, {})
+    else:
+        splits = source.splits(config.split, config.split_seed)
+        store = cached_store(source, config.image_size)
+        images = RunImages.of(store, splits, splits.train, np.zeros(0, np.int64))
+    folder.create(experiment, info, begun, images).release()
 
 
 def write_run(
@@ -28,7 +51,7 @@ def write_run(
         experiment, seed=seed, data=replace(experiment.data, data=data, num_images=12, tasks=info.tasks)
     )
     folder = RunFolder(path)
-    folder.create(experiment, info)
+    begin_run(folder, experiment, info)
     model = build_model(make_tasks(info.tasks, info.classes), experiment.model, seed)
     if "depth" in info.tasks:  # before the camera, whatever the random weights are
         torch.nn.init.constant_(model.decoders["depth"].layers[-1].bias, 3.0)

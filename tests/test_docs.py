@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import re
+import runpy
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -25,30 +27,19 @@ from mgm.data.sources.folder.settings import read_settings
 from mgm.errors import MgmError
 from mgm.method.algorithm import joint_updates
 from mgm.runs.checks import check_experiment
+from trained_toys import toy_settings, write_run
 
 every_document = pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
 
-AWAITED: set[str] = set()
-"""Pages that have a line in the navigation before they are there."""
-
-AWAITED_VERBS: set[str] = set()
-"""Verbs that documents speak of before they are there."""
-
 EXECUTED_ELSEWHERE = {
     "docs/extending.md": "tests/test_extending.py",
-    "README.md": "tests/test_examples.py",
-    "docs/balancing.md": "tests/test_guides.py",
-    "docs/encoders.md": "tests/test_guides.py",
-    "docs/watching.md": "tests/test_guides.py",
-    "docs/predicting.md": "tests/test_use_documents.py",
-    "docs/models_that_travel.md": "tests/test_use_documents.py",
     "docs/models.md": "tests/runs/test_paper_settings.py",
     "docs/report.md": "tests/cli/test_report.py",
 }
 """Document -> the test that runs its Python."""
 
-AFTER = {"docs/faq.md": "docs/index.md"}
-"""Document -> the one whose Python a reader has run before."""
+TRAINED = ("docs/predicting.md", "docs/models_that_travel.md")
+"""Documents whose Python and commands are for trained runs, and are run in the order in which they stand."""
 
 SHELL = {
     "mgm",
@@ -73,6 +64,7 @@ LISTINGS = {
     ".venv is what `make` installs": r"\.venv/bin/\S+",
     "what mkdocstrings is told": r"options:|show_root_heading:|filters:",
     "names of folders, to look at": r"(normal|rgb)/",
+    "the first line of a run": r"70",
 }
 """Why an indented block is not run -> what its lines begin with."""
 
@@ -193,7 +185,7 @@ def test_a_command_that_does_not_exist_is_found(monkeypatch, capsys):
 def test_verbs_in_running_text_exist():
     for path in DOCUMENTS:
         for verb in re.findall(r"`mgm ([a-z]+)[^`]*`", path.read_text()):
-            assert verb in (*cli.VERBS, *AWAITED_VERBS), f"{name_of(path)}: mgm {verb}"
+            assert verb in cli.VERBS, f"{name_of(path)}: mgm {verb}"
 
 
 @every_document
@@ -211,8 +203,7 @@ def test_every_page_is_in_the_navigation():
     assert len(lines) == len(set(lines))
     there = {page.relative_to(DOCS).as_posix() for page in PAGES}
     assert there - set(lines) == set()
-    absent = {line for line in lines if not (DOCS / line).exists()}
-    assert absent <= AWAITED
+    assert all((DOCS / line).exists() for line in lines)
 
 
 def test_symbols_of_the_method_exist():
@@ -253,23 +244,92 @@ def test_numbers_of_the_guide_are_those_of_the_results(page):
         assert re.findall(r"\d*\.\d+", row) == scores("mgm_no_generator")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("path", [page for page in PAGES if python_of(page)], ids=name_of)
-def test_python_runs(path, tmp_path, monkeypatch):
-    """As it stands, at the smallest scale, where a reader would be: beside a photograph."""
-    if name_of(path) in EXECUTED_ELSEWHERE:
-        pytest.skip(f"run by {EXECUTED_ELSEWHERE[name_of(path)]}")
-    Image.fromarray(np.full((40, 60, 3), 99, np.uint8)).save(tmp_path / "photo.jpg")
+RUN_HERE = [
+    pytest.param(path, marks=pytest.mark.slow) if path.stem == "faq" else path
+    for path in PAGES
+    if python_of(path) and path.stem != "index" and name_of(path) not in {*EXECUTED_ELSEWHERE, *TRAINED}
+]
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """Where a reader of the documents would be: beside photographs."""
+    for name in ("photo.jpg", "holiday/beach.jpg", "holiday/day 2/beach.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((80, 120, 3), 99, np.uint8)).save(tmp_path / name)
     monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_readme_and_first_page_show_the_same_code():
+    assert [block.text for block in python_of(ROOT / "README.md")] == [
+        block.text for block in python_of(DOCS / "index.md")
+    ]
+
+
+@pytest.mark.usefixtures("without_pictures")
+@pytest.mark.parametrize("path", RUN_HERE, ids=name_of)
+def test_python_runs(path, place, monkeypatch):
+    """As it stands, at the smallest scale; that of the FAQ after that of README.md, which trains a run."""
+    if path.stem == "encoders":
+        pytest.importorskip("transformers")
     original = package.make_experiment
     monkeypatch.setattr(package, "make_experiment", lambda recipe, preset: original(recipe, "tiny"), raising=False)
-    before = [ROOT / AFTER[name_of(path)]] if name_of(path) in AFTER else []
     names: dict = {}
-    for page in (*before, path):
+    for page in (ROOT / "README.md", path) if path.stem == "faq" else (path,):
         for block in python_of(page):
             exec(compile(block.text, f"{name_of(page)}, {block.heading}", "exec"), names)
-    if path.name == "faq.md":
-        assert names["depth"].shape == (1, 40, 60)
+    if path.stem == "faq":
+        assert names["result"]["recipe"] == "mgm"
+        assert names["values"]["depth"].shape == names["depth"].shape == (1, 80, 120)
+    if path.stem == "encoders":
+        assert names["backbone"]["backbone"]["model_type"] == "resnet"
+        assert [level.shape[1] for level in names["pyramid"]] == [16, 24, 40, 112, 320]
+    if path.stem == "balancing":
+        assert names["experiment"].method.balance == "uncertainty"
+
+
+@pytest.mark.slow
+def test_minimal_example(tmp_path, capsys):
+    runpy.run_path(str(ROOT / "examples/minimal.py"))["main"](tmp_path)
+    out = capsys.readouterr().out
+    assert "gain over the baseline, mean:" in out
+    assert "predicted normal: (3, 120, 160)" in out
+    assert (tmp_path / "run/pictures/predictions.png").exists()
+
+
+@pytest.fixture
+def trained(place):
+    """A reader's place with two runs."""
+    write_run(place / "runs/first")
+    write_run(place / "runs/second", toy_settings(seed=1))
+    return place
+
+
+def run_all(path: Path) -> None:
+    """The Python and the commands of a document, in order."""
+    for block in blocks_of(path):
+        if block.kind == "python":
+            exec(compile(block.text, f"{name_of(path)}, {block.heading}", "exec"), {})
+        for line in block.text.splitlines() if block.kind == "" else ():
+            if line.startswith("mgm "):
+                cli.dispatch(shlex.split(line, comments=True)[1:])
+
+
+def test_predicting(trained):
+    cli.dispatch(["export", "runs/first", "--out", "models/first"])
+    run_all(DOCS / "predicting.md")
+    assert (trained / "results/day 2/beach_all.png").exists()
+    assert (trained / "cloud/photo_points.ply").exists()
+    assert (trained / "piecewise/photo_depth_mm.png").exists()
+
+
+@pytest.mark.slow
+def test_models_that_travel(trained):
+    pytest.importorskip("onnxruntime")
+    run_all(DOCS / "models_that_travel.md")
+    assert "2 seeds" in (trained / "models/spread/README.md").read_text()
+    assert (trained / "models/saved/model.safetensors").exists()
 
 
 def test_settings_of_a_folder_are_understood(tmp_path):

@@ -17,6 +17,7 @@ from mgm.data.checking import find_bad
 PROGRAMS = {block.heading: block for block in python_of(DOCS / "extending.md")}
 CONTRACTS = (
     "tests/tasks/test_task_contract.py",
+    "tests/tasks/test_losses.py",
     "tests/models/test_models.py",
     "tests/networks/generators/test_generators.py",
 )
@@ -42,6 +43,7 @@ def test_every_kind_has_a_program():
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("without_pictures")
 @pytest.mark.parametrize("heading", PRINTS)
 def test_program_trains(place, capsys, heading):
     exec(compile(PROGRAMS[heading].text, f"docs/extending.md, {heading}", "exec"), {})

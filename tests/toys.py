@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
+import pytest
 import torch
 from lightning_fabric import Fabric
 
@@ -15,10 +16,12 @@ from mgm.method.networks import build_networks
 from mgm.method.recipes import make_experiment
 from mgm.method.training import JointSteps
 from mgm.tasks import make_tasks
+from mgm.training.checkpoint import load_checkpoint
 from mgm.training.metrics_log import MetricsLog
 from mgm.training.seeding import derive_seed
-from mgm.training.trainer import Trainer
-from mgm.training.updates import trained_networks
+from mgm.training.step import StepInputs
+from mgm.training.trainer import Progress, Trainer
+from mgm.training.updates import Stage, Update, trained_networks
 from mgm.types import Batch
 
 CLASSES = ("wall", "floor", "thing")
@@ -36,23 +39,6 @@ METHODS = [
     ]
 ] + [{"extra_images": "composites", "extra_uses": ("labels", "refinement")}, {"gradient_into_generator": True}]
 """Variants of the method that between them have every kind of update."""
-
-
-class SilentProgress:
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        return None
-
-    def stage(self, name, done, total):
-        self.last = (name, done, total)
-
-    def step(self, done, figures):
-        self.figures = figures
-
-    def validated(self, done, scores, score, model):
-        self.scores = scores
 
 
 def toy_tasks():
@@ -135,7 +121,7 @@ def toy_trainer(
         Fabric(accelerator="cpu", devices=1),
         folder,
         MetricsLog(folder / "metrics.jsonl"),
-        SilentProgress(),
+        Progress(),
         steps.generator_snapshot,
     )
 
@@ -181,6 +167,32 @@ def assert_same(left, right):
         assert left == right
 
 
+def assert_resumed_is_bitwise_uninterrupted(make, folder: Path, killed_after: int, whole: Path | None = None) -> None:
+    """A trainer that dies and another that goes on leave the files of one that was never interrupted.
+
+    Args:
+        make: Makes a trainer in a folder.
+        folder: Where they train.
+        killed_after: Steps that the first one carries out.
+        whole: Where the uninterrupted one has been carried out before.
+    """
+    if whole is None:
+        make(whole := folder / "whole").run()
+    killed = make(folder / "killed")
+    kill_after(killed, killed_after)
+    with pytest.raises(KilledError):
+        killed.run()
+    resumed = make(folder / "killed")
+    assert resumed.restore() == (folder / "killed/last.pt").exists()
+    resumed.run()
+    names = {path.name for path in whole.glob("*.pt")}
+    assert "last.pt" in names
+    assert names == {path.name for path in (folder / "killed").glob("*.pt")}
+    for name in names:
+        assert_same(load_checkpoint(whole / name), load_checkpoint(folder / "killed" / name))
+    assert (whole / "metrics.jsonl").read_text() == (folder / "killed/metrics.jsonl").read_text()
+
+
 def snapshot(networks):
     parameters = {name: [p.detach().clone() for p in net.parameters()] for name, net in networks.items()}
     buffers = {name: [b.detach().clone() for b in net.buffers()] for name, net in networks.items()}
@@ -193,3 +205,15 @@ def changed(before, after):
         for name in before
         if any(not torch.equal(old, new) for old, new in zip(before[name], after[name], strict=True))
     }
+
+
+def run_single(trainer: Trainer, stage: Stage, update: Update) -> tuple[set[str], set[str]]:
+    """Carry out one update alone on a fresh step; the networks whose parameters, and whose buffers, have changed."""
+    single = Stage(stage.name, (update,), 1, 4, data=stage.data)
+    for name, network in trainer.networks.items():
+        network.requires_grad_(name in stage.trains)
+    trainer.networks.train()
+    before = snapshot(trainer.networks)
+    trainer.optimizer_step(single, [trainer.make_step(StepInputs(toy_batch(3, 4), 0, 1, 0))])
+    after = snapshot(trainer.networks)
+    return changed(before[0], after[0]), changed(before[1], after[1])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from fake_runs import begin_run
 from mgm.config import Experiment
 from mgm.method.networks import build_model
 from mgm.method.recipes import make_experiment
@@ -34,7 +35,7 @@ def write_run(folder: Path, experiment: Experiment | None = None, info: DatasetI
     """The folder of a run that has weights, and scores on the test set."""
     experiment = experiment or toy_settings(info=info)
     run = RunFolder(folder)
-    run.create(experiment, info)
+    begin_run(run, experiment, info)
     tasks = make_tasks(info.tasks, info.classes)
     model = build_model(tasks, experiment.model, experiment.seed)
     random = torch.Generator().manual_seed(experiment.seed)

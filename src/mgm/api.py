@@ -31,8 +31,10 @@ def train_and_draw(
     Args:
         experiment: Settings.
         out: The run's folder; must be new or empty unless ``resume``.
-        resume: Continue the run in ``out`` from its last checkpoint; a finished run returns its result at once.
-        baseline: Also train the multi-task baseline with the same budget, into ``out/baseline``, and report the gain over it.
+        resume: Continue the run in ``out``, if there is one, from its last checkpoint, with the same settings, data and number of
+            processes; a finished run returns its result at once.
+        baseline: Also train the multi-task baseline with the same budget, into ``out/baseline``, and report the gain over it. A
+            resumed run has one if it was begun with one.
         minutes: Wall time to fit the steps to, for the run and for its baseline each; 0: take the steps of the settings.
         stages: Folder of stages that runs have in common (`mgm.runs.stages`).
 
@@ -40,8 +42,8 @@ def train_and_draw(
         The content of ``result.json``.
 
     Raises:
-        ConfigError: If settings contradict each other or the data.
-        DataError: If the data are missing or damaged.
+        ConfigError: If settings contradict each other or the data, or are not those that a run to resume was begun with.
+        DataError: If the data are missing, damaged, or no longer those that a run to resume was begun with.
         RunError: If the folder is in use or holds something else.
         TrainingDivergedError: If a loss is NaN or explodes.
     """

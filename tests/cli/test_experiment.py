@@ -21,6 +21,7 @@ from mgm.experiments.catalogue import STUDIES
 from mgm.experiments.statistics import detectable_difference
 from mgm.runs.folder import RunFolder
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
 TINY = ("--preset", "tiny", "--seeds", "1", "--in-process")
 ROOMS = ("--", "--num-images", "120")
 
@@ -162,16 +163,28 @@ def test_failed_trials_end_with_an_error_and_a_table_of_the_others(mgm, tmp_path
     assert (tmp_path / "table8" / "table.md").exists()
 
 
+KINDS = {
+    "table1": ((), ()),  # labels of an earlier run
+    "table6": ((), ("--tasks", "depth", "normal")),  # groups chosen by the scores of earlier runs
+    "table11": (("--settings", "25"), ()),  # the encoder of an earlier run
+    "table15": ((), ()),  # generators of earlier runs
+    "figure4": ((), ()),
+    "figure7": ((), ()),
+}
+"""Experiments that between them do everything that one can, and options; the plans of all are tested in tests/experiments."""
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     return tmp_path_factory.mktemp("experiments")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", STUDIES)
-def test_every_experiment_runs_end_to_end(mgm, place, name) -> None:
+@pytest.mark.parametrize("name", KINDS)
+def test_every_kind_of_experiment_runs_end_to_end(mgm, place, name) -> None:
     """On the same place, so that experiments share their trials as they do for users."""
-    code, _, err = mgm("experiment", name, *TINY, "--out", place, *ROOMS)
+    options, settings = KINDS[name]
+    code, _, err = mgm("experiment", name, *TINY, *options, "--out", place, *ROOMS, *settings)
     assert code == 0, err
     folder = place / name
     assert {"table.md", "table.csv", "table.json", "experiment.json", "figure.png", "figure.pdf"} <= {
@@ -195,16 +208,14 @@ def test_every_experiment_runs_end_to_end(mgm, place, name) -> None:
 
 
 @pytest.mark.slow
-def test_killed_in_the_middle_and_started_again_gives_the_same_table(tmp_path) -> None:
-    command = [sys.executable, "-m", "mgm.cli.main", "experiment", "table8", *TINY[:4], "--workers", "2"]
-
-    def start(out) -> subprocess.Popen:
-        words = [*command, "--out", str(out), *ROOMS]
-        return subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-
+def test_killed_in_the_middle_and_started_again_gives_the_same_table(mgm, tmp_path) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    assert start(whole).wait(300) == 0
-    first = start(broken)
+    assert mgm("experiment", "table8", *TINY, "--out", whole, *ROOMS)[0] == 0
+    command = [sys.executable, "-m", "mgm.cli.main", "experiment", "table8", *TINY[:4], "--workers", "2"]
+    first = subprocess.Popen(
+        [*command, "--out", str(broken), *ROOMS],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
     deadline = time.time() + 120
     while not list(broken.glob("trials/*/checkpoints/last.pt")) and time.time() < deadline:
         time.sleep(0.02)
@@ -213,6 +224,6 @@ def test_killed_in_the_middle_and_started_again_gives_the_same_table(tmp_path) -
     for trial in broken.glob("trials/*/config.yaml"):
         subprocess.run(["pkill", "-KILL", "-f", str(trial.parent)], check=False)
     assert not (broken / "table8").exists()
-    assert start(broken).wait(300) == 0
+    assert mgm("experiment", "table8", *TINY, "--out", broken, *ROOMS)[0] == 0
     for name in ("table.csv", "table.json"):
         assert (broken / "table8" / name).read_text() == (whole / "table8" / name).read_text()

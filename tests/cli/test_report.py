@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from fakes import write_nyuv2
 from mgm.cli.main import main
 from mgm.errors import RunError
 from mgm.report.comparison import compare
@@ -29,26 +28,16 @@ TINY = ["--preset", "tiny", "--batch-size", "4", "--generator-batch-size", "4"]
 LARGEST_PAGE = 4_000_000
 
 
-def train(*arguments: object) -> None:
-    before = sys.argv
-    sys.argv = ["mgm", "train", *map(str, arguments)]
-    try:
-        main()
-    finally:
-        sys.argv = before
-
-
 @pytest.fixture(scope="module")
-def photographs(tmp_path_factory) -> Path:
-    return write_nyuv2(tmp_path_factory.mktemp("data") / "nyuv2")
-
-
-@pytest.fixture(scope="module")
-def runs(photographs, tmp_path_factory) -> Path:
+def runs(photographs, finished, tmp_path_factory) -> Path:
     """A folder with runs of MGM (with its baseline) and ST on the same data."""
     folder = tmp_path_factory.mktemp("runs")
-    train("mgm", *TINY, "--data", photographs, "--out", folder / "mgm")
-    train("st", *TINY, "--data", photographs, "--out", folder / "st")
+    shutil.copytree(finished, folder / "mgm")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            sys, "argv", ["mgm", "train", "st", *TINY, "--data", str(photographs), "--out", str(folder / "st")]
+        )
+        main()
     return folder
 
 

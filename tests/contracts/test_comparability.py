@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
 
-from fakes import write_nyuv2
 from mgm.config import Experiment
 from mgm.method.algorithm import joint_updates, stages
 from mgm.method.networks import build_networks
 from mgm.method.recipes import RECIPES, make_experiment
 from mgm.runs.data import load_data, make_loaders
 from mgm.training.updates import trained_networks
+from mgm.types import Batch
 from toys import NUM_SCENES, toy_tasks, with_runs
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -26,28 +27,26 @@ def experiment_of(recipe: str, preset: str = "tiny") -> Experiment:
     return with_runs(make_experiment(recipe, preset))
 
 
-@pytest.fixture(scope="module")
-def photographs(tmp_path_factory):
-    return write_nyuv2(tmp_path_factory.mktemp("data") / "nyuv2")
+@cache
+def labelled_batches(recipe: str, photographs: Path) -> list[Batch]:
+    experiment = experiment_of(recipe)
+    config = replace(experiment.data, data=str(photographs), tasks=("semantic", "depth", "normal"), fraction=0.7)
+    model = replace(experiment.model, decoder="pyramid", loss_stride=2)
+    experiment = replace(experiment, data=config, model=model)
+    loaders = make_loaders(experiment, load_data(experiment, torch.device("cpu")), torch.device("cpu"))
+    return [loaders["labelled"](step, 4) for step in (0, 1, 5)]
 
 
 @pytest.mark.parametrize("recipe", [name for name in RECIPES if name != "mgm_combine"])  # it needs finished runs
 def test_every_recipe_sees_the_same_labelled_minibatches(photographs, recipe):
-    batches = []
-    for name in ("mt", recipe):
-        experiment = experiment_of(name)
-        config = replace(experiment.data, data=str(photographs), tasks=("semantic", "depth", "normal"), fraction=0.7)
-        model = replace(experiment.model, decoder="pyramid", loss_stride=2)
-        experiment = replace(experiment, data=config, model=model)
-        loaders = make_loaders(experiment, load_data(experiment, torch.device("cpu")), torch.device("cpu"))
-        batches.append([loaders["labelled"](step, 4) for step in (0, 1, 5)])
-    for left, right in zip(*batches, strict=True):
+    for left, right in zip(*(labelled_batches(name, photographs) for name in ("mt", recipe)), strict=True):
         assert torch.equal(left.images, right.images)
         assert left.targets.keys() == right.targets.keys()
         for task in left.targets:
             torch.testing.assert_close(left.targets[task], right.targets[task], rtol=0, atol=0, equal_nan=True)
 
 
+@cache
 def initial_weights(recipe: str) -> dict[str, torch.Tensor]:
     experiment = experiment_of(recipe)
     names = trained_networks(stages(experiment))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -10,12 +11,14 @@ from pathlib import Path
 import pytest
 
 import mgm
+from mgm.cli.main import VERBS
+from mgm.version import __version__
 
 ROOT = Path(mgm.__file__).parent
 ORDER: tuple[frozenset[str], ...] = tuple(
     frozenset(layer.split())
     for layer in (
-        "version errors types config",
+        "version errors types config plugins",
         "functional",
         "tasks",
         "data networks",
@@ -61,10 +64,26 @@ def test_every_package_is_in_a_layer():
     assert packages | modules == set().union(*ORDER)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["--version"], ["experiment", "list"]])
-def test_help_does_not_import_torch(arguments):
-    code = f"import sys; sys.argv = ['mgm', *{arguments!r}]\nfrom mgm.cli.main import main\ntry: main()\nexcept SystemExit: pass\n"
-    code += "assert 'torch' not in sys.modules and 'numpy' not in sys.modules"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+ALL_HELP = """
+import contextlib, io, json, sys
+from mgm.cli.main import VERBS, dispatch
+texts = {}
+for words in (["--help"], ["--version"], ["experiment", "list"], *([verb, "--help"] for verb in VERBS)):
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
+        dispatch(words)
+    texts[" ".join(words)] = text.getvalue()
+assert not {"torch", "numpy"} & sys.modules.keys()
+print(json.dumps(texts))
+"""
+
+
+def test_help_imports_no_torch_and_has_an_example_for_every_verb():
+    done = subprocess.run([sys.executable, "-c", ALL_HELP], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert done.stdout
+    texts = json.loads(done.stdout)
+    assert texts["--version"] == f"mgm {__version__}\n"
+    assert all(texts.values())
+    for verb, entry in VERBS.items():
+        assert f"Example: mgm {verb}" in texts[f"{verb} --help"], verb
+        assert entry.example.startswith(f"mgm {verb}")

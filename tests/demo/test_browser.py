@@ -43,10 +43,14 @@ def browser():
         opened.close()
 
 
-@pytest.fixture(params=[(1440, "light"), (390, "dark")], ids=["wide-light", "narrow-dark"])
+WIDE, NARROW = (1440, "light"), (390, "dark")
+both_windows = pytest.mark.parametrize("visit", [WIDE, NARROW], ids=["wide-light", "narrow-dark"], indirect=True)
+
+
+@pytest.fixture
 def visit(request, browser, address):
     """The page with its first example, all requests that it made, and what went wrong in it."""
-    width, scheme = request.param
+    width, scheme = getattr(request, "param", WIDE)
     context = browser.new_context(viewport={"width": width, "height": 1000}, color_scheme=scheme)
     page = context.new_page()
     log = SimpleNamespace(page=page, requests=[], refused=[], faults=[])
@@ -69,6 +73,7 @@ def place(page) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
+@both_windows
 def test_the_first_example_is_shown_and_nothing_is_fetched_from_elsewhere(visit, address):
     page = visit.page
     assert page.locator("#mgm-predictions .mgm-tile").count() == 8  # four, and as many with the truth
@@ -147,6 +152,7 @@ def test_confidence_is_shown_when_it_is_asked_for_and_follows_the_photograph(vis
     assert visit.faults == []
 
 
+@both_windows
 def test_images_are_generated_and_runs_compared(visit):
     page = visit.page
     page.get_by_role("tab", name="Generate").click()

@@ -66,13 +66,16 @@ def connected(site) -> Client:
 
 
 def predict(client: Client, served, file) -> tuple:
+    """What the box, the predictions, the reading, the legend, the points and the files become."""
     return client.predict(handle_file(str(file)), served.first.title, 60, "photograph", api_name="/predict")
 
 
 def test_a_photograph_is_predicted_and_its_files_can_be_fetched(site, served, tmp_path):
     client = connected(site)
     file = photo_file(tmp_path, 1)
-    shown, _, legend, cloud = predict(client, served, file)
+    box, shown, _, legend, cloud, _ = predict(client, served, file)
+    with Image.open(file) as image, Image.open(box) as back:
+        assert np.array_equal(np.asarray(image), np.asarray(back))
     assert 'data-height="25" data-width="32"' in shown
     assert "<h4>Depth</h4>" in legend
     assert cloud["type"] == "plotly"
@@ -91,7 +94,7 @@ def test_visitors_at_the_same_time_get_their_own_answers(site, served, tmp_path)
             expected = served.first.model.predict(np.asarray(image))["depth"].numpy()
         fits = []
         for _ in range(2):
-            shown = predict(client, served, file)[0]
+            shown = predict(client, served, file)[1]
             files = {Path(path).name: path for path in client.predict(api_name="/files")}
             own = np.load(files[f"photo{seed}_depth.npy"], allow_pickle=False)
             fits.append(f'data-height="{24 + seed}"' in shown and np.array_equal(own, expected))
@@ -116,10 +119,16 @@ def test_errors_are_sentences(site, arguments, says):
     assert "Traceback" not in str(caught.value)
 
 
-def test_a_file_that_is_no_picture_is_refused_with_a_sentence(site, served, tmp_path):
+def test_nothing_of_the_photograph_before_stays_where_the_next_is_no_picture(site, served, tmp_path):
+    client = connected(site)
+    predict(client, served, photo_file(tmp_path, 1))
+    client.predict(api_name="/files")
     (tmp_path / "a.png").write_bytes(b"nothing of the kind")
-    with pytest.raises(AppError, match="a.png: is no picture that can be read"):
-        predict(connected(site), served, tmp_path / "a.png")
+    box, shown, _, legend, cloud, files = predict(client, served, tmp_path / "a.png")
+    assert "a.png: is no picture that can be read" in shown
+    assert (box, legend, cloud, files or []) == (None, "", None, [])
+    with pytest.raises(AppError, match="Drop a photograph"):
+        client.predict(api_name="/files")
 
 
 def test_files_before_any_photograph_are_refused_with_a_sentence(site):
@@ -132,9 +141,9 @@ def test_an_unforeseen_error_says_nothing_about_the_server(site, served, tmp_pat
         raise RuntimeError("/secret/place")
 
     monkeypatch.setattr("mgm.demo.page.look", broken)
-    with pytest.raises(AppError, match="its log says why") as caught:
-        predict(connected(site), served, photo_file(tmp_path, 1))
-    assert "secret" not in str(caught.value)
+    answer = str(predict(connected(site), served, photo_file(tmp_path, 1)))
+    assert "its log says why" in answer
+    assert "secret" not in answer
     assert "/secret/place" in caplog.text
 
 

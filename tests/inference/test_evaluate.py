@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from fake_folder import palette_png, write_own
 from fakes import write_camvid, write_nyuv2
 from mgm.data import open_source
 from mgm.data.loading import StoreReader
@@ -20,12 +21,8 @@ from mgm.tasks import make_tasks
 from mgm.types import Batch
 from trained_toys import toy_settings, write_run
 
+LEARNED = {"class_0", "class_1", "class_2"}
 DEPTH = make_tasks(("depth",))
-
-
-@pytest.fixture(scope="module")
-def photographs(tmp_path_factory):
-    return write_nyuv2(tmp_path_factory.mktemp("data") / "nyuv2")
 
 
 def make_run(folder, data, tasks=()):
@@ -163,3 +160,38 @@ def test_constant_predictions_have_a_shift_alone_and_no_labels_no_line():
     assert found == Line(1.0, pytest.approx(0.5, abs=1e-6))
     with pytest.raises(DataError, match="validation set has no label"):
         fit_lines(lambda images: {"depth": images}, batches(predicted, target * torch.nan), DEPTH)
+
+
+def test_pictures_that_came_later_are_not_scored_and_are_named(mgm, tmp_path):
+    folder = write_own(tmp_path / "photos", 12)
+    run = make_run(tmp_path / "run", folder)
+    before = evaluated(mgm, run)
+    assert before["remarks"] == []
+    write_own(folder, 20)
+    after = evaluated(mgm, run)
+    assert (after["num_images"], after["scores"]) == (before["num_images"], before["scores"])
+    assert "8 images are new: photo_012, photo_013, photo_014, ..." in after["remarks"][0]
+    assert "photos has changed since the run was begun" in mgm("evaluate", run)[2]
+    every = evaluated(mgm, run, "--split", "all")
+    assert (every["num_images"], every["remarks"][-1]) == (
+        20, "the run was trained or selected on 10 of these images, so the scores are too good"
+    )  # fmt: skip
+
+
+def test_of_a_copy_of_the_data_only_what_the_run_has_not_seen_is_scored(mgm, tmp_path):
+    run = make_run(tmp_path / "run", write_own(tmp_path / "photos", 12))
+    copy = write_own(tmp_path / "copy", 15)
+    found = evaluated(mgm, run, "--data", copy)
+    assert found["num_images"] == 5
+    assert found["remarks"] == ["10 images of copy are left out: the run was trained or selected on them"]
+    code, _, err = mgm("evaluate", run, "--data", write_own(tmp_path / "same", 12), "--split", "train")
+    assert code == 0, err
+
+
+def test_data_whose_maps_lack_the_last_class_are_scored(mgm, tmp_path):
+    run = make_run(tmp_path / "run", write_own(tmp_path / "photos", 12))
+    fewer = write_own(tmp_path / "fewer", 4)
+    for file in (fewer / "semantic").iterdir():
+        file.write_bytes(palette_png(np.eye(30, 40, dtype=np.uint8)))
+    assert open_source(str(fewer)).info.classes == ("class_0", "class_1")
+    assert set(evaluated(mgm, run, "--data", fewer, "--split", "all")["classes"]["semantic"]) <= LEARNED

@@ -18,7 +18,6 @@ from mgm.inference.export import GRAPHS, PredictionGraph, disagreement, export_m
 from mgm.inference.fit import Resize
 from mgm.inference.model import TrainedModel
 from mgm.inference.model_card import CardDetails, Trials
-from mgm.models import MODELS
 from trained_toys import toy_settings, write_run
 
 SIDE = 32
@@ -80,12 +79,20 @@ def test_graph_is_what_predict_does_to_a_photograph_of_its_size(trained, graph):
     assert found["semantic"].dtype == torch.int64
 
 
-OTHERS = [name for name in MODELS if name != "multi_task"]
 CASES = [
-    pytest.param(kind, name, marks=[] if (kind, name) == ("torch", "adashare") else pytest.mark.slow)
-    for kind in GRAPHS
-    for name in OTHERS
+    ("torch", "adashare"),
+    *(
+        pytest.param(kind, name, marks=pytest.mark.slow)
+        for kind, name in (
+            ("torch", "cross_stitch"),
+            ("torch", "task_groups"),
+            ("onnx", "adashare"),
+            ("onnx", "cross_stitch_channels"),
+            ("onnx", "single_task"),
+        )
+    ),
 ]
+"""Every architecture beside `multi_task`; ONNX is made of what torch exports."""
 
 
 @pytest.mark.parametrize("kind, architecture", CASES)

@@ -8,12 +8,9 @@ import pytest
 import torch
 
 from counting import SavedTensors
-from mgm.errors import ConfigError
 from mgm.networks.normalization import BatchNorm2d, SpectralNorm
-from mgm.training.checkpoint import load_checkpoint
-from mgm.training.micro_batches import split_batch
 from mgm.training.optimizer_steps import OPTIMIZER_STEPS
-from toys import toy_batch, toy_experiment, toy_tasks, toy_trainer
+from toys import assert_resumed_is_bitwise_uninterrupted, toy_batch, toy_experiment, toy_trainer
 
 COUNT = 8
 
@@ -50,42 +47,31 @@ def weights_after(folder, accumulate, *, batch_statistics=False, steps=1, method
     return dict(trainer.networks.state_dict()), losses
 
 
-def slow(case):
-    return pytest.param(case, marks=pytest.mark.slow)
-
-
-WITHOUT_NEGATIVES = [
-    {"self_supervision": "none", "generator_updates": 1},
-    slow({"self_supervision": "reconstruction", "generator_updates": 1}),
-    {"self_supervision": "none", "extra_images": "composites", "extra_uses": ("labels", "refinement")},
-    slow({"self_supervision": "none", "refinement": "peoe", "generator_updates": 1}),
+CASES = [
+    ({"self_supervision": "none", "generator_updates": 1}, "separate", 4),
+    ({"self_supervision": "none", "generator_updates": 1}, "combined", 4),
+    ({"self_supervision": "none", "generator_updates": 2}, "separate", 2),
+    ({"self_supervision": "none", "generator_updates": 2}, "combined", 2),
+    ({"self_supervision": "none", "extra_images": "composites", "extra_uses": ("labels", "refinement")}, "combined", 4),
+    ({"self_supervision": "none", "refinement": "peoe", "generator_updates": 1}, "separate", 4),
+    ({"self_supervision": "reconstruction", "generator_updates": 1}, "combined", 4),
 ]
+"""Methods without negatives, the way of a step, and the number of micro-batches."""
 TOLERANCE = {"rtol": 1e-6, "atol": 2e-6}
 """Adam's first steps have the size of the rate, 1e-3, whatever the gradient's, and synthesized images are float32."""
 
 
-@pytest.mark.parametrize("optimizer_step", OPTIMIZER_STEPS)
-@pytest.mark.parametrize(
-    "method", WITHOUT_NEGATIVES, ids=lambda method: "-".join(str(value) for value in method.values())
-)
-def test_parts_give_the_step_of_the_whole_batch(tmp_path, method, optimizer_step):
-    whole, losses = weights_after(tmp_path / "1", 1, method=method, optimizer_step=optimizer_step)
-    parts, part_losses = weights_after(tmp_path / "4", 4, method=method, optimizer_step=optimizer_step)
+@pytest.mark.parametrize("method, optimizer_step, count", CASES)
+def test_parts_give_the_step_of_the_whole_batch(tmp_path, method, optimizer_step, count):
+    (whole, losses), (parts, part_losses) = (
+        weights_after(tmp_path / str(number), number, method=method, optimizer_step=optimizer_step)
+        for number in (1, count)
+    )
     for name, value in whole.items():
         torch.testing.assert_close(parts[name], value, **TOLERANCE, msg=name)
     for step, part_step in zip(losses, part_losses, strict=True):
         for name, loss in step.items():
             torch.testing.assert_close(part_step[name], loss, **TOLERANCE, msg=name)
-
-
-@pytest.mark.parametrize("optimizer_step", ["separate", "combined"])
-def test_two_adversarial_updates_in_turn_equal_those_of_the_whole_batch(tmp_path, optimizer_step):
-    method = {"self_supervision": "none", "generator_updates": 2}
-    whole, parts = (
-        weights_after(tmp_path / str(n), n, method=method, optimizer_step=optimizer_step)[0] for n in (1, 2)
-    )
-    for name, value in whole.items():
-        torch.testing.assert_close(parts[name], value, **TOLERANCE, msg=name)
 
 
 def test_batch_statistics_and_negatives_are_those_of_a_part(tmp_path):
@@ -105,27 +91,11 @@ def test_power_iteration_and_running_statistics_move_once_per_update(tmp_path):
     assert any(isinstance(m, SpectralNorm) for m in toy_trainer(toy_experiment(), tmp_path / "t").networks.modules())
 
 
-@pytest.mark.parametrize("optimizer_step", [slow("separate"), "combined"])
+@pytest.mark.parametrize("optimizer_step", OPTIMIZER_STEPS)
 def test_every_stage_accumulates_and_a_resumed_run_is_bitwise_the_same(tmp_path, optimizer_step):
     training = {"accumulate": 2, "optimizer_step": optimizer_step, "checkpoint_every": 1, "steps": 4}
     experiment = toy_experiment(training={**training, "generator_steps": 2})
-    toy_trainer(experiment, tmp_path / "whole").run()
-    first = toy_trainer(experiment, tmp_path / "cut")
-    original, count = first.train_step, iter(range(100))
-
-    def step(stage, index):
-        if next(count) == 5:
-            raise KeyboardInterrupt
-        return original(stage, index)
-
-    first.train_step = step
-    with pytest.raises(KeyboardInterrupt):
-        first.run()
-    second = toy_trainer(experiment, tmp_path / "cut")
-    assert second.restore()
-    second.run()
-    states = [load_checkpoint(tmp_path / name / "last.pt") for name in ("whole", "cut")]
-    assert all(torch.equal(a, b) for a, b in zip(*(state["networks"].values() for state in states), strict=True))
+    assert_resumed_is_bitwise_uninterrupted(lambda place: toy_trainer(experiment, place), tmp_path, killed_after=5)
 
 
 def test_one_part_at_a_time_is_in_memory(tmp_path):
@@ -137,27 +107,7 @@ def test_one_part_at_a_time_is_in_memory(tmp_path):
         )
         trainer.networks.train()
         trainer.position.stage = len(trainer.stages) - 1
-        peaks[parts] = peak_saved_bytes(lambda trainer=trainer: trainer.train_step(trainer.stages[-1], 0))
+        with SavedTensors() as saved:
+            trainer.train_step(trainer.stages[-1], 0)
+        peaks[parts] = saved.peak_bytes
     assert peaks[4] < 0.45 * peaks[1]
-
-
-def peak_saved_bytes(work) -> int:
-    with SavedTensors() as saved:
-        work()
-    return saved.peak_bytes
-
-
-def test_parts_must_be_equal():
-    tasks = toy_tasks()
-    (whole,) = split_batch(toy_batch(0, 6), 1, tasks)
-    assert len(whole) == 6
-    with pytest.raises(ConfigError, match="6 images per process cannot be computed in 4 equal parts"):
-        split_batch(toy_batch(0, 6), 4, tasks)
-
-
-def test_a_task_without_any_label_weighs_nothing():
-    batch = toy_batch(0, 4)
-    batch.targets["depth"][:] = float("nan")
-    first, second = split_batch(batch, 2, toy_tasks())
-    assert first.shares["depth"] == second.shares["depth"] == 0
-    assert first.weigh("unknown", torch.tensor(3.0)) == 3

@@ -7,9 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mgm.training.micro_batches import split_batch
 from mgm.training.optimizer_steps import OPTIMIZER_STEPS
-from toys import toy_batch, toy_experiment, toy_tasks, toy_trainer
+from toys import toy_batch, toy_experiment, toy_trainer
 
 
 @pytest.mark.parametrize("optimizer_step", OPTIMIZER_STEPS)
@@ -33,12 +32,3 @@ def test_discriminator_sees_whole_images(tmp_path, optimizer_step, accumulate):
     assert not met("discriminator", mixed.images)
     assert met("encoder", mixed.images)
     assert not met("encoder", batch.images)
-
-
-def test_parts_and_devices_keep_the_whole_images():
-    batch = toy_batch(0, 4)
-    mixed = replace(batch, images=batch.images * 0, unmixed=batch.images)
-    assert batch.real_images is batch.images
-    parts = split_batch(mixed, 2, toy_tasks())
-    assert torch.equal(torch.cat([part.real_images for part in parts]), batch.images)
-    assert torch.equal(mixed.to(torch.device("cpu")).real_images, batch.images)

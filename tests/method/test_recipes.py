@@ -7,15 +7,18 @@ from dataclasses import replace
 import pytest
 
 from mgm.method.recipes import RECIPES
+from mgm.training.optimizer_steps import OPTIMIZER_STEPS
 from toys import changed, snapshot, toy_batch, toy_experiment, toy_trainer, with_runs
 
-QUICK = {"mt", "st", "mgm", "mgm_no_generator"}
+QUICK = ("mt", "st", "mgm", "mgm_no_generator")
+CASES = [(name, mode) for name in QUICK for mode in OPTIMIZER_STEPS] + [
+    pytest.param(name, list(OPTIMIZER_STEPS)[number % 2], marks=pytest.mark.slow)
+    for number, name in enumerate(name for name in RECIPES if name not in QUICK)
+]
+"""Both ways of a step with the first, one or the other with all others."""
 
 
-@pytest.mark.parametrize("optimizer_step", ["separate", "combined"])
-@pytest.mark.parametrize(
-    "recipe", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in RECIPES]
-)
+@pytest.mark.parametrize("recipe, optimizer_step", CASES)
 def test_a_step_of_every_stage_trains_what_it_names(tmp_path, recipe, optimizer_step):
     # longer than the warm-up of AdaShare's policy, shorter than until its decisions are fixed
     training = {"optimizer_step": optimizer_step, "steps": 4, "joint_share": 0.75, "generator_steps": 1}

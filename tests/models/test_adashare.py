@@ -8,12 +8,10 @@ import torch
 from mgm.models import AdaShareNetwork, MultiTaskNetwork
 from mgm.models.adashare import AdaShareEncoder, Policy, PolicySchedule
 from mgm.networks.decoders import DECODERS
-from mgm.training.checkpoint import load_checkpoint
 from mgm.training.optimizer_steps import OPTIMIZER_STEPS
 from mgm.training.step import StepInputs
-from mgm.training.updates import Stage
 from small_models import CHANNELS, same, small
-from toys import toy_batch, toy_experiment, toy_trainer
+from toys import assert_resumed_is_bitwise_uninterrupted, run_single, toy_batch, toy_experiment, toy_trainer
 
 LEARNING = PolicySchedule(warm_up=0.0, curriculum=0.0, fixed=2.0)
 
@@ -273,21 +271,6 @@ def test_all_processes_draw_the_same_decisions(tmp_path, monkeypatch):
     assert torch.equal(*noise)
 
 
-def run_update(trainer, update):
-    before = {name: [p.detach().clone() for p in part.parameters()] for name, part in trainer.networks.items()}
-    buffers = [buffer.clone() for buffer in trainer.networks.buffers()]
-    batch = toy_batch(3, 4)
-    step = trainer.make_step(StepInputs(batch, 0, 1, 0))
-    trainer.optimizer_step(Stage("joint", (update,), 1, 4), [step])
-    changed = {
-        name
-        for name, part in trainer.networks.items()
-        if any(not torch.equal(a, b) for a, b in zip(before[name], part.parameters(), strict=True))
-    }
-    moved = any(not torch.equal(a, b) for a, b in zip(buffers, trainer.networks.buffers(), strict=True))
-    return changed, moved
-
-
 def test_every_update_changes_exactly_what_it_names(tmp_path):
     trainer = scheduled_trainer(tmp_path, LEARNING, "mgm_adashare")
     assert [update.name for update in trainer.stages[-1].updates][:3] == ["task", "policy", "refinement"]
@@ -295,9 +278,9 @@ def test_every_update_changes_exactly_what_it_names(tmp_path):
         trainer.position.stage = 2
         trainer.networks.train()
         trainer.networks.model.begin_step(seed=1, progress=0.5)
-        changed, moved = run_update(trainer, update)
-        assert changed == set(update.trains), update.name
-        assert not moved or update.statistics, update.name
+        parameters, buffers = run_single(trainer, trainer.stages[-1], update)
+        assert parameters == set(update.trains), update.name
+        assert buffers <= set(update.statistics), update.name
 
 
 def test_a_step_forgets_what_an_older_policy_has_chosen(tmp_path):
@@ -339,40 +322,13 @@ def test_sharing_loss_draws_tasks_together():
     assert apart[0] < apart[1] < apart[2] < 0.46, "early blocks first"
 
 
-class KilledError(Exception):
-    pass
-
-
 @pytest.mark.parametrize("recipe, killed_after", [("adashare", 2), ("mgm_adashare", 3)])
 def test_killed_and_resumed_is_bitwise_uninterrupted(tmp_path, recipe, killed_after):
-    def make(name):
-        schedule = PolicySchedule(warm_up=0.1, curriculum=0.2, fixed=0.8)
-        settings = {"checkpoint_every": 1, "ema": 0.9, "steps": 4, "generator_steps": 2}
-        return scheduled_trainer(tmp_path / name, schedule, recipe, training=settings)
-
-    whole, killed = make("whole"), make("killed")
-    whole.run()
-    original, count = killed.train_step, 0
-
-    def dying(stage, index):
-        nonlocal count
-        count += 1
-        if count > killed_after:
-            raise KilledError
-        return original(stage, index)
-
-    killed.train_step = dying
-    with pytest.raises(KilledError):
-        killed.run()
-    resumed = make("killed")
-    assert resumed.restore()
-    resumed.run()
-    names = sorted(path.name for path in (tmp_path / "whole").glob("*.pt"))
-    assert "last.pt" in names
-    for name in names:
-        a, b = (load_checkpoint(tmp_path / folder / name) for folder in ("whole", "killed"))
-        a.get("position", {}).pop("seconds", None), b.get("position", {}).pop("seconds", None)
-        torch.testing.assert_close(a, b, rtol=0, atol=0)
+    schedule = PolicySchedule(warm_up=0.1, curriculum=0.2, fixed=0.8)
+    settings = {"checkpoint_every": 1, "ema": 0.9, "steps": 4, "generator_steps": 2}
+    assert_resumed_is_bitwise_uninterrupted(
+        lambda folder: scheduled_trainer(folder, schedule, recipe, training=settings), tmp_path, killed_after
+    )
 
 
 def test_saved_decisions_are_those_of_a_loaded_model():

@@ -15,12 +15,10 @@ def plan(decoder):
     return [(kinds[type(layer)], layer.kernel_size[0], layer.in_channels, layer.out_channels) for layer in layers]
 
 
-@pytest.mark.parametrize("stride", [8, 16, 32])
-@pytest.mark.parametrize("depth", [10, 18, 34])
+@pytest.mark.parametrize(("depth", "stride"), [(10, 8), (18, 16), (34, 32)])
 @pytest.mark.parametrize(("batch", "height", "width"), [(1, 1, 1), (2, 3, 4)])
-def test_full_resolution(depth, batch, height, width, stride):
-    decoder = Decoder(10, 5, NARROW, depth, stride)
-    output = decoder(torch.randn(batch, 10, height, width))
+def test_full_resolution(depth, stride, batch, height, width):
+    output = Decoder(10, 5, NARROW, depth, stride)(torch.randn(batch, 10, height, width))
     assert output.shape == (batch, 5, stride * height, stride * width)
     assert output.isfinite().all()
 
@@ -60,21 +58,6 @@ def test_features_of_other_channels_are_brought_to_the_last_width():
     first, *others = plan(Decoder(70, 1, NARROW))
     assert first == ("plain", 1, 70, 10)
     assert others == plan(Decoder(10, 1, NARROW))
-
-
-def test_output_is_linear():
-    decoder = Decoder(10, 2, NARROW)
-    output = decoder(torch.randn(4, 10, 4, 4))
-    assert output.min() < 0 < output.max()
-    last = decoder.layers[-1]
-    with torch.no_grad():
-        last.bias += 1000
-    assert decoder(torch.randn(4, 10, 4, 4)).max() > 500
-
-
-def test_first_predictions_are_of_order_one():
-    torch.manual_seed(0)
-    assert Decoder(10, 1, NARROW)(torch.randn(4, 10, 4, 4)).std() < 2
 
 
 def test_every_output_pixel_depends_on_the_features():

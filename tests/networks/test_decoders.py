@@ -10,7 +10,6 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mgm.errors import ConfigError
 from mgm.networks.decoders import DECODERS, DecodersOfParts, PyramidDecoders, SeparateDecoders, make_decoders
 from small_models import CHANNELS, small
 
@@ -74,11 +73,6 @@ def test_losses_of_a_task_leave_the_heads_of_the_others_alone(decoder):
         for head, module in modules.items():
             touched = [p.grad is not None and bool(p.grad.any()) for p in module.parameters()]
             assert touched == [head == "depth"] * len(touched), head
-
-
-def test_unknown_kind_lists_choices():
-    with pytest.raises(ConfigError, match="unknown decoder 'unet'. Choices: paper, pyramid"):
-        make_decoders(RESNET, CHANNELS, small(decoder="unet"))
 
 
 @named

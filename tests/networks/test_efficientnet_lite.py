@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 against a public implementation, its weights against photographs, and what freezing promises."""
+"""EfficientNet-Lite0 against a public implementation, and what freezing promises."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ import copy
 from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageOps
 from torch import nn
 
 from mgm.errors import ConfigError
@@ -19,8 +17,6 @@ from mgm.networks.efficientnet_lite import ConvNorm, Depthwise5x5, EfficientNetL
 from mgm.networks.normalization import BatchNorm2d
 from mgm.networks.recomputation import recompute_blocks
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
-PHOTOGRAPHS = {"nyuv2": "nyuv2_small/rgb/*.jpg", "camvid": "camvid/*/rgb/*.jpg"}
 LAST_BLOCKS = (0, 2, 4, 10, 15)
 """Of the levels, in the public implementation."""
 
@@ -77,8 +73,7 @@ def differences(ours: EfficientNetLite0, theirs: nn.Module, inputs: torch.Tensor
 
 
 @pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("side", [64, 96, 128, 224])
-@pytest.mark.parametrize("pretrained", [False, pytest.param(True, marks=needs_weights)])
+@pytest.mark.parametrize("pretrained, side", [(False, 96), pytest.param(True, 64, marks=needs_weights)])
 def test_every_level_is_that_of_the_public_implementation(pretrained, side, training):
     """In float64: batch statistics over eight values multiply what float32 rounds."""
     encoder = EfficientNetLite0()
@@ -101,27 +96,6 @@ def test_the_loaded_weights_are_those_of_the_file():
     public.load_state_dict(torch.load(file, weights_only=True))
     for side in (64, 128):
         assert max(differences(encoder, public, images(side=side))) < 1e-5
-
-
-@needs_weights
-def test_padding_and_epsilon_matter():
-    """With the usual ones of torch the same weights compute something else."""
-    encoder = EfficientNetLite0().eval()
-    load_imagenet_weights(encoder)
-    inputs = images()
-    expected = encoder(inputs)[-1]
-    for layer in encoder.modules():
-        if isinstance(layer, BatchNorm2d):
-            layer.eps = 1e-5
-    assert not torch.allclose(encoder(inputs)[-1], expected, rtol=0.01, atol=0.01)
-    for layer in encoder.modules():
-        if isinstance(layer, BatchNorm2d):
-            layer.eps = 1e-3
-    assert torch.equal(encoder(inputs)[-1], expected)
-    for layer in encoder.modules():
-        if isinstance(layer, ConvNorm) and layer.behind:
-            layer.before, layer.behind = layer.behind, layer.before
-    assert not torch.allclose(encoder(inputs)[-1], expected, rtol=0.01, atol=0.01)
 
 
 @pytest.mark.parametrize("height, width", [(32, 32), (64, 160)])
@@ -302,53 +276,3 @@ def test_other_weights_are_refused(tmp_path, monkeypatch, content):
     ) as caught:
         load_imagenet_weights(EfficientNetLite0())
     assert "\n" not in str(caught.value)
-
-
-def photographs(name: str, count: int, side: int) -> torch.Tensor:
-    """``[count, 3, side, side]``, 0 to 255."""
-    files = sorted(DATA.glob(PHOTOGRAPHS[name]))
-    if not files:
-        pytest.skip(f"{name} is not here")
-    pictures = [ImageOps.fit(Image.open(file).convert("RGB"), (side, side)) for file in files[:: len(files) // count]]
-    return (
-        torch.stack([torch.from_numpy(np.array(picture)) for picture in pictures[:count]]).permute(0, 3, 1, 2).float()
-    )
-
-
-@torch.no_grad()
-def surprise(encoder: EfficientNetLite0, inputs: torch.Tensor) -> float:
-    """How far what reaches the batch norms is from what their statistics tell of ImageNet, on average over channels and layers.
-
-    Squared distance of the means in stored standard deviations plus the logarithm of the ratio of variances.
-    """
-    found = []
-
-    def compare(layer: ConvNorm, args: tuple[torch.Tensor]) -> None:
-        features = F.pad(args[0], (layer.before, layer.behind) * 2) if layer.behind else args[0]
-        variance, mean = torch.var_mean(layer.conv(features), dim=(0, 2, 3))
-        stored = layer.norm.running_var + layer.norm.eps
-        shift = (mean - layer.norm.running_mean).square() / stored
-        found.append((shift + (variance / stored).clamp(min=1e-6).log().abs()).mean())
-
-    hooks = [layer.register_forward_pre_hook(compare) for layer in encoder.modules() if isinstance(layer, ConvNorm)]
-    encoder(inputs)
-    for hook in hooks:
-        hook.remove()
-    return float(torch.stack(found).mean())
-
-
-@needs_weights
-@pytest.mark.parametrize("name", PHOTOGRAPHS)
-def test_photographs_in_minus_one_to_one_are_what_the_weights_were_trained_on(name):
-    encoder = EfficientNetLite0().eval()
-    load_imagenet_weights(encoder)
-    levels = photographs(name, 16, 128)
-    mean, std = (torch.tensor(values)[:, None, None] for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
-    surprises = {
-        "(-1, 1)": surprise(encoder, levels / 127.5 - 1),
-        "ImageNet mean and deviation": surprise(encoder, (levels / 255 - mean) / std),
-        "(0, 1)": surprise(encoder, levels / 255),
-        "0 to 255": surprise(encoder, levels),
-    }
-    others = [value for candidate, value in surprises.items() if candidate != "(-1, 1)"]
-    assert 1.1 * surprises["(-1, 1)"] < min(others), surprises

@@ -6,7 +6,6 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm as torch_spectral_norm
 
-from mgm.networks.conditioning import class_weights, mean_over_classes
 from mgm.networks.normalization import BatchNorm2d, ConditionalBatchNorm2d, SpectralNorm, frozen_buffers, spectral_norm
 
 
@@ -73,18 +72,6 @@ def test_initial_conditional_batch_norm_only_normalises():
     norm = ConditionalBatchNorm2d(3, 4)
     features = torch.randn(3, 3, 4, 4)
     torch.testing.assert_close(norm(features, ONE_HOT), F.batch_norm(features, None, None, training=True))
-
-
-def test_class_weights_sum_to_one():
-    weights = class_weights(MULTI_HOT)
-    torch.testing.assert_close(weights.sum(1), torch.ones(3))
-    torch.testing.assert_close(weights[2], torch.full((4,), 0.25))
-
-
-def test_class_parameters_keep_full_precision_under_autocast():
-    table = torch.randn(4, 8)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert torch.equal(mean_over_classes(table, ONE_HOT), table[[0, 2, 2]])
 
 
 @pytest.mark.parametrize("mode", ["train", "eval"])
@@ -166,7 +153,7 @@ def test_frozen_buffers_restores_after_an_error():
     assert norm.update_statistics
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(2))
 def test_spectral_norm_is_torchs(seed):
     """In float64: the derivative is written out, so in single precision it rounds in another order than autograd."""
     torch.manual_seed(seed)

@@ -14,7 +14,7 @@ from mgm.runs.folder import RunFolder
 
 @pytest.fixture(scope="module")
 def data():
-    return load_data(make_experiment("mt", "tiny"), torch.device("cpu"), for_training=False)
+    return load_data(make_experiment("mt", "tiny"), torch.device("cpu"))
 
 
 @pytest.fixture

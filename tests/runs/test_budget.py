@@ -13,6 +13,7 @@ from mgm.method.recipes import make_experiment
 from mgm.runs.budget import LEAST_STEPS, RESERVE, Cost, fit_to_minutes, measure
 from synthetic import synthetic_trainer
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
 COST = Cost({"multi_task": 0.2, "continued": 0.2, "generator": 1.5, "joint": 0.7}, validation_s=2.0, final_s=10.0)
 TINY = ["--preset", "tiny", "--num-images", 80]
 

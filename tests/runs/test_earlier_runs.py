@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fakes import write_camvid, write_nyuv2
+from fakes import write_camvid
 from mgm.cli.train import parse_train
 from mgm.config import Experiment
 from mgm.inference.model import TrainedModel
@@ -24,6 +24,7 @@ from mgm.training.checkpoint import load_checkpoint
 from mgm.training.trainer import Trainer
 from toys import toy_batch
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
 CPU = torch.device("cpu")
 TINY = ["--preset", "tiny", "--no-baseline"]
 
@@ -32,11 +33,6 @@ def train(recipe: str, out: Path, *options: object) -> None:
     """A run without its pictures, which take longer than the training."""
     experiment = parse_train([recipe, *map(str, options), *TINY]).experiment
     run.train(experiment, out, baseline=False)
-
-
-@pytest.fixture(scope="module")
-def photographs(tmp_path_factory) -> Path:
-    return write_nyuv2(tmp_path_factory.mktemp("data") / "nyuv2")
 
 
 @pytest.fixture(scope="module")
@@ -117,19 +113,11 @@ ANNOTATED = ["--extra-images", "saved_generators", *COMBINED, "--annotator", "{r
         pytest.param("mgm", ["--encoder-run", "{runs}/semantic"], marks=pytest.mark.slow),
     ],
 )
-def test_killed_and_resumed_to_the_same_weights(mgm, photographs, runs, tmp_path, monkeypatch, recipe, options):
+def test_killed_and_resumed_to_the_same_weights(mgm, interrupted, photographs, runs, tmp_path, recipe, options):
     options = ["--data", photographs, *(option.format(runs=runs) for option in options), "--steps", 4]
     train(recipe, tmp_path / "whole", *options)
-    original = Trainer.train_step
-
-    def dying(self, stage, index):
-        if stage.name == "joint" and index == 1:
-            raise KeyboardInterrupt
-        return original(self, stage, index)
-
-    monkeypatch.setattr(Trainer, "train_step", dying)
-    assert mgm("train", recipe, *TINY, *options, "--checkpoint-every", 1, "--out", tmp_path / "killed")[0] == 130
-    monkeypatch.setattr(Trainer, "train_step", original)
+    with interrupted(lambda trainer, stage, index: stage.name == "joint" and index == 1):
+        assert mgm("train", recipe, *TINY, *options, "--checkpoint-every", 1, "--out", tmp_path / "killed")[0] == 130
     assert mgm("train", "--resume", tmp_path / "killed")[0] == 0
     whole, killed = (load_checkpoint(tmp_path / name / "checkpoints/last.pt") for name in ("whole", "killed"))
     torch.testing.assert_close(whole["networks"], killed["networks"], rtol=0, atol=0)
@@ -174,7 +162,6 @@ def test_annotator_sees_images_at_its_own_side(photographs, runs):
 @pytest.mark.parametrize(
     "options",
     [
-        ["st_synthesized"],
         ["mt", "--extra-uses", "labels", "--extra-images", "weak", "--fraction", "0.5"],
         ["mgm", "--extra-uses", "labels", "refinement"],
     ],

@@ -9,19 +9,26 @@ import pytest
 
 from mgm.errors import ConfigError, MgmError, RunError
 from mgm.method.recipes import make_experiment
+from mgm.runs.beginning import Beginning
 from mgm.runs.folder import Failure, RunFolder, read_json, read_result
-from mgm.runs.settings import from_yaml
+from mgm.runs.images import RunImages
+from mgm.runs.settings import from_yaml, to_dict
 from mgm.training.metrics_log import MetricsLog, read_metrics_log
 from mgm.types import DatasetInfo
 
 INFO = DatasetInfo("rooms", ("depth",), (), ("attic",))
 
 
+def create(folder: RunFolder) -> RunFolder:
+    experiment = make_experiment("mgm", "tiny")
+    beginning = Beginning("mgm train mgm", True, 0.0, 1, to_dict(experiment))
+    folder.create(experiment, INFO, beginning, RunImages({}, {}, {}, {}, {}, {})).release()
+    return folder
+
+
 @pytest.fixture
 def folder(tmp_path):
-    folder = RunFolder(tmp_path / "run")
-    folder.create(make_experiment("mgm", "tiny"), INFO, baseline=True)
-    return folder
+    return create(RunFolder(tmp_path / "run"))
 
 
 def test_what_was_written_is_read(folder):
@@ -29,25 +36,17 @@ def test_what_was_written_is_read(folder):
     assert folder.experiment() == make_experiment("mgm", "tiny")
 
 
-def test_the_wish_for_a_baseline_is_kept(folder, tmp_path):
-    assert folder.wants_baseline
-    other = RunFolder(tmp_path / "other")
-    other.create(make_experiment("mgm", "tiny"), INFO)
-    assert not other.wants_baseline
-
-
 def test_a_run_that_was_killed_at_its_start_can_begin_anew(tmp_path):
     folder = RunFolder(tmp_path)
     folder.checkpoints.mkdir()
     (tmp_path / ".config.yaml.123.tmp").write_text("half")
-    folder.create(make_experiment("mt", "tiny"), INFO)
     (folder.checkpoints / ".last.pt.123.tmp").write_text("half")
-    folder.lock().release()
-    assert sorted(file.name for file in tmp_path.rglob("*") if file.is_file()) == [
-        ".lock",
-        "config.yaml",
-        "dataset.json",
-    ]
+    (tmp_path / ".own.tmp").write_text("somebody's")
+    with pytest.raises(RunError, match="is not empty"):
+        create(folder)
+    (tmp_path / ".own.tmp").unlink()
+    create(folder)
+    assert not list(tmp_path.rglob("*.tmp"))
 
 
 CONTENTS = [
@@ -61,6 +60,8 @@ def test_damaged_json(folder, content):
     for path, read in (
         (folder.dataset, folder.info),
         (folder.result, lambda: read_result(folder.result)),
+        (folder.beginning, lambda: Beginning.read(folder.beginning)),
+        (folder.images, lambda: RunImages.read(folder.images)),
         (folder.failure, lambda: read_json(folder.failure, Failure)),
     ):
         path.write_bytes(content)

@@ -13,6 +13,7 @@ from mgm.runs.data import load_data, make_loaders, side_at
 from mgm.tasks import make_tasks
 from synthetic import synthetic_batch
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
 TINY = ["--preset", "tiny", "--num-images", 80, "--image-size", 64]
 
 
@@ -67,12 +68,14 @@ def test_resized_labels_are_those_of_the_pixels_below_them():
 
 
 @pytest.mark.slow
-def test_a_run_that_grows_resumes_bitwise(mgm, tmp_path):
-    options = [*TINY, "--early-sizes", 32, "--steps", 12, "--checkpoint-every", 3, "--validate-every", 6]
+def test_a_run_that_grows_resumes_bitwise(mgm, interrupted, tmp_path):
+    options = [*TINY, "--early-sizes", 32, "--steps", 8, "--checkpoint-every", 2, "--validate-every", 4]
     whole, part = tmp_path / "whole", tmp_path / "part"
     code, _, err = mgm("train", "mt", *options, "--out", whole)
     assert code == 0, err
-    code, _, err = mgm("train", "mt", *options, "--out", part)
+    with interrupted(lambda trainer, stage, index: trainer.steps_done == 3):
+        assert mgm("train", "mt", *options, "--out", part)[0] == 130
+    code, _, err = mgm("train", "--resume", part)
     assert code == 0, err
     results = [json.loads((run / "result.json").read_text())["test"] for run in (whole, part)]
     assert results[0] == results[1]

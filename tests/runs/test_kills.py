@@ -89,7 +89,7 @@ def begin_or_go_on(experiment: Experiment, out: Path) -> None:
     """What a user does after a kill: the first command again, or --resume where it has left a run."""
     folder = RunFolder(out)
     if folder.exists:
-        train(folder.experiment(), out, resume=True, baseline=folder.wants_baseline)
+        train(folder.experiment(), out, resume=True)
     else:
         train(experiment, out)
 

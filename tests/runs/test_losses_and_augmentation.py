@@ -16,6 +16,7 @@ from mgm.runs.data import ExperimentData, load_data, make_loaders, mixing
 from mgm.runs.folder import RunFolder
 from mgm.tasks import TASKS
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
 CPU = torch.device("cpu")
 
 

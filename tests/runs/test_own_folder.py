@@ -20,6 +20,7 @@ from mgm.runs.settings import from_yaml
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("without_pictures")
 def test_from_a_faulty_folder_to_a_trained_model(mgm, tmp_path):
     folder, store, run = write_own(tmp_path / "photos", 40), tmp_path / "store", tmp_path / "run"
     for index in (1, 2, 5, 8):
@@ -105,6 +106,7 @@ def test_classes_in_view_stand_in_for_scenes(tmp_path, capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("without_pictures")
 def test_without_anything_to_make_scenes_from(mgm, tmp_path):
     folder = write_own(tmp_path / "photos", 30, tasks=("depth",), scenes=False)
     code, _, err = mgm("train", "mgm", "--preset", "tiny", "--data", folder, "--out", tmp_path / "run")

@@ -292,3 +292,38 @@ def test_errors_of_compare(mgm, root, copy):
         assert code == 2
         assert message in err
         assert err.count("\n") == 1
+
+
+def test_a_run_whose_settings_were_edited_is_not_continued(mgm, copy):
+    unfinished(copy / "one")
+    config = copy / "one/config.yaml"
+    config.write_text(config.read_text().replace("steps: 6\n", "steps: 9\n", 1))
+    code, _, err = mgm("train", "--resume", copy / "one")
+    assert code == 2
+    assert "training.steps: 6 -> 9" in err
+    assert err.count("\n") == 1
+
+
+def test_a_finished_run_gets_back_the_files_that_a_kill_kept_from_it(mgm, copy):
+    kept = (copy / "one/metrics.csv").read_bytes()
+    (copy / "one/metrics.csv").unlink()
+    shutil.rmtree(copy / "one/pictures")
+    assert mgm("train", "--resume", copy / "one")[0] == 0
+    assert (copy / "one/metrics.csv").read_bytes() == kept
+    assert (copy / "one/pictures/predictions.png").exists()
+
+
+def test_a_kill_before_the_baseline_costs_no_baseline_and_no_command(mgm, root, tmp_path, monkeypatch):
+    data = RunFolder(root / "plain-s0").experiment().data.data
+    command = ("train", "mgm_no_generator", *TINY, "--data", data, "--out", tmp_path / "run")
+    with monkeypatch.context() as killed:
+        killed.setattr("mgm.runs.train.baseline_of", lambda _: sys.exit(9))
+        assert mgm(*command)[0] == 9
+    run = RunFolder(tmp_path / "run")
+    assert run.exists
+    assert not run.baseline.exists
+    code, out, err = mgm("train", "--resume", run.path)
+    assert code == 0, err
+    assert "mean gain" in out
+    for member in (run, run.baseline):
+        assert json.loads(member.result.read_text())["command"].startswith("mgm train mgm_no_generator --preset tiny")

@@ -6,13 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mgm.cli.train import parse_train
 from mgm.config import Experiment, MethodConfig
 from mgm.errors import ConfigError
 from mgm.method.algorithm import REFINEMENT, joint_updates, stages
 from mgm.method.checks import check_method
 from mgm.method.extra_images import EXTRA_IMAGES
 from mgm.method.recipes import PRESETS, RECIPES, baseline_of, make_experiment
-from mgm.runs.checks import check_experiment
+from mgm.runs.checks import check_experiment, warnings_of
 from mgm.runs.settings import GROUPS, from_dict, from_yaml, to_dict, to_yaml
 from toys import with_runs
 
@@ -254,3 +255,28 @@ def test_batches_that_cannot_be_computed_in_equal_parts(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "4")
     with pytest.raises(ConfigError, match=r"generator_batch_size is 4; it must be a multiple of 8 .*4 processes"):
         check_experiment(fitting)
+
+
+@pytest.mark.parametrize(
+    "changes, cause", [({"batch_size": 1}, "there is one"), ({"accumulate": 4}, "--accumulate 4 leaves one")]
+)
+def test_a_self_supervised_loss_that_has_no_negatives_is_said(changes, cause):
+    experiment = make_experiment("mgm", "tiny")
+    assert warnings_of(experiment) == []
+    alone = replace(experiment, training=replace(experiment.training, **changes))
+    (line,) = warnings_of(alone)
+    assert "the self-supervised loss is zero" in line
+    assert cause in line
+    for other in ({"self_supervision": "reconstruction"}, {"self_supervision_weight": 0.0}):
+        assert warnings_of(replace(alone, method=replace(alone.method, **other))) == []
+
+
+def test_of_all_data_but_the_rooms_everything_is_used():
+    rooms, own = make_experiment("mgm", "quick"), make_experiment("mgm", "quick", "photos")
+    assert (rooms.data.fraction, own.data.fraction) == (0.5, 1.0)
+    assert (own.data.data, own.data.tasks, own.data.num_images) == ("photos", (), 0)
+    assert replace(own, data=rooms.data) == rooms
+    assert make_experiment("mgm", "tiny", "photos").data.num_images == make_experiment("mgm", "tiny").data.num_images
+    options = parse_train(["--preset=quick", "--data=photos", "--fraction", "0.25"])
+    assert (options.experiment.data.fraction, options.experiment.data.tasks) == (0.25, ())
+    assert parse_train(["mt", "--data", "photos"]).experiment == make_experiment("mt", "quick", "photos")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import zipfile
 from dataclasses import replace
 
@@ -115,3 +116,35 @@ def test_every_network_is_rebuilt_and_other_shapes_take_no_memory(tmp_path, kind
     for width in (8, 1_000_000):  # the second would be terabytes
         with pytest.raises(RunError, match="do not fit its settings"):
             rebuild(lambda width=width: build(width), weights, tmp_path)
+
+
+def test_checkpoint_with_code_is_refused(tmp_path):
+    path = tmp_path / "evil.pt"
+    path.write_bytes(pickle.dumps({"a": print}))
+    with pytest.raises(RunError, match="damaged or no checkpoint"):
+        load_checkpoint(path)
+    torch.save({"a": RunError}, path)
+    with pytest.raises(RunError, match="damaged or no checkpoint"):
+        load_checkpoint(path)
+
+
+def test_truncated_checkpoint_is_refused(tmp_path):
+    path = tmp_path / "last.pt"
+    save_checkpoint(path, {"weights": torch.zeros(1000)})
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(RunError, match="damaged"):
+        load_checkpoint(path)
+
+
+def test_failed_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "last.pt"
+    save_checkpoint(path, {"step": 1})
+
+    def fail(file):
+        file.write(b"half")
+        raise OSError("disk full")
+
+    with pytest.raises(RunError, match="disk full"):
+        write_atomically(path, fail)
+    assert load_checkpoint(path) == {"step": 1}
+    assert [entry.name for entry in tmp_path.iterdir()] == ["last.pt"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -16,9 +15,10 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from fakes import write_nyuv2
-from mgm.method.selfsup.simclr import SimCLR
+from mgm.method.selfsup import simclr
 from mgm.training.step import StepInputs
 from mgm.training.updates import Stage
+from mgm.types import Batch
 from toys import toy_batch, toy_experiment, toy_trainer
 
 COUNT = 8
@@ -29,68 +29,62 @@ def fixed_views(images, seed):
     return images.flip(-1), images * 0.5
 
 
-def joint_gradients(folder: Path, rank: int, world: int, optimizer_step: str) -> dict[str, torch.Tensor]:
+def share_of(batch: Batch, rank: int, world: int) -> Batch:
+    """The images of one process, in float64."""
+    own = slice(rank * COUNT // world, (rank + 1) * COUNT // world)
+    return replace(
+        batch,
+        images=batch.images[own].double(),
+        targets={k: v[own] if k == "semantic" else v[own].double() for k, v in batch.targets.items()},
+        scene=batch.scene[own].double(),
+    )
+
+
+def gradients_of(networks: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: p.grad.clone() for name, p in networks.named_parameters() if p.grad is not None}
+
+
+def joint_gradients(folder: Path, rank: int, world: int) -> dict[str, torch.Tensor]:
     """Gradients of all losses without noise together, averaged over processes."""
     method = {"extra_images": "none", "self_supervision": "reconstruction"}
-    trainer = toy_trainer(toy_experiment(method=method, training={"optimizer_step": optimizer_step}), folder)
+    trainer = toy_trainer(toy_experiment(method=method, training={"optimizer_step": "combined"}), folder)
     trainer.networks.double().train()
     trainer.optimizer_step.apply = lambda optimizer: None
-    batch = toy_batch(1, COUNT)
-    share = slice(rank * COUNT // world, (rank + 1) * COUNT // world)
-    own = replace(
-        batch,
-        images=batch.images[share].double(),
-        targets={k: v[share] if k == "semantic" else v[share].double() for k, v in batch.targets.items()},
-        scene=batch.scene[share].double(),
-    )
-    step = trainer.make_step(StepInputs(own, 0, 0, 0, combined=True))
+    step = trainer.make_step(StepInputs(share_of(toy_batch(1, COUNT), rank, world), 0, 0, 0, combined=True))
     trainer.optimizer_step(trainer.stages[-1], [step])
-    return {name: p.grad.clone() for name, p in trainer.networks.named_parameters() if p.grad is not None}
+    return gradients_of(trainer.networks)
 
 
 def gradients(folder: Path, rank: int, world: int) -> dict[str, dict[str, torch.Tensor]]:
     """Gradients of the losses on this process' share of the same global batch, averaged over processes."""
-    experiment = toy_experiment(model={"depth": 10})
-    trainer = toy_trainer(replace(experiment), folder)
+    trainer = toy_trainer(toy_experiment(), folder)
     trainer.networks.double().train()
     stage = trainer.stages[-1]
     batch = toy_batch(1, COUNT)
     # masks of very different size in the two halves
     batch.targets["depth"][: COUNT // 2, :, :24] = float("nan")
     batch.scene[0] = float("nan")
-    share = slice(rank * COUNT // world, (rank + 1) * COUNT // world)
-    own = replace(
-        batch,
-        images=batch.images[share].double(),
-        targets={k: v[share] if k == "semantic" else v[share].double() for k, v in batch.targets.items()},
-        scene=batch.scene[share].double(),
-    )
+    own = share_of(batch, rank, world)
     found = {}
     for update in stage.updates:
         if update.name not in ("task", "refinement", "self_supervision"):
             continue
-        step = trainer.make_step(StepInputs(own, 0, 0, 0))
         trainer.optimizers[update.name].step = lambda: None  # the weights stay, the averaged gradients are looked at
-        trainer.optimizer_step(Stage(stage.name, (update,), 1, COUNT), [step])
-        found[update.name] = {
-            name: parameter.grad.clone()
-            for name, parameter in trainer.networks.named_parameters()
-            if parameter.grad is not None
-        }
+        trainer.optimizer_step(Stage(stage.name, (update,), 1, COUNT), [trainer.make_step(StepInputs(own, 0, 0, 0))])
+        found[update.name] = gradients_of(trainer.networks)
         trainer.networks.zero_grad(set_to_none=True)
     return found
 
 
 def all_gradients(folder: Path, rank: int, world: int) -> dict[str, dict[str, torch.Tensor]]:
     """Of losses one by one, and of all of them together."""
-    return gradients(folder, rank, world) | {"combined": joint_gradients(folder, rank, world, "combined")}
+    return gradients(folder, rank, world) | {"combined": joint_gradients(folder, rank, world)}
 
 
-def worker(rank: int, port: int, folder: str) -> None:
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
-    dist.init_process_group("gloo", rank=rank, world_size=2)
+def worker(rank: int, folder: str) -> None:
+    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
     torch.set_num_threads(1)
-    SimCLR.loss.__globals__["TwoViews"] = lambda side: fixed_views
+    simclr.TwoViews = lambda side: fixed_views
     found = all_gradients(Path(folder), rank, 2)
     torch.save(found, f"{folder}/rank{rank}.pt")
     dist.destroy_process_group()
@@ -98,12 +92,9 @@ def worker(rank: int, port: int, folder: str) -> None:
 
 @pytest.mark.slow
 def test_two_processes_give_the_gradients_of_one_with_the_whole_batch(tmp_path, monkeypatch):
-    monkeypatch.setattr("mgm.method.selfsup.simclr.TwoViews", lambda side: fixed_views)
+    monkeypatch.setattr(simclr, "TwoViews", lambda side: fixed_views)
     expected = all_gradients(tmp_path, 0, 1)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    mp.spawn(worker, args=(port, str(tmp_path)), nprocs=2)
+    mp.spawn(worker, args=(str(tmp_path),), nprocs=2)
     for rank in range(2):
         found = torch.load(tmp_path / f"rank{rank}.pt", weights_only=True)
         assert found.keys() == expected.keys()

@@ -1,18 +1,102 @@
-"""Sums of single images make the scores of all of them."""
+"""The scores that tables print, and the sums of single images that make them."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from mgm.tasks import TASKS
-from mgm.training.evaluate import ImageSums, measure, scores_of
+from mgm.tasks import TASKS as ALL_TASKS
+from mgm.tasks import make_tasks
+from mgm.training.evaluate import (
+    ImageSums,
+    classes_of,
+    constant_predictor,
+    evaluate,
+    evaluate_model,
+    mean_gain,
+    measure,
+    scores_of,
+    task_gain,
+)
 from mgm.types import Batch
 from task_cases import make_task, random_prediction, random_target
 
+NAN = float("nan")
+TASKS = make_tasks(("semantic", "depth"), ("wall", "floor"))
+SCENE = torch.zeros(1, 0)
 
-@pytest.mark.parametrize("name", TASKS)
+
+def batch(depth_m: list[float], labels: list[int] | None = None) -> Batch:
+    """One image of one row; its first channel holds what `Copies` predicts."""
+    depth = torch.tensor(depth_m).view(1, 1, 1, -1)
+    targets = {"depth": depth} | ({"semantic": torch.tensor([[labels]])} if labels else {})
+    return Batch(torch.zeros(1, 3, 1, len(depth_m)), targets, SCENE)
+
+
+class Model(nn.Module):
+    """Predicts 2 m and the first class everywhere, and more in training mode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.depth_m = nn.Parameter(torch.tensor(2.0))
+
+    def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        depth = self.depth_m.expand(len(images), 1, *images.shape[-2:]) + 10 * self.training
+        return {"depth": depth, "semantic": torch.cat((depth, -depth), dim=1)}
+
+
+BATCHES = [batch([2.0, 3.0], [0, 1]), batch([6.0, NAN], [0, 255])]
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_evaluate_model_scores_all_pixels_in_evaluation_mode_and_restores_the_mode(training):
+    model = Model().train(training)
+    scores = evaluate_model(model, BATCHES, TASKS)
+    assert model.training == training
+    assert scores["depth"]["abs_error_m"] == pytest.approx((0 + 1 + 4) / 3)
+    assert scores["semantic"]["miou"] == pytest.approx((2 / 3 + 0) / 2)
+    assert scores == evaluate(model.eval(), BATCHES, TASKS)
+
+
+def test_a_task_without_labels_scores_nan_and_single_classes_are_told():
+    meters = measure(Model().eval(), [batch([2.0])], TASKS)
+    assert meters["depth"].compute()["abs_error_m"] == 0
+    assert math.isnan(meters["semantic"].compute()["miou"])
+    found = classes_of(measure(Model().eval(), BATCHES, TASKS))
+    assert found == {
+        "semantic": {
+            "wall": {"iou": pytest.approx(2 / 3), "pixels": pytest.approx(2 / 3)},
+            "floor": {"iou": 0.0, "pixels": pytest.approx(1 / 3)},
+        }
+    }
+
+
+def test_constant_predictor_says_the_same_everywhere():
+    predict = constant_predictor({"depth": torch.tensor([1.5]), "semantic": torch.tensor([0.25, -1.0])})
+    predictions = predict(torch.rand(2, 3, 4, 5))
+    assert torch.equal(predictions["depth"], torch.full((2, 1, 4, 5), 1.5))
+    assert torch.equal(predictions["semantic"], torch.tensor([0.25, -1.0]).view(1, 2, 1, 1).expand(2, 2, 4, 5))
+    assert evaluate(predict, BATCHES, TASKS)["depth"]["abs_error_m"] == pytest.approx((0.5 + 1.5 + 4.5) / 3)
+
+
+def scores(miou: float, depth_m: float) -> dict[str, dict[str, float]]:
+    return {"semantic": {"miou": miou}, "depth": {"abs_error_m": depth_m}}
+
+
+def test_gains_are_relative_to_the_reference_and_positive_where_better():
+    ours, base = scores(0.3, 0.9), scores(0.2, 1.0)
+    assert task_gain(ours["semantic"], base["semantic"], TASKS["semantic"]) == pytest.approx(0.5)
+    assert task_gain(ours["depth"], base["depth"], TASKS["depth"]) == pytest.approx(0.1)
+    assert mean_gain(ours, base, TASKS) == pytest.approx(0.3)
+    assert mean_gain(scores(NAN, 0.9), scores(NAN, 1.0), TASKS) == pytest.approx(0.1)
+    assert math.isnan(mean_gain(scores(NAN, 0.9), base, TASKS))
+
+
+@pytest.mark.parametrize("name", ALL_TASKS)
 def test_sums_of_images_add_up_to_the_scores(name):
     task = make_task(name)
     predictions = [{name: random_prediction(task, seed, 3)} for seed in (1, 2)]

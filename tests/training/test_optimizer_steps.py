@@ -7,22 +7,12 @@ from typing import get_args, get_type_hints
 import pytest
 
 from mgm.config import TrainingConfig
-from mgm.method.algorithm import joint_updates
 from mgm.training.optimizer_steps import OPTIMIZER_STEPS
-from mgm.training.optimizers import optimizer_names
-from toys import METHODS, toy_experiment, toy_trainer
+from toys import toy_experiment, toy_trainer
 
 
 def test_every_choice_of_the_settings_exists():
     assert get_args(get_type_hints(TrainingConfig)["optimizer_step"]) == tuple(OPTIMIZER_STEPS)
-
-
-@pytest.mark.parametrize("optimizer_step", OPTIMIZER_STEPS)
-@pytest.mark.parametrize("method", METHODS, ids=lambda method: "-".join(str(value) for value in method.values()))
-def test_every_trained_network_has_an_optimiser(optimizer_step, method):
-    updates = joint_updates(toy_experiment(method=method).method)
-    stepped = {network for networks in optimizer_names(updates, optimizer_step).values() for network in networks}
-    assert stepped == {network for update in updates for network in update.trains}
 
 
 @pytest.mark.parametrize(("optimizer_step", "encoder", "generator"), [("separate", 7, 2), ("combined", 1, 1)])

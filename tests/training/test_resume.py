@@ -2,77 +2,69 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import pytest
 import torch
 
-from mgm.data.files import write_atomically
 from mgm.errors import RunError, TrainingDivergedError
-from mgm.training.checkpoint import load_checkpoint, save_checkpoint
+from mgm.training.checkpoint import load_checkpoint
 from mgm.training.optimizer_steps import OPTIMIZER_STEPS
-from toys import KilledError, assert_same, kill_after, toy_experiment, toy_trainer, validate
+from toys import assert_resumed_is_bitwise_uninterrupted, toy_experiment, toy_trainer, validate
 
 SETTINGS = {"ema": 0.9, "checkpoint_every": 2, "validate_every": 2}
 
 
-@pytest.mark.parametrize("optimizer_step", OPTIMIZER_STEPS)
-@pytest.mark.parametrize("killed_after", [0, 1, 2, 3, 4, 5, 7, 8, 10])
-def test_killed_and_resumed_is_bitwise_uninterrupted(tmp_path, killed_after, optimizer_step):
-    experiment = toy_experiment(training={**SETTINGS, "optimizer_step": optimizer_step, "steps": 8})
-    whole = toy_trainer(experiment, tmp_path / "whole", validate=validate)
-    whole.run()
-
-    first = toy_trainer(experiment, tmp_path / "killed", validate=validate)
-    kill_after(first, killed_after)
-    with pytest.raises(KilledError):
-        first.run()
-    second = toy_trainer(experiment, tmp_path / "killed", validate=validate)
-    second.restore()
-    second.run()
-
-    for name in ("last.pt", "best.pt", "generator_after_generator.pt", "generator_after_joint.pt"):
-        assert_same(load_checkpoint(tmp_path / "whole" / name), load_checkpoint(tmp_path / "killed" / name))
-    assert (tmp_path / "whole/metrics.jsonl").read_text() == (tmp_path / "killed/metrics.jsonl").read_text()
+def make(folder, recipe="mgm", model=None, **training):
+    experiment = toy_experiment(recipe, training={**SETTINGS, "steps": 8, **training}, model=model)
+    return toy_trainer(experiment, folder, validate=validate)
 
 
-@pytest.mark.parametrize("optimizer_step", OPTIMIZER_STEPS)
-@pytest.mark.parametrize("killed_after", [3, 6, 9])
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Way of a step -> folder of an uninterrupted training."""
+
+    @cache
+    def run(optimizer_step):
+        folder = tmp_path_factory.mktemp("whole") / "run"
+        make(folder, optimizer_step=optimizer_step).run()
+        return folder
+
+    return run
+
+
+@pytest.mark.parametrize(
+    "optimizer_step, killed_after",
+    [*(("separate", steps) for steps in (0, 1, 2, 3, 4, 5, 7, 8, 10)), *(("combined", steps) for steps in (2, 5, 8))],
+)
+def test_killed_and_resumed_is_bitwise_uninterrupted(tmp_path, whole, killed_after, optimizer_step):
+    done = whole(optimizer_step)
+    names = {path.name for path in done.glob("*.pt")}
+    assert {"best.pt", "generator_after_generator.pt", "generator_after_joint.pt"} <= names
+    assert_resumed_is_bitwise_uninterrupted(
+        lambda folder: make(folder, optimizer_step=optimizer_step), tmp_path, killed_after, done
+    )
+
+
+@pytest.mark.parametrize("optimizer_step, killed_after", [("separate", 3), ("combined", 6), ("separate", 9)])
 def test_rates_that_change_and_other_decoders_too(tmp_path, killed_after, optimizer_step):
     """Killed in each of the three stages; AdamW with decay, the shared pyramid."""
-    training = {"optimizer_step": optimizer_step, "steps": 8, "joint_share": 0.5, "generator_steps": 3}
+    training = {"optimizer_step": optimizer_step, "joint_share": 0.5, "generator_steps": 3}
     training |= {"schedule": "one_cycle", "warm_up": 0.3, "optimizer": "adamw", "weight_decay": 0.05}
-    experiment = toy_experiment(training={**SETTINGS, **training}, model={"decoder": "pyramid"})
-    toy_trainer(experiment, tmp_path / "whole", validate=validate).run()
-    first = toy_trainer(experiment, tmp_path / "killed", validate=validate)
-    kill_after(first, killed_after)
-    with pytest.raises(KilledError):
-        first.run()
-    second = toy_trainer(experiment, tmp_path / "killed", validate=validate)
-    assert second.restore()
-    second.run()
-    for name in ("last.pt", "best.pt"):
-        assert_same(load_checkpoint(tmp_path / "whole" / name), load_checkpoint(tmp_path / "killed" / name))
-    assert (tmp_path / "whole/metrics.jsonl").read_text() == (tmp_path / "killed/metrics.jsonl").read_text()
-
-
-@pytest.mark.parametrize("optimizer_step", ["separate", "combined"])
-def test_with_a_frozen_encoder_too(tmp_path, optimizer_step):
-    experiment = toy_experiment(
-        "mt",
-        training={**SETTINGS, "optimizer_step": optimizer_step, "steps": 6},
-        model={"freeze_encoder": True},
+    assert_resumed_is_bitwise_uninterrupted(
+        lambda folder: make(folder, model={"decoder": "pyramid"}, **training), tmp_path, killed_after
     )
-    whole = toy_trainer(experiment, tmp_path / "whole", validate=validate)
-    whole.run()
-    first = toy_trainer(experiment, tmp_path / "killed", validate=validate)
-    before = [value.clone() for value in first.networks["encoder"].state_dict().values()]
-    kill_after(first, 3)
-    with pytest.raises(KilledError):
-        first.run()
-    second = toy_trainer(experiment, tmp_path / "killed", validate=validate)
-    second.restore()
-    second.run()
-    assert_same(load_checkpoint(tmp_path / "whole/last.pt"), load_checkpoint(tmp_path / "killed/last.pt"))
-    assert_same(before, list(second.networks["encoder"].state_dict().values()))
+
+
+@pytest.mark.parametrize("optimizer_step", OPTIMIZER_STEPS)
+def test_with_a_frozen_encoder_too(tmp_path, optimizer_step):
+    def frozen(folder):
+        return make(folder, "mt", {"freeze_encoder": True}, optimizer_step=optimizer_step, steps=6)
+
+    before = frozen(tmp_path / "new").networks["encoder"].state_dict()
+    assert_resumed_is_bitwise_uninterrupted(frozen, tmp_path, killed_after=3)
+    after = load_checkpoint(tmp_path / "killed/last.pt")["networks"]
+    assert all(torch.equal(after[f"model.encoder.{name}"], value) for name, value in before.items())
 
 
 def test_nan_stops_with_the_last_good_checkpoint(tmp_path):
@@ -96,37 +88,3 @@ def test_checkpoint_of_other_settings_is_refused(tmp_path):
     other = toy_trainer(toy_experiment("mt", model={"widths": (8, 8, 16, 24)}), tmp_path)
     with pytest.raises(RunError, match="does not fit"):
         other.restore()
-
-
-def test_checkpoint_with_code_is_refused(tmp_path):
-    import pickle
-
-    path = tmp_path / "evil.pt"
-    path.write_bytes(pickle.dumps({"a": print}))
-    with pytest.raises(RunError, match="damaged or no checkpoint"):
-        load_checkpoint(path)
-    torch.save({"a": KilledError}, path)
-    with pytest.raises(RunError, match="damaged or no checkpoint"):
-        load_checkpoint(path)
-
-
-def test_truncated_checkpoint_is_refused(tmp_path):
-    path = tmp_path / "last.pt"
-    save_checkpoint(path, {"weights": torch.zeros(1000)})
-    path.write_bytes(path.read_bytes()[:500])
-    with pytest.raises(RunError, match="damaged"):
-        load_checkpoint(path)
-
-
-def test_failed_write_leaves_the_old_file(tmp_path):
-    path = tmp_path / "last.pt"
-    save_checkpoint(path, {"step": 1})
-
-    def fail(file):
-        file.write(b"half")
-        raise OSError("disk full")
-
-    with pytest.raises(RunError, match="disk full"):
-        write_atomically(path, fail)
-    assert load_checkpoint(path) == {"step": 1}
-    assert [entry.name for entry in tmp_path.iterdir()] == ["last.pt"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +24,8 @@ class EvaluateOptions:
     data: str = ""
     """Another data set, by name or path; empty: the run's own."""
     split: str = ""
-    """train, validation, test or all; empty: test of the run's own data, all images of another data set."""
+    """train, validation, test or all; empty: test of the run's own data; of another data set all that the run has not
+    seen in training."""
     flip_average: bool = False
     """Average with the predictions for the mirrored images; takes twice as long."""
     calibrate: bool = False
@@ -48,6 +50,8 @@ def evaluate(arguments: list[str]) -> None:
         calibrate=options.calibrate,
         device=options.device,
     )
+    for remark in found.remarks:
+        print(f"mgm: note: {remark}", file=sys.stderr)
     if options.json:
         print(json.dumps(plain(found.to_dict()), indent=2))
         return
@@ -71,5 +75,3 @@ def evaluate(arguments: list[str]) -> None:
                 f"calibrated: {name} = {line.scale:.3f} x prediction {line.shift:+.3f} {found.tasks[name].unit}, least squares on "
                 f"the {found.calibration.num_images} images of the validation set"
             )
-    if found.split == "all":
-        print("if the run was trained on some of these images, the scores are too good")

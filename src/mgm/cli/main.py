@@ -13,6 +13,7 @@ from keyword import iskeyword
 
 from mgm.cli.output import PlainOutput, printable, reports, tolerate_any_name
 from mgm.errors import ENDING_SIGNALS, ConfigError, Interrupted, MgmError, unknown
+from mgm.plugins import load_plugins
 from mgm.version import __version__
 
 
@@ -84,7 +85,10 @@ def usage() -> str:
     lines += [f"  {name:<{width}}  {preset.description}" for name, preset in PRESETS.items()]
     lines += ["", "examples:"]
     lines += [f"  {verb.example}" for verb in VERBS.values()]
-    lines += ["", "mgm VERB --help says more; mgm --version prints the version."]
+    lines += [
+        "",
+        "mgm VERB --help says more; --plugin FILE.py loads tasks, data sets, ... of your own; mgm --version prints the version.",
+    ]
     return "\n".join(lines)
 
 
@@ -94,14 +98,34 @@ def dispatch(arguments: Sequence[str]) -> None:
     Raises:
         MgmError: Any error that the user can fix.
     """
+    arguments, plugins = without_plugins(arguments)
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(usage())
     elif arguments[0] == "--version":
         print(f"mgm {__version__}")
     elif arguments[0] in VERBS:
+        load_plugins(plugins)
         VERBS[arguments[0]].run(list(arguments[1:]))
     else:
         raise ConfigError(unknown("verb", arguments[0], VERBS))
+
+
+def without_plugins(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The arguments without ``--plugin FILE``, which every verb takes, and its values.
+
+    Raises:
+        ConfigError: If the value is missing.
+    """
+    rest, plugins, left = [], [], iter(arguments)
+    for argument in left:
+        option, equals, value = argument.partition("=")
+        if option != "--plugin":
+            rest.append(argument)
+        elif value := value if equals else next(left, ""):
+            plugins.append(value)
+        else:
+            raise ConfigError("--plugin needs a file or the name of a module: --plugin my_tasks.py")
+    return rest, plugins
 
 
 def set_waiting(environment: MutableMapping[str, str]) -> None:

@@ -55,7 +55,7 @@ def train(arguments: list[str]) -> None:
         if len(arguments) > (1 if arguments[0].startswith("--resume=") else 2):
             raise ConfigError("--resume goes on with the run's own settings; leave out every other option")
         out, folder = options.resume, RunFolder(options.resume)
-        run = partial(train_and_draw, folder.experiment(), out, resume=True, baseline=folder.wants_baseline)
+        run = partial(train_and_draw, folder.experiment(), out, resume=True)
     else:
         experiment = options.experiment
         name = as_file_name(Path(experiment.data.data).stem, "data")  # may come from somebody's config.yaml
@@ -82,20 +82,20 @@ def parse_train(arguments: list[str]) -> TrainOptions:
     Raises:
         ConfigError: If the recipe, the preset or the file is unknown, or they exclude each other.
     """
-    preset, file = _value_of("--preset", arguments), _value_of("--config", arguments)
+    preset, file, data = (_value_of(option, arguments) for option in ("--preset", "--config", "--data"))
     if file and preset:
         raise ConfigError("--config and --preset exclude each other: the file holds all settings")
     first = arguments[0] if arguments and not arguments[0].startswith("-") else ""
-    options = parse(TrainOptions, "train", arguments, _train_defaults(first, preset, file))
+    options = parse(TrainOptions, "train", arguments, _train_defaults(first, preset, file, data))
     if options.recipe != options.experiment.recipe:
         # the recipe stood behind the options, so that its defaults could not be known before
-        options = parse(TrainOptions, "train", arguments, _train_defaults(options.recipe, preset, file))
+        options = parse(TrainOptions, "train", arguments, _train_defaults(options.recipe, preset, file, data))
     return options
 
 
-def _train_defaults(recipe: str, preset: str, file: str) -> TrainOptions:
+def _train_defaults(recipe: str, preset: str, file: str, data: str) -> TrainOptions:
     if not file:
-        experiment = make_experiment(recipe or "mgm", preset or "quick")
+        experiment = make_experiment(recipe or "mgm", preset or "quick", data or "rooms")
         return TrainOptions(recipe=experiment.recipe, experiment=experiment)
     from mgm.runs.settings import from_yaml
 

@@ -59,6 +59,10 @@ class DataSource(ABC):
         """What a user should know about the files as a whole before they are used, such as those that are not read."""
         return ()
 
+    def shape(self, index: int) -> tuple[int, int] | None:
+        """Height and width of a sample's own picture in pixels; None where it has no size of its own."""
+        return None
+
     def remarks(self, index: int) -> tuple[str, ...]:
         """What looks wrong with the files of a sample although they can be read, in words.
 

@@ -344,18 +344,6 @@ def write_text(path: Path, text: str) -> None:
     write_atomically(path, lambda file: file.write(text.encode(errors="replace")))
 
 
-def is_draft(file: Path) -> bool:
-    """Whether a file is what a process that was killed in `write_atomically` has left."""
-    return re.fullmatch(r"\..+\.\d+\.tmp", file.name) is not None
-
-
-def remove_drafts(folders: Iterable[Path]) -> None:
-    """Remove drafts from folders that no other process writes to."""
-    for draft in (file for folder in folders for file in folder.glob(".*.tmp") if is_draft(file)):
-        with suppress(OSError):
-            draft.unlink()
-
-
 def move_files(folder: Path, place: Path, last: str) -> None:
     """Move the files of a folder into another one on the same disk, the file ``last`` at the end, and remove the folder."""
     for file in sorted(folder.iterdir(), key=lambda file: file.name == last):

@@ -184,8 +184,7 @@ def _array_header(content: bytes) -> tuple[tuple[int, ...], np.dtype]:
 def fitted(array: np.ndarray, name: str, other: np.ndarray, other_name: str, *, scaled: bool = False) -> np.ndarray:
     """A picture ``[H, W, ...]`` that has the size of another one; with ``scaled``, also of another size but the same shape.
 
-    So are maps of sensors with fewer pixels than the camera; every pixel takes the value of the nearest one. Names are for
-    messages.
+    So are maps of sensors with fewer pixels than the camera; every pixel takes the nearest value. Names are for messages.
 
     Raises:
         DataError: If the two do not show the same, as their shapes tell.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from functools import wraps
 from html import escape
 from pathlib import Path
@@ -37,9 +39,12 @@ from mgm.errors import ConfigError, DataError, MgmError, choose
 PREDICT, GENERATE, COMPARE = "Predict", "Generate", "Compare"
 AT_ONCE = 2
 """Requests that are computed at the same time; the others wait in line."""
+SESSIONS = 32
+"""Visitors whose photographs are kept in memory; the longest idle one is dropped."""
 IN_LINE = 64
 """Requests that may wait; further visitors are told that the page is busy."""
 NOTHING_YET = "Drop a photograph on the left, or choose one of the test images."
+FAILED = "The server could not do this; its log says why."
 HOW_TO_READ = "Point at a picture (or focus it and use the arrow keys) to read its values."
 NO_DEPTH = "Depth is not predicted here, so there is no view in space."
 ONE_RUN = "There is one run only, and nothing to compare it with. Name two: mgm serve RUN RUN2"
@@ -69,7 +74,7 @@ def reported(handler: Callable[Arguments, Result]) -> Callable[Arguments, Result
             raise gr.Error(escape(str(error)), title="This did not work", print_exception=False) from None
         except Exception:
             logging.getLogger("mgm").exception("the page could not answer")
-            raise gr.Error("The server could not do this; its log says why.", print_exception=False) from None
+            raise gr.Error(FAILED, print_exception=False) from None
 
     return handled
 
@@ -161,15 +166,15 @@ def predict_tab(page: gr.Blocks, served: Served, source: Source, uploads: Upload
 
     answers = Answers(served, uploads)
     settings = [view, colours]
-    filled = [source.seen, shown, values, legend, points]
+    # the box too: it always holds what is predicted, whatever a visitor hands in meanwhile
+    filled = [source.upload, source.seen, shown, values, legend, points, files]
     # the browser's own file is read by us, within our limits, and not decoded by gradio first
     inputs = [source.upload, source.run, *settings]
     changes = [source.upload.upload(answers.predict, inputs, filled, preprocess=False, api_name="predict")]
-    changes.append(source.upload.clear(nothing, None, filled, **PRIVATE))
+    changes.append(source.upload.clear(answers.clear, None, filled, **PRIVATE))
     if source.examples is not None:
-        outputs = [source.upload, *filled]
-        changes.append(source.examples.select(answers.example, [source.run, *settings], outputs, **PRIVATE))
-    changes.append(source.run.change(answers.again, [source.run, source.seen, *settings], filled, **PRIVATE))
+        changes.append(source.examples.select(answers.example, [source.run, *settings], filled, **PRIVATE))
+    changes.append(source.run.change(answers.again, [source.run, *settings], filled, **PRIVATE))
     for change in (view.change, colours.change):
         change(answers.turn, [source.seen, *settings], points, trigger_mode="always_last", **QUIET)
     shown.select(answers.read, source.seen, values, queue=False, trigger_mode="once", **QUIET)
@@ -177,14 +182,23 @@ def predict_tab(page: gr.Blocks, served: Served, source: Source, uploads: Upload
     for done in changes:
         done.then(answers.confidence, [source.seen, sure], confidence, **QUIET)
     make.click(answers.write, [source.seen, view], files, api_name="files")
-    page.load(answers.begin, [source.run, *settings], [source.upload, *filled], **PRIVATE)
+    page.load(answers.begin, [source.run, *settings], filled, **PRIVATE)
     page.unload(answers.leave)
     return changes
 
 
-def nothing() -> tuple[Any, ...]:
-    """What the tab shows without a photograph: state, predictions, values, legend, points."""
-    return None, html("sentence", NOTHING_YET), html("reading", HOW_TO_READ), "", None
+def nothing(why: str = NOTHING_YET) -> tuple[Any, ...]:
+    """What the tab shows without a photograph: box, state, predictions, values, legend, points, files."""
+    return None, None, html("sentence", why), html("reading", HOW_TO_READ), "", None, None
+
+
+class Visit:
+    """What a visitor has handed in or chosen last."""
+
+    def __init__(self) -> None:
+        self.box: Any = None
+        """What the box shows: a file or pixels."""
+        self.photograph: Photograph | None = None
 
 
 class Answers:
@@ -198,44 +212,67 @@ class Answers:
     def __init__(self, served: Served, uploads: Uploads) -> None:
         self._served = served
         self._uploads = uploads
+        self._visits: OrderedDict[str | None, Visit] = OrderedDict()
+        self._lock = threading.Lock()
 
     def _run(self, title: str) -> ServedRun:
         return choose("run", title, self._served.runs)
 
-    def _show(self, title: str, photograph: Photograph | None, view_deg: float, colours: str) -> tuple[Any, ...]:
-        if photograph is None:
-            return nothing()
-        model = self._run(title).model
-        seen = look(model, photograph, title)
-        shown, legend = predictions_html(model.tasks, seen), legends_html(model.tasks, seen)
-        return seen, shown, html("reading", HOW_TO_READ), legend, self._points(seen, view_deg, colours)
+    def _show(
+        self, session: str | None, title: str, view_deg: float, colours: str, find: Callable[[Visit], tuple[Any, Any]]
+    ) -> Any:
+        """Predict the photograph that ``find`` returns with its box; nothing of an earlier one stays, even where that fails.
+
+        An answer that has become late, because the visitor has chosen something else meanwhile, changes nothing.
+        """
+        visit = Visit()
+        with self._lock:
+            before = self._visits.pop(session, Visit())
+            self._visits[session] = visit
+            while len(self._visits) > SESSIONS:
+                self._visits.popitem(last=False)
+        try:
+            visit.box, visit.photograph = find(before)
+            answer = nothing()
+            if visit.photograph is not None:
+                model = self._run(title).model
+                seen = look(model, visit.photograph, title)
+                drawn, legend = predictions_html(model.tasks, seen), legends_html(model.tasks, seen)
+                points = self._points(seen, view_deg, colours)
+                answer = visit.box, seen, drawn, html("reading", HOW_TO_READ), legend, points, None
+        except MgmError as error:
+            answer = nothing(str(error))
+        except Exception:
+            logging.getLogger("mgm").exception("the page could not answer")
+            answer = nothing(FAILED)
+        return answer if self._visits.get(session) is visit else gr.skip()
 
     def _points(self, seen: Seen, view_deg: float, colours: str) -> Any:
         return points_figure(self._run(seen.run), seen, view_deg, colours if colours in seen.values else PHOTOGRAPH)
 
-    @reported
     def predict(
         self, upload: dict[str, Any] | None, title: str, view_deg: float, colours: str, request: gr.Request
-    ) -> tuple[Any, ...]:
+    ) -> Any:
         """A photograph was dropped."""
-        return self._show(title, self._received(upload, request.session_hash), view_deg, colours)
+        session = request.session_hash
+        return self._show(session, title, view_deg, colours, lambda _: self._received(upload, session))
 
-    @reported
-    def example(self, title: str, view_deg: float, colours: str, event: gr.SelectData) -> tuple[Any, ...]:
+    def example(self, title: str, view_deg: float, colours: str, event: gr.SelectData, request: gr.Request) -> Any:
         """A test image was chosen."""
-        photograph = self._served.examples[int(event.index)]
-        return photograph.pixels, *self._show(title, photograph, view_deg, colours)
+        chosen = self._served.examples[int(event.index) : int(event.index) + 1]
+        return self._show(request.session_hash, title, view_deg, colours, lambda _: _boxed(chosen))
 
-    @reported
-    def begin(self, title: str, view_deg: float, colours: str) -> tuple[Any, ...]:
+    def begin(self, title: str, view_deg: float, colours: str, request: gr.Request) -> Any:
         """The page was opened: it shows the first test image."""
-        photograph = self._served.examples[0] if self._served.examples else None
-        return photograph and photograph.pixels, *self._show(title, photograph, view_deg, colours)
+        return self._show(request.session_hash, title, view_deg, colours, lambda _: _boxed(self._served.examples))
 
-    @reported
-    def again(self, title: str, seen: Seen | None, view_deg: float, colours: str) -> tuple[Any, ...]:
+    def again(self, title: str, view_deg: float, colours: str, request: gr.Request) -> Any:
         """Another run was chosen."""
-        return self._show(title, seen and seen.photograph, view_deg, colours)
+        return self._show(request.session_hash, title, view_deg, colours, lambda last: (last.box, last.photograph))
+
+    def clear(self, request: gr.Request) -> Any:
+        """The box was emptied."""
+        return self._show(request.session_hash, "", 0, "", lambda _: (None, None))
 
     @reported
     def turn(self, seen: Seen | None, view_deg: float, colours: str) -> Any:
@@ -267,10 +304,12 @@ class Answers:
 
     def leave(self, request: gr.Request) -> None:
         """The page was closed."""
+        with self._lock:
+            self._visits.pop(request.session_hash, None)
         self._uploads.forget(request.session_hash)
 
-    def _received(self, upload: dict[str, Any] | None, session: str | None) -> Photograph:
-        """The photograph that a browser has sent; anybody can send anything here.
+    def _received(self, upload: dict[str, Any] | None, session: str | None) -> tuple[str, Photograph]:
+        """The photograph that a browser has sent, with its file for the box; anybody can send anything here.
 
         Raises:
             DataError: If the file was not uploaded here; see also `read_photograph`.
@@ -282,7 +321,11 @@ class Answers:
         if not self._uploads.holds(path):
             raise DataError(f"{name}: was not uploaded here, or has gone; drop it again")
         self._uploads.used(path, session)
-        return read_photograph(path, name)
+        return str(path), read_photograph(path, name)
+
+
+def _boxed(examples: Sequence[Photograph]) -> tuple[Any, Photograph | None]:
+    return (examples[0].pixels, examples[0]) if examples else (None, None)
 
 
 def generate_tab(served: Served) -> None:

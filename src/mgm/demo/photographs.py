@@ -11,11 +11,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from mgm.data import images, open_source
-from mgm.data.images import PICTURE_FORMATS, resize_rgb
+from mgm.data import images
+from mgm.data.images import PICTURE_FORMATS, planes, resize_nearest, resize_rgb
 from mgm.data.store import StoreSource
 from mgm.errors import DataError
+from mgm.report.figures.images import fitted_size
 from mgm.runs.folder import RunFolder
+from mgm.runs.images import open_run_data
 
 MAX_UPLOAD = "20mb"
 """Larger files are refused before they are stored."""
@@ -85,21 +87,31 @@ def fitted(pixels: np.ndarray, side: int = WORKING_SIDE) -> np.ndarray:
 
 
 def example_photographs(run: Path, num: int = NUM_EXAMPLES) -> tuple[Photograph, ...]:
-    """Test images of the data that a run was trained on, with their labels, spread evenly over the test set.
+    """Images that a run is tested on, with their labels, at their own resolution, spread evenly over the test set.
 
     Raises:
-        MgmError: If there is no such run, or its data are not on this machine (any more).
+        MgmError: If there is no such run, or its data are not on this machine (any more), or mean something else by now.
     """
-    folder = RunFolder(run)
-    config = folder.experiment().data
-    source = open_source(config.data, config.num_images)
-    test = source.splits(config.split, config.split_seed).test
+    data = open_run_data(RunFolder(run))
+    source, test = data.source, data.splits.test
+    if not len(test):
+        raise DataError(f"no image of {data.info.name} that the run was tested on is there any more")
     spread = test[np.linspace(0, len(test) - 1, min(num, len(test))).round().astype(int)]
-    side = source.store.size if isinstance(source, StoreSource) else EXAMPLE_SIDE
     examples = []
     for index in spread.tolist():
-        sample = source.read(index, side)
-        truth = {name: torch.from_numpy(np.array(target)) for name, target in sample.targets.items()}
+        shape = source.shape(index)
+        side = source.store.size if isinstance(source, StoreSource) else EXAMPLE_SIDE
+        height, width = fitted_size(*shape, min(WORKING_SIDE, max(shape))) if shape else (side, side)
+        sample = source.read(index, max(height, width))
+        truth = {name: torch.from_numpy(_stretched(target, height, width)) for name, target in sample.targets.items()}
         truth = {name: value.long() if value.dtype == torch.uint8 else value for name, value in truth.items()}
-        examples.append(Photograph(sample.name, np.ascontiguousarray(sample.image.transpose(1, 2, 0)), truth))
+        pixels = resize_rgb(np.ascontiguousarray(sample.image.transpose(1, 2, 0)), height, width)
+        examples.append(Photograph(sample.name, pixels, truth))
     return tuple(examples)
+
+
+def _stretched(values: np.ndarray, height: int, width: int) -> np.ndarray:
+    """``[H, W]`` or ``[C, H, W]`` at another size, by the nearest pixel."""
+    if values.ndim == 2:
+        return resize_nearest(values, height, width)
+    return planes(resize_nearest(values.transpose(1, 2, 0), height, width))

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from mgm.demo.runs import Served
 
-SESSIONS = 32
-"""Visitors whose photographs are kept in memory; the longest idle one is dropped."""
 _ENVIRONMENT = {
     "GRADIO_ANALYTICS_ENABLED": "False",
     "GRADIO_ALLOWED_PATHS": "",
@@ -94,7 +92,7 @@ def start(served: Served, host: str, port: int, allow_hosts: Iterable[str] = ())
 
     from mgm.demo.gate import Gate
     from mgm.demo.html import page_css
-    from mgm.demo.page import make_page
+    from mgm.demo.page import SESSIONS, make_page
 
     with tempfile.TemporaryDirectory(prefix="mgm-serve-") as folder:
         os.environ["GRADIO_TEMP_DIR"] = folder

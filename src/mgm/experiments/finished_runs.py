@@ -13,14 +13,15 @@ from mgm.errors import RunError
 from mgm.experiments.comparisons import Question, Results, answer_questions, summary
 from mgm.experiments.statistics import Spread, spread
 from mgm.runs.folder import RunFolder, read_result
+from mgm.runs.images import RunImages
 from mgm.runs.pretraining import pretraining
 from mgm.runs.settings import to_dict
 from mgm.tasks import make_tasks
 from mgm.tasks.base import Task
 from mgm.training.evaluate import Scores
 
-SAME_TEST = ("data", "split", "split_seed", "image_size", "num_images")
-"""Settings that determine the test set."""
+SAME_TEST = ("split", "image_size")
+"""Settings that determine the test set, beside the images themselves."""
 SAME_LABELS = ("fraction",)
 """Settings that determine the number of labels."""
 NO_DIFFERENCE = {
@@ -38,6 +39,7 @@ class FinishedRun:
     settings: dict[str, Any]
     scores: Scores
     num_labelled: int
+    images: RunImages
     pretrained: str = ""
     """See `mgm.runs.pretraining`."""
 
@@ -133,7 +135,9 @@ def read_finished(path: Path) -> FinishedRun:
     settings = to_dict(experiment)
     result = read_result(folder.result)
     try:
-        return FinishedRun(folder, settings, result["test"], result["num_labelled"], pretraining(experiment.model))
+        images = RunImages.read(folder.images)
+        pretrained = pretraining(experiment.model)
+        return FinishedRun(folder, settings, result["test"], result["num_labelled"], images, pretrained)
     except KeyError as error:
         raise RunError(f"{folder.result} is damaged (no {error}); train again") from None
 
@@ -182,6 +186,12 @@ def differences(groups: Mapping[str, Sequence[FinishedRun]]) -> list[str]:
             if len(values) > 1:
                 which = "; ".join(f"{value} ({', '.join(titles)})" for value, titles in values.items())
                 lines.append(f"not comparable, {meaning}: {name} {which}")
+    (title, first), *others = groups.items()
+    tests = {run.pair: run.images.test for run in first}
+    for other, runs in others:
+        apart = [set(tests[run.pair].items()) ^ set(run.images.test.items()) for run in runs if run.pair in tests]
+        if num := max(map(len, apart), default=0):
+            lines.append(f"not comparable, they are not tested on the same images: {title} and {other} differ in {num}")
     pairs = [{run.pair for run in runs} for runs in groups.values()]
     if len(groups) > 1 and not set.intersection(*pairs):
         lines.append("the runs have no seed in common, so part of their difference is that of the seeds")

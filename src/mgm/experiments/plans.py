@@ -129,24 +129,28 @@ def make_plan(
     if not tasks:
         raise ConfigError(f"{name} is about {', '.join(study.tasks)}; {data} offers none of them")
     rows = study.rows_with_controls(tasks)
-    settings = tuple(
-        Setting(", ".join(filter(None, (setting.title, extra.title))), (*setting.options, *extra.options))
+    settings = [
+        (
+            Setting(", ".join(filter(None, (setting.title, extra.title))), (*setting.options, *extra.options)),
+            setting.title,
+        )
         for setting in study.settings
         for extra in AUGMENTATION[augment]
-    )
-    wanted = {setting.title: original for setting, original in _with_origin(settings, study.settings)}
+    ]
     make = _Maker(study, base, data, tasks, same_split)
     cells = tuple(
         Cell(setting.title, row, seed, make.trial(row, setting, seed))
-        for setting in settings
+        for setting, plain_title in settings
         for row in rows
-        if not row.settings or wanted[setting.title] in row.settings
+        if not row.settings or plain_title in row.settings
         for seed in seeds
     )
     splits = {cell.trial.experiment.data.split for cell in cells}
     for kind in sorted(splits.difference(split_kinds) if split_kinds else ()):
         raise ConfigError(f"{name} ({study.title}) on {data}: {unknown('split', kind, split_kinds)}")
-    return Plan(name, study, tasks, rows, tuple(setting.title for setting in settings), tuple(seeds), cells, same_split)
+    return Plan(
+        name, study, tasks, rows, tuple(setting.title for setting, _ in settings), tuple(seeds), cells, same_split
+    )
 
 
 def _chosen(settings: tuple[Setting, ...], titles: Sequence[str]) -> tuple[Setting, ...]:
@@ -155,12 +159,6 @@ def _chosen(settings: tuple[Setting, ...], titles: Sequence[str]) -> tuple[Setti
     if not titles:
         return settings
     return tuple(choose("setting", title.rstrip(" %"), by_title) for title in titles)
-
-
-def _with_origin(settings: Sequence[Setting], originals: Sequence[Setting]) -> Iterable[tuple[Setting, str]]:
-    """Settings with the title that they had before they were combined with augmentation."""
-    times = len(settings) // len(originals)
-    return ((setting, originals[number // times].title) for number, setting in enumerate(settings))
 
 
 @dataclass(frozen=True)
@@ -253,7 +251,7 @@ def check_overrides(
         augment: Key of `AUGMENTATION`.
         same_split: Whether all seeds have the same split.
     """
-    chosen = set(changed_fields(start, make_experiment("mgm", preset))) - {"data", "tasks"}
+    chosen = set(changed_fields(start, make_experiment("mgm", preset, start.data.data))) - {"tasks"}
     decided = {"seed"} | {field for setting in study.settings for field, _ in setting.options}
     decided |= {field for field, _ in study.adapt(start, data)}
     if augment != "preset":
@@ -271,8 +269,11 @@ def check_overrides(
 
 def train_arguments(experiment: Experiment, preset: str) -> list[str]:
     """The arguments of ``mgm train`` for exactly these settings."""
+    start = make_experiment(experiment.recipe, preset, experiment.data.data)
     arguments = [experiment.recipe, "--preset", preset]
-    for name, value in changed_fields(experiment, make_experiment(experiment.recipe, preset)).items():
+    if (data := experiment.data.data) != "rooms":
+        arguments += ["--data", data]
+    for name, value in changed_fields(experiment, start).items():
         option = "--" + name.replace("_", "-")
         if isinstance(value, bool):
             arguments.append(option if value else f"--no-{option[2:]}")

@@ -103,7 +103,9 @@ def _about(
     plan: Plan, place: Place, data: str, preset: str, errors: Mapping[str, str], command: str, seconds: float
 ) -> dict[str, Any]:
     results = {trial.name: _result(place.trial(trial)) for trial in plan.trials}
-    shown = {cell.trial.name: cell for cell in plan.cells}
+    shown = [(cell.trial, cell.row.title, cell.setting, cell.seed) for cell in plan.cells]
+    names = {cell.trial.name for cell in plan.cells}
+    shown += [(t, "(built upon)", "", t.experiment.seed) for t in plan.trials if t.name not in names]
     return {
         "name": plan.name,
         "number": plan.study.number,
@@ -122,28 +124,15 @@ def _about(
         "seconds_of_trials": round(sum(result.get("seconds", 0) for result in results.values()), 1),
         "trials": [
             {
-                "name": cell.trial.name,
-                "folder": f"../trials/{cell.trial.name}",
-                "model": cell.row.title,
-                "recipe": cell.row.recipe,
-                "setting": cell.setting,
-                "seed": cell.seed,
-                **_state(results[cell.trial.name], errors.get(cell.trial.name)),
-            }
-            for cell in plan.cells
-        ]
-        + [
-            {
                 "name": trial.name,
                 "folder": f"../trials/{trial.name}",
-                "model": "(built upon)",
+                "model": model,
                 "recipe": trial.experiment.recipe,
-                "setting": "",
-                "seed": trial.experiment.seed,
+                "setting": setting,
+                "seed": seed,
                 **_state(results[trial.name], errors.get(trial.name)),
             }
-            for trial in plan.trials
-            if trial.name not in shown
+            for trial, model, setting, seed in shown
         ],
     }
 

@@ -219,9 +219,11 @@ def _with_bootstrap(
     answer: Answer, ours: Line, theirs: Line, metrics: Mapping[str, str], directions: Mapping[str, bool]
 ) -> Answer:
     """The answer of a primary question with what resampling seeds and test images says."""
+    if not answer.question.primary:
+        return answer
     pairs = [(read_sums(one), read_sums(other)) for one, other in zip(ours.runs, theirs.runs, strict=True)]
     both = [(a, b) for a, b in pairs if a and b and np.array_equal(a["images"], b["images"])]
-    if not answer.question.primary or len(both) < 2:
+    if len(both) < 2:
         return answer
     found = resampled(both, metrics, directions, MEAN)
     tasks = {task: replace(test, bootstrap=found.get(task)) for task, test in answer.tasks.items()}
@@ -230,30 +232,29 @@ def _with_bootstrap(
 
 def _paper_gains(table: Table, ours: Line, theirs: Line) -> dict[str, float]:
     """Task or `MEAN` -> the relative gain that the paper reports between two lines, in its own metrics."""
-    paper, gains = table.paper, {}
-    for task in table.plan.tasks if paper else ():
-        if task in paper.tasks:
-            values = [paper.value(_paper_setting(line.setting), line.row.title, task) for line in (ours, theirs)]
-            if None not in values:
-                info = TASKS[task].metrics_info[paper.metrics[task]]
-                gains[task] = relative_gain(*values, info.higher_is_better)
+    paper = table.paper
+    gains: dict[str, float] = {}
+    if paper is None:
+        return gains
+    for task in set(table.plan.tasks) & set(paper.tasks):
+        one, other = (paper.value(_paper_setting(line.setting), line.row.title, task) for line in (ours, theirs))
+        if one is not None and other is not None:
+            gains[task] = relative_gain(one, other, TASKS[task].metrics_info[paper.metrics[task]].higher_is_better)
     return {**gains, MEAN: fmean(gains.values())} if gains else {}
 
 
 def worth(table: Table) -> list[str]:
-    """Of a table over shares of labels: how many labels MGM's are worth to the baseline."""
+    """Of a curve over shares of labels: how many labels MGM's are worth to the baseline."""
     lines = {(line.setting, line.row.title): line for line in table.lines if line.count}
-    settings = table.plan.settings
-    shares = [float(setting.partition(" ")[0]) / 100 for setting in settings]
-    if (
-        len(set(shares)) < 2
-        or any((setting, "MT") not in lines for setting in settings)
-        or shares != sorted(set(shares))
-    ):
+    by_share = {
+        cell.trial.experiment.data.fraction: cell.setting for cell in table.plan.cells if cell.row.title == "MT"
+    }
+    shares = sorted(by_share)
+    if table.plan.study.figure != "curve" or len(shares) < 2 or len(shares) < len(table.plan.settings):
         return []
 
     def means(title: str, column: Column) -> list[float]:
-        found = [lines.get((setting, title)) for setting in settings]
+        found = [lines.get((by_share[share], title)) for share in shares]
         return [spread(line.values[column.key].values).mean if line else math.nan for line in found]
 
     columns = [column for column in table.columns if _is_primary(column, table)]
@@ -267,7 +268,7 @@ def worth(table: Table) -> list[str]:
             shares,
         )
         for n, share in enumerate(shares)
-        if (settings[n], "MGM") in lines
+        if (by_share[share], "MGM") in lines
     ]
 
 

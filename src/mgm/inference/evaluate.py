@@ -18,6 +18,8 @@ from mgm.data.store import cached_store, rows_of
 from mgm.errors import ConfigError, DataError, unknown
 from mgm.functional.precision import widest_float
 from mgm.inference.model import TrainedModel
+from mgm.runs.folder import RunFolder
+from mgm.runs.images import RunImages, open_run_data, with_classes_of
 from mgm.runs.pretraining import pretraining
 from mgm.tasks import make_tasks
 from mgm.tasks.base import Task
@@ -64,6 +66,8 @@ class Evaluation:
     calibration: Calibration | None = None
     pretrained: str = ""
     """What the encoder was pre-trained on, see `mgm.runs.pretraining`."""
+    remarks: tuple[str, ...] = ()
+    """What a reader has to know of the images: changes since training, what was left out."""
 
     @property
     def title(self) -> str:
@@ -79,6 +83,7 @@ class Evaluation:
             "num_images": self.num_images,
             "flip_average": self.flip_average,
             "pretrained": self.pretrained,
+            "remarks": list(self.remarks),
             "scores": self.scores,
             "classes": self.classes,
         }
@@ -103,7 +108,8 @@ def evaluate(
     Args:
         run: The run's folder.
         data: Name or path of another data set with the same classes; empty: the run's own.
-        split: train, validation, test or all; empty: test for the run's own data, all images of another data set.
+        split: train, validation, test or all; empty: test for the run's own data, which is that of the training whatever has been
+            added since; of another data set all images, as far as the run was neither trained nor selected on them.
         flip_average: Average with the predictions for the mirrored images.
         calibrate: Also score with scale and shift of depth fitted on the validation set of the same data. An image does not
             say how large things are: depth of other cameras comes out too near or too far by a factor, and this shows how
@@ -116,9 +122,9 @@ def evaluate(
     Raises:
         ConfigError: If the split does not exist, the data sets have no task in common, or the other one has other classes; if
             there is nothing to calibrate, or no image to calibrate on that is not scored.
-        DataError: If the validation set has no labels to calibrate on.
+        DataError: If no image is left to score, or the validation set has no labels to calibrate on.
     """
-    split = split or ("all" if data else "test")
+    asked, split = split, split or ("all" if data else "test")
     if split not in SPLITS:
         raise ConfigError(unknown("split", split, SPLITS))
     if calibrate and split in ("validation", "all"):
@@ -129,24 +135,45 @@ def evaluate(
         )
     trained = TrainedModel.load(run, device)
     config = trained.experiment.data
-    source = open_source(data or config.data, config.num_images)
-    tasks = _common_tasks(trained, source.info)
-    scaled = _calibratable(tasks) if calibrate else {}
-    store = cached_store(source, config.image_size, config.cache, skip_bad=config.skip_bad)
+    folder = RunFolder(Path(run))
+    known = RunImages.read(folder.images) if folder.exists else None
+    remarks: list[str] = []
+    if data or not known:
+        source = open_source(data or config.data, config.num_images)
+        info = with_classes_of(source.info, trained.info)
+        tasks, scaled = _tasks(trained, info, calibrate)
+        store = cached_store(source, config.image_size, config.cache, skip_bad=config.skip_bad)
+        splits = None if split == "all" else rows_of(store, source).splits(config.split, config.split_seed)
+    else:
+        own = open_run_data(folder)
+        info, store, splits = own.info, own.store, None if split == "all" else own.splits
+        tasks, scaled = _tasks(trained, info, calibrate)
+        if own.changes:
+            kept = "" if split == "all" else "; scored are the images that were in this split then"
+            remarks.append(f"{info.name} has changed since the run was begun ({own.changes}){kept}")
+    indices = np.arange(len(store)) if splits is None else getattr(splits, split)
+    if known and (data or split == "all"):
+        unseen = np.intersect1d(indices, known.unseen(store))
+        if (num_seen := len(indices) - len(unseen)) and asked in ("", "test"):
+            indices = unseen
+            remarks.append(f"{num_seen} images of {info.name} are left out: the run was trained or selected on them")
+        elif num_seen and split == "all":
+            remarks.append(f"the run was trained or selected on {num_seen} of these images, so the scores are too good")
+    if not len(indices):
+        raise DataError(f"{info.name}: there is no image to score; {'; '.join(remarks) or 'the split is empty'}")
     reader = StoreReader(store, tuple(tasks), trained.device)
-    splits = None if split == "all" else rows_of(store, source).splits(config.split, config.split_seed)
-    indices = np.arange(len(reader)) if splits is None else getattr(splits, split)
     size = trained.experiment.training.batch_size
     predict = partial(trained.predict_batch, flip_average=flip_average)
     meters = scoring.measure(predict, _batches(reader, indices, size), tasks, trained.device)
     calibration = None
     if splits is not None and scaled:
-        lines = fit_lines(predict, _batches(reader, splits.validation, size), scaled)
+        fitted_on = np.setdiff1d(splits.validation, indices)
+        lines = fit_lines(predict, _batches(reader, fitted_on, size), scaled)
         scores = scoring.evaluate(_calibrated(predict, lines), _batches(reader, indices, size), scaled, trained.device)
-        calibration = Calibration(lines, len(splits.validation), scores)
+        calibration = Calibration(lines, len(fitted_on), scores)
     return Evaluation(
         trained.experiment.recipe,
-        source.info,
+        info,
         split,
         len(indices),
         tasks,
@@ -155,6 +182,7 @@ def evaluate(
         flip_average,
         calibration,
         pretraining(trained.experiment.model),
+        tuple(remarks),
     )
 
 
@@ -162,21 +190,20 @@ def _batches(reader: StoreReader, indices: np.ndarray, size: int) -> Iterator[Ba
     return (reader.batch(indices[start : start + size]) for start in range(0, len(indices), size))
 
 
-def _common_tasks(trained: TrainedModel, info: DatasetInfo) -> dict[str, Task]:
-    """The run's tasks that the data have labels for; classes have to mean the same in both."""
+def _tasks(trained: TrainedModel, info: DatasetInfo, calibrate: bool) -> tuple[dict[str, Task], dict[str, Task]]:
+    """The run's tasks that the data have labels for, in which values mean the same; and those of them to calibrate."""
     tasks = {name: task for name, task in trained.tasks.items() if name in info.tasks}
     if not tasks:
         raise ConfigError(
             f"{info.name} has no labels for what the run learned ({', '.join(trained.tasks)}); it offers {', '.join(info.tasks)}"
         )
     theirs = make_tasks(tuple(tasks), info.classes)
-    other = [name for name, task in tasks.items() if not task.comparable(theirs[name])]
-    if other:
+    if other := [name for name, task in tasks.items() if not task.comparable(theirs[name])]:
         raise ConfigError(
-            f"{info.name} has other classes than {trained.info.name}, which the run learned; "
-            f"evaluate on data with the same classes, or train with --tasks that leave {', '.join(other)} out"
+            f"{', '.join(other)} of {info.name} mean something else than what the run learned; train with --tasks that leave "
+            "them out"
         )
-    return tasks
+    return tasks, _calibratable(tasks) if calibrate else {}
 
 
 def _calibratable(tasks: Mapping[str, Task]) -> dict[str, Task]:

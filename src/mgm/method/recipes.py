@@ -192,13 +192,22 @@ PRESETS: dict[str, Recipe] = {
 """Preset name -> how it changes an experiment. Any field can be overridden afterwards."""
 
 
-def make_experiment(recipe: str, preset: str = "quick") -> Experiment:
+def make_experiment(recipe: str, preset: str = "quick", data: str = "rooms") -> Experiment:
     """The settings of a recipe at the scale of a preset.
 
+    Args:
+        recipe: Key of `RECIPES`.
+        preset: Key of `PRESETS`.
+        data: Built-in name or path of a data set. Of any but ``rooms`` all images, labels and tasks are used, whatever the preset
+            uses of the rooms; ``tiny`` keeps its limit on the number of images.
+
     Raises:
-        ConfigError: If either name is unknown; the message lists the choices.
+        ConfigError: If the recipe or the preset is unknown; the message lists the choices.
     """
     base = choose("preset", preset, PRESETS).derive(Experiment())
+    if data != "rooms":
+        all_of_it = {"fraction": 1.0, "tasks": (), "num_images": base.data.num_images if preset == "tiny" else 0}
+        base = replace(base, data=replace(base.data, data=data, **all_of_it))  # type: ignore[arg-type]
     return replace(choose("recipe", recipe, RECIPES).derive(base), recipe=recipe)
 
 

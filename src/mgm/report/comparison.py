@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from mgm.config import DataConfig
+from mgm.data.loading import StoreReader
 from mgm.errors import RunError
 from mgm.inference.model import TrainedModel
-from mgm.runs.data import load_data
 from mgm.runs.folder import RunFolder
+from mgm.runs.images import RunData, RunImages, open_run_data, unique_names
+from mgm.tasks import make_tasks
 from mgm.tasks.base import Task
 from mgm.types import Predictions, Targets
 
@@ -62,32 +62,39 @@ def compare(folders: Mapping[str, RunFolder], count: int = SHOWN_IMAGES) -> Comp
     if not folders:
         raise RunError("no run whose predictions could be shown")
     models = {title: TrainedModel.load(folder.path, "cpu") for title, folder in folders.items()}
-    _check_same_test_set({title: model.experiment.data for title, model in models.items()})
-    tasks = tuple(dict.fromkeys(name for model in models.values() for name in model.tasks))
-    first = next(iter(models.values())).experiment
-    data = load_data(replace(first, data=replace(first.data, tasks=tasks)), torch.device("cpu"), for_training=False)
-    test = data.splits.test
+    sides = {model.image_size for model in models.values()}
+    if len(sides) > 1:
+        raise RunError(f"the runs have no test set in common: image_size is {' and '.join(map(str, sorted(sides)))}")
+    data = open_run_data(next(iter(folders.values())))
+    test = _common_test(data, list(folders.values()))
+    names = tuple(dict.fromkeys(name for model in models.values() for name in model.tasks))
+    tasks = make_tasks(names, data.info.classes)
+    reader = StoreReader(data.store, [name for name in tasks if name in data.info.tasks])
     spread = np.linspace(0, len(test) - 1, min(count, len(test))).round().astype(int)
-    batch = data.reader.batch(test[spread])
+    batch = reader.batch(test[spread])
     return Comparison(
         batch.images,
         batch.targets,
         {title: model.predict_batch(batch.images) for title, model in models.items()},
-        data.tasks,
-        [scene_name(row, data.info.scenes) for row in batch.scene],
+        tasks,
+        [scene_name(row, data.source.info.scenes) for row in batch.scene],
     )
 
 
-def _check_same_test_set(configs: dict[str, DataConfig]) -> None:
-    """With another split, a run may have been trained on images that the first is tested on."""
-    (title, first), *others = configs.items()
-    for other, config in others:
-        for field in ("data", "num_images", "split", "split_seed", "image_size"):
-            ours, theirs = getattr(first, field), getattr(config, field)
-            if ours != theirs:
-                raise RunError(
-                    f"{title} and {other} have no test set in common: {field} is {ours!r} for one and {theirs!r} for the other"
-                )
+def _common_test(data: RunData, folders: Sequence[RunFolder]) -> np.ndarray:
+    """Indices of the images that every run is tested on: with another split, one may have been trained on them."""
+    names = unique_names(data.store)
+    others = [RunImages.read(folder.images).test for folder in folders]
+    test = [
+        i
+        for i in map(int, data.splits.test)
+        if all(images.get(names[i]) == data.images.test[names[i]] for images in others)
+    ]
+    if not test:
+        raise RunError(
+            f"{' and '.join(str(folder.path) for folder in folders)} have no test set in common: no image is in that of all"
+        )
+    return np.array(test)
 
 
 def scene_name(row: Tensor, scenes: tuple[str, ...]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mgm.tasks import TASKS
+from mgm.tasks import TASKS, find_task
 from mgm.training.metrics_log import read_metrics_log
 
 STAGE_TITLES = {
@@ -55,7 +55,7 @@ def read_history(path: Path) -> History:
         for name, value in record.get("losses", {}).items():
             _append(history.losses.setdefault(stage, {}), name, step, value)
         for name, metrics in record.get("validation", {}).items():
-            _append(history.scores, name, step, metrics.get(TASKS[name].primary))
+            _append(history.scores, name, step, metrics.get(find_task(name).primary))
         for name, figures in record.get("gradients", {}).items():
             for figure, value in figures.items():
                 _append(history.gradients.setdefault(figure, {}), name, step, value)

@@ -147,6 +147,19 @@ def check_widths(model: ModelConfig) -> None:
             raise ConfigError(f"{name} is {value}; it must be above 0, and {MAX_WIDTH} at most")
 
 
+def warnings_of(experiment: Experiment) -> list[str]:
+    """What can be set and yet does nothing, in words."""
+    method, training = experiment.method, experiment.training
+    alone = training.batch_size // training.accumulate == 1
+    if method.self_supervision == "simclr" and method.self_supervision_weight and alone:
+        return [
+            "warning: the self-supervised loss is zero: SimCLR tells the images of a batch apart, and "
+            f"{'there is one' if training.batch_size == 1 else f'--accumulate {training.accumulate} leaves one at a time'}; raise "
+            "--batch-size, or use --self-supervision none"
+        ]
+    return []
+
+
 def check_augmentation(data: DataConfig) -> None:
     """Raise `ConfigError` for changes of the images that cannot be, or would not be made."""
     augmentation(data, {})

@@ -78,13 +78,12 @@ class ExperimentData:
         return {name: task.constant(batch[name] for batch in batches) for name, task in self.tasks.items()}
 
 
-def load_data(experiment: Experiment, device: torch.device, *, for_training: bool = True) -> ExperimentData:
+def load_data(experiment: Experiment, device: torch.device) -> ExperimentData:
     """Read, convert (once, into the cache) and split the data of an experiment.
 
     Args:
         experiment: Settings.
         device: Where small data sets are kept as a whole.
-        for_training: Whether to check that there is enough to train on.
 
     Raises:
         ConfigError: If settings do not fit the data.
@@ -98,9 +97,8 @@ def load_data(experiment: Experiment, device: torch.device, *, for_training: boo
     missing = [name for name in tasks if name not in info.tasks]
     if missing:
         raise ConfigError(f"{info.name} has no labels for {', '.join(missing)}; it offers {', '.join(info.tasks)}")
-    if for_training:
-        for warning in source.warnings():
-            _warn(f"{info.name}: {warning}")
+    for warning in source.warnings():
+        _warn(f"{info.name}: {warning}")
     # of several processes one converts, the others wait
     store = cached_store(source, config.image_size, config.cache, skip_bad=config.skip_bad)
     if skipped := store.manifest["skipped"]:
@@ -121,10 +119,9 @@ def load_data(experiment: Experiment, device: torch.device, *, for_training: boo
     labelled = labelled_subset(candidates, groups, config.fraction, config.split_seed, has[candidates])
     weak = weak_subset(splits.train, labelled, config.weak_fraction, config.split_seed)
     data = ExperimentData(info, tasks, reader, splits, labelled, weak, derived)
-    if for_training:
-        _check_amounts(experiment, data)
-        _check_labels(config, data, has)
-        mixing(experiment.data, tasks)
+    _check_amounts(experiment, data)
+    _check_labels(config, data, has)
+    mixing(experiment.data, tasks)
     return data
 
 

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Required
+from typing import TYPE_CHECKING, Any, Required
 
 from filelock import FileLock, Timeout
 from pydantic import ConfigDict, ValidationError
 from typing_extensions import TypedDict
 
 from mgm.config import Experiment
-from mgm.data.files import Content, is_draft, read_bounded, remove_drafts, schema, write_text
+from mgm.data.files import Content, read_bounded, schema, write_text
 from mgm.errors import RunError, first_problem
 from mgm.runs.settings import from_yaml, to_yaml
 from mgm.training.metrics_log import plain
 from mgm.types import DatasetInfo
 
+if TYPE_CHECKING:
+    from mgm.runs.beginning import Beginning
+    from mgm.runs.images import RunImages
+
+DRAFT = ".*.[0-9]*.tmp"
+"""Files that a process which was killed had begun to write."""
 Scores = dict[str, dict[str, float | None]]
 """Task -> metric -> value; null where it could not be computed."""
 
@@ -26,7 +33,7 @@ Classes = dict[str, dict[str, dict[str, float | None]]]
 """Task -> class -> ``iou`` and ``pixels``, its share of the labelled pixels."""
 
 
-MAX_JSON_BYTES = 1 << 25
+MAX_JSON_BYTES = 1 << 28
 
 
 class Baseline(TypedDict, total=False):
@@ -103,6 +110,16 @@ class RunFolder:
         return self.path / "dataset.json"
 
     @property
+    def beginning(self) -> Path:
+        """How the run was begun, see `Beginning`."""
+        return self.path / "begun.json"
+
+    @property
+    def images(self) -> Path:
+        """Its images, see `RunImages`."""
+        return self.path / "images.json"
+
+    @property
     def metrics_log(self) -> Path:
         """The metrics log: losses and validation scores, one JSON record per line."""
         return self.path / "metrics.jsonl"
@@ -143,11 +160,6 @@ class RunFolder:
         return RunFolder(self.path / "baseline")
 
     @property
-    def wants_baseline(self) -> bool:
-        """Whether the run was begun with a baseline."""
-        return self.baseline.path.is_dir()
-
-    @property
     def exists(self) -> bool:
         """Whether a run was begun here."""
         return self.config.exists()
@@ -158,12 +170,15 @@ class RunFolder:
         return self.result.exists()
 
     @property
+    def _lock_file(self) -> Path:
+        return self.path / ".lock"
+
+    @property
     def in_use(self) -> bool:
         """Whether a process is training here now."""
-        path = self.path / ".lock"
-        if not path.exists():
+        if not self._lock_file.exists():
             return False
-        lock = FileLock(path)
+        lock = FileLock(self._lock_file)
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -173,30 +188,34 @@ class RunFolder:
         lock.release()
         return False
 
-    def create(self, experiment: Experiment, info: DatasetInfo, *, baseline: bool = False) -> None:
-        """Create the folder of a new run.
-
-        Args:
-            experiment: Its settings.
-            info: Its data.
-            baseline: Whether it is to have a baseline; `wants_baseline` remembers it.
+    def create(self, experiment: Experiment, info: DatasetInfo, beginning: Beginning, images: RunImages) -> FileLock:
+        """Create the folder of a new run, and lock it. The settings come last: they are what a run is recognised by.
 
         Raises:
-            RunError: If the folder is not empty or cannot be created.
+            RunError: If the folder is not empty, cannot be created, or another process is training there.
         """
-        # a run that was killed at its start has left only empty folders, perhaps this file, and drafts
-        if any(file.is_file() and file != self.dataset and not is_draft(file) for file in self.path.rglob("*")):
+        self._check_empty()
+        try:
+            for folder in (self.checkpoints, self.pictures):
+                folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(f"cannot create {self.path} ({error.strerror}); choose another folder with --out") from None
+        lock = self.lock()
+        self._check_empty()  # another process may have been faster
+        write_json(self.dataset, asdict(info))
+        images.write(self.images)
+        write_json(self.beginning, asdict(beginning))
+        write_text(self.config, to_yaml(experiment))
+        return lock
+
+    def _check_empty(self) -> None:
+        """Raise `RunError` where there is more than a run that was killed at its start leaves."""
+        begun = {self.dataset, self.images, self.beginning, self._lock_file}
+        if any(file.is_file() and file not in begun and not file.match(DRAFT) for file in self.path.rglob("*")):
             if self.exists:
                 self.lock().release()  # says so if another process is training here
             remedy = f"continue it with --resume {self.path}, or choose" if self.exists else "choose"
             raise RunError(f"{self.path} is not empty; {remedy} another folder with --out")
-        try:
-            for folder in (self.checkpoints, self.pictures, *([self.baseline.path] if baseline else [])):
-                folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RunError(f"cannot create {self.path} ({error.strerror}); choose another folder with --out") from None
-        write_json(self.dataset, asdict(info))
-        write_text(self.config, to_yaml(experiment))
 
     def experiment(self) -> Experiment:
         """The run's settings.
@@ -215,12 +234,12 @@ class RunFolder:
         return read_json(self.dataset, DatasetInfo)
 
     def lock(self) -> FileLock:
-        """Lock the folder, so that no second process trains in it.
+        """Lock the folder, so that no second process trains in it, and sweep what killed ones left.
 
         Raises:
             RunError: If another process has locked it.
         """
-        lock = FileLock(self.path / ".lock")
+        lock = FileLock(self._lock_file)
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -232,7 +251,9 @@ class RunFolder:
 
     def remove_drafts(self) -> None:
         """Remove what processes have left that were killed while they wrote; nobody else may train here."""
-        remove_drafts([self.path, self.checkpoints, self.pictures])
+        for draft in self.path.rglob(DRAFT):
+            with suppress(OSError):
+                draft.unlink()
 
 
 def read_result(path: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import yaml
 from pydantic import ValidationError
 
 from mgm.config import DataConfig, Experiment, MethodConfig, ModelConfig, TrainingConfig
+from mgm.data import DATASETS
 from mgm.data.files import parse_yaml, read_bounded, schema
 from mgm.errors import ConfigError, first_problem, unknown
 
@@ -92,6 +94,40 @@ def check_numbers(settings: object, where: str) -> None:
         for number in value if isinstance(value, tuple) else (value,):
             if isinstance(number, int | float) and not abs(number) < LARGEST_NUMBER:
                 raise ConfigError(f"{where}: {field.name} is {number}; it must be a number below {LARGEST_NUMBER:,}")
+
+
+def with_absolute_paths(experiment: Experiment) -> Experiment:
+    """The experiment with every setting that is a path made absolute, so that it means the same place from everywhere.
+
+    What is no path that exists stays as it is where it may be a name: of a data set, of an encoder.
+    """
+    data, model, method = experiment.data, experiment.model, experiment.method
+    hub = "hf:"
+    encoder = model.encoder.removeprefix(hub)
+    return dataclasses.replace(
+        experiment,
+        data=dataclasses.replace(
+            data, data=_place(data.data), pretrain=_place(data.pretrain), cache=_absolute(data.cache)
+        ),
+        model=dataclasses.replace(
+            model,
+            encoder=hub + _place(encoder) if model.encoder.startswith(hub) else model.encoder,
+            encoder_run=_absolute(model.encoder_run),
+        ),
+        method=dataclasses.replace(
+            method,
+            generator_runs=tuple(map(_absolute, method.generator_runs)),
+            annotator=_absolute(method.annotator),
+        ),
+    )
+
+
+def _absolute(path: str) -> str:
+    return os.path.abspath(os.path.expanduser(path)) if path else path
+
+
+def _place(name: str) -> str:
+    return name if name in DATASETS or not os.path.exists(os.path.expanduser(name)) else _absolute(name)
 
 
 def _validated(kind: type, values: dict[str, Any], where: str) -> Any:

@@ -115,7 +115,12 @@ def _settings(experiment: Experiment, data: ExperimentData, device: str) -> dict
     images = hashlib.sha256()
     for indices in (data.labelled, data.splits.validation):
         images.update(np.ascontiguousarray(indices).tobytes())
-    about = {"seed": experiment.seed, "images": images.hexdigest(), "name": data.info.name}
+    about = {
+        "seed": experiment.seed,
+        "images": images.hexdigest(),
+        "name": data.info.name,
+        "data": data.reader.store.manifest["checksums"],
+    }
     about |= {"device": device, "processes": world_size()}
     code = {"version": __version__, "commit": current_commit()}
     return {

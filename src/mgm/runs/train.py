@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 from lightning_fabric import Fabric
 from torch import nn
 
@@ -24,17 +25,20 @@ from mgm.method.networks import build_networks
 from mgm.method.recipes import baseline_of
 from mgm.method.training import JointSteps
 from mgm.runs.annotator import make_annotator
+from mgm.runs.beginning import Beginning
 from mgm.runs.budget import fit_to_minutes, measure
-from mgm.runs.checks import check_experiment
+from mgm.runs.checks import check_experiment, warnings_of
 from mgm.runs.cost import encoder_updates, parameter_counts, peak_memory_mb
 from mgm.runs.data import ExperimentData, label_stride, load_data, make_loaders
 from mgm.runs.devices import launch
 from mgm.runs.folder import RunFolder, read_result, write_json
+from mgm.runs.images import RunImages, open_run_data
 from mgm.runs.metrics_table import recorded, write_history
 from mgm.runs.pretraining import pretraining
 from mgm.runs.progress import RichProgress
 from mgm.runs.provenance import command_line, current_commit, versions
 from mgm.runs.scenes import without_scenes
+from mgm.runs.settings import to_dict, with_absolute_paths
 from mgm.runs.stages import SharedStages
 from mgm.runs.starting_weights import load_pretrained, start_encoder, with_structure
 from mgm.training.callbacks import TensorBoard, Watchers
@@ -66,64 +70,78 @@ def train(
     minutes: float = 0.0,
     watch: Callable[[RunFolder, ExperimentData], Progress] | None = None,
     shared: Path | None = None,
+    of: RunFolder | None = None,
 ) -> dict[str, Any]:
     """Train, evaluate, and write everything to a folder.
 
     Args:
         experiment: Settings.
         out: The run's folder; must be new or empty unless ``resume``.
-        resume: Continue the run in ``out`` from its last checkpoint; a finished run returns its result at once.
+        resume: Continue the run in ``out``, if there is one, from its last checkpoint, with the same settings, data and number of
+            processes; a finished run returns its result at once.
         baseline: Also train the multi-task baseline with the same budget (for recipes that are more than it), into
-            ``out/baseline``, and report the gain over it.
+            ``out/baseline``, and report the gain over it. A resumed run has one if it was begun with one.
         minutes: Wall time to fit the steps to (`mgm.runs.budget`), for the run and for its baseline each; 0: take the
             steps of the settings. A resumed run keeps the steps that it was begun with.
         watch: Makes another callback in the first process, beside the progress bar.
         shared: Folder of stages that runs have in common (`mgm.runs.stages`); a run with a baseline has one of its own, which is
             removed at the end.
+        of: The run whose baseline this one is.
 
     Returns:
         What `result.json` holds.
 
     Raises:
-        ConfigError: If settings contradict each other or the data.
-        DataError: If the data are missing or damaged.
+        ConfigError: If settings contradict each other or the data, or are not those that a run to resume was begun with.
+        DataError: If the data are missing, damaged, or no longer those that a run to resume was begun with.
         RunError: If the folder is in use or holds something else.
         TrainingDivergedError: If a loss is NaN or explodes.
     """
     folder = RunFolder(out)
-    if resume and folder.finished:
-        if not rank():  # it may have been killed just before this
+    begun = Beginning.read(folder.beginning) if resume and folder.exists else None
+    if begun and folder.finished:
+        if rank() == 0:  # it may have been killed just before this
             write_history(folder)
             folder.remove_drafts()
             shutil.rmtree(folder.path / "stages", ignore_errors=True)
         return read_result(folder.result)
     check_experiment(experiment)
-    experiment = with_structure(experiment)
+    experiment = with_structure(with_absolute_paths(experiment))
     fabric = launch(experiment.training)
+    if begun:
+        begun.check(experiment, derived=True)
+        experiment = folder.experiment()
+        begun.check(experiment)
+        open_run_data(folder).check_unchanged()
+        baseline, minutes = begun.baseline, begun.minutes
     data = load_data(experiment, fabric.device)
     experiment = without_scenes(experiment, data)
     # everything that can be wrong with settings or data shows here, before anything is written
     unfitted = experiment
-    if minutes and not (resume and folder.exists):
+    if minutes and not begun:
         experiment = _fit_to_minutes(experiment, minutes, data, fabric)
     trainer = _make_trainer(experiment, folder, data, fabric, watch)
+    if of is None and rank() == 0:
+        _say(experiment, data)
     has_baseline = baseline and len(joint_updates(experiment.method)) > 1
-    if fabric.is_global_zero and not (resume and folder.exists):
-        folder.create(experiment, data.info, baseline=has_baseline)
+    lock = None
+    if fabric.is_global_zero:
+        lock = folder.lock() if begun else _create(folder, experiment, data, has_baseline, minutes, of)
     fabric.barrier()
-    lock = folder.lock() if fabric.is_global_zero else None
     place = shared or (folder.path / "stages" if has_baseline else None)
     try:
         reference = None
         if has_baseline:
+            resumed = resume and folder.baseline.exists
             reference = train(
-                baseline_of(unfitted),
+                folder.baseline.experiment() if resumed else baseline_of(unfitted),
                 folder.baseline.path,
-                resume=resume and folder.baseline.exists,
+                resume=resumed,
                 baseline=False,
                 minutes=minutes,
                 watch=watch,
                 shared=place,
+                of=folder,
             )
         with recorded(folder):
             if place:
@@ -143,6 +161,36 @@ def train(
     finally:
         if lock:
             lock.release()
+
+
+def _create(
+    folder: RunFolder,
+    experiment: Experiment,
+    data: ExperimentData,
+    baseline: bool,
+    minutes: float,
+    of: RunFolder | None,
+) -> FileLock:
+    """Begin a run in its folder; a baseline's command is that of the run that it belongs to."""
+    command = Beginning.read(of.beginning).command if of else command_line()
+    beginning = Beginning(command, baseline, minutes, world_size(), to_dict(experiment))
+    images = RunImages.of(data.reader.store, data.splits, data.labelled, data.weak)
+    return folder.create(experiment, data.info, beginning, images)
+
+
+def _say(experiment: Experiment, data: ExperimentData) -> None:
+    """What the run is about to use, and what of it does nothing."""
+    parts, num_images = data.splits, experiment.data.num_images
+    print(
+        f"{len(data.labelled)} of {len(parts.train)} training images labelled, {len(data.tasks)} "
+        f"task{'s' * (len(data.tasks) > 1)}, {len(parts.validation)} validation, {len(parts.test)} test "
+        f"({data.info.name}: {', '.join(data.tasks)})",
+        file=sys.stderr,
+    )
+    if 0 < num_images == len(parts.train) and data.info.name != "rooms":
+        print(f"a part of {data.info.name} is used: --num-images {num_images} (0: all)", file=sys.stderr)
+    for line in warnings_of(experiment):
+        print(line, file=sys.stderr)
 
 
 def _fit_to_minutes(experiment: Experiment, minutes: float, data: ExperimentData, fabric: Fabric) -> Experiment:
@@ -274,7 +322,7 @@ def _finish(
         "best_steps": steps,
         "best_stage": trainer.stages[-1].name,
         "seconds": round(trainer.position.seconds, 1),
-        "command": command_line(),
+        "command": Beginning.read(folder.beginning).command,
         "commit": current_commit(),
         "versions": versions(),
         "device": str(trainer.fabric.device),

@@ -12,7 +12,7 @@ from mgm.tasks.normals import SurfaceNormals
 from mgm.tasks.segmentation import SemanticSegmentation
 from mgm.tasks.taskonomy import EdgeTexture, PrincipalCurvature, Reshading
 
-__all__ = ["TASKS", "ClassScore", "MetricInfo", "Task", "TaskMetrics", "make_tasks", "parse_losses"]
+__all__ = ["TASKS", "ClassScore", "MetricInfo", "Task", "TaskMetrics", "find_task", "make_tasks", "parse_losses"]
 
 TASKS: dict[str, type[Task]] = {
     task.name: task
@@ -38,7 +38,7 @@ def make_tasks(names: Sequence[str], classes: Sequence[str] = (), losses: Sequen
     if not names:
         raise ConfigError(f"no task chosen. Choices: {', '.join(TASKS)}")
     for name in names:
-        choose("task", name, TASKS)
+        find_task(name)
         if list(names).count(name) > 1:
             raise ConfigError(f"task {name!r} is chosen more than once; name each task once")
     for name, loss in chosen.items():
@@ -46,6 +46,18 @@ def make_tasks(names: Sequence[str], classes: Sequence[str] = (), losses: Sequen
             raise ConfigError(f"losses has {name}:{loss}, but {name} is not learned; the tasks are {', '.join(names)}")
     fallback = {name: TASKS[name].recommended_loss if RECOMMENDED in losses else "" for name in names}
     return {name: TASKS[name](classes, chosen.get(name, fallback[name])) for name in names}
+
+
+def find_task(name: str) -> type[Task]:
+    """The task of a name.
+
+    Raises:
+        ConfigError: If there is none.
+    """
+    try:
+        return choose("task", name, TASKS)
+    except ConfigError as error:
+        raise ConfigError(f"{error}. A task of your own has to be loaded: --plugin FILE.py") from None
 
 
 def parse_losses(losses: Sequence[str]) -> dict[str, str]:
@@ -61,7 +73,7 @@ def parse_losses(losses: Sequence[str]) -> dict[str, str]:
         name, _, loss = entry.partition(":")
         if not (name and loss):
             raise ConfigError(f"losses has {entry!r}; write TASK:LOSS, for example depth:log, or {RECOMMENDED}")
-        task = choose("task", name, TASKS)
+        task = find_task(name)
         choose(f"loss of {name}", loss, dict(task.losses))
         if name in chosen:
             raise ConfigError(f"losses has {name}:{chosen[name]} and {entry}; give one loss per task")

@@ -271,7 +271,7 @@ class Trainer:
         if not better:
             return
         weights = {key: value.contiguous() for key, value in self.evaluated_model.state_dict().items()}
-        if len(better) < len(found):
+        if len(better) < len(found) and self.fabric.is_global_zero:  # which alone writes
             kept = tuple(prefix for part, prefixes in own.items() if part not in better for prefix in prefixes)
             before = load_checkpoint(self.folder / name, SavedModel, self.fabric.device)["model"]
             weights |= {key: value for key, value in before.items() if key.startswith(kept)}

@@ -1,8 +1,6 @@
-"""The data source: determinism, exactness of the labels, coverage, splits, speed."""
+"""The data source: determinism, exactness of the labels, coverage, splits."""
 
 from __future__ import annotations
-
-import time
 
 import numpy as np
 import pytest
@@ -232,14 +230,3 @@ def test_wrong_arguments_are_refused():
         RoomsSource(num_images=0)
     with pytest.raises(IndexError):
         RoomsSource(num_images=3).read(3, 8)
-
-
-@pytest.mark.slow
-def test_renders_at_a_useful_rate():
-    """Loose: an idle core does over 50 images per second at 128 px; a shared one gets a third of that here."""
-    source = RoomsSource(num_images=40)
-    source.read(0, 128)
-    start = time.process_time()
-    for index in range(40):
-        source.read(index, 128)
-    assert 40 / (time.process_time() - start) > 15

@@ -10,7 +10,7 @@ import numpy as np
 
 from mgm.report.figures.style import FAINT_INK, figure_style, new_figure, save_figure
 from mgm.report.history import STAGE_TITLES, History, in_order, read_history, stages_of, tasks_of
-from mgm.tasks import TASKS
+from mgm.tasks import find_task
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -77,7 +77,7 @@ def draw_losses(axes: Axes, stage: str, histories: Mapping[str, History]) -> Non
 
 def draw_scores(axes: Axes, name: str, histories: Mapping[str, History]) -> None:
     """A line per run with a ring at its best value, and where its joint training begins."""
-    task = TASKS[name]
+    task = find_task(name)
     best = max if task.metrics_info[task.primary].higher_is_better else min
     for number, (title, history) in enumerate(histories.items()):
         steps, values = history.scores.get(name, ([], []))
@@ -126,7 +126,7 @@ def draw_bands(axes: Axes, name: str, groups: Mapping[str, list[History]]) -> No
 
 def _label_scores(axes: Axes, name: str, histories: Iterable[History]) -> None:
     """Title, axes and legend of a panel of scores, and where joint training begins."""
-    task = TASKS[name]
+    task = find_task(name)
     info = task.metrics_info[task.primary]
     for start in sorted({history.joint_start for history in histories if history.joint_start is not None}):
         axes.axvline(start, color=FAINT_INK, linestyle=":", linewidth=1.2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from mgm.errors import RunError
@@ -55,7 +56,7 @@ def run_page(folder: RunFolder) -> str:
         name=folder.path.resolve().name,
         state=state(folder),
         finished=folder.finished,
-        data=result.get("data", experiment.data.data),
+        data=result.get("data", Path(experiment.data.data).name),
         num_labelled=result.get("num_labelled"),
         image_size=experiment.data.image_size,
         seed=experiment.seed,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from mgm.config import Experiment, ModelConfig
@@ -37,7 +38,7 @@ def setting(experiment: Experiment, result: Mapping[str, Any]) -> list[tuple[str
         labelled = f"{result['num_labelled']} ({labelled})"
     facts = {
         "Recipe": f"{experiment.recipe}: {recipe.description}" if recipe else experiment.recipe,
-        "Data": f"{result.get('data', data.data)}, {data.split} split {data.split_seed}",
+        "Data": f"{result.get('data', Path(data.data).name)}, {data.split} split {data.split_seed}",
         "Labelled images": labelled,
         "Image size": f"{data.image_size} × {data.image_size} px",
         "Augmentation": _augmentation(experiment),

@@ -118,7 +118,7 @@ def test_nyuv2_missing_file_is_named(tmp_path, file):
     ("file", "picture", "message"),
     [
         ("semantic40/0001.png", np.full((192, 256), 40, np.uint8), "label 40"),
-        ("depth/0001.png", np.zeros((96, 129), np.uint8), "129 x 96 pixels but .*rgb/0001.jpg is 256 x 192"),
+        ("depth/0001.png", np.zeros((90, 128), np.uint8), "128 x 90 pixels but .*rgb/0001.jpg is 256 x 192"),
         ("depth/0001.png", np.full((192, 256), 3000, np.uint16), "depth of more than 8 bits"),
     ],
 )
@@ -265,7 +265,7 @@ def test_missing_labels_are_never_replaced_by_the_next_ones(tmp_path, write, fil
         ("ss/bedroom/000.npy", npy(np.full((24, 32), 41)), "label 41"),
         ("de/bedroom/000.npy", npy(np.zeros(5)), "not H x W"),
         ("nm/bedroom/000.png", b"", "empty"),
-        ("msk/bedroom/000.png", png(np.zeros((12, 17), np.uint8)), "17 x 12"),
+        ("msk/bedroom/000.png", png(np.zeros((10, 17), np.uint8)), "17 x 10"),
     ],
 )
 def test_bad_arrays_are_named_and_others_still_read(tmp_path, file, content, message):

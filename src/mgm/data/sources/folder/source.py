@@ -161,9 +161,7 @@ class FolderSource(DataSource):
         """One sample squeezed to a square; see `DataSource.read`."""
         picture, settings = self._pictures[index], self._settings
         rgb = self._pixels(picture.rgb, "colours")
-        height, width = rgb.shape[:2]
-        top, bottom, left, right = settings.crop.get(f"{width}x{height}", (0, height, 0, width))
-        window = np.s_[top:bottom, left:right]
+        window = self._window(rgb)
         mask = None
         if "mask" in picture.labels:
             mask = self._beside(rgb, picture, "mask", "colours").max(axis=2) >= 128
@@ -185,6 +183,12 @@ class FolderSource(DataSource):
                 scene = classes_in_view(values, len(self._classes))
             targets[task] = resize_target(values[window], size)
         return Sample(planes(resize_rgb(rgb[window], size, size)), targets, scene, picture.name)
+
+    def shape(self, index: int) -> tuple[int, int]:
+        """That of the picture as far as it is used; see `DataSource.shape`."""
+        rgb = self._pixels(self._pictures[index].rgb, "colours")
+        height, width = rgb[self._window(rgb)].shape[:2]
+        return height, width
 
     def splits(self, kind: str, seed: int) -> Splits:
         """Split the images.
@@ -302,6 +306,12 @@ class FolderSource(DataSource):
         if split.train and count - sum(sizes.values()) >= split.train:
             return dict.fromkeys(sizes, (count - split.train) // 2)
         return sizes
+
+    def _window(self, rgb: np.ndarray) -> tuple[slice, slice]:
+        """What of a picture of this size is used."""
+        height, width = rgb.shape[:2]
+        top, bottom, left, right = self._settings.crop.get(f"{width}x{height}", (0, height, 0, width))
+        return np.s_[top:bottom, left:right]
 
     def _files(self, task: str) -> FileSettings:
         return self._class_files if task == SEMANTIC else self._settings.files(task)

@@ -1,0 +1,60 @@
+"""Modules of a user's own that enter tasks, data sets, generators, ... into the package's dictionaries (docs/extending.md)."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from importlib import import_module
+from importlib.metadata import entry_points
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+from mgm.errors import ConfigError
+
+GROUP = "mgm.plugins"
+"""Entry points of installed packages; each names a module."""
+VARIABLE = "MGM_PLUGINS"
+"""Plugins of this process and of those that it starts, as in PATH."""
+
+
+def load_plugins(plugins: Iterable[str] = ()) -> None:
+    """Import the given plugins, those of `VARIABLE`, and those of installed packages, each once.
+
+    Args:
+        plugins: Files (``my_tasks.py``) or names of modules. This runs their code.
+
+    Raises:
+        ConfigError: If one does not exist or cannot be imported.
+    """
+    files = [os.path.abspath(name) if name.endswith(".py") else name for name in plugins]
+    wanted = list(dict.fromkeys([*filter(None, os.environ.get(VARIABLE, "").split(os.pathsep)), *files]))
+    if wanted:
+        os.environ[VARIABLE] = os.pathsep.join(wanted)
+    for name in [*wanted, *(point.value for point in entry_points(group=GROUP))]:
+        try:
+            _load(name)
+        except Exception as error:  # it is the user's code
+            raise ConfigError(f"the plugin {name} cannot be imported ({type(error).__name__}: {error})") from error
+
+
+def _load(name: str) -> None:
+    if not name.endswith(".py"):
+        import_module(name)
+        return
+    path = Path(name)
+    known = sys.modules.get(path.stem)
+    if known is not None:
+        if Path(getattr(known, "__file__", None) or "").resolve() != path.resolve():
+            raise ImportError(f"there is a module {path.stem} already; give the file another name")
+        return
+    spec = spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    sys.path.append(str(path.parent))  # for processes that have to import what was pickled here
+    sys.modules[path.stem] = module = module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[path.stem]
+        raise

@@ -1,0 +1,94 @@
+"""How a run was begun, so that continuing it is the same run: command, baseline, processes, settings."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mgm.config import Experiment
+from mgm.errors import ConfigError
+from mgm.functional.distributed import world_size
+from mgm.runs.folder import read_json
+from mgm.runs.settings import to_dict
+
+FREE = ("data.cache", "training.device", "training.tensorboard", "training.checkpoint_every")
+"""Settings that may be edited before a run is continued: they change no number."""
+PLACES = ("data.data", "data.pretrain", "model.encoder_run", "method.generator_runs", "method.annotator")
+"""Settings that may name another place, where a folder has moved."""
+DERIVED = ("method.refinement", "model.backbone")
+"""Settings that a run may have adapted to its data."""
+FITTED = tuple(f"training.{name}" for name in ("steps", "generator_steps", "pretrain_steps", "validate_every"))
+"""Settings that a run may have adapted to its minutes."""
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """``begun.json`` of a run."""
+
+    command: str
+    baseline: bool
+    """Whether a baseline belongs to it."""
+    minutes: float
+    """The time that its steps were fitted to; 0: to none."""
+    world_size: int
+    """Number of processes."""
+    settings: dict[str, Any]
+    """As in ``config.yaml``, to notice when that is edited."""
+
+    @classmethod
+    def read(cls, path: Path) -> Beginning:
+        """Of a run that was begun.
+
+        Raises:
+            RunError: If the file is missing or damaged.
+        """
+        return read_json(path, cls)
+
+    def check(self, experiment: Experiment, *, derived: bool = False) -> None:
+        """Raise `ConfigError` unless the run can be continued with these settings by these processes.
+
+        Args:
+            experiment: The settings.
+            derived: Whether they are those that the run was asked for, before it adapted them to its data and its minutes.
+        """
+        free = (*FREE, *(DERIVED if derived else ()), *(FITTED if derived and self.minutes else ()))
+        edited = [
+            f"{name}: {_short(old)} -> {_short(new)}"
+            for name, old, new in _differences(self.settings, to_dict(experiment))
+            if name not in free and not (name in PLACES and _is_place(old) and _is_place(new))
+        ]
+        if edited:
+            raise ConfigError(
+                f"the settings are no longer those that the run was begun with ({'; '.join(edited)}); undo that to continue, or "
+                "train a new run (--config FILE takes settings from a file)"
+            )
+        if world_size() != self.world_size:
+            raise ConfigError(
+                f"the run was begun with {self.world_size} process{'es' * (self.world_size > 1)} and cannot be continued with "
+                f"{world_size()}, whose random numbers are others; use "
+                + (
+                    f"torchrun --nproc-per-node {self.world_size}"
+                    if self.world_size > 1
+                    else "mgm train --resume alone"
+                )
+            )
+
+
+def _differences(then: dict[str, Any], now: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Setting, its value then, its value now; settings that a later version has added count for nothing."""
+    for name, old in then.items():
+        if isinstance(old, dict) and isinstance(now.get(name), dict) and not prefix:
+            yield from _differences(old, now[name], f"{name}.")
+        elif name in now and now[name] != old:
+            yield prefix + name, old, now[name]
+
+
+def _is_place(value: Any) -> bool:
+    return all(os.path.isabs(path) for path in (value if isinstance(value, list) else [value]))
+
+
+def _short(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,0 +1,230 @@
+"""The images that a run was trained, selected and tested on, by name and content, so that data that have changed since show."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from mgm.data import open_source
+from mgm.data.base import DataSource, Splits
+from mgm.data.files import write_text
+from mgm.data.store import Store, cached_store, rows_of
+from mgm.errors import ConfigError, DataError, MgmError
+from mgm.runs.folder import RunFolder, read_json
+from mgm.types import DatasetInfo
+
+Images = dict[str, str]
+"""Name of an image -> digest of its pixels as the networks see them."""
+SHOWN_NAMES = 3
+
+
+@dataclass(frozen=True)
+class RunImages:
+    """``images.json`` of a run."""
+
+    labelled: Images
+    """Training images whose labels are used."""
+    weak: Images
+    """Training images of which at most the scene label is used."""
+    validation: Images
+    test: Images
+    unused: Images
+    """All others."""
+    checksums: dict[str, str]
+    """Of the converted data, which hold all labels and splits: file -> checksum."""
+
+    @classmethod
+    def of(cls, store: Store, splits: Splits, labelled: np.ndarray, weak: np.ndarray) -> RunImages:
+        """Those of a run that begins."""
+        names = unique_names(store)
+        used = (labelled, weak, splits.validation, splits.test)
+        unused = np.setdiff1d(np.arange(len(store)), np.concatenate(used))
+        parts = ({names[index]: _digest(store, index) for index in map(int, part)} for part in (*used, unused))
+        return cls(*parts, checksums=dict(store.manifest["checksums"]))
+
+    @classmethod
+    def read(cls, path: Path) -> RunImages:
+        """Those of a run that was begun.
+
+        Raises:
+            RunError: If the file is missing or damaged.
+        """
+        return read_json(path, cls)
+
+    def write(self, path: Path) -> None:
+        """Write the file, a line per part."""
+        lines = (f"{json.dumps(name)}: {json.dumps(images)}" for name, images in asdict(self).items())
+        write_text(path, "{\n" + ",\n".join(lines) + "\n}\n")
+
+    @property
+    def seen(self) -> Images:
+        """All that the run was trained or selected on."""
+        return self.labelled | self.weak | self.validation
+
+    def splits(self, store: Store) -> Splits:
+        """The recorded images that the data still have, as indices; images that are new belong to no part.
+
+        A test image whose pixels have become those of one that the run has seen is left out.
+        """
+        places = {name: index for index, name in enumerate(unique_names(store))}
+
+        def present(images: Iterable[str]) -> np.ndarray:
+            return np.sort(np.array([places[name] for name in images if name in places], dtype=np.int64))
+
+        known = set(self.seen.values())
+        test = [
+            name
+            for name, digest in self.test.items()
+            if name in places and ((now := _digest(store, places[name])) == digest or now not in known)
+        ]
+        return Splits(present(self.labelled | self.weak), present(self.validation), present(test))
+
+    def unseen(self, store: Store) -> np.ndarray:
+        """Indices of the images of any data that the run was neither trained nor selected on, whatever they are called now."""
+        known = set(self.seen.values())
+        return np.array([index for index in range(len(store)) if _digest(store, index) not in known], dtype=np.int64)
+
+    def changes(self, store: Store, then: DatasetInfo) -> str:
+        """What has changed in the run's own data since it was begun, in words; empty: nothing.
+
+        Args:
+            store: The data as they are now.
+            then: What they offered then.
+        """
+        if store.manifest["checksums"] == self.checksums:
+            return ""
+        names, before = unique_names(store), self.seen | self.test | self.unused
+        now = {name: _digest(store, index) for index, name in enumerate(names) if name in before}
+        found = [
+            _counted("new", [name for name in names if name not in before]),
+            _counted("gone", [name for name in before if name not in now]),
+            _counted("changed", [name for name, digest in now.items() if before[name] != digest]),
+        ]
+        for kind in ("classes", "tasks", "scenes"):
+            old, new = set(getattr(then, kind)), set(getattr(store.info, kind))
+            if kind == "scenes" and then.scenes == then.classes:  # derived from the label maps
+                continue
+            found += [
+                f"{kind} {what}: {_listed(sorted(differing))}"
+                for what, differing in (("new", new - old), ("gone", old - new))
+                if differing
+            ]
+        if not any(found):
+            files = [file for file, value in self.checksums.items() if store.manifest["checksums"].get(file) != value]
+            found.append(f"other {', '.join(sorted({_meaning(file) for file in files}))}")
+        return "; ".join(filter(None, found))
+
+
+@dataclass(frozen=True)
+class RunData:
+    """The data of a run as they are now."""
+
+    source: DataSource
+    store: Store
+    images: RunImages
+    then: DatasetInfo
+    """What they offered when the run was begun."""
+    changes: str
+    """What has changed since; empty: nothing."""
+
+    @cached_property
+    def info(self) -> DatasetInfo:
+        """What they offer now, with the classes that the run learned.
+
+        Raises:
+            DataError: If labels no longer mean what the run learned.
+        """
+        try:
+            return with_classes_of(self.source.info, self.then)
+        except ConfigError:
+            raise DataError(
+                f"{self.then.name} has changed since the run was begun ({self.changes}): its labels no longer mean what the run "
+                "learned; restore it, score other data (--data), or train a new run"
+            ) from None
+
+    def check_unchanged(self) -> None:
+        """Raise `DataError` unless they are those that the run was begun with."""
+        if self.changes:
+            raise DataError(
+                f"the run cannot be continued: {self.then.name} has changed since it was begun ({self.changes}); restore it, or "
+                "train a new run"
+            )
+
+    @cached_property
+    def splits(self) -> Splits:
+        """See `RunImages.splits`."""
+        return self.images.splits(self.store)
+
+
+def open_run_data(folder: RunFolder) -> RunData:
+    """Open the data that a run was begun on.
+
+    Raises:
+        DataError: If they are not there, unreadable, or their labels no longer mean what the run learned.
+        ConfigError: If what the run calls them is no data set here.
+    """
+    config, then, images = folder.experiment().data, folder.info(), RunImages.read(folder.images)
+    try:
+        source = open_source(config.data, config.num_images)
+        store = cached_store(source, config.image_size, config.cache, skip_bad=config.skip_bad)
+    except MgmError as error:
+        raise type(error)(f"the data of {folder.path} cannot be opened: {error}") from None
+    return RunData(rows_of(store, source), store, images, then, images.changes(store, then))
+
+
+def with_classes_of(info: DatasetInfo, learned: DatasetInfo) -> DatasetInfo:
+    """What data offer, with the classes that a run learned: label maps may happen to lack the last ones.
+
+    Raises:
+        ConfigError: If a label would mean another class.
+    """
+    if not (learned.classes and info.classes) or learned.classes[: len(info.classes)] == info.classes:
+        return replace(info, classes=learned.classes or info.classes)
+    more = [name for name in info.classes if name not in learned.classes]
+    unnamed = all(name == f"class_{index}" for index, name in enumerate(info.classes))
+    remedy = (
+        f"name them in the order of training, in classes.txt ({', '.join(learned.classes[:3])}, ...)"
+        if unnamed and len(info.classes) <= len(learned.classes)
+        else "use data with the same classes in the same order, or train with --tasks that leave semantic out"
+    )
+    raise ConfigError(
+        f"{info.name} has other classes than the run learned of {learned.name}"
+        f"{f' ({_listed(more)} it did not learn)' if more else ''}; {remedy}"
+    )
+
+
+def unique_names(store: Store) -> list[str]:
+    """Name of every sample; where several have the same, numbered."""
+    names = [*store.names]
+    if len(set(names)) == len(names):
+        return names
+    count: dict[str, int] = {}
+    for index, name in enumerate(names):
+        count[name] = count.get(name, 0) + 1
+        names[index] = f"{name}#{count[name]}" if count[name] > 1 else name
+    return names
+
+
+def _digest(store: Store, index: int) -> str:
+    return hashlib.blake2b(np.ascontiguousarray(store.arrays["image"][index]).tobytes(), digest_size=6).hexdigest()
+
+
+def _counted(what: str, names: Sequence[str]) -> str:
+    return f"{len(names)} {'image is' if len(names) == 1 else 'images are'} {what}: {_listed(names)}" if names else ""
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:SHOWN_NAMES]) + (", ..." if len(names) > SHOWN_NAMES else "")
+
+
+def _meaning(file: str) -> str:
+    """What an array of a store says, in words."""
+    name = file.removesuffix(".npy")
+    words = {"splits": "splits", "scene": "scene labels", "labelled": "labels", "image": "images of no part"}
+    return words.get(name, f"labels of {name}")

@@ -1,0 +1,195 @@
+"""What a run knows of its images, and what it says of data that have changed since."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fake_folder import own_files, palette_png, write_own
+from fake_runs import begin_run
+from fakes import write_files
+from mgm.data import open_source
+from mgm.data.sources.folder import FolderSource
+from mgm.data.store import build_store
+from mgm.errors import DataError, RunError
+from mgm.method.recipes import make_experiment
+from mgm.runs.folder import RunFolder
+from mgm.runs.images import RunImages, open_run_data, unique_names, with_classes_of
+from mgm.types import DatasetInfo
+
+
+def begun(tmp_path: Path, data: Path) -> RunFolder:
+    folder = RunFolder(tmp_path / "run")
+    experiment = make_experiment("mt", "tiny", str(data))
+    begin_run(folder, experiment, open_source(str(data)).info)
+    return folder
+
+
+@pytest.fixture
+def photos(tmp_path) -> Path:
+    return write_own(tmp_path / "photos", 12)
+
+
+@pytest.fixture
+def run(tmp_path, photos) -> RunFolder:
+    return begun(tmp_path, photos)
+
+
+def more(photos: Path, count: int = 18) -> None:
+    """Further pictures, numbered on; the table of scenes grows with them."""
+    write_files(photos, own_files(count))
+
+
+def scored(run: RunFolder) -> set[str]:
+    data = open_run_data(run)
+    return {data.store.names[index] for index in data.splits.test}
+
+
+def test_unchanged_data_have_the_splits_of_the_run(run, photos):
+    data = open_run_data(run)
+    assert data.changes == ""
+    made = FolderSource(photos).splits("random", 0)
+    for part in ("train", "validation", "test"):
+        assert np.array_equal(getattr(data.splits, part), getattr(made, part))
+    data.check_unchanged()
+
+
+def test_new_pictures_are_named_and_belong_to_no_part(run, photos):
+    before = RunImages.read(run.images)
+    more(photos)
+    data = open_run_data(run)
+    assert "6 images are new: photo_012, photo_013, photo_014, ..." in data.changes
+    assert scored(run) == set(before.test)
+    every = np.concatenate([data.splits.train, data.splits.validation, data.splits.test])
+    assert len(every) == 12
+    with pytest.raises(
+        DataError, match=r"cannot be continued: photos has changed since it was begun .6 images are new"
+    ):
+        data.check_unchanged()
+
+
+def test_pictures_that_went_are_named_and_others_keep_their_part(run, photos):
+    gone, *kept = RunImages.read(run.images).test
+    for file in [*photos.rglob(f"{gone}.*")]:
+        file.unlink()
+    table = photos / "labels.csv"
+    table.write_text("".join(line for line in table.read_text().splitlines(keepends=True) if gone not in line))
+    assert f"1 image is gone: {gone}" in open_run_data(run).changes
+    assert scored(run) == set(kept)
+
+
+def test_a_test_picture_that_has_become_one_of_training_is_not_scored(run, photos):
+    images = RunImages.read(run.images)
+    copied, *kept = images.test
+    shutil.copy(photos / f"rgb/{next(iter(images.labelled))}.jpg", photos / f"rgb/{copied}.jpg")
+    assert f"1 image is changed: {copied}" in open_run_data(run).changes
+    assert scored(run) == set(kept)
+
+
+def _label(photos: Path) -> None:
+    (photos / "semantic" / "photo_001.png").write_bytes(palette_png(np.zeros((30, 40), np.uint8)))
+
+
+def _scene(photos: Path) -> None:
+    table = photos / "labels.csv"
+    table.write_text(table.read_text().replace("photo_003,kitchen", "photo_003,hall"))
+
+
+def _less_test(photos: Path) -> None:
+    (photos / "dataset.yaml").write_text("split: {test: 0.3}\n")
+
+
+def _class(photos: Path) -> None:
+    labels = np.full((30, 40), 3, np.uint8)
+    (photos / "semantic" / "photo_001.png").write_bytes(palette_png(labels))
+
+
+@pytest.mark.parametrize(
+    "edit, says",
+    [
+        (_label, "labels of semantic"),
+        (_scene, "other scene labels"),
+        (_less_test, "other splits"),
+        (_class, "classes new: class_3"),
+    ],
+)
+def test_other_labels_scenes_and_settings_are_changes(run, photos, edit, says):
+    edit(photos)
+    changes = open_run_data(run).changes
+    assert says in changes
+    assert "images are" not in changes
+
+
+def test_labels_that_mean_something_else_are_refused(run, photos):
+    _class(photos)
+    with pytest.raises(DataError, match=r"photos has changed since the run was begun \(classes new: class_3.*learned"):
+        _ = open_run_data(run).info
+
+
+def test_a_store_that_was_replaced_is_a_change(tmp_path, photos):
+    build_store(FolderSource(photos), 32, tmp_path / "store", workers=1)
+    run = begun(tmp_path, tmp_path / "store")
+    more(photos)
+    build_store(FolderSource(photos), 32, tmp_path / "store", workers=1, replace=True)
+    assert "6 images are new" in open_run_data(run).changes
+
+
+def test_touching_or_moving_files_changes_nothing(run, photos, tmp_path):
+    for file in photos.rglob("*.jpg"):
+        file.touch()
+    assert open_run_data(run).changes == ""
+    photos.rename(tmp_path / "elsewhere")
+    with pytest.raises(DataError, match=r"the data of .*run cannot be opened: .*photos: does not exist"):
+        open_run_data(run)
+
+
+def test_what_a_run_has_seen_is_known_under_any_name(run, photos, tmp_path):
+    other = tmp_path / "other"
+    for kind in ("rgb", "semantic"):
+        (other / kind).mkdir(parents=True)
+        for file in (photos / kind).iterdir():
+            shutil.copy(file, other / kind / f"renamed-{file.name}")
+    store = build_store(FolderSource(other), 32, tmp_path / "others", workers=1)
+    images = RunImages.read(run.images)
+    unseen = {store.names[index] for index in images.unseen(store)}
+    assert unseen == {f"renamed-{name}" for name in images.test}
+
+
+def test_names_that_occur_twice_are_told_apart(tmp_path, photos):
+    class Twice:
+        names = ("a", "b", "a", "a")
+
+    assert unique_names(Twice()) == ["a", "b", "a#2", "a#3"]
+
+
+LEARNED = DatasetInfo("photos", ("semantic",), ("wall", "floor", "lamp"))
+
+
+def test_data_that_lack_the_last_classes_have_those_that_were_learned():
+    fewer = replace(LEARNED, classes=("wall", "floor"))
+    assert with_classes_of(fewer, LEARNED).classes == LEARNED.classes
+    assert with_classes_of(replace(LEARNED, classes=()), LEARNED).classes == LEARNED.classes
+
+
+@pytest.mark.parametrize(
+    "classes, says",
+    [
+        (("wall", "lamp"), "use data with the same classes"),
+        (("wall", "floor", "lamp", "chair"), r"\(chair it did not learn\)"),
+        (("class_0", "class_1"), r"in classes.txt \(wall, floor, lamp, ...\)"),
+    ],
+)
+def test_other_classes_are_refused_with_a_remedy(classes, says):
+    with pytest.raises(Exception, match=says):
+        with_classes_of(replace(LEARNED, classes=classes), LEARNED)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"test": 3}'])
+def test_a_damaged_file_is_one_clear_error(run, content):
+    run.images.write_text(content)
+    with pytest.raises(RunError, match=r"images.json is damaged .*restore it or train again"):
+        RunImages.read(run.images)
