@@ -15,7 +15,8 @@ def pretend(folder: RunFolder, scores: Scores, **more: object) -> None:
     """A finished run."""
     folder.path.mkdir(parents=True, exist_ok=True)
     folder.config.write_text("recipe: mt\n")
-    write_json(folder.result, {"test": scores, "seconds": 2.0, "commit": "abc1234", "command": "mgm train"} | more)
+    result = {"recipe": "mt", "data": "rooms", "steps": 6, "num_labelled": 4, "test": scores, "seconds": 2.0}
+    write_json(folder.result, {**result, "commit": "abc1234", "command": "mgm train", **more})
 
 
 def three_tasks(miou: float, depth: float, angle: float) -> Scores:

@@ -9,6 +9,8 @@ import tyro
 
 RECOMMENDED = "recommended"
 """Among `MethodConfig.losses`: every task that they do not name trains by `Task.recommended_loss`."""
+MAX_IMAGE_SIZE = 4096
+"""Largest side of the square images in pixels."""
 
 
 @dataclass(frozen=True)

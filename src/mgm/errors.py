@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, TypeVar
@@ -10,6 +11,22 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
 Value = TypeVar("Value")
+
+ENDING_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""Signals that ask a process to end: Ctrl-C, a scheduler, a terminal that is closed."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal ended the work.
+
+    Args:
+        number: Of the signal.
+        message: What is kept, and how to go on.
+    """
+
+    def __init__(self, number: int, message: str = "stopped") -> None:
+        super().__init__(message)
+        self.number = number
 
 
 class MgmError(Exception):
@@ -60,4 +77,4 @@ def first_problem(error: ValidationError) -> str:
     """The first problem that pydantic found, as ``place: what (got value)``; a long value is cut."""
     first = error.errors()[0]
     place = ".".join(map(str, first["loc"]))
-    return f"{place}: {first['msg']} (got {repr(first['input'])[:80]})"
+    return f"{place}{': ' if place else ''}{first['msg']} (got {repr(first['input'])[:80]})"

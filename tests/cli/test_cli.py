@@ -350,7 +350,7 @@ ERRORS = [
     (["train", "mgm_real", "--fraction", "1"], "--fraction"),
     (["train", "--steps", "-5"], "steps"),
     (["train", "--learning-rate", "0"], "above 0"),
-    (["train", "--learning-rate", "inf"], "above 0"),
+    (["train", "--learning-rate", "inf"], "learning_rate is inf; it must be a number below"),
     (["train", "--joint-share", "0"], "would be its baseline"),
     (["train", "--config", "/tmp"], "cannot be read"),
     (["data", "render", "--image-size", "-1"], "at least 1"),

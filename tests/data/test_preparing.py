@@ -2,6 +2,7 @@
 
 import errno
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -154,6 +155,27 @@ def test_full_disk_loses_nothing(tmp_path, monkeypatch):
     )
     build_store(FakeSource(), SIZE, path, workers=1)
     assert min(read) == 64
+
+
+@pytest.mark.parametrize("place", [".", "../here", "mounted"])
+def test_a_folder_that_is_there_is_filled_and_not_replaced(tmp_path, monkeypatch, place, partly_bad):
+    """It may be the working directory, or another disk."""
+    for name in ("here", "here/mounted", "here/mounted/lost+found"):
+        (tmp_path / name).mkdir()
+    if place != "mounted":
+        shutil.rmtree(tmp_path / "here/mounted")
+    monkeypatch.chdir(tmp_path / "here")
+    before = Path(place).stat().st_ino
+    original = completion.move_files
+    monkeypatch.setattr(completion, "move_files", None)
+    with pytest.raises(TypeError):  # as if killed at the very end
+        prepare_store(PartlyBad(), SIZE, Path(place), workers=1, skip_bad=True)
+    monkeypatch.setattr(completion, "move_files", original)
+    store = prepare_store(PartlyBad(), SIZE, Path(place), workers=1, skip_bad=True)
+    assert store.manifest["checksums"] == partly_bad.manifest["checksums"]
+    assert Path(place).stat().st_ino == before
+    assert open_store(Path(place)).manifest == store.manifest
+    assert {file.name for file in Path(place).iterdir() if file.name.startswith(".")} == {".lock"}
 
 
 def test_some_tasks_only(tmp_path):

@@ -11,6 +11,9 @@ from mgm.errors import ConfigError, RunError
 from mgm.inference.model import TrainedModel
 
 RESULT = {
+    "recipe": "mgm",
+    "data": "rooms",
+    "steps": 6,
     "num_labelled": 7,
     "test": {"semantic": {"miou": 0.25}, "depth": {"abs_error_m": None}, "normal": {"angle_deg": 29.84}},
 }

@@ -68,6 +68,18 @@ def test_a_killed_one_that_then_finishes(play) -> None:
     assert tries(folder) == 2
 
 
+def test_one_that_a_signal_has_ended_in_order_was_killed_too(play) -> None:
+    job, folder = play(CONFIG + "if len(tries.read_text()) == 1: sys.exit(143)\n" + FINISH, retries=1)
+    assert carry_out(job).error == ""
+    assert tries(folder) == 2
+
+
+def test_a_place_that_cannot_be_written_to_is_said(tmp_path) -> None:
+    (tmp_path / "trials").write_text("no folder")
+    job = Job("one", str(tmp_path / "trials" / "one"), make_experiment("mt", "tiny"), ())
+    assert "cannot create" in carry_out(job).error
+
+
 def test_a_process_that_ends_well_without_a_result_is_not_asked_for_ever(play) -> None:
     job, folder = play(CONFIG)
     assert "ended without a result" in carry_out(job).error

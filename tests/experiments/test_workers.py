@@ -113,7 +113,7 @@ def test_in_this_process_an_error_is_an_outcome(tmp_path) -> None:
 def test_ray_is_an_extra(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ConfigError, match=r"pip install 'mgm\[grid\]'"):
-        RayCluster("local", Resources(), 1)
+        RayCluster("local", 1, None, 1)
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +149,7 @@ def tiny_jobs(tmp_path):
 def test_two_trials_share_the_resources_of_a_ray_cluster(cluster, tiny_jobs) -> None:
     """Both ask for half of the cores, so both run; a third waits for one of them."""
     running = []
-    with RayCluster("auto", Resources(cpus=1), 1) as workers:
+    with RayCluster("auto", 1, None, 1) as workers:
         futures = [workers.submit(one) for one in tiny_jobs(0, 1, 2)]
         while not all(future.done() for future in futures):
             running.append(cluster.cluster_resources()["CPU"] - cluster.available_resources().get("CPU", 0))
@@ -164,7 +164,7 @@ def test_a_trial_whose_ray_worker_dies_is_given_to_another(cluster, tiny_jobs, t
     from mgm.runs.folder import RunFolder
 
     (one,) = tiny_jobs(5)
-    with RayCluster("auto", Resources(cpus=1), 2) as workers:
+    with RayCluster("auto", 1, None, 2) as workers:
         future = workers.submit(one)
         folder = RunFolder(tmp_path / "s5")
         while not folder.exists and not future.done():
@@ -197,10 +197,14 @@ class NoCluster:
         if "address" in options:
             raise ConnectionError("nobody answers\nat length")
 
+    def nodes(self) -> list[dict[str, object]]:
+        return [{"Alive": True, "Resources": {"CPU": 2.0}}, {"Alive": False, "Resources": {"GPU": 1.0}}]
+
     def remote(self, function):
         return self
 
     def options(self, **options: object):
+        self.calls.append(options)
         return self
 
     def shutdown(self) -> None:
@@ -212,12 +216,22 @@ def test_a_cluster_that_cannot_be_reached(monkeypatch) -> None:
     with pytest.raises(
         ConfigError, match=r"cannot use the Ray cluster '10.0.0.1:6379' \(nobody answers\); start one with"
     ):
-        RayCluster("10.0.0.1:6379", Resources(), 1)
+        RayCluster("10.0.0.1:6379", 1, None, 1)
 
 
 def test_auto_starts_a_cluster_where_none_runs(monkeypatch) -> None:
     fake = NoCluster()
     monkeypatch.setitem(sys.modules, "ray", fake)
-    RayCluster("auto", Resources(), 1).close()
-    assert [call.get("address") for call in fake.calls] == ["auto", None, None]
+    RayCluster("auto", 1, None, 1).close()
+    assert [call.get("address") for call in fake.calls] == ["auto", None, None, None]
+    assert fake.calls[2]["num_gpus"] == 0
+    assert fake.calls[-1] == {"shutdown": True}
+
+
+@pytest.mark.parametrize(("cpus", "gpus"), [(1, 1), (3, None)])
+def test_a_trial_that_no_node_has_room_for(monkeypatch, cpus, gpus) -> None:
+    fake = NoCluster()
+    monkeypatch.setitem(sys.modules, "ray", fake)
+    with pytest.raises(ConfigError, match=r"no node of the Ray cluster has \d cores and \d GPUs for a trial; lower"):
+        RayCluster("auto", cpus, gpus, 1)
     assert fake.calls[-1] == {"shutdown": True}

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mgm.functional.resizing import resize_bilinear
+from mgm.functional.resizing import enlarged_rows, resize_bilinear
 
 
 def test_same_size_is_the_same() -> None:
@@ -30,3 +30,10 @@ def test_shrinking_averages() -> None:
     shrunk = resize_bilinear(stripes, (4, 4))
     assert shrunk[..., 1:-1].min() > 0.15
     assert shrunk.mean().item() == pytest.approx(0.25, abs=0.03)
+
+
+def test_rows_alone_are_those_of_the_whole() -> None:
+    values = torch.randn(2, 3, 5, 4)
+    whole = resize_bilinear(values, (13, 4))
+    parts = [enlarged_rows(values, top, min(4, 13 - top), 13) for top in range(0, 13, 4)]
+    torch.testing.assert_close(torch.cat(parts, dim=-2), whole)

@@ -171,6 +171,18 @@ def test_occupied_places(trained, tmp_path):
     assert TrainedModel.load(tmp_path / "empty").image_size == SIDE
 
 
+@pytest.mark.parametrize("place", [".", "../here"])
+def test_a_folder_that_is_there_is_filled_and_not_replaced(trained, tmp_path, monkeypatch, place):
+    """It may be the working directory, or another disk."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    before = Path(place).stat().st_ino
+    export_model(trained, Path(place), [], CardDetails(), Trials())
+    assert Path(place).stat().st_ino == before
+    assert sorted(file.name for file in Path(place).iterdir()) == ["README.md", "config.json", "model.safetensors"]
+    assert TrainedModel.load(place).description == trained.description
+
+
 def test_onnx_names_its_extra(trained, tmp_path, monkeypatch):
     def absent(name):
         raise ImportError(name)

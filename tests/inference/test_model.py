@@ -84,6 +84,20 @@ def test_many_windows_go_in_parts_and_come_out_the_same(model, monkeypatch):
 
 
 @pytest.mark.parametrize("fit", ["resize", "pad", "tile"])
+def test_strips_of_a_large_photograph_come_out_the_same(model, monkeypatch, fit):
+    pixels = picture(150, 190)
+    whole = model.predict_with_confidence(pixels, fit=fit)
+    monkeypatch.setattr("mgm.inference.model.STRIP_PIXELS", 7 * 190)
+    parts = model.predict_with_confidence(pixels, fit=fit)
+    for values, same in zip(whole, parts, strict=True):
+        for name in model.tasks:
+            if values[name].is_floating_point():
+                torch.testing.assert_close(values[name], same[name], atol=1e-4, rtol=1e-4)
+            else:
+                assert (values[name] == same[name]).float().mean() > 0.999
+
+
+@pytest.mark.parametrize("fit", ["resize", "pad", "tile"])
 def test_flip_averaging_does_not_know_left_from_right(model, fit):
     """The average over a photograph and its mirror image commutes with mirroring; normals change the sign of x."""
     pixels = picture(32, 64)  # sizes that are halved exactly: rounding of levels knows left from right

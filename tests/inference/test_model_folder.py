@@ -16,7 +16,7 @@ from mgm.inference import hub
 from mgm.inference.model import TrainedModel
 from mgm.inference.model_card import CardDetails, Trials, model_card
 from mgm.inference.model_folder import ModelDescription, ModelFolder
-from mgm.runs.folder import RunFolder, read_json, write_json
+from mgm.runs.folder import RunFolder, read_result, write_json
 from trained_toys import CLASSES, toy_settings, write_run
 
 
@@ -93,10 +93,10 @@ def test_what_cannot_be_rebuilt_is_one_clear_error(folder, values, kind, message
 
 DAMAGED = [
     ("{", "damaged"),
-    ("[1]", "no mapping"),
+    ("[1]", "damaged"),
     ("\xff", "damaged"),
     ("[" * 100_000, "damaged"),
-    (" " * 2**21, "too large"),
+    (" " * 2**21, "it is larger than 1 MB"),
 ]
 
 
@@ -176,7 +176,7 @@ def test_runs_that_are_no_seeds_of_one_another(run, tmp_path):
     with pytest.raises(ConfigError, match="same seed"):
         Trials.read([RunFolder(run), RunFolder(run)])
     other = RunFolder(write_run(tmp_path / "other", toy_settings(seed=1)))
-    write_json(other.result, {**read_json(other.result), "fraction": 0.5})
+    write_json(other.result, {**read_result(other.result), "fraction": 0.5})
     with pytest.raises(ConfigError, match="fraction 0.5"):
         Trials.read([RunFolder(run), other])
 

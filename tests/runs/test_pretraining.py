@@ -114,10 +114,11 @@ def test_page_of_a_run_with_its_classes(root):
 
 def test_damaged_classes_are_one_clear_error(root):
     run = RunFolder(root / "plain")
-    write_json(run.result, read_result(run.result) | {"classes": {"semantic": {"wall": 0.5}}})
+    before = read_result(run.result)
+    write_json(run.result, before | {"classes": {"semantic": {"wall": 0.5}}})
     with pytest.raises(RunError, match=r"damaged \(classes\.semantic\.wall"):
         read_result(run.result)
-    write_json(run.result, {"pretrained": ["ImageNet"]})
+    write_json(run.result, before | {"pretrained": ["ImageNet"]})
     with pytest.raises(RunError, match=r"damaged \(pretrained"):
         read_result(run.result)
 

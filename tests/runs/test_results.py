@@ -11,6 +11,9 @@ from mgm.runs.folder import read_result
 
 RESULT = {
     "recipe": "mgm",
+    "data": "rooms",
+    "seed": 0,
+    "num_labelled": 56,
     "steps": 12,
     "seconds": 3.5,
     "world_size": 1,

@@ -56,8 +56,8 @@ class ExperimentOptions:
     """Run on a Ray cluster: its address, `auto` (one that runs, else a local one), or `local`; alone: auto."""
     cpus_per_trial: float = 1.0
     """Cores that a trial gets."""
-    gpus_per_trial: float = 1.0
-    """GPUs that a trial gets where there are any; a fraction lets trials share one."""
+    gpus_per_trial: float | None = None
+    """GPUs that a trial gets; a fraction lets trials share one. Default: 1 where there are any."""
     processes: int = 1
     """Processes of each trial, started by torchrun (one per GPU, say)."""
     retries: int = 1
@@ -111,7 +111,7 @@ def _check(options: ExperimentOptions) -> None:
         if getattr(options, name) < 1:
             raise ConfigError(f"--{name} is {getattr(options, name)}; it must be at least 1")
     for name in ("workers", "retries", "gpus_per_trial"):
-        if getattr(options, name) < 0:
+        if (getattr(options, name) or 0) < 0:
             raise ConfigError(f"--{name.replace('_', '-')} is {getattr(options, name)}; it must not be negative")
     if options.cpus_per_trial <= 0:
         raise ConfigError(f"--cpus-per-trial is {options.cpus_per_trial}; it must be positive")
@@ -233,8 +233,9 @@ def _workers(options: ExperimentOptions) -> Workers:
 
     if options.in_process:
         return InThisProcess(train_and_draw)
-    gpus = torch.cuda.device_count()
-    resources = Resources(options.cpus_per_trial, options.gpus_per_trial if gpus or options.ray else 0.0)
     if options.ray:
-        return RayCluster(options.ray, resources, options.retries)
+        return RayCluster(options.ray, options.cpus_per_trial, options.gpus_per_trial, options.retries)
+    gpus = torch.cuda.device_count()
+    wanted = 1.0 if options.gpus_per_trial is None else options.gpus_per_trial
+    resources = Resources(options.cpus_per_trial, wanted if gpus else 0.0)
     return LocalPool(local_count(options.workers, resources, gpus), resources, gpus)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import MutableMapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from importlib import import_module
 from keyword import iskeyword
 
-from mgm.errors import ConfigError, MgmError, unknown
+from mgm.cli.output import PlainOutput, printable, reports, tolerate_any_name
+from mgm.errors import ENDING_SIGNALS, ConfigError, Interrupted, MgmError, unknown
 from mgm.plugins import load_plugins
 from mgm.version import __version__
 
@@ -136,20 +139,44 @@ def set_waiting(environment: MutableMapping[str, str]) -> None:
         environment.setdefault("GOMP_SPINCOUNT", "1000")
 
 
+def end_on_signals() -> None:
+    """Let the signals that end a process end it in order, as Ctrl-C does, except for those that are ignored (``nohup``)."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise Interrupted(number)
+
+    for number in ENDING_SIGNALS:
+        if signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, interrupt)
+
+
 def main() -> None:
-    """Entry point: an error that the user can fix is one line and exit code 2."""
+    """Entry point: an error that the user can fix is one line and exit code 2; a signal is exit code 128 and its number."""
     set_waiting(os.environ)
-    try:
-        dispatch(sys.argv[1:])
-    except MgmError as error:
-        print(f"mgm: error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("mgm: stopped; a training run continues with --resume", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(141)
+    end_on_signals()
+    tolerate_any_name()
+    with redirect_stdout(PlainOutput(sys.stdout)), redirect_stderr(PlainOutput(sys.stderr)):  # type: ignore[type-var]
+        try:
+            dispatch(sys.argv[1:])
+            sys.stdout.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still to be flushed goes nowhere
+            sys.exit(141)
+        except MgmError as error:
+            _end(2, f"error: {error}")
+        except OSError as error:
+            where = f" {error.filename}" if error.filename else ""
+            _end(2, f"error: cannot use{where or ' a file'} ({error.strerror or error}); check the place and the disk")
+        except MemoryError:
+            _end(2, "error: not enough memory; take smaller images, batches or networks")
+        except KeyboardInterrupt as stop:
+            _end(128 + getattr(stop, "number", signal.SIGINT), str(stop) or "stopped")
+
+
+def _end(code: int, message: str) -> None:
+    if reports(message):
+        print(f"mgm: {printable(message)}", file=sys.stderr)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

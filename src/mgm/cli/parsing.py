@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TypeVar
 
 import tyro
@@ -17,6 +18,7 @@ def parse(kind: type[Options], verb: str, arguments: list[str], default: Options
         args=arguments,
         default=default,
         config=(tyro.conf.OmitArgPrefixes,),
+        console_outputs=os.environ.get("RANK", "0") == "0",  # of several processes one says what is wrong
     )
     assert isinstance(options, kind)
     return options

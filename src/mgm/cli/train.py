@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import signal
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +14,7 @@ import tyro
 from mgm.cli.parsing import parse
 from mgm.config import Experiment
 from mgm.data.files import as_file_name
-from mgm.errors import ConfigError, choose
+from mgm.errors import ConfigError, Interrupted, choose
 from mgm.method.recipes import RECIPES, make_experiment
 
 
@@ -53,14 +55,23 @@ def train(arguments: list[str]) -> None:
         if len(arguments) > (1 if arguments[0].startswith("--resume=") else 2):
             raise ConfigError("--resume goes on with the run's own settings; leave out every other option")
         out, folder = options.resume, RunFolder(options.resume)
-        result = train_and_draw(folder.experiment(), out, resume=True)
+        run = partial(train_and_draw, folder.experiment(), out, resume=True)
     else:
         experiment = options.experiment
         name = as_file_name(Path(experiment.data.data).stem, "data")  # may come from somebody's config.yaml
         out = options.out or Path("runs") / f"{experiment.recipe}-{name}-s{experiment.seed}"
-        result = train_and_draw(
-            experiment, out, baseline=options.baseline, minutes=options.minutes, stages=options.stages
+        run = partial(
+            train_and_draw, experiment, out, baseline=options.baseline, minutes=options.minutes, stages=options.stages
         )
+    try:
+        result = run()
+    except KeyboardInterrupt as stop:
+        if not RunFolder(out).exists:
+            raise
+        number = getattr(stop, "number", signal.SIGINT)
+        raise Interrupted(
+            number, f"{stop or 'stopped'}; it goes on from there with: mgm train --resume {out}"
+        ) from None
     if is_first_process():
         _print_result(out, result)
 
@@ -124,7 +135,7 @@ def _print_result(out: Path, result: dict[str, Any]) -> None:
     tasks = make_tasks(tuple(result["test"]), info.classes)
     console.print(score_table(result_rows(result), tasks, pretrained=result_pretraining(result)).terminal())
     if baseline:
-        mean = result["gain"]["mean"]
+        mean = result.get("gain", {}).get("mean")
         console.print(
             f"{result['recipe']} against {baseline['recipe']} at {result['steps']} updates each: "
             f"mean gain {percent(math.nan if mean is None else mean)} "
@@ -135,6 +146,7 @@ def _print_result(out: Path, result: dict[str, Any]) -> None:
             f"warning: no model of joint training was better on the validation set than that of step {result['earlier']['step']}, "
             "before it; both are in result.json"
         )
-    console.print(f"test set of {result['data']}, {result['num_labelled']} labelled images, {result['seconds']:.0f} s")
+    seconds = result.get("seconds", math.nan)
+    console.print(f"test set of {result['data']}, {result['num_labelled']} labelled images, {seconds:.0f} s")
     console.print(f"results, pictures and checkpoints: {out}", soft_wrap=True)
     console.print(f"everything on one page: mgm report {out}", soft_wrap=True)

@@ -12,7 +12,7 @@ import numpy as np
 from mgm.data.base import DataSource
 from mgm.data.checking import file_checksum
 from mgm.data.conversion import PLAN, Plan, cannot_write
-from mgm.data.files import write_text
+from mgm.data.files import move_files, write_text
 from mgm.data.manifest import FORMAT_VERSION, MANIFEST, VALUES, Layouts, info_to_plain
 from mgm.data.names_and_splits import encode_names, encode_splits
 from mgm.errors import DataError
@@ -105,6 +105,9 @@ def _write_manifest(plan: Plan, source: DataSource, origin: str, markers: list[d
 
 def _put_in_place(folder: Path, path: Path) -> None:
     """Rename the folder; an older one under that name goes when its successor is there."""
+    if folder.parent == path:
+        move_files(folder, path, MANIFEST)
+        return
     old = path.with_name(f"{path.name}.replaced")
     if path.exists():
         shutil.rmtree(old, ignore_errors=True)

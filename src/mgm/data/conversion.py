@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
-import multiprocessing
 import os
+import pickle
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import ceil, prod
 from pathlib import Path
@@ -157,38 +158,103 @@ def _convert_chunks(source: DataSource, plan: Plan, pending: list[int], workers:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         workers = min(cores, MAX_WORKERS, int(seconds / SECONDS_PER_WORKER))
     workers = min(workers, len(pending))
-    done = 0
     if workers > 1:
-        with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start_worker, (source, plan)) as pool:
-            try:
-                for number in pool.map(_convert_in_worker, pending):
-                    done += 1
-                    yield number
-            except BrokenProcessPool:
-                _LOGGER.warning("the worker processes of the conversion died; going on in one process")
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
-    for number in pending[done:]:
-        _convert_chunk(source, plan, number)
+        try:
+            for number in _convert_in_processes(source, plan, pending, workers):
+                yield number
+                pending = pending[1:]
+        except WorkersLostError as error:
+            _LOGGER.warning("%s; going on in one process", error)
+    for number in pending:
+        if not _is_done(plan, number):
+            _convert_chunk(source, plan, number)
         yield number
 
 
-_worker_state: tuple[DataSource, Plan] | None = None
+class WorkersLostError(Exception):
+    """A worker process could not be started, or ended before its work was done."""
 
 
-def _start_worker(source: DataSource, plan: Plan) -> None:
-    global _worker_state
-    _worker_state = (source, plan)
-    parent = multiprocessing.parent_process()
-    if parent is not None:  # a worker whose parent was killed would wait for work for ever
-        threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+def _convert_in_processes(source: DataSource, plan: Plan, pending: list[int], workers: int) -> Iterator[int]:
+    """Convert chunks in processes of this module's own; yields their numbers in order.
+
+    Not by `multiprocessing`, whose workers import the main module of the user: a script without a guard would start anew
+    in each of them.
+
+    Raises:
+        WorkersLostError: If a process is lost, or the source cannot be pickled.
+    """
+    try:
+        work = pickle.dumps(sys.path) + pickle.dumps((source, plan))
+    except Exception as error:  # objects refuse in ways of their own
+        raise WorkersLostError(f"the data source cannot be handed to worker processes ({error})") from None
+    processes: list[subprocess.Popen[bytes]] = []
+    mine = threading.local()
+
+    def convert(number: int) -> int:
+        try:
+            if not hasattr(mine, "process"):
+                mine.process = process = subprocess.Popen(
+                    [sys.executable, "-P", "-c", _WORKER],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    start_new_session=True,  # Ctrl-C reaches the parent alone, which ends its workers
+                )
+                processes.append(process)
+                assert process.stdin
+                assert process.stdout
+                mine.numbers, mine.answers = process.stdin, process.stdout
+                mine.numbers.write(work)
+            mine.numbers.write(b"%d\n" % number)
+            mine.numbers.flush()
+            error = pickle.load(mine.answers)
+        except (OSError, EOFError, pickle.UnpicklingError):
+            raise WorkersLostError("a worker process of the conversion died") from None
+        if error is not None:
+            raise error
+        return number
+
+    try:
+        with ThreadPoolExecutor(workers) as pool:
+            try:
+                yield from pool.map(convert, pending)
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+                for process in processes:
+                    process.kill()  # nothing is lost: what they are at has no marker yet
+    finally:
+        for process in processes:
+            process.communicate()
 
 
-def _convert_in_worker(number: int) -> int:
-    assert _worker_state is not None
-    _convert_chunk(*_worker_state, number)
-    return number
+_WORKER = "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); import mgm.data.conversion as c; c.work()"
+"""Program of a worker process."""
+
+
+def work() -> None:
+    """Convert the chunks whose numbers come on standard input; answer each on standard output with None or an exception.
+
+    Ends with its input, so that it does not outlive its parent.
+    """
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a source prints does not mix with answers
+    try:
+        source, plan = pickle.load(sys.stdin.buffer)
+    except Exception as error:  # a class of a notebook or script, for example
+        sys.exit(f"a worker process cannot load the data source ({error})")
+    for line in sys.stdin.buffer:
+        answer = None
+        try:
+            _convert_chunk(source, plan, int(line))
+        except Exception as error:  # the parent raises it
+            answer = error
+        try:
+            content = pickle.dumps(answer)
+            pickle.loads(content)
+        except Exception:  # of a library, not made to travel
+            content = pickle.dumps(RuntimeError(f"{type(answer).__name__}: {answer}"))
+        answers.write(content)
+        answers.flush()
 
 
 def _convert_chunk(source: DataSource, plan: Plan, number: int) -> None:

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
+import stat
 import zipfile
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from functools import cache
 from pathlib import Path, PurePosixPath
-from typing import IO, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
+
+import yaml
 
 from mgm.errors import DataError, RunError
 
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
 Decoded = TypeVar("Decoded")
+Content = TypeVar("Content")
 _LITTER = frozenset({"__MACOSX", "@eaDir", "Thumbs.db", "desktop.ini"})
 MAX_FILE_BYTES = 1 << 30
-"""A larger member of an archive is refused before it is inflated."""
+"""A larger file is refused unread, a larger member of an archive before it is inflated."""
+MAX_YAML_BYTES = 1 << 18
+"""A larger YAML file is refused; parsing takes ten seconds per megabyte."""
 
 
 class FileTree(ABC):
@@ -83,7 +95,7 @@ class FolderTree(FileTree):
                 f"{self.path}: names the file {name!r}, which lies outside of it; mend the list of its files"
             )
         try:
-            return (self.path / name).read_bytes()
+            return read_bounded(self.path / name)
         except FileNotFoundError as error:
             raise DataError(f"{self.describe(name)}: missing; the data set is not complete, fetch it again") from error
         except (OSError, ValueError) as error:  # ValueError: NUL in the name
@@ -97,7 +109,7 @@ class FolderTree(FileTree):
             file = self.path / name
             state = file.stat() if file.exists() else file.lstat()  # a link to nothing is an error when it is read
             entries.append(f"{name}\0{state.st_size}\0{state.st_mtime_ns}")
-        return hashlib.sha256("\n".join(entries).encode()).hexdigest()[:16]
+        return hashlib.sha256("\n".join(entries).encode(errors="surrogateescape")).hexdigest()[:16]
 
 
 class ZipTree(FileTree):
@@ -253,14 +265,66 @@ def as_file_name(name: str, otherwise: str = "unnamed") -> str:
     return plain.rstrip(".-") or otherwise
 
 
+def check_bounded(path: Path, most: int = MAX_FILE_BYTES) -> None:
+    """Raise `OSError` unless a path is a regular file of at most ``most`` bytes: a device or a pipe may never end."""
+    state = path.stat()
+    if not stat.S_ISREG(state.st_mode):
+        raise OSError(errno.EINVAL, "it is no file", str(path))
+    if state.st_size > most:
+        raise OSError(errno.EFBIG, f"it is larger than {most / (1 << 20):.4g} MB", str(path))
+
+
+def read_bounded(path: Path, most: int = MAX_FILE_BYTES) -> bytes:
+    """Content of a file that `check_bounded` lets pass."""
+    check_bounded(path, most)
+    return path.read_bytes()
+
+
+def schema(kind: type[Content]) -> TypeAdapter[Content]:
+    """What checks values that were read from a file against a dataclass or `TypedDict`."""
+    return _adapter(kind)
+
+
+@cache
+def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
+    from pydantic import TypeAdapter  # takes a while to import, and many names of files need none
+
+    return TypeAdapter(kind)
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """YAML without aliases, which expand a small file to any size."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("aliases such as *name are not read; write the values out")
+        return super().compose_node(parent, index)
+
+
+def parse_yaml(content: bytes) -> Any:
+    """The value of a YAML file: plain values, without aliases.
+
+    Raises:
+        ValueError: If it is no such file, or larger than `MAX_YAML_BYTES`.
+    """
+    if len(content) > MAX_YAML_BYTES:
+        raise ValueError(f"it is larger than {MAX_YAML_BYTES >> 10} kB")
+    try:
+        return yaml.load(content.decode("utf-8-sig"), _PlainLoader)
+    except Exception as error:  # constructors of damaged values raise many kinds
+        raise ValueError(" ".join(str(error).split())) from None
+
+
 def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Let ``write`` fill a temporary file, then put it in the place of ``path`` in one go.
 
     Raises:
         RunError: If that is not possible; what was at ``path`` is still there.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
     try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")
         with temporary.open("wb") as file:
             write(file)
             file.flush()
@@ -271,9 +335,17 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
             f"cannot write {path} ({error.strerror or error}); choose another place, or make room"
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def write_text(path: Path, text: str) -> None:
-    """`write_atomically` for text in UTF-8."""
-    write_atomically(path, lambda file: file.write(text.encode()))
+    """`write_atomically` for text in UTF-8; what has no place there, as names of files may hold, becomes ``?``."""
+    write_atomically(path, lambda file: file.write(text.encode(errors="replace")))
+
+
+def move_files(folder: Path, place: Path, last: str) -> None:
+    """Move the files of a folder into another one on the same disk, the file ``last`` at the end, and remove the folder."""
+    for file in sorted(folder.iterdir(), key=lambda file: file.name == last):
+        file.replace(place / file.name)
+    folder.rmdir()

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
+from mgm.data.files import read_bounded
 from mgm.errors import DataError
 
 MAX_PIXELS = 100_000_000
@@ -238,7 +239,7 @@ def _content(source: Path | bytes, name: str) -> tuple[bytes, str]:
     if isinstance(source, Path):
         name = name or str(source)
         try:
-            source = source.read_bytes()
+            source = read_bounded(source)
         except OSError as error:
             raise DataError(f"{name}: cannot be read ({error.strerror}); check the path") from error
     name = name or "a picture"

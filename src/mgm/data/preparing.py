@@ -10,7 +10,7 @@ from typing import final
 from mgm.data.base import DataSource, Splits
 from mgm.data.conversion import num_bytes, sample_layouts
 from mgm.data.manifest import MANIFEST
-from mgm.data.store import Store, build_store
+from mgm.data.store import UNFINISHED, Store, build_store
 from mgm.errors import ConfigError, DataError, unknown
 from mgm.tasks import SemanticSegmentation
 from mgm.types import DatasetInfo, Sample
@@ -79,8 +79,10 @@ def needed_bytes(source: DataSource, size: int) -> int:
 
 def check_target(path: Path, force: bool) -> None:
     """Raise `DataError` unless a store may be made under ``path``."""
-    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+    if not path.exists() or (path / UNFINISHED).is_dir():
         return
+    if path.is_dir() and all(file.name.startswith(".") or file.name == "lost+found" for file in path.iterdir()):
+        return  # empty, or as a disk is when it is mounted
     if not (path.is_dir() and (path / MANIFEST).is_file()):
         raise DataError(f"{path}: is there already and is no store; choose another place with --out")
     if not force:
@@ -108,8 +110,6 @@ def prepare_store(
     if size < 1 or workers < 0:
         raise ConfigError(f"--image-size is {size} and --workers {workers}; they must be at least 1, and 0 (automatic)")
     check_target(path, force)
-    if path.is_dir() and not any(path.iterdir()):
-        path.rmdir()
     return build_store(
         source, size, path, workers=workers, progress=progress, skip_bad=skip_bad, replace=force, origin=origin
     )

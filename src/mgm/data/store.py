@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import multiprocessing
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,13 +23,15 @@ from mgm.data.completion import finish
 from mgm.data.conversion import SKIP_HINT, write_samples
 from mgm.data.files import as_file_name
 from mgm.data.images import planes, resize_nearest, resize_rgb
-from mgm.data.manifest import FORMAT_VERSION, damaged, info_from_plain, info_to_plain, read_manifest
+from mgm.data.manifest import FORMAT_VERSION, MANIFEST, damaged, info_from_plain, info_to_plain, read_manifest
 from mgm.data.names_and_splits import KEPT_SEEDS, Names, decode_split
 from mgm.errors import ConfigError, DataError, unknown
 from mgm.types import DatasetInfo, Sample
 
 PATIENCE_SECONDS = 6 * 3600
 """How long to wait for another process that makes the same store."""
+UNFINISHED = ".partial"
+"""Where a store is made inside a folder that was there before."""
 _LOGGER = logging.getLogger("mgm")
 
 
@@ -196,7 +197,7 @@ def build_store(
         DataError: If a sample is unreadable or contradicts what the source offers, if the disk is too full, or if
             ``path`` holds something else. What is converted so far is kept for the next attempt.
     """
-    path = Path(path).expanduser()
+    path = Path(path).expanduser().resolve()  # "." and ".." have names, too
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -204,8 +205,9 @@ def build_store(
             f"{path.parent}: cannot be created ({error.strerror}); choose another folder (for the cache: $MGM_CACHE)"
         ) from error
     with _alone(path):
-        if replace or not path.exists():
-            folder = path.with_name(f"{path.name}.partial")
+        begun = _is_begun(path)
+        if replace or begun or not path.exists():
+            folder = path / UNFINISHED if begun else path.with_name(f"{path.name}.partial")
             plan = write_samples(source, size, folder, workers, progress, skip_bad)
             finish(plan, source, path, origin)
     store = open_store(path)
@@ -214,19 +216,19 @@ def build_store(
     return store
 
 
+def _is_begun(path: Path) -> bool:
+    """Whether a folder without a store is there: perhaps another disk, so it is filled and not replaced."""
+    return path.is_dir() and not (path / MANIFEST).exists()
+
+
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
     """One process at a time is inside; the lock is free as soon as its holder ends, however it ends."""
-    lock = FileLock(path.with_name(f".{path.name}.lock"))
+    lock = FileLock(path / ".lock" if _is_begun(path) else path.with_name(f".{path.name}.lock"))
     try:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            if getattr(multiprocessing.current_process(), "_inheriting", False):
-                raise DataError(
-                    f"{path}: is being made by the process that started this one; "
-                    'put the main part of the script under `if __name__ == "__main__":`'
-                ) from None
             _LOGGER.info("%s is being made by another process; waiting", path)
             lock.acquire(timeout=PATIENCE_SECONDS)
     except Timeout:

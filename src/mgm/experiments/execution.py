@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -19,6 +17,7 @@ from mgm.experiments.plans import Plan, Trial, train_arguments
 from mgm.experiments.study_files import Place, write_study
 from mgm.experiments.tables import Table
 from mgm.experiments.workers import Workers
+from mgm.runs.provenance import command_line
 
 
 @dataclass
@@ -156,7 +155,7 @@ def carry_out_study(
             data,
             preset=preset,
             errors=errors,
-            command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+            command=command_line(),
             seconds=time.monotonic() - begun,
         )
         draw(table)

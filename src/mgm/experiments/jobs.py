@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mgm.config import Experiment
+from mgm.errors import RunError
 from mgm.runs.folder import RunFolder
+from mgm.training.checkpoint import make_folder
 
 LOOK_EVERY_S = 0.2
 """Seconds between looks at a process or at a folder that another process works in."""
-END_WITHIN_S = 10.0
-"""Seconds that a process gets to end after it was asked to."""
+END_WITHIN_S = 45.0
+"""Seconds that a process gets to end after it was asked to: for a step and a checkpoint; torchrun gives its own 30."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,11 @@ def carry_out(job: Job, stopped: Callable[[], bool] = lambda: False) -> Outcome:
     folder = RunFolder(Path(job.folder))
     begun = time.monotonic()
     log = folder.path.with_suffix(".log")
-    log.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        make_folder(log.parent)
+        log.touch()
+    except (RunError, OSError) as error:
+        return Outcome(job.name, f"cannot write {log} ({error})")
     attempts = 0
     while not folder.finished:
         _wait_for_others(folder, stopped)
@@ -118,7 +124,8 @@ def _run(command: Sequence[str], environment: Mapping[str, str], log: Path, stop
                 time.sleep(LOOK_EVERY_S)
         finally:
             end(process)
-    return process.returncode
+    # a training that a signal has ended in order says so by its exit status
+    return process.returncode if process.returncode <= 128 else 128 - process.returncode
 
 
 def end(process: subprocess.Popen[bytes]) -> None:

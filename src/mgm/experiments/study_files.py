@@ -26,6 +26,7 @@ from mgm.experiments.tables import (
 )
 from mgm.runs.folder import RunFolder, read_result, write_json
 from mgm.runs.train import current_commit, versions
+from mgm.training.checkpoint import make_folder
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def write_study(
     """
     table = make_table(plan, place.trial, data)
     folder = place.study(plan.name)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     described = as_json(table)
     about = _about(plan, place, data, preset, errors, command, seconds)
     texts = {
@@ -112,7 +113,7 @@ def _about(
         "title": plan.study.title,
         "command": command,
         "commit": current_commit(),
-        "commits": sorted({str(result["commit"]) for result in results.values() if result}),
+        "commits": sorted({str(result.get("commit")) for result in results.values() if result}),
         "data": data,
         "preset": preset,
         "seeds": list(plan.seeds),

@@ -155,14 +155,15 @@ class RayCluster(Workers):
 
     Args:
         address: Of the cluster, as `ray.init` takes it; ``auto``: one that runs, ``local``: start one here.
-        resources: Of one trial.
+        cpus: Cores of one trial.
+        gpus: GPUs of one trial; None: 1 if the cluster has any.
         retries: How often a trial is given to another worker when its own was lost.
 
     Raises:
-        ConfigError: If Ray is not installed or the cluster cannot be reached.
+        ConfigError: If Ray is not installed, the cluster cannot be reached, or none of its nodes has room for a trial.
     """
 
-    def __init__(self, address: str, resources: Resources, retries: int) -> None:
+    def __init__(self, address: str, cpus: float, gpus: float | None, retries: int) -> None:
         try:
             import ray
         except ImportError:
@@ -172,9 +173,16 @@ class RayCluster(Workers):
         if self._owned:
             _connect(ray, address)
         self._refs: list[Any] = []
-        self._remote = ray.remote(carry_out_on_ray).options(
-            num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=retries
-        )
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        if gpus is None:
+            gpus = float(any(node.get("GPU") for node in nodes))
+        if not any(node.get("CPU", 0) >= cpus and node.get("GPU", 0) >= gpus for node in nodes):
+            self.close()
+            raise ConfigError(
+                f"no node of the Ray cluster has {cpus:g} cores and {gpus:g} GPUs for a trial; "
+                "lower --cpus-per-trial or --gpus-per-trial"
+            )
+        self._remote = ray.remote(carry_out_on_ray).options(num_cpus=cpus, num_gpus=gpus, max_retries=retries)
 
     def submit(self, job: Job) -> Future[Outcome]:
         """Hand it to the cluster."""

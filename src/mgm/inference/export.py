@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
 import logging
 import os
@@ -18,7 +19,7 @@ from types import ModuleType
 import torch
 from torch import Tensor, nn
 
-from mgm.data.files import write_atomically
+from mgm.data.files import move_files, write_atomically
 from mgm.errors import ConfigError, RunError, choose
 from mgm.functional.levels import normalise_levels
 from mgm.inference.model import TrainedModel
@@ -79,7 +80,9 @@ def write_program(trained: TrainedModel, path: Path) -> None:
     with _quietly():
         program = torch.export.export(graph, (graph.example(),), dynamic_shapes=_ANY_NUMBER)
     files = {CONFIG: json.dumps(asdict(trained.description))}
-    write_atomically(path, lambda file: torch.export.save(program, file, extra_files=files))
+    content = io.BytesIO()  # torch aborts where a disk is full while it writes
+    torch.export.save(program, content, extra_files=files)
+    write_atomically(path, lambda file: file.write(content.getbuffer()))
 
 
 def open_program(path: Path) -> Graph:
@@ -245,10 +248,12 @@ def export_model(
         ConfigError: If a format does not exist, or its extra is not installed.
     """
     graphs = [choose("format", name, GRAPHS) for name in formats]
-    if out.is_file() or (out.is_dir() and any(out.iterdir())):
+    if out.is_file() or (out.is_dir() and any(not file.name.startswith(".") for file in out.iterdir())):
         raise RunError(f"{out} is not empty; choose another folder with --out, or remove it")
+    out = out.resolve()  # "." and ".." have names, too
     make_folder(out.parent)
-    staging = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    # a folder that is there may be another disk, or somebody's working directory: it is filled, not replaced
+    staging = (out if out.is_dir() else out.parent) / f".{out.name}.{os.getpid()}.tmp"
     files = [
         f"`{graph.file}`: {graph.description}; input `{INPUT}` `[B, 3, {trained.image_size}, "
         f"{trained.image_size}]` uint8 RGB, an output per task"
@@ -260,7 +265,10 @@ def export_model(
             graph.write(trained, staging / graph.file)
         differences = {name: _checked(trained, GRAPHS[name], staging) for name in formats}
         try:
-            staging.replace(out)  # an empty folder gives way
+            if out.is_dir():
+                move_files(staging, out, CONFIG)
+            else:
+                staging.replace(out)
         except OSError as error:
             raise RunError(f"cannot write {out} ({error.strerror}); choose another folder with --out") from None
     finally:

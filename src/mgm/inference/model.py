@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -12,10 +12,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from mgm.config import Experiment
+from mgm.config import MAX_IMAGE_SIZE, Experiment
 from mgm.data.images import read_photograph
 from mgm.errors import RunError
 from mgm.functional.levels import normalise_levels
+from mgm.functional.resizing import enlarged_rows
 from mgm.inference.fit import Fit, Size, make_fit
 from mgm.inference.model_folder import ModelDescription, ModelFolder
 from mgm.method.networks import build_model
@@ -24,9 +25,11 @@ from mgm.runs.devices import single_device
 from mgm.runs.folder import RunFolder
 from mgm.tasks import make_tasks
 from mgm.tasks.base import Task
-from mgm.training.checkpoint import load_checkpoint
+from mgm.training.checkpoint import SavedModel, Weights, load_checkpoint, rebuild
 from mgm.types import DatasetInfo, Predictions
 
+STRIP_PIXELS = 1 << 21
+"""Pixels of a photograph whose values are computed at once; bounds memory."""
 WINDOWS_AT_ONCE = 32
 """Windows of a photograph that go through the network together; bounds memory."""
 
@@ -77,26 +80,21 @@ class TrainedModel:
             )
         experiment, info = run.experiment(), run.info()
         best = run.checkpoints / "best.pt"
-        return cls._build(experiment, info, load_checkpoint(best, place).get("model", {}), place, run.path)
+        return cls._build(experiment, info, load_checkpoint(best, SavedModel, place)["model"], place, run.path)
 
     @classmethod
     def _build(
         cls,
         experiment: Experiment,
         info: DatasetInfo,
-        weights: Mapping[str, Tensor],
+        weights: Weights,
         device: torch.device,
         origin: Path,
     ) -> TrainedModel:
+        if not 0 < experiment.data.image_size <= MAX_IMAGE_SIZE:
+            raise RunError(f"image_size of {origin} is {experiment.data.image_size}; {MAX_IMAGE_SIZE} is the largest")
         tasks = make_tasks(experiment.data.tasks or info.tasks, info.classes)
-        model = build_model(tasks, experiment.model, experiment.seed)
-        try:
-            model.load_state_dict(weights)
-        except (RuntimeError, KeyError) as error:
-            reason = str(error).splitlines()[0]
-            raise RunError(
-                f"the weights in {origin} do not fit its settings ({reason}); restore them or train again"
-            ) from None
+        model = rebuild(lambda: build_model(tasks, experiment.model, experiment.seed), weights, origin)
         return cls(experiment, info, model, device, origin=origin)
 
     @classmethod
@@ -213,7 +211,7 @@ class TrainedModel:
             As of `predict`.
         """
         return {
-            name: task.decode_at(fit.restore(predictions[name], size), size)[0].cpu()
+            name: _in_strips(task.decode_at, [fit.restore(predictions[name], size)], size)
             for name, task in self.tasks.items()
         }
 
@@ -224,7 +222,9 @@ class TrainedModel:
             As of `predict_with_confidence`.
         """
         first, second = ({name: fit.restore(p[name], size) for name in self.tasks} for p in (predictions, mirrored))
-        return {name: task.confidence_at(first[name], second[name], size)[0].cpu() for name, task in self.tasks.items()}
+        return {
+            name: _in_strips(task.confidence_at, [first[name], second[name]], size) for name, task in self.tasks.items()
+        }
 
     def predict(
         self, image: str | Path | Image.Image | np.ndarray, *, fit: str | Fit = "resize", flip_average: bool = False
@@ -276,6 +276,26 @@ class TrainedModel:
 def load(path: str | Path, device: str = "auto") -> TrainedModel:
     """The trained network of a run or a model folder, ready to predict; see `TrainedModel.load`."""
     return TrainedModel.load(path, device)
+
+
+def _in_strips(compute: Callable[..., Tensor], predictions: list[Tensor], size: Size) -> Tensor:
+    """What ``compute(*predictions, size)`` makes for one photograph, on the CPU; a large one strip by strip.
+
+    What a task needs on the way to a value is several times as large as the value.
+    """
+    height, width = size
+    rows = max(1, STRIP_PIXELS // width)
+    if height <= rows or height < predictions[0].shape[-2]:
+        return compute(*predictions, size)[0].cpu()
+    whole = torch.empty(0)
+    for top in range(0, height, rows):
+        count = min(rows, height - top)
+        parts = (enlarged_rows(prediction, top, count, height) for prediction in predictions)
+        strip = compute(*parts, (count, width))[0].cpu()
+        if not top:
+            whole = strip.new_empty((*strip.shape[:-2], height, width))
+        whole[..., top : top + count, :] = strip
+    return whole
 
 
 def _average(predictions: Predictions, mirrored: Predictions) -> Predictions:

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 from torch import Tensor
 
-from mgm.config import DataConfig, Experiment, ModelConfig
-from mgm.data.files import write_atomically, write_text
+from mgm.config import MAX_IMAGE_SIZE, DataConfig, Experiment, ModelConfig
+from mgm.data.files import check_bounded, read_bounded, schema, write_atomically, write_text
 from mgm.errors import ConfigError, RunError, first_problem
 from mgm.functional.levels import LEVEL_CENTRE
 from mgm.runs.folder import write_json
-from mgm.runs.settings import check_names
+from mgm.runs.settings import check_names, check_numbers
 from mgm.runs.starting_weights import required_stride
 from mgm.tasks import make_tasks
-from mgm.training.checkpoint import make_folder
+from mgm.training.checkpoint import MAX_CHECKPOINT_BYTES, check_finite, make_folder
 from mgm.types import DatasetInfo
 from mgm.version import __version__
 
@@ -135,7 +134,7 @@ class ModelFolder:
             # a field that this version does not know would be another network under the same name
             check_names(values["model"], ModelConfig, f"{self.config_file}, model")
         try:
-            found = _ADAPTER.validate_python(values)
+            found = schema(ModelDescription).validate_python(values)
         except ValidationError as error:
             raise RunError(f"{self.config_file}: {first_problem(error)}; restore it or export again") from None
         self._check(found)
@@ -143,16 +142,12 @@ class ModelFolder:
 
     def _values(self) -> dict[str, Any]:
         try:
-            if self.config_file.stat().st_size > MAX_CONFIG_BYTES:
-                raise RunError(f"{self.config_file} is too large for a description of a model; restore it")
-            values = json.loads(self.config_file.read_text(encoding="utf-8"))
+            return schema(dict[str, Any]).validate_json(read_bounded(self.config_file, MAX_CONFIG_BYTES))
         except FileNotFoundError:
             raise RunError(f"{self.path} holds no model (no config.json); models are made by: mgm export") from None
-        except (OSError, ValueError, RecursionError) as error:
-            raise RunError(f"{self.config_file} is damaged ({error}); restore it or export again") from None
-        if not isinstance(values, dict):
-            raise RunError(f"{self.config_file} is damaged (no mapping); restore it or export again")
-        return values
+        except (OSError, ValidationError) as error:
+            reason = error.strerror if isinstance(error, OSError) else first_problem(error)
+            raise RunError(f"{self.config_file} is damaged ({reason}); restore it or export again") from None
 
     def _check(self, found: ModelDescription) -> None:
         """Raise where a description has the right types and yet describes nothing that can be built."""
@@ -161,11 +156,13 @@ class ModelFolder:
                 f"{self.config_file}: images normalised by {found.normalisation}, this version knows {Normalisation()}"
             )
         stride = max(1, required_stride(found.model))  # whether there is such a stride the network says itself
-        if found.image_size < stride or found.image_size % stride or found.image_size > 4096:
+        if found.image_size < stride or found.image_size % stride or found.image_size > MAX_IMAGE_SIZE:
             raise RunError(
-                f"{self.config_file}: image_size is {found.image_size}; it must be a multiple of {stride}, {stride} to 4096"
+                f"{self.config_file}: image_size is {found.image_size}; it must be a multiple of {stride}, "
+                f"{stride} to {MAX_IMAGE_SIZE}"
             )
         make_tasks(found.tasks, found.classes)
+        check_numbers(found, str(self.config_file))
 
     def weights(self) -> dict[str, Tensor]:
         """Tensors of ``model.safetensors`` by name.
@@ -177,11 +174,14 @@ class ModelFolder:
         from safetensors.torch import load_file
 
         try:
-            return load_file(self.weights_file)
+            check_bounded(self.weights_file, MAX_CHECKPOINT_BYTES)
+            weights = load_file(self.weights_file)
+            check_finite("model", weights)
         except FileNotFoundError:
             raise RunError(f"{self.weights_file} does not exist; copy the whole folder, or export again") from None
-        except (SafetensorError, OSError) as error:
+        except (SafetensorError, OSError, ValueError) as error:
             raise RunError(f"{self.weights_file} is damaged ({error}); copy it again, or export again") from None
+        return weights
 
     def write(self, description: ModelDescription, weights: Mapping[str, Tensor], card: str) -> None:
         """Write all files; the description comes last, because it is what a model is recognised by.
@@ -196,6 +196,3 @@ class ModelFolder:
         write_atomically(self.weights_file, lambda file: file.write(content))
         write_text(self.card_file, card)
         write_json(self.config_file, asdict(description))
-
-
-_ADAPTER = TypeAdapter(ModelDescription)

@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from PIL import Image
 from torch import Tensor
 
-from mgm.data.images import read_photograph
+from mgm.data.images import PICTURE_FORMATS, read_photograph
 from mgm.data.progress import progress_bar
 from mgm.errors import ConfigError, DataError
 from mgm.inference.batch import Throughput, predict_many
@@ -20,6 +21,8 @@ from mgm.types import Predictions
 
 PHOTOGRAPHS_AT_ONCE = 8
 """Photographs, with all their windows, that go through the network together."""
+PIXELS_AT_ONCE = 1 << 25
+"""Pixels of all of these; bounds memory where photographs are large."""
 _MIRRORED = "mirrored "
 """Before the name of a task: the prediction for the mirrored photograph, mirrored back."""
 
@@ -104,13 +107,15 @@ class PhotographPredictor:
             windows = {task: values[0] for task, values in predictions.items()}
             self.write(self._finish(photograph, decoded.pop(photograph), windows))
 
+        largest = max(map(_claimed_pixels, photographs), default=1)
+        at_once = max(1, min(PHOTOGRAPHS_AT_ONCE, PIXELS_AT_ONCE // largest))
         done = predict_many(
             load,
             predict,
             write,
             photographs,
-            PHOTOGRAPHS_AT_ONCE,
-            workers=max(1, min(len(photographs), os.cpu_count() or 1)),
+            at_once,
+            workers=max(1, min(len(photographs), os.cpu_count() or 1, at_once)),
             pin_memory=self.model.device.type == "cuda",
         )
         if done.failed and not skip_bad:
@@ -144,6 +149,15 @@ class PhotographPredictor:
             return PredictedPhotograph(photograph, pixels, values)
         mirrored = {name: windows[_MIRRORED + name] for name in self.model.tasks}
         return PredictedPhotograph(photograph, pixels, values, self.model.confidence(windows, mirrored, self.fit, size))
+
+
+def _claimed_pixels(photograph: PhotographFile) -> int:
+    """Pixels of a photograph as its header says; 1 if it cannot be read, which is said elsewhere."""
+    try:
+        with Image.open(photograph.path, formats=PICTURE_FORMATS) as image:
+            return max(1, image.width * image.height)
+    except Exception:  # decoders of damaged files raise nearly anything
+        return 1
 
 
 def _size(pixels: np.ndarray) -> Size:

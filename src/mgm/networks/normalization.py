@@ -198,7 +198,8 @@ class SpectralNorm(nn.Module):
 
     def forward(self, weight: Tensor) -> Tensor:
         """The weight divided by its largest singular value, in the weight's own precision."""
-        with torch.autocast(weight.device.type, enabled=False):
+        device = "cpu" if weight.is_meta else weight.device.type  # a network on the device meta has shapes alone
+        with torch.autocast(device, enabled=False):
             iterate = self._advance if self.training and self.update_statistics else self._estimate
             return cast(Tensor, _DividedByNorm.apply(weight, *iterate(weight.detach().flatten(1))))
 

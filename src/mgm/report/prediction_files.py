@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from math import isqrt
 from pathlib import Path
 from typing import IO
 
@@ -20,7 +21,7 @@ from mgm.data.files import write_atomically
 from mgm.data.geometry import Intrinsics
 from mgm.errors import ConfigError, choose
 from mgm.functional.levels import normalise_levels
-from mgm.report.figures.images import value_pixels
+from mgm.report.figures.images import fitted_size, resized, value_pixels
 from mgm.report.figures.predictions import photograph_figure
 from mgm.report.point_cloud import point_cloud, write_ply
 from mgm.tasks.base import Task
@@ -32,6 +33,10 @@ CONFIDENCE_COLOURS = "viridis"
 """Dark is unsure, bright is sure."""
 CONFIDENCE = "confidence"
 """Name of the output that needs `Predicted.confidence`."""
+SHEET_SIDE = 2048
+"""Longest side in pixels of the photograph that a sheet is drawn from."""
+STRIP_PIXELS = 1 << 21
+"""Pixels that are coloured at once."""
 FARTHEST_MM = 65535
 """End of 16 bits, as which depth beyond 65.5 m is written."""
 
@@ -117,13 +122,19 @@ def confidence_pixels(confidence: Tensor) -> np.ndarray:
 
 
 def _write_image(predicted: Predicted, task: str, file: IO[bytes]) -> None:
-    _save(value_pixels(predicted.tasks[task], predicted.values[task]), file)
+    kind, value = predicted.tasks[task], predicted.values[task]
+    every = max(1, isqrt(value.shape[-2] * value.shape[-1] // STRIP_PIXELS))
+    span = kind.span([value[..., ::every, ::every]])
+    # colours take several times the memory of values
+    strips: tuple[Tensor, ...] = torch.split(value, max(1, STRIP_PIXELS // value.shape[-1]), dim=-2)
+    _save(np.concatenate([value_pixels(kind, strip, span) for strip in strips]), file)
 
 
 def _write_array(predicted: Predicted, task: str, file: IO[bytes]) -> None:
     """What `predict` returns, classes as uint8, everything else as float32."""
     array = predicted.values[task].numpy()
-    np.save(file, array.astype(np.uint8 if array.dtype == np.int64 else np.float32), allow_pickle=False)
+    kind = np.uint8 if array.dtype == np.int64 else np.float32
+    np.save(file, array.astype(kind, copy=False), allow_pickle=False)
 
 
 def _write_confidence_image(predicted: Predicted, task: str, file: IO[bytes]) -> None:
@@ -141,8 +152,14 @@ def _write_millimetres(predicted: Predicted, task: str, file: IO[bytes]) -> None
 
 
 def _write_figure(predicted: Predicted, task: str, file: IO[bytes]) -> None:
-    image = normalise_levels(torch.from_numpy(predicted.pixels.copy()).permute(2, 0, 1))
-    _save(photograph_figure(image, predicted.values, predicted.tasks), file)
+    pixels, values = predicted.pixels, predicted.values
+    height, width = pixels.shape[:2]
+    if max(height, width) > SHEET_SIDE:  # many more pixels than its panels have
+        size = fitted_size(height, width, SHEET_SIDE)
+        rows, columns = (torch.arange(new) * old // new for new, old in zip(size, (height, width), strict=True))
+        pixels, values = resized(pixels, size), {name: v[..., rows[:, None], columns] for name, v in values.items()}
+    image = normalise_levels(torch.from_numpy(pixels.copy()).permute(2, 0, 1))
+    _save(photograph_figure(image, values, predicted.tasks), file)
 
 
 def _write_points(predicted: Predicted, task: str, file: IO[bytes]) -> None:

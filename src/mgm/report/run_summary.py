@@ -39,7 +39,7 @@ def draw_run(run: Path) -> None:
 def result_rows(result: dict[str, Any]) -> dict[str, Scores]:
     """Rows of a run's table on the test set: constant predictor, baseline (where there is one), the run itself."""
     baseline = result.get("baseline")
-    rows = {"constant": result["constant"]}
+    rows = {"constant": result.get("constant", {})}
     if baseline:
         rows[baseline["recipe"]] = baseline["test"]
     return {**rows, result["recipe"]: result["test"]}

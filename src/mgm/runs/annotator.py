@@ -16,7 +16,7 @@ from mgm.runs.data import ExperimentData
 from mgm.runs.starting_weights import finished_run
 from mgm.tasks import make_tasks
 from mgm.tasks.base import Task
-from mgm.training.checkpoint import load_checkpoint
+from mgm.training.checkpoint import SavedModel, load_checkpoint, rebuild
 from mgm.types import Batch
 
 
@@ -71,6 +71,6 @@ def make_annotator(experiment: Experiment, data: ExperimentData, device: torch.d
             f"annotator {run}: {info.name}, which it learned, has other classes than {data.info.name}; choose a run "
             f"on data with the same classes, or leave {', '.join(other)} out of --tasks"
         )
-    model = build_model(learned, theirs.model, theirs.seed)
-    model.load_state_dict(load_checkpoint(folder.checkpoints / "best.pt").get("model", {}))
+    best = load_checkpoint(folder.checkpoints / "best.pt", SavedModel)
+    model = rebuild(lambda: build_model(learned, theirs.model, theirs.seed), best["model"], folder.path)
     return Annotator(model.to(device), theirs.data.image_size, tasks)

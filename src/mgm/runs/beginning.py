@@ -11,7 +11,7 @@ from typing import Any
 from mgm.config import Experiment
 from mgm.errors import ConfigError
 from mgm.functional.distributed import world_size
-from mgm.runs.folder import read_checked
+from mgm.runs.folder import read_json
 from mgm.runs.settings import to_dict
 
 FREE = ("data.cache", "training.device", "training.tensorboard", "training.checkpoint_every")
@@ -45,7 +45,7 @@ class Beginning:
         Raises:
             RunError: If the file is missing or damaged.
         """
-        return read_checked(path, cls)
+        return read_json(path, cls)
 
     def check(self, experiment: Experiment, *, derived: bool = False) -> None:
         """Raise `ConfigError` unless the run can be continued with these settings by these processes.

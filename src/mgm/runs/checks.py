@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import math
-import os
-
-from mgm.config import DataConfig, Experiment, ModelConfig, TrainingConfig
+from mgm.config import MAX_IMAGE_SIZE, DataConfig, Experiment, ModelConfig, TrainingConfig
 from mgm.data.composites import PIECES
 from mgm.errors import ConfigError, choose, unknown
 from mgm.method.algorithm import REFINEMENT, joint_updates
@@ -16,20 +13,14 @@ from mgm.networks.decoders import DECODERS
 from mgm.networks.encoder import BLOCKS, STAGE_STRIDES
 from mgm.networks.generators import GENERATORS, IMAGE_SIZES
 from mgm.runs.data import augmentation
+from mgm.runs.devices import started_processes
+from mgm.runs.settings import check_numbers
 from mgm.runs.starting_weights import check_encoder, required_stride
 from mgm.tasks import parse_losses
 from mgm.training.schedules import SCHEDULES
 
 POSITIVE = {
     "data": ("image_size",),
-    "model": (
-        "decoder_width",
-        "refinement_hidden",
-        "projection_size",
-        "generator_width",
-        "discriminator_width",
-        "latent_size",
-    ),
     "method": ("temperature",),
     "training": (
         "steps",
@@ -47,6 +38,19 @@ POSITIVE = {
 }
 """Group -> fields that must be above 0."""
 
+WIDTHS = (
+    "widths",
+    "decoder_width",
+    "refinement_hidden",
+    "projection_size",
+    "generator_width",
+    "discriminator_width",
+    "latent_size",
+)
+"""Fields of the model that are numbers of channels."""
+MAX_WIDTH = 8192
+"""More channels than any of them can have."""
+
 OUTPUT_STRIDES = (2, 4)
 """What `ModelConfig.output_stride` can be."""
 LOSS_STRIDES = (1, 2)
@@ -55,6 +59,7 @@ LOSS_STRIDES = (1, 2)
 NOT_NEGATIVE = {
     "data": ("num_images", "split_seed"),
     "method": (
+        "extra_ratio",
         "refinement_weight",
         "self_supervision_weight",
         "adversarial_weight",
@@ -76,6 +81,7 @@ def check_experiment(experiment: Experiment) -> None:
     Raises:
         ConfigError: For the first setting that cannot be; the message says what it could be.
     """
+    check_numbers(experiment, "settings")
     for fields, allowed, text in (
         (POSITIVE, lambda v: v > 0, "above 0"),
         (NOT_NEGATIVE, lambda v: v >= 0, "0 or above"),
@@ -83,7 +89,7 @@ def check_experiment(experiment: Experiment) -> None:
         for group, names in fields.items():
             for name in names:
                 value = getattr(getattr(experiment, group), name)
-                if not (math.isfinite(value) and allowed(value)):
+                if not allowed(value):
                     raise ConfigError(f"{name} is {value}; it must be {text}")
     training, data, model = experiment.training, experiment.data, experiment.model
     if not 0 < data.fraction <= 1:
@@ -94,8 +100,7 @@ def check_experiment(experiment: Experiment) -> None:
         raise ConfigError(f"joint_share is {training.joint_share}; it must lie in [0, 1]")
     if not 0 <= training.ema < 1:
         raise ConfigError(f"ema is {training.ema}; it must lie in [0, 1)")
-    if min(model.widths) < 1:
-        raise ConfigError(f"widths are {model.widths}; all four must be above 0")
+    check_widths(model)
     choose("architecture", model.architecture, MODELS)
     choose("decoder", model.decoder, DECODERS)
     choose("schedule", training.schedule, SCHEDULES)
@@ -132,6 +137,14 @@ def check_experiment(experiment: Experiment) -> None:
     check_image_size(experiment)
     check_parts(experiment)
     check_compilation(training)
+
+
+def check_widths(model: ModelConfig) -> None:
+    """Raise `ConfigError` for numbers of channels that no network has."""
+    for name in WIDTHS:
+        value = getattr(model, name)
+        if not all(0 < width <= MAX_WIDTH for width in (value if isinstance(value, tuple) else (value,))):
+            raise ConfigError(f"{name} is {value}; it must be above 0, and {MAX_WIDTH} at most")
 
 
 def warnings_of(experiment: Experiment) -> list[str]:
@@ -182,7 +195,7 @@ def check_parts(experiment: Experiment) -> None:
         raise ConfigError(
             f"balance {experiment.method.balance} looks at the gradients of the whole batch; use it with --accumulate 1"
         )
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    processes = started_processes()
     generates = EXTRA_IMAGES[experiment.method.extra_images].generator != "none"
     for name in ("batch_size", *(("generator_batch_size",) if generates else ())):
         size, unit = getattr(training, name), processes * training.accumulate
@@ -215,6 +228,8 @@ def check_sharing(model: ModelConfig) -> None:
 def check_image_size(experiment: Experiment) -> None:
     """Raise `ConfigError` unless the networks can work at the image size."""
     size, stride = experiment.data.image_size, required_stride(experiment.model)
+    if size > MAX_IMAGE_SIZE:
+        raise ConfigError(f"image_size is {size}; it must be {MAX_IMAGE_SIZE} at most")
     if size % stride:
         near = max(stride, round(size / stride) * stride)
         raise ConfigError(f"image_size is {size}; it must be a multiple of {stride}, for example {near}")

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
+TORCHRUN = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+"""What torchrun tells processes beside their number."""
 _PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
 
 
@@ -49,14 +51,17 @@ def launch(config: TrainingConfig) -> Fabric:
         ConfigError: If the device is unknown or not there.
     """
     from lightning_fabric import Fabric  # takes seconds to import, and prediction does without
+    from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+    from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
     check_device(config.device)
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    world, local = started_processes(), started_processes("LOCAL_WORLD_SIZE")
     fabric = Fabric(
         accelerator=config.device,
         devices=local,
-        num_nodes=world // local,
+        num_nodes=max(1, world // local),
+        # by itself Fabric looks for Slurm, LSF and MPI, whose tasks are not ours: one job may hold a whole node for one training
+        plugins=[TorchElasticEnvironment() if world > 1 else LightningEnvironment()],
         strategy="ddp" if world > 1 else "auto",
         precision=choose("precision", config.precision, _PRECISIONS),  # type: ignore[arg-type]
     )
@@ -66,6 +71,21 @@ def launch(config: TrainingConfig) -> Fabric:
             f"torchrun started {world} processes but only {fabric.world_size} train together; check --nproc-per-node"
         )
     return fabric
+
+
+def started_processes(variable: str = "WORLD_SIZE") -> int:
+    """Processes that torchrun has started: in all, or (``LOCAL_WORLD_SIZE``) on this machine.
+
+    Raises:
+        ConfigError: If its variables are not whole.
+    """
+    text = os.environ.get(variable, "1")
+    number = int(text) if text.isdecimal() else 0
+    lacking = [name for name in TORCHRUN if number > 1 and name not in os.environ]
+    if number < 1 or lacking:
+        what = f"{lacking[0]} is not" if lacking else "that is no number of processes"
+        raise ConfigError(f"{variable} is {text!r} in the environment, but {what}; unset it, or start by torchrun")
+    return number
 
 
 def is_first_process() -> bool:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Required
 
 from filelock import FileLock, Timeout
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, ValidationError
 from typing_extensions import TypedDict
 
 from mgm.config import Experiment
-from mgm.data.files import write_text
+from mgm.data.files import Content, read_bounded, schema, write_text
 from mgm.errors import RunError, first_problem
 from mgm.runs.settings import from_yaml, to_yaml
 from mgm.training.metrics_log import plain
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
     from mgm.runs.beginning import Beginning
     from mgm.runs.images import RunImages
 
-Kind = TypeVar("Kind")
-DRAFT = ".*.tmp"
+DRAFT = ".*.[0-9]*.tmp"
 """Files that a process which was killed had begun to write."""
 Scores = dict[str, dict[str, float | None]]
 """Task -> metric -> value; null where it could not be computed."""
@@ -33,16 +33,31 @@ Classes = dict[str, dict[str, dict[str, float | None]]]
 """Task -> class -> ``iou`` and ``pixels``, its share of the labelled pixels."""
 
 
-class Result(TypedDict, total=False):
-    """``result.json`` of a finished run. Older runs have fewer entries."""
+MAX_JSON_BYTES = 1 << 28
 
-    recipe: str
-    data: str
+
+class Baseline(TypedDict, total=False):
+    """What ``result.json`` says of the baseline."""
+
+    recipe: Required[str]
+    steps: Required[int]
+    validation: Scores
+    test: Required[Scores]
+    classes: Classes
+    pretrained: str
+
+
+class Result(TypedDict, total=False):
+    """``result.json`` of a finished run."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # pyright: ignore[reportGeneralTypeIssues]
+    recipe: Required[str]
+    data: Required[str]
     fraction: float
     seed: int
     image_size: int
-    num_labelled: int
-    steps: int
+    num_labelled: Required[int]
+    steps: Required[int]
     best_step: int | None
     best_steps: dict[str, int]
     """Step of the best model, under the name ``all``; where tasks share no layer, task -> that of its own network."""
@@ -59,14 +74,23 @@ class Result(TypedDict, total=False):
     updates: dict[str, int]
     peak_memory_mb: float | None
     validation: Scores
-    test: Scores
+    test: Required[Scores]
     classes: Classes
     """On the test set; classes that are neither labelled nor predicted are absent."""
     constant: Scores
     pretrained: str
     """What the encoder was pre-trained on; empty: from scratch."""
-    baseline: dict[str, Any]
+    baseline: Baseline
     gain: dict[str, float | None]
+    """Task -> improvement over the baseline, a fraction; and their ``mean``."""
+
+
+class Failure(TypedDict):
+    """``failure.json`` of a run whose training failed."""
+
+    error: str
+    """Name of the exception."""
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -207,7 +231,7 @@ class RunFolder:
 
     def info(self) -> DatasetInfo:
         """What the run's data set offers."""
-        return read_checked(self.dataset, DatasetInfo)
+        return read_json(self.dataset, DatasetInfo)
 
     def lock(self) -> FileLock:
         """Lock the folder, so that no second process trains in it, and sweep what killed ones left.
@@ -220,9 +244,16 @@ class RunFolder:
             lock.acquire(timeout=0)
         except Timeout:
             raise RunError(f"another process is training in {self.path}; wait for it or stop it") from None
-        for draft in self.path.rglob(DRAFT):
-            draft.unlink(missing_ok=True)
+        except OSError as error:
+            raise RunError(f"cannot lock {self.path} ({error.strerror}); choose another folder with --out") from None
+        self.remove_drafts()
         return lock
+
+    def remove_drafts(self) -> None:
+        """Remove what processes have left that were killed while they wrote; nobody else may train here."""
+        for draft in self.path.rglob(DRAFT):
+            with suppress(OSError):
+                draft.unlink()
 
 
 def read_result(path: Path) -> dict[str, Any]:
@@ -231,37 +262,29 @@ def read_result(path: Path) -> dict[str, Any]:
     Raises:
         RunError: If it is missing or damaged, or an entry has another type than in `Result`.
     """
-    read_checked(path, Result)
-    return read_json(path)
+    return dict(read_json(path, Result))
 
 
-def read_checked(path: Path, kind: type[Kind]) -> Kind:
-    """A JSON file of a run as a dataclass or typed dictionary.
+def read_json(path: Path, kind: type[Content]) -> Content:
+    """A JSON file of a run or an experiment.
+
+    Args:
+        path: The file.
+        kind: What it holds, a `TypedDict` or a dataclass.
 
     Raises:
-        RunError: If it is missing or damaged, or an entry has another type.
+        RunError: If it is missing, damaged, too large or no file, or has an entry of another type than in ``kind``.
     """
     try:
-        return TypeAdapter(kind).validate_python(read_json(path))
+        return schema(kind).validate_json(read_bounded(path, MAX_JSON_BYTES))
+    except FileNotFoundError:
+        raise RunError(
+            f"{path} does not exist; what it belongs to is not finished (go on with --resume, an experiment with its command)"
+        ) from None
     except ValidationError as error:
         raise RunError(f"{path} is damaged ({first_problem(error)}); restore it or train again") from None
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON file of a run.
-
-    Raises:
-        RunError: If it is missing or damaged.
-    """
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RunError(f"{path} does not exist; the run is not finished (continue it with --resume)") from None
-    except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise RunError(f"{path} is damaged ({error}); restore it or train again") from None
-    if not isinstance(values, dict):
-        raise RunError(f"{path} is damaged (no mapping); restore it or train again")
-    return values
+    except OSError as error:
+        raise RunError(f"{path} cannot be read ({error.strerror}); restore it or train again") from None
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:

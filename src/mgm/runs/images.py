@@ -16,7 +16,7 @@ from mgm.data.base import DataSource, Splits
 from mgm.data.files import write_text
 from mgm.data.store import Store, cached_store, rows_of
 from mgm.errors import ConfigError, DataError, MgmError
-from mgm.runs.folder import RunFolder, read_checked
+from mgm.runs.folder import RunFolder, read_json
 from mgm.types import DatasetInfo
 
 Images = dict[str, str]
@@ -55,7 +55,7 @@ class RunImages:
         Raises:
             RunError: If the file is missing or damaged.
         """
-        return read_checked(path, cls)
+        return read_json(path, cls)
 
     def write(self, path: Path) -> None:
         """Write the file, a line per part."""

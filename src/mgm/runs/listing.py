@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,11 @@ from mgm.config import Experiment
 from mgm.data.files import walk
 from mgm.errors import MgmError, RunError
 from mgm.method.algorithm import stages
-from mgm.runs.folder import RunFolder, read_json, read_result
+from mgm.runs.folder import Failure, RunFolder, Scores, read_json, read_result
 from mgm.runs.pretraining import pretraining
 from mgm.tasks import TASKS, make_tasks
 from mgm.tasks.base import MetricInfo
-from mgm.training.metrics_log import read_metrics_log
+from mgm.training.metrics_log import Record, read_metrics_log
 
 STATES = ("finished", "running", "stopped", "diverged", "failed", "damaged")
 
@@ -103,7 +103,7 @@ def _summary(folder: RunFolder) -> RunSummary:
         experiment.seed,
         _steps(experiment, records) if result is None else experiment.training.steps,
         experiment.training.steps,
-        {name: scores[name][task.primary] for name, task in tasks.items() if name in scores},
+        {name: value for name, task in tasks.items() if (value := scores.get(name, {}).get(task.primary)) is not None},
         {name: task.metrics_info[task.primary] for name, task in tasks.items()},
         (result or {}).get("gain", {}).get("mean"),
         (result or {}).get("seconds"),
@@ -111,7 +111,7 @@ def _summary(folder: RunFolder) -> RunSummary:
     )
 
 
-def _state(folder: RunFolder, experiment: Experiment, records: list[dict[str, Any]]) -> tuple[str, str]:
+def _state(folder: RunFolder, experiment: Experiment, records: Sequence[Record]) -> tuple[str, str]:
     if folder.finished:
         return "finished", ""
     total = experiment.training.steps
@@ -124,12 +124,12 @@ def _state(folder: RunFolder, experiment: Experiment, records: list[dict[str, An
     failed = next((member for member in (folder, folder.baseline) if member.failure.exists()), None)
     if failed is None:
         return "stopped", at
-    failure = read_json(failed.failure)
+    failure = read_json(failed.failure, Failure)
     state = "diverged" if failure["error"] == "TrainingDivergedError" else "failed"
     return state, f"{at}: {str(failure['reason']).splitlines()[0] if failure['reason'] else failure['error']}"
 
 
-def _steps(experiment: Experiment, records: list[dict[str, Any]]) -> int:
+def _steps(experiment: Experiment, records: Sequence[Record]) -> int:
     """Updates of M on labelled images until the last record."""
     if not records:
         return 0
@@ -143,6 +143,6 @@ def _steps(experiment: Experiment, records: list[dict[str, Any]]) -> int:
     raise RunError(f"its metrics log names a stage {last['stage']!r} that its settings do not have")
 
 
-def _best_validation(records: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
-    scored = [record for record in records if record.get("score") is not None]
-    return max(scored, key=lambda record: record["score"])["validation"] if scored else {}
+def _best_validation(records: Sequence[Record]) -> Scores:
+    scored = [(score, record) for record in records if (score := record.get("score")) is not None]
+    return max(scored, key=lambda pair: pair[0])[1].get("validation", {}) if scored else {}

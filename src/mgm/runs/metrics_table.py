@@ -11,7 +11,7 @@ from typing import Any
 from mgm.data.files import write_text
 from mgm.functional.distributed import rank
 from mgm.runs.folder import RunFolder, write_json
-from mgm.training.metrics_log import read_metrics_log
+from mgm.training.metrics_log import Record, read_metrics_log
 
 
 @contextmanager
@@ -46,7 +46,7 @@ def write_history(folder: RunFolder) -> None:
         write_text(folder.history, text.getvalue())
 
 
-def flat_record(record: dict[str, Any]) -> dict[str, Any]:
+def flat_record(record: Record) -> dict[str, Any]:
     """A record of the metrics log in one level."""
     losses = {f"loss/{name}": value for name, value in record.get("losses", {}).items()}
     nested = {

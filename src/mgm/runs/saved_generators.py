@@ -7,16 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from pydantic import ConfigDict
 from torch import Tensor
+from typing_extensions import TypedDict
 
 from mgm.config import Experiment
-from mgm.errors import ConfigError, RunError
+from mgm.errors import ConfigError, RunError, choose
 from mgm.functional.distributed import rank, world_size
 from mgm.networks.generators import GENERATORS
 from mgm.networks.generators.base import Generator
 from mgm.runs.folder import RunFolder
 from mgm.runs.starting_weights import finished_run
-from mgm.training.checkpoint import load_checkpoint
+from mgm.training.checkpoint import Weights, load_checkpoint, rebuild
 from mgm.training.seeding import random_generator
 from mgm.training.trainer import Loader
 from mgm.types import Batch
@@ -36,6 +38,15 @@ def generator_path(folder: RunFolder, stage: str) -> Path:
 def stages_with_generator(folder: RunFolder) -> tuple[str, ...]:
     """Those of `STAGES` whose generator the run holds."""
     return tuple(stage for stage in STAGES if generator_path(folder, stage).exists())
+
+
+class GeneratorState(TypedDict):
+    """``generator_after_STAGE.pt``; see `SavedGenerator`."""
+
+    __pydantic_config__ = ConfigDict(arbitrary_types_allowed=True)  # pyright: ignore[reportGeneralTypeIssues]
+    generator: Weights
+    latent_means: Tensor
+    labels: Tensor
 
 
 @dataclass(frozen=True)
@@ -65,14 +76,21 @@ class SavedGenerator:
         present = [name for name in ([stage] if stage else STAGES) if name in stages_with_generator(folder)]
         if not present:
             raise RunError(f"{run} holds no generator; train one with: mgm train mgm")
-        state = load_checkpoint(generator_path(folder, present[0]), device)
+        state = load_checkpoint(generator_path(folder, present[0]), GeneratorState, device)
         config = experiment.model
-        network = GENERATORS[config.generator].generator(
-            experiment.data.image_size, config.latent_size, max(1, len(info.scenes)), config.generator_width
-        )
-        network.load_state_dict(state["generator"])
+        kind = choose("generator", config.generator, GENERATORS).generator
+        num_labels = max(1, len(info.scenes))
+
+        def build() -> Generator:
+            return kind(experiment.data.image_size, config.latent_size, num_labels, config.generator_width)
+
+        network = rebuild(build, state["generator"], folder.path)
+        means, labels = state["latent_means"], state["labels"]
+        shapes = tuple(means.shape), tuple(labels.shape)
+        if not labels.numel() or shapes != ((len(labels), config.latent_size), (len(labels), num_labels)):
+            raise RunError(f"the latent means and labels in {run} do not fit its settings ({shapes}); train it again")
         network.to(device).eval().requires_grad_(False)
-        return cls(network, state["latent_means"], state["labels"])
+        return cls(network, means, labels)
 
     def images(self, rows: Tensor, labels: Tensor, random: torch.Generator) -> Tensor:
         """New images ``[B, 3, S, S]`` in (-1, 1) from ``z = latent mean + noise``.

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from mgm.config import DataConfig, Experiment, MethodConfig, ModelConfig, TrainingConfig
 from mgm.data import DATASETS
+from mgm.data.files import parse_yaml, read_bounded, schema
 from mgm.errors import ConfigError, first_problem, unknown
 
+LARGEST_NUMBER = 1 << 31
+"""Bound of every number in settings."""
 GROUPS = {"data": DataConfig, "model": ModelConfig, "method": MethodConfig, "training": TrainingConfig}
 
 
@@ -41,13 +43,13 @@ def from_yaml(path: Path) -> Experiment:
         ConfigError: If the file is missing, is no YAML, or has unknown fields or values of the wrong type.
     """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = parse_yaml(read_bounded(path))
     except FileNotFoundError:
         raise ConfigError(f"{path} does not exist; a run folder has its settings in config.yaml") from None
     except OSError as error:
         raise ConfigError(f"{path} cannot be read ({error.strerror}); give the file config.yaml of a run") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is no YAML ({str(error).splitlines()[0]})") from None
+    except ValueError as error:
+        raise ConfigError(f"{path} is no YAML ({error})") from None
     if not isinstance(values, dict):
         raise ConfigError(f"{path} holds no settings; it must be a mapping such as config.yaml of a run")
     return from_dict(values, str(path))
@@ -70,7 +72,9 @@ def from_dict(values: dict[str, Any], where: str = "settings") -> Experiment:
             raise ConfigError(f"{where}: {name} must be a mapping of fields, not {value!r}")
         check_names(value, group, f"{where}, {name}")
         built[name] = _validated(group, value, f"{where}, {name}")
-    return _validated(Experiment, built, where)
+    experiment = _validated(Experiment, built, where)
+    check_numbers(experiment, where)
+    return experiment
 
 
 def check_names(values: dict[str, Any], kind: type, where: str) -> None:
@@ -79,6 +83,17 @@ def check_names(values: dict[str, Any], kind: type, where: str) -> None:
     for name in values:
         if name not in names:
             raise ConfigError(f"{where}: {unknown('field', str(name), names)}")
+
+
+def check_numbers(settings: object, where: str) -> None:
+    """Raise `ConfigError` for a number in a dataclass, at any depth, that is infinite, NaN or absurdly large."""
+    for field in dataclasses.fields(settings):  # type: ignore[arg-type]
+        value = getattr(settings, field.name)
+        if dataclasses.is_dataclass(value):
+            check_numbers(value, where)
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, int | float) and not abs(number) < LARGEST_NUMBER:
+                raise ConfigError(f"{where}: {field.name} is {number}; it must be a number below {LARGEST_NUMBER:,}")
 
 
 def with_absolute_paths(experiment: Experiment) -> Experiment:
@@ -115,13 +130,8 @@ def _place(name: str) -> str:
     return name if name in DATASETS or not os.path.exists(os.path.expanduser(name)) else _absolute(name)
 
 
-@cache
-def _adapter(kind: type) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
-
-
 def _validated(kind: type, values: dict[str, Any], where: str) -> Any:
     try:
-        return _adapter(kind).validate_python(values)
+        return schema(kind).validate_python(values)
     except ValidationError as error:
         raise ConfigError(f"{where}: {first_problem(error)}") from None

@@ -22,7 +22,7 @@ from mgm.config import Experiment
 from mgm.functional.distributed import world_size
 from mgm.runs.data import ExperimentData
 from mgm.runs.provenance import current_commit
-from mgm.training.checkpoint import load_checkpoint
+from mgm.training.checkpoint import TrainingState, load_checkpoint
 from mgm.training.optimizers import optimizer_names
 from mgm.training.trainer import Trainer
 from mgm.training.updates import Stage, Update
@@ -95,7 +95,7 @@ class SharedStages:
             place = self.place(count)
             if not place.is_dir():
                 continue
-            trainer.adopt(load_checkpoint(place / "last.pt", trainer.fabric.device))
+            trainer.adopt(load_checkpoint(place / "last.pt", TrainingState, trainer.fabric.device))
             if trainer.fabric.is_global_zero:
                 for file in place.glob("*.pt"):
                     if file.name != "last.pt":

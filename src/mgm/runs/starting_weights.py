@@ -14,7 +14,7 @@ from mgm.models.base import MultiTaskModel
 from mgm.networks.efficientnet_lite import EfficientNetLite0, load_imagenet_weights
 from mgm.networks.pretrained import PREFIX, PretrainedEncoder, load_weights, read_structure
 from mgm.runs.folder import RunFolder
-from mgm.training.checkpoint import load_checkpoint
+from mgm.training.checkpoint import SavedModel, load_checkpoint
 
 LITE = "lite0"
 """EfficientNet-Lite0 in settings."""
@@ -114,7 +114,7 @@ def start_encoder(model: MultiTaskModel, config: ModelConfig) -> None:
                 f"use --{name.replace('_', '-')} {written}"
             )
     path = folder.checkpoints / "best.pt"
-    state = load_checkpoint(path).get("model", {})
+    state = load_checkpoint(path, SavedModel)["model"]
     encoder = {key.removeprefix("encoder."): value for key, value in state.items() if key.startswith("encoder.")}
     if not encoder:
         raise RunError(f"{path} holds no encoder; train {config.encoder_run} again")

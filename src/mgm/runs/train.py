@@ -42,7 +42,7 @@ from mgm.runs.settings import to_dict, with_absolute_paths
 from mgm.runs.stages import SharedStages
 from mgm.runs.starting_weights import load_pretrained, start_encoder, with_structure
 from mgm.training.callbacks import TensorBoard, Watchers
-from mgm.training.checkpoint import load_checkpoint
+from mgm.training.checkpoint import SavedModel, load_checkpoint
 from mgm.training.evaluate import (
     ImageSums,
     Scores,
@@ -100,8 +100,10 @@ def train(
     folder = RunFolder(out)
     begun = Beginning.read(folder.beginning) if resume and folder.exists else None
     if begun and folder.finished:
-        if rank() == 0 and not folder.history.exists():
+        if rank() == 0:  # it may have been killed just before this
             write_history(folder)
+            folder.remove_drafts()
+            shutil.rmtree(folder.path / "stages", ignore_errors=True)
         return read_result(folder.result)
     check_experiment(experiment)
     experiment = with_structure(with_absolute_paths(experiment))
@@ -294,7 +296,7 @@ def _finish(
 ) -> dict[str, Any]:
     """Score the best model, on the test set for the first and only time, and write result and pictures."""
     model = trainer.evaluated_model
-    model.load_state_dict(load_checkpoint(folder.checkpoints / "best.pt", trainer.fabric.device)["model"])
+    model.load_state_dict(load_checkpoint(folder.checkpoints / "best.pt", SavedModel, trainer.fabric.device)["model"])
     position, batch_size = trainer.position, experiment.training.batch_size
     steps = {part: step for part, (_, step) in position.best.items()}
     with trainer.fabric.autocast():
@@ -352,7 +354,9 @@ def _finish(
 
 def _earlier(data: ExperimentData, trainer: Trainer, model: nn.Module, batch_size: int) -> dict[str, Any]:
     """The best model from before the last stage, where it was better on the validation set than any of the last."""
-    model.load_state_dict(load_checkpoint(trainer.folder / "best_earlier.pt", trainer.fabric.device)["model"])
+    model.load_state_dict(
+        load_checkpoint(trainer.folder / "best_earlier.pt", SavedModel, trainer.fabric.device)["model"]
+    )
     with trainer.fabric.autocast():
         validation = evaluate_model(model, data.batches(data.splits.validation, batch_size), data.tasks)
         test = evaluate_model(model, data.batches(data.splits.test, batch_size), data.tasks)

@@ -7,9 +7,29 @@ import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Required
 
-from mgm.errors import RunError
+from pydantic import ValidationError
+from typing_extensions import TypedDict
+
+from mgm.data.files import read_bounded, schema
+from mgm.errors import RunError, first_problem
+
+
+class Record(TypedDict, total=False):
+    """A line of the metrics log."""
+
+    stage: Required[str]
+    step: Required[int]
+    """Steps done in the stage."""
+    losses: dict[str, float | None]
+    """Update -> mean loss since the line before."""
+    gradients: dict[str, Any]
+    """What the updates of a step share of their gradients (`mgm.training.gradients`)."""
+    validation: dict[str, dict[str, float | None]]
+    """Task -> metric -> value."""
+    score: float | None
+    """By which the best model is kept."""
 
 
 def plain(value: Any) -> Any:
@@ -34,10 +54,20 @@ class MetricsLog:
         self.path = path
 
     def write(self, **record: Any) -> None:
-        """Append one record and hand it to the operating system."""
-        if self.path:
+        """Append one record and hand it to the operating system.
+
+        Raises:
+            RunError: If that is not possible.
+        """
+        if not self.path:
+            return
+        try:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(plain(record)) + "\n")
+        except OSError as error:
+            raise RunError(
+                f"cannot write {self.path} ({error.strerror}); make room, then continue with --resume"
+            ) from error
 
     @property
     def size(self) -> int:
@@ -50,20 +80,24 @@ class MetricsLog:
             os.truncate(self.path, size)
 
 
-def read_metrics_log(path: Path) -> Iterator[dict[str, Any]]:
+def read_metrics_log(path: Path) -> Iterator[Record]:
     """The records of a metrics log.
 
     Raises:
         RunError: If a line is no record (a half-written last line of a run that was killed is skipped).
     """
-    if not path.exists():
+    try:
+        lines = read_bounded(path).splitlines()
+    except FileNotFoundError:
         return
-    lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise RunError(f"{path} cannot be read ({error.strerror}); restore it or train again") from None
     for number, line in enumerate(lines, 1):
         try:
-            yield json.loads(line)
-        except json.JSONDecodeError as error:
-            if number < len(lines):
-                raise RunError(
-                    f"{path}, line {number}: no JSON record ({error}); restore the file or train again"
-                ) from None
+            yield schema(Record).validate_json(line)
+        except ValidationError as error:
+            if number == len(lines) and error.errors()[0]["type"] == "json_invalid":
+                return
+            raise RunError(
+                f"{path}, line {number}: no record ({first_problem(error)}); restore the file or train again"
+            ) from None

@@ -16,11 +16,12 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from mgm.config import TrainingConfig
-from mgm.errors import RunError, TrainingDivergedError
+from mgm.data.files import schema
+from mgm.errors import Interrupted, RunError, TrainingDivergedError
 from mgm.functional.distributed import rank, world_size
 from mgm.networks.recomputation import recompute_blocks
 from mgm.tasks.base import Task
-from mgm.training.checkpoint import load_checkpoint, save_checkpoint
+from mgm.training.checkpoint import Position, SavedModel, TrainingState, load_checkpoint, save_checkpoint
 from mgm.training.compilation import begin_compiled_step, compile_networks
 from mgm.training.ema import WeightAverage
 from mgm.training.evaluate import Scores
@@ -34,6 +35,7 @@ from mgm.training.optimizers import build_optimizers, match_layouts, optimizer_n
 from mgm.training.schedules import SCHEDULES
 from mgm.training.seeding import derive_seed
 from mgm.training.selection import Skills, mean_skill
+from mgm.training.signals import HeldSignals, held_signals
 from mgm.training.step import Step, StepInputs
 from mgm.training.updates import Stage, trained_networks
 from mgm.types import Batch
@@ -68,23 +70,6 @@ class Progress:
 
     def validated(self, done: int, scores: Scores, score: float, model: nn.Module) -> None:
         """The model was scored on the validation set; ``score`` is the number by which the best is kept."""
-
-
-@dataclass
-class Position:
-    """How far a training has come: everything that a checkpoint holds apart from weights."""
-
-    stage: int = 0
-    step: int = 0
-    """Steps done in the stage."""
-    best: dict[str, tuple[float, int]] = field(default_factory=dict)
-    """Score on the validation set and step (`steps_done`) of the best model of the last stage, which is the run's; where tasks
-    share no layer, task -> those of its own network, else under the name `WHOLE`."""
-    earlier: dict[str, tuple[float, int]] = field(default_factory=dict)
-    """The same before the last stage."""
-    log_size: int = 0
-    seconds: float = 0.0
-    """Time spent training, in all sittings."""
 
 
 @dataclass
@@ -136,6 +121,8 @@ class Trainer:
         if config.compile != "never":
             compile_networks(self.networks, config.compile, self.fabric.device)
         self._clock = time.perf_counter()
+        self._recent: list[dict[str, Tensor]] = []  # losses since the last look
+        self._signals = HeldSignals()
 
     @property
     def evaluated_model(self) -> nn.Module:
@@ -147,17 +134,21 @@ class Trainer:
 
         Raises:
             TrainingDivergedError: If a loss is NaN or explodes; the last checkpoint stays as it was.
+            Interrupted: If a signal asks for an end; the state after the step that was under way is saved.
         """
         self._clock = time.perf_counter()
-        while self.position.stage < len(self.stages):
-            stage = self.stages[self.position.stage]
-            self._run_stage(stage)
-            for name, state in self.artifacts(stage).items():
-                self._save(name, **state)
-            self.position.stage += 1
-            self.position.step = 0
-            self.save()
-            self.after_stage(self)
+        with held_signals() as self._signals:
+            while self.position.stage < len(self.stages):
+                stage = self.stages[self.position.stage]
+                self._run_stage(stage)
+                for name, state in self.artifacts(stage).items():
+                    self._save(name, **state)
+                self.position.stage += 1
+                self.position.step = 0
+                self.save()
+                self.after_stage(self)
+                if number := self._signals.agreed(self.fabric.device):
+                    raise Interrupted(number, f"stopped; all steps of stage {stage.name!r} are saved")
 
     def enter_stage(self, number: int) -> None:
         """Set up a stage: its networks can be trained, all others are frozen."""
@@ -170,9 +161,8 @@ class Trainer:
         config = self.config
         self.enter_stage(self.position.stage)
         self.progress.stage(stage.name, self.position.step, stage.steps)
-        recent: list[dict[str, Tensor]] = []
         while self.position.step < stage.steps:
-            recent.append(self.train_step(stage, self.position.step))
+            self._recent.append(self.train_step(stage, self.position.step))
             self.position.step += 1
             if self.optimizer_step.shares:
                 measured = self.optimizer_step.shares.figures()
@@ -181,13 +171,19 @@ class Trainer:
             validates = stage.trains_model and stage.data == "labelled" and done % config.validate_every == 0
             saves = done % config.checkpoint_every == 0
             last = done == stage.steps
-            if validates or saves or last or done % LOG_EVERY == 0:
-                self._log(stage, recent)
-                recent = []
+            # several processes look together, where they wait for each other anyway
+            looks = validates or saves or last or done % LOG_EVERY == 0
+            stops = not last and (looks or world_size() == 1) and self._signals.agreed(self.fabric.device)
+            if looks or stops:
+                self._check_losses(stage)
+            if looks:
+                self._log(stage)
             if validates or (last and stage.trains_model and stage.data == "labelled"):
                 self._validate(stage)
-            if saves and not last:
+            if stops or (saves and not last):
                 self.save()
+            if stops:
+                raise Interrupted(stops, f"stopped; step {done} of stage {stage.name!r} is saved")
 
     def train_step(self, stage: Stage, index: int) -> dict[str, Tensor]:
         """One step of a stage: every update of it, in order (`optimizer_steps`).
@@ -224,22 +220,28 @@ class Trainer:
             return (0,)
         return tuple(int((number + 0.5) / TIMED_PLACES * stage.steps) for number in range(TIMED_PLACES))
 
-    def _log(self, stage: Stage, recent: list[dict[str, Tensor]]) -> None:
-        """Mean losses since the last look; stops a training that has diverged."""
-        names = recent[-1].keys() if recent else ()
-        means = {name: torch.stack([losses[name] for losses in recent]).float().mean().item() for name in names}
+    def _mean_losses(self) -> dict[str, float]:
+        """Mean losses since the last look."""
+        names = self._recent[-1].keys() if self._recent else ()
+        return {name: torch.stack([losses[name] for losses in self._recent]).float().mean().item() for name in names}
+
+    def _check_losses(self, stage: Stage) -> None:
+        """Stop a training that has diverged."""
         done = self.position.step
         saved = (self.folder / "last.pt").exists()
         kept = f"The last good checkpoint is kept in {self.folder}" if saved else "No checkpoint had been saved yet"
-        for name, value in means.items():
+        for name, value in self._mean_losses().items():
             if not abs(value) < EXPLODED:
                 raise TrainingDivergedError(
                     f"stage {stage.name!r}, step {done}: the {name} loss is {value:g}. {kept}. "
                     "Try a lower learning rate, max_gradient_norm 1, or fp32."
                 )
-        if means:
-            self.log.write(stage=stage.name, step=done, losses=means)
-            self.progress.step(done, means)
+
+    def _log(self, stage: Stage) -> None:
+        if means := self._mean_losses():
+            self.log.write(stage=stage.name, step=self.position.step, losses=means)
+            self.progress.step(self.position.step, means)
+        self._recent = []
 
     def _validate(self, stage: Stage) -> None:
         """Score M on the validation set; keep the best weights.
@@ -271,7 +273,7 @@ class Trainer:
         weights = {key: value.contiguous() for key, value in self.evaluated_model.state_dict().items()}
         if len(better) < len(found) and self.fabric.is_global_zero:  # which alone writes
             kept = tuple(prefix for part, prefixes in own.items() if part not in better for prefix in prefixes)
-            before = load_checkpoint(self.folder / name, self.fabric.device)["model"]
+            before = load_checkpoint(self.folder / name, SavedModel, self.fabric.device)["model"]
             weights |= {key: value for key, value in before.items() if key.startswith(kept)}
         best |= {part: (found[part], self.steps_done) for part in better}
         for file in (name, *copies):
@@ -296,6 +298,7 @@ class Trainer:
             position=vars(self.position),
             networks=self.networks.state_dict(),
             optimizers={name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
+            recent=self._recent,
             average=self.average.state_dict() if self.average else None,
         )
 
@@ -305,13 +308,21 @@ class Trainer:
         if world_size() > 1:
             dist.barrier()
 
-    def adopt(self, state: Mapping[str, Any]) -> None:
+    def _checked(self, state: TrainingState) -> Position:
+        """The position in a checkpoint, which has to lie in the schedule."""
+        position = schema(Position).validate_python(state["position"])
+        ends = [*(stage.steps for stage in self.stages), 0]
+        if not (0 <= position.stage < len(ends) and 0 <= position.step <= ends[position.stage]):
+            raise ValueError(f"there is no step {position.step} of stage {position.stage}")
+        return position
+
+    def adopt(self, state: TrainingState) -> None:
         """Begin where another run with the same first stages ended them.
 
         Args:
             state: Its checkpoint. Networks and optimisers that these stages do not train are left as they are.
         """
-        position = Position(**state["position"])
+        position = self._checked(state)
         done = self.stages[: position.stage]
         trained = (*self.networks.model.parts, *trained_networks(done))
         prefixes = ("model.", *(f"others.{name}." for name in trained))
@@ -322,7 +333,7 @@ class Trainer:
                 self.optimizers[name].load_state_dict(state["optimizers"][name])
                 match_layouts(self.optimizers[name])
         if self.average:
-            self.average.load_state_dict(state["average"])
+            self.average.load_state_dict(state["average"] or {})
         self.position = position
 
     def restore(self) -> bool:
@@ -335,17 +346,18 @@ class Trainer:
         if not path.exists():
             self.log.cut(0)
             return False
-        state = load_checkpoint(path, self.fabric.device)
+        state = load_checkpoint(path, TrainingState, self.fabric.device)
         try:
             self.networks.load_state_dict(state["networks"])
             for name, optimizer in self.optimizers.items():
                 optimizer.load_state_dict(state["optimizers"][name])
                 match_layouts(optimizer)
             if self.average:
-                self.average.load_state_dict(state["average"])
-            self.position = Position(**state["position"])
-        except (KeyError, TypeError, RuntimeError, ValueError) as error:
-            reason = str(error).splitlines()[0]
+                self.average.load_state_dict(state["average"] or {})
+            self.position = self._checked(state)
+            self._recent = state["recent"]
+        except Exception as error:  # of states of other shapes optimisers raise many kinds
+            reason = (str(error) or type(error).__name__).splitlines()[0]
             raise RunError(
                 f"{path} does not fit this run's settings ({reason}); start a new run in another folder"
             ) from None

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
-from pydantic import TypeAdapter, ValidationError
-
-from mgm.errors import RunError, first_problem
 from mgm.runs.folder import RunFolder, read_json
 
-Record = TypeVar("Record")
 EXPERIMENT_FILE = "experiment.json"
 TABLE_FILE = "table.json"
 FIGURE_FILE = "figure.png"
@@ -127,7 +122,7 @@ class ExperimentFolder:
         Raises:
             RunError: If the file is missing or damaged, or lacks something.
         """
-        return _read(self.path / EXPERIMENT_FILE, ExperimentRecord)
+        return read_json(self.path / EXPERIMENT_FILE, ExperimentRecord)
 
     def table(self) -> ResultTable:
         """The table.
@@ -135,22 +130,8 @@ class ExperimentFolder:
         Raises:
             RunError: If the file is missing (the experiment is not finished) or damaged.
         """
-        return _read(self.path / TABLE_FILE, ResultTable)
+        return read_json(self.path / TABLE_FILE, ResultTable)
 
     def run(self, trial: Trial) -> RunFolder:
         """The folder of a trial, which need not exist."""
         return RunFolder(self.path / trial.folder)
-
-
-@cache
-def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
-
-
-def _read(path: Path, kind: type[Record]) -> Record:
-    if not path.exists():
-        raise RunError(f"{path} does not exist; the experiment is not finished (start the same command again)")
-    try:
-        return _adapter(kind).validate_python(read_json(path))
-    except ValidationError as error:
-        raise RunError(f"{path}: {first_problem(error)}; restore it or start the experiment again") from None

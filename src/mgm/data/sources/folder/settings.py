@@ -6,10 +6,9 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from mgm.data.files import FileTree
+from mgm.data.files import FileTree, parse_yaml
 from mgm.errors import DataError, unknown
 from mgm.tasks import TASKS
 from mgm.tasks.files import ClassFiles, FileSettings
@@ -120,9 +119,9 @@ def read_settings(tree: FileTree) -> FolderSettings:
 def parse_settings(content: bytes, where: str) -> FolderSettings:
     """Settings from the content of a YAML file; see `read_settings`."""
     try:
-        values = yaml.safe_load(content.decode("utf-8-sig"))
-    except (yaml.YAMLError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        raise DataError(f"{where}: is no YAML ({' '.join(str(error).split())}); mend it, {_SEE}") from None
+        values = parse_yaml(content)
+    except ValueError as error:
+        raise DataError(f"{where}: is no YAML ({error}); mend it, {_SEE}") from None
     if values is None:
         return FolderSettings()
     if not isinstance(values, dict):
