@@ -117,7 +117,7 @@ def toy_trainer(
         tasks,
         loaders,
         steps,
-        validate or (lambda model: ({"depth": {"abs_error_m": 1.0}}, {"depth": 0.0})),
+        validate or (lambda model: ({"depth": {"abs_error_m": 1.0}}, dict.fromkeys(tasks, 0.0))),
         Fabric(accelerator="cpu", devices=1),
         folder,
         MetricsLog(folder / "metrics.jsonl"),

@@ -38,7 +38,7 @@ def counted_passes(networks, batch_size):
 
 @pytest.fixture
 def trainer(tmp_path):
-    trainer = toy_trainer(toy_experiment(model={"identities": "off"}), tmp_path)
+    trainer = toy_trainer(toy_experiment(model={"identities": "off"}, training={"gradients_every": 0}), tmp_path)
     trainer.position.stage = 2
     trainer.networks.train()
     return trainer

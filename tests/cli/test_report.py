@@ -206,7 +206,7 @@ def test_half_finished_run(mgm, photographs, tmp_path, monkeypatch):
     assert mgm("train", "mgm", *TINY, "--data", photographs, "--out", run)[0] == 130
     monkeypatch.undo()
     page = read_page_of(run)
-    assert "not finished: stage 2: generator, M frozen, step 3" in page.text
+    assert "not finished: stage 3: joint training, step 1" in page.text
     assert "the run is not finished, so there are no scores on the test set yet" in page.text
     assert any(alt.startswith("Prediction of mgm, depth") for alt in page.alts())
     labels = [attributes.get("aria-label") or "" for attributes in page.all("span")]
@@ -357,7 +357,7 @@ def test_experiment_that_lacks_what_it_must_have(mgm, experiment, change, messag
     code, _, err = mgm("report", experiment)
     assert code == 2
     assert err.count("\n") == 1
-    assert f"experiment.json: {message}" in err
+    assert f"experiment.json is damaged ({message}:" in err
     assert not (experiment / "report.html").exists()
 
 
@@ -374,14 +374,15 @@ def test_damaged_table_costs_one_section(mgm, experiment):
 
 def test_trials_on_other_splits_are_not_compared(experiment, runs, tmp_path):
     other = Path(shutil.copytree(runs / "st", tmp_path / "other"))
-    config = other / "config.yaml"
-    config.write_text(config.read_text().replace("split_seed: 0", "split_seed: 1"))
+    images = json.loads((other / "images.json").read_text())
+    images["parts"]["test"] = images["parts"]["validation"]
+    (other / "images.json").write_text(json.dumps(images))
     record = json.loads((experiment / "experiment.json").read_text())
     record["trials"][0]["folder"] = "../other"
     (experiment / "experiment.json").write_text(json.dumps(record))
     shown = shown_trials(ExperimentFolder(experiment).record().trials)
     text = str(attempt(lambda: compare({trial.model: ExperimentFolder(experiment).run(trial) for trial in shown})))
-    assert "ST and MT have no test set in common: split_seed is 1 for one and 0 for the other" in text
+    assert "have no test set in common: no image is in that of all" in text
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ FEATURES = {
     "lite": "ImageNet weights of EfficientNet-Lite0",
     "balance": "gradient balancing, --balance torchjd:NAME",
     "tensorboard": "TensorBoard, --tensorboard",
+    "import": "annotations of labelling tools, mgm import",
     "docs": "building the documentation",
 }
 """Extra -> what it is for."""

@@ -128,6 +128,7 @@ def _results(folder: RunFolder, result: dict[str, Any]) -> Results:
     try:
         tasks = make_tasks(tuple(result["test"]), folder.info().classes)
         table = score_table(result_rows(result), tasks, pretrained=result_pretraining(result))
+        sentences = _sentences(result, table.columns, tasks)
     except (KeyError, TypeError) as error:
         raise RunError(f"{folder.result} lacks {error}; restore it or train again") from None
     members = [member for member in (result.get("baseline"), result) if member]
@@ -138,7 +139,7 @@ def _results(folder: RunFolder, result: dict[str, Any]) -> Results:
         for name, task in tasks.items()
         if name in result.get("classes", {})
     }
-    return Results(table, _sentences(result, table.columns, tasks), classes)
+    return Results(table, sentences, classes)
 
 
 def _sentences(result: dict[str, Any], columns: list[Column], tasks: dict[str, Task]) -> list[str]:
