@@ -345,8 +345,8 @@ def _finish(
             name: task_gain(test[name], baseline["test"][name], task) for name, task in data.tasks.items()
         } | {"mean": mean_gain(test, baseline["test"], data.tasks)}
     if trainer.fabric.is_global_zero:
-        kept: dict[str, Any] = {"images": data.splits.test, **sums}
-        write_atomically(folder.test_images, lambda file: np.savez_compressed(file, **kept))
+        arrays: dict[str, Any] = {"images": data.splits.test, **sums}
+        write_atomically(folder.test_images, lambda file: np.savez_compressed(file, **arrays))
         write_json(folder.result, result)
     trainer.fabric.barrier()
     return result
