@@ -101,7 +101,7 @@ def synthetic_trainer(
         learned,
         loaders,
         steps,
-        lambda model: ({}, 0.0),
+        lambda model: ({}, {}),
         fabric,
         folder,
         MetricsLog(None),
