@@ -341,7 +341,7 @@ ERRORS = [
     (["train", "--schedule", "cosine"], "unknown schedule 'cosine'. Choices: constant, linear, one_cycle"),
     (["train", "--warm-up", "1"], "warm_up is 1.0; it must lie in [0, 1)"),
     (["train", "--warm-up", "-0.1"], "[0, 1)"),
-    (["train", "--warm-up", "nan"], "[0, 1)"),
+    (["train", "--warm-up", "nan"], "warm_up is nan; it must be a number below"),
     (["train", "--device", "cuda"], "no CUDA GPU"),
     (["train", "--device", "tpu"], "unknown device"),
     (["train", "--tasks", "depht"], "Did you mean 'depth'"),
