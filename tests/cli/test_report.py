@@ -375,7 +375,7 @@ def test_damaged_table_costs_one_section(mgm, experiment):
 def test_trials_on_other_splits_are_not_compared(experiment, runs, tmp_path):
     other = Path(shutil.copytree(runs / "st", tmp_path / "other"))
     images = json.loads((other / "images.json").read_text())
-    images["parts"]["test"] = images["parts"]["validation"]
+    images["test"] = images["validation"]
     (other / "images.json").write_text(json.dumps(images))
     record = json.loads((experiment / "experiment.json").read_text())
     record["trials"][0]["folder"] = "../other"

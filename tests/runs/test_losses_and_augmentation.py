@@ -83,8 +83,8 @@ def test_tasks_of_a_run_train_by_the_chosen_losses(experiment):
     [
         ({"zoom": (1.5, 1.0)}, "zoom is 1.5 1; it must be two positive numbers in ascending order"),
         ({"zoom": (0.0, 1.0)}, "zoom is 0 1"),
-        ({"zoom": (1.0, float("nan"))}, "zoom is 1 nan"),
-        ({"zoom": (1.0, float("inf"))}, "zoom is 1 inf"),
+        ({"zoom": (1.0, float("nan"))}, "zoom is nan; it must be a number"),
+        ({"zoom": (1.0, float("inf"))}, "zoom is inf; it must be a number"),
         ({"colour": 1.0}, r"colour is 1; it must lie in \[0, 1\)"),
         ({"hue": 0.7}, r"hue is 0.7; it must lie in \[0, 0.5\]"),
         ({"mix_share": 0.0}, r"mix_share is 0.0; it must lie in \(0, 1\]"),

@@ -252,7 +252,8 @@ def test_batches_that_cannot_be_computed_in_equal_parts(monkeypatch):
         check_experiment(uneven)
     fitting = replace(experiment, training=replace(experiment.training, batch_size=8, accumulate=2))
     check_experiment(fitting)
-    monkeypatch.setenv("WORLD_SIZE", "4")
+    for name, value in {"WORLD_SIZE": "4", "RANK": "0", "LOCAL_RANK": "0"}.items():
+        monkeypatch.setenv(name, value)
     with pytest.raises(ConfigError, match=r"generator_batch_size is 4; it must be a multiple of 8 .*4 processes"):
         check_experiment(fitting)
 

@@ -121,7 +121,9 @@ def _read(folder: Path, kind: str, reader: str) -> tuple[list[datumaro.DatasetIt
         raise ConfigError("mgm import needs datumaro, which is not installed: pip install 'mgm[import]'") from error
     if not folder.is_dir():
         raise DataError(f"{folder}: is no folder")
-    logging.getLogger().setLevel(logging.ERROR)
+    root = logging.getLogger()  # which its readers warn through
+    level = root.level
+    root.setLevel(logging.ERROR)
     try:
         dataset = datumaro.Dataset.import_from(str(folder), reader)
         items = sorted(dataset, key=lambda item: (item.subset, item.id))
@@ -129,6 +131,8 @@ def _read(folder: Path, kind: str, reader: str) -> tuple[list[datumaro.DatasetIt
     except Exception as error:  # of many kinds, from its readers
         reason = str(error.__cause__ or error).partition("\n")[0]
         raise DataError(f"{folder}: cannot be read as annotations of {kind}: {reason}") from error
+    finally:
+        root.setLevel(level)
     return items, names
 
 
