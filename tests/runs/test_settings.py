@@ -14,6 +14,7 @@ from mgm.method.checks import check_method
 from mgm.method.extra_images import EXTRA_IMAGES
 from mgm.method.recipes import PRESETS, RECIPES, baseline_of, make_experiment
 from mgm.runs.checks import check_experiment, warnings_of
+from mgm.runs.devices import TORCHRUN
 from mgm.runs.settings import GROUPS, from_dict, from_yaml, to_dict, to_yaml
 from toys import with_runs
 
@@ -252,8 +253,9 @@ def test_batches_that_cannot_be_computed_in_equal_parts(monkeypatch):
         check_experiment(uneven)
     fitting = replace(experiment, training=replace(experiment.training, batch_size=8, accumulate=2))
     check_experiment(fitting)
-    for name, value in {"WORLD_SIZE": "4", "RANK": "0", "LOCAL_RANK": "0"}.items():
-        monkeypatch.setenv(name, value)
+    for name in TORCHRUN:
+        monkeypatch.setenv(name, "0")
+    monkeypatch.setenv("WORLD_SIZE", "4")
     with pytest.raises(ConfigError, match=r"generator_batch_size is 4; it must be a multiple of 8 .*4 processes"):
         check_experiment(fitting)
 
