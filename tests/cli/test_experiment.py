@@ -224,6 +224,7 @@ def test_killed_in_the_middle_and_started_again_gives_the_same_table(mgm, tmp_pa
     for trial in broken.glob("trials/*/config.yaml"):
         subprocess.run(["pkill", "-KILL", "-f", str(trial.parent)], check=False)
     assert not (broken / "table8").exists()
-    assert mgm("experiment", "table8", *TINY, "--out", broken, *ROOMS)[0] == 0
+    code, _, err = mgm("experiment", "table8", *TINY, "--out", broken, *ROOMS)
+    assert code == 0, err
     for name in ("table.csv", "table.json"):
         assert (broken / "table8" / name).read_text() == (whole / "table8" / name).read_text()
