@@ -126,6 +126,7 @@ def test_a_photograph_can_be_handed_in_and_a_bad_one_is_refused_in_words(visit, 
     page.wait_for_selector('#mgm-predictions [data-height="30"]', timeout=60_000)
     assert page.locator("#mgm-predictions .mgm-tile").count() == 4  # no truth for one's own photograph
     page.get_by_label("Remove Image").or_(page.get_by_label("Clear")).first.click()
+    page.wait_for_selector("#mgm-predictions img", state="detached", timeout=60_000)
     page.locator("#mgm-source input[type=file]").first.set_input_files(tmp_path / "bad.png")
     refusal = page.locator("#mgm-predictions", has_text="bad.png: is no picture that can be read")
     refusal.wait_for(timeout=60_000)
