@@ -13,7 +13,7 @@ from mgm.functional.distributed import rank, world_size
 from mgm.method.algorithm import stages
 from mgm.method.networks import build_networks
 from mgm.method.training import JointSteps
-from mgm.runs.data import label_stride, with_used_labels
+from mgm.runs.loaders import label_stride, with_used_labels
 from mgm.tasks import make_tasks
 from mgm.tasks.base import Task
 from mgm.training.metrics_log import MetricsLog

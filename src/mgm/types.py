@@ -99,7 +99,3 @@ class Batch:
         """The batch with the labels of every ``stride``-th pixel along each side, from the pixel ``offset`` on."""
         places = slice(offset, None, stride)
         return replace(self, targets={task: target[..., places, places] for task, target in self.targets.items()})
-
-    def with_tasks(self, tasks: tuple[str, ...]) -> Batch:
-        """The batch with the targets of ``tasks`` alone."""
-        return replace(self, targets={task: self.targets[task] for task in tasks if task in self.targets})

@@ -14,7 +14,8 @@ from mgm.config import Experiment
 from mgm.method.algorithm import joint_updates, stages
 from mgm.method.networks import build_networks
 from mgm.method.recipes import RECIPES, make_experiment
-from mgm.runs.data import load_data, make_loaders
+from mgm.runs.data import load_data
+from mgm.runs.loaders import make_loaders
 from mgm.training.updates import trained_networks
 from mgm.types import Batch
 from toys import NUM_SCENES, toy_tasks, with_runs

@@ -17,8 +17,9 @@ from mgm.inference.model import TrainedModel
 from mgm.method.recipes import make_experiment
 from mgm.runs import train as run
 from mgm.runs.annotator import make_annotator
-from mgm.runs.data import load_data, make_loaders
+from mgm.runs.data import load_data
 from mgm.runs.folder import RunFolder
+from mgm.runs.loaders import make_loaders
 from mgm.runs.saved_generators import even_shares
 from mgm.training.checkpoint import load_checkpoint
 from mgm.training.trainer import Trainer

@@ -9,7 +9,8 @@ import yaml
 
 from mgm.data.augment import resize
 from mgm.method.recipes import make_experiment
-from mgm.runs.data import load_data, make_loaders, side_at
+from mgm.runs.data import load_data
+from mgm.runs.loaders import make_loaders, side_at
 from mgm.tasks import make_tasks
 from synthetic import synthetic_batch
 

@@ -12,8 +12,9 @@ from mgm.config import DataConfig, Experiment
 from mgm.errors import ConfigError
 from mgm.method.recipes import make_experiment
 from mgm.runs.checks import check_experiment
-from mgm.runs.data import ExperimentData, load_data, make_loaders, mixing
+from mgm.runs.data import ExperimentData, load_data, mixing
 from mgm.runs.folder import RunFolder
+from mgm.runs.loaders import make_loaders
 from mgm.tasks import TASKS
 
 pytestmark = pytest.mark.usefixtures("without_pictures")

@@ -129,7 +129,7 @@ def test_label_maps_that_all_show_the_same(tmp_path, capsys):
 
 
 def test_streamed_training_data_are_those_of_memory(tmp_path, monkeypatch):
-    from mgm.runs.data import make_loaders
+    from mgm.runs.loaders import make_loaders
 
     experiment = experiment_on(write_own(tmp_path / "photos", 20))
     resident = make_loaders(experiment, load_data(experiment, torch.device("cpu")), torch.device("cpu"))["labelled"]

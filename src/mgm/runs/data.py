@@ -1,39 +1,31 @@
-"""The data of an experiment: which images are labelled, and the batches that every part of the training asks for."""
+"""The data of an experiment: which images are labelled, what is checked of them, how they are augmented and mixed."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 import torch
 
-from mgm.config import DataConfig, Experiment, ModelConfig
+from mgm.config import DataConfig, Experiment
 from mgm.data import open_source
-from mgm.data.augment import PairedAugmentation, resize
+from mgm.data.augment import PairedAugmentation
 from mgm.data.base import Splits
 from mgm.data.composites import Composites
-from mgm.data.loading import Prefetch, StoreReader, epoch_indices
+from mgm.data.loading import StoreReader
 from mgm.data.rooms import RoomsSource
 from mgm.data.splits import labelled_subset, limit_training
 from mgm.data.store import cached_store, rows_of
 from mgm.errors import ConfigError, DataError
 from mgm.functional.distributed import rank, world_size
-from mgm.method.extra_images import EXTRA_IMAGES
-from mgm.runs.saved_generators import saved_generators_loader
 from mgm.runs.scenes import count_kinds, info_with_derived_scenes, scenes_from_segmentation
 from mgm.tasks import make_tasks
 from mgm.tasks.base import Task
 from mgm.tasks.files import HINT_255
-from mgm.training.memory_format import in_format, memory_format
-from mgm.training.seeding import derive_seed
-from mgm.training.trainer import Loader
 from mgm.types import IGNORE_INDEX, Batch, DatasetInfo
-
-FOREIGN_ROOMS = 2000
-"""Rooms that are rendered for pre-training or as extra images."""
 
 
 @dataclass(frozen=True)
@@ -223,130 +215,6 @@ def _warn(text: str) -> None:
         logging.getLogger("mgm").warning(text)
 
 
-@dataclass(frozen=True)
-class RunLoaders:
-    """Makes the loaders of a run: those of the stages, and those of the sources of extra images (`Loaders`).
-
-    Every loader draws from its own random streams, so the labelled batches are the same whatever else a recipe uses.
-
-    Args:
-        experiment: Settings.
-        data: Images, split, tasks.
-        device: Where generators of earlier runs compute.
-    """
-
-    experiment: Experiment
-    data: ExperimentData
-    device: torch.device
-
-    def minibatches(self) -> Loader:
-        """The labelled images of every step: mixed, at sizes that may grow (`TrainingConfig.early_sizes`)."""
-        mix = mixing(self.experiment.data, self.data.tasks)
-        load = self._loader(self.data.labelled, "labelled", mix=mix, progressive=True)
-        return with_used_labels(load, self.experiment.model)
-
-    def generator(self) -> Loader:
-        """The labelled images for the generator: unmixed, since it learns what images look like."""
-        return self._loader(self.data.labelled, "generator")
-
-    def pretraining(self) -> Loader:
-        """Batches of the data set that M is trained on first."""
-        load = foreign_loader(self.experiment, self.data, self.experiment.data.pretrain, "pretrain", self.device)
-        return with_used_labels(load, self.experiment.model)
-
-    def labelled(self) -> Loader:
-        """The labelled images, in another order and with other augmentation than in the minibatches."""
-        return self._loader(self.data.labelled, "again")
-
-    def weakly_labelled(self) -> Loader:
-        """Training images of which the scene label alone is used."""
-        return self._loader(self.data.weak, "weak", keep_targets=False)
-
-    def composites(self) -> Loader:
-        """Labelled images with parts of others pasted into them."""
-        return self._loader(self.data.labelled, "composites", composites=Composites(self.data.tasks))
-
-    def rooms(self) -> Loader:
-        """Rendered rooms."""
-        return foreign_loader(self.experiment, self.data, "rooms", "rooms", self.device)
-
-    def saved_generators(self) -> Loader:
-        """Images of the generators of earlier runs."""
-        return saved_generators_loader(self.experiment, self.data, self.device)
-
-    def _loader(
-        self,
-        indices: np.ndarray,
-        stream: str,
-        *,
-        keep_targets: bool = True,
-        composites: Composites | None = None,
-        mix: Composites | None = None,
-        progressive: bool = False,
-    ) -> Loader:
-        """Batches of some of the images, augmented if the experiment augments, then mixed."""
-        experiment, data = self.experiment, self.data
-        sides = (*experiment.training.early_sizes, experiment.data.image_size)
-        augments = {side: augmentation(replace(experiment.data, image_size=side), data.tasks) for side in sides}
-        draw = _draws(data.reader, indices, derive_seed(experiment.seed, stream, "order"), targets=keep_targets)
-
-        def load(step: int, count: int) -> Batch:
-            batch = draw(step, count)
-            if composites:
-                batch = composites(batch, seed=derive_seed(experiment.seed, stream, "composites", step, rank()))
-            side = side_at(experiment, step) if progressive else experiment.data.image_size
-            augment = augments[side]
-            if augment is None and side != experiment.data.image_size:
-                batch = resize(batch, side, data.tasks)
-            if augment:
-                batch = augment(batch, seed=derive_seed(experiment.seed, stream, "augment", step, rank()))
-            if mix:
-                batch = mix(batch, seed=derive_seed(experiment.seed, stream, "mix", step, rank()))
-            return batch
-
-        return load
-
-
-def make_loaders(experiment: Experiment, data: ExperimentData, device: torch.device) -> dict[str, Loader]:
-    """Name -> batches by step: those that stages ask for (`Stage.data`), and ``extra`` where the run loads extra images."""
-    make = RunLoaders(experiment, data, device)
-    loaders = {"labelled": make.minibatches(), "generator": make.generator()}
-    source = EXTRA_IMAGES[experiment.method.extra_images]
-    if source.loader:
-        loaders["extra"] = source.loader(make)
-    if experiment.data.pretrain:
-        loaders["pretrain"] = make.pretraining()
-    stored = memory_format(experiment.training, device)
-    return {name: in_format(load, stored) for name, load in loaders.items()}
-
-
-def label_stride(model: ModelConfig) -> int:
-    """Every how manyeth pixel of the labels is used along each side."""
-    return model.loss_stride if model.decoder == "pyramid" else 1
-
-
-def with_used_labels(load: Loader, model: ModelConfig) -> Loader:
-    """Batches with the labels that `ModelConfig.loss_stride` leaves.
-
-    A pixel of a prediction at half the resolution lies between the labels that it could be held against: the choice
-    changes from step to step.
-    """
-    stride = label_stride(model)
-    return load if stride == 1 else lambda step, count: load(step, count).every(stride, step % stride)
-
-
-def side_at(experiment: Experiment, step: int) -> int:
-    """Side in pixels of the labelled images of an update of M, counted over all stages (progressive resizing).
-
-    As in Tan and Le (EfficientNetV2, 2021). The sizes change within the share of the steps that comes before joint training,
-    also where a recipe has none: step t of a baseline sees images of the size that step t of any other recipe sees.
-    """
-    training = experiment.training
-    sides = (*training.early_sizes, experiment.data.image_size)
-    alone = training.steps - round(training.steps * training.joint_share)
-    return sides[min(len(sides) * step // max(alone, 1), len(sides) - 1)]
-
-
 def augmentation(config: DataConfig, tasks: dict[str, Task]) -> PairedAugmentation | None:
     """The paired augmentation of some tasks, if there is to be one.
 
@@ -368,66 +236,3 @@ def mixing(config: DataConfig, tasks: dict[str, Task]) -> Composites | None:
         return None
     pieces = ("classes" if "semantic" in tasks else "cutmix") if config.mix == "auto" else config.mix
     return Composites(tasks, pieces, share=config.mix_share)
-
-
-def _draws(reader: StoreReader, indices: np.ndarray, seed: int, *, targets: bool = True) -> Loader:
-    """Batches of some of the samples by step, read ahead where they come from disk."""
-
-    def load(step: int, count: int) -> Batch:
-        return reader.batch(_draw(indices, count, step, seed), targets=targets)
-
-    return load if reader.is_resident else Prefetch(load)
-
-
-def _draw(indices: np.ndarray, count: int, step: int, seed: int) -> np.ndarray:
-    """This process' share of a step's samples; few samples are repeated to fill a large batch."""
-    pool = np.tile(indices, -(-count // len(indices)))
-    return epoch_indices(pool, count, step, seed, rank=rank(), world_size=world_size())
-
-
-def foreign_loader(
-    experiment: Experiment, data: ExperimentData, name: str, stream: str, device: torch.device
-) -> Loader:
-    """Batches of another data set: the tasks that mean the same in both, the scenes that have the same name.
-
-    Segmentation counts only where the classes are the same; the label of a scene that the experiment's data do not know
-    is missing.
-    """
-    # other rooms than those of the experiment itself, whose test images must not be seen in training
-    source = RoomsSource(FOREIGN_ROOMS, seed=1) if name == "rooms" else open_source(name)
-    theirs = make_tasks(source.info.tasks, source.info.classes)
-    same = [name for name, task in data.tasks.items() if name in theirs and task.comparable(theirs[name])]
-    if not same:
-        raise ConfigError(f"{name} and {data.info.name} have no task in common that {experiment.recipe} learns")
-    tasks = {task: data.tasks[task] for task in same}
-    store = cached_store(source, experiment.data.image_size, experiment.data.cache)
-    reader = StoreReader(store, tuple(tasks), device)
-    indices = source.splits("random", experiment.data.split_seed).train
-    augment = augmentation(experiment.data, tasks)
-    draw = _draws(reader, indices, derive_seed(experiment.seed, stream, "order"))
-
-    def load(step: int, count: int) -> Batch:
-        batch = draw(step, count)
-        batch = replace(batch, scene=translate_scenes(batch.scene, source.info.scenes, data.info.scenes))
-        return augment(batch, seed=derive_seed(experiment.seed, stream, "augment", step, rank())) if augment else batch
-
-    return load
-
-
-def translate_scenes(scene: torch.Tensor, names: tuple[str, ...], wanted: tuple[str, ...]) -> torch.Tensor:
-    """Labels over ``names`` as labels over ``wanted``; NaN for an image whose scene has no namesake.
-
-    Args:
-        scene: ``[B, len(names)]`` one-hot.
-        names: Scenes of the data set that the labels come from.
-        wanted: Scenes of the data set that they are meant for.
-
-    Returns:
-        ``[B, max(1, len(wanted))]``.
-    """
-    table = torch.zeros(len(names), max(1, len(wanted)), device=scene.device)
-    for row, name in enumerate(names):
-        if name in wanted:
-            table[row, wanted.index(name)] = 1.0
-    translated = scene.nan_to_num(0.0) @ table
-    return torch.where(translated.sum(1, keepdim=True) > 0, translated, torch.nan)

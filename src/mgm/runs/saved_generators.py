@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from pydantic import ConfigDict
@@ -16,15 +15,13 @@ from mgm.errors import ConfigError, RunError, choose
 from mgm.functional.distributed import rank, world_size
 from mgm.networks.generators import GENERATORS
 from mgm.networks.generators.base import Generator
+from mgm.runs.data import ExperimentData
 from mgm.runs.folder import RunFolder
 from mgm.runs.starting_weights import finished_run
 from mgm.training.checkpoint import Weights, load_checkpoint, rebuild
 from mgm.training.seeding import random_generator
 from mgm.training.trainer import Loader
 from mgm.types import Batch
-
-if TYPE_CHECKING:
-    from mgm.runs.data import ExperimentData
 
 STAGES = ("joint", "generator")
 """Stages that leave a generator behind, the latest first: after joint training, and before it."""

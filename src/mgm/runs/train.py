@@ -29,10 +29,11 @@ from mgm.runs.beginning import Beginning
 from mgm.runs.budget import fit_to_minutes, measure
 from mgm.runs.checks import check_experiment, warnings_of
 from mgm.runs.cost import encoder_updates, parameter_counts, peak_memory_mb
-from mgm.runs.data import ExperimentData, label_stride, load_data, make_loaders
+from mgm.runs.data import ExperimentData, load_data
 from mgm.runs.devices import launch
 from mgm.runs.folder import RunFolder, read_result, write_json
 from mgm.runs.images import RunImages, open_run_data
+from mgm.runs.loaders import label_stride, make_loaders
 from mgm.runs.metrics_table import recorded, write_history
 from mgm.runs.pretraining import pretraining
 from mgm.runs.progress import RichProgress
