@@ -12,7 +12,17 @@ from mgm.tasks.normals import SurfaceNormals
 from mgm.tasks.segmentation import SemanticSegmentation
 from mgm.tasks.taskonomy import EdgeTexture, PrincipalCurvature, Reshading
 
-__all__ = ["TASKS", "ClassScore", "MetricInfo", "Task", "TaskMetrics", "find_task", "make_tasks", "parse_losses"]
+__all__ = [
+    "TASKS",
+    "ClassScore",
+    "MetricInfo",
+    "Task",
+    "TaskMetrics",
+    "find_task",
+    "loss_names",
+    "make_tasks",
+    "parse_losses",
+]
 
 TASKS: dict[str, type[Task]] = {
     task.name: task
@@ -44,8 +54,19 @@ def make_tasks(names: Sequence[str], classes: Sequence[str] = (), losses: Sequen
     for name, loss in chosen.items():
         if name not in names:
             raise ConfigError(f"losses has {name}:{loss}, but {name} is not learned; the tasks are {', '.join(names)}")
-    fallback = {name: TASKS[name].recommended_loss if RECOMMENDED in losses else "" for name in names}
-    return {name: TASKS[name](classes, chosen.get(name, fallback[name])) for name in names}
+    return {name: TASKS[name](classes, loss) for name, loss in loss_names(names, losses).items()}
+
+
+def loss_names(names: Sequence[str], losses: Sequence[str]) -> dict[str, str]:
+    """Task -> name of what it trains by, from the setting ``losses`` (see `make_tasks`)."""
+    chosen = parse_losses(losses)
+    recommended = RECOMMENDED in losses
+    return {
+        name: chosen.get(name)
+        or (TASKS[name].recommended_loss if recommended else "")
+        or next(iter(TASKS[name].losses))
+        for name in names
+    }
 
 
 def find_task(name: str) -> type[Task]:

@@ -14,6 +14,7 @@ from mgm.method.recipes import RECIPES
 from mgm.report.history import STAGE_TITLES
 from mgm.runs.folder import RunFolder, read_result
 from mgm.runs.pretraining import pretraining
+from mgm.tasks import TASKS, loss_names
 from mgm.training.metrics_log import read_metrics_log
 from mgm.training.optimizer_steps import OPTIMIZER_STEPS
 
@@ -45,8 +46,9 @@ def setting(experiment: Experiment, result: Mapping[str, Any]) -> list[tuple[str
         "Network": f"{model.architecture.replace('_', ' ')}, {encoder_text(model)}, widths {'/'.join(map(str, model.widths))}",
         "Training": f"batch {training.batch_size}, {_optimiser(experiment)}",
     }
-    if method.losses:
-        facts["Losses"] = ", ".join(entry.replace(":", ": ") for entry in method.losses)
+    names = [name for name in data.tasks or result.get("test", ()) if name in TASKS]
+    if method.losses and names:
+        facts["Losses"] = ", ".join(f"{name}: {loss}" for name, loss in loss_names(names, method.losses).items())
     schedule = stages(experiment)
     facts["Stages"] = "; ".join(
         f"{STAGE_TITLES.get(stage.name, stage.name)}, {stage.steps} steps" for stage in schedule
