@@ -10,12 +10,10 @@ from mgm.cli.main import main
 from mgm.training.trainer import Trainer
 
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Tests run side by side in several processes: one thread each is faster, and results do not depend on the count."""
-    torch.set_num_threads(1)
+# Tests run side by side in several processes: one thread each is faster, and results do not depend on the count. Two in each of
+# two processes wait for one another for minutes. Here, since fixtures of the session train before those of a test are there.
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that tests start
+torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
