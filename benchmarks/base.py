@@ -51,27 +51,29 @@ class Group:
 
 _VARIANTS: dict[str, tuple[str, ...]] = {
     "as the preset": (),
-    "paper's losses": ("--losses",),
-    "depth: log": ("--losses", "depth:log"),
-    "depth: log + gradient": ("--losses", "depth:log_gradient"),
-    "normals: cosine": ("--losses", "normal:cosine"),
-    "classes balanced": ("--losses", "semantic:balanced"),
-    "Lovász": ("--losses", "semantic:lovasz"),
-    "Dice": ("--losses", "semantic:dice"),
+    "the paper's losses": ("--losses",),
+    "segmentation: cross-entropy": ("--losses", "recommended", "semantic:cross_entropy"),
+    "segmentation: classes balanced": ("--losses", "recommended", "semantic:balanced"),
+    "segmentation: Dice": ("--losses", "recommended", "semantic:dice"),
+    "depth: metres": ("--losses", "recommended", "depth:l1"),
+    "depth: log + gradient": ("--losses", "recommended", "depth:log_gradient"),
+    "normals: cosine": ("--losses", "recommended", "normal:cosine"),
     "no mixing": ("--mix", "none"),
     "CutMix": ("--mix", "cutmix"),
-    "half the classes pasted": ("--mix", "classes"),
     "objects pasted": ("--mix", "objects"),
-    "zoom 1 to 1.5": ("--zoom", "1", "1.5"),
-    "zoom .8 to 2": ("--zoom", "0.8", "2"),
+    "no zoom": ("--zoom", "1", "1"),
+    "zoom 1 to 2": ("--zoom", "1", "2"),
+    "zoom .75 to 1.5": ("--zoom", "0.75", "1.5"),
     "colour .4, hue .05": ("--colour", "0.4", "--hue", "0.05"),
+    "half and three quarters of the size first": ("--early-sizes", "32", "48"),
 }
+"""Each changes one thing of the preset."""
 
 _DEPTH_VARIANTS: dict[str, tuple[str, ...]] = {
     "as the preset": (),
     "no zoom": ("--zoom", "1", "1"),
     "zoom 1 to 1.2": ("--zoom", "1", "1.2"),
-    "depth: log + gradient": ("--losses", "semantic:lovasz", "depth:log_gradient", "normal:l1_cosine"),
+    "depth: log + gradient": ("--losses", "recommended", "depth:log_gradient"),
     "less decay": ("--weight-decay", "0.001"),
     "wider decoder": ("--decoder-width", "96"),
 }
