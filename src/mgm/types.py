@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 if TYPE_CHECKING:  # NumPy and torch cost a second to import; `mgm --help` needs neither
     import numpy as np
@@ -21,6 +21,16 @@ Targets = dict[str, "Tensor"]
 
 IGNORE_INDEX = 255
 """Label of a pixel without a class. In every other task a pixel without a value is NaN."""
+
+
+def is_mapping(value: object) -> TypeGuard[dict[Any, Any]]:
+    """Whether a value from a file is a mapping; its content is for the caller to check."""
+    return isinstance(value, dict)
+
+
+def is_sequence(value: object) -> TypeGuard[list[Any] | tuple[Any, ...]]:
+    """Whether a value from a file or of a setting is a list or tuple."""
+    return isinstance(value, list | tuple)
 
 
 @dataclass(frozen=True)

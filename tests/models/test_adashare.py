@@ -109,7 +109,7 @@ def test_tasks_that_decide_alike_share_the_computation():
     calls = []
     for number, block in enumerate(encoder.blocks):
         block.register_forward_hook(lambda *_, number=number: calls.append(number))
-    encoder.take(torch.randn(2, 3, 32, 32), [[1, 1, 1], [1, 1, 0], [1, 0, 0], [1, 1, 1]])
+    encoder.take(torch.randn(2, 3, 32, 32), [[1.0, 1.0, 1.0], [1.0, 1.0, 0.0], [1.0, 0.0, 0.0], [1.0, 1.0, 1.0]])
     assert calls == [0, 1, 2, 3, 3, 3]
 
 

@@ -166,7 +166,7 @@ def _data_verify(options: VerifyOptions) -> None:
     else:
         name, total = source.info.name, len(source)
         checks = find_bad(source, VERIFIED_SIDE)
-    bad = []
+    bad: list[str] = []
     with progress_bar(f"verifying {name}", total) as advance:
         for _, reason in checks:
             bad += [reason] if reason else []

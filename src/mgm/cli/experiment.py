@@ -173,7 +173,7 @@ def _print_commands(plans: list[Plan], options: ExperimentOptions) -> None:
     from mgm.experiments.study_files import Place
 
     place = Place(options.out)
-    shown = set()
+    shown = set[str]()
     for plan in plans:
         for trial in plan.trials:
             if trial.name not in shown:

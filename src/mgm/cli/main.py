@@ -116,7 +116,9 @@ def without_plugins(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     Raises:
         ConfigError: If the value is missing.
     """
-    rest, plugins, left = [], [], iter(arguments)
+    rest: list[str] = []
+    plugins: list[str] = []
+    left = iter(arguments)
     for argument in left:
         option, equals, value = argument.partition("=")
         if option != "--plugin":

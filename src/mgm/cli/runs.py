@@ -92,8 +92,7 @@ def _what(run: RunSummary) -> str:
 def _figures(run: RunSummary) -> str:
     from mgm.runs.progress import with_unit
 
-    known = {task: value for task, value in run.scores.items() if value is not None}
-    return ", ".join(f"{task} {with_unit(value, run.metrics[task])}" for task, value in known.items())
+    return ", ".join(f"{task} {with_unit(value, run.metrics[task])}" for task, value in run.scores.items())
 
 
 def _time(seconds: float | None) -> str:

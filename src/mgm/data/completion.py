@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -73,7 +74,9 @@ def keep_rows(file: Path, kept: np.ndarray) -> None:
     draft.replace(file)
 
 
-def _write_manifest(plan: Plan, source: DataSource, origin: str, markers: list[dict], kept: np.ndarray) -> None:
+def _write_manifest(
+    plan: Plan, source: DataSource, origin: str, markers: list[dict[str, Any]], kept: np.ndarray
+) -> None:
     """Write the small arrays and the manifest."""
     names = [name for marker in markers for name in marker["names"]]
     labelled = np.array([row for marker in markers for row in marker["labelled"]], np.uint8)

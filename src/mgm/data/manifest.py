@@ -82,5 +82,5 @@ def info_to_plain(info: DatasetInfo) -> dict[str, Any]:
 
 def info_from_plain(plain: dict[str, Any]) -> DatasetInfo:
     """Inverse of `info_to_plain`."""
-    listed = {name: tuple(plain[name]) for name in ("tasks", "classes", "scenes")}
+    listed: dict[str, Any] = {name: tuple(plain[name]) for name in ("tasks", "classes", "scenes")}
     return DatasetInfo(**{**plain, **listed})

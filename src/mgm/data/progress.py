@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 
 @contextmanager
-def progress_bar(title: str, total: int, show: bool | None = None) -> Iterator[Callable[[int], None]]:
+def progress_bar(title: str, total: int, show: bool | None = None) -> Generator[Callable[[int], None]]:
     """A bar on standard error (None: if that is a terminal); yields the function that advances it by a number of steps."""
     if not (sys.stderr.isatty() if show is None else show):
         yield lambda steps: None

@@ -9,7 +9,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -222,7 +222,7 @@ def _is_begun(path: Path) -> bool:
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[None]:
+def _alone(path: Path) -> Generator[None]:
     """One process at a time is inside; the lock is free as soon as its holder ends, however it ends."""
     lock = FileLock(path / ".lock" if _is_begun(path) else path.with_name(f".{path.name}.lock"))
     try:

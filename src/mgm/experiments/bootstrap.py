@@ -79,7 +79,7 @@ def resampled(
     ]
     rows = np.arange(REPLICATES)
     seeds = random.integers(len(pairs), size=(len(pairs), REPLICATES))
-    found = {}
+    found: dict[str, Resampled] = {}
     for name in by_seed[0]:
         values = np.stack([differences[name] for differences in by_seed])  # [seeds, replicates]
         # a seed that is drawn twice gets other images each time, unless all have the same
@@ -99,7 +99,7 @@ def _differences(
     """Task or ``mean`` -> ``[replicates]`` on resamples of the images of one seed."""
     scores = [_scores(sums, metrics, seed) for sums in (ours, theirs)]
     found: dict[str, np.ndarray] = {}
-    gains = []
+    gains: list[np.ndarray] = []
     for task in scores[0].keys() & scores[1].keys():
         found[task] = (scores[0][task] - scores[1][task]) * (1 if higher_is_better[task] else -1)
         gains.append(found[task] / np.abs(scores[1][task]))

@@ -38,7 +38,7 @@ class Question:
     """Whether it was asked before the runs; primary questions are corrected among themselves, all others are exploratory."""
     expected: Literal["", "found", "nothing"] = ""
     """What is known beforehand: of a positive control, of a null."""
-    paper: Mapping[str, float] = field(default_factory=dict)
+    paper: Mapping[str, float] = field(default_factory=dict[str, float])
     """Task or `MEAN` -> the relative gain that the paper reports."""
 
 
@@ -120,7 +120,7 @@ def answer_questions(
     family = [one.t_p for q, tests in zip(questions, compared, strict=True) if q.primary for one, _ in tests.values()]
     first_step = LEVEL / max(1, sum(not math.isnan(p) for p in family))
     adjusted = iter(holm(family))
-    answers = []
+    answers: list[Answer] = []
     for question, tests in zip(questions, compared, strict=True):
         made: dict[str, Test] = {}
         for name, (one, base) in tests.items():

@@ -26,7 +26,7 @@ class Progression:
 
     total: int
     done: int = 0
-    errors: dict[str, str] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict[str, str])
 
     def __post_init__(self) -> None:
         self.console = Console(stderr=True)

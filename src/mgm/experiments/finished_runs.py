@@ -19,6 +19,7 @@ from mgm.runs.settings import to_dict
 from mgm.tasks import make_tasks
 from mgm.tasks.base import Task
 from mgm.training.evaluate import Scores
+from mgm.types import is_sequence
 
 SAME_TEST = ("split", "image_size")
 """Settings that determine the test set, beside the images themselves."""
@@ -151,7 +152,7 @@ def group(runs: Sequence[FinishedRun]) -> dict[str, list[FinishedRun]]:
     kinds: dict[str, list[FinishedRun]] = {}
     for run in runs:
         kinds.setdefault(run.kind, []).append(run)
-    groups = {}
+    groups: dict[str, list[FinishedRun]] = {}
     for members in kinds.values():
         pairs = [run.pair for run in members]
         if len(set(pairs)) < len(pairs):
@@ -171,12 +172,12 @@ def _title(run: FinishedRun, firsts: Sequence[FinishedRun]) -> str:
 
 
 def _short(value: Any) -> str:
-    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return " ".join(map(str, value)) if is_sequence(value) else str(value)
 
 
 def differences(groups: Mapping[str, Sequence[FinishedRun]]) -> list[str]:
     """A line for everything that makes the scores of the runs not comparable."""
-    lines = []
+    lines: list[str] = []
     for names, meaning in ((SAME_TEST, "they are not tested on the same images"), (SAME_LABELS, "labels differ")):
         for name in names:
             values: dict[str, list[str]] = {}
@@ -225,7 +226,7 @@ def value_of(run: FinishedRun, task: str, metric: str) -> float:
 
 def statistics(groups: Mapping[str, Sequence[FinishedRun]], tasks: Mapping[str, Task]) -> str:
     """Paired tests of every group against the first, in words; empty without two seeds in common or a task in common."""
-    common = sorted(set.intersection(*({run.pair for run in runs} for runs in groups.values())))
+    common = sorted(set[tuple[int, int]].intersection(*({run.pair for run in runs} for runs in groups.values())))
     shared = {
         name: task
         for name, task in tasks.items()

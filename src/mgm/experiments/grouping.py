@@ -42,7 +42,7 @@ def scores_of_runs(runs: Iterable[str | Path]) -> tuple[dict[frozenset[str], dic
             )
         found = {task: metrics[TASKS[task].primary] for task, metrics in values.items()}
         scores[network] = {task: math.nan if value is None else value for task, value in found.items()}
-    learned = frozenset().union(*scores)
+    learned = frozenset[str]().union(*scores)
     directions = {name: task.metrics_info[task.primary].higher_is_better for name, task in TASKS.items()}
     return scores, {name: higher for name, higher in directions.items() if name in learned}
 

@@ -34,7 +34,7 @@ class Job:
     """The same as arguments of ``mgm train``, without ``--out``."""
     stages: str = ""
     """Folder of stages that trials have in common (`mgm.runs.stages`); empty: none."""
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict[str, str])
     """Variables beside those of the worker."""
     processes: int = 1
     """Of the run itself; several are started by torchrun."""

@@ -47,7 +47,7 @@ def worth_text(title: str, baseline: str, share: float, equal: dict[str, float],
         equal: Task -> from `equal_share`.
         shares: That were measured.
     """
-    parts = []
+    parts: list[str] = []
     for task, found in equal.items():
         if math.isnan(found):
             text = "unknown"

@@ -42,7 +42,9 @@ class PaperTable:
         return row[self.tasks.index(task)] if row and task in self.tasks else None
 
 
-def _rows(setting: str, models: Mapping[str, tuple[float | None, ...]]) -> dict[tuple[str, str], tuple]:
+def _rows(
+    setting: str, models: Mapping[str, tuple[float | None, ...]]
+) -> dict[tuple[str, str], tuple[float | None, ...]]:
     return {(setting, model): values for model, values in models.items()}
 
 

@@ -46,7 +46,7 @@ def planned(plan: Plan, place: Place, data: str, workers: int) -> str:
 def _sensitivity(answers: Sequence[Answer], seeds: int) -> str:
     tests = sum(not math.isnan(test.p) for answer in answers for test in answer.tests.values())
     level = LEVEL / max(1, tests)
-    rows = []
+    rows: list[list[str]] = []
     for answer in answers:
         for task, test in answer.tests.items():
             one = test.comparison

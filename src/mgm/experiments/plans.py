@@ -14,6 +14,7 @@ from mgm.experiments.studies import Need, Options, Row, Setting, Study, options
 from mgm.method.recipes import make_experiment
 from mgm.runs.checks import check_experiment
 from mgm.runs.settings import GROUPS
+from mgm.types import is_sequence
 
 AUGMENTATION: dict[str, tuple[Setting, ...]] = {
     "preset": (Setting(""),),
@@ -277,7 +278,7 @@ def train_arguments(experiment: Experiment, preset: str) -> list[str]:
         option = "--" + name.replace("_", "-")
         if isinstance(value, bool):
             arguments.append(option if value else f"--no-{option[2:]}")
-        elif isinstance(value, tuple):
+        elif is_sequence(value):
             arguments += [option, *map(str, value)]
         else:
             arguments += [option, str(value)]

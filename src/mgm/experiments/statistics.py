@@ -10,7 +10,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 
 import numpy as np
 from scipy import optimize, stats
@@ -130,8 +130,11 @@ def detectable_difference(std: float, count: int, level: float = LEVEL) -> float
     if count < 2 or not std > 0:
         return math.nan
     most = 10 * (stats.t.isf(level / 2, count - 1) + 3) / math.sqrt(count)
-    found: Any = optimize.brentq(lambda ratio: power(ratio, 1.0, count, level) - POWER, 0.0, most)
-    return std * float(found)
+
+    def missing(ratio: float) -> float:
+        return power(ratio, 1.0, count, level) - POWER
+
+    return std * cast(float, optimize.brentq(missing, 0.0, most))
 
 
 def pairs_needed(difference: float, std: float, level: float = LEVEL) -> int | None:

@@ -160,7 +160,7 @@ def comparisons_markdown(found: Sequence[Answer], seeds: int) -> str:
         header = ["comparison", "task", "difference (+ is better)", "95 % interval", "p (t)", "p (sign flip)"]
         header += ["p (Holm)", "bootstrap 95 %", "p (bootstrap)"] * primary
         header += [f"detectable, {seeds} seeds", "seeds for 80 %", "seeds for the paper's"]
-        rows = []
+        rows: list[list[str]] = []
         for answer in found:
             if answer.question.primary == primary:
                 named = f"{answer.question.recipe} − {answer.question.reference}"
@@ -225,7 +225,7 @@ def _down(table: Table) -> str:
     for column in table.columns:
         header += [column.title] + ["*paper*"] * (column.key in with_paper)
     header += [f"*paper: {task}, mean loss*" for task in others]
-    rows = []
+    rows: list[list[str]] = []
     for line in table.lines:
         cells = [line.setting] * several + [line.title, str(line.count)]
         for column in table.columns:

@@ -130,13 +130,13 @@ def make_table(plan: Plan, folder: Callable[[Trial], RunFolder], data: str) -> T
     columns = columns_for(plan.tasks, data)
     paper = paper_table(plan.name, data)
     scores = {(cell.setting, cell.row.title, cell.seed): _test_scores(folder(cell.trial)) for cell in plan.cells}
-    lines = []
+    lines: list[Line] = []
     for setting in plan.settings:
         for row in plan.rows:
             if (setting, row.title, plan.seeds[0]) not in scores:
                 continue
             by_seed = [scores[setting, row.title, seed] for seed in plan.seeds]
-            cells = {}
+            cells: dict[str, Value] = {}
             for column in columns:
                 values = tuple(_number(found.get(column.task, {}).get(column.metric)) for found in by_seed)
                 cells[column.key] = Value(values, _papers(paper, setting, row.title, column))
@@ -283,7 +283,7 @@ def _named(line: Line, plan: Plan) -> str:
 
 def notes(table: Table) -> list[str]:
     """What a reader has to know about rows and columns."""
-    found = []
+    found: list[str] = []
     if table.paper:
         found.append(
             f"In italics: the paper's own values on {table.paper.data}, at its scale; a reference, not comparable with ours."

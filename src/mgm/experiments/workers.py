@@ -173,7 +173,7 @@ class RayCluster(Workers):
         if self._owned:
             _connect(ray, address)
         self._refs: list[Any] = []
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        nodes: list[dict[str, float]] = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         if gpus is None:
             gpus = float(any(node.get("GPU") for node in nodes))
         if not any(node.get("CPU", 0) >= cpus and node.get("GPU", 0) >= gpus for node in nodes):
@@ -192,8 +192,8 @@ class RayCluster(Workers):
 
     def close(self) -> None:
         """Cancel waiting and running jobs, and leave the cluster (end it, if it was started here)."""
-        done, _ = self._ray.wait(self._refs, num_returns=len(self._refs), timeout=0) if self._refs else ([], [])
-        for ref in set(self._refs) - set(done):
+        done = self._ray.wait(self._refs, num_returns=len(self._refs), timeout=0)[0] if self._refs else ()
+        for ref in set(self._refs).difference(done):
             self._ray.cancel(ref)
         if self._owned:
             self._ray.shutdown()

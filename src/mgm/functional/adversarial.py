@@ -6,13 +6,14 @@ the mean over processes is the loss of the global batch.
 
 from __future__ import annotations
 
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
 from mgm.functional.precision import at_least_float32
 
 
-def discriminator_hinge_loss(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
+def discriminator_hinge_loss(real_scores: Float[Tensor, "..."], fake_scores: Float[Tensor, "..."]) -> Float[Tensor, ""]:
     """``mean(max(0, 1 - D(real))) + mean(max(0, 1 + D(fake)))``: 2 at chance, 0 when both are beyond the margin.
 
     Scores have any shape and are unbounded; the result is a scalar, float32.
@@ -22,6 +23,6 @@ def discriminator_hinge_loss(real_scores: Tensor, fake_scores: Tensor) -> Tensor
     return real + fake
 
 
-def generator_hinge_loss(fake_scores: Tensor) -> Tensor:
+def generator_hinge_loss(fake_scores: Float[Tensor, "..."]) -> Float[Tensor, ""]:
     """``-mean(D(fake))``, a scalar, float32."""
     return -at_least_float32(fake_scores).mean()

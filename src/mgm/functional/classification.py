@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -10,12 +11,14 @@ from mgm.functional.masked import masked_mean
 from mgm.functional.precision import at_least_float32
 
 
-def labelled_rows(scene: Tensor) -> Tensor:
+def labelled_rows(scene: Float[Tensor, "B K"]) -> Bool[Tensor, " B"]:
     """``[B]`` bool: images that have a scene label; a row of ``[B, K]`` with any NaN is a missing one."""
     return ~scene.isnan().any(dim=1)
 
 
-def scene_log_likelihood(logits: Tensor, scene: Tensor, multi_hot: bool) -> Tensor:
+def scene_log_likelihood(
+    logits: Float[Tensor, "B K"], scene: Float[Tensor, "B K"], multi_hot: bool
+) -> Float[Tensor, " B"]:
     """``log P(c | y)`` per image, the scene term of the refinement (paper eq. 2-5).
 
     Args:
@@ -38,7 +41,7 @@ def scene_log_likelihood(logits: Tensor, scene: Tensor, multi_hot: bool) -> Tens
     return torch.where(labelled.squeeze(1), per_image, 0.0)
 
 
-def scene_loss(logits: Tensor, scene: Tensor, multi_hot: bool) -> Tensor:
+def scene_loss(logits: Float[Tensor, "B K"], scene: Float[Tensor, "B K"], multi_hot: bool) -> Float[Tensor, ""]:
     """Cross-entropy of the scene label: multi-class, or (``multi_hot``) binary per class and averaged over classes.
 
     Args:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 
-def hue(images: Tensor, turn: Tensor) -> Tensor:
+def hue(images: Float[Tensor, "B 3 H W"], turn: Float[Tensor, "B 1 1 1"]) -> Float[Tensor, "B 3 H W"]:
     """Hue of the HSV colour moved by so many turns of the circle; value and saturation stay.
 
     Args:

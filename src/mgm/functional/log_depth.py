@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from mgm.functional.distributed import global_sum, world_size
@@ -17,7 +18,7 @@ SCALES = 4
 """Distances of the gradient matching: 1, 2, 4 and 8 pixels."""
 
 
-def log_depth(metres: Tensor) -> Tensor:
+def log_depth(metres: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """Logarithm of depth, below 0.1 m its tangent there, so that it is defined for every number that a network may predict.
 
     The slope is 1 / depth, and 10 / m at most: gradients neither vanish, as behind a clamp, nor explode.
@@ -26,7 +27,9 @@ def log_depth(metres: Tensor) -> Tensor:
     return torch.where(metres > FLOOR_M, metres.clamp(min=FLOOR_M).log(), metres / FLOOR_M + (math.log(FLOOR_M) - 1))
 
 
-def log_error(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+def log_error(
+    prediction: Float[Tensor, "B 1 H W"], target: Float[Tensor, "B 1 H W"], mask: Bool[Tensor, "B 1 H W"]
+) -> Float[Tensor, "B 1 H W"]:
     """Difference of `log_depth`, at least float32; 0 where masked out. A common scale of both does not change it.
 
     Args:
@@ -39,7 +42,7 @@ def log_error(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     return logarithm - true
 
 
-def gradient_matching(error: Tensor, mask: Tensor) -> Tensor:
+def gradient_matching(error: Float[Tensor, "B 1 H W"], mask: Bool[Tensor, "B 1 H W"]) -> Float[Tensor, ""]:
     """How far differences between pixels are from the true ones: as a loss it keeps edges sharp and surfaces smooth.
 
     With ``R`` the error of the logarithm, the mean of ``|R(x + d) - R(x)|`` over pairs of valid pixels, summed over distances of 1,

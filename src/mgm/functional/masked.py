@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from mgm.functional.distributed import global_sum, world_size
 from mgm.functional.precision import at_least_float32
 
 
-def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+def masked_mean(values: Float[Tensor, "*shape"], mask: Bool[Tensor, "*shape"]) -> Float[Tensor, ""]:
     """Mean of ``values`` where ``mask`` holds, over the batches of all processes.
 
     Args:
@@ -25,7 +26,9 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     return kept.sum() * world_size() / count
 
 
-def masked_l1(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+def masked_l1(
+    prediction: Float[Tensor, "B C H W"], target: Float[Tensor, "B C H W"], mask: Bool[Tensor, "B _ H W"]
+) -> Float[Tensor, ""]:
     """Mean absolute difference where ``mask`` holds, over the batches of all processes.
 
     Args:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
 from mgm.functional.precision import at_least_float32
 
 
-def resize_bilinear(values: Tensor, size: tuple[int, int]) -> Tensor:
+def resize_bilinear(values: Float[Tensor, "B C _ _"], size: tuple[int, int]) -> Float[Tensor, "B C _ _"]:
     """Bilinear interpolation of ``[B, C, h, w]`` to ``[B, C, *size]``, float32 (float64 stays), low-pass filtered where the image
     shrinks.
     """
@@ -20,7 +21,9 @@ def resize_bilinear(values: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(values, size=size, mode="bilinear", align_corners=False, antialias=shrinks)
 
 
-def enlarged_rows(values: Tensor, top: int, count: int, height: int) -> Tensor:
+def enlarged_rows(
+    values: Float[Tensor, "B C _ W"], top: int, count: int, height: int
+) -> Float[Tensor, "B C {count} W"]:
     """Some of the rows that `resize_bilinear` makes where it enlarges, along this axis alone.
 
     Args:

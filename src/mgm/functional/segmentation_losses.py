@@ -8,6 +8,7 @@ Every one takes logits ``[B, K, H, W]``, labels ``[B, H, W]`` (`mgm.types.IGNORE
 from __future__ import annotations
 
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -23,13 +24,17 @@ LEVELS = 1024
 """Steps in which the errors of the Lovász loss are ordered."""
 
 
-def cross_entropy_loss(logits: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
+def cross_entropy_loss(
+    logits: Float[Tensor, "B K H W"], labels: Int[Tensor, "B H W"], mask: Bool[Tensor, "B H W"]
+) -> Float[Tensor, ""]:
     """Cross-entropy in nats, the mean over labelled pixels."""
     per_pixel = F.cross_entropy(at_least_float32(logits), labels, ignore_index=IGNORE_INDEX, reduction="none")
     return masked_mean(per_pixel, mask)
 
 
-def balanced_cross_entropy_loss(logits: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
+def balanced_cross_entropy_loss(
+    logits: Float[Tensor, "B K H W"], labels: Int[Tensor, "B H W"], mask: Bool[Tensor, "B H W"]
+) -> Float[Tensor, ""]:
     """Cross-entropy in which a pixel of a class with share ``p`` of the labelled pixels counts ``1 / sqrt(p)``.
 
     The square root lies between counting pixels and counting classes. ``p`` is that of the batch, which needs no pass over the
@@ -44,7 +49,9 @@ def balanced_cross_entropy_loss(logits: Tensor, labels: Tensor, mask: Tensor) ->
     return masked_mean(F.cross_entropy(scores, labels, weights, ignore_index=IGNORE_INDEX, reduction="none"), mask)
 
 
-def dice_cross_entropy_loss(logits: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
+def dice_cross_entropy_loss(
+    logits: Float[Tensor, "B K H W"], labels: Int[Tensor, "B H W"], mask: Bool[Tensor, "B H W"]
+) -> Float[Tensor, ""]:
     """Cross-entropy plus the soft Dice loss, ``mean_c 1 - 2 sum(p_c y_c) / (sum(p_c) + sum(y_c))`` (Milletari et al., 2016).
 
     The mean is over classes that have a pixel in the batch; the sums are over all its labelled pixels.
@@ -61,7 +68,9 @@ def dice_cross_entropy_loss(logits: Tensor, labels: Tensor, mask: Tensor) -> Ten
     return masked_mean(per_pixel, mask) + torch.where(present, dice, 0.0).sum() / present.sum().clamp(min=1)
 
 
-def lovasz_cross_entropy_loss(logits: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
+def lovasz_cross_entropy_loss(
+    logits: Float[Tensor, "B K H W"], labels: Int[Tensor, "B H W"], mask: Bool[Tensor, "B H W"]
+) -> Float[Tensor, ""]:
     """Cross-entropy plus the Lovász-Softmax loss, a surrogate of ``1 - IoU`` (Berman et al., CVPR 2018, eq. 11).
 
     For each class that has a pixel in the batch, the errors ``|y_c - p_c|`` of all labelled pixels are put in descending order, and
@@ -99,23 +108,29 @@ def lovasz_cross_entropy_loss(logits: Tensor, labels: Tensor, mask: Tensor) -> T
     return cross_entropy + torch.where(mask, weighed, 0.0).sum() * world_size() / len(classes)
 
 
-def class_counts(labels: Tensor, mask: Tensor, num_classes: int) -> Tensor:
+def class_counts(
+    labels: Int[Tensor, "B H W"], mask: Bool[Tensor, "B H W"], num_classes: int
+) -> Int[Tensor, "{num_classes}"]:
     """``[K]`` int64: labelled pixels of each class."""
     return torch.bincount(labels.masked_fill(~mask, num_classes).flatten(), minlength=num_classes + 1)[:num_classes]
 
 
-def _log_likelihood(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def _log_likelihood(
+    logits: Float[Tensor, "B K H W"], labels: Int[Tensor, "B H W"]
+) -> tuple[Float[Tensor, "B K H W"], Float[Tensor, "B H W"]]:
     """Of all classes ``[B, K, H, W]``, and the negative one of the label ``[B, H, W]``, 0 without a label."""
     log_likelihood = F.log_softmax(at_least_float32(logits), dim=1)
     return log_likelihood, F.nll_loss(log_likelihood, labels, ignore_index=IGNORE_INDEX, reduction="none")
 
 
-def _level(errors: Tensor) -> Tensor:
+def _level(errors: Float[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
     """Errors in [0, 1] as whole numbers, int32."""
     return (errors.detach() * LEVELS).int().clamp_(0, LEVELS)  # of NaN too, which the loss then passes on
 
 
-def _jaccard_gains(cells: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
+def _jaccard_gains(
+    cells: Int[Tensor, "2 cells"], count: Int[Tensor, " P"]
+) -> tuple[Float[Tensor, " cells"], Float[Tensor, " cells"]]:
     """What a pixel adds to the Jaccard loss of the pixels with larger errors.
 
     With ``F`` pixels of the class and ``B`` others wrong, of a class of ``G`` pixels, that loss is ``1 - (G - F) / (G + B)``.

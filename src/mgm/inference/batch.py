@@ -29,7 +29,7 @@ class Throughput:
 
     images: int = 0
     """Images whose predictions were written."""
-    failed: list[tuple[str, str]] = field(default_factory=list)
+    failed: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     """Item and message, for each one that could not be loaded or written."""
     seconds: float = 0.0
     """From the first to the last."""

@@ -9,7 +9,7 @@ import logging
 import os
 import shutil
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib import import_module
@@ -163,7 +163,7 @@ def disagreement(trained: TrainedModel, graph: Graph, images: Tensor) -> dict[st
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
+def _quietly() -> Generator[None]:
     """Silence the exporters, which warn of their own deprecations and log their progress."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level

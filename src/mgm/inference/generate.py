@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -96,9 +97,9 @@ def conditioning(labels: Tensor, info: DatasetInfo, most: int = 12) -> dict[str,
         return {"any": labels[0]}
     if not info.multi_hot:
         return dict(zip(info.scenes, torch.eye(len(info.scenes), device=labels.device), strict=True))
-    rows, counts = labels.unique(dim=0, return_counts=True)
+    rows, counts = cast(tuple[Tensor, Tensor], labels.unique(dim=0, return_counts=True))
     common = rows[counts.argsort(descending=True, stable=True)[:most]]
     return {
-        ", ".join(name for name, on in zip(info.scenes, row.tolist(), strict=True) if on) or "none": row
-        for row in common
+        ", ".join(name for name, on in zip(info.scenes, row.bool(), strict=True) if on) or "none": row
+        for row in common.unbind()
     }

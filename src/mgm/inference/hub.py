@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -83,7 +83,7 @@ def _library() -> ModuleType:
 
 
 @contextmanager
-def _explained(name: str, verb: str) -> Iterator[None]:
+def _explained(name: str, verb: str) -> Generator[None]:
     """Any failure as one line: the library raises errors of its own, those of its HTTP client, and OSError."""
     try:
         yield

@@ -79,7 +79,7 @@ def _below(folder: Path, out: Path) -> Iterator[PhotographFile]:
 
 def _like(pattern: str, out: Path) -> Iterator[PhotographFile]:
     """All files that match, named by what the pattern leaves open."""
-    fixed = []
+    fixed: list[str] = []
     for part in Path(pattern).parts:
         if glob.has_magic(part):
             break

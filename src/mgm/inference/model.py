@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -196,7 +196,8 @@ class TrainedModel:
         return _average(predictions, mirrored) if flip_average else predictions, mirrored
 
     def _in_chunks(self, windows: Tensor, predict: Callable[[Tensor], Predictions]) -> Predictions:
-        parts = [predict(normalise_levels(chunk.to(self.device))) for chunk in windows.split(WINDOWS_AT_ONCE)]
+        chunks = cast(tuple[Tensor, ...], windows.split(WINDOWS_AT_ONCE))
+        parts = [predict(normalise_levels(chunk.to(self.device))) for chunk in chunks]
         return {name: torch.cat([part[name] for part in parts]) for name in self.tasks}
 
     def finish(self, predictions: Predictions, fit: Fit, size: Size) -> dict[str, Tensor]:

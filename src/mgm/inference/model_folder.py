@@ -51,7 +51,7 @@ class ModelDescription:
     """Names of the semantic classes in index order."""
     dataset: str = "unknown"
     """What it was trained on."""
-    notes: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict[str, str])
     """What the data set says about its labels."""
     recipe: str = "mgm"
     """How it was trained."""
@@ -171,7 +171,7 @@ class ModelFolder:
             RunError: If the file is missing or damaged.
         """
         from safetensors import SafetensorError
-        from safetensors.torch import load_file
+        from safetensors.torch import load_file  # pyright: ignore[reportUnknownVariableType]
 
         try:
             check_bounded(self.weights_file, MAX_CHECKPOINT_BYTES)

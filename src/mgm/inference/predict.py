@@ -36,7 +36,7 @@ class PredictedPhotograph:
     """``[H, W, 3]`` uint8 RGB."""
     values: Mapping[str, Tensor]
     """Task -> value, as `TrainedModel.predict` returns it."""
-    confidence: Mapping[str, Tensor] = field(default_factory=dict)
+    confidence: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
     """Task -> ``[H, W]`` in [0, 1], as `TrainedModel.predict_with_confidence` returns it; empty unless asked for."""
 
 

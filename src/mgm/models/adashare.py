@@ -8,6 +8,7 @@ from typing import ClassVar, cast
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from mgm.config import ModelConfig
@@ -156,7 +157,7 @@ class AdaShareEncoder(Encoder, DecidingModule):
         favoured = self.decide()
         self.decide = lambda: favoured
 
-    def forward(self, images: Tensor) -> Features:
+    def forward(self, images: Float[Tensor, "B _ H W"]) -> Features:
         """See `Encoder`; the channels of a level are those of all tasks. No gradient reaches the policy."""
         return self.take(images, self.decide())
 

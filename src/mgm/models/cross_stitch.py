@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from mgm.config import ModelConfig
@@ -60,7 +61,7 @@ class CrossStitchEncoder(Encoder):
         count = len(self.columns.parts)
         self.units = nn.ModuleList(CrossStitchUnit(count, width if per_channel else 1) for width in config.widths)
 
-    def forward(self, images: Tensor) -> Features:
+    def forward(self, images: Float[Tensor, "B _ H W"]) -> Features:
         """See `Encoder`; the channels of a level are those of all tasks."""
         fine, features = zip(*(column.stem(images) for column in self.columns), strict=True)
         levels = [torch.cat(fine, dim=1)]

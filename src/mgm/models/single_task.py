@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from mgm.config import ModelConfig
@@ -34,7 +35,7 @@ class ParallelEncoders(Encoder):
         """The encoders in the order of the features, where they are ResNets of our own."""
         return (encoder for encoder in self.parts if isinstance(encoder, ResNetEncoder))
 
-    def forward(self, images: Tensor) -> Features:
+    def forward(self, images: Float[Tensor, "B _ H W"]) -> Features:
         """See `Encoder`; the channels of a level are those of all encoders."""
         levels = zip(*(encoder(images) for encoder in self.parts), strict=True)
         return [torch.cat(level, dim=1) for level in levels]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from mgm.networks.normalization import BatchNorm2d
@@ -41,7 +42,7 @@ class BasicBlock(nn.Module):
         places = slice(None, None, self.stride)
         return self.projection(features if self.stride == 1 else features[..., places, places])
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Float[Tensor, "B _ _ _"]) -> Float[Tensor, "B _ _ _"]:
         """``[B, in, H, W]`` to ``[B, out, H/stride, W/stride]``, rounded up."""
         return F.relu(self.residual(features) + self.shortcut(features))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from mgm.errors import ConfigError
@@ -40,7 +41,8 @@ class Decoder(nn.Module):
         ConfigError: If the depth is unknown.
 
     Example:
-        >>> import torch
+        >>> from jaxtyping import Float
+    import torch
         >>> Decoder(in_channels=360, out_channels=40)(torch.zeros(2, 360, 8, 8)).shape
         torch.Size([2, 40, 128, 128])
     """
@@ -82,6 +84,6 @@ class Decoder(nn.Module):
         layers.append(nn.Conv2d(channels, out_channels, 3, padding=1))
         self.layers = layers
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Float[Tensor, "B C _ _"]) -> Float[Tensor, "B D H W"]:
         """``[B, in_channels, H/stride, W/stride]`` to ``[B, out_channels, H, W]``, any real number."""
         return self.layers(features)

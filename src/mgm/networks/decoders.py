@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,7 @@ from mgm.networks.normalization import BatchNorm2d
 from mgm.types import Features, Predictions
 
 
+@runtime_checkable
 class FeatureShape(Protocol):
     """What decoders have to know of the features that they read; every `Encoder` has it."""
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
@@ -77,7 +79,9 @@ class Depthwise5x5(torch.autograd.Function):
         (features, weight), (gradient,) = ctx.saved_tensors, grad_outputs
         needs_features, needs_weight, needs_bias = ctx.needs_input_grad
 
-        def gradients(inputs: Tensor, kernel: Tensor, padding: int, mask: tuple[bool, bool, bool]) -> list[Tensor]:
+        def gradients(
+            inputs: Tensor, kernel: Tensor, padding: int, mask: tuple[bool, bool, bool]
+        ) -> Sequence[Tensor | None]:
             return torch.ops.aten.convolution_backward(
                 gradient, inputs, kernel, None, [1, 1], [padding] * 2, [1, 1], False, [0, 0], len(kernel), mask
             )
@@ -89,7 +93,9 @@ class Depthwise5x5(torch.autograd.Function):
                 for j in (0, 2):
                     moved = F.pad(features, (2 - j, j, 2 - i, i))
                     nine = in_weight[:, :, i : i + 3, j : j + 3]
-                    nine.copy_(gradients(moved, weight[:, :, :3, :3], 0, (False, True, False))[1])
+                    _, of_kernel, _ = gradients(moved, weight[:, :, :3, :3], 0, (False, True, False))
+                    assert of_kernel is not None
+                    nine.copy_(of_kernel)
         # as rows, which channels last are: summed several times as fast
         in_bias = gradient.permute(0, 2, 3, 1).flatten(0, 2).sum(dim=0) if needs_bias else None
         return in_features, in_weight, in_bias
@@ -236,7 +242,7 @@ class EfficientNetLite0(Encoder):
             module.eval()
         return self
 
-    def forward(self, images: Tensor) -> Features:
+    def forward(self, images: Float[Tensor, "B _ H W"]) -> Features:
         """See `Encoder`; any real numbers, on a CPU channels last, where depthwise convolutions take half the time."""
         check_sides(images, self.strides[-1])
         pyramid: Features = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from jaxtyping import Float
 from torch import Tensor, nn
 
 
@@ -12,6 +13,6 @@ class LatentEmbedding(nn.Module):
         super().__init__()
         self.dense = nn.Linear(in_channels, latent_size)
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Float[Tensor, "B C H W"]) -> Float[Tensor, "B Z"]:
         """``[B, in_channels, H, W]`` features to the shift ``[B, L]`` of the generator's latent."""
         return self.dense(features.mean(dim=(2, 3)))

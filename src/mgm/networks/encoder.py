@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from mgm.errors import ConfigError
@@ -32,7 +33,7 @@ class Encoder(nn.Module, ABC):
     """Pixels of the image per place of a level, from fine to coarse."""
 
     @abstractmethod
-    def forward(self, images: Tensor) -> Features:
+    def forward(self, images: Float[Tensor, "B _ H W"]) -> Features:
         """One map ``[B, channels[i], H / strides[i], W / strides[i]]`` per level.
 
         Args:
@@ -134,7 +135,7 @@ class ResNetEncoder(Encoder):
         """The four stages in their order, each a sequence of `BasicBlock`."""
         return [stage for stage in self.layers.children() if isinstance(stage, nn.Sequential)]
 
-    def forward(self, images: Tensor) -> Features:
+    def forward(self, images: Float[Tensor, "B _ H W"]) -> Features:
         """See `Encoder`; all levels are non-negative."""
         fine, features = self.stem(images)
         levels = [fine]

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from mgm.errors import ConfigError, choose
@@ -85,7 +86,7 @@ class PretrainedEncoder(Encoder):
         for key, values in normalisation.items():
             self.register_buffer(key, values, persistent=False)
 
-    def forward(self, images: Tensor) -> Features:
+    def forward(self, images: Float[Tensor, "B _ H W"]) -> Features:
         """See `Encoder`; any real numbers."""
         check_sides(images, self.strides[-1])
         pixels = ((images + 1) / 2 - self.image_mean) / self.image_std

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from mgm.networks.encoder import WIDTHS, resnet
@@ -47,7 +48,7 @@ class RefinementNetwork(nn.Module):
         self.hidden = nn.Linear(len(self.encoders) * widths[-1], hidden)
         self.output = nn.Linear(hidden, num_scenes)
 
-    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
+    def forward(self, inputs: Mapping[str, Float[Tensor, "B _ _ _"]]) -> Float[Tensor, "B K"]:
         """Task -> ``[B, C, H, W]``, at any resolution, to scene logits ``[B, K]``, any real number."""
         pooled = [encoder(inputs[task]).mean(dim=(2, 3)) for task, encoder in self.encoders.items()]
         return self.output(F.relu(self.hidden(torch.cat(pooled, dim=1))))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 
@@ -23,7 +24,7 @@ class UncertaintyWeights(nn.Module):
         super().__init__()
         self.log_variances = nn.ParameterDict({task: nn.Parameter(torch.zeros(())) for task in tasks})
 
-    def forward(self, losses: Mapping[str, Tensor]) -> Tensor:
+    def forward(self, losses: Mapping[str, Float[Tensor, ""]]) -> Float[Tensor, ""]:
         """Task -> scalar loss to the weighted sum, a scalar; a task without a loss counts for nothing."""
         terms = [
             torch.exp(-self.log_variances[task]) * loss + self.log_variances[task] / 2 for task, loss in losses.items()

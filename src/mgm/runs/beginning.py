@@ -13,6 +13,7 @@ from mgm.errors import ConfigError
 from mgm.functional.distributed import world_size
 from mgm.runs.folder import read_json
 from mgm.runs.settings import to_dict
+from mgm.types import is_mapping, is_sequence
 
 FREE = ("data.cache", "training.device", "training.tensorboard", "training.checkpoint_every")
 """Settings that may be edited before a run is continued: they change no number."""
@@ -80,15 +81,15 @@ class Beginning:
 def _differences(then: dict[str, Any], now: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
     """Setting, its value then, its value now; settings that a later version has added count for nothing."""
     for name, old in then.items():
-        if isinstance(old, dict) and isinstance(now.get(name), dict) and not prefix:
+        if is_mapping(old) and is_mapping(now.get(name)) and not prefix:
             yield from _differences(old, now[name], f"{name}.")
         elif name in now and now[name] != old:
             yield prefix + name, old, now[name]
 
 
 def _is_place(value: Any) -> bool:
-    return all(os.path.isabs(path) for path in (value if isinstance(value, list) else [value]))
+    return all(os.path.isabs(path) for path in (value if is_sequence(value) else [value]))
 
 
 def _short(value: Any) -> str:
-    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return " ".join(map(str, value)) if is_sequence(value) else str(value)

@@ -50,7 +50,7 @@ def measure(trainer: Trainer, num_final: float) -> Cost:
         trainer: A new one.
         num_final: What the last evaluation takes, in validations.
     """
-    step_s = {}
+    step_s: dict[str, float] = {}
     for number, stage in enumerate(trainer.stages):
         trainer.enter_stage(number)
         indices = trainer.representative_steps(stage)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from mgm.config import MAX_IMAGE_SIZE, DataConfig, Experiment, ModelConfig, TrainingConfig
 from mgm.data.composites import PIECES
 from mgm.errors import ConfigError, choose, unknown
@@ -18,6 +20,7 @@ from mgm.runs.settings import check_numbers
 from mgm.runs.starting_weights import check_encoder, required_stride
 from mgm.tasks import parse_losses
 from mgm.training.schedules import SCHEDULES
+from mgm.types import is_sequence
 
 POSITIVE = {
     "data": ("image_size",),
@@ -82,14 +85,11 @@ def check_experiment(experiment: Experiment) -> None:
         ConfigError: For the first setting that cannot be; the message says what it could be.
     """
     check_numbers(experiment, "settings")
-    for fields, allowed, text in (
-        (POSITIVE, lambda v: v > 0, "above 0"),
-        (NOT_NEGATIVE, lambda v: v >= 0, "0 or above"),
-    ):
+    for fields, least, text in ((POSITIVE, math.ulp(0.0), "above 0"), (NOT_NEGATIVE, 0, "0 or above")):
         for group, names in fields.items():
             for name in names:
                 value = getattr(getattr(experiment, group), name)
-                if not allowed(value):
+                if not value >= least:
                     raise ConfigError(f"{name} is {value}; it must be {text}")
     training, data, model = experiment.training, experiment.data, experiment.model
     if not 0 < data.fraction <= 1:
@@ -143,7 +143,7 @@ def check_widths(model: ModelConfig) -> None:
     """Raise `ConfigError` for numbers of channels that no network has."""
     for name in WIDTHS:
         value = getattr(model, name)
-        if not all(0 < width <= MAX_WIDTH for width in (value if isinstance(value, tuple) else (value,))):
+        if not all(0 < width <= MAX_WIDTH for width in (value if is_sequence(value) else (value,))):
             raise ConfigError(f"{name} is {value}; it must be above 0, and {MAX_WIDTH} at most")
 
 

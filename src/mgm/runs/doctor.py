@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, cast
 
 from packaging.requirements import Requirement
 
@@ -105,7 +105,7 @@ def _devices() -> Iterator[Finding]:
     layer(torch.ones(1, 3, 8, 8)).sum().backward()
     yield Finding("devices", "cpu", "ok", f"{os.cpu_count()} cores, gradients work")
     for index in range(torch.cuda.device_count()):
-        properties = torch.cuda.get_device_properties(index)
+        properties = cast(Any, torch.cuda.get_device_properties(index))  # untyped in torch
         yield Finding("devices", f"cuda:{index}", "ok", f"{properties.name}, {properties.total_memory / GB:.0f} GB")
     if torch.backends.mps.is_available():
         yield Finding("devices", "mps", "ok", "Apple GPU")

@@ -37,9 +37,9 @@ class RunSummary:
     steps: int = 0
     """Updates of M on labelled images so far."""
     total_steps: int = 0
-    scores: dict[str, float] = field(default_factory=dict)
+    scores: dict[str, float] = field(default_factory=dict[str, float])
     """Task -> its primary metric: on the test set if finished, else the validation scores of the best step so far."""
-    metrics: dict[str, MetricInfo] = field(default_factory=dict, repr=False)
+    metrics: dict[str, MetricInfo] = field(default_factory=dict[str, MetricInfo], repr=False)
     """Task -> its primary metric."""
     gain: float | None = None
     """Mean improvement over the baseline, a fraction."""

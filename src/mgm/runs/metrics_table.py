@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,7 +15,7 @@ from mgm.training.metrics_log import Record, read_metrics_log
 
 
 @contextmanager
-def recorded(folder: RunFolder) -> Iterator[None]:
+def recorded(folder: RunFolder) -> Generator[None]:
     """Context of a training: records why it failed, unless a user stopped it, and writes the metrics log as a table."""
     if rank() > 0:
         yield

@@ -14,6 +14,7 @@ from mgm.config import DataConfig, Experiment, MethodConfig, ModelConfig, Traini
 from mgm.data import DATASETS
 from mgm.data.files import parse_yaml, read_bounded, schema
 from mgm.errors import ConfigError, first_problem, unknown
+from mgm.types import is_mapping, is_sequence
 
 LARGEST_NUMBER = 1 << 31
 """Bound of every number in settings."""
@@ -24,9 +25,9 @@ def to_dict(experiment: Experiment) -> dict[str, Any]:
     """Plain nested values."""
 
     def listed(value: Any) -> Any:
-        if isinstance(value, dict):
+        if is_mapping(value):
             return {key: listed(item) for key, item in value.items()}
-        return list(value) if isinstance(value, tuple) else value
+        return list(value) if is_sequence(value) else value
 
     return listed(dataclasses.asdict(experiment))
 
@@ -50,7 +51,7 @@ def from_yaml(path: Path) -> Experiment:
         raise ConfigError(f"{path} cannot be read ({error.strerror}); give the file config.yaml of a run") from None
     except ValueError as error:
         raise ConfigError(f"{path} is no YAML ({error})") from None
-    if not isinstance(values, dict):
+    if not is_mapping(values):
         raise ConfigError(f"{path} holds no settings; it must be a mapping such as config.yaml of a run")
     return from_dict(values, str(path))
 
@@ -68,7 +69,7 @@ def from_dict(values: dict[str, Any], where: str = "settings") -> Experiment:
         if group is None:
             built[name] = value
             continue
-        if not isinstance(value, dict):
+        if not is_mapping(value):
             raise ConfigError(f"{where}: {name} must be a mapping of fields, not {value!r}")
         check_names(value, group, f"{where}, {name}")
         built[name] = _validated(group, value, f"{where}, {name}")
@@ -91,7 +92,7 @@ def check_numbers(settings: object, where: str) -> None:
         value = getattr(settings, field.name)
         if dataclasses.is_dataclass(value):
             check_numbers(value, where)
-        for number in value if isinstance(value, tuple) else (value,):
+        for number in value if is_sequence(value) else (value,):
             if isinstance(number, int | float) and not abs(number) < LARGEST_NUMBER:
                 raise ConfigError(f"{where}: {field.name} is {number}; it must be a number below {LARGEST_NUMBER:,}")
 
@@ -130,7 +131,7 @@ def _place(name: str) -> str:
     return name if name in DATASETS or not os.path.exists(os.path.expanduser(name)) else _absolute(name)
 
 
-def _validated(kind: type, values: dict[str, Any], where: str) -> Any:
+def _validated(kind: type[Any], values: dict[str, Any], where: str) -> Any:
     try:
         return schema(kind).validate_python(values)
     except ValidationError as error:

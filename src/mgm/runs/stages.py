@@ -15,6 +15,7 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 
@@ -108,14 +109,14 @@ class SharedStages:
         return False
 
 
-def _settings(experiment: Experiment, data: ExperimentData, device: str) -> dict[str, dict[str, object]]:
+def _settings(experiment: Experiment, data: ExperimentData, device: str) -> dict[str, dict[str, Any]]:
     training = {name: value for name, value in asdict(experiment.training).items() if name not in NOT_DECISIVE}
     method = {name: getattr(experiment.method, name) for name in METHOD_FIELDS}
     model = asdict(experiment.model)
     images = hashlib.sha256()
     for indices in (data.labelled, data.splits.validation):
         images.update(np.ascontiguousarray(indices).tobytes())
-    about = {
+    about: dict[str, Any] = {
         "seed": experiment.seed,
         "images": images.hexdigest(),
         "name": data.info.name,

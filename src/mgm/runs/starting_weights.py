@@ -15,6 +15,7 @@ from mgm.networks.efficientnet_lite import EfficientNetLite0, load_imagenet_weig
 from mgm.networks.pretrained import PREFIX, PretrainedEncoder, load_weights, read_structure
 from mgm.runs.folder import RunFolder
 from mgm.training.checkpoint import SavedModel, load_checkpoint
+from mgm.types import is_sequence
 
 LITE = "lite0"
 """EfficientNet-Lite0 in settings."""
@@ -108,7 +109,7 @@ def start_encoder(model: MultiTaskModel, config: ModelConfig) -> None:
     for name in ("architecture", "depth", "widths", "encoder_stride"):
         value = getattr(theirs, name)
         if value != getattr(config, name):
-            written = " ".join(map(str, value)) if isinstance(value, tuple) else value
+            written = " ".join(map(str, value)) if is_sequence(value) else value
             raise ConfigError(
                 f"encoder_run {config.encoder_run}: its {name} is {value}, this run's {getattr(config, name)}; "
                 f"use --{name.replace('_', '-')} {written}"

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from typing_extensions import TypedDict
 
 from mgm.data.files import check_bounded, schema, write_atomically
-from mgm.errors import RunError
+from mgm.errors import RunError, first_problem
 
 WEIGHTS = ("model", "networks", "generator")
 """Entries of checkpoints that are weights, which have to be finite."""
@@ -31,10 +31,10 @@ class Position:
     stage: int = 0
     step: int = 0
     """Steps done in the stage."""
-    best: dict[str, tuple[float, int]] = field(default_factory=dict)
+    best: dict[str, tuple[float, int]] = field(default_factory=dict[str, tuple[float, int]])
     """Score on the validation set and step (`Trainer.steps_done`) of the best model of the last stage, which is the run's; where
     tasks share no layer, task -> those of its own network, else under the name `WHOLE`."""
-    earlier: dict[str, tuple[float, int]] = field(default_factory=dict)
+    earlier: dict[str, tuple[float, int]] = field(default_factory=dict[str, tuple[float, int]])
     """The same before the last stage."""
     log_size: int = 0
     seconds: float = 0.0
@@ -105,9 +105,8 @@ def load_checkpoint(path: Path, kind: type[State] = dict[str, Any], device: torc
     except FileNotFoundError:
         raise RunError(f"{path} does not exist; the run has not come that far (continue it with --resume)") from None
     except ValidationError as error:
-        place = ".".join(map(str, error.errors()[0]["loc"]))
         raise RunError(
-            f"{path} is no checkpoint of this kind ({place}: {error.errors()[0]['msg']}); delete it or train again"
+            f"{path} is no checkpoint of this kind ({first_problem(error)}); delete it or train again"
         ) from None
     except Exception as error:  # a damaged file can fail in any way the unpickler knows
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 import torch.distributed as dist
@@ -110,6 +110,6 @@ class GradientShares:
         others = torch.zeros_like(self._reference) if self._others is None else self._others
         cosine = torch.nn.functional.cosine_similarity(others, self._reference, dim=0)
         found = {name: {"norm": float(norm), "cosine": float(angle)} for name, (norm, angle) in self._found.items()}
-        norm = float(others.norm())
-        ratio = norm / max(float(self._reference.norm()), 1e-30)
+        norm, reference = (float(cast(Tensor, gradient.norm())) for gradient in (others, self._reference))
+        ratio = norm / max(reference, 1e-30)
         return {**found, "auxiliary": {"norm": norm, "cosine": float(cosine), "ratio": ratio}}

@@ -14,6 +14,7 @@ from typing_extensions import TypedDict
 
 from mgm.data.files import read_bounded, schema
 from mgm.errors import RunError, first_problem
+from mgm.types import is_mapping, is_sequence
 
 
 class Record(TypedDict, total=False):
@@ -36,9 +37,9 @@ def plain(value: Any) -> Any:
     """The value with NaN and infinity as None, because JSON has neither."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    if isinstance(value, dict):
+    if is_mapping(value):
         return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
+    if is_sequence(value):
         return [plain(item) for item in value]
     return value
 

@@ -23,6 +23,9 @@ from mgm.training.optimizers import optimizer_names
 from mgm.training.step import Step
 from mgm.training.updates import Stage, Update, still_read
 
+Autocast = Callable[[], AbstractContextManager[object]]
+"""Makes the context that losses are computed in."""
+
 
 @dataclass
 class OptimizerStep(ABC):
@@ -38,7 +41,7 @@ class OptimizerStep(ABC):
     networks: Mapping[str, nn.Module]
     optimizers: Mapping[str, torch.optim.Optimizer]
     training: TrainingConfig
-    autocast: Callable[[], AbstractContextManager[object]]
+    autocast: Autocast
     shares: GradientShares | None = None
     """Takes note of the losses of the next step; None: of none."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import torch
@@ -37,7 +37,7 @@ class HeldSignals:
 
 
 @contextmanager
-def held_signals() -> Iterator[HeldSignals]:
+def held_signals() -> Generator[HeldSignals]:
     """Context in which Ctrl-C and the other `ENDING_SIGNALS` are held back, except for those that are ignored (``nohup``).
 
     Does nothing in a thread other than the main one, which receives no signals.

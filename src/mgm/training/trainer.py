@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.distributed as dist
@@ -30,7 +30,7 @@ from mgm.training.memory_format import arrange, memory_format
 from mgm.training.metrics_log import MetricsLog
 from mgm.training.micro_batches import split_batch
 from mgm.training.networks import Networks
-from mgm.training.optimizer_steps import OPTIMIZER_STEPS
+from mgm.training.optimizer_steps import OPTIMIZER_STEPS, Autocast
 from mgm.training.optimizers import build_optimizers, match_layouts, optimizer_names, set_rates
 from mgm.training.schedules import SCHEDULES
 from mgm.training.seeding import derive_seed
@@ -116,7 +116,7 @@ class Trainer:
             recompute_blocks(self.networks)
         self.optimizers = build_optimizers(self.networks, self.stages, config)
         kind = OPTIMIZER_STEPS[config.optimizer_step]
-        self.optimizer_step = kind(self.networks, self.optimizers, config, self.fabric.autocast)
+        self.optimizer_step = kind(self.networks, self.optimizers, config, cast(Autocast, self.fabric.autocast))
         self.average = WeightAverage(self.networks.model, config.ema) if config.ema else None
         if config.compile != "never":
             compile_networks(self.networks, config.compile, self.fabric.device)

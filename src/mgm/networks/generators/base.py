@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from mgm.errors import ConfigError
@@ -52,7 +53,7 @@ class Generator(nn.Module, ABC):
         self.width = width
 
     @abstractmethod
-    def forward(self, latent: Tensor, labels: Tensor) -> Tensor:
+    def forward(self, latent: Float[Tensor, "B Z"], labels: Float[Tensor, "B K"]) -> Float[Tensor, "B 3 S S"]:
         """Images ``[B, 3, S, S]``, RGB in (-1, 1), float32 under autocast too.
 
         Args:
@@ -76,7 +77,7 @@ class Discriminator(nn.Module, ABC):
         self.width = width
 
     @abstractmethod
-    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
+    def forward(self, images: Float[Tensor, "B 3 S S"], labels: Float[Tensor, "B K"]) -> Float[Tensor, " B"]:
         """Scores ``[B]`` for the hinge loss, any real number, float32 under autocast too.
 
         Args:
@@ -100,7 +101,7 @@ class ProjectionScore(nn.Module):
         self.dense = spectral_norm(dense)
         self.embedding = spectral_norm(embedding)
 
-    def forward(self, pooled: Tensor, labels: Tensor) -> Tensor:
+    def forward(self, pooled: Float[Tensor, "B C"], labels: Float[Tensor, "B K"]) -> Float[Tensor, " B"]:
         """Pooled features ``[B, C]`` and labels ``[B, K]`` to scores ``[B]``."""
         table = self.embedding.weight
         assert isinstance(table, Tensor)

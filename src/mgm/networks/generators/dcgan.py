@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from mgm.functional.precision import at_least_float32
@@ -50,7 +51,7 @@ class DCGANGenerator(Generator):
         # batch norm does not follow here, hence a bias
         self.convolutions.append(normal(nn.ConvTranspose2d(channels[-1], 3, 4, stride=2, padding=1)))
 
-    def forward(self, latent: Tensor, labels: Tensor) -> Tensor:
+    def forward(self, latent: Float[Tensor, "B Z"], labels: Float[Tensor, "B K"]) -> Float[Tensor, "B 3 S S"]:
         """See `Generator.forward`."""
         features = self.dense(latent).unflatten(1, (-1, BASE_SIDE, BASE_SIDE))
         for norm, convolution in zip(self.norms, self.convolutions, strict=True):
@@ -74,7 +75,7 @@ class DCGANDiscriminator(Discriminator):
         )
         self.score = ProjectionScore(normal(nn.Linear(channels[-1], 1)), normal(nn.Embedding(num_labels, channels[-1])))
 
-    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
+    def forward(self, images: Float[Tensor, "B 3 S S"], labels: Float[Tensor, "B K"]) -> Float[Tensor, " B"]:
         """See `Discriminator.forward`."""
         features = images
         for convolution in self.convolutions:

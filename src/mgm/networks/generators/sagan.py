@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from mgm.functional.precision import at_least_float32
@@ -111,7 +112,7 @@ class SAGANGenerator(Generator):
         self.norm = BatchNorm2d(width)
         self.output = normalised(nn.Conv2d(width, 3, 3, padding=1))
 
-    def forward(self, latent: Tensor, labels: Tensor) -> Tensor:
+    def forward(self, latent: Float[Tensor, "B Z"], labels: Float[Tensor, "B K"]) -> Float[Tensor, "B 3 S S"]:
         """See `Generator.forward`."""
         features = self.dense(latent).unflatten(1, (-1, BASE_SIDE, BASE_SIDE))
         for index, block in enumerate(self.blocks):
@@ -171,7 +172,7 @@ class SAGANDiscriminator(Discriminator):
         self.final = FinalBlock(channels[-1])
         self.score = ProjectionScore(xavier(nn.Linear(channels[-1], 1)), xavier(nn.Embedding(num_labels, channels[-1])))
 
-    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
+    def forward(self, images: Float[Tensor, "B 3 S S"], labels: Float[Tensor, "B K"]) -> Float[Tensor, " B"]:
         """See `Discriminator.forward`."""
         features = images
         for index, block in enumerate(self.blocks):
