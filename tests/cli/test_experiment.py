@@ -208,22 +208,32 @@ def test_every_kind_of_experiment_runs_end_to_end(mgm, place, name) -> None:
 
 
 @pytest.mark.slow
-def test_killed_in_the_middle_and_started_again_gives_the_same_table(mgm, tmp_path) -> None:
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_ended_in_the_middle_and_started_again_gives_the_same_table(mgm, place, tmp_path, how) -> None:
+    whole, broken = place / "whole", tmp_path / "broken"
     assert mgm("experiment", "table8", *TINY, "--out", whole, *ROOMS)[0] == 0
     command = [sys.executable, "-m", "mgm.cli.main", "experiment", "table8", *TINY[:4], "--workers", "2"]
     first = subprocess.Popen(
         [*command, "--out", str(broken), *ROOMS],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True, text=True,
     )  # fmt: skip
     deadline = time.time() + 120
     while not list(broken.glob("trials/*/checkpoints/last.pt")) and time.time() < deadline:
         time.sleep(0.02)
-    os.killpg(first.pid, signal.SIGKILL)  # the trials are sessions of their own: they go on, and are waited for
-    first.wait()
-    while subprocess.run(["pkill", "-KILL", "-f", str(broken)], check=False).returncode == 0:
-        time.sleep(0.1)  # a process that is killed goes on for a moment
-    assert not (broken / "table8").exists()
+    os.killpg(first.pid, how)
+    if how == signal.SIGTERM:
+        _, err = first.communicate(timeout=60)
+        assert first.returncode == 128 + signal.SIGTERM
+        assert err.endswith("mgm: stopped\n")
+        assert "Traceback" not in err
+        # it has ended its trials before itself, each with its last step saved
+        assert subprocess.run(["pgrep", "-f", str(broken)], check=False, stdout=subprocess.DEVNULL).returncode == 1
+    else:
+        first.communicate()
+        # the trials are sessions of their own: they go on, and are waited for
+        while subprocess.run(["pkill", "-KILL", "-f", str(broken)], check=False).returncode == 0:
+            time.sleep(0.1)  # a process that is killed goes on for a moment
+        assert not (broken / "table8").exists()
     code, _, err = mgm("experiment", "table8", *TINY, "--out", broken, *ROOMS)
     assert code == 0, err
     for name in ("table.csv", "table.json"):
