@@ -6,7 +6,9 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mgm.tasks import TASKS, find_task
+from mgm.runs.folder import RunFolder
+from mgm.tasks import TASKS, find_task, task_kinds
+from mgm.tasks.base import Task
 from mgm.training.metrics_log import read_metrics_log
 
 STAGE_TITLES = {
@@ -34,15 +36,18 @@ class History:
     M (`mgm.training.gradients.GradientShares`)."""
     joint_start: int | None = None
     """Updates of M before joint training; None without it."""
+    kinds: dict[str, type[Task]] = field(default_factory=dict[str, type[Task]])
+    """The tasks of `scores`."""
 
 
 def read_history(path: Path) -> History:
-    """Sort the records of a metrics log; a value that was not finite is NaN, and a missing log is empty.
+    """Sort the records of the metrics log of a run; a value that was not finite is NaN, and a missing log is empty.
 
     Raises:
         RunError: If the log is damaged.
     """
-    history = History()
+    history, folder = History(), RunFolder(path.parent)
+    kinds = task_kinds(folder.info().own_tasks if folder.dataset.exists() else {})
     alone = 0
     for record in read_metrics_log(path):
         stage, step = record["stage"], int(record["step"])
@@ -55,7 +60,8 @@ def read_history(path: Path) -> History:
         for name, value in record.get("losses", {}).items():
             _append(history.losses.setdefault(stage, {}), name, step, value)
         for name, metrics in record.get("validation", {}).items():
-            _append(history.scores, name, step, metrics.get(find_task(name).primary))
+            history.kinds[name] = find_task(name, kinds)
+            _append(history.scores, name, step, metrics.get(history.kinds[name].primary))
         for name, figures in record.get("gradients", {}).items():
             for figure, value in figures.items():
                 _append(history.gradients.setdefault(figure, {}), name, step, value)
