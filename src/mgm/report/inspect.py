@@ -47,14 +47,15 @@ def inspect_source(
     if num_shown < 1 or size < 1 or most < 0:
         raise ConfigError("--num and --image-size must be at least 1, --most 0 (all) or more")
     info = source.info
-    yield f"{info.name}: {len(source)} images; tasks {', '.join(info.tasks)}; {len(info.classes)} classes"
+    statistics = DatasetStatistics(info)
+    num_classes = sum(len(task.classes) for task in statistics.tasks.values() if task.categorical)
+    yield f"{info.name}: {len(source)} images; tasks {', '.join(info.tasks)}; {num_classes} classes"
     for kind, note in info.notes.items():
         yield f"note on {kind}: {note}"
     parts, split_line = _parts(source, split)
     yield split_line
     warnings = source.warnings()
     yield from (f"SUSPICIOUS: {warning}" for warning in warnings)
-    statistics = DatasetStatistics(info)
     shown: list[Sample] = []
     bad: dict[int, str] = {}
     chosen = spread_evenly(len(source), most or len(source))

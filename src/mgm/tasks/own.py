@@ -33,6 +33,8 @@ from mgm.tasks.segmentation import Segmentation
 MAX_CHANNELS = 16
 MAX_NAME = 40
 """Characters of a task's name."""
+SHOWN_CLASSES = 20
+"""Classes that are listed where the values of a task are explained."""
 ERROR_SHARE = 0.25
 """Share of the range at the end of the scale of error maps."""
 LARGEST = 1e30
@@ -220,7 +222,13 @@ def _class_attributes(found: ClassDefinition) -> dict[str, Any]:
     colours = palette(len(found.classes))
     for name, colour in found.colours.items():
         colours[found.classes.index(name)] = colour
-    attributes: dict[str, Any] = {"own_classes": found.classes, "own_palette": colours}
+    shown = ", ".join(f"{index} {name}" for index, name in enumerate(found.classes[:SHOWN_CLASSES]))
+    more = ", ..." if len(found.classes) > SHOWN_CLASSES else ""
+    attributes: dict[str, Any] = {
+        "values": f"class index: {shown}{more}",
+        "own_classes": found.classes,
+        "own_palette": colours,
+    }
     if found.loss:
         losses = {found.loss: Segmentation.losses[found.loss], **Segmentation.losses}
         attributes |= {"losses": losses, "recommended_loss": found.loss}

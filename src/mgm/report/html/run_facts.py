@@ -15,7 +15,6 @@ from mgm.report.history import STAGE_TITLES
 from mgm.runs.folder import RunFolder, read_result
 from mgm.runs.pretraining import pretraining
 from mgm.tasks import loss_names, task_kinds
-from mgm.tasks.base import Task
 from mgm.training.metrics_log import read_metrics_log
 from mgm.training.optimizer_steps import OPTIMIZER_STEPS
 from mgm.types import DatasetInfo
@@ -54,7 +53,7 @@ def setting(experiment: Experiment, result: Mapping[str, Any], info: DatasetInfo
         chosen = loss_names(names, method.losses, kinds)
         facts["Losses"] = ", ".join(f"{name}: {loss}" for name, loss in chosen.items())
     if own := [name for name in names if name in info.own_tasks]:
-        facts["Own tasks"] = "; ".join(f"{kinds[name].title}: {meaning(kinds[name], info)}" for name in own)
+        facts["Own tasks"] = "; ".join(f"{kinds[name].title}: {kinds[name].values}" for name in own)
     schedule = stages(experiment)
     facts["Stages"] = "; ".join(
         f"{STAGE_TITLES.get(stage.name, stage.name)}, {stage.steps} steps" for stage in schedule
@@ -66,11 +65,6 @@ def setting(experiment: Experiment, result: Mapping[str, Any], info: DatasetInfo
         facts["Generator"] = f"{model.generator.upper()}, width {model.generator_width}"
     facts["Seed"] = str(experiment.seed)
     return list(facts.items())
-
-
-def meaning(task: type[Task], info: DatasetInfo) -> str:
-    """What the values of a task are that the data set defines: range and unit, or the classes."""
-    return task.values if not task.categorical else ", ".join(info.own_tasks[task.name]["classes"])
 
 
 def encoder_text(model: ModelConfig) -> str:
