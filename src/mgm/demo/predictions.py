@@ -172,7 +172,7 @@ def write_downloads(run: ServedRun, seen: Seen, folder: Path, view_deg: float) -
     values = {name: value.long() if value.dtype == torch.uint8 else value for name, value in seen.values.items()}
     predicted = Predicted(seen.photograph.pixels, values, run.model.tasks, _camera(seen, view_deg))
     kinds = [kind for kind in DOWNLOADS if OUTPUTS[kind].needs in ("", *values)]
-    return list(write_prediction(predicted, folder / stem, choose_files(kinds, values)))
+    return list(write_prediction(predicted, folder / stem, choose_files(kinds, run.model.tasks)))
 
 
 def comparison_html(served: Served, photograph: Photograph, first: str, second: str) -> str:
