@@ -57,9 +57,9 @@ def test_legends_are_about_the_range_whatever_is_shown() -> None:
     height, flow = make_task("height"), make_task("flow")
     scale = height.legend([row(1, 2)]).scale
     assert scale is not None
-    assert (scale.low, scale.high) == ("-5.00 m", "40.00 m")
+    assert (scale.low, scale.high) == ("-5.0 m", "40.0 m")
     assert flow.legend([torch.zeros(1, 2, 3, 3)]).text == "channels 1 to 2 as red, green, each -8 to 8 px"
-    assert height.describe(torch.tensor([3.0])) == "3.00 m"
+    assert height.describe(torch.tensor([3.0])) == "3.0 m"
     assert flow.describe(torch.tensor([3.0, -1.0])) == "(3.00, −1.00) px"
 
 

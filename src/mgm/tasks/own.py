@@ -264,15 +264,16 @@ def _number_attributes(found: NumberDefinition) -> dict[str, Any]:
     low, high = found.range
     word = "_".join(re.findall(r"\w+", found.unit))
     ending = f"_{word}" if word else ""
-    digits = 3 - math.floor(math.log10(high - low))
-    infos = {f"abs_error{ending}": MetricInfo("absolute error", False, found.unit, max(0, digits + 1))}
+    size = math.log10(high - low)
+    precise = min(max(0, 4 - math.floor(size)), 12)
+    infos = {f"abs_error{ending}": MetricInfo("absolute error", False, found.unit, precise)}
     ratios = {f"abs_error{ending}": ("absolute", "count")}
     if low > 0:
         infos["relative_error"] = MetricInfo("relative error", higher_is_better=False)
         ratios["relative_error"] = ("relative", "positive")
-    infos[f"rmse{ending}"] = MetricInfo("RMSE", False, found.unit, max(0, digits + 1))
+    infos[f"rmse{ending}"] = MetricInfo("RMSE", False, found.unit, precise)
     losses: dict[str, Loss] = {"log": masked_l1} if found.loss == "log" else {"l1": masked_l1, "l2": masked_l2}
-    size = ERROR_SHARE * (high - low)
+    wrong = ERROR_SHARE * (high - low)
     return {
         "unit": found.unit,
         "values": f"{low:g} to {high:g} {found.unit}".rstrip(),
@@ -282,9 +283,9 @@ def _number_attributes(found: NumberDefinition) -> dict[str, Any]:
         "num_channels": found.channels,
         "ends": (low, high),
         "fixed_span": (low, high),
-        "error_size": size,
-        "error_end": f"{size:g} {found.unit}".rstrip(),
-        "digits": min(max(0, digits), 9),
+        "error_size": wrong,
+        "error_end": f"{wrong:g} {found.unit}".rstrip(),
+        "digits": min(max(0, math.ceil(2.5 - size)), 12),
         "calibratable": found.zoom == "divide" and found.channels == 1,
         "logarithmic": found.loss == "log",
         "vector": found.flips == "vector",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mgm.report.figures.style import FAINT_INK, figure_style, new_figure, save_figure
-from mgm.report.history import STAGE_TITLES, History, in_order, read_history, stages_of, tasks_of
+from mgm.report.history import STAGE_TITLES, History, in_order, kind_of, read_history, stages_of, tasks_of
 from mgm.tasks.base import Task
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def draw_losses(axes: Axes, stage: str, histories: Mapping[str, History]) -> Non
 
 def draw_scores(axes: Axes, name: str, histories: Mapping[str, History]) -> None:
     """A line per run with a ring at its best value, and where its joint training begins."""
-    task = next(history.kinds[name] for history in histories.values() if name in history.kinds)
+    task = kind_of(name, histories.values())
     best = max if task.metrics_info[task.primary].higher_is_better else min
     for number, (title, history) in enumerate(histories.items()):
         steps, values = history.scores.get(name, ([], []))
@@ -122,7 +122,7 @@ def draw_bands(axes: Axes, name: str, groups: Mapping[str, list[History]]) -> No
             spread = values.std(0, ddof=1)
             axes.fill_between(steps, mean - spread, mean + spread, color=f"C{number}", alpha=0.14, linewidth=0)
     every = [history for histories in groups.values() for history in histories]
-    _label_scores(axes, next(history.kinds[name] for history in every if name in history.kinds), every)
+    _label_scores(axes, kind_of(name, every), every)
 
 
 def _label_scores(axes: Axes, task: type[Task], histories: Iterable[History]) -> None:
