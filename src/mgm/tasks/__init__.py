@@ -115,9 +115,8 @@ def find_task(name: str, kinds: Mapping[str, type[Task]]) -> type[Task]:
     try:
         return choose("task", name, dict(kinds))
     except ConfigError as error:
-        raise ConfigError(
-            f"{error}. A task of your own is defined in dataset.yaml, or has to be loaded: --plugin FILE.py"
-        ) from None
+        loaded = "A task of your own has to be loaded: --plugin FILE.py, or defined in the data's dataset.yaml"
+        raise ConfigError(f"{error}. {loaded}") from None
 
 
 def parse_losses(losses: Sequence[str], kinds: Mapping[str, type[Task]]) -> dict[str, str]:
