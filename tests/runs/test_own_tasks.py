@@ -24,6 +24,7 @@ from mgm.runs.checks import check_experiment
 from mgm.runs.data import load_data, mixing
 from mgm.runs.folder import RunFolder
 from mgm.runs.images import open_run_data
+from mgm.runs.stages import _settings
 from mgm.tasks import tasks_for
 
 
@@ -137,6 +138,15 @@ def test_calibration_is_in_the_unit(cells, tmp_path):
     assert list(found.lines) == ["heat"]
     # degrees out of degrees: a constant guess is moved to where the labels are
     assert found.scores["heat"]["abs_error_m"] < 3
+
+
+def test_stages_are_not_shared_between_definitions(cells):
+    about = []
+    for settings in (SETTINGS, SETTINGS.replace("scale: 0.01", "scale: 0.01, loss: l2")):  # the same numbers
+        write_files(cells, {"dataset.yaml": settings.encode()})
+        about.append(_settings(experiment(cells), load_data(experiment(cells), torch.device("cpu")), "cpu")["run"])
+    assert about[0]["data"] == about[1]["data"]
+    assert about[0] != about[1]
 
 
 def test_begun_runs_remember_the_definitions(cells, tmp_path):
