@@ -20,9 +20,10 @@ from mgm.inference.export import export_run
 from mgm.inference.model import TrainedModel
 from mgm.method.recipes import make_experiment
 from mgm.report.comparison import compare
+from mgm.runs.annotator import make_annotator
 from mgm.runs.checks import check_experiment
 from mgm.runs.data import load_data, mixing
-from mgm.runs.folder import RunFolder
+from mgm.runs.folder import RunFolder, write_json
 from mgm.runs.images import open_run_data
 from mgm.runs.stages import _settings
 from mgm.tasks import tasks_for
@@ -102,12 +103,22 @@ def test_a_damaged_definition_in_a_model_folder_is_one_clear_error(run, tmp_path
 
 def test_another_definition_of_the_run_s_data_is_noticed(cells, run):
     assert open_run_data(RunFolder(run)).changes == ""
-    write_files(
-        cells, {"dataset.yaml": SETTINGS.replace("[35, 42]", "[30, 50]").replace(", outside: missing", "").encode()}
-    )
-    assert "another definition of heat" in open_run_data(RunFolder(run)).changes
+    write_files(cells, {"dataset.yaml": SETTINGS.replace("°C", "K").encode()})  # the same numbers
+    assert open_run_data(RunFolder(run)).changes.startswith("another definition of heat")
     with pytest.raises(DataError, match="cannot be continued.*another definition of heat"):
         open_run_data(RunFolder(run)).check_unchanged()
+
+
+def test_an_annotator_decodes_by_what_it_learned(cells, run):
+    write_json(RunFolder(run).result, {"recipe": "mgm", "data": "plate", "num_labelled": 1, "steps": 1, "test": {}})
+    wider = SETTINGS.replace("range: [35, 42]", "range: [0, 100]").replace(", outside: missing", "")
+    write_files(cells, {"dataset.yaml": wider.encode()})
+    made = experiment(cells)
+    made = replace(made, method=replace(made.method, annotator=str(run)))
+    data = load_data(made, torch.device("cpu"))
+    batch = data.reader.batch(np.arange(2))
+    labelled = make_annotator(made, data, torch.device("cpu"))(batch)
+    assert 20 < labelled.targets["heat"].mean() < 60  # near the low end of its own range, not of the other
 
 
 def test_scores_on_data_of_another_meaning_are_refused(cells, run, tmp_path):

@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from functools import lru_cache
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ from mgm.tasks.metrics import StreamingSums, ratio, wide_sum
 from mgm.tasks.pictures import MAX_CLASSES, paint, palette
 from mgm.tasks.regression import RegressionTask
 from mgm.tasks.segmentation import Segmentation
+from mgm.types import is_mapping, is_sequence
 
 MAX_CHANNELS = 16
 MAX_NAME = 40
@@ -122,13 +123,6 @@ class ClassDefinition:
         )
 
 
-DEFINITIONS: dict[type[NumberDefinition | ClassDefinition], type[FileSettings]] = {
-    NumberDefinition: NumberFiles,
-    ClassDefinition: ClassFiles,
-}
-"""Kind of definition -> settings of the task's files."""
-
-
 def split_entry(name: str, entry: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """An entry of ``tasks`` in ``dataset.yaml``: the checked definition as plain values, and what is said about files.
 
@@ -139,8 +133,8 @@ def split_entry(name: str, entry: Mapping[str, Any]) -> tuple[dict[str, Any], di
         ConfigError: If a key is unknown, or a value cannot be.
     """
     numbers = not {"classes", "colours", "values"} & entry.keys()
-    kind = NumberDefinition if numbers else ClassDefinition
-    known, of_files = ([item.name for item in fields(group)] for group in (kind, DEFINITIONS[kind]))
+    kinds = (NumberDefinition, NumberFiles) if numbers else (ClassDefinition, ClassFiles)
+    known, of_files = ([item.name for item in fields(kind)] for kind in kinds)
     for key in entry:
         if key not in (*known, *of_files):
             raise ConfigError(f"tasks: {name}: {unknown('key', str(key), [*known, *of_files])}")
@@ -151,18 +145,17 @@ def split_entry(name: str, entry: Mapping[str, Any]) -> tuple[dict[str, Any], di
 
 
 def _classes_and_colours(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
-    given: Any = entry.get("colours") or entry.get("values") or {}
-    listed: Any = entry.get("classes", given)
-    if not isinstance(given, dict) or not isinstance(listed, dict | list):
+    coded: object = entry.get("colours") or entry.get("values") or {}
+    classes: object = entry.get("classes", coded)
+    if not is_mapping(coded) or not (is_mapping(classes) or is_sequence(classes)):
         raise ConfigError(
             f"tasks: {name}: write classes: [soil, leaf], or with colours: {{soil: [120, 80, 40], leaf: [0, 160, 0]}}"
         )
-    coded, classes = cast("dict[str, Any]", given), cast("dict[str, Any] | list[str]", listed)
     if coded and (odd := sorted(map(str, coded.keys() ^ set(map(str, classes))))):
         raise ConfigError(
             f"tasks: {name}: class {odd[0]!r} is in only one of classes and {'colours' if 'colours' in entry else 'values'}"
         )
-    shown = classes if isinstance(classes, dict) and "classes" in entry else {}
+    shown = classes if is_mapping(classes) and "classes" in entry else {}
     colours = coded if "colours" in entry else {}
     return {"classes": [*classes], "colours": colours | {key: colour for key, colour in shown.items() if colour}}
 
