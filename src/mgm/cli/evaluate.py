@@ -66,6 +66,9 @@ def evaluate(arguments: list[str]) -> None:
     console.print(score_table(rows, found.tasks, pretrained=dict.fromkeys(rows, found.pretrained)).terminal())
     for name, classes in found.classes.items():
         console.print(class_table(found.tasks[name].title, classes))
+    for name, task in found.tasks.items():
+        if name in found.info.own_tasks and not task.categorical:
+            print(f"{task.title}: {task.values}")
     what = "all images" if found.split == "all" else f"{found.split} set"
     how = ", predictions averaged with those of the mirrored images" if found.flip_average else ""
     print(f"{what} of {found.info.name}, {found.num_images} images{how}")

@@ -77,7 +77,8 @@ def damaged(path: Path, what: str) -> DataError:
 
 def info_to_plain(info: DatasetInfo) -> dict[str, Any]:
     """As a dictionary of JSON values."""
-    return json.loads(json.dumps(asdict(info)))
+    plain = json.loads(json.dumps(asdict(info)))
+    return plain if info.own_tasks else {name: value for name, value in plain.items() if name != "own_tasks"}
 
 
 def info_from_plain(plain: dict[str, Any]) -> DatasetInfo:

@@ -111,17 +111,13 @@ class SegmentationMetrics(TaskMetrics):
         return dict(sorted(found, key=lambda item: -item[1].pixels))
 
 
-@final
-class SemanticSegmentation(Task):
+class Segmentation(Task):
     """A class per pixel: cross-entropy on logits, alone or with a term that counts classes instead of pixels.
 
     Raises:
         ConfigError: If there are no classes, or more than 255.
     """
 
-    name: ClassVar[str] = "semantic"
-    title: ClassVar[str] = "Semantic segmentation"
-    abbreviation: ClassVar[str] = "SS"
     values: ClassVar[str] = "class index"
     hub_tag: ClassVar[str] = "image-segmentation"
     metrics_info: ClassVar[dict[str, MetricInfo]] = {
@@ -166,15 +162,20 @@ class SemanticSegmentation(Task):
         super().__init__(classes, loss)
         if not self.classes:
             raise ConfigError(
-                "the task 'semantic' needs classes, and the data set names none: leave the task out, or name them"
+                f"the task {self.name!r} needs classes, and the data set names none: leave the task out, or name them"
             )
         if len(self.classes) > MAX_CLASSES:
-            raise ConfigError(f"the task 'semantic' takes up to {MAX_CLASSES} classes, not {len(self.classes)}")
+            raise ConfigError(f"the task {self.name!r} takes up to {MAX_CLASSES} classes, not {len(self.classes)}")
 
     @property
     def channels(self) -> int:
         """One logit per class."""
         return len(self.classes)
+
+    @property
+    def palette(self) -> np.ndarray:
+        """``[K, 3]`` uint8: the colour of each class, see `mgm.tasks.pictures.palette`."""
+        return palette(self.channels)
 
     def valid(self, target: Tensor) -> Tensor:
         """Pixels with a class."""
@@ -250,14 +251,14 @@ class SemanticSegmentation(Task):
         return ColourScale(colours_of(ERROR_COLOURS)[[0, -1]], "right", "wrong")
 
     def colour(self, value: Tensor, span: Span | None = None) -> Tensor:
-        """A fixed colour per class, see `mgm.tasks.pictures.palette`."""
-        return paint_classes(value, self.channels)
+        """The colour of each class in `palette`."""
+        return paint_classes(value, self.palette)
 
     def legend(self, values: Sequence[Tensor], span: Span | None = None) -> Legend:
         """The classes that occur, the most frequent first."""
         counts = torch.stack([self.class_counts(value) for value in values]).sum(0) if values else torch.zeros(0)
         total = max(1, sum(value.numel() for value in values))
-        colours = palette(self.channels).tolist()
+        colours = self.palette.tolist()
         ranked = [int(index) for index in counts.argsort(descending=True, stable=True) if counts[index] > 0]
         classes = (
             ClassColour(self.classes[index].replace("_", " "), tuple(colours[index]), counts[index].item() / total)
@@ -286,3 +287,12 @@ class SemanticSegmentation(Task):
         """Pixels of each class; those without one count for nothing."""
         known = value[(value >= 0) & (value < self.channels)].flatten().cpu().long()
         return torch.bincount(known, minlength=self.channels)
+
+
+@final
+class SemanticSegmentation(Segmentation):
+    """The segmentation of the paper, over the classes of the data set."""
+
+    name: ClassVar[str] = "semantic"
+    title: ClassVar[str] = "Semantic segmentation"
+    abbreviation: ClassVar[str] = "SS"

@@ -24,7 +24,7 @@ Classes = dict[str, dict[str, dict[str, float]]]
 def measure(
     predict: Callable[[Tensor], Predictions],
     batches: Iterable[Batch],
-    tasks: dict[str, Task],
+    tasks: Mapping[str, Task],
     device: torch.device | str = "cpu",
     images: ImageSums | None = None,
 ) -> dict[str, TaskMetrics]:
@@ -99,7 +99,7 @@ def classes_of(meters: Mapping[str, TaskMetrics]) -> Classes:
 def evaluate(
     predict: Callable[[Tensor], Predictions],
     batches: Iterable[Batch],
-    tasks: dict[str, Task],
+    tasks: Mapping[str, Task],
     device: torch.device | str = "cpu",
 ) -> Scores:
     """The scores of a predictor; arguments as for `measure`."""

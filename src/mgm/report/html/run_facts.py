@@ -14,9 +14,10 @@ from mgm.method.recipes import RECIPES
 from mgm.report.history import STAGE_TITLES
 from mgm.runs.folder import RunFolder, read_result
 from mgm.runs.pretraining import pretraining
-from mgm.tasks import TASKS, loss_names
+from mgm.tasks import loss_names, task_kinds
 from mgm.training.metrics_log import read_metrics_log
 from mgm.training.optimizer_steps import OPTIMIZER_STEPS
+from mgm.types import DatasetInfo
 
 PLAIN_LOSSES = {
     "task": "tasks",
@@ -30,8 +31,8 @@ PLAIN_LOSSES = {
 """Update -> which loss it is."""
 
 
-def setting(experiment: Experiment, result: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The settings that matter, by name, and what the result of a finished run knows about them."""
+def setting(experiment: Experiment, result: Mapping[str, Any], info: DatasetInfo) -> list[tuple[str, str]]:
+    """The settings that matter, by name, and what the data set and the result of a finished run know about them."""
     data, model, method, training = experiment.data, experiment.model, experiment.method, experiment.training
     recipe = RECIPES.get(experiment.recipe)
     labelled = f"{data.fraction:.0%} of the training images".replace("%", " %")
@@ -46,9 +47,13 @@ def setting(experiment: Experiment, result: Mapping[str, Any]) -> list[tuple[str
         "Network": f"{model.architecture.replace('_', ' ')}, {encoder_text(model)}, widths {'/'.join(map(str, model.widths))}",
         "Training": f"batch {training.batch_size}, {_optimiser(experiment)}",
     }
-    names = [name for name in data.tasks or result.get("test", ()) if name in TASKS]
-    if method.losses and names:
-        facts["Losses"] = ", ".join(f"{name}: {loss}" for name, loss in loss_names(names, method.losses).items())
+    kinds = task_kinds(info.own_tasks)
+    names = [name for name in data.tasks or info.tasks if name in kinds]
+    if (method.losses or info.own_tasks) and names:
+        chosen = loss_names(names, method.losses, kinds)
+        facts["Losses"] = ", ".join(f"{name}: {loss}" for name, loss in chosen.items())
+    if own := [name for name in names if name in info.own_tasks]:
+        facts["Own tasks"] = "; ".join(f"{kinds[name].title}: {kinds[name].values}" for name in own)
     schedule = stages(experiment)
     facts["Stages"] = "; ".join(
         f"{STAGE_TITLES.get(stage.name, stage.name)}, {stage.steps} steps" for stage in schedule
