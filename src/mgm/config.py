@@ -212,6 +212,8 @@ class TrainingConfig:
     """Clip each update's gradient to this norm; 0: never."""
     validate_every: int = 200
     """Steps between evaluations on the validation set, where the best model is kept."""
+    patience: int = 0
+    """End a stage after so many validations without a better score (early stopping); those of the warm-up do not count; 0: never."""
     checkpoint_every: int = 200
     """Steps between checkpoints."""
     gradients_every: int = 50

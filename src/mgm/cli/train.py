@@ -124,7 +124,7 @@ def _value_of(option: str, arguments: list[str]) -> str:
 def _print_result(out: Path, result: dict[str, Any]) -> None:
     from rich.console import Console
 
-    from mgm.report.run_summary import result_pretraining, result_rows
+    from mgm.report.run_summary import early_ends, result_pretraining, result_rows
     from mgm.report.tables import percent, score_table
     from mgm.runs.folder import RunFolder
     from mgm.tasks import tasks_for
@@ -134,10 +134,11 @@ def _print_result(out: Path, result: dict[str, Any]) -> None:
     console = Console()
     tasks = tasks_for(info, tuple(result["test"]))
     console.print(score_table(result_rows(result), tasks, pretrained=result_pretraining(result)).terminal())
+    ends = early_ends(result)
     if baseline:
         mean = result.get("gain", {}).get("mean")
         console.print(
-            f"{result['recipe']} against {baseline['recipe']} at {result['steps']} updates each: "
+            f"{result['recipe']} against {baseline['recipe']} at {'up to ' * bool(ends)}{result['steps']} updates each: "
             f"mean gain {percent(math.nan if mean is None else mean)} "
             "(one seed: differences of a few per cent are within its noise)"
         )
@@ -146,6 +147,8 @@ def _print_result(out: Path, result: dict[str, Any]) -> None:
             f"warning: no model of joint training was better on the validation set than that of step {result['earlier']['step']}, "
             "before it; both are in result.json"
         )
+    for line in ends:
+        console.print(line)
     seconds = result.get("seconds", math.nan)
     console.print(f"test set of {result['data']}, {result['num_labelled']} labelled images, {seconds:.0f} s")
     console.print(f"results, pictures and checkpoints: {out}", soft_wrap=True)

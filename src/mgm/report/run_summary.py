@@ -45,6 +45,16 @@ def result_rows(result: dict[str, Any]) -> dict[str, Scores]:
     return {**rows, result["recipe"]: result["test"]}
 
 
+def early_ends(result: dict[str, Any]) -> list[str]:
+    """Where a run and its baseline ended before their steps were done, a line each (`TrainingConfig.patience`)."""
+    return [
+        f"{member['recipe']} ended early: "
+        + ", ".join(f"stage {name} at step {at['step']} of {at['of']}" for name, at in member["stopped"].items())
+        for member in (result.get("baseline"), result)
+        if member and member.get("stopped")
+    ]
+
+
 def result_pretraining(result: dict[str, Any]) -> dict[str, str]:
     """Row of `result_rows` -> what its encoder was pre-trained on; rows from scratch are absent."""
     members = [member for member in (result.get("baseline"), result) if member]

@@ -73,7 +73,14 @@ NOT_NEGATIVE = {
         "sparsity_weight",
         "sharing_weight",
     ),
-    "training": ("generator_steps", "pretrain_steps", "weight_decay", "max_gradient_norm", "gradients_every"),
+    "training": (
+        "generator_steps",
+        "pretrain_steps",
+        "weight_decay",
+        "max_gradient_norm",
+        "gradients_every",
+        "patience",
+    ),
 }
 """Group -> fields that must be 0 or above."""
 

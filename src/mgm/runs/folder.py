@@ -36,11 +36,20 @@ Classes = dict[str, dict[str, dict[str, float | None]]]
 MAX_JSON_BYTES = 1 << 28
 
 
+class Stopped(TypedDict):
+    """Where a stage ended early."""
+
+    step: int
+    of: int
+    """Its steps in the settings."""
+
+
 class Baseline(TypedDict, total=False):
     """What ``result.json`` says of the baseline."""
 
     recipe: Required[str]
     steps: Required[int]
+    stopped: dict[str, Stopped]
     validation: Scores
     test: Required[Scores]
     classes: Classes
@@ -58,10 +67,13 @@ class Result(TypedDict, total=False):
     image_size: int
     num_labelled: Required[int]
     steps: Required[int]
+    """Updates of M on labelled batches that the settings give; of these `stopped` may have left out some."""
     best_step: int | None
     best_steps: dict[str, int]
     """Step of the best model, under the name ``all``; where tasks share no layer, task -> that of its own network."""
     best_stage: str
+    stopped: dict[str, Stopped]
+    """Stage that ended early (`TrainingConfig.patience`) -> where."""
     earlier: dict[str, Any]
     """The best model from before the last stage, where it was better on the validation set."""
     seconds: float

@@ -99,6 +99,12 @@ class RichProgress(TrainingProgress):
             f"{self.title} {self._stage} {done}/{self._total}  validation: {', '.join(figures)}; score {score:.3f}{best}"
         )
 
+    def stopped(self, done: int, waited: int) -> None:
+        """Say that the stage ends early."""
+        self._print(
+            f"{self.title} {self._stage} {done}/{self._total}  ends early: {waited} validations without a better score"
+        )
+
     def _print_line(self, done: int) -> None:
         """Without a terminal (a log file, CI), print a line now and then."""
         now = time.monotonic()

@@ -322,6 +322,11 @@ def _finish(
         "best_step": max(steps.values(), default=None),
         "best_steps": steps,
         "best_stage": trainer.stages[-1].name,
+        "stopped": {
+            stage.name: {"step": position.stopped[stage.name], "of": stage.steps}
+            for stage in trainer.stages
+            if stage.name in position.stopped
+        },
         "seconds": round(trainer.position.seconds, 1),
         "command": Beginning.read(folder.beginning).command,
         "commit": current_commit(),
@@ -329,7 +334,7 @@ def _finish(
         "device": str(trainer.fabric.device),
         "world_size": world_size(),
         "parameters": parameter_counts(trainer.networks),
-        "updates": encoder_updates(trainer.stages),
+        "updates": encoder_updates(trainer.stages_as_trained),
         "peak_memory_mb": peak_memory_mb(trainer.fabric.device),
         "validation": validation,
         "test": test,
@@ -340,7 +345,7 @@ def _finish(
     if position.earlier and _mean_score(position.earlier) > _mean_score(position.best):
         result["earlier"] = _earlier(data, trainer, model, batch_size)
     if baseline:
-        kept = ("recipe", "steps", "validation", "test", "classes", "pretrained")
+        kept = ("recipe", "steps", "stopped", "validation", "test", "classes", "pretrained")
         result["baseline"] = {key: baseline[key] for key in kept if key in baseline}  # earlier versions wrote fewer
         result["gain"] = {
             name: task_gain(test[name], baseline["test"][name], task) for name, task in data.tasks.items()

@@ -52,6 +52,11 @@ class Watchers(Progress):
         for member in self.members:
             member.validated(done, scores, score, model)
 
+    def stopped(self, done: int, waited: int) -> None:
+        """The stage ends early."""
+        for member in self.members:
+            member.stopped(done, waited)
+
 
 class TensorBoard(Progress):
     """Losses and validation scores as TensorBoard reads them, against the steps of all stages together.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -36,6 +37,12 @@ class Position:
     tasks share no layer, task -> those of its own network, else under the name `WHOLE`."""
     earlier: dict[str, tuple[float, int]] = field(default_factory=dict[str, tuple[float, int]])
     """The same before the last stage."""
+    top: float = -math.inf
+    """Best score of the stage so far."""
+    waited: int = 0
+    """Validations since then."""
+    stopped: dict[str, int] = field(default_factory=dict)
+    """Stage that was ended early -> its steps."""
     log_size: int = 0
     seconds: float = 0.0
     """Time spent training, in all sittings."""

@@ -27,6 +27,8 @@ class Record(TypedDict, total=False):
     """Update -> mean loss since the line before."""
     gradients: dict[str, Any]
     """What the updates of a step share of their gradients (`mgm.training.gradients`)."""
+    stopped: int
+    """The stage ended early, after so many validations without a better score."""
     validation: dict[str, dict[str, float | None]]
     """Task -> metric -> value."""
     score: float | None

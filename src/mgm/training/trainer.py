@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -70,6 +70,9 @@ class Progress:
 
     def validated(self, done: int, scores: Scores, score: float, model: nn.Module) -> None:
         """The model was scored on the validation set; ``score`` is the number by which the best is kept."""
+
+    def stopped(self, done: int, waited: int) -> None:
+        """The stage ends early, after so many validations without a better score."""
 
 
 @dataclass
@@ -144,7 +147,8 @@ class Trainer:
                 for name, state in self.artifacts(stage).items():
                     self._save(name, **state)
                 self.position.stage += 1
-                self.position.step = 0
+                self.position.step = self.position.waited = 0
+                self.position.top = -math.inf
                 self.save()
                 self.after_stage(self)
                 if number := self._signals.agreed(self.fabric.device):
@@ -180,6 +184,8 @@ class Trainer:
                 self._log(stage)
             if validates or (last and stage.trains_model and stage.data == "labelled"):
                 self._validate(stage)
+                if not last and self._out_of_patience(stage):
+                    return
             if stops or (saves and not last):
                 self.save()
             if stops:
@@ -257,11 +263,24 @@ class Trainer:
         self.log.write(stage=stage.name, step=self.position.step, validation=scores, score=score)
         self.progress.step(self.position.step, {"score": score})
         self.progress.validated(self.position.step, scores, score, self.evaluated_model)
+        warming = self.steps_done < self.config.warm_up * self.config.steps
+        self.position.waited = self.position.waited + 1 if score <= self.position.top and not warming else 0
+        self.position.top = max(self.position.top, score)
         if stage is self.stages[-1]:
             self._keep(self.position.best, skills, "best.pt")
         else:
             self._keep(self.position.earlier, skills, "best_earlier.pt", "best.pt")  # until the last stage has a model
         self.networks.train()
+
+    def _out_of_patience(self, stage: Stage) -> bool:
+        """Whether the stage ends here (`TrainingConfig.patience`); the next one begins at its own place in the schedule."""
+        position, config = self.position, self.config
+        if not config.patience or position.waited < config.patience:
+            return False
+        position.stopped[stage.name] = position.step
+        self.log.write(stage=stage.name, step=position.step, stopped=position.waited)
+        self.progress.stopped(position.step, position.waited)
+        return True
 
     def _keep(self, best: dict[str, tuple[float, int]], skills: Skills, name: str, *copies: str) -> None:
         """Write the weights that are better than those in a file; of networks that share no layer each for itself."""
@@ -280,8 +299,16 @@ class Trainer:
             self._save(file, model=weights)
 
     @property
+    def stages_as_trained(self) -> tuple[Stage, ...]:
+        """The stages with the steps after which they ended, early or not."""
+        return tuple(replace(stage, steps=self.position.stopped.get(stage.name, stage.steps)) for stage in self.stages)
+
+    @property
     def steps_done(self) -> int:
-        """Steps of M on labelled batches over all stages so far: what budgets are counted in."""
+        """Steps of M on labelled batches over all stages so far: what budgets are counted in.
+
+        It is the place in the schedule: steps that `TrainingConfig.patience` has left out are counted.
+        """
         done = [(stage, stage.steps) for stage in self.stages[: self.position.stage]]
         if self.position.stage < len(self.stages):
             done.append((self.stages[self.position.stage], self.position.step))

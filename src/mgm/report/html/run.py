@@ -17,7 +17,7 @@ from mgm.report.html.charts import Chart, charts
 from mgm.report.html.rendering import attempt, render
 from mgm.report.html.run_facts import Cost, cost, provenance, setting, state
 from mgm.report.pictures import MOST_MAPS, ImageTable, annotation_table, generated_table, prediction_table
-from mgm.report.run_summary import result_pretraining, result_rows
+from mgm.report.run_summary import early_ends, result_pretraining, result_rows
 from mgm.report.tables import Column, ScoreTable, known_scores, score_table
 from mgm.runs.folder import RunFolder, read_result
 from mgm.runs.settings import to_yaml
@@ -148,14 +148,16 @@ def _sentences(result: dict[str, Any], columns: list[Column], tasks: dict[str, T
         {name: known_scores(scores) for name, scores in result[key].items()} for key in ("test", "constant")
     )
     poor = [task.title.lower() for name, task in tasks.items() if task_gain(test[name], constant[name], task) <= 0]
-    unlearned = [f"No better than a constant prediction: {', '.join(poor)}."] if poor else []
+    remarks = [f"{line}." for line in early_ends(result)]
+    remarks += [f"No better than a constant prediction: {', '.join(poor)}."] if poor else []
     baseline = result.get("baseline")
     if not baseline:
-        return ["No baseline was trained beside this run, so nothing here says what its method brings.", *unlearned]
+        return ["No baseline was trained beside this run, so nothing here says what its method brings.", *remarks]
+    length = "each until it ended" if early_ends(result) else "at the same number of updates"
     gains = ", ".join(f"{column.title.lower()} {column.gain}" for column in columns if column.primary)
     return [
-        f"{result['recipe']} against {baseline['recipe']}, at the same number of updates: {gains} (+ is better).",
+        f"{result['recipe']} against {baseline['recipe']}, {length}: {gains} (+ is better).",
         "One run of each: differences of a few per cent are within what the seed alone makes. "
         "Only several seeds, compared in pairs, can show a gain.",
-        *unlearned,
+        *remarks,
     ]

@@ -156,10 +156,11 @@ def cost(title: str, folder: RunFolder) -> Cost:
     result = read_result(folder.result)
     recorded: dict[str, int] = result.get("updates", {})
     updates = {PLAIN_LOSSES.get(name, name): count for name, count in recorded.items()}
+    skipped = sum(at["of"] - at["step"] for at in result.get("stopped", {}).values())
     return Cost(
         title,
         result.get("seconds"),
-        result.get("steps"),
+        result.get("steps") and result["steps"] - skipped,
         updates,
         result.get("parameters", {}),
         result.get("peak_memory_mb"),
