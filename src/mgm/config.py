@@ -34,13 +34,23 @@ class DataConfig:
     num_images: int = 0
     """Limit on the number of images (rooms: how many to render); 0: all."""
     augment: bool = True
-    """Paired augmentation (flip, crop and zoom, photometric) of labelled images, for every recipe alike."""
+    """Paired augmentation of labelled images, for every recipe alike; off: none of what follows, mixing included."""
+    flip: bool = True
+    """The augmentation mirrors half of the images left-right."""
+    vertical_flip: bool = False
+    """It also turns half of them upside down (mirrored top-bottom): images from above, under a microscope."""
+    quarter_turns: bool = False
+    """It also turns images by 0, 90, 180 or 270 degrees."""
     zoom: tuple[float, float] = (1.0, 1.5)
     """Smallest and largest zoom of the augmentation; below 1 the image shrinks, and what lies beyond it is grey and unlabelled."""
     colour: float = 0.2
     """Largest relative change of brightness, contrast and saturation by the augmentation, in [0, 1)."""
     hue: float = 0.0
     """Largest turn of the hue by the augmentation, in shares of the colour circle, in [0, 0.5]."""
+    blur: float = 0.0
+    """Largest standard deviation of the augmentation's blur, in pixels."""
+    noise: float = 0.0
+    """Largest standard deviation of the augmentation's noise, in shares of the range of colours."""
     mix: Literal["none", "auto", "cutmix", "classes", "objects"] = "none"
     """What labelled images get of one another: nothing, a rectangle (cutmix), half the classes, half the small classes; auto:
     classes where there is a segmentation, else cutmix."""
@@ -213,7 +223,7 @@ class TrainingConfig:
     validate_every: int = 200
     """Steps between evaluations on the validation set, where the best model is kept."""
     patience: int = 0
-    """End a stage after so many validations without a better score (early stopping); those of the warm-up do not count; 0: never."""
+    """End a stage after so many validations without a better score (early stopping; not during warm-up); 0: never."""
     checkpoint_every: int = 200
     """Steps between checkpoints."""
     gradients_every: int = 50

@@ -2,12 +2,13 @@
 
 import colorsys
 import math
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
 
-from mgm.data.augment import PairedAugmentation, flip, window_grid
+from mgm.data.augment import PairedAugmentation, flip, turn, window_grid
 from mgm.errors import ConfigError
 from mgm.tasks import TASKS, make_tasks
 from mgm.types import Batch
@@ -49,7 +50,15 @@ def test_flipping_twice_is_the_identity():
     assert_same(Batch(*flip(once, mirrored, ALL), batch.scene), batch)
 
 
-def test_flipped_normals_are_those_of_the_flipped_surface():
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda batch: flip(batch, torch.tensor([True]), ALL),
+        *(partial(lambda batch, k: turn(batch.images, batch.targets, torch.tensor([k]), ALL), k=k) for k in (1, 2, 3)),
+    ],
+    ids=["flip", "90", "180", "270"],
+)
+def test_changed_normals_are_those_of_the_changed_surface(change):
     # a plane z = 5 + x / 2 + y / 4, seen straight on: its normal is (a, b, -1) / length; mirrored, the slope in x turns
     x = torch.linspace(-1, 1, SIZE).expand(SIZE, SIZE)
     depth = 5 + x / 2 + x.T / 4
@@ -61,8 +70,66 @@ def test_flipped_normals_are_those_of_the_flipped_surface():
 
     targets = {"depth": depth[None, None], "normal": normals(depth)[None]}
     batch = Batch(torch.zeros(1, 3, SIZE, SIZE), targets, torch.ones(1, 1))
-    _, flipped = flip(batch, torch.tensor([True]), ALL)
-    torch.testing.assert_close(flipped["normal"][0], normals(flipped["depth"][0, 0]))
+    _, changed = change(batch)
+    assert not torch.equal(changed["depth"], targets["depth"])
+    torch.testing.assert_close(changed["normal"][0], normals(changed["depth"][0, 0]))
+
+
+def test_images_and_all_targets_are_turned_alike():
+    batch = coordinates(4)
+    images, targets = turn(batch.images, batch.targets, torch.arange(4), ALL)
+    assert torch.equal(images[0], batch.images[0])
+    assert torch.equal(images[1][:, 0], batch.images[1][:, :, -1])  # the right border is now the upper one
+    for name in ("edge_texture", "reshading", "principal_curvature"):
+        assert torch.equal(targets[name], images[:, : ALL[name].channels])
+    assert torch.equal(targets["semantic"][2], batch.targets["semantic"][2].flip(0, 1))
+    back = Batch(*turn(images, targets, torch.tensor([0, 3, 2, 1]), ALL), batch.scene)
+    assert_same(back, batch)
+
+
+OFF: dict[str, Any] = {"flip": False, "zoom": (1.0, 1.0), "colour": 0.0}
+
+
+def test_with_everything_off_nothing_changes():
+    batch = coordinates(16)
+    result = PairedAugmentation(ALL, SIZE, **OFF)(batch, seed=0)
+    torch.testing.assert_close(result.images, batch.images)
+    assert all(torch.equal(result.targets[name], target) for name, target in batch.targets.items())
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"flip": True},
+        {"vertical_flip": True},
+        {"quarter_turns": True},
+        {"zoom": (1.0, 2.0)},
+        {"colour": 0.3},
+        {"hue": 0.2},
+        {"blur": 2.0},
+        {"noise": 0.1},
+    ],
+    ids=lambda setting: next(iter(setting)),
+)
+def test_each_setting_alone_does_what_it_says(setting):
+    batch = coordinates(32)
+    result = PairedAugmentation(ALL, SIZE, **OFF | setting)(batch, seed=0)
+    changed = (result.images - batch.images).abs().flatten(1).amax(1) > 0.01
+    assert changed.sum() >= 8
+    moved = any(not torch.equal(result.targets[name], target) for name, target in batch.targets.items())
+    assert moved == (next(iter(setting)) in ("flip", "vertical_flip", "quarter_turns", "zoom"))
+    x, y = result.images[:, 0].mean(1), result.images[:, 1].mean(2)
+    if "flip" in setting:
+        assert set((x[:, -1] > 0).tolist()) == {True, False}
+        assert (y[:, -1] > 0).all()
+    if "vertical_flip" in setting:
+        assert (x[:, -1] > 0).all()
+        assert set((y[:, -1] > 0).tolist()) == {True, False}
+    if "quarter_turns" in setting:
+        corners = {tuple((image[:2, 0, 0] > 0).tolist()) for image in result.images}
+        assert len(corners) == 4
+    if "noise" in setting:
+        assert 0.02 < (result.images - batch.images).std() < 0.2
 
 
 def test_whole_picture_at_zoom_one_is_left_as_it_is():

@@ -11,18 +11,20 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mgm.errors import ConfigError
+from mgm.functional.blur import blur, blur_kernels
 from mgm.functional.colours import hue
 from mgm.tasks.base import Task
 from mgm.types import Batch, Targets
 
 
 class PairedAugmentation:
-    """Flip, crop with zoom, and photometric changes of a batch, on its device.
+    """Flips, turns, crop with zoom, and photometric changes of a batch, on its device.
 
-    Per image: a left-right flip with probability 1/2; a window of random place and size, stretched to the whole picture
-    (``zoom`` is log-uniform; below 1 the window is larger than the picture); brightness, contrast, saturation and hue. Tasks
-    say what a flip and a zoom do to their values: normals change sign in x, depth is divided by the zoom (a scene that
-    is nearer by the factor looks the same). Pixels that the picture does not cover are invalid in every task.
+    Per image: a left-right flip with probability 1/2, a top-bottom one likewise, a turn by a random number of right angles;
+    a window of random place and size, stretched to the whole picture (``zoom`` is log-uniform; below 1 the window is larger than
+    the picture); brightness, contrast, saturation, hue, blur and noise.
+    Tasks say what a flip, a turn and a zoom do to their values: normals change sign in x, or turn; depth is divided by the zoom
+    (a scene that is nearer by the factor looks the same). Pixels that the picture does not cover are invalid in every task.
 
     Not kornia: there, labels out of view become class 0, flipped normals keep their sign, and depth keeps its value.
     Approximations: a window off the centre is treated as seen by the same camera; ``edge_texture`` is moved as it is,
@@ -31,9 +33,14 @@ class PairedAugmentation:
     Args:
         tasks: Name -> task, for every target in the batches.
         image_size: Side of the resulting square images in pixels.
+        flip: Whether to mirror left-right.
+        vertical_flip: Whether to mirror top-bottom.
+        quarter_turns: Whether to turn.
         zoom: Smallest and largest magnification.
         colour: Largest relative change of brightness, contrast and saturation, in [0, 1).
         hue: Largest turn of the hue in shares of the colour circle, in [0, 0.5].
+        blur: Largest standard deviation of a Gaussian blur, in pixels.
+        noise: Largest standard deviation of Gaussian noise, in shares of the range of colours.
         outside: What images show beyond their border, for zooms below 1: mid-grey, or their reflection.
 
     Raises:
@@ -45,9 +52,14 @@ class PairedAugmentation:
         tasks: dict[str, Task],
         image_size: int,
         *,
+        flip: bool = True,
+        vertical_flip: bool = False,
+        quarter_turns: bool = False,
         zoom: tuple[float, float] = (1.0, 1.5),
         colour: float = 0.2,
         hue: float = 0.0,
+        blur: float = 0.0,
+        noise: float = 0.0,
         outside: Literal["grey", "reflection"] = "grey",
     ) -> None:
         if not 0 < zoom[0] <= zoom[1] < math.inf:
@@ -56,6 +68,14 @@ class PairedAugmentation:
             raise ConfigError(f"colour is {colour:g}; it must lie in [0, 1)")
         if not 0 <= hue <= 0.5:
             raise ConfigError(f"hue is {hue:g}; it must lie in [0, 0.5], half the colour circle")
+        if not 0 <= blur <= image_size / 8:
+            raise ConfigError(
+                f"blur is {blur:g}; it must lie in [0, {image_size / 8:g}], an eighth of the image's side"
+            )
+        if not 0 <= noise <= 1:
+            raise ConfigError(f"noise is {noise:g}; it must lie in [0, 1]")
+        self._flip, self._vertical_flip, self._quarter_turns = flip, vertical_flip, quarter_turns
+        self._blur, self._noise = blur, noise
         self._tasks = dict(tasks)
         self._image_size = image_size
         self._zoom = zoom
@@ -77,7 +97,12 @@ class PairedAugmentation:
         generator = torch.Generator().manual_seed(seed)
         draws = torch.rand(count, 7, generator=generator).to(device)
         turns = torch.rand(count, generator=generator).to(device)
-        images, targets = flip(batch, draws[:, 0] < 0.5, self._tasks)
+        more = torch.rand(count, 4, generator=generator)
+        upside_down = (more[:, 0] < 0.5) & self._vertical_flip
+        mirrored = ((draws[:, 0] < 0.5) & self._flip) ^ upside_down.to(device)
+        quarters = 2 * upside_down + (4 * more[:, 1]).long() * self._quarter_turns
+        images, targets = flip(batch, mirrored, self._tasks)
+        images, targets = turn(images, targets, quarters % 4, self._tasks)
         low, high = self._zoom
         factor = low * (high / low) ** draws[:, 1]
         room = (1 - 1 / factor).abs()[:, None]
@@ -92,7 +117,15 @@ class PairedAugmentation:
             name: self._tasks[name].zoom(_move(self._tasks[name], target, grid, inside), factor)
             for name, target in targets.items()
         }
-        return replace(batch, images=self._recolour(images, draws[:, 4:7], turns), targets=targets)
+        images = self._recolour(images, draws[:, 4:7], turns)
+        if self._blur:
+            kernels = blur_kernels((self._blur * more[:, 2]).numpy(), 2 * math.ceil(3 * self._blur) + 1)
+            images = blur(images, torch.from_numpy(kernels).to(images))
+        if self._noise:
+            deviation = 2 * self._noise * more[:, 3, None, None, None]  # colours span -1 .. 1
+            noise = torch.randn(images.shape, generator=generator) * deviation
+            images = (images + noise.to(images)).clamp(-1, 1)
+        return replace(batch, images=images, targets=targets)
 
     def _recolour(self, images: Tensor, draws: Tensor, turns: Tensor) -> Tensor:
         """Brightness, contrast and saturation by factors in 1 - p .. 1 + p, clipped to the range of colours; then hue."""
@@ -128,6 +161,20 @@ def flip(batch: Batch, mirrored: Tensor, tasks: dict[str, Task]) -> tuple[Tensor
         for name, target in batch.targets.items()
     }
     return images, targets
+
+
+def turn(images: Tensor, targets: Targets, quarters: Tensor, tasks: dict[str, Task]) -> tuple[Tensor, Targets]:
+    """Square images and their targets, each turned counter-clockwise by its number ``[B]`` (0 to 3) of right angles."""
+    turned = dict(targets)
+    for number in map(int, quarters.unique()):
+        if number:
+            chosen = (quarters == number).to(images.device)
+            images = torch.where(_per_image(chosen, images), torch.rot90(images, number, (-2, -1)), images)
+            turned = {
+                name: torch.where(_per_image(chosen, target), tasks[name].turn(target, number), target)
+                for name, target in turned.items()
+            }
+    return images, turned
 
 
 def window_grid(half_side: Tensor, centre: Tensor, size: int) -> Tensor:

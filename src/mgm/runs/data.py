@@ -227,7 +227,8 @@ def augmentation(config: DataConfig, tasks: dict[str, Task]) -> PairedAugmentati
     """
     if not config.augment:
         return None
-    return PairedAugmentation(tasks, config.image_size, zoom=config.zoom, colour=config.colour, hue=config.hue)
+    names = ("flip", "vertical_flip", "quarter_turns", "zoom", "colour", "hue", "blur", "noise")
+    return PairedAugmentation(tasks, config.image_size, **{name: getattr(config, name) for name in names})
 
 
 def mixing(config: DataConfig, tasks: dict[str, Task]) -> Composites | None:

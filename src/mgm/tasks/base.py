@@ -133,6 +133,8 @@ class Task(ABC):
     """The one that scored best on validation (docs/base.md); empty: the paper's."""
     calibratable: ClassVar[bool] = False
     """Whether scale and shift of values (of one channel) may be fitted, because they depend on the camera."""
+    vector: ClassVar[bool] = False
+    """Whether the first two channels of a target are a vector in the picture, to the right and downwards."""
     categorical: ClassVar[bool] = False
     """Whether values are class indices."""
     error_end: ClassVar[str] = "1"
@@ -244,8 +246,19 @@ class Task(ABC):
         """``[channels]``: the best constant prediction for some targets (mode, median or mean)."""
 
     def flip(self, target: Tensor) -> Tensor:
-        """The target of the left-right mirrored image: pixels change place, and vectors change sign as well."""
-        return target.flip(-1)
+        """The target of the left-right mirrored image: pixels change place, and vectors change sign in x as well."""
+        flipped = target.flip(-1)
+        return torch.cat((-flipped[:, :1], flipped[:, 1:]), dim=1) if self.vector else flipped
+
+    def turn(self, target: Tensor, quarters: int) -> Tensor:
+        """The target of the image turned counter-clockwise by so many right angles: pixels change place, and vectors turn too."""
+        turned = torch.rot90(target, quarters, (-2, -1))
+        if not self.vector:
+            return turned
+        x, y = turned[:, :1], turned[:, 1:2]
+        for _ in range(quarters % 4):
+            x, y = y, -x
+        return torch.cat((x, y, turned[:, 2:]), dim=1)
 
     def mirror(self, prediction: Tensor) -> Tensor:
         """The prediction for the left-right mirrored image: `flip` in the space of predictions."""

@@ -137,6 +137,7 @@ class SurfaceNormals(RegressionTask):
     values: ClassVar[str] = "unit vectors: x right, y down, z forward"
     unit: ClassVar[str] = "°"
     num_channels: ClassVar[int] = 3
+    vector: ClassVar[bool] = True
     metrics_info: ClassVar[dict[str, MetricInfo]] = {
         "angle_deg": MetricInfo("mean angle", higher_is_better=False, unit="°"),
         "angle_median_deg": MetricInfo("median angle", higher_is_better=False, unit="°"),
@@ -180,10 +181,6 @@ class SurfaceNormals(RegressionTask):
         for target in targets:
             total += target.movedim(1, -1)[self.valid(target)].cpu().double().sum(dim=0)
         return encode_normals(unit_vectors(total, dim=0)).float()
-
-    def flip(self, target: Tensor) -> Tensor:
-        """Pixels change place, and left becomes right: x changes sign. A normal of any zoom stays what it is."""
-        return target.flip(-1) * target.new_tensor([-1.0, 1.0, 1.0]).view(1, 3, 1, 1)
 
     def mirror(self, prediction: Tensor) -> Tensor:
         """Pixels change place, and the coded x is mirrored about 0.5, its zero."""

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from mgm.method.selfsup.views import JITTER, RATIO, SCALE, TwoViews, blur, blur_kernels, crop, draw, grey
+from mgm.functional.blur import blur, blur_kernels
+from mgm.method.selfsup.views import JITTER, RATIO, SCALE, TwoViews, crop, draw, grey
 
 
 @pytest.fixture(scope="module")

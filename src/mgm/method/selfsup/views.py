@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mgm.functional.blur import blur, blur_kernels
 from mgm.functional.colours import hue
 
 SCALE = (0.08, 1.0)
@@ -153,23 +154,3 @@ JITTER: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "hue": hue,
 }
 """The steps of the colour jitter: images ``[B, 3, H, W]`` in (0, 1) and a value per image."""
-
-
-def blur_kernels(sigma: np.ndarray, size: int) -> np.ndarray:
-    """Normalised Gaussian weights, ``[B, size]``; sigma 0 leaves the picture as it is."""
-    distance = np.arange(size) - size // 2
-    # so narrow that all weight is in the middle
-    spread = np.maximum(sigma, 1e-3)[:, None]
-    weights = np.exp(-(distance**2) / (2 * spread**2))
-    return weights / weights.sum(axis=1, keepdims=True)
-
-
-def blur(images: Tensor, kernels: Tensor) -> Tensor:
-    """Each image with its own kernel ``[B, size]``, first along rows, then along columns; borders are reflected."""
-    count, channels, height, width = images.shape
-    size = kernels.shape[1]
-    weights = kernels.repeat_interleave(channels, dim=0)[:, None, None, :]
-    flat = F.pad(images, (size // 2,) * 4, mode="reflect").view(1, count * channels, height + size - 1, -1)
-    flat = F.conv2d(flat, weights, groups=count * channels)
-    flat = F.conv2d(flat, weights.mT, groups=count * channels)
-    return flat.view(count, channels, height, width)

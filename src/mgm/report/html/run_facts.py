@@ -79,9 +79,18 @@ def _augmentation(experiment: Experiment) -> str:
     data = experiment.data
     if not data.augment:
         return "none"
-    turned = f", hue ± {data.hue:g}" if data.hue else ""
+    flags = {"flip": data.flip, "vertical flip": data.vertical_flip, "quarter turns": data.quarter_turns}
+    numbers = {
+        "photometric ± ": data.colour,
+        "hue ± ": data.hue,
+        "blur up to [px] ": data.blur,
+        "noise up to ": data.noise,
+    }
+    done = [name for name, is_on in flags.items() if is_on]
+    done += [f"crop and zoom {data.zoom[0]:g}-{data.zoom[1]:g}"] if data.zoom != (1, 1) else []
+    done += [f"{name}{value:g}" for name, value in numbers.items() if value]
     mixed = f"; {data.mix} into {data.mix_share:.0%} of the images".replace("%", " %") if data.mix != "none" else ""
-    return f"flip, crop and zoom {data.zoom[0]:g}-{data.zoom[1]:g}, photometric ± {data.colour:g}{turned}{mixed}"
+    return f"{', '.join(done)}{mixed}"
 
 
 def _optimiser(experiment: Experiment) -> str:
