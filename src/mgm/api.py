@@ -49,6 +49,8 @@ def train_and_draw(
     """
     from mgm.report.training_figure import TrainingFigure
     from mgm.runs.devices import is_first_process, leave_process_group
+    from mgm.runs.folder import RunFolder
+    from mgm.runs.loggers import log_result
     from mgm.runs.train import train
 
     result = train(
@@ -65,6 +67,9 @@ def train_and_draw(
         from mgm.report.run_summary import draw_run  # matplotlib takes a while to import
 
         draw_run(Path(out))
+        for member in (RunFolder(Path(out)).baseline, RunFolder(Path(out))):
+            if member.finished:
+                log_result(member)
     return result
 
 

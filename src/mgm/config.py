@@ -229,8 +229,8 @@ class TrainingConfig:
     gradients_every: int = 50
     """Steps of joint training between looks at what each loss does to the encoder: norm of its gradient, cosine to the tasks'
     (docs/watching.md); 0: never. It changes no number of the training."""
-    tensorboard: bool = False
-    """Also write losses and validation scores for TensorBoard, into the run's folder (extra: tensorboard)."""
+    log: tuple[str, ...] = ()
+    """Where losses, scores, settings and pictures go too: tensorboard, wandb, mlflow (extras of these names; docs/watching.md)."""
     device: str = "auto"
     """auto, cpu, cuda, mps."""
     precision: Literal["fp32", "bf16"] = "fp32"

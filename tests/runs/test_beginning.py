@@ -26,7 +26,7 @@ def with_training(**changes):
 
 def test_the_same_settings_are_taken_wherever_data_and_device_are_now():
     def at(place: str):
-        return replace(with_training(device="cpu", tensorboard=True), data=replace(EXPERIMENT.data, data=place))
+        return replace(with_training(device="cpu", log=("tensorboard",)), data=replace(EXPERIMENT.data, data=place))
 
     beginning().check(EXPERIMENT)
     begun = beginning(settings=to_dict(at("/old/place")))

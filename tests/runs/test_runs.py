@@ -234,7 +234,7 @@ def test_watching_changes_nothing(root, tmp_path):
     """Sheet and TensorBoard on or off: weights and metrics log are the same, bit for bit."""
     pytest.importorskip("tensorboard")
     experiment = RunFolder(root / "plain-s0").experiment()
-    experiment = replace(experiment, training=replace(experiment.training, tensorboard=True))
+    experiment = replace(experiment, training=replace(experiment.training, log=("tensorboard",)))
     train(experiment, tmp_path / "run", watch=None)
     own, watched = RunFolder(tmp_path / "run"), RunFolder(root / "plain-s0")
     assert (watched.pictures / "training.png").exists()

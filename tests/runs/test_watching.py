@@ -1,19 +1,18 @@
-"""What shows how a training goes: lines, bar, TensorBoard, several at once."""
+"""What shows how a training goes: lines, bar, several at once."""
 
 from __future__ import annotations
 
 import sys
 
-import pytest
 import torch
 from torch import nn
 
-from mgm.errors import ConfigError
 from mgm.method.algorithm import stages
 from mgm.runs.progress import RichProgress, with_unit
 from mgm.tasks.base import MetricInfo
-from mgm.training.callbacks import TensorBoard, Watchers
-from toys import toy_experiment, toy_tasks, toy_trainer
+from mgm.training.callbacks import Watchers
+from mgm.training.trainer import Progress
+from toys import toy_experiment, toy_tasks
 
 SCORES = {"semantic": {"miou": 0.25}, "depth": {"abs_error_m": 0.611}, "normal": {"angle_deg": 31.4}}
 MODEL = nn.Identity()
@@ -81,59 +80,10 @@ def test_units():
     assert with_unit(float("nan"), MetricInfo("RMSE", higher_is_better=False)) == "RMSE –"
 
 
-def scalars(folder):
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    events = EventAccumulator(str(folder)).Reload()
-    return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
-
-
-def test_tensorboard_goes_on_where_a_run_is_continued(tmp_path):
-    pytest.importorskip("tensorboard")
-    experiment = toy_experiment(training={"steps": 8, "validate_every": 2, "checkpoint_every": 8})
-
-    def trainer(folder):
-        made = toy_trainer(experiment, tmp_path / folder)
-        made.progress = Watchers([TensorBoard(tmp_path / folder / "tensorboard", made.stages)])
-        return made
-
-    whole = trainer("whole")
-    with whole.progress:
-        whole.run()
-    first = trainer("killed")
-    step, calls = first.train_step, iter(range(100))
-
-    def dying(stage, index):
-        if next(calls) == 9:
-            raise KeyboardInterrupt
-        return step(stage, index)
-
-    first.train_step = dying
-    with pytest.raises(KeyboardInterrupt), first.progress:
-        first.run()
-    second = trainer("killed")
-    assert second.restore()
-    with second.progress:
-        second.run()
-    # what came after the last checkpoint was written twice; the later file counts
-    expected = scalars(tmp_path / "whole/tensorboard")
-    assert scalars(tmp_path / "killed/tensorboard") == expected
-    assert [step for step, _ in expected["loss/task"]] == [2, 4, 9, 11]  # three steps of the generator between
-    assert [step for step, _ in expected["loss/discriminator"]] == [7, 9, 11]
-    assert "validation/depth/abs_error_m" in expected
-    assert "loss/score" not in expected
-
-
-def test_tensorboard_that_is_missing_is_named(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with pytest.raises(ConfigError, match=r"pip install 'mgm\[tensorboard\]'"):
-        TensorBoard(tmp_path, schedule())
-
-
 def test_watchers_are_all_told_and_closed():
     told = []
 
-    class Watcher(TensorBoard):
+    class Watcher(Progress):
         def __init__(self, name):
             self.name = name
 

@@ -27,7 +27,7 @@ SAME_LABELS = ("fraction",)
 """Settings that determine the number of labels."""
 NO_DIFFERENCE = {
     "data": ("cache", "split_seed"),
-    "training": ("device", "tensorboard", "checkpoint_every", "gradients_every"),
+    "training": ("device", "log", "checkpoint_every", "gradients_every"),
 }
 """Settings without influence on the model, such as the device."""
 

@@ -15,7 +15,7 @@ from mgm.runs.folder import read_json
 from mgm.runs.settings import to_dict
 from mgm.types import is_mapping, is_sequence
 
-FREE = ("data.cache", "training.device", "training.tensorboard", "training.checkpoint_every")
+FREE = ("data.cache", "training.device", "training.log", "training.checkpoint_every")
 """Settings that may be edited before a run is continued: they change no number."""
 PLACES = ("data.data", "data.pretrain", "model.encoder_run", "method.generator_runs", "method.annotator")
 """Settings that may name another place, where a folder has moved."""

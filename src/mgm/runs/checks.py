@@ -16,6 +16,7 @@ from mgm.networks.encoder import BLOCKS, STAGE_STRIDES
 from mgm.networks.generators import GENERATORS, IMAGE_SIZES
 from mgm.runs.data import augmentation
 from mgm.runs.devices import started_processes
+from mgm.runs.loggers import LOGGERS
 from mgm.runs.settings import check_numbers
 from mgm.runs.starting_weights import check_encoder, required_stride
 from mgm.tasks import TASKS, parse_losses
@@ -110,6 +111,8 @@ def check_experiment(experiment: Experiment) -> None:
     check_widths(model)
     choose("architecture", model.architecture, MODELS)
     choose("decoder", model.decoder, DECODERS)
+    for name in training.log:
+        choose("log", name, LOGGERS)
     choose("schedule", training.schedule, SCHEDULES)
     if not 0 <= training.warm_up < 1:
         raise ConfigError(f"warm_up is {training.warm_up}; it must lie in [0, 1)")

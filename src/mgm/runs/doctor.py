@@ -27,7 +27,9 @@ FEATURES = {
     "encoders": "pre-trained encoders, --encoder hf:NAME",
     "lite": "ImageNet weights of EfficientNet-Lite0",
     "balance": "gradient balancing, --balance torchjd:NAME",
-    "tensorboard": "TensorBoard, --tensorboard",
+    "tensorboard": "TensorBoard, --log tensorboard",
+    "wandb": "Weights & Biases, --log wandb",
+    "mlflow": "MLflow, --log mlflow",
     "import": "annotations of labelling tools, mgm import",
     "docs": "building the documentation",
 }

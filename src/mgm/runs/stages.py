@@ -31,7 +31,7 @@ from mgm.version import __version__
 
 METHOD_FIELDS = ("losses", "balance", "sparsity_weight", "sharing_weight")
 """Settings of the method that act in stages before joint training, beside the updates themselves."""
-NOT_DECISIVE = ("tensorboard", "checkpoint_every", "gradients_every")
+NOT_DECISIVE = ("log", "checkpoint_every", "gradients_every")
 """Settings of the training that change no number."""
 LOG = "metrics.jsonl"
 

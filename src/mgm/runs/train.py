@@ -34,6 +34,7 @@ from mgm.runs.devices import launch
 from mgm.runs.folder import RunFolder, read_result, write_json
 from mgm.runs.images import RunImages, open_run_data
 from mgm.runs.loaders import label_stride, make_loaders
+from mgm.runs.loggers import make_loggers
 from mgm.runs.metrics_table import recorded, write_history
 from mgm.runs.pretraining import pretraining
 from mgm.runs.progress import RichProgress
@@ -42,7 +43,7 @@ from mgm.runs.scenes import without_scenes
 from mgm.runs.settings import to_dict, with_absolute_paths
 from mgm.runs.stages import SharedStages
 from mgm.runs.starting_weights import load_pretrained, start_encoder, with_structure
-from mgm.training.callbacks import TensorBoard, Watchers
+from mgm.training.callbacks import Watchers
 from mgm.training.checkpoint import SavedModel, load_checkpoint
 from mgm.training.evaluate import (
     ImageSums,
@@ -281,8 +282,8 @@ def _watchers(
 ) -> Progress:
     """Everything that shows how the training goes."""
     shown: list[Progress] = [RichProgress(experiment.recipe, data.tasks, schedule, fabric.device)]
-    if fabric.is_global_zero and experiment.training.tensorboard:
-        shown.append(TensorBoard(folder.path / "tensorboard", schedule))
+    if fabric.is_global_zero:
+        shown += make_loggers(folder, experiment.training.log, schedule)
     if fabric.is_global_zero and watch:
         shown.append(watch(folder, data))
     return Watchers(shown)
