@@ -20,7 +20,8 @@ class DataConfig:
     data: str = "rooms"
     """Built-in name (`mgm data list`) or path of a data set."""
     split: str = "random"
-    """How samples are split into train, validation and test: random, scene, official (as the set offers)."""
+    """How samples are split into train, validation and test: random, scene, official (as the set offers); random:2/5: the second of
+    five folds; all: everything for training, so that nothing is scored."""
     split_seed: int = 0
     """Seed of the split and of the choice of labelled images."""
     fraction: float = 1.0

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mgm.data.base import Splits
-from mgm.data.splits import grouped_split, labelled_subset, limit_training, random_split
+from mgm.data.splits import fold_split, grouped_split, labelled_subset, limit_training, random_split
 from mgm.errors import DataError
 
 seeds = st.integers(0, 2**32)
@@ -153,3 +153,24 @@ def test_limits_are_nested_and_touch_training_alone():
     assert small.test is splits.test
     assert limit_training(splits, 0, 1) is splits
     assert limit_training(splits, 99, 1) is splits
+
+
+@given(st.integers(2, 6), st.integers(24, 40), st.integers(1, 3), seeds)
+def test_folds_test_every_sample_once_and_tear_no_group_apart(folds, count, size, seed):
+    groups = np.arange(count) // size
+    made = [fold_split(groups, fold, folds, 0.15, seed) for fold in range(1, folds + 1)]
+    assert sorted(np.concatenate([splits.test for splits in made]).tolist()) == list(range(count))
+    tested = [len(splits.test) for splits in made]
+    assert max(tested) - min(tested) <= size
+    for splits in made:
+        assert_partition(splits, count)
+        parts = [set(groups[part].tolist()) for part in (splits.train, splits.validation, splits.test)]
+        assert all(parts)
+        assert sum(map(len, parts)) == len(set(groups.tolist()))
+
+
+def test_folds_that_cannot_be_are_refused():
+    with pytest.raises(DataError, match="3 groups of labelled images are too few for 3 folds"):
+        fold_split(np.array([0, 0, 1, 2]), 1, 3, 0.15, 0)
+    with pytest.raises(DataError, match="2 labelled images are too few for 5 folds"):
+        fold_split(np.arange(2), 1, 5, 0.15, 0)

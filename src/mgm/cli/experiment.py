@@ -86,7 +86,7 @@ def experiment(arguments: list[str]) -> None:
         for plan in plans:
             _print_plan(plan, options)
         return
-    failed = [name for plan in plans for name in _carry_out(plan, options)]
+    failed = [name for plan in plans for name in carry_out(plan, options)]
     if failed:
         raise RunError(
             f"{len(failed)} trials did not finish (above, and experiment.json): {', '.join(failed[:3])}"
@@ -205,8 +205,8 @@ def _data_name(experiment: Experiment) -> str:
     return open_source(experiment.data.data, experiment.data.num_images).info.name
 
 
-def _carry_out(plan: Plan, options: ExperimentOptions) -> dict[str, str]:
-    """Run a study, print its table; trial -> error."""
+def carry_out(plan: Plan, options: ExperimentOptions) -> dict[str, str]:
+    """Run a study, print its table; trial -> error, for those that failed."""
     from mgm.experiments.execution import carry_out_study
     from mgm.experiments.study_files import Place, as_json, markdown
     from mgm.report.experiment_figures import draw

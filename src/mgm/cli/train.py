@@ -14,7 +14,7 @@ import tyro
 from mgm.cli.parsing import parse
 from mgm.config import Experiment
 from mgm.data.files import as_file_name
-from mgm.errors import ConfigError, Interrupted, choose
+from mgm.errors import ConfigError, Interrupted, RunError, choose
 from mgm.method.recipes import RECIPES, make_experiment
 
 
@@ -39,6 +39,8 @@ class TrainOptions:
     """Also train the multi-task baseline at the same budget, and report the gain."""
     minutes: float = 0.0
     """Train for about so long, the generator included, instead of for the preset's steps; the baseline gets as long."""
+    folds: int = 0
+    """Cross-validate: train as often, so that every labelled image is tested once, then once more on all of them; 0: do not."""
     stages: Path | None = None
     """Folder of stages that runs have in common: what another run of the same settings has trained there is not trained again."""
     experiment: Annotated[Experiment, tyro.conf.arg(name="")] = field(default_factory=Experiment)
@@ -51,6 +53,9 @@ def train(arguments: list[str]) -> None:
     from mgm.runs.devices import is_first_process
     from mgm.runs.folder import RunFolder
 
+    if options.folds:
+        _cross_validate(options, arguments)
+        return
     if options.resume:
         if len(arguments) > (1 if arguments[0].startswith("--resume=") else 2):
             raise ConfigError("--resume goes on with the run's own settings; leave out every other option")
@@ -74,6 +79,38 @@ def train(arguments: list[str]) -> None:
         ) from None
     if is_first_process():
         _print_result(out, result)
+
+
+def _cross_validate(options: TrainOptions, arguments: list[str]) -> None:
+    """All folds, and the final model; the same command goes on where it was interrupted."""
+    from mgm.cli.experiment import ExperimentOptions, carry_out
+    from mgm.data import open_source
+    from mgm.experiments.folds import make_folds
+    from mgm.experiments.study_files import Place
+
+    for name in ("resume", "minutes", "stages"):
+        if getattr(options, name):
+            remedy = "the same command goes on where it stopped" if name == "resume" else "leave it out"
+            raise ConfigError(f"--folds and --{name} exclude each other; {remedy}")
+    experiment = options.experiment
+    info = open_source(experiment.data.data, experiment.data.num_images).info
+    plan = make_folds(
+        experiment,
+        options.folds,
+        baseline=options.baseline,
+        data=info.name,
+        tasks=experiment.data.tasks or info.tasks,
+    )
+    name = as_file_name(Path(experiment.data.data).stem, "data")
+    out = options.out or Path("runs") / f"{experiment.recipe}-{name}-s{experiment.seed}-{options.folds}folds"
+    preset = _value_of("--preset", arguments) or "quick"
+    failed = carry_out(plan, ExperimentOptions(data=experiment.data.data, preset=preset, out=out))
+    final = Place(out).trial(plan.cells[-1].trial)
+    if failed:
+        raise RunError(
+            f"{len(failed)} trainings did not finish: {', '.join(failed)}; the same command tries them again"
+        )
+    print(f"final model, from all labelled images: {final.path}")
 
 
 def parse_train(arguments: list[str]) -> TrainOptions:

@@ -93,6 +93,40 @@ def official_split(
     return Splits(train[inner.train], train[inner.validation], test)
 
 
+def fold_split(
+    groups: np.ndarray, fold: int, folds: int, validation: float, seed: int, labelled: np.ndarray | None = None
+) -> Splits:
+    """Split samples such that each is tested in one of several folds; their sizes are as equal as whole groups allow.
+
+    Args:
+        groups: ``[N]`` group of every sample; those of a group lie in the same part.
+        fold: Which one is the test set, from 1.
+        folds: How many there are.
+        validation: Share of all samples for model selection, out of the other folds.
+        seed: Seed, at least 0, the same for all folds.
+        labelled: As in `random_split`, for samples without groups.
+
+    Raises:
+        DataError: If there are too few groups.
+    """
+    names, member, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    if len(names) <= folds:
+        what = "labelled images" if len(names) == len(groups) else "groups of labelled images"
+        raise DataError(f"{len(names)} {what} are too few for {folds} folds; use fewer (--folds)")
+    order = np.random.default_rng([seed, 4]).permutation(len(names))
+    part, filled = np.zeros(len(names), int), np.zeros(folds, int)
+    for group in order[np.argsort(-sizes[order], kind="stable")]:  # the largest first, each where there is most room
+        part[group] = filled.argmin()
+        filled[part[group]] += sizes[group]
+    test, rest = np.flatnonzero(part[member] == fold - 1), np.flatnonzero(part[member] != fold - 1)
+    num_validation = max(1, round(validation * len(groups)))
+    if len(names) == len(groups):
+        inner = random_split(len(rest), num_validation, 0, seed, None if labelled is None else labelled[rest])
+    else:
+        inner = grouped_split([str(member[index]) for index in rest], num_validation, 0, seed)
+    return Splits(rest[inner.train], rest[inner.validation], test)
+
+
 def labelled_subset(
     train: np.ndarray, strata: np.ndarray, fraction: float, seed: int, labelled: np.ndarray | None = None
 ) -> np.ndarray:

@@ -72,6 +72,12 @@ class Plan:
     """Whether all seeds have the same split, instead of one each."""
 
     @property
+    def repetitions(self) -> str:
+        """What the runs of a row differ in, in words."""
+        split = ", all with the same split" if self.same_split else ", each with a split of its own"
+        return f"{self.study.repeats} {', '.join(map(str, self.seeds))}{split if self.study.repeats == 'seeds' else ''}"
+
+    @property
     def primary_setting(self) -> str:
         """The setting that the primary questions are about."""
         named = [setting for setting in self.settings if setting.partition(",")[0] == self.study.primary_setting]

@@ -117,6 +117,12 @@ class Study:
     """Title of the setting that the primary questions are about; empty, or not carried out: the last one."""
     across: bool = False
     """Whether the paper's table has metrics down and models across."""
+    repeats: str = "seeds"
+    """What the runs of a row differ in."""
+    all_metrics: bool = False
+    """Whether the table has every metric, one below the other, instead of the paper's."""
+    notes: tuple[str, ...] = ()
+    """What else a reader has to know."""
 
     def rows_with_controls(self, tasks: Tasks) -> tuple[Row, ...]:
         """The rows, with MGM/G and the control of equal cost beside MGM wherever it appears."""

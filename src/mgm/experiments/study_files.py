@@ -86,12 +86,12 @@ def _page(table: Table, described: dict[str, Any], about: dict[str, Any], comman
         f"Commit {', '.join(about['commits'])}; torch {about['versions']['torch']}; "
         f"{about['seconds_of_trials']:.0f} s of training in {len(plan.trials)} trials."
     )
-    sentences = [f"- {line}\n" for line in described["sentences"]] or ["- One seed: nothing can be tested.\n"]
-    split = "all with the same split" if plan.same_split else "each with a split of its own"
+    sentences = [f"- {line}\n" for line in described["sentences"]]
+    if len(plan.seeds) == 1:
+        sentences = sentences or ["- One seed: nothing can be tested.\n"]
     return (
         f"# {plan.study.paper}: {plan.study.title}\n\n"
-        f"{table.data}, preset `{preset}`, seeds {', '.join(map(str, plan.seeds))}, {split}; test set; mean ± standard "
-        "deviation.\n\n"
+        f"{table.data}, preset `{preset}`, {plan.repetitions}; test set; mean ± standard deviation.\n\n"
         f"    {command}\n\n{made}\n\n{markdown(table)}\n"
         + "".join(sentences)
         + "".join(f"- {note}\n" for note in described["notes"])
@@ -117,6 +117,7 @@ def _about(
         "data": data,
         "preset": preset,
         "seeds": list(plan.seeds),
+        "repeats": plan.study.repeats,
         "same_split": plan.same_split,
         "settings": list(plan.settings),
         "versions": versions(),
@@ -148,8 +149,10 @@ def _result(run: RunFolder) -> dict[str, Any]:
 
 def markdown(table: Table) -> str:
     """The table in the paper's layout if that has models across, then a line per model with the paper's values."""
-    parts = [_across(table)] if table.plan.study.across else []
-    parts.append(_down(table))
+    study = table.plan.study
+    parts = [_across(table)] if study.across or study.all_metrics else []
+    if not study.all_metrics:
+        parts.append(_down(table))
     return "\n".join(parts)
 
 
@@ -221,7 +224,7 @@ def _down(table: Table) -> str:
     with_paper = {c.key for c in table.columns if any(line.values[c.key].paper is not None for line in table.lines)}
     others = other_paper_tasks(table)
     several = len(table.plan.settings) > 1
-    header = ["setting"] * several + ["model", "seeds"]
+    header = ["setting"] * several + ["model", table.plan.study.repeats]
     for column in table.columns:
         header += [column.title] + ["*paper*"] * (column.key in with_paper)
     header += [f"*paper: {task}, mean loss*" for task in others]
@@ -244,7 +247,10 @@ def _italic(value: float | None) -> str:
 def _across(table: Table) -> str:
     """Metrics down, models of every setting across, as in the paper."""
     header = ["", *(f"{line.setting} {line.title}" for line in table.lines)]
-    rows = [[c.title, *(line.values[c.key].text(c) for line in table.lines)] for c in table.columns]
+    every = table.plan.study.all_metrics
+    rows = [
+        [f"{c.task}: " * every + c.title, *(line.values[c.key].text(c) for line in table.lines)] for c in table.columns
+    ]
     return markdown_rows(header, rows, left=1)
 
 

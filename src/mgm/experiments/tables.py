@@ -127,7 +127,8 @@ def make_table(plan: Plan, folder: Callable[[Trial], RunFolder], data: str) -> T
         folder: Where a trial lies.
         data: `DatasetInfo.name`.
     """
-    columns = columns_for(plan.tasks, data)
+    every = (Column(task, metric) for task in plan.tasks for metric in TASKS[task].metrics_info)
+    columns = tuple(every) if plan.study.all_metrics else columns_for(plan.tasks, data)
     paper = paper_table(plan.name, data)
     scores = {(cell.setting, cell.row.title, cell.seed): _test_scores(folder(cell.trial)) for cell in plan.cells}
     lines: list[Line] = []
@@ -295,8 +296,9 @@ def notes(table: Table) -> list[str]:
     found += [_unbeaten(line) for line in table.lines if _unbeaten(line)]
     counts = {line.count for line in table.lines}
     if counts != {len(table.plan.seeds)}:
-        found.append(f"Incomplete: of {len(table.plan.seeds)} seeds some rows have fewer (column *seeds*).")
-    return found
+        kind = table.plan.study.repeats
+        found.append(f"Incomplete: of {len(table.plan.seeds)} {kind} some rows have fewer (column *{kind}*).")
+    return found + list(table.plan.study.notes)
 
 
 def _unbeaten(line: Line) -> str:

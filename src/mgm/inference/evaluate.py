@@ -18,6 +18,7 @@ from mgm.data.store import cached_store, rows_of
 from mgm.errors import ConfigError, DataError, unknown
 from mgm.functional.precision import widest_float
 from mgm.inference.model import TrainedModel
+from mgm.runs.data import make_splits
 from mgm.runs.folder import RunFolder
 from mgm.runs.images import RunImages, open_run_data, with_classes_of
 from mgm.runs.pretraining import pretraining
@@ -144,7 +145,7 @@ def evaluate(
         info = with_classes_of(source.info, trained.info)
         tasks, scaled = _tasks(trained, info, calibrate)
         store = cached_store(source, config.image_size, config.cache, skip_bad=config.skip_bad)
-        splits = None if split == "all" else rows_of(store, source).splits(config.split, config.split_seed)
+        splits = None if split == "all" else make_splits(rows_of(store, source), config, store.labelled(tasks))
     else:
         own = open_run_data(folder)
         info, store, splits = own.info, own.store, None if split == "all" else own.splits

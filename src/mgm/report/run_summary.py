@@ -13,6 +13,7 @@ from mgm.report.figures.predictions import prediction_figure
 from mgm.report.generation import before_and_after, has_generator
 from mgm.report.tables import score_table
 from mgm.runs.folder import RunFolder, read_result
+from mgm.runs.images import RunImages
 from mgm.tasks import tasks_for
 from mgm.training.evaluate import Scores
 
@@ -31,7 +32,8 @@ def draw_run(run: Path) -> None:
     write_text(folder.path / "table.md", table.markdown())
     members = {member.experiment().recipe: member for member in (folder.baseline, folder) if member.finished}
     curve_figure(folder.pictures / "curves.png", {title: member.metrics_log for title, member in members.items()})
-    prediction_figure(folder.pictures / "predictions.png", compare(members))
+    if RunImages.read(folder.images).test:
+        prediction_figure(folder.pictures / "predictions.png", compare(members))
     if has_generator(folder):
         generated_figure(folder.pictures / "generated.png", before_and_after(folder))
 

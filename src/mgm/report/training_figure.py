@@ -42,7 +42,7 @@ class TrainingFigure(Progress):
     def validated(self, done: int, scores: Scores, score: float, model: nn.Module) -> None:
         """Draw the figure again, unless the last one was drawn too recently."""
         begun = time.monotonic()
-        if begun < self._next:
+        if begun < self._next or not len(self.data.splits.validation):
             return
         with alone():  # the first process draws, the others do not wait
             self._draw(done, model)

@@ -13,11 +13,12 @@ import torch
 from mgm.config import DataConfig, Experiment
 from mgm.data import open_source
 from mgm.data.augment import PairedAugmentation
-from mgm.data.base import Splits
+from mgm.data.base import DataSource, Splits
 from mgm.data.composites import Composites
 from mgm.data.loading import StoreReader
+from mgm.data.names_and_splits import KEPT_SEEDS
 from mgm.data.rooms import RoomsSource
-from mgm.data.splits import labelled_subset, limit_training
+from mgm.data.splits import fold_split, labelled_subset, limit_training
 from mgm.data.store import cached_store, rows_of
 from mgm.errors import ConfigError, DataError
 from mgm.functional.distributed import rank, world_size
@@ -26,6 +27,11 @@ from mgm.tasks import label_map_of, tasks_for
 from mgm.tasks.base import Task
 from mgm.tasks.files import HINT_255
 from mgm.types import IGNORE_INDEX, Batch, DatasetInfo
+
+EVERYTHING = "all"
+"""The split by which all images are for training: nothing to validate or to test on."""
+FOLD_VALIDATION = 0.15
+"""Share of the labelled images that a fold is validated on."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +89,9 @@ def load_data(experiment: Experiment, device: torch.device) -> ExperimentData:
     """
     config = experiment.data
     source = open_source(config.data, config.num_images)
-    source.splits(config.split, config.split_seed)  # a split that cannot be shows before anything is converted
+    kind, _, _ = parse_split(config.split)
+    if kind != EVERYTHING:
+        source.splits(kind, config.split_seed)  # a split that cannot be shows before anything is converted
     info = source.info
     tasks = tasks_for(info, config.tasks, experiment.method.losses)
     missing = [name for name in tasks if name not in info.tasks]
@@ -95,7 +103,8 @@ def load_data(experiment: Experiment, device: torch.device) -> ExperimentData:
     store = cached_store(source, config.image_size, config.cache, skip_bad=config.skip_bad)
     if skipped := store.manifest["skipped"]:
         _warn(f"{info.name}: {len(skipped)} bad samples are left out, such as {skipped[0]}")
-    splits = rows_of(store, source).splits(config.split, config.split_seed)
+    has = store.labelled(tasks)
+    splits = make_splits(rows_of(store, source), config, has)
     if not isinstance(source, RoomsSource):  # of which only as many are rendered
         splits = limit_training(splits, config.num_images, config.split_seed)
     seen = "" if info.scenes else label_map_of(tasks)
@@ -105,7 +114,6 @@ def load_data(experiment: Experiment, device: torch.device) -> ExperimentData:
     scenes = scenes_from_segmentation(store, seen, len(classes)) if seen else None
     reader = StoreReader(store, tuple(tasks), device, scenes=scenes)
     info = info_with_derived_scenes(info, seen, classes) if seen else info
-    has = store.labelled(tasks)
     candidates = splits.train[has.sum(axis=1)[splits.train] > 0]
     if not len(candidates):
         raise DataError(f"{info.name}: no training image has a label of {', '.join(tasks)}")
@@ -118,6 +126,53 @@ def load_data(experiment: Experiment, device: torch.device) -> ExperimentData:
     _check_labels(config, data, has)
     mixing(experiment.data, tasks)
     return data
+
+
+def parse_split(split: str) -> tuple[str, int, int]:
+    """A split in settings as its kind, and the number of the fold and of all folds (``random:2/5``), 0 and 0 without any.
+
+    Raises:
+        ConfigError: If there is no such fold.
+    """
+    kind, colon, place = split.partition(":")
+    fold, _, folds = place.partition("/")
+    if not colon:
+        return kind, 0, 0
+    if not (
+        kind and kind != EVERYTHING and fold.isdecimal() and folds.isdecimal() and 1 <= int(fold) <= int(folds) > 1
+    ):
+        raise ConfigError(f"split is {split!r}; folds are written like random:2/5, the second of five")
+    return kind, int(fold), int(folds)
+
+
+def make_splits(source: DataSource, config: DataConfig, has: np.ndarray) -> Splits:
+    """The split of the settings: one of the source's, a fold, or all images for training.
+
+    Folds keep together what no split of their kind tears apart, whatever the source knows as a group. Images without labels are
+    in no test set.
+
+    Args:
+        source: The samples of the store.
+        config: Settings.
+        has: ``[N, tasks]`` bool, which image has labels of which task.
+    """
+    kind, fold, folds = parse_split(config.split)
+    if kind == EVERYTHING:
+        none = np.zeros(0, np.int64)
+        return Splits(np.arange(len(source)), none, none)
+    if not folds:
+        return source.splits(kind, config.split_seed)
+    labelled = np.flatnonzero(has.any(axis=1))
+    groups = np.arange(len(labelled))
+    if kind != "random":
+        held_out = np.zeros((KEPT_SEEDS, len(source)), np.int8)
+        for seed in range(KEPT_SEEDS):
+            made = source.splits(kind, seed)
+            held_out[seed, made.validation], held_out[seed, made.test] = 1, 2
+        groups = np.unique(held_out[:, labelled], axis=1, return_inverse=True)[1].reshape(-1)
+    found = fold_split(groups, fold, folds, FOLD_VALIDATION, config.split_seed, has[labelled])
+    validation, test = labelled[found.validation], labelled[found.test]
+    return Splits(np.setdiff1d(np.arange(len(source)), np.concatenate([validation, test])), validation, test)
 
 
 def weak_subset(train: np.ndarray, labelled: np.ndarray, fraction: float, seed: int) -> np.ndarray:
@@ -197,7 +252,8 @@ def _check_labels(config: DataConfig, data: ExperimentData, has: np.ndarray) -> 
             _warn(
                 f"{name}: {without} of the {len(data.labelled)} labelled training images are without a label of {task}"
             )
-        lacking = [part for part in ("validation", "test") if not has[getattr(data.splits, part), column].any()]
+        parts = {"validation": data.splits.validation, "test": data.splits.test}
+        lacking = [part for part, indices in parts.items() if len(indices) and not has[indices, column].any()]
         if lacking:
             _warn(f"{name}: no {' or '.join(lacking)} image has a label of {task}, so it is not measured there")
 

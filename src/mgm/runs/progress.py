@@ -80,14 +80,16 @@ class RichProgress(TrainingProgress):
 
     def step(self, done: int, figures: dict[str, float]) -> None:
         """Steps are done; figures are the latest losses or scores."""
-        self._figures.update(figures)
+        self._figures |= {name: value for name, value in figures.items() if not math.isnan(value)}
         if self._task is not None:
             shown = self._shown(self.console.width - BAR_WIDTH)
             self.bar.update(self._task, completed=done, figures=shown, speed=self._speed(done))
         self._print_line(done)
 
     def validated(self, done: int, scores: Scores, score: float, model: nn.Module) -> None:
-        """Print each task's primary metric in its unit."""
+        """Print each task's primary metric in its unit, where there is any."""
+        if math.isnan(score):
+            return
         best = " (best so far)" if score > self._best else ""
         self._best = max(score, self._best)
         figures = [

@@ -199,7 +199,7 @@ def _fit_to_minutes(experiment: Experiment, minutes: float, data: ExperimentData
     """The experiment with the steps that fit into the time, the same in all processes."""
     if not (math.isfinite(minutes) and minutes > 0):
         raise ConfigError(f"minutes is {minutes}; it must be above 0")
-    num_final = 1 + len(data.splits.test) / len(data.splits.validation)
+    num_final = 1 + len(data.splits.test) / max(1, len(data.splits.validation))
     with TemporaryDirectory() as scratch:
         cost = measure(_make_trainer(experiment, RunFolder(Path(scratch)), data, fabric, None, silent=True), num_final)
     fitted = fabric.broadcast(fit_to_minutes(experiment, minutes, cost))

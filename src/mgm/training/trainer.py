@@ -286,7 +286,9 @@ class Trainer:
         """Write the weights that are better than those in a file; of networks that share no layer each for itself."""
         own, mean = self.networks.model.own_weights, mean_skill(skills)
         found = {task: mean if math.isnan(skills[task]) else skills[task] for task in own} or {WHOLE: mean}
-        better = [part for part, score in found.items() if score > best.get(part, (-math.inf, 0))[0]]
+        before = {part: best.get(part, (math.nan, 0))[0] for part in found}
+        # without any score yet, as without a validation set, the latest weights are kept
+        better = [part for part, score in found.items() if math.isnan(before[part]) or score > before[part]]
         if not better:
             return
         weights = {key: value.contiguous() for key, value in self.evaluated_model.state_dict().items()}

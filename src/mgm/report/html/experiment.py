@@ -100,7 +100,7 @@ def _facts(record: ExperimentRecord) -> list[tuple[str, str]]:
         "Preset": record.preset,
         "Settings": ", ".join(record.settings),
         "Models": ", ".join(dict.fromkeys(trial.model for trial in record.trials)),
-        "Seeds": f"{seeds} ({len(record.seeds)})" if record.seeds else "",
+        record.repeats.capitalize(): f"{seeds} ({len(record.seeds)})" if record.seeds else "",
     }
     return [(name, value) for name, value in facts.items() if value]
 

@@ -43,6 +43,8 @@ class ExperimentRecord:
     data: str = ""
     preset: str = ""
     seeds: list[int] = field(default_factory=list[int])
+    repeats: str = "seeds"
+    """What the runs of a row differ in: seeds, or folds of a cross-validation."""
     settings: list[str] = field(default_factory=list[str])
     versions: dict[str, str] = field(default_factory=dict[str, str])
     seconds: float | None = None
