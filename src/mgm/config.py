@@ -88,7 +88,9 @@ class ModelConfig:
     backbone: Annotated[dict[str, Any], tyro.conf.Suppress] = field(default_factory=dict[str, Any])
     """Shape of the pre-trained backbone; training fills it in, so that the run can be loaded without the original."""
     encoder_run: str = ""
-    """Finished run whose best model M's encoder starts from; empty: its own start."""
+    """Finished run whose encoder M's starts from: of `mgm train`, or of `mgm pretrain`; empty: its own start."""
+    pretrained_on: Annotated[str, tyro.conf.Suppress] = ""
+    """What `encoder_run` was pre-trained on without labels; training fills it in, so that the run says so wherever it goes."""
     freeze_encoder: bool = False
     """Train the decoders alone: the encoder, its batch statistics included, stays as it starts (paper Table 11)."""
     encoder_stride: int = 16
@@ -138,6 +140,8 @@ class MethodConfig:
     """Runs whose generators, as they are, make the extra images in equal shares (extra_images saved_generators)."""
     extra_uses: tuple[str, ...] = ("refinement", "self_supervision")
     """What extra images are used for: refinement, self_supervision, labels (where they have any, or from the annotator)."""
+    supervised: Annotated[bool, tyro.conf.Suppress] = True
+    """Whether tasks are learned; `mgm pretrain` learns none."""
     annotator: str = ""
     """Finished run whose predictions label the extra images (paper Table 1: the oracle annotator); empty: none."""
     extra_ratio: float = 1.0

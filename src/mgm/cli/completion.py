@@ -19,6 +19,7 @@ from mgm.cli.generate import GenerateOptions
 from mgm.cli.import_ import ImportOptions
 from mgm.cli.parsing import parse
 from mgm.cli.predict import PredictOptions
+from mgm.cli.pretrain import PretrainOptions
 from mgm.cli.report import ReportOptions
 from mgm.cli.runs import RunsOptions
 from mgm.cli.serve import ServeOptions
@@ -73,6 +74,7 @@ def _all_verbs() -> Any:
     return _one_of(
         {
             "train": _with_presets(TrainOptions),
+            "pretrain": _with_presets(PretrainOptions),
             "evaluate": EvaluateOptions,
             "predict": PredictOptions,
             "export": ExportOptions,

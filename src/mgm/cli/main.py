@@ -35,6 +35,11 @@ VERBS: dict[str, Verb] = {
     name: Verb(name, summary, example)
     for name, summary, example in (
         ("train", "train a recipe, evaluate it, compare it with the baseline", "mgm train mgm --out runs/first"),
+        (
+            "pretrain",
+            "an encoder from photographs without labels, for mgm train --encoder-run",
+            "mgm pretrain photographs --out runs/encoder",
+        ),
         ("evaluate", "score a run on a split of its own or another data set", "mgm evaluate runs/first"),
         (
             "predict",

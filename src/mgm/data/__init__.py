@@ -231,6 +231,27 @@ def open_source(name_or_path: str, num_images: int = 0) -> DataSource:
     raise DataError(f"{path}: is of no known layout{hint}. Known are\n{layouts}")
 
 
+def open_photographs(name_or_path: str) -> DataSource:
+    """Open photographs without labels: those of a data set, else all pictures below a folder or in a zip archive.
+
+    A folder that has nothing but pictures below ``rgb/`` is no data set yet. Raises as `open_source` does.
+    """
+    from mgm.data.files import open_tree
+    from mgm.data.images import PICTURE_ENDINGS
+    from mgm.data.sources.photographs import PhotographsSource
+
+    path = Path(name_or_path).expanduser()
+    if name_or_path in DATASETS or not path.exists() or path.suffix.lower() == ".mat":
+        return open_source(name_or_path)
+    tree = open_tree(path)
+    entry = recognise(tree)
+    pictures = (name for name in tree.names() if Path(name).suffix.lower() in PICTURE_ENDINGS)
+    unlabelled = all("rgb" in name.lower().split("/")[:-1] for name in pictures)
+    if entry is None or (entry is OWN_FOLDER and unlabelled):
+        return PhotographsSource(path)
+    return open_source(name_or_path)
+
+
 def _installed(name: str, entry: Dataset) -> Path:
     """Folder or archive of a built-in data set below ``$MGM_DATA``."""
     root = os.environ.get("MGM_DATA", "")

@@ -50,7 +50,7 @@ def make_folds(experiment: Experiment, folds: int, *, baseline: bool, data: str,
             "groups (--split and the name of such a split)"
         )
     # what a settings file of an earlier run knows of its pre-trained encoder is found out again
-    experiment = replace(experiment, model=replace(experiment.model, backbone={}))
+    experiment = replace(experiment, model=replace(experiment.model, backbone={}, pretrained_on=""))
     reference = baseline_of(experiment)
     both = [reference, experiment] if baseline and reference.recipe != experiment.recipe else [experiment]
     cells: list[Cell] = []

@@ -79,6 +79,10 @@ class TrainedModel:
                 "runs are made by: mgm train, models by: mgm export"
             )
         experiment, info = run.experiment(), run.info()
+        if not experiment.method.supervised:
+            raise RunError(
+                f"{path} holds an encoder that has learned no task; train with it: mgm train --encoder-run {path}"
+            )
         best = run.checkpoints / "best.pt"
         return cls._build(experiment, info, load_checkpoint(best, SavedModel, place)["model"], place, run.path)
 

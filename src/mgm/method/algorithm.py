@@ -210,6 +210,10 @@ def stages(experiment: Experiment) -> tuple[Stage, ...]:
     method, training = experiment.method, experiment.training
     check_method(method, REFINEMENT)
     joint = joint_updates(method, combined=training.optimizer_step == "combined")
+    if not method.supervised:
+        views = next(update for update in joint if update.name == "self_supervision")
+        alone = replace(views, statistics=views.trains)  # no other update tells the encoder what photographs look like
+        return (Stage("self_supervision", (alone,), training.steps, training.batch_size, data="photographs"),)
     model = (joint[0], *ARCHITECTURE_UPDATES.get(experiment.model.architecture, ()))
     has_generator = EXTRA_IMAGES[method.extra_images].generator != "none"
     last_steps = round(training.steps * training.joint_share)

@@ -230,8 +230,6 @@ def check_sharing(model: ModelConfig) -> None:
             "freeze_encoder would keep random weights; say what the encoder starts from: --encoder-run RUN, --encoder lite0, or "
             "--encoder hf:NAME_OR_FOLDER"
         )
-    if model.encoder_run and model.encoder != "resnet":
-        raise ConfigError("encoder_run and encoder both say what the encoder starts from; give one of them")
     if model.encoder_run and model.architecture == "adashare":
         raise ConfigError(
             "encoder_run: the paths through an AdaShare encoder belong to its own tasks; use another recipe"

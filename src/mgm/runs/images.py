@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -213,6 +213,11 @@ def unique_names(store: Store) -> list[str]:
         count[name] = count.get(name, 0) + 1
         names[index] = f"{name}#{count[name]}" if count[name] > 1 else name
     return names
+
+
+def digests(store: Store, indices: Iterable[int]) -> Iterator[str]:
+    """What tells images apart by their content, whatever they are called."""
+    return (_digest(store, int(index)) for index in indices)
 
 
 def _digest(store: Store, index: int) -> str:

@@ -94,7 +94,7 @@ class RunLoaders:
         experiment, data = self.experiment, self.data
         sides = (*experiment.training.early_sizes, experiment.data.image_size)
         augments = {side: augmentation(replace(experiment.data, image_size=side), data.tasks) for side in sides}
-        draw = _draws(data.reader, indices, derive_seed(experiment.seed, stream, "order"), targets=keep_targets)
+        draw = draws(data.reader, indices, derive_seed(experiment.seed, stream, "order"), targets=keep_targets)
 
         def load(step: int, count: int) -> Batch:
             batch = draw(step, count)
@@ -153,7 +153,7 @@ def side_at(experiment: Experiment, step: int) -> int:
     return sides[min(len(sides) * step // max(alone, 1), len(sides) - 1)]
 
 
-def _draws(reader: StoreReader, indices: np.ndarray, seed: int, *, targets: bool = True) -> Loader:
+def draws(reader: StoreReader, indices: np.ndarray, seed: int, *, targets: bool = True) -> Loader:
     """Batches of some of the samples by step, read ahead where they come from disk."""
 
     def load(step: int, count: int) -> Batch:
@@ -187,7 +187,7 @@ def foreign_loader(
     reader = StoreReader(store, tuple(tasks), device)
     indices = source.splits("random", experiment.data.split_seed).train
     augment = augmentation(experiment.data, tasks)
-    draw = _draws(reader, indices, derive_seed(experiment.seed, stream, "order"))
+    draw = draws(reader, indices, derive_seed(experiment.seed, stream, "order"))
 
     def load(step: int, count: int) -> Batch:
         batch = draw(step, count)

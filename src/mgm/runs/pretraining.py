@@ -7,6 +7,8 @@ from pathlib import Path
 
 from mgm.config import ModelConfig
 
+RECIPE = "pretrain"
+"""What runs of `mgm pretrain` are called in the place of a recipe."""
 MARK = "†"
 """Follows the name of every such run in tables."""
 
@@ -17,12 +19,12 @@ def pretraining(model: ModelConfig) -> str:
     ``hf:NAME`` stays as it is; of a folder only the last part of the path is shown. Weights that come with an encoder of the
     package are from ImageNet.
     """
-    if model.encoder == "resnet" or not model.pretrained:
-        return ""
-    source, _, name = model.encoder.rpartition(":")
-    if not source:
-        return f"ImageNet ({name})"
-    return f"{source}:{Path(name).name if Path(name).expanduser().is_absolute() else name}"
+    found: list[str] = []
+    if model.encoder != "resnet" and model.pretrained:
+        source, _, name = model.encoder.rpartition(":")
+        short = Path(name).name if Path(name).expanduser().is_absolute() else name
+        found.append(f"{source}:{short}" if source else f"ImageNet ({name})")
+    return ", then ".join([*found, model.pretrained_on] if model.pretrained_on else found)
 
 
 def marked(title: str, pretrained: str) -> str:

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from torch import nn
 
 from mgm.config import Experiment, ModelConfig
-from mgm.errors import ConfigError, RunError
+from mgm.errors import ConfigError, DataError, RunError
 from mgm.models import MODELS
 from mgm.models.base import MultiTaskModel
 from mgm.networks.efficientnet_lite import EfficientNetLite0, load_imagenet_weights
 from mgm.networks.pretrained import PREFIX, PretrainedEncoder, load_weights, read_structure
-from mgm.runs.folder import RunFolder
+from mgm.runs.folder import RunFolder, read_result
+from mgm.runs.images import RunImages, digests
+from mgm.runs.pretraining import RECIPE
 from mgm.training.checkpoint import SavedModel, load_checkpoint
 from mgm.types import is_sequence
+
+if TYPE_CHECKING:
+    from mgm.runs.data import ExperimentData
 
 LITE = "lite0"
 """EfficientNet-Lite0 in settings."""
@@ -54,12 +60,50 @@ def with_structure(experiment: Experiment) -> Experiment:
     Raises:
         ConfigError: If the encoder cannot be found.
     """
+    experiment = replace(experiment, model=replace(experiment.model, pretrained_on=_learned_from(experiment.model)))
     model = experiment.model
     if model.backbone.get("name") == model.encoder:
         return experiment
     name = model.encoder.removeprefix(PREFIX)
     backbone = {"name": model.encoder, **read_structure(name)} if model.encoder.startswith(PREFIX) else {}
     return replace(experiment, model=replace(model, backbone=backbone))
+
+
+def _learned_from(config: ModelConfig) -> str:
+    """What the encoder of ``encoder_run`` was pre-trained on without labels, in words; empty unless it was."""
+    if not config.encoder_run:
+        return ""
+    folder = finished_run(config.encoder_run, "encoder_run")
+    result = read_result(folder.result)
+    if result["recipe"] != RECIPE:
+        return ""
+    return f"SimCLR on {result['num_photographs']:,} photographs of {result['data']}"
+
+
+def check_unseen(experiment: Experiment, data: ExperimentData) -> str:
+    """Raise `DataError` if the encoder of ``encoder_run`` has seen test images, as far as that can be told.
+
+    Returns:
+        Why it cannot be told, in words; empty: none was seen.
+    """
+    run = experiment.model.encoder_run
+    if not run or not len(data.splits.test):
+        return ""
+    folder = finished_run(run, "encoder_run")
+    size = folder.experiment().data.image_size
+    if size != experiment.data.image_size:
+        return (
+            f"whether {run} has seen test images cannot be told: its images are of {size} px, these of "
+            f"{experiment.data.image_size}"
+        )
+    seen = set(RunImages.read(folder.images).seen.values())
+    count = sum(digest in seen for digest in digests(data.reader.store, data.splits.test))
+    if count:
+        raise DataError(
+            f"encoder_run {run} has seen {count} of the {len(data.splits.test)} test images, so their scores would be too good; "
+            f"pre-train without them (mgm pretrain ... --exclude {experiment.data.data}), or take the same --split-seed for both"
+        )
+    return ""
 
 
 def load_pretrained(model: nn.Module, config: ModelConfig) -> None:
@@ -106,7 +150,7 @@ def start_encoder(model: MultiTaskModel, config: ModelConfig) -> None:
         return
     folder = finished_run(config.encoder_run, "encoder_run")
     theirs = folder.experiment().model
-    for name in ("architecture", "depth", "widths", "encoder_stride"):
+    for name in ("architecture", "encoder", "depth", "widths", "encoder_stride"):
         value = getattr(theirs, name)
         if value != getattr(config, name):
             written = " ".join(map(str, value)) if is_sequence(value) else value

@@ -42,7 +42,7 @@ from mgm.runs.provenance import command_line, current_commit, versions
 from mgm.runs.scenes import without_scenes
 from mgm.runs.settings import to_dict, with_absolute_paths
 from mgm.runs.stages import SharedStages
-from mgm.runs.starting_weights import load_pretrained, start_encoder, with_structure
+from mgm.runs.starting_weights import check_unseen, load_pretrained, start_encoder, with_structure
 from mgm.training.callbacks import Watchers
 from mgm.training.checkpoint import SavedModel, load_checkpoint
 from mgm.training.evaluate import (
@@ -123,8 +123,11 @@ def train(
     if minutes and not begun:
         experiment = _fit_to_minutes(experiment, minutes, data, fabric)
     trainer = _make_trainer(experiment, folder, data, fabric, watch)
+    doubt = check_unseen(experiment, data)
     if of is None and rank() == 0:
         _say(experiment, data)
+        if doubt:
+            print(f"warning: {doubt}", file=sys.stderr)
     has_baseline = baseline and len(joint_updates(experiment.method)) > 1
     lock = None
     if fabric.is_global_zero:

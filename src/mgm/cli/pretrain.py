@@ -1,0 +1,122 @@
+"""``mgm pretrain``."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import tyro
+
+from mgm.cli.parsing import parse
+from mgm.config import Experiment
+from mgm.data.files import as_file_name
+from mgm.errors import ConfigError, Interrupted
+from mgm.method.recipes import make_experiment
+
+
+@dataclass(frozen=True)
+class PretrainOptions:
+    """Pre-train an encoder by SimCLR on photographs without labels; `mgm train --encoder-run DIR` begins with it.
+
+    Example: mgm pretrain holiday --preset small --out runs/encoder
+    """
+
+    photographs: tyro.conf.Positional[str] = ""
+    """Folder or zip of photographs, all below it; or a data set (as for --data), of which the training images are used."""
+    preset: str = "small"
+    """Encoder, image size and optimiser: those of this preset; train with the same one afterwards."""
+    out: Path | None = None
+    """The run's folder; default: runs/pretrain-NAME-sSEED."""
+    resume: Path | None = None
+    """Continue the pre-training in this folder, with its own settings."""
+    exclude: str = ""
+    """Data set that the encoder is meant for: its validation and test images are left out if they are among the photographs."""
+    split: str = "random"
+    """Split of the data set (of `exclude`, too)."""
+    split_seed: int = 0
+    """Its seed: give `mgm train` the same."""
+    steps: int = 2000
+    """Updates."""
+    batch_size: int = 64
+    """Photographs per step, of each of which there are two views."""
+    image_size: int = 0
+    """Side in pixels; 0: the preset's."""
+    learning_rate: float = 0.0
+    """0: the preset's."""
+    encoder: str = ""
+    """As of `mgm train`; empty: the preset's."""
+    seed: int = 0
+    """Of weights, batches and views."""
+    checkpoint_every: int = 200
+    """Steps between checkpoints."""
+    log: tuple[str, ...] = ()
+    """As of `mgm train`: tensorboard, wandb, mlflow."""
+    cache: str = ""
+    """Folder for converted photographs; empty: $MGM_CACHE or ~/.cache/mgm."""
+    skip_bad: bool = False
+    """Leave out photographs that cannot be read."""
+    device: str = "auto"
+    """auto, cpu, cuda, mps."""
+
+
+def pretrain(arguments: list[str]) -> None:
+    """``mgm pretrain``."""
+    options = parse(PretrainOptions, "pretrain", arguments)
+    if bool(options.photographs) == bool(options.resume):
+        raise ConfigError("give a folder of photographs, or --resume and the folder of a pre-training, and not both")
+    from mgm.runs.devices import is_first_process
+    from mgm.runs.folder import RunFolder
+    from mgm.runs.self_supervised import pretrain as run
+
+    if options.resume:
+        if len(arguments) > (1 if arguments[0].startswith("--resume=") else 2):
+            raise ConfigError("--resume goes on with the run's own settings; leave out every other option")
+        out = options.resume
+        carry_out = partial(run, RunFolder(out).experiment(), out, resume=True)
+    else:
+        name = as_file_name(Path(options.photographs).stem, "photographs")
+        out = options.out or Path("runs") / f"pretrain-{name}-s{options.seed}"
+        carry_out = partial(run, _experiment(options), out, exclude=options.exclude)
+    try:
+        result = carry_out()
+    except KeyboardInterrupt as stop:
+        if not RunFolder(out).exists:
+            raise
+        number = getattr(stop, "number", signal.SIGINT)
+        raise Interrupted(
+            number, f"{stop or 'stopped'}; it goes on from there with: mgm pretrain --resume {out}"
+        ) from None
+    if is_first_process():
+        print(
+            f"encoder of {result['steps']} steps on {result['num_photographs']} photographs, {result['seconds']:.0f} s: {out}"
+        )
+        flags = f"--preset {options.preset} " if not options.resume else ""
+        print(f"train with it: mgm train mt {flags}--encoder-run {out} --data ...")
+
+
+def _experiment(options: PretrainOptions) -> Experiment:
+    from mgm.runs.self_supervised import without_tasks
+
+    start = make_experiment("mgm", options.preset)
+    data = replace(
+        start.data,
+        data=options.photographs,
+        split=options.split,
+        split_seed=options.split_seed,
+        image_size=options.image_size or start.data.image_size,
+        cache=options.cache,
+        skip_bad=options.skip_bad,
+    )
+    training = replace(
+        start.training,
+        steps=options.steps,
+        batch_size=options.batch_size,
+        learning_rate=options.learning_rate or start.training.learning_rate,
+        checkpoint_every=options.checkpoint_every,
+        device=options.device,
+        log=options.log,
+    )
+    model = replace(start.model, encoder=options.encoder or start.model.encoder)
+    return without_tasks(replace(start, seed=options.seed, data=data, model=model, training=training))

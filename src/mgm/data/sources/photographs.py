@@ -1,0 +1,64 @@
+"""Plain photographs without labels: all pictures below a folder, or in a zip."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import final
+
+import numpy as np
+
+from mgm.data.base import DataSource, Splits
+from mgm.data.files import open_tree
+from mgm.data.images import PICTURE_ENDINGS, planes, resize_rgb
+from mgm.data.sources.folder.pixels import read_pixels
+from mgm.errors import ConfigError, DataError, unknown
+from mgm.types import DatasetInfo, Sample
+
+READER_VERSION = 1
+
+
+@final
+class PhotographsSource(DataSource):
+    """Pictures squeezed to a square, as those of a folder with labels are; no tasks, no scenes, all for training.
+
+    Args:
+        path: The folder or zip archive.
+
+    Raises:
+        DataError: If there are no pictures.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self._tree = open_tree(path)
+        self._files = [name for name in self._tree.names() if Path(name).suffix.lower() in PICTURE_ENDINGS]
+        if not self._files:
+            endings = ", ".join(sorted(PICTURE_ENDINGS))
+            raise DataError(f"{self._tree.path}: holds no pictures ({endings}); give a folder or zip that does")
+
+    @property
+    def info(self) -> DatasetInfo:
+        """A name and nothing to learn."""
+        return DatasetInfo(self._tree.path.resolve().name.removesuffix(".zip"), (), (), ())
+
+    @property
+    def fingerprint(self) -> dict[str, object]:
+        """Number of pictures, and a hash of all files."""
+        reader = {"reader": "photographs", "version": READER_VERSION}
+        return {**reader, "count": len(self), "files": self._tree.digest()}
+
+    def __len__(self) -> int:
+        """Number of pictures."""
+        return len(self._files)
+
+    def read(self, index: int, size: int) -> Sample:
+        """One picture; see `DataSource.read`."""
+        file = self._files[index]
+        rgb = read_pixels(self._tree, file, "colours")
+        return Sample(planes(resize_rgb(rgb, size, size)), {}, np.zeros(0, np.float32), file)
+
+    def splits(self, kind: str, seed: int) -> Splits:
+        """All for training, as the only kind, ``random``."""
+        if kind not in self.split_kinds:
+            raise ConfigError(unknown(f"split of {self.info.name}", kind, self.split_kinds))
+        none = np.zeros(0, np.int64)
+        return Splits(np.arange(len(self)), none, none)

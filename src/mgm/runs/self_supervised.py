@@ -1,0 +1,207 @@
+"""Pre-training of M's encoder by SimCLR on photographs without labels (``mgm pretrain``); `encoder_run` takes it from there."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lightning_fabric import Fabric
+
+from mgm.config import Experiment
+from mgm.data import open_photographs, open_source
+from mgm.data.base import Splits
+from mgm.data.loading import StoreReader
+from mgm.data.store import Store, cached_store, rows_of
+from mgm.errors import DataError
+from mgm.functional.distributed import rank, world_size
+from mgm.method.algorithm import stages
+from mgm.method.networks import build_networks
+from mgm.method.recipes import TASKS_ALONE
+from mgm.method.training import JointSteps
+from mgm.runs.beginning import Beginning
+from mgm.runs.checks import check_experiment
+from mgm.runs.cost import encoder_updates, parameter_counts, peak_memory_mb
+from mgm.runs.data import make_splits
+from mgm.runs.devices import launch
+from mgm.runs.folder import RunFolder, read_result, write_json
+from mgm.runs.images import RunImages, digests
+from mgm.runs.loaders import draws
+from mgm.runs.loggers import make_loggers
+from mgm.runs.metrics_table import recorded
+from mgm.runs.pretraining import RECIPE, pretraining
+from mgm.runs.progress import RichProgress
+from mgm.runs.provenance import command_line, current_commit, versions
+from mgm.runs.settings import to_dict, with_absolute_paths
+from mgm.runs.starting_weights import load_pretrained, start_encoder, with_structure
+from mgm.tasks import make_tasks
+from mgm.training.callbacks import Watchers
+from mgm.training.memory_format import in_format, memory_format
+from mgm.training.metrics_log import MetricsLog
+from mgm.training.seeding import derive_seed
+from mgm.training.trainer import Trainer
+from mgm.training.updates import trained_networks
+
+
+def without_tasks(experiment: Experiment) -> Experiment:
+    """The settings of a pre-training by SimCLR with the network, the size and the optimiser of an experiment."""
+    method = replace(experiment.method, **TASKS_ALONE)  # type: ignore[arg-type]
+    training = replace(experiment.training, joint_share=1.0, ema=0.0, early_sizes=(), gradients_every=0)
+    return replace(
+        experiment,
+        recipe=RECIPE,
+        data=replace(experiment.data, tasks=(), fraction=1.0, num_images=0),
+        method=replace(method, supervised=False, self_supervision="simclr"),
+        training=training,
+    )
+
+
+def pretrain(experiment: Experiment, out: Path, *, resume: bool = False, exclude: str = "") -> dict[str, Any]:
+    """Train an encoder on photographs, and write a run folder that `ModelConfig.encoder_run` takes.
+
+    Args:
+        experiment: Settings, from `without_tasks`; its data are a folder of photographs, or a data set, of which the training
+            images of its split are used.
+        out: The folder; must be new or empty unless ``resume``.
+        resume: Continue from the last checkpoint.
+        exclude: Data set whose validation and test images, by the settings' split, are left out where they are among the
+            photographs.
+
+    Returns:
+        What ``result.json`` holds.
+
+    Raises:
+        ConfigError: If settings contradict each other, or are not those that a run to resume was begun with.
+        DataError: If the data are missing or damaged, or no longer those that a run to resume was begun with.
+        RunError: If the folder is in use or holds something else.
+        TrainingDivergedError: If the loss is NaN or explodes.
+    """
+    folder = RunFolder(out)
+    begun = Beginning.read(folder.beginning) if resume and folder.exists else None
+    if begun and folder.finished:
+        return read_result(folder.result)
+    check_experiment(experiment)
+    experiment = with_structure(with_absolute_paths(experiment))
+    fabric = launch(experiment.training)
+    config = experiment.data
+    source = open_photographs(config.data)
+    store = cached_store(source, config.image_size, config.cache, skip_bad=config.skip_bad)
+    if begun:
+        begun.check(experiment)
+        known = RunImages.read(folder.images)
+        if store.manifest["checksums"] != known.checksums:
+            raise DataError(
+                f"{config.data} has changed since the pre-training was begun; restore it, or begin a new one"
+            )
+        indices = known.splits(store).train
+    else:
+        splits = make_splits(rows_of(store, source), config, store.labelled(store.info.tasks))
+        indices = _without(store, splits.train, exclude, experiment)
+    if len(indices) < experiment.training.batch_size:
+        raise DataError(
+            f"{len(indices)} photographs are too few for batches of {experiment.training.batch_size}; lower --batch-size"
+        )
+    trainer = _make_trainer(experiment, folder, store, indices, fabric)
+    if rank() == 0:
+        print(f"{len(indices)} photographs of {store.info.name}", file=sys.stderr)
+    lock = None
+    if fabric.is_global_zero:
+        none = np.zeros(0, np.int64)
+        images = RunImages.of(store, Splits(indices, none, none), none, indices)
+        beginning = Beginning(command_line(), False, 0.0, world_size(), to_dict(experiment))
+        lock = folder.lock() if begun else folder.create(experiment, store.info, beginning, images)
+    fabric.barrier()
+    try:
+        with recorded(folder):
+            trainer.restore()
+            with trainer.progress:
+                trainer.run()
+            result: dict[str, Any] = {
+                "recipe": RECIPE,
+                "data": store.info.name,
+                "seed": experiment.seed,
+                "image_size": config.image_size,
+                "num_labelled": 0,
+                "num_photographs": len(indices),
+                "steps": experiment.training.steps,
+                "seconds": round(trainer.position.seconds, 1),
+                "command": Beginning.read(folder.beginning).command,
+                "commit": current_commit(),
+                "versions": versions(),
+                "device": str(fabric.device),
+                "world_size": world_size(),
+                "parameters": parameter_counts(trainer.networks),
+                "updates": encoder_updates(trainer.stages),
+                "peak_memory_mb": peak_memory_mb(fabric.device),
+                "test": {},
+                "pretrained": pretraining(experiment.model),
+            }
+            if fabric.is_global_zero:
+                write_json(folder.result, result)
+            fabric.barrier()
+        return result
+    finally:
+        if lock:
+            lock.release()
+
+
+def _without(store: Store, indices: np.ndarray, exclude: str, experiment: Experiment) -> np.ndarray:
+    """The photographs that are not held out in a data set, by content."""
+    if not exclude:
+        return indices
+    config = experiment.data
+    source = open_source(exclude)
+    theirs = cached_store(source, config.image_size, config.cache, skip_bad=config.skip_bad)
+    splits = make_splits(rows_of(theirs, source), config, theirs.labelled(theirs.info.tasks))
+    held_out = set(digests(theirs, np.concatenate([splits.validation, splits.test])))
+    kept = [digest not in held_out for digest in digests(store, indices)]
+    if rank() == 0:
+        print(
+            f"{len(indices) - sum(kept)} photographs are left out: validation or test images of {exclude}",
+            file=sys.stderr,
+        )
+    return indices[np.array(kept, dtype=bool)]
+
+
+def _make_trainer(
+    experiment: Experiment, folder: RunFolder, store: Store, indices: np.ndarray, fabric: Fabric
+) -> Trainer:
+    schedule = stages(experiment)
+    networks = build_networks(
+        trained_networks(schedule),
+        make_tasks(("depth",)),  # M has to have a decoder, which here is never asked
+        experiment.model,
+        image_size=experiment.data.image_size,
+        num_scenes=0,
+        seed=experiment.seed,
+    )
+    if not (folder.checkpoints / "last.pt").exists():
+        load_pretrained(networks.model, experiment.model)
+    networks = networks.to(fabric.device)
+    start_encoder(networks.model, experiment.model)
+    reader = StoreReader(store, (), fabric.device)
+    load = draws(reader, indices, derive_seed(experiment.seed, "photographs", "order"))
+    loaders = {"photographs": in_format(load, memory_format(experiment.training, fabric.device))}
+    shown = [RichProgress(RECIPE, {}, schedule, fabric.device)]
+    if fabric.is_global_zero:
+        shown += make_loggers(folder, experiment.training.log, schedule)
+    return Trainer(
+        experiment.training,
+        experiment.seed,
+        schedule,
+        networks,
+        {},
+        loaders,
+        JointSteps(networks, {}, experiment.method, loaders),
+        lambda model: ({}, {}),
+        fabric,
+        folder.checkpoints,
+        MetricsLog(None if rank() else folder.metrics_log),
+        Watchers(shown),
+        # what `start_encoder` reads
+        lambda stage: {
+            "best.pt": {"model": {f"encoder.{name}": value for name, value in networks["encoder"].state_dict().items()}}
+        },
+    )
