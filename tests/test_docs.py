@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import json
 import re
 import runpy
 import shlex
@@ -304,6 +305,31 @@ def test_minimal_example(tmp_path, capsys):
     assert "gain over the baseline, mean:" in out
     assert "predicted normal: (3, 120, 160)" in out
     assert (tmp_path / "run/pictures/predictions.png").exists()
+
+
+NOTEBOOK = ROOT / "examples/first_steps.ipynb"
+
+
+def test_the_notebook_is_stored_without_what_it_printed():
+    notebook = json.loads(NOTEBOOK.read_text())
+    assert notebook["nbformat"] == 4
+    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in code)
+
+
+@pytest.mark.slow
+def test_the_notebook_runs(tmp_path, monkeypatch):
+    """Its cells in one namespace, as a kernel has it; its pictures go nowhere."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    plt = importlib.import_module("matplotlib.pyplot")
+    monkeypatch.setattr(plt, "show", lambda: plt.close("all"))
+    names: dict = {}
+    for cell in json.loads(NOTEBOOK.read_text())["cells"]:
+        if cell["cell_type"] == "code":
+            exec(compile("".join(cell["source"]), cell["id"], "exec"), names)
+    assert names["result"]["test"]["semantic"]["miou"] > 0.6
+    assert names["classes"].shape == (48, 48)
 
 
 @pytest.fixture
