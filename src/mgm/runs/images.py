@@ -215,9 +215,9 @@ def unique_names(store: Store) -> list[str]:
     return names
 
 
-def digests(store: Store, indices: Iterable[int]) -> Iterator[str]:
+def digests(store: Store, indices: np.ndarray) -> Iterator[str]:
     """What tells images apart by their content, whatever they are called."""
-    return (_digest(store, int(index)) for index in indices)
+    return (_digest(store, int(index)) for index in indices.tolist())
 
 
 def _digest(store: Store, index: int) -> str:

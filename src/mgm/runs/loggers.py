@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from textwrap import shorten
-from typing import Any, ClassVar, final
+from typing import Any, ClassVar, cast, final
 
 from torch import nn
 
@@ -184,10 +184,9 @@ class MLflow(Logger):
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """A point in each curve."""
-        from mlflow.entities import Metric  # pyright: ignore[reportMissingImports]
-
+        metric: Any = import_module("mlflow.entities").Metric
         now = int(1000 * time.time())
-        self._client.log_batch(self._id, metrics=[Metric(name, value, now, step) for name, value in values.items()])
+        self._client.log_batch(self._id, metrics=[metric(name, value, now, step) for name, value in values.items()])
 
     def finish(self, values: Mapping[str, float], pictures: Sequence[Path]) -> None:
         """Metrics, images and the result as a file."""
@@ -277,5 +276,8 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested values in one level, the names joined by slashes."""
     flat: dict[str, Any] = {}
     for name, value in values.items():
-        flat |= _flat(value, f"{prefix}{name}/") if isinstance(value, Mapping) else {prefix + name: value}
+        if isinstance(value, dict):
+            flat |= _flat(cast("dict[str, Any]", value), f"{prefix}{name}/")
+        else:
+            flat[prefix + name] = value
     return flat

@@ -41,7 +41,7 @@ class Position:
     """Best score of the stage so far."""
     waited: int = 0
     """Validations since then."""
-    stopped: dict[str, int] = field(default_factory=dict)
+    stopped: dict[str, int] = field(default_factory=dict[str, int])
     """Stage that was ended early -> its steps."""
     log_size: int = 0
     seconds: float = 0.0
