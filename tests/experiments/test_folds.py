@@ -68,6 +68,11 @@ def test_splits_that_cannot_be_folded_are_refused(split):
         folds(count=1)
 
 
+def test_tasks_without_a_table_are_refused():
+    with pytest.raises(ConfigError, match=r"that a data set defines \(height\)"):
+        make_folds(make_experiment("mt", "tiny"), 3, baseline=True, data="own", tasks=("depth", "height"))
+
+
 def test_the_final_model_trains_for_the_median_of_the_best_steps(tmp_path):
     plan, place = folds(), Place(tmp_path)
     stopped = [{}, {"multi_task": {"step": 10, "of": 30}, "joint": {"step": 8, "of": 9}}, {}]

@@ -16,6 +16,7 @@ from mgm.method.recipes import baseline_of
 from mgm.runs.checks import check_experiment
 from mgm.runs.data import EVERYTHING
 from mgm.runs.folder import read_result
+from mgm.tasks import TASKS
 
 FINAL = "final model"
 """Title of the model that is trained on all images."""
@@ -48,6 +49,11 @@ def make_folds(experiment: Experiment, folds: int, *, baseline: bool, data: str,
         raise ConfigError(
             f"--folds with the split {split!r}: folds are made at random, of single images (--split random) or of whole "
             "groups (--split and the name of such a split)"
+        )
+    if own := [task for task in tasks if task not in TASKS]:
+        raise ConfigError(
+            f"--folds has no table for tasks that a data set defines ({', '.join(own)}); leave them out by --tasks, or train "
+            "single folds: --split random:1/5, random:2/5, ..."
         )
     # what a settings file of an earlier run knows of its pre-trained encoder is found out again
     experiment = replace(experiment, model=replace(experiment.model, backbone={}, pretrained_on=""))

@@ -326,7 +326,6 @@ class OwnNumbers(OwnTask, RegressionTask):
     stored_dtype: ClassVar[str] = "float32"  # elevations and temperatures need more than 11 bits
     logarithmic: ClassVar[bool]
     """Whether the way from 0 to 1 is one of equal ratios instead of equal steps."""
-    vector: ClassVar[bool]
     divides: ClassVar[bool]
     own_metrics: ClassVar[type[NumberMetrics]]
 
@@ -353,11 +352,6 @@ class OwnNumbers(OwnTask, RegressionTask):
         low, high = self.ends
         share = at_least_float32(prediction)
         return low * (share * math.log(high / low)).exp() if self.logarithmic else low + share * (high - low)
-
-    def flip(self, target: Tensor) -> Tensor:
-        """Pixels change place; the first component of vectors changes sign."""
-        flipped = target.flip(-1)
-        return torch.cat((-flipped[:, :1], flipped[:, 1:]), dim=1) if self.vector else flipped
 
     def mirror(self, prediction: Tensor) -> Tensor:
         """`flip` of what is meant."""
