@@ -18,7 +18,7 @@ from mgm.report.comparison import compare
 from mgm.report.figures.paper import draw_generation, stem
 from mgm.report.generation import annotate_generated
 from mgm.report.html.experiment import shown_trials
-from mgm.report.html.experiment_folder import ExperimentFolder
+from mgm.experiments.study_records import ExperimentFolder
 from mgm.report.html.rendering import attempt
 from mgm.runs.folder import RunFolder
 from mgm.training.trainer import Trainer

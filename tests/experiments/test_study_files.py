@@ -15,7 +15,7 @@ from mgm.experiments.plans import make_plan
 from mgm.experiments.study_files import Place, as_csv, as_json, comparisons_markdown, markdown, write_study
 from mgm.experiments.tables import columns_for, make_table
 from mgm.method.recipes import make_experiment
-from mgm.report.html.experiment_folder import ResultTable
+from mgm.experiments.study_records import ResultTable
 from mgm.report.html.experiment_table import table_section
 from mgm.training.metrics_log import plain
 
@@ -292,3 +292,22 @@ def test_a_null_in_a_result_is_an_unknown_value(place) -> None:
     line = make_table(plan, place.trial, "rooms").lines[0]
     assert math.isnan(line.values["semantic.miou"].values[0])
     assert line.count == 0
+
+
+def test_the_constant_predictor_is_a_row_of_every_setting_and_takes_part_in_no_test(place) -> None:
+    plan = plan_of("table2", seeds=2)
+    for cell in plan.cells:
+        constant = three_tasks(0.01, 2.0 + cell.seed, 60.0)
+        pretend(place.trial(cell.trial), scores_of_any(cell), constant=constant)
+    table = make_table(plan, place.trial, "rooms")
+    first = [line for line in table.lines if line.setting == plan.settings[0]][0]
+    assert first.title == "constant prediction"
+    assert first.values["depth.abs_error_m"].values == (2.0, 3.0)
+    assert [line.setting for line in table.lines if line.title == first.title] == list(plan.settings)
+    assert first not in table.models
+    assert "| constant prediction |" in markdown(table)
+    assert "constant" not in json.dumps(as_json(table)["comparisons"])
+
+
+def scores_of_any(cell):
+    return three_tasks(0.1 + 0.002 * cell.seed, 1.0 + 0.01 * cell.seed, 30.0)

@@ -126,6 +126,7 @@ def _print_result(out: Path, result: dict[str, Any]) -> None:
 
     from mgm.report.run_summary import result_pretraining, result_rows
     from mgm.report.tables import percent, score_table
+    from mgm.runs.diversity import diversity_sentence
     from mgm.runs.folder import RunFolder
     from mgm.tasks import make_tasks
 
@@ -146,6 +147,8 @@ def _print_result(out: Path, result: dict[str, Any]) -> None:
             f"warning: no model of joint training was better on the validation set than that of step {result['earlier']['step']}, "
             "before it; both are in result.json"
         )
+    if "diversity" in result:
+        console.print(diversity_sentence(result["diversity"]))
     seconds = result.get("seconds", math.nan)
     console.print(f"test set of {result['data']}, {result['num_labelled']} labelled images, {seconds:.0f} s")
     console.print(f"results, pictures and checkpoints: {out}", soft_wrap=True)

@@ -15,7 +15,7 @@ import gradio as gr
 from gradio.events import Dependency
 
 from mgm.demo.generated import MOST_IMAGES, generated_html, no_generator
-from mgm.demo.html import html, reading_script
+from mgm.demo.html import html, source_of
 from mgm.demo.photographs import Photograph, read_photograph
 from mgm.demo.predictions import (
     LARGEST_VIEW_DEG,
@@ -32,7 +32,7 @@ from mgm.demo.predictions import (
     read_pixel,
     write_downloads,
 )
-from mgm.demo.runs import STAGE_TITLES, Served, ServedRun
+from mgm.demo.runs import Served, ServedRun
 from mgm.demo.uploads import Uploads
 from mgm.errors import ConfigError, DataError, MgmError, choose
 
@@ -143,7 +143,7 @@ def predict_tab(page: gr.Blocks, served: Served, source: Source, uploads: Upload
     """Fill the first tab; returns the events after which another photograph or run is shown."""
     tasks = {name: task for run in served.runs.values() for name, task in run.model.tasks.items()}
     values = gr.HTML(html("reading", HOW_TO_READ), elem_id="mgm-reading")
-    shown = gr.HTML(html("sentence", NOTHING_YET), js_on_load=reading_script(), elem_id="mgm-predictions")
+    shown = gr.HTML(html("sentence", NOTHING_YET), js_on_load=source_of("reading.js"), elem_id="mgm-predictions")
     legend = gr.HTML(elem_id="mgm-legend")
     sure = gr.Checkbox(
         False, label="Show how sure the predictions are", info="Takes twice as long.", elem_id="mgm-sure"
@@ -341,7 +341,7 @@ def generate_tab(served: Served) -> None:
 
 def _generate_part(run: ServedRun) -> None:
     info = run.model.info
-    stages = [title for title in STAGE_TITLES.values() if title in run.generators]
+    stages = list(run.generators)
     first = info.scenes[0] if info.scenes else None
     with gr.Row():
         scenes = gr.Dropdown(

@@ -37,7 +37,7 @@ def draw(table: Table, folder: Callable[[Trial], RunFolder], out: Path) -> list[
     Returns:
         The files; none when there is nothing to draw yet.
     """
-    if not any(line.count for line in table.lines):
+    if not any(line.count for line in table.models):
         return []
     written = _plot(_curves(table) if table.plan.study.figure == "curve" else _dots(table), out)
     if table.plan.study.figure == "predictions":
@@ -63,17 +63,17 @@ def _title(figure: Figure, table: Table) -> None:
 def _dots(table: Table) -> Figure:
     """A panel per metric, a line per setting and model: every seed a dot, the mean a bar, one standard deviation a line."""
     with figure_style():
-        height = ROW_HEIGHT * (len(table.lines) + len(table.plan.settings)) + 1.1
+        height = ROW_HEIGHT * (len(table.models) + len(table.plan.settings)) + 1.1
         figure = new_figure(PANEL_WIDTH * len(table.columns) + 1.2, height)
         panels = figure.subplots(1, len(table.columns), squeeze=False, sharey=True)[0]
         places = _places(table)
         for axes, column in zip(panels, table.columns, strict=True):
-            for line, place in zip(table.lines, places, strict=True):
+            for line, place in zip(table.models, places, strict=True):
                 _dots_of(axes, line, column, place)
             axes.set_title(textwrap.fill(column.title, int(11 * PANEL_WIDTH)))
             axes.grid(axis="y", visible=False)
             axes.locator_params(axis="x", nbins=5)
-        panels[0].set_yticks(places, [line.row.title for line in table.lines])
+        panels[0].set_yticks(places, [line.row.title for line in table.models])
         panels[0].set_ylim(max(places) + 0.7, min(places) - 1.2)
         for setting, place in _first_places(table, places).items():
             panels[0].text(
@@ -85,13 +85,13 @@ def _dots(table: Table) -> Figure:
 
 def _places(table: Table) -> list[float]:
     """Vertical place of every line, with a gap before each setting."""
-    order = list(dict.fromkeys(line.setting for line in table.lines))
-    return [number + 0.9 * order.index(line.setting) for number, line in enumerate(table.lines)]
+    order = list(dict.fromkeys(line.setting for line in table.models))
+    return [number + 0.9 * order.index(line.setting) for number, line in enumerate(table.models)]
 
 
 def _first_places(table: Table, places: list[float]) -> dict[str, float]:
     first: dict[str, float] = {}
-    for line, place in zip(table.lines, places, strict=True):
+    for line, place in zip(table.models, places, strict=True):
         first.setdefault(line.setting, place)
     return first
 
@@ -115,7 +115,7 @@ def _curves(table: Table) -> Figure:
         panels = figure.subplots(1, len(table.columns), squeeze=False)[0]
         for axes, column in zip(panels, table.columns, strict=True):
             for number, row in enumerate(table.plan.rows):
-                _curve_of(axes, [line for line in table.lines if line.row == row], column, f"C{number}", table)
+                _curve_of(axes, [line for line in table.models if line.row == row], column, f"C{number}", table)
             axes.set_title(textwrap.fill(column.title, int(11 * PANEL_WIDTH)))
             axes.set_xticks(range(len(table.plan.settings)), table.plan.settings)
             axes.tick_params(axis="x", labelrotation=30 if len(table.plan.settings) > 5 else 0)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from mgm.config import RECOMMENDED
 from mgm.errors import ConfigError, choose
-from mgm.tasks.base import ClassScore, MetricInfo, Task, TaskMetrics
+from mgm.tasks.base import ClassScore, Confusion, MetricInfo, Task, TaskMetrics
 from mgm.tasks.depth import Depth
 from mgm.tasks.normals import SurfaceNormals
 from mgm.tasks.segmentation import SemanticSegmentation
@@ -15,6 +15,7 @@ from mgm.tasks.taskonomy import EdgeTexture, PrincipalCurvature, Reshading
 __all__ = [
     "TASKS",
     "ClassScore",
+    "Confusion",
     "MetricInfo",
     "Task",
     "TaskMetrics",

@@ -62,6 +62,26 @@ class ClassScore:
     """Its share of the labelled pixels, in [0, 1]; 0: predicted, but never there."""
 
 
+@dataclass(frozen=True)
+class Confusion:
+    """What the pixels of each class are taken for."""
+
+    classes: list[str]
+    """Those that targets or predictions have, the largest first."""
+    pixels: list[list[int]]
+    """Pixels by class of the target (row) and of the prediction (column)."""
+
+    def mistakes(self, most: int) -> list[tuple[str, str, float]]:
+        """Class, what it is taken for, and the share of the class' pixels; those with most pixels first."""
+        found = [
+            (count, true, predicted, count / sum(row))
+            for true, row in zip(self.classes, self.pixels, strict=True)
+            for predicted, count in zip(self.classes, row, strict=True)
+            if count and true != predicted
+        ]
+        return [mistake[1:] for mistake in sorted(found, key=lambda mistake: -mistake[0])[:most]]
+
+
 class TaskMetrics(ABC):
     """Streaming scores of one task: ``update`` per batch, ``compute`` at the end.
 
@@ -101,6 +121,10 @@ class TaskMetrics(ABC):
         Empty for tasks without classes. All processes have to call it.
         """
         return {}
+
+    def confusion(self) -> Confusion | None:
+        """What the pixels of each class are taken for; None for tasks without classes. All processes have to call it."""
+        return None
 
 
 class Task(ABC):

@@ -1,6 +1,6 @@
 import math
 
-from mgm.report.html.experiment_folder import Cell, MetricColumn, ModelRow, ResultTable
+from mgm.experiments.study_records import Cell, MetricColumn, ModelRow, ResultTable
 from mgm.report.html.experiment_table import table_section
 
 MIOU = MetricColumn("semantic", "miou", "mIoU")

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from itertools import groupby
 
-from mgm.report.html.experiment_folder import Cell, MetricColumn, ModelRow, ResultTable
+from mgm.experiments.study_records import Cell, MetricColumn, ModelRow, ResultTable
 from mgm.report.tables import UNKNOWN, metric_number
 from mgm.runs.pretraining import marked
 from mgm.tasks import TASKS, MetricInfo

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from mgm.method.algorithm import stages
 from mgm.method.extra_images import EXTRA_IMAGES
 from mgm.method.recipes import RECIPES
 from mgm.report.history import STAGE_TITLES
+from mgm.runs.data import mixed_pieces
 from mgm.runs.folder import RunFolder, read_result
 from mgm.runs.pretraining import pretraining
 from mgm.tasks import TASKS, loss_names
@@ -28,25 +29,31 @@ PLAIN_LOSSES = {
     "generator": "adversarial",
 }
 """Update -> which loss it is."""
+MIXED = {
+    "classes": "half the classes of another image",
+    "objects": "half the small classes of another image",
+    "cutmix": "a rectangle of another image (CutMix)",
+}
+"""What is pasted -> words."""
 
 
-def setting(experiment: Experiment, result: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The settings that matter, by name, and what the result of a finished run knows about them."""
+def setting(experiment: Experiment, result: Mapping[str, Any], offered: Sequence[str]) -> list[tuple[str, str]]:
+    """The settings that matter, by name, and what the result of a finished run knows about them; the data offer some tasks."""
     data, model, method, training = experiment.data, experiment.model, experiment.method, experiment.training
     recipe = RECIPES.get(experiment.recipe)
     labelled = f"{data.fraction:.0%} of the training images".replace("%", " %")
     if "num_labelled" in result:
         labelled = f"{result['num_labelled']} ({labelled})"
+    names = [name for name in data.tasks or offered if name in TASKS]
     facts = {
         "Recipe": f"{experiment.recipe}: {recipe.description}" if recipe else experiment.recipe,
         "Data": f"{result.get('data', Path(data.data).name)}, {data.split} split {data.split_seed}",
         "Labelled images": labelled,
         "Image size": f"{data.image_size} × {data.image_size} px",
-        "Augmentation": _augmentation(experiment),
+        "Augmentation": _augmentation(experiment, names),
         "Network": f"{model.architecture.replace('_', ' ')}, {encoder_text(model)}, widths {'/'.join(map(str, model.widths))}",
         "Training": f"batch {training.batch_size}, {_optimiser(experiment)}",
     }
-    names = [name for name in data.tasks or result.get("test", ()) if name in TASKS]
     if method.losses and names:
         facts["Losses"] = ", ".join(f"{name}: {loss}" for name, loss in loss_names(names, method.losses).items())
     schedule = stages(experiment)
@@ -70,12 +77,13 @@ def encoder_text(model: ModelConfig) -> str:
     return f"ResNet-{model.depth}" if model.encoder == "resnet" else model.encoder
 
 
-def _augmentation(experiment: Experiment) -> str:
+def _augmentation(experiment: Experiment, tasks: Sequence[str]) -> str:
     data = experiment.data
     if not data.augment:
         return "none"
     turned = f", hue ± {data.hue:g}" if data.hue else ""
-    mixed = f"; {data.mix} into {data.mix_share:.0%} of the images".replace("%", " %") if data.mix != "none" else ""
+    pieces = MIXED.get(found, found) if (found := mixed_pieces(data, tasks)) else ""
+    mixed = f"; {pieces} pasted into {data.mix_share:.0%} of the images".replace("%", " %") if pieces else ""
     return f"flip, crop and zoom {data.zoom[0]:g}-{data.zoom[1]:g}, photometric ± {data.colour:g}{turned}{mixed}"
 
 
