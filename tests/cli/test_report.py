@@ -14,11 +14,11 @@ from PIL import Image
 
 from mgm.cli.main import main
 from mgm.errors import RunError
+from mgm.experiments.study_records import ExperimentFolder
 from mgm.report.comparison import compare
 from mgm.report.figures.paper import draw_generation, stem
 from mgm.report.generation import annotate_generated
 from mgm.report.html.experiment import shown_trials
-from mgm.experiments.study_records import ExperimentFolder
 from mgm.report.html.rendering import attempt
 from mgm.runs.folder import RunFolder
 from mgm.training.trainer import Trainer

@@ -13,9 +13,9 @@ from fake_trials import pretend, pretend_all, three_tasks
 from mgm.experiments.catalogue import STUDIES
 from mgm.experiments.plans import make_plan
 from mgm.experiments.study_files import Place, as_csv, as_json, comparisons_markdown, markdown, write_study
+from mgm.experiments.study_records import ResultTable
 from mgm.experiments.tables import columns_for, make_table
 from mgm.method.recipes import make_experiment
-from mgm.experiments.study_records import ResultTable
 from mgm.report.html.experiment_table import table_section
 from mgm.training.metrics_log import plain
 
@@ -59,7 +59,7 @@ def test_markdown_has_the_papers_values_in_columns_of_their_own(place) -> None:
         for line in markdown(make_table(plan, place.trial, "rooms")).splitlines()
     ]
     assert lines[0] == [
-        "model", "seeds", "mIoU ↑", "*paper*", "absolute error [m] ↓", "*paper*", "mean angle, coded [rad] ↓", "*paper*",
+        "model", "seeds", "mIoU ↑", "*paper*", "absolute error [m] ↓", "*paper*", "paper's angle [rad] ↓", "*paper*",
         "mean angle [°] ↓",
     ]  # fmt: skip
     st = next(line for line in lines if line[0] == "ST")
@@ -300,7 +300,7 @@ def test_the_constant_predictor_is_a_row_of_every_setting_and_takes_part_in_no_t
         constant = three_tasks(0.01, 2.0 + cell.seed, 60.0)
         pretend(place.trial(cell.trial), scores_of_any(cell), constant=constant)
     table = make_table(plan, place.trial, "rooms")
-    first = [line for line in table.lines if line.setting == plan.settings[0]][0]
+    first = next(line for line in table.lines if line.setting == plan.settings[0])
     assert first.title == "constant prediction"
     assert first.values["depth.abs_error_m"].values == (2.0, 3.0)
     assert [line.setting for line in table.lines if line.title == first.title] == list(plan.settings)

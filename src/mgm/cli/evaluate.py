@@ -11,7 +11,6 @@ import tyro
 
 from mgm.cli.parsing import parse
 
-
 MISTAKES = 5
 """Pairs of classes that are named as mistaken for each other."""
 
