@@ -156,7 +156,7 @@ def test_sentences_say_who_wins_and_the_generators_own_share(place) -> None:
     text = "\n".join(described["sentences"])
     assert "MGM beats MT on 3 of 3 tasks at p < 0.05" in text
     assert "Exploratory, p-values not corrected: MGM against ST" in text
-    assert "The generator's own share: MGM beats MGM/G on 3 of 3 tasks" in text
+    assert "What the generator adds: MGM beats MGM/G on 3 of 3 tasks" in text
     assert "The generator against more updates on labelled images: MGM beats control" in text
     against = next(c for c in described["comparisons"] if c["reference"] == "MGM/G")
     assert against["tasks"]["depth"]["mean"] == pytest.approx(0.10)

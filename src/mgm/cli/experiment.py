@@ -33,7 +33,7 @@ class ExperimentOptions:
     """
 
     name: tyro.conf.Positional[str] = "list"
-    """Which: `list` shows all, `all` runs all of the paper's that the data allow; F1 to F18, X1 to X5 work too."""
+    """Which: `list` shows all, `all` runs all of the paper's that the data allow."""
     data: str = "rooms"
     """Built-in name (`mgm data list`) or path of a data set."""
     preset: str = "quick"
@@ -126,7 +126,7 @@ def _check(options: ExperimentOptions) -> None:
 def _print_list() -> None:
     width = max(map(len, STUDIES))
     for name, study in STUDIES.items():
-        print(f"{name:<{width}}  {study.number:<3}  {study.paper:<13}  {study.title}")
+        print(f"{name:<{width}}  {study.paper:<13}  {study.title}")
     print("\nmgm experiment NAME --data DATA --preset quick --seeds 5 runs one, mgm experiment all runs all")
 
 

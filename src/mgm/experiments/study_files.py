@@ -136,7 +136,6 @@ def _about(
         plan.study.title,
         [record(*trial) for trial in shown],
         plan.study.paper,
-        plan.study.number,
         command,
         current_commit(),
         sorted({str(result.get("commit")) for result in results.values() if result}),

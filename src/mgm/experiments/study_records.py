@@ -39,7 +39,6 @@ class ExperimentRecord:
     trials: list[TrialRecord]
     paper: str = ""
     """The paper's table or figure."""
-    number: str = ""
     command: str = ""
     commit: str | None = None
     """Of the last command; those of its trials are `commits`."""

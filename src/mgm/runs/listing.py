@@ -35,7 +35,7 @@ class RunSummary:
     """Labelled images; None unless finished."""
     seed: int | None = None
     steps: int = 0
-    """Updates of M on labelled images so far."""
+    """Steps of the network on labelled images so far."""
     total_steps: int = 0
     scores: dict[str, float] = field(default_factory=dict[str, float])
     """Task -> its primary metric: on the test set if finished, else the validation scores of the best step so far."""
@@ -130,7 +130,7 @@ def _state(folder: RunFolder, experiment: Experiment, records: Sequence[Record])
 
 
 def _steps(experiment: Experiment, records: Sequence[Record]) -> int:
-    """Updates of M on labelled images until the last record."""
+    """Steps of the network on labelled images until the last record."""
     if not records:
         return 0
     last, done = records[-1], 0

@@ -99,7 +99,12 @@ class RichProgress(TrainingProgress):
         ]
         overall = f"overall {math.exp(score):.2f}x constant{best}"
         self._print(
-            [f"{self.title} {self._stage} {done}/{self._total} ", "validation:", *(f"{text}," for text in figures), overall]
+            [
+                f"{self.title} {self._stage} {done}/{self._total} ",
+                "validation:",
+                *(f"{text}," for text in figures),
+                overall,
+            ]
         )
 
     def _print_line(self, done: int) -> None:

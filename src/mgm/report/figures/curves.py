@@ -67,7 +67,7 @@ def draw_losses(axes: Axes, stage: str, histories: Mapping[str, History]) -> Non
     if values and min(values) > 0 and max(values) > LOG_RATIO * min(values):
         _logarithmic(axes)
     axes.set_title(STAGE_TITLES.get(stage, stage))
-    axes.set_xlabel("updates of M" if stage in ("multi_task", "joint", "continued") else "steps")
+    axes.set_xlabel("steps")
     axes.set_ylabel("loss")
     _legend(axes)
 
@@ -100,7 +100,7 @@ def draw_gradients(axes: Axes, figure: str, history: History) -> None:
     else:
         axes.axhline(0, color=FAINT_INK, linewidth=0.8)
         axes.set_title("Direction on the encoder")
-    axes.set_xlabel("updates of M")
+    axes.set_xlabel("steps")
     axes.set_ylabel({"norm": "norm of the gradient", "cosine": "cosine to the tasks' gradient"}[figure])
     _legend(axes)
 
@@ -146,7 +146,7 @@ def _label_scores(axes: Axes, name: str, histories: Iterable[History]) -> None:
         axes.text(start, 1.0, " joint training →", transform=place, va="top", fontsize=8, color=FAINT_INK)
     unit = f" [{info.unit}]" if info.unit else ""
     axes.set_title(task.title)
-    axes.set_xlabel("updates of M")
+    axes.set_xlabel("steps")
     axes.set_ylabel(f"{info.title}{unit}, {'higher' if info.higher_is_better else 'lower'} is better")
     _legend(axes)
 

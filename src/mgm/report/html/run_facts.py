@@ -126,7 +126,7 @@ class Cost:
     title: str
     seconds: float | None
     steps: int | None
-    """Updates of M on labelled batches."""
+    """Training steps on labelled batches."""
     updates: dict[str, int]
     """Loss -> how often it reached the encoder."""
     parameters: dict[str, int]
