@@ -135,7 +135,7 @@ class MethodConfig:
     extra_ratio: float = 1.0
     """Extra images per labelled image and step (paper Figure 5)."""
     refinement_weight: float = 1.0
-    """Weight of the losses by which the scene label is recognised from the predictions (refinement), on labelled and extra images."""
+    """Weight of the losses by which the scene label is recognised from the predictions (refinement)."""
     self_supervision_weight: float = 1.0
     """Weight of the self-supervised losses."""
     adversarial_weight: float = 1.0
