@@ -145,6 +145,12 @@ def test_run(mgm, runs, tmp_path):
         assert any(alt.startswith(f"Errors of {model}, surface normals") for alt in alts)
     assert any(alt.startswith("Truth, semantic segmentation") for alt in alts)
     assert any(alt.startswith("Depth by mgm, generated ") for alt in alts)
+    assert "Where it errs most" in page.text
+    assert "Layouts of generated images differ" in page.text or "The generator has collapsed" in page.text
+    confusion = json.loads((run / "confusion.json").read_text())["semantic"]
+    largest = max((n, i, j) for i, row in enumerate(confusion["pixels"]) for j, n in enumerate(row) if i != j)
+    taken = [confusion["classes"][place] for place in largest[1:]]
+    assert f"{taken[0]} is taken for {taken[1]}" in page.text
     labels = [attributes.get("aria-label") or "" for attributes in page.all("span")]
     for moment in ("before", "after"):
         assert f"4 generated images of bedroom, {moment} joint training" in labels

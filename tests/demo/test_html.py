@@ -3,6 +3,9 @@ from __future__ import annotations
 import numpy as np
 
 from mgm.demo.html import Tile, html, source_of
+from mgm.report.html.charts import Chart
+from mgm.report.html.run import Mistakes
+from mgm.report.pictures import ImageTable, Picture
 from mgm.tasks import make_tasks
 from mgm.tasks.legend import Legend
 
@@ -18,11 +21,12 @@ def test_names_are_escaped_wherever_they_are_shown():
             html("sentence", EVIL),
             html("reading", EVIL, 3, 4),
             html("headline", [(EVIL, EVIL)]),
+            html("mistakes", Mistakes([(Chart(EVIL, "", EVIL), [EVIL])], ImageTable([Picture(None, EVIL, EVIL)], []))),
             html("legends", [Legend(EVIL, make_tasks(("depth",))["depth"].error_scale())]),
         )
     )
     assert "<script" not in shown
-    assert shown.count("&lt;script&gt;") == 12
+    assert shown.count("&lt;script&gt;") == 14
     assert 'data-place="3,4"' in shown
 
 

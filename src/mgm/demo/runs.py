@@ -27,6 +27,8 @@ class ServedRun:
     """Title of a stage -> the generator that it left; empty where none was trained."""
     summary: str
     """One line: recipe, data, scores."""
+    folder: RunFolder | None = None
+    """None: of a model folder, which has no test set."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def _open(path: Path, taken: Container[str], device: str) -> ServedRun:
         return ServedRun(title, model, {}, summary(model))
     generators = {STAGES[stage]: TrainedGenerator.load(path, stage, device) for stage in stages_with_generator(run)}
     result = read_result(run.result) if run.finished else None
-    return ServedRun(title, model, generators, summary(model, result, finished=run.finished))
+    return ServedRun(title, model, generators, summary(model, result, finished=run.finished), run)
 
 
 def _examples(runs: Sequence[Path]) -> tuple[tuple[Photograph, ...], str]:

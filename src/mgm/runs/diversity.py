@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -54,7 +55,7 @@ def generator_diversity(folder: RunFolder, data: ExperimentData, seed: int) -> d
         return None
     device = data.reader.device
     generator = SavedGenerator.load(folder.path, device)
-    kinds, counts = generator.labels.unique(dim=0, return_counts=True)
+    kinds, counts = cast(tuple[Tensor, Tensor], generator.labels.unique(dim=0, return_counts=True))
     kinds = kinds[counts.argsort(descending=True, stable=True)[:LABELS]]
     random = random_generator(device, seed, "diversity")
     scenes = torch.from_numpy(data.reader.scenes[data.splits.train]).to(kinds)

@@ -108,14 +108,14 @@ class SegmentationMetrics(TaskMetrics):
     def confusion(self) -> Confusion:
         """The matrix, without classes that neither targets nor predictions have."""
         confusion, order = self._ranked()
-        pixels = confusion[order][:, order].round().long().tolist()
+        pixels: list[list[int]] = confusion[order][:, order].round().long().tolist()
         return Confusion([self._title(index) for index in order], pixels)
 
     def _ranked(self) -> tuple[Tensor, list[int]]:
         """Confusion matrix ``[K, K]``, and the classes that occur in it, those with most labelled pixels first."""
         confusion = self._sums.totals()["confusion"].view(self.num_classes, self.num_classes)
-        present = ((confusion.sum(0) + confusion.sum(1)) > 0).tolist()
-        ranked = confusion.sum(1).argsort(descending=True, stable=True).tolist()
+        present: list[bool] = ((confusion.sum(0) + confusion.sum(1)) > 0).tolist()
+        ranked: list[int] = confusion.sum(1).argsort(descending=True, stable=True).tolist()
         return confusion, [index for index in ranked if present[index]]
 
     def _title(self, index: int) -> str:

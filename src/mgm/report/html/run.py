@@ -77,7 +77,7 @@ def run_page(folder: RunFolder) -> str:
         results=attempt(lambda: _results(folder, result)),
         charts=attempt(lambda: _charts(begun)),
         predictions=attempt(lambda: _predictions(begun)),
-        mistakes=attempt(lambda: _mistakes(folder, result)),
+        mistakes=attempt(lambda: mistakes(folder)),
         diversity=diversity_sentence(result["diversity"]) if "diversity" in result else "",
         generated=attempt(lambda: generated_table(before_and_after(folder))) if generates else None,
         annotations=attempt(lambda: annotation_table(annotate_generated(folder))) if generates else None,
@@ -124,9 +124,16 @@ def _predictions(begun: dict[str, RunFolder]) -> ImageTable:
     return prediction_table(compare(trained), most=MOST_MAPS)
 
 
-def _mistakes(folder: RunFolder, result: dict[str, Any]) -> Mistakes:
-    if not result:
+def mistakes(folder: RunFolder) -> Mistakes:
+    """The mistakes of a finished run on its test set.
+
+    Raises:
+        RunError: If it is not finished, or a file is damaged.
+        DataError: If the data are no longer there.
+    """
+    if not folder.finished:
         raise RunError("the run is not finished")
+    result = read_result(folder.result)
     confusions = read_json(folder.confusion, dict[str, Confusion])
     shown = [
         (
