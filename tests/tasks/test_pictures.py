@@ -35,7 +35,7 @@ def test_too_many_classes() -> None:
 
 
 def test_labels_beyond_the_classes_are_holes() -> None:
-    picture = paint_classes(torch.tensor([[[0, 1, 2, 255]]]), 2)
+    picture = paint_classes(torch.tensor([[[0, 1, 2, 255]]]), palette(2))
     assert picture[0, :, 0].T.tolist() == [*palette(2).tolist(), list(INVALID_COLOUR), list(INVALID_COLOUR)]
 
 

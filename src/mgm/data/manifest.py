@@ -77,10 +77,12 @@ def damaged(path: Path, what: str) -> DataError:
 
 def info_to_plain(info: DatasetInfo) -> dict[str, Any]:
     """As a dictionary of JSON values."""
-    return json.loads(json.dumps(asdict(info)))
+    plain = json.loads(json.dumps(asdict(info)))
+    return plain if info.colours else {name: value for name, value in plain.items() if name != "colours"}
 
 
 def info_from_plain(plain: dict[str, Any]) -> DatasetInfo:
     """Inverse of `info_to_plain`."""
     listed: dict[str, Any] = {name: tuple(plain[name]) for name in ("tasks", "classes", "scenes")}
-    return DatasetInfo(**{**plain, **listed})
+    colours = tuple(tuple(colour) for colour in plain.get("colours", ()))
+    return DatasetInfo(**{**plain, **listed, "colours": colours})

@@ -148,7 +148,11 @@ def points_figure(run: ServedRun, seen: Seen, view_deg: float, colours: str) -> 
     task = choose("colouring", colours, {PHOTOGRAPH: None, **run.model.tasks})
     if "depth" not in seen.values:
         return None
-    pixels = seen.photograph.pixels if task is None else value_pixels(task, seen.values[colours], task.span(seen.shown(colours)))
+    pixels = (
+        seen.photograph.pixels
+        if task is None
+        else value_pixels(task, seen.values[colours], task.span(seen.shown(colours)))
+    )
     return plot_points(thinned(seen.values["depth"][0].numpy(), pixels, camera))
 
 

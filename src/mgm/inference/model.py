@@ -54,7 +54,9 @@ class TrainedModel:
     ) -> None:
         self.experiment = experiment
         self.info = info
-        self.tasks: dict[str, Task] = make_tasks(experiment.data.tasks or info.tasks, info.classes)
+        self.tasks: dict[str, Task] = make_tasks(
+            experiment.data.tasks or info.tasks, info.classes, colours=info.colours
+        )
         self.model = model.to(device).eval().requires_grad_(False)
         self.device = device
         self.origin = origin
@@ -93,7 +95,7 @@ class TrainedModel:
     ) -> TrainedModel:
         if not 0 < experiment.data.image_size <= MAX_IMAGE_SIZE:
             raise RunError(f"image_size of {origin} is {experiment.data.image_size}; {MAX_IMAGE_SIZE} is the largest")
-        tasks = make_tasks(experiment.data.tasks or info.tasks, info.classes)
+        tasks = make_tasks(experiment.data.tasks or info.tasks, info.classes, colours=info.colours)
         model = rebuild(lambda: build_model(tasks, experiment.model, experiment.seed), weights, origin)
         return cls(experiment, info, model, device, origin=origin)
 

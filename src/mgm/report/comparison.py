@@ -70,7 +70,7 @@ def compare(folders: Mapping[str, RunFolder], count: int = SHOWN_IMAGES, wanted:
     data = open_run_data(next(iter(folders.values())))
     test = _common_test(data, list(folders.values()))
     names = tuple(dict.fromkeys(name for model in models.values() for name in model.tasks))
-    tasks = make_tasks(names, data.info.classes)
+    tasks = make_tasks(names, data.info.classes, colours=data.info.colours)
     reader = StoreReader(data.store, [name for name in tasks if name in data.info.tasks])
     chosen = test[spread_evenly(len(test), count)]
     if wanted:

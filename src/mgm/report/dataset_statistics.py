@@ -49,7 +49,9 @@ class DatasetStatistics:
     def __init__(self, info: DatasetInfo) -> None:
         self.info = info
         self.num_samples = 0
-        self.tasks: dict[str, Task] = make_tasks([task for task in TASKS if task in info.tasks], info.classes)
+        self.tasks: dict[str, Task] = make_tasks(
+            [task for task in TASKS if task in info.tasks], info.classes, colours=info.colours
+        )
         self.labels = {task: TaskStatistics() for task in info.tasks}
         self.class_pixels = np.zeros(len(info.classes), np.int64)
         self.class_images = np.zeros(len(info.classes), np.int64)

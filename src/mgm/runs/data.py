@@ -85,7 +85,7 @@ def load_data(experiment: Experiment, device: torch.device) -> ExperimentData:
     source = open_source(config.data, config.num_images)
     source.splits(config.split, config.split_seed)  # a split that cannot be shows before anything is converted
     info = source.info
-    tasks = make_tasks(config.tasks or info.tasks, info.classes, experiment.method.losses)
+    tasks = make_tasks(config.tasks or info.tasks, info.classes, experiment.method.losses, info.colours)
     missing = [name for name in tasks if name not in info.tasks]
     if missing:
         raise ConfigError(f"{info.name} has no labels for {', '.join(missing)}; it offers {', '.join(info.tasks)}")

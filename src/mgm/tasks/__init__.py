@@ -32,7 +32,12 @@ TASKS: dict[str, type[Task]] = {
 """Name -> task, in the order of tables."""
 
 
-def make_tasks(names: Sequence[str], classes: Sequence[str] = (), losses: Sequence[str] = ()) -> dict[str, Task]:
+def make_tasks(
+    names: Sequence[str],
+    classes: Sequence[str] = (),
+    losses: Sequence[str] = (),
+    colours: Sequence[tuple[int, int, int]] = (),
+) -> dict[str, Task]:
     """The tasks of a run.
 
     Args:
@@ -40,6 +45,7 @@ def make_tasks(names: Sequence[str], classes: Sequence[str] = (), losses: Sequen
         classes: Names of the semantic classes in index order; only ``semantic`` needs them.
         losses: What tasks train by, see `parse_losses`; all others train by the paper's loss, or the recommended one if the word
             `mgm.config.RECOMMENDED` is among them. Nothing else depends on them.
+        colours: Of the semantic classes in pictures; without one for each class they have the usual ones.
 
     Raises:
         ConfigError: If there is no name, one is unknown or occurs twice, ``semantic`` has no classes, or ``losses`` are not
@@ -55,7 +61,10 @@ def make_tasks(names: Sequence[str], classes: Sequence[str] = (), losses: Sequen
     for name, loss in chosen.items():
         if name not in names:
             raise ConfigError(f"losses has {name}:{loss}, but {name} is not learned; the tasks are {', '.join(names)}")
-    return {name: TASKS[name](classes, loss) for name, loss in loss_names(names, losses).items()}
+    tasks = {name: TASKS[name](classes, loss) for name, loss in loss_names(names, losses).items()}
+    if semantic := tasks.get(SemanticSegmentation.name):
+        semantic.own_colours = colours
+    return tasks
 
 
 def loss_names(names: Sequence[str], losses: Sequence[str]) -> dict[str, str]:

@@ -196,6 +196,9 @@ class Task(ABC):
         if (np.abs(target) > np.finfo(np.float16).max).any():
             raise DataError(f"{where}: {cls.name} is infinite or above 65504; mark pixels without a value by NaN")
 
+    own_colours: Sequence[tuple[int, int, int]] = ()
+    """RGB of each class, 0 to 255, as the data set has them; empty: it has none."""
+
     def __init__(self, classes: Sequence[str] = (), loss: str = "") -> None:
         """A task over some classes, trained by one of its `losses`; empty: the first.
 

@@ -52,12 +52,11 @@ def paint_scale(position: Tensor, colormap: str) -> Tensor:
     return torch.where(known, colours, grey)
 
 
-def paint_classes(labels: Tensor, num_classes: int) -> Tensor:
-    """Class indices ``[B, H, W]`` as colours of `palette`, ``[B, 3, H, W]`` uint8; an index that is no class is dark grey."""
-    known = (labels >= 0) & (labels < num_classes)
-    colours = np.concatenate([palette(num_classes), np.array([INVALID_COLOUR], dtype=np.uint8)])
-    table = torch.from_numpy(colours).to(labels.device)
-    return table[torch.where(known, labels, num_classes).long()].movedim(-1, 1)
+def paint_classes(labels: Tensor, colours: np.ndarray) -> Tensor:
+    """Class indices ``[B, H, W]`` in their colours ``[K, 3]``, ``[B, 3, H, W]`` uint8; an index that is no class is dark grey."""
+    known = (labels >= 0) & (labels < len(colours))
+    table = torch.from_numpy(np.concatenate([colours, np.array([INVALID_COLOUR], dtype=np.uint8)])).to(labels.device)
+    return table[torch.where(known, labels, len(colours)).long()].movedim(-1, 1)
 
 
 @lru_cache

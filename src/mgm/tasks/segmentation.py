@@ -189,6 +189,13 @@ class SemanticSegmentation(Task):
         """One logit per class."""
         return len(self.classes)
 
+    @property
+    def palette(self) -> np.ndarray:
+        """``[K, 3]`` uint8: the colour of each class, see `mgm.tasks.pictures.palette`."""
+        if len(self.own_colours) == self.channels:
+            return np.array(self.own_colours, np.uint8)
+        return palette(self.channels)
+
     def valid(self, target: Tensor) -> Tensor:
         """Pixels with a class."""
         return target != IGNORE_INDEX
@@ -263,14 +270,14 @@ class SemanticSegmentation(Task):
         return ColourScale(colours_of(ERROR_COLOURS)[[0, -1]], "right", "wrong")
 
     def colour(self, value: Tensor, span: Span | None = None) -> Tensor:
-        """A fixed colour per class, see `mgm.tasks.pictures.palette`."""
-        return paint_classes(value, self.channels)
+        """The colour of each class in `palette`."""
+        return paint_classes(value, self.palette)
 
     def legend(self, values: Sequence[Tensor], span: Span | None = None) -> Legend:
         """The classes that occur, the most frequent first."""
         counts = torch.stack([self.class_counts(value) for value in values]).sum(0) if values else torch.zeros(0)
         total = max(1, sum(value.numel() for value in values))
-        colours = palette(self.channels).tolist()
+        colours = self.palette.tolist()
         ranked = [int(index) for index in counts.argsort(descending=True, stable=True) if counts[index] > 0]
         classes = (
             ClassColour(self.classes[index].replace("_", " "), tuple(colours[index]), counts[index].item() / total)
