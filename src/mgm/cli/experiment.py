@@ -201,6 +201,9 @@ def _data_name(experiment: Experiment) -> str:
 
 def _carry_out(plan: Plan, options: ExperimentOptions) -> dict[str, str]:
     """Run a study, print its table; trial -> error."""
+    from rich.console import Console
+    from rich.markdown import Markdown
+
     from mgm.experiments.execution import carry_out_study
     from mgm.experiments.study_files import Place, as_json, markdown
     from mgm.report.experiment_figures import draw
@@ -218,7 +221,10 @@ def _carry_out(plan: Plan, options: ExperimentOptions) -> dict[str, str]:
         draw=lambda table: draw(table, place.trial, place.study(plan.name) / "figure"),
     )
     described = as_json(table)
-    print(markdown(table))
+    if sys.stdout.isatty():
+        Console().print(Markdown(markdown(table)))  # in as many columns as the terminal has
+    else:
+        print(markdown(table))
     for line in (*described["sentences"], *described["notes"]):
         print(f"- {line}")
     print(f"table, figure and trials: {place.study(plan.name)}")

@@ -65,8 +65,11 @@ def _print_runs(found: list[RunSummary], folder: Path) -> None:
 
     from mgm.runs.pretraining import footnotes, marked
 
+    primary = {
+        f"{task} {info.title}": None for run in found for task, info in run.metrics.items() if task in run.scores
+    }
     caption = [
-        "test set; of unfinished runs the best so far on the validation set",
+        f"{', '.join(primary) or 'scores'}: test set; of unfinished runs the best so far on the validation set",
         *footnotes(run.pretrained for run in found),
     ]
     table = Table(caption=escape("\n".join(caption)), caption_justify="left")

@@ -138,7 +138,7 @@ def _print_result(out: Path, result: dict[str, Any]) -> None:
     if baseline:
         mean = result.get("gain", {}).get("mean")
         console.print(
-            f"{result['recipe']} against {baseline['recipe']} at {result['steps']} updates each: "
+            f"{result['recipe']} against {baseline['recipe']} at {result['steps']} steps each: "
             f"mean gain {percent(math.nan if mean is None else mean)} "
             "(one seed: differences of a few per cent are within its noise)"
         )

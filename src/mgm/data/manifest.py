@@ -84,5 +84,5 @@ def info_to_plain(info: DatasetInfo) -> dict[str, Any]:
 def info_from_plain(plain: dict[str, Any]) -> DatasetInfo:
     """Inverse of `info_to_plain`."""
     listed: dict[str, Any] = {name: tuple(plain[name]) for name in ("tasks", "classes", "scenes")}
-    colours = tuple(tuple(colour) for colour in plain.get("colours", ()))
-    return DatasetInfo(**{**plain, **listed, "colours": colours})
+    listed["colours"] = tuple(tuple(colour) for colour in plain.get("colours", ()))
+    return DatasetInfo(**{**plain, **listed})

@@ -12,9 +12,10 @@ import numpy as np
 from mgm.experiments.plans import Trial
 from mgm.experiments.statistics import spread
 from mgm.experiments.tables import Column, Line, Table
-from mgm.report.figures.paper import draw_comparison, draw_generation
+from mgm.report.figures.paper import draw_comparison, draw_generation, in_every_format
 from mgm.report.figures.style import figure_style, new_figure, save_figure
 from mgm.runs.folder import RunFolder
+from mgm.tasks import TASKS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,19 +40,13 @@ def draw(table: Table, folder: Callable[[Trial], RunFolder], out: Path) -> list[
     """
     if not any(line.count for line in table.models):
         return []
-    written = _plot(_curves(table) if table.plan.study.figure == "curve" else _dots(table), out)
+    figure = _curves(table) if table.plan.study.figure == "curve" else _dots(table)
+    written = in_every_format(out, lambda path: save_figure(figure, path))
     if table.plan.study.figure == "predictions":
         return written + _predictions(table, folder, out)
     if table.plan.study.figure == "generated":
         return written + _generated(table, folder, out)
     return written
-
-
-def _plot(figure: Figure, out: Path) -> list[Path]:
-    paths = [out.with_name(f"{out.name}{suffix}") for suffix in (".png", ".pdf")]
-    for path in paths:
-        save_figure(figure, path)
-    return paths
 
 
 def _title(figure: Figure, table: Table) -> None:
@@ -70,7 +65,7 @@ def _dots(table: Table) -> Figure:
         for axes, column in zip(panels, table.columns, strict=True):
             for line, place in zip(table.models, places, strict=True):
                 _dots_of(axes, line, column, place)
-            axes.set_title(textwrap.fill(column.title, int(11 * PANEL_WIDTH)))
+            axes.set_title(f"{TASKS[column.task].title}\n{column.title}")
             axes.grid(axis="y", visible=False)
             axes.locator_params(axis="x", nbins=5)
         panels[0].set_yticks(places, [line.row.title for line in table.models])
@@ -116,7 +111,7 @@ def _curves(table: Table) -> Figure:
         for axes, column in zip(panels, table.columns, strict=True):
             for number, row in enumerate(table.plan.rows):
                 _curve_of(axes, [line for line in table.models if line.row == row], column, f"C{number}", table)
-            axes.set_title(textwrap.fill(column.title, int(11 * PANEL_WIDTH)))
+            axes.set_title(f"{TASKS[column.task].title}\n{column.title}")
             axes.set_xticks(range(len(table.plan.settings)), table.plan.settings)
             axes.tick_params(axis="x", labelrotation=30 if len(table.plan.settings) > 5 else 0)
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(table.plan.rows))

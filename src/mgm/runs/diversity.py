@@ -76,18 +76,24 @@ def generator_diversity(folder: RunFolder, data: ExperimentData, seed: int) -> d
     }
 
 
+def diversity_shares(found: Mapping[str, Mapping[str, float | None]]) -> dict[str, float]:
+    """``within`` and ``between`` of generated images as shares of those of real ones, as far as they are known."""
+    pairs = {name: (found["generated"].get(name), found["real"].get(name)) for name in ("within", "between")}
+    return {name: a / b for name, (a, b) in pairs.items() if a is not None and b and a == a and b == b}
+
+
+def has_collapsed(found: Mapping[str, Mapping[str, float | None]]) -> bool:
+    """Whether neither noise nor scene changes the layout of generated images: all shares are below `COLLAPSED`."""
+    return 0 <= max(diversity_shares(found).values(), default=-1) < COLLAPSED
+
+
 def diversity_sentence(found: Mapping[str, Mapping[str, float | None]]) -> str:
     """What the numbers of `generator_diversity` say; empty where there is nothing to compare with."""
-    shares: list[float] = []
-    parts: list[str] = []
-    for name, words in (("within", "within a scene"), ("between", "between scenes")):
-        ours, theirs = found["generated"].get(name), found["real"].get(name)
-        if ours is not None and theirs and ours == ours and theirs == theirs:
-            shares.append(ours / theirs)
-            parts.append(f"{100 * shares[-1]:.0f} % ({words})")
-    if not shares:
+    words = {"within": "within a scene", "between": "between scenes"}
+    parts = [f"{100 * share:.0f} % ({words[name]})" for name, share in diversity_shares(found).items()]
+    if not parts:
         return ""
-    differ = f"layouts of generated images differ {' and '.join(parts)} as much as those of real images"
-    if max(shares) < COLLAPSED:
-        return f"The generator has collapsed to nearly one layout, whatever scene and noise: {differ}."
-    return f"{differ[0].upper()}{differ[1:]}."
+    differ = f"ayouts of generated images differ {' and '.join(parts)} as much as those of real images."
+    if has_collapsed(found):
+        return f"The generator has collapsed to nearly one layout, whatever scene and noise: l{differ}"
+    return f"L{differ}"

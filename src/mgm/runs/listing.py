@@ -11,6 +11,7 @@ from mgm.config import Experiment
 from mgm.data.files import walk
 from mgm.errors import MgmError, RunError
 from mgm.method.algorithm import stages
+from mgm.runs.diversity import has_collapsed
 from mgm.runs.folder import Failure, RunFolder, Scores, read_json, read_result
 from mgm.runs.pretraining import pretraining
 from mgm.tasks import TASKS, make_tasks
@@ -91,6 +92,8 @@ def _summary(folder: RunFolder) -> RunSummary:
     records = list(read_metrics_log(folder.metrics_log))
     scores = _best_validation(records) if result is None else result["test"]
     state, detail = _state(folder, experiment, records)
+    if result and "diversity" in result and has_collapsed(result["diversity"]):
+        detail = "generator collapsed (mgm report says more)"
     if foreign := ", ".join(name for name in learned if name not in TASKS):
         detail = "; ".join(filter(None, [detail, f"{foreign}: no task that is loaded (--plugin FILE.py)"]))
     return RunSummary(

@@ -108,15 +108,15 @@ class SegmentationMetrics(TaskMetrics):
     def confusion(self) -> Confusion:
         """The matrix, without classes that neither targets nor predictions have."""
         confusion, order = self._ranked()
-        pixels: list[list[int]] = confusion[order][:, order].round().long().tolist()
+        pixels = [[int(count) for count in row] for row in confusion[order][:, order].round()]
         return Confusion([self._title(index) for index in order], pixels)
 
     def _ranked(self) -> tuple[Tensor, list[int]]:
         """Confusion matrix ``[K, K]``, and the classes that occur in it, those with most labelled pixels first."""
         confusion = self._sums.totals()["confusion"].view(self.num_classes, self.num_classes)
-        present: list[bool] = ((confusion.sum(0) + confusion.sum(1)) > 0).tolist()
-        ranked: list[int] = confusion.sum(1).argsort(descending=True, stable=True).tolist()
-        return confusion, [index for index in ranked if present[index]]
+        present = (confusion.sum(0) + confusion.sum(1)) > 0
+        ranked = confusion.sum(1).argsort(descending=True, stable=True)
+        return confusion, [int(index) for index in ranked[present[ranked]]]
 
     def _title(self, index: int) -> str:
         """The name of a class; nothing keeps a data set from calling two of its classes the same."""

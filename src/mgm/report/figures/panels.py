@@ -142,7 +142,7 @@ class ImageGrid:
             y = self._bar(legend.scale, x, y, width, legend.text)
         elif legend.picture is not None:
             self._axes.imshow(legend.picture, extent=(x, x + 0.5, y + 0.5, y), aspect="auto")
-            note = wrapped(legend.text, width - 0.7, 4)
+            note = wrapped(legend.text, width - 0.7, 5)
             self._axes.text(x + 0.58, y + 0.25, note, va="center", fontsize=7)
             y += 0.58
         self._patches(legend, x, y, width, bottom - y)

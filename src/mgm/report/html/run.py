@@ -193,7 +193,7 @@ def _sentences(result: dict[str, Any], columns: list[Column], tasks: dict[str, T
         return ["No baseline was trained beside this run, so nothing here says what its method brings.", *unlearned]
     gains = ", ".join(f"{column.title.lower()} {column.gain}" for column in columns if column.primary)
     return [
-        f"{result['recipe']} against {baseline['recipe']}, at the same number of updates: {gains} (+ is better).",
+        f"{result['recipe']} against {baseline['recipe']}, at the same number of steps: {gains} (+ is better).",
         "One run of each: differences of a few per cent are within what the seed alone makes. "
         "Only several seeds, compared in pairs, can show a gain.",
         *unlearned,
