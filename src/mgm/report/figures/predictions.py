@@ -104,12 +104,16 @@ def photograph_figure(image: Tensor, values: Mapping[str, Tensor], tasks: Mappin
     side = max(LEGEND_WIDTH, panel * min(1.0, width / height))
     spans = {name: task.span([values[name]]) for name, task in tasks.items()}
     legends = {name: task.legend([values[name]], spans[name]) for name, task in tasks.items()}
-    below = max(legend_height(legend, side) for legend in legends.values()) + 0.45
+    # the classes of the first task have the room below the photograph too
+    wide = next((name for name, legend in list(legends.items())[:1] if legend.classes), "")
+    rooms = {name: 2 * side if name == wide else side for name in tasks}
+    below = max(legend_height(legend, rooms[name]) for name, legend in legends.items()) + 0.45
     with figure_style():
         grid = ImageGrid([side] * columns, rows, side * height / width, row_gap=below, header=0.2, footer=below - 0.2)
         grid.show(0, 0, image_pixels(image), "Photograph", bold=True)
         for number, (name, task) in enumerate(tasks.items(), 1):
             row, column = divmod(number, columns)
             grid.show(row, column, value_pixels(task, values[name], spans[name]), task.title, bold=True)
-            grid.legend(legends[name], grid.left(column), grid.top(row) + grid.height + 0.12, side)
+            left = grid.left(column - (name == wide))
+            grid.legend(legends[name], left, grid.top(row) + grid.height + 0.12, rooms[name])
         return figure_pixels(grid.figure)
