@@ -218,7 +218,7 @@ def test_half_finished_run(mgm, photographs, tmp_path, monkeypatch):
     labels = [attributes.get("aria-label") or "" for attributes in page.all("span")]
     assert any("before joint training" in label for label in labels)
     assert not any("after joint training" in label for label in labels)
-    assert "Stage 2: generator, M frozen" in page.text
+    assert "Stage 2: generator alone" in page.text
 
 
 def read_page_of(folder: Path) -> Page:
