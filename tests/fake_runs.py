@@ -19,7 +19,7 @@ from mgm.runs.beginning import Beginning
 from mgm.runs.folder import RunFolder
 from mgm.runs.images import RunImages
 from mgm.runs.settings import to_dict
-from mgm.tasks import make_tasks
+from mgm.tasks import tasks_for
 from mgm.training.checkpoint import save_checkpoint
 from mgm.types import DatasetInfo
 
@@ -52,7 +52,7 @@ def write_run(
     )
     folder = RunFolder(path)
     begin_run(folder, experiment, info)
-    model = build_model(make_tasks(info.tasks, info.classes), experiment.model, seed)
+    model = build_model(tasks_for(info), experiment.model, seed)
     if "depth" in info.tasks:  # before the camera, whatever the random weights are
         torch.nn.init.constant_(model.decoders["depth"].layers[-1].bias, 3.0)
     save_checkpoint(folder.checkpoints / "best.pt", {"model": model.state_dict(), "step": 6})

@@ -38,8 +38,8 @@ EXECUTED_ELSEWHERE = {
 }
 """Document -> the test that runs its Python."""
 
-TRAINED = ("docs/predicting.md", "docs/models_that_travel.md")
-"""Documents whose Python and commands are for trained runs, and are run in the order in which they stand."""
+IN_ORDER = ("docs/predicting.md", "docs/models_that_travel.md", "docs/own_field.md")
+"""Documents whose Python and commands are run in the order in which they stand."""
 
 SHELL = {
     "mgm",
@@ -65,6 +65,7 @@ LISTINGS = {
     "what mkdocstrings is told": r"options:|show_root_heading:|filters:",
     "names of folders, to look at": r"(normal|rgb)/",
     "the first line of a run": r"70",
+    "a line that inspect prints": r"heat:",
     "settings in the environment, before a command": r"MGM_[A-Z]+=\d+",
 }
 """Why an indented block is not run -> what its lines begin with."""
@@ -254,7 +255,7 @@ def test_numbers_of_the_guide_are_those_of_the_results(page):
 RUN_HERE = [
     pytest.param(path, marks=pytest.mark.slow) if path.stem == "faq" else path
     for path in PAGES
-    if python_of(path) and path.stem != "index" and name_of(path) not in {*EXECUTED_ELSEWHERE, *TRAINED}
+    if python_of(path) and path.stem != "index" and name_of(path) not in {*EXECUTED_ELSEWHERE, *IN_ORDER}
 ]
 
 
@@ -314,8 +315,10 @@ def trained(place):
 
 
 def run_all(path: Path) -> None:
-    """The Python and the commands of a document, in order."""
+    """The Python and the commands of a document, in order; YAML is the dataset.yaml of its folder of cells."""
     for block in blocks_of(path):
+        if block.kind == "yaml":
+            Path("cells/dataset.yaml").write_text(block.text, encoding="utf-8")
         if block.kind == "python":
             exec(compile(block.text, f"{name_of(path)}, {block.heading}", "exec"), {})
         for line in block.text.splitlines() if block.kind == "" else ():
@@ -337,6 +340,23 @@ def test_models_that_travel(trained):
     run_all(DOCS / "models_that_travel.md")
     assert "2 seeds" in (trained / "models/spread/README.md").read_text()
     assert (trained / "models/saved/model.safetensors").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("place")
+def test_own_field(capsys):
+    run_all(DOCS / "own_field.md")
+    out = capsys.readouterr().out
+    (line,) = (block.text for block in blocks_of(DOCS / "own_field.md") if "images labelled" in block.text)
+    assert line in out
+    assert "Temperature: 35 to 45 °C" in out
+    page = Path("runs/cells/report.html").read_text()
+    assert "Temperature: 35 to 45 °C" in page
+    assert "absolute error [°C]" in page
+    assert "35 to 45 °C" in Path("models/cells/README.md").read_text()
+    assert 20 < np.load("predictions/003_heat.npy").mean() < 60
+    with Image.open("predictions/003_parts_labels.png") as image:
+        assert image.getpalette()[6:9] == [80, 30, 120]
 
 
 def test_settings_of_a_folder_are_understood(tmp_path):

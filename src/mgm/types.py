@@ -17,7 +17,7 @@ Predictions = dict[str, "Tensor"]
 """Task name -> network output ``[B, C, H, W]``."""
 
 Targets = dict[str, "Tensor"]
-"""Task name -> target: ``semantic`` int64 ``[B, H, W]``, every other task float32 ``[B, C, H, W]``."""
+"""Task name -> target: class indices int64 ``[B, H, W]``, every other task float32 ``[B, C, H, W]``."""
 
 IGNORE_INDEX = 255
 """Label of a pixel without a class. In every other task a pixel without a value is NaN."""
@@ -50,6 +50,8 @@ class DatasetInfo:
     """What a reader of results has to know, e.g. how the normals were derived."""
     colours: tuple[tuple[int, int, int], ...] = ()
     """RGB of the semantic classes in pictures, 0 to 255, in index order; empty: the data set has no colours of its own."""
+    own_tasks: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+    """Tasks that the data set defines itself -> their definitions as plain values, see `mgm.tasks.own.define`."""
 
 
 @dataclass(frozen=True)

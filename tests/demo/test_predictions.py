@@ -7,7 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
+from fake_cells import SETTINGS, write_cells
 from fake_runs import INFO, write_run
+from mgm.data import open_source
 from mgm.demo.photographs import Photograph
 from mgm.demo.predictions import (
     Seen,
@@ -181,3 +183,20 @@ def test_classes_of_another_meaning_are_not_compared(tmp_path, photo):
     shown = comparison_html(served, Photograph("a", photo), *served.runs)
     assert "Depth" in shown
     assert "Semantic" not in shown
+
+
+def test_own_tasks_are_shown_in_their_unit_and_true_values_only_where_they_mean_the_same(tmp_path):
+    runs = []
+    for name, settings in (("plate", SETTINGS), ("kelvin", SETTINGS.replace("°C", "K"))):
+        data = write_cells(tmp_path / name, settings=settings)
+        info = open_source(str(data)).info
+        runs.append(write_run(tmp_path / "runs" / name, info=info, data=str(data)))
+    served = open_runs(runs, "cpu")
+    own, other = (look(run.model, served.examples[0]) for run in served.runs.values())
+    tasks = served.first.model.tasks
+    line = read_pixel(tasks, own, 5, 20)
+    assert line.count("(truth: ") == 4
+    assert " · temperature: " in line
+    assert " °C (truth: 39." in line
+    assert "35.00 °C" in legends_html(tasks, own)
+    assert set(own.photograph.truth) - set(other.photograph.truth) == {"heat"}

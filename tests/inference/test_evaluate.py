@@ -157,7 +157,7 @@ def test_line_is_that_of_least_squares_whatever_lies_in_holes():
     scale, shift = torch.linalg.lstsq(rows, target[valid].double()).solution.tolist()
     found = fit_lines(lambda images: {"depth": images}, batches(predicted, target), DEPTH)["depth"]
     assert (found.scale, found.shift) == (pytest.approx(scale), pytest.approx(shift))
-    moved = _calibrated(lambda images: {"depth": images, "normal": images}, {"depth": found})(predicted)
+    moved = _calibrated(lambda images: {"depth": images, "normal": images}, {"depth": found}, DEPTH)(predicted)
     assert list(moved) == ["depth"]
     torch.testing.assert_close(moved["depth"], predicted * scale + shift)
 

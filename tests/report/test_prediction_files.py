@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from mgm.data.geometry import Intrinsics
+from mgm.data.images import read_labels
 from mgm.errors import ConfigError, RunError
 from mgm.report.point_cloud import point_cloud
 from mgm.report.prediction_files import OUTPUTS, Predicted, choose_files, write_prediction
@@ -61,6 +62,7 @@ def test_every_kind_of_file(tmp_path):
         ),
         "a_all.png",
         "a_depth_mm.png",
+        "a_semantic_labels.png",
         "a_points.ply",
     }
     assert {path.name for path in (tmp_path / "sub").iterdir()} == set(files)
@@ -75,6 +77,20 @@ def test_every_kind_of_file(tmp_path):
         np.testing.assert_array_equal(np.asarray(image), expected)
     with Image.open(files["a_all.png"]) as image:
         assert image.width > 4 * 160
+
+
+def test_label_maps_are_read_as_label_maps_in_the_colours_of_the_classes(tmp_path):
+    own = {"crop": {"classes": ["soil", "wheat"], "colours": {"wheat": [220, 190, 60]}}}
+    value = torch.tensor([[0, 1], [1, 1]])
+    tasks = make_tasks(("crop", "depth"), own=own)
+    shown = Predicted(np.zeros((2, 2, 3), np.uint8), {"crop": value, "depth": torch.ones(1, 2, 2)}, tasks)
+    (file,) = write(shown, tmp_path / "a", "labels").values()
+    np.testing.assert_array_equal(read_labels(file.read_bytes(), "here"), value)
+    with Image.open(file) as image:
+        assert image.mode == "P"
+        assert image.convert("RGB").getpixel((1, 0)) == (220, 190, 60)
+    with pytest.raises(ConfigError, match="labels shows classes, which this model does not predict"):
+        choose_files(["labels"], make_tasks(("depth",)))
 
 
 def test_what_is_sure_is_bright(tmp_path):
@@ -127,10 +143,10 @@ def test_field_of_view():
 
 def test_choices():
     with pytest.raises(ConfigError, match="unknown output 'pgn'. Did you mean 'png'"):
-        choose_files(["pgn"], ["depth"])
+        choose_files(["pgn"], make_tasks(("depth",)))
     for kind in ("ply", "depth16"):
         with pytest.raises(ConfigError, match=f"{kind} shows depth, which this model does not predict"):
-            choose_files([kind], ["semantic"])
+            choose_files([kind], make_tasks(("semantic",), ("a", "b")))
 
 
 def test_a_file_is_whole_or_absent(tmp_path, monkeypatch):

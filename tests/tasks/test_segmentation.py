@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mgm.tasks import ClassScore, Confusion, make_tasks
+from mgm.tasks import ClassScore, Confusion, tasks_for
 from mgm.tasks.pictures import INVALID_COLOUR, palette
 from mgm.tasks.segmentation import SemanticSegmentation
-from mgm.types import IGNORE_INDEX
+from mgm.types import IGNORE_INDEX, DatasetInfo
 from task_cases import make_task, random_prediction, random_target
 
 
@@ -156,11 +156,13 @@ def test_classes_stay_under_zoom() -> None:
 
 def test_pictures_and_legends_have_the_colours_of_the_data_set() -> None:
     own = ((0, 0, 0), (255, 255, 255))
-    task = make_tasks(("semantic",), ("wall", "floor"), colours=own)["semantic"]
+    task = tasks_for(DatasetInfo("x", ("semantic",), ("wall", "floor"), colours=own))["semantic"]
     value = torch.tensor([[[0, 1, 1, 255]]])
     assert task.colour(value)[0, :, 0].T.tolist() == [[0, 0, 0], [255, 255, 255], [255, 255, 255], list(INVALID_COLOUR)]
     legend = task.legend([value])
     assert [(entry.name, entry.colour) for entry in legend.classes] == [("floor", own[1]), ("wall", own[0])]
     assert legend.unlabelled == 0.25
-    usual = make_tasks(("semantic",), ("wall", "floor"), colours=own[:1])["semantic"]  # one for each class, or none
+    usual = tasks_for(DatasetInfo("x", ("semantic",), ("wall", "floor"), colours=own[:1]))[
+        "semantic"
+    ]  # one for each class, or none
     assert usual.colour(value)[0, :, 0, 0].tolist() == palette(2)[0].tolist()

@@ -70,6 +70,9 @@ def evaluate(arguments: list[str]) -> None:
     console.print(score_table(rows, found.tasks, pretrained=dict.fromkeys(rows, found.pretrained)).terminal())
     for name, classes in found.classes.items():
         console.print(class_table(found.tasks[name].title, classes))
+    for name, task in found.tasks.items():
+        if name in found.info.own_tasks and not task.categorical:
+            print(f"{task.title}: {task.values}")
     for name, confusion in found.confusions.items():
         if mistakes := [
             f"{true} taken for {taken} ({share(part)})" for true, taken, part in confusion.mistakes(MISTAKES)

@@ -35,8 +35,8 @@ class PredictOptions:
     out: Path = Path("predictions")
     """Folder for the results, whose names begin with the photograph's."""
     save: str = "png,npy,sheet"
-    """What to write: png (coloured), npy (numbers), sheet (all tasks with legends), depth16 (millimetres), confidence (how sure
-    each pixel is; takes twice as long), ply (point cloud)."""
+    """What to write: png (coloured), npy (numbers), sheet (all tasks with legends), depth16 (millimetres), labels (classes as a
+    palette PNG), confidence (how sure each pixel is; takes twice as long), ply (point cloud)."""
     fit: str = "resize"
     """resize: squeezed to the network's square, as in training; pad, tile: keep the aspect."""
     detail: float = 1.0

@@ -128,12 +128,12 @@ def _print_result(out: Path, result: dict[str, Any]) -> None:
     from mgm.report.tables import percent, score_table
     from mgm.runs.diversity import diversity_sentence
     from mgm.runs.folder import RunFolder
-    from mgm.tasks import make_tasks
+    from mgm.tasks import tasks_for
 
     info = RunFolder(out).info()
     baseline = result.get("baseline")
     console = Console()
-    tasks = make_tasks(tuple(result["test"]), info.classes)
+    tasks = tasks_for(info, tuple(result["test"]))
     console.print(score_table(result_rows(result), tasks, pretrained=result_pretraining(result)).terminal())
     if baseline:
         mean = result.get("gain", {}).get("mean")

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from mgm.data.base import DataSource
-from mgm.errors import DataError, choose
-from mgm.tasks import TASKS
+from mgm.errors import DataError
+from mgm.tasks import find_task, task_kinds
 from mgm.types import DatasetInfo, Sample
 
 
@@ -46,8 +46,9 @@ def check_sample(sample: Sample, info: DatasetInfo, size: int) -> None:
         )
     if set(sample.targets) != set(info.tasks):
         raise DataError(f"{where}: has targets {sorted(sample.targets)}, the data set offers {sorted(info.tasks)}")
+    kinds = task_kinds(info.own_tasks)
     for task, target in sample.targets.items():
-        kind = choose("task", task, TASKS)
+        kind = find_task(task, kinds)
         if target.shape != kind.target_shape(size):
             raise DataError(f"{where}: {task} has shape {target.shape}, not {kind.target_shape(size)}")
         kind.check_target(target, len(info.classes), where)

@@ -17,7 +17,7 @@ from mgm.data.files import move_files, write_text
 from mgm.data.manifest import FORMAT_VERSION, MANIFEST, VALUES, Layouts, info_to_plain
 from mgm.data.names_and_splits import encode_names, encode_splits
 from mgm.errors import DataError
-from mgm.tasks import TASKS
+from mgm.tasks import task_kinds
 from mgm.version import __version__
 
 _ROWS_AT_ONCE = 256
@@ -88,6 +88,7 @@ def _write_manifest(
         np.save(plan.folder / f"{name}.npy", values, allow_pickle=False)
     layouts: Layouts = {name: (dtype, (len(kept), *shape[1:])) for name, (dtype, shape) in plan.layouts.items()}
     layouts |= {name: (str(values.dtype), values.shape) for name, values in small.items()}
+    tasks = task_kinds(plan.info.own_tasks)
     manifest = {
         "version": FORMAT_VERSION,
         "mgm": __version__,
@@ -99,7 +100,7 @@ def _write_manifest(
         "labelled": dict(zip(source.info.tasks, labelled.sum(0, dtype=int).tolist(), strict=True)),
         "skipped": [reason for marker in markers for reason in marker["bad"].values()],
         "splits": kinds,
-        "values": {name: VALUES[name] if name in VALUES else TASKS[name].target_format() for name in layouts},
+        "values": {name: VALUES[name] if name in VALUES else tasks[name].target_format() for name in layouts},
         "arrays": {name: {"dtype": dtype, "shape": list(shape)} for name, (dtype, shape) in layouts.items()},
         "checksums": {f"{name}.npy": file_checksum(plan.folder / f"{name}.npy") for name in layouts},
     }

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mgm.errors import ConfigError, choose
+from mgm.tasks import label_map_of
 from mgm.tasks.base import Task
 from mgm.types import IGNORE_INDEX, Batch
 
@@ -39,7 +40,7 @@ class Composites:
     At the seams, ``edge_texture``, ``principal_curvature`` and ``reshading`` are those of the pieces, not of the whole.
 
     Args:
-        tasks: Name -> task; all but ``cutmix`` need ``semantic``.
+        tasks: Name -> task; all but ``cutmix`` need one with classes, and look at `mgm.tasks.label_map_of`.
         pieces: Key of `PIECES`.
         share: Of how many images something is pasted into, in (0, 1]; each is decided on its own.
         max_behind_m: How far B may lie behind A, in metres.
@@ -53,12 +54,13 @@ class Composites:
     ) -> None:
         self.pieces = pieces
         self._choose = choose("pieces of composites", pieces, PIECES)
-        if pieces != "cutmix" and "semantic" not in tasks:
+        self._label_map = label_map_of(tasks)
+        if pieces != "cutmix" and not self._label_map:
             raise ConfigError(
-                "composites need the task 'semantic' to cut images into pieces; "
+                "composites need the task 'semantic', or another one with classes, to cut images into pieces; "
                 f"the tasks are {', '.join(tasks) or 'none'}: choose other extra images or --mix cutmix, or add it"
             )
-        self._num_classes = tasks["semantic"].channels if "semantic" in tasks else 0
+        self._num_classes = tasks[self._label_map].channels if self._label_map else 0
         self._share = share
         self._max_behind_m = max_behind_m
 
@@ -87,7 +89,7 @@ class Composites:
 
     def _half_of_classes(self, batch: Batch, other: Batch, generator: torch.Generator, below: float) -> Tensor:
         """``[B, H, W]`` bool: half of the classes below a share of the other image, where they do not lie behind."""
-        labels = other.targets["semantic"]
+        labels = other.targets[self._label_map]
         flat = labels.flatten(1)
         area = torch.zeros(len(batch), IGNORE_INDEX + 1, device=labels.device)
         area = area.scatter_add_(1, flat, torch.ones_like(flat, dtype=area.dtype))[:, : self._num_classes]

@@ -24,8 +24,8 @@ from mgm.data.checking import read_checked
 from mgm.data.files import write_text
 from mgm.data.manifest import FORMAT_VERSION, Layouts, info_to_plain
 from mgm.data.progress import progress_bar
-from mgm.errors import DataError, choose
-from mgm.tasks import TASKS
+from mgm.errors import DataError
+from mgm.tasks import find_task, task_kinds
 from mgm.types import DatasetInfo
 
 CHUNK_SIZE = 32
@@ -71,8 +71,9 @@ def sample_layouts(info: DatasetInfo, size: int, count: int) -> Layouts:
         "image": ("uint8", (count, 3, size, size)),
         "scene": ("float32", (count, len(info.scenes))),
     }
+    kinds = task_kinds(info.own_tasks)
     for task in info.tasks:
-        kind = choose("task", task, TASKS)
+        kind = find_task(task, kinds)
         layouts[task] = (kind.stored_dtype, (count, *kind.target_shape(size)))
     return layouts
 
@@ -263,6 +264,7 @@ def _convert_chunk(source: DataSource, plan: Plan, number: int) -> None:
     arrays = {name: np.zeros((len(rows), *shape[1:]), dtype) for name, (dtype, shape) in plan.layouts.items()}
     names, bad = [""] * len(rows), {}
     labelled = [[0] * len(plan.info.tasks) for _ in rows]
+    kinds = task_kinds(plan.info.own_tasks)
     for row, index in enumerate(rows):
         try:
             sample = read_checked(source, plan.info, index, plan.size)
@@ -275,7 +277,7 @@ def _convert_chunk(source: DataSource, plan: Plan, number: int) -> None:
             arrays[name][row] = values
         names[row] = sample.name
         labelled[row] = [
-            int(TASKS[task].has_labels(sample.targets[task], len(plan.info.classes))) for task in plan.info.tasks
+            int(kinds[task].has_labels(sample.targets[task], len(plan.info.classes))) for task in plan.info.tasks
         ]
     try:
         for name, values in arrays.items():

@@ -78,7 +78,7 @@ def damaged(path: Path, what: str) -> DataError:
 def info_to_plain(info: DatasetInfo) -> dict[str, Any]:
     """As a dictionary of JSON values."""
     plain = json.loads(json.dumps(asdict(info)))
-    return plain if info.colours else {name: value for name, value in plain.items() if name != "colours"}
+    return {name: value for name, value in plain.items() if value or name not in ("colours", "own_tasks")}
 
 
 def info_from_plain(plain: dict[str, Any]) -> DatasetInfo:

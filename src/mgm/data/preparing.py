@@ -40,9 +40,9 @@ class SelectedTasks(DataSource):
     def info(self) -> DatasetInfo:
         """Of the data set, with the selected tasks alone."""
         info = self._source.info
-        return replace(
-            info, tasks=self._tasks, classes=info.classes if SemanticSegmentation.name in self._tasks else ()
-        )
+        own = {name: definition for name, definition in info.own_tasks.items() if name in self._tasks}
+        classes = info.classes if SemanticSegmentation.name in self._tasks else ()
+        return replace(info, tasks=self._tasks, classes=classes, own_tasks=own)
 
     @property
     def fingerprint(self) -> dict[str, object]:

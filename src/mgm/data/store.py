@@ -41,8 +41,8 @@ class Store:
     Opening reads the manifest alone, whose size does not depend on the number of samples.
 
     - ``image.npy``: uint8 ``[N, 3, S, S]`` RGB
-    - ``semantic.npy``: uint8 ``[N, S, S]`` class index, 255 = ignore
-    - every other task: float16 ``[N, C, S, S]``, NaN where invalid
+    - a task with classes, such as ``semantic.npy``: uint8 ``[N, S, S]`` class index, 255 = ignore
+    - every other task: float16 (float32 where the data set defines it) ``[N, C, S, S]``, NaN where invalid
     - ``scene.npy``: float32 ``[N, K]``
     - ``labelled.npy``, ``names.npy``, ``name_ends.npy``, ``splits.npy``: see `mgm.data.manifest.VALUES`
     - ``manifest.json``: what the data set offers, shapes, splits, counts, origin, checksums

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from mgm.errors import DataError
 from mgm.report.figures.images import fitted_size, resized, spread_evenly
 from mgm.runs.folder import RunFolder
 from mgm.runs.images import open_run_data
+from mgm.tasks import tasks_for
+from mgm.tasks.base import Task
 
 MAX_UPLOAD = "20mb"
 """Larger files are refused before they are stored."""
@@ -40,6 +43,8 @@ class Photograph:
     """``[H, W, 3]`` uint8 RGB."""
     truth: dict[str, Tensor] = field(default_factory=dict)
     """Task -> value as in `Task.decode`, without batch dimension; empty unless the picture is a labelled example."""
+    tasks: Mapping[str, Task] = field(default_factory=dict[str, Task])
+    """What the numbers of `truth` mean, for the tasks that the data set defines."""
 
 
 def read_photograph(path: Path, name: str) -> Photograph:
@@ -89,6 +94,7 @@ def example_photographs(run: Path, num: int = NUM_EXAMPLES) -> tuple[Photograph,
     source, test = data.source, data.splits.test
     if not len(test):
         raise DataError(f"no image of {data.info.name} that the run was tested on is there any more")
+    own = tasks_for(source.info, tuple(source.info.own_tasks)) if source.info.own_tasks else {}
     examples = []
     for index in test[spread_evenly(len(test), num)].tolist():
         shape = source.shape(index)
@@ -98,7 +104,7 @@ def example_photographs(run: Path, num: int = NUM_EXAMPLES) -> tuple[Photograph,
         truth = {name: torch.from_numpy(_stretched(target, height, width)) for name, target in sample.targets.items()}
         truth = {name: value.long() if value.dtype == torch.uint8 else value for name, value in truth.items()}
         pixels = resize_rgb(np.ascontiguousarray(sample.image.transpose(1, 2, 0)), height, width)
-        examples.append(Photograph(sample.name, pixels, truth))
+        examples.append(Photograph(sample.name, pixels, truth, own))
     return tuple(examples)
 
 

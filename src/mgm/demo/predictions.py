@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,7 +60,12 @@ class Seen:
 
 
 def look(model: TrainedModel, photograph: Photograph, run: str = "") -> Seen:
-    """Predict all tasks."""
+    """Predict all tasks. Ground truth that means something else than what the run learned is left out."""
+    known = photograph.tasks
+    other = [name for name, task in model.tasks.items() if name in known and not task.comparable(known[name])]
+    if other:
+        truth = {name: value for name, value in photograph.truth.items() if name not in other}
+        photograph = replace(photograph, truth=truth)
     fit = make_fit("resize")
     size = photograph.pixels.shape[0], photograph.pixels.shape[1]
     windows = model.predict_windows(fit.windows(photograph.pixels, model.image_size))
@@ -167,7 +172,7 @@ def write_downloads(run: ServedRun, seen: Seen, folder: Path, view_deg: float) -
     values = {name: value.long() if value.dtype == torch.uint8 else value for name, value in seen.values.items()}
     predicted = Predicted(seen.photograph.pixels, values, run.model.tasks, _camera(seen, view_deg))
     kinds = [kind for kind in DOWNLOADS if OUTPUTS[kind].needs in ("", *values)]
-    return list(write_prediction(predicted, folder / stem, choose_files(kinds, values)))
+    return list(write_prediction(predicted, folder / stem, choose_files(kinds, run.model.tasks)))
 
 
 def comparison_html(served: Served, photograph: Photograph, first: str, second: str) -> str:
@@ -195,7 +200,7 @@ def comparison_html(served: Served, photograph: Photograph, first: str, second: 
         errors = error_pixels(task, values[0], values[1], fitted_size(*seen[0].size, TILE_SIDE))
         scale = task.error_scale()
         tiles.append(Tile(f"Difference ({scale.low} to {scale.high})", errors, f"difference: {apart}", over=False))
-        if name in photograph.truth:
+        if name in seen[0].photograph.truth:
             tiles.append(Tile("Ground truth", _truth(task, seen[0], span), f"true {task.title}"))
         shown += html("tiles", tiles, _tile_pixels(seen[0]), title=f"{task.title}: {apart}")
     return shown

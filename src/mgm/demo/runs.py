@@ -127,6 +127,5 @@ def summary(model: TrainedModel, result: dict[str, Any] | None = None, *, finish
         value = (result["test"].get(name) or {}).get(task.primary)
         if value is not None:
             info = task.metrics_info[task.primary]
-            number = f"{value:.1f}°" if info.unit == "°" else f"{value:.3f} {info.unit}".rstrip()
-            scores.append(f"{task.title.lower()} {info.title} {number}")
+            scores.append(f"{task.title.lower()} {info.title} {info.text(value)}")
     return f"{known}; test set: {', '.join(scores)}" if scores else known

@@ -120,9 +120,14 @@ def compare_runs(paths: Sequence[Path]) -> RunComparison:
     first = next(iter(groups.values()))[0]
     names = tuple(dict.fromkeys(task for runs in groups.values() for run in runs for task in run.scores))
     # for the names of metrics, which do not depend on the classes
-    tasks = make_tasks(names, first.folder.info().classes or ("any",))
+    tasks = make_tasks(names, first.folder.info().classes or ("any",), own=_definitions(groups))
     warnings = differences(groups)
     return RunComparison(groups, tasks, warnings, "" if warnings else statistics(groups, tasks), leagues(groups))
+
+
+def _definitions(groups: Mapping[str, Sequence[FinishedRun]]) -> dict[str, dict[str, Any]]:
+    """What data sets define of the tasks of the runs; of several definitions the last."""
+    return {name: own for runs in groups.values() for run in runs for name, own in run.folder.info().own_tasks.items()}
 
 
 def read_finished(path: Path) -> FinishedRun:
@@ -187,6 +192,12 @@ def differences(groups: Mapping[str, Sequence[FinishedRun]]) -> list[str]:
             if len(values) > 1:
                 which = "; ".join(f"{value} ({', '.join(titles)})" for value, titles in values.items())
                 lines.append(f"not comparable, {meaning}: {name} {which}")
+    own = _definitions(groups)
+    for name in own:
+        if any(
+            run.folder.info().own_tasks.get(name, own[name]) != own[name] for runs in groups.values() for run in runs
+        ):
+            lines.append(f"not comparable: the data sets of the runs define {name} differently")
     (title, first), *others = groups.items()
     tests = {run.pair: run.images.test for run in first}
     for other, runs in others:

@@ -11,7 +11,8 @@ from mgm.errors import ConfigError
 from mgm.models.task_groups import TaskGroup
 from mgm.runs.folder import read_result
 from mgm.runs.starting_weights import finished_run
-from mgm.tasks import TASKS
+from mgm.tasks import task_kinds
+from mgm.tasks.base import Task
 
 NOTHING = 1e-6
 """Relative to a score below this no loss can be stated: such a task is covered, but has no say in the choice."""
@@ -33,17 +34,20 @@ def scores_of_runs(runs: Iterable[str | Path]) -> tuple[dict[frozenset[str], dic
         RunError: If there is no such run, or it is not finished.
     """
     scores: dict[frozenset[str], dict[str, float]] = {}
+    kinds: dict[str, type[Task]] = {}
     for run in runs:
-        values = read_result(finished_run(str(run), "candidate").result)["validation"]
+        folder = finished_run(str(run), "candidate")
+        values = read_result(folder.result)["validation"]
+        kinds |= task_kinds(folder.info().own_tasks)
         network = frozenset(values)
         if network in scores:
             raise ConfigError(
                 f"candidate {run}: another one learned {', '.join(values)} too; give one run per set of tasks"
             )
-        found = {task: metrics[TASKS[task].primary] for task, metrics in values.items()}
+        found = {task: metrics[kinds[task].primary] for task, metrics in values.items()}
         scores[network] = {task: math.nan if value is None else value for task, value in found.items()}
     learned = frozenset[str]().union(*scores)
-    directions = {name: task.metrics_info[task.primary].higher_is_better for name, task in TASKS.items()}
+    directions = {name: task.metrics_info[task.primary].higher_is_better for name, task in kinds.items()}
     return scores, {name: higher for name, higher in directions.items() if name in learned}
 
 

@@ -40,7 +40,20 @@ def masked_l1(
         Scalar, float32, scaled like `masked_mean`; 0 with a graph if nothing is valid.
     """
     mask = mask.expand_as(prediction)
+    return masked_mean(_difference(prediction, target, mask).abs(), mask)
+
+
+def masked_l2(
+    prediction: Float[Tensor, "B C H W"], target: Float[Tensor, "B C H W"], mask: Bool[Tensor, "B _ H W"]
+) -> Float[Tensor, ""]:
+    """Mean squared difference where ``mask`` holds; arguments and result as of `masked_l1`."""
+    mask = mask.expand_as(prediction)
+    return masked_mean(_difference(prediction, target, mask).square(), mask)
+
+
+def _difference(
+    prediction: Float[Tensor, "B C H W"], target: Float[Tensor, "B C H W"], mask: Bool[Tensor, "B C H W"]
+) -> Float[Tensor, "B C H W"]:
     # masked right after the difference, whose derivatives are constants: what follows would multiply a zero gradient
     # by derivatives at NaN, and zero times NaN is NaN
-    difference = torch.where(mask, at_least_float32(prediction) - target, 0.0)
-    return masked_mean(difference.abs(), mask)
+    return torch.where(mask, at_least_float32(prediction) - target, 0.0)

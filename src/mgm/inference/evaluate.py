@@ -21,8 +21,9 @@ from mgm.inference.model import TrainedModel
 from mgm.runs.folder import RunFolder
 from mgm.runs.images import RunImages, open_run_data, unique_names, with_classes_of
 from mgm.runs.pretraining import pretraining
-from mgm.tasks import make_tasks
+from mgm.tasks import tasks_for
 from mgm.tasks.base import Confusion, Task
+from mgm.tasks.regression import RegressionTask
 from mgm.training import evaluate as scoring
 from mgm.training.evaluate import Classes, Scores
 from mgm.types import Batch, DatasetInfo, Predictions
@@ -182,7 +183,9 @@ def evaluate(
     if splits is not None and scaled:
         fitted_on = np.setdiff1d(splits.validation, indices)
         lines = fit_lines(predict, _batches(reader, fitted_on, size), scaled)
-        scores = scoring.evaluate(_calibrated(predict, lines), _batches(reader, indices, size), scaled, trained.device)
+        scores = scoring.evaluate(
+            _calibrated(predict, lines, scaled), _batches(reader, indices, size), scaled, trained.device
+        )
         calibration = Calibration(lines, len(fitted_on), scores)
     return Evaluation(
         trained.experiment.recipe,
@@ -205,14 +208,16 @@ def _batches(reader: StoreReader, indices: np.ndarray, size: int) -> Iterator[Ba
     return (reader.batch(indices[start : start + size]) for start in range(0, len(indices), size))
 
 
-def _tasks(trained: TrainedModel, info: DatasetInfo, calibrate: bool) -> tuple[dict[str, Task], dict[str, Task]]:
+def _tasks(
+    trained: TrainedModel, info: DatasetInfo, calibrate: bool
+) -> tuple[dict[str, Task], dict[str, RegressionTask]]:
     """The run's tasks that the data have labels for, in which values mean the same; and those of them to calibrate."""
     tasks = {name: task for name, task in trained.tasks.items() if name in info.tasks}
     if not tasks:
         raise ConfigError(
             f"{info.name} has no labels for what the run learned ({', '.join(trained.tasks)}); it offers {', '.join(info.tasks)}"
         )
-    theirs = make_tasks(tuple(tasks), info.classes)
+    theirs = tasks_for(info, tuple(tasks))
     if other := [name for name, task in tasks.items() if not task.comparable(theirs[name])]:
         raise ConfigError(
             f"{', '.join(other)} of {info.name} mean something else than what the run learned; train with --tasks that leave "
@@ -221,8 +226,8 @@ def _tasks(trained: TrainedModel, info: DatasetInfo, calibrate: bool) -> tuple[d
     return tasks, _calibratable(tasks) if calibrate else {}
 
 
-def _calibratable(tasks: Mapping[str, Task]) -> dict[str, Task]:
-    able = {name: task for name, task in tasks.items() if task.calibratable}
+def _calibratable(tasks: Mapping[str, Task]) -> dict[str, RegressionTask]:
+    able = {name: task for name, task in tasks.items() if isinstance(task, RegressionTask) and task.calibratable}
     if not able:
         raise ConfigError(
             f"nothing to calibrate: the run predicts {', '.join(tasks)}, none of which has a scale of its own; "
@@ -233,7 +238,7 @@ def _calibratable(tasks: Mapping[str, Task]) -> dict[str, Task]:
 
 @torch.no_grad()
 def fit_lines(
-    predict: Callable[[Tensor], Predictions], batches: Iterable[Batch], tasks: Mapping[str, Task]
+    predict: Callable[[Tensor], Predictions], batches: Iterable[Batch], tasks: Mapping[str, RegressionTask]
 ) -> dict[str, Line]:
     """Least squares of ``target = scale * prediction + shift`` over all valid pixels.
 
@@ -252,7 +257,8 @@ def fit_lines(
             if name in batch.targets:
                 target = batch.targets[name]
                 valid = task.valid(target).unsqueeze(1)
-                x, y = (values[valid].to(widest_float(target.device)) for values in (predictions[name], target))
+                pair = task.decode(predictions[name]), target
+                x, y = (values[valid].to(widest_float(target.device)) for values in pair)
                 terms = (valid.sum(), x.sum(), y.sum(), (x * x).sum(), (x * y).sum())
                 sums[name] = [total + float(term) for total, term in zip(sums[name], terms, strict=True)]
     return {name: _line(name, *totals) for name, totals in sums.items()}
@@ -267,9 +273,14 @@ def _line(task: str, count: float, x: float, y: float, xx: float, xy: float) -> 
     return Line(scale, (y - scale * x) / count)
 
 
-def _calibrated(predict: Callable[[Tensor], Predictions], lines: Mapping[str, Line]) -> Callable[[Tensor], Predictions]:
+def _calibrated(
+    predict: Callable[[Tensor], Predictions], lines: Mapping[str, Line], tasks: Mapping[str, RegressionTask]
+) -> Callable[[Tensor], Predictions]:
     def calibrated(images: Tensor) -> Predictions:
         predictions = predict(images)
-        return {name: line.scale * predictions[name].float() + line.shift for name, line in lines.items()}
+        return {
+            name: tasks[name].encode(line.scale * tasks[name].decode(predictions[name]).float() + line.shift)
+            for name, line in lines.items()
+        }
 
     return calibrated

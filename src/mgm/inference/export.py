@@ -35,7 +35,8 @@ OPSET = 20
 CHECKED_BATCHES = (1, 3)
 """Numbers of images on which a new graph is compared with PyTorch."""
 WORST_DIFFERENCE = 1e-3
-"""A graph that differs by more (metres, components of vectors, share of pixels of another class) is not exported."""
+"""A graph that differs by more (metres, components of vectors, shares of `Task.error_size`, of pixels of another class) is not
+exported."""
 CONFIG = "config.json"
 """Name under which a graph carries the description of its model."""
 EXAMPLES = 2
@@ -64,7 +65,7 @@ class PredictionGraph(nn.Module):
         """Images ``[B, 3, S, S]``, uint8 RGB, to values.
 
         Returns:
-            Task -> ``semantic`` int64 ``[B, S, S]``, others float32 ``[B, C, S, S]``.
+            Task -> class indices int64 ``[B, S, S]``, others float32 ``[B, C, S, S]``.
         """
         predictions = self.model(normalise_levels(images))
         return {name: task.decode(predictions[name]) for name, task in self.tasks.items()}
@@ -155,7 +156,7 @@ def disagreement(trained: TrainedModel, graph: Graph, images: Tensor) -> dict[st
     expected = PredictionGraph(trained)(images)
     found = graph(images)
     return {
-        name: float((value - found[name]).abs().max())
+        name: float((value - found[name]).abs().max()) / trained.tasks[name].error_size
         if value.is_floating_point()
         else float((value != found[name]).float().mean())
         for name, value in expected.items()

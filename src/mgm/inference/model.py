@@ -23,7 +23,7 @@ from mgm.method.networks import build_model
 from mgm.models.base import MultiTaskModel
 from mgm.runs.devices import single_device
 from mgm.runs.folder import RunFolder
-from mgm.tasks import make_tasks
+from mgm.tasks import tasks_for
 from mgm.tasks.base import Task
 from mgm.training.checkpoint import SavedModel, Weights, load_checkpoint, rebuild
 from mgm.types import DatasetInfo, Predictions
@@ -54,9 +54,7 @@ class TrainedModel:
     ) -> None:
         self.experiment = experiment
         self.info = info
-        self.tasks: dict[str, Task] = make_tasks(
-            experiment.data.tasks or info.tasks, info.classes, colours=info.colours
-        )
+        self.tasks: dict[str, Task] = tasks_for(info, experiment.data.tasks)
         self.model = model.to(device).eval().requires_grad_(False)
         self.device = device
         self.origin = origin
@@ -95,7 +93,7 @@ class TrainedModel:
     ) -> TrainedModel:
         if not 0 < experiment.data.image_size <= MAX_IMAGE_SIZE:
             raise RunError(f"image_size of {origin} is {experiment.data.image_size}; {MAX_IMAGE_SIZE} is the largest")
-        tasks = make_tasks(experiment.data.tasks or info.tasks, info.classes, colours=info.colours)
+        tasks = tasks_for(info, experiment.data.tasks)
         model = rebuild(lambda: build_model(tasks, experiment.model, experiment.seed), weights, origin)
         return cls(experiment, info, model, device, origin=origin)
 
@@ -241,7 +239,7 @@ class TrainedModel:
             flip_average: Average with the prediction for the mirrored photograph; takes twice as long.
 
         Returns:
-            Task -> value: ``semantic`` int64 ``[H, W]``, others float ``[C, H, W]`` (metres, unit vectors, ...).
+            Task -> value: class indices int64 ``[H, W]``, others float ``[C, H, W]`` (metres, unit vectors, ...).
 
         Raises:
             DataError: If the file is no readable image.

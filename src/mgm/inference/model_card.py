@@ -15,7 +15,7 @@ from mgm.errors import ConfigError
 from mgm.inference.model_folder import ModelDescription, ModelFolder
 from mgm.runs.folder import RunFolder, read_result
 from mgm.runs.pretraining import footnotes, marked, pretraining
-from mgm.tasks import make_tasks
+from mgm.tasks import tasks_for
 from mgm.tasks.base import Task
 from mgm.training.evaluate import Scores
 
@@ -94,7 +94,7 @@ def model_card(found: ModelDescription, trials: Trials, details: CardDetails, fi
         details: Title and licences.
         files: What else is in the folder, one line each.
     """
-    tasks = make_tasks(found.tasks, found.classes)
+    tasks = tasks_for(found.info())
     pretrained = pretraining(found.model)
     result = trials.results[0] if trials.results else None
     stated = next((found.notes[key] for key in LICENCE_NOTES if key in found.notes), UNKNOWN)

@@ -17,7 +17,7 @@ from mgm.functional.levels import LEVEL_CENTRE
 from mgm.runs.folder import write_json
 from mgm.runs.settings import check_names, check_numbers
 from mgm.runs.starting_weights import required_stride
-from mgm.tasks import make_tasks
+from mgm.tasks import tasks_for
 from mgm.training.checkpoint import MAX_CHECKPOINT_BYTES, check_finite, make_folder
 from mgm.types import DatasetInfo
 from mgm.version import __version__
@@ -49,6 +49,8 @@ class ModelDescription:
     """Architecture, depth and widths of the networks."""
     classes: tuple[str, ...] = ()
     """Names of the semantic classes in index order."""
+    own_tasks: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+    """Tasks that the data set defined -> their definitions, see `mgm.tasks.own.define`."""
     dataset: str = "unknown"
     """What it was trained on."""
     notes: dict[str, str] = field(default_factory=dict[str, str])
@@ -71,6 +73,7 @@ class ModelDescription:
             image_size=experiment.data.image_size,
             model=experiment.model,
             classes=info.classes,
+            own_tasks=info.own_tasks,
             dataset=info.name,
             notes=info.notes,
             recipe=experiment.recipe,
@@ -84,7 +87,7 @@ class ModelDescription:
 
     def info(self) -> DatasetInfo:
         """What is known of the data set."""
-        return DatasetInfo(self.dataset, self.tasks, self.classes, notes=self.notes)
+        return DatasetInfo(self.dataset, self.tasks, self.classes, notes=self.notes, own_tasks=self.own_tasks)
 
 
 @dataclass(frozen=True)
@@ -161,7 +164,7 @@ class ModelFolder:
                 f"{self.config_file}: image_size is {found.image_size}; it must be a multiple of {stride}, "
                 f"{stride} to {MAX_IMAGE_SIZE}"
             )
-        make_tasks(found.tasks, found.classes)
+        tasks_for(found.info())
         check_numbers(found, str(self.config_file))
 
     def weights(self) -> dict[str, Tensor]:

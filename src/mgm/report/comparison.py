@@ -14,7 +14,6 @@ from mgm.inference.model import TrainedModel
 from mgm.report.figures.images import spread_evenly
 from mgm.runs.folder import RunFolder
 from mgm.runs.images import RunData, RunImages, open_run_data, unique_names
-from mgm.tasks import make_tasks
 from mgm.tasks.base import Task
 from mgm.types import Predictions, Targets
 
@@ -69,9 +68,13 @@ def compare(folders: Mapping[str, RunFolder], count: int = SHOWN_IMAGES, wanted:
         raise RunError(f"the runs have no test set in common: image_size is {' and '.join(map(str, sorted(sides)))}")
     data = open_run_data(next(iter(folders.values())))
     test = _common_test(data, list(folders.values()))
-    names = tuple(dict.fromkeys(name for model in models.values() for name in model.tasks))
-    tasks = make_tasks(names, data.info.classes, colours=data.info.colours)
-    reader = StoreReader(data.store, [name for name in tasks if name in data.info.tasks])
+    info = data.info  # an error where labels no longer mean what was learned
+    tasks: dict[str, Task] = {}
+    for title, model in models.items():
+        for name, task in model.tasks.items():
+            if type(tasks.setdefault(name, task)) is not type(task):
+                raise RunError(f"{title} learned another definition of {name} than the others; show it alone")
+    reader = StoreReader(data.store, [name for name in tasks if name in info.tasks])
     chosen = test[spread_evenly(len(test), count)]
     if wanted:
         places = {name: index for index, name in enumerate(unique_names(data.store))}

@@ -11,7 +11,7 @@ from statistics import median
 import numpy as np
 from torch import Tensor
 
-from mgm.tasks import TASKS, make_tasks
+from mgm.tasks import tasks_for
 from mgm.tasks.base import Task
 from mgm.tasks.files import HINT_255
 from mgm.types import DatasetInfo, Sample
@@ -36,6 +36,10 @@ class TaskStatistics:
     """Median value of each sample."""
     by_part: Counter[str] = field(default_factory=Counter[str])
     """Part of the split -> samples with labels."""
+    class_pixels: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    """Class -> its pixels; empty for tasks without classes."""
+    class_images: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    """Class -> images that show it."""
 
     @property
     def invalid_share(self) -> float:
@@ -49,12 +53,11 @@ class DatasetStatistics:
     def __init__(self, info: DatasetInfo) -> None:
         self.info = info
         self.num_samples = 0
-        self.tasks: dict[str, Task] = make_tasks(
-            [task for task in TASKS if task in info.tasks], info.classes, colours=info.colours
-        )
-        self.labels = {task: TaskStatistics() for task in info.tasks}
-        self.class_pixels = np.zeros(len(info.classes), np.int64)
-        self.class_images = np.zeros(len(info.classes), np.int64)
+        self.tasks: dict[str, Task] = tasks_for(info)
+        self.labels = {name: TaskStatistics() for name in self.tasks}
+        for name, task in self.tasks.items():
+            if task.categorical:
+                self.labels[name].class_pixels, self.labels[name].class_images = np.zeros((2, task.channels), np.int64)
         self.scenes: dict[str, Counter[str]] = {name: Counter() for name in info.scenes}
         """Scene -> part of the split -> images."""
         self.num_without_scene = 0
@@ -79,20 +82,20 @@ class DatasetStatistics:
     def conclude(self) -> None:
         """Note what all samples together show."""
         for name, task in self.tasks.items():
-            medians = self.labels[name].medians
+            medians, counted = self.labels[name].medians, self.labels[name].class_pixels
             if medians and (doubt := task.doubt_about(median(medians))):
                 self.suspect(doubt)
-            if task.categorical and np.count_nonzero(self.class_pixels) == 1:
+            if task.categorical and np.count_nonzero(counted) == 1:
                 self.suspect(f"only one class occurs, from which nothing is learned{HINT_255}")
             if task.categorical and self.labels[name].images:
-                for index, pixels in enumerate(self.class_pixels):
-                    if pixels < RARE * self.class_pixels.sum():
+                for index, pixels in enumerate(counted):
+                    if pixels < RARE * counted.sum():
                         what = (
                             "has hardly a pixel; compression or interpolation may have made it up"
                             if pixels
                             else "never occurs"
                         )
-                        self.suspect(f"class {what}", self.info.classes[index])
+                        self.suspect(f"class {what}", task.classes[index])
 
     def _has_label(self, name: str, target: Tensor) -> bool:
         """Whether any pixel has a value, be it one that is not allowed, such as a negative depth."""
@@ -110,8 +113,8 @@ class DatasetStatistics:
         label.highest = max(label.highest, float(values.max()))
         if task.categorical:
             counts = task.class_counts(target).numpy()
-            self.class_pixels += counts
-            self.class_images += counts > 0
+            label.class_pixels += counts
+            label.class_images += counts > 0
         else:
             label.medians.append(float(values.median()))
         for what in task.suspicions(target):

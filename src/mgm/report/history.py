@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mgm.tasks import TASKS, find_task
+from mgm.runs.folder import RunFolder
+from mgm.tasks import TASKS, find_task, task_kinds
+from mgm.tasks.base import Task
 from mgm.training.metrics_log import read_metrics_log
 
 STAGE_TITLES = {
@@ -34,15 +36,18 @@ class History:
     (`mgm.training.gradients.GradientShares`)."""
     joint_start: int | None = None
     """Steps of the network before joint training; None without it."""
+    kinds: Mapping[str, type[Task]] = field(default_factory=lambda: TASKS)
+    """All tasks that there may be scores of."""
 
 
 def read_history(path: Path) -> History:
-    """Sort the records of a metrics log; a value that was not finite is NaN, and a missing log is empty.
+    """Sort the records of the metrics log of a run; a value that was not finite is NaN, and a missing log is empty.
 
     Raises:
         RunError: If the log is damaged.
     """
-    history = History()
+    folder = RunFolder(path.parent)
+    history = History(kinds=task_kinds(folder.info().own_tasks if folder.dataset.exists() else {}))
     alone = 0
     for record in read_metrics_log(path):
         stage, step = record["stage"], int(record["step"])
@@ -55,7 +60,7 @@ def read_history(path: Path) -> History:
         for name, value in record.get("losses", {}).items():
             _append(history.losses.setdefault(stage, {}), name, step, value)
         for name, metrics in record.get("validation", {}).items():
-            _append(history.scores, name, step, metrics.get(find_task(name).primary))
+            _append(history.scores, name, step, metrics.get(find_task(name, history.kinds).primary))
         for name, figures in record.get("gradients", {}).items():
             for figure, value in figures.items():
                 _append(history.gradients.setdefault(figure, {}), name, step, value)
@@ -76,6 +81,11 @@ def stages_of(histories: Iterable[History]) -> list[str]:
 def tasks_of(histories: Iterable[History]) -> list[str]:
     """Tasks of which any log has scores, in the order of tables."""
     return in_order(TASKS, [history.scores for history in histories])
+
+
+def kind_of(name: str, histories: Iterable[History]) -> type[Task]:
+    """The task of a name that the first log with scores of it knows it by."""
+    return find_task(name, next((history.kinds for history in histories if name in history.scores), TASKS))
 
 
 def in_order(known: Iterable[str], present: Iterable[Collection[str]]) -> list[str]:

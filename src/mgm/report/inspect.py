@@ -48,14 +48,15 @@ def inspect_source(
     if num_shown < 1 or size < 1 or most < 0:
         raise ConfigError("--num and --image-size must be at least 1, --most 0 (all) or more")
     info = source.info
-    yield f"{info.name}: {len(source)} images; tasks {', '.join(info.tasks)}; {len(info.classes)} classes"
+    statistics = DatasetStatistics(info)
+    num_classes = sum(len(task.classes) for task in statistics.tasks.values() if task.categorical)
+    yield f"{info.name}: {len(source)} images; tasks {', '.join(info.tasks)}; {num_classes} classes"
     for kind, note in info.notes.items():
         yield f"note on {kind}: {note}"
     parts, split_line = _parts(source, split)
     yield split_line
     warnings = source.warnings()
     yield from (f"SUSPICIOUS: {warning}" for warning in warnings)
-    statistics = DatasetStatistics(info)
     shown: list[Sample] = []
     bad: dict[int, str] = {}
     chosen = spread_evenly(len(source), most or len(source))
@@ -115,7 +116,7 @@ def _describe(statistics: DatasetStatistics) -> Iterator[str]:
         if label.images:
             line += f"; {100 * label.invalid_share:.1f} % of their pixels invalid"
             if not task.categorical:
-                unit = f" {task.unit}" if task.channels == 1 and task.unit else ""
+                unit = f" {task.unit}" if task.unit and (task.channels == 1 or name in info.own_tasks) else ""
                 line += f"; values {label.lowest:.3g} to {label.highest:.3g}{unit}"
         yield line
     kind = "object" if info.multi_hot else "scene"
@@ -123,10 +124,12 @@ def _describe(statistics: DatasetStatistics) -> Iterator[str]:
         yield f"  {kind} {name}: {counts.total()} images{_by_part(counts)}"
     if statistics.num_without_scene and info.scenes:
         yield f"  {kind} unknown: {statistics.num_without_scene} images"
-    total = max(1, int(statistics.class_pixels.sum()))
-    for index, name in enumerate(info.classes):
-        pixels, images = statistics.class_pixels[index], statistics.class_images[index]
-        yield f"  class {name}: {100 * pixels / total:.2f} % of labelled pixels, in {images} images"
+    for name, task in statistics.tasks.items():
+        label = statistics.labels[name]
+        total = max(1, int(label.class_pixels.sum()))
+        of = f"{name}, " if name in info.own_tasks else ""
+        for title, pixels, images in zip(task.classes, label.class_pixels, label.class_images, strict=False):
+            yield f"  {of}class {title}: {100 * pixels / total:.2f} % of labelled pixels, in {images} images"
 
 
 def _by_part(counts: Counter[str]) -> str:

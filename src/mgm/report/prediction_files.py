@@ -26,6 +26,7 @@ from mgm.report.figures.predictions import photograph_figure
 from mgm.report.point_cloud import point_cloud, write_ply
 from mgm.tasks.base import Task
 from mgm.tasks.pictures import paint_scale
+from mgm.tasks.segmentation import Segmentation
 from mgm.training.checkpoint import make_folder
 
 MILLIMETRES = 1000
@@ -69,9 +70,11 @@ class Output:
     """What is added to the photograph's name -> how to write the file. There is one per task if it has ``TASK`` in it."""
     needs: str = ""
     """Task that it shows; empty: any."""
+    classes: bool = False
+    """Whether it is about tasks with classes alone."""
 
 
-def choose_files(kinds: Iterable[str], tasks: Iterable[str]) -> dict[str, tuple[Writer, str]]:
+def choose_files(kinds: Iterable[str], tasks: Mapping[str, Task]) -> dict[str, tuple[Writer, str]]:
     """The files to write: what is added to a photograph's name -> how to write that file, and its task.
 
     Args:
@@ -81,13 +84,14 @@ def choose_files(kinds: Iterable[str], tasks: Iterable[str]) -> dict[str, tuple[
     Raises:
         ConfigError: If a kind is unknown, or shows a task that the model does not predict.
     """
-    names = list(tasks)
     files: dict[str, tuple[Writer, str]] = {}
     for kind in kinds:
         output = choose("output", kind, OUTPUTS)
-        if output.needs and output.needs not in names:
+        names = [name for name, task in tasks.items() if task.categorical or not output.classes]
+        if (output.needs and output.needs not in names) or not names:
             raise ConfigError(
-                f"{kind} shows {output.needs}, which this model does not predict ({', '.join(names)}); leave it out of --save"
+                f"{kind} shows {output.needs or 'classes'}, which this model does not predict ({', '.join(tasks)}); leave it out "
+                "of --save"
             )
         for ending, write in output.files.items():
             for task in names if "TASK" in ending else [""]:
@@ -137,6 +141,15 @@ def _write_array(predicted: Predicted, task: str, file: IO[bytes]) -> None:
     np.save(file, array.astype(kind, copy=False), allow_pickle=False)
 
 
+def _write_labels(predicted: Predicted, task: str, file: IO[bytes]) -> None:
+    """As label maps are read: the class as the index of a palette, which has the colours of the classes."""
+    kind = predicted.tasks[task]
+    assert isinstance(kind, Segmentation)
+    picture = Image.fromarray(predicted.values[task].numpy().astype(np.uint8))
+    picture.putpalette(kind.palette.ravel().tolist())
+    picture.save(file, format="PNG")
+
+
 def _write_confidence_image(predicted: Predicted, task: str, file: IO[bytes]) -> None:
     _save(confidence_pixels(predicted.confidence[task]), file)
 
@@ -178,6 +191,9 @@ OUTPUTS: dict[str, Output] = {
     "sheet": Output("all tasks side by side, with legends: NAME_all.png", {"_all.png": _write_figure}),
     "depth16": Output(
         "depth in millimetres as 16-bit PNG: NAME_depth_mm.png", {"_depth_mm.png": _write_millimetres}, "depth"
+    ),
+    "labels": Output(
+        "classes as a label map, a palette PNG: NAME_TASK_labels.png", {"_TASK_labels.png": _write_labels}, classes=True
     ),
     CONFIDENCE: Output(
         "how sure each pixel is, 0 to 1: NAME_TASK_confidence.png and .npy",

@@ -13,7 +13,7 @@ from mgm.report.figures.predictions import prediction_figure
 from mgm.report.generation import before_and_after, has_generator
 from mgm.report.tables import score_table
 from mgm.runs.folder import RunFolder, read_result
-from mgm.tasks import make_tasks
+from mgm.tasks import tasks_for
 from mgm.training.evaluate import Scores
 
 
@@ -26,7 +26,7 @@ def draw_run(run: Path) -> None:
     """
     folder = RunFolder(run)
     result = read_result(folder.result)
-    tasks = make_tasks(tuple(result["test"]), folder.info().classes)
+    tasks = tasks_for(folder.info(), tuple(result["test"]))
     table = score_table(result_rows(result), tasks, pretrained=result_pretraining(result))
     write_text(folder.path / "table.md", table.markdown())
     members = {member.experiment().recipe: member for member in (folder.baseline, folder) if member.finished}

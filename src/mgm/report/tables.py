@@ -142,7 +142,7 @@ def metric_number(value: float, info: MetricInfo) -> str:
     """A value of a metric as tables show it."""
     if not math.isfinite(value):
         return UNKNOWN
-    return f"{value:.2f}" if info.unit == "°" else f"{value:.3f}"
+    return f"{value:.2f}" if info.unit == "°" else f"{value:.{info.decimals}f}"
 
 
 def share(fraction: float) -> str:

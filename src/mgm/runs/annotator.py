@@ -14,7 +14,7 @@ from mgm.method.networks import build_model
 from mgm.models.base import MultiTaskModel
 from mgm.runs.data import ExperimentData
 from mgm.runs.starting_weights import finished_run
-from mgm.tasks import make_tasks
+from mgm.tasks import tasks_for
 from mgm.tasks.base import Task
 from mgm.training.checkpoint import SavedModel, load_checkpoint, rebuild
 from mgm.types import Batch
@@ -58,14 +58,14 @@ def make_annotator(experiment: Experiment, data: ExperimentData, device: torch.d
         return lambda extra: extra
     folder = finished_run(run, "annotator")
     theirs, info = folder.experiment(), folder.info()
-    learned = make_tasks(theirs.data.tasks or info.tasks, info.classes)
-    tasks = {name: task for name, task in data.tasks.items() if name in learned}
+    learned = tasks_for(info, theirs.data.tasks)
+    tasks = {name: learned[name] for name in data.tasks if name in learned}
     if not tasks:
         raise ConfigError(
             f"annotator {run}: it learned {', '.join(learned)}, this run learns {', '.join(data.tasks)}; "
             "choose a run with a task in common"
         )
-    other = [name for name, task in tasks.items() if not task.comparable(learned[name])]
+    other = [name for name, task in tasks.items() if not task.comparable(data.tasks[name])]
     if other:
         raise ConfigError(
             f"annotator {run}: {info.name}, which it learned, has other classes than {data.info.name}; choose a run "

@@ -18,7 +18,7 @@ from mgm.runs.data import augmentation
 from mgm.runs.devices import started_processes
 from mgm.runs.settings import check_numbers
 from mgm.runs.starting_weights import check_encoder, required_stride
-from mgm.tasks import parse_losses
+from mgm.tasks import TASKS, parse_losses
 from mgm.training.schedules import SCHEDULES
 from mgm.types import is_sequence
 
@@ -120,7 +120,10 @@ def check_experiment(experiment: Experiment) -> None:
             raise ConfigError(f"{name} is {getattr(model, name)}. Choices: {', '.join(map(str, sorted(BLOCKS)))}")
     check_augmentation(data)
     check_method(experiment.method, REFINEMENT)
-    parse_losses(experiment.method.losses)
+    # tasks that a data set defines are known once it is open
+    parse_losses(
+        [entry for entry in experiment.method.losses if entry.partition(":")[0] in TASKS or ":" not in entry], TASKS
+    )
     check_sharing(model)
     if len(joint_updates(experiment.method)) > 1 and round(training.steps * training.joint_share) == 0:
         raise ConfigError(

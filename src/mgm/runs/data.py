@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -22,7 +22,7 @@ from mgm.data.store import cached_store, rows_of
 from mgm.errors import ConfigError, DataError
 from mgm.functional.distributed import rank, world_size
 from mgm.runs.scenes import count_kinds, info_with_derived_scenes, scenes_from_segmentation
-from mgm.tasks import make_tasks
+from mgm.tasks import label_map_of, tasks_for
 from mgm.tasks.base import Task
 from mgm.tasks.files import HINT_255
 from mgm.types import IGNORE_INDEX, Batch, DatasetInfo
@@ -85,7 +85,7 @@ def load_data(experiment: Experiment, device: torch.device) -> ExperimentData:
     source = open_source(config.data, config.num_images)
     source.splits(config.split, config.split_seed)  # a split that cannot be shows before anything is converted
     info = source.info
-    tasks = make_tasks(config.tasks or info.tasks, info.classes, experiment.method.losses, info.colours)
+    tasks = tasks_for(info, config.tasks, experiment.method.losses)
     missing = [name for name in tasks if name not in info.tasks]
     if missing:
         raise ConfigError(f"{info.name} has no labels for {', '.join(missing)}; it offers {', '.join(info.tasks)}")
@@ -98,10 +98,13 @@ def load_data(experiment: Experiment, device: torch.device) -> ExperimentData:
     splits = rows_of(store, source).splits(config.split, config.split_seed)
     if not isinstance(source, RoomsSource):  # of which only as many are rendered
         splits = limit_training(splits, config.num_images, config.split_seed)
-    derived = not info.scenes and "semantic" in tasks
-    objects = derived or _wants_objects(config, info)
-    reader = StoreReader(store, tuple(tasks), device, scenes=scenes_from_segmentation(store) if objects else None)
-    info = info_with_derived_scenes(info) if objects else info
+    seen = "" if info.scenes else label_map_of(tasks)
+    derived = bool(seen)
+    seen = seen or _objects_of(config, info)
+    classes = tasks_for(info, (seen,))[seen].classes if seen else ()
+    scenes = scenes_from_segmentation(store, seen, len(classes)) if seen else None
+    reader = StoreReader(store, tuple(tasks), device, scenes=scenes)
+    info = info_with_derived_scenes(info, seen, classes) if seen else info
     has = store.labelled(tasks)
     candidates = splits.train[has.sum(axis=1)[splits.train] > 0]
     if not len(candidates):
@@ -124,19 +127,20 @@ def weak_subset(train: np.ndarray, labelled: np.ndarray, fraction: float, seed: 
     return np.sort(np.random.default_rng((seed, 1)).permutation(others)[:count])
 
 
-def _wants_objects(config: DataConfig, info: DatasetInfo) -> bool:
-    """Whether the classes in view replace the scene labels: where objects are wanted and the data set labels none itself.
+def _objects_of(config: DataConfig, info: DatasetInfo) -> str:
+    """The task whose classes in view replace the scene labels: where objects are wanted and the data set labels none itself.
 
     Raises:
         ConfigError: If they are wanted of data without segmentation.
     """
     if config.weak_labels != "objects" or info.multi_hot:
-        return False
-    if "semantic" not in info.tasks:
+        return ""
+    seen = label_map_of(tasks_for(info))
+    if not seen:
         raise ConfigError(
             f"weak_labels 'objects' are the classes in view of the label maps, and {info.name} has none; use --weak-labels scene"
         )
-    return True
+    return seen
 
 
 def strata(scenes: np.ndarray, indices: np.ndarray, multi_hot: bool) -> np.ndarray:
@@ -185,7 +189,7 @@ def _check_labels(config: DataConfig, data: ExperimentData, has: np.ndarray) -> 
                 f"{name}: none of the {len(data.labelled)} labelled training images has a label of {task}; {more}{others}"
             )
         if kind.categorical and len(seen := _first_classes(data.reader.store.arrays[task], data.labelled)) < 2:
-            only = data.info.classes[seen.pop()]
+            only = kind.classes[seen.pop()]
             raise DataError(
                 f"{name}: all labels of {task} for training are {only!r}, a single class{HINT_255}; else {others}"
             )
@@ -236,8 +240,8 @@ def mixing(config: DataConfig, tasks: dict[str, Task]) -> Composites | None:
     return Composites(tasks, pieces, share=config.mix_share) if pieces else None
 
 
-def mixed_pieces(config: DataConfig, tasks: Collection[str]) -> str:
+def mixed_pieces(config: DataConfig, tasks: Mapping[str, Task | type[Task]]) -> str:
     """What labelled images get of one another: a key of `mgm.data.composites.PIECES`; empty: nothing."""
     if not config.augment or config.mix == "none":
         return ""
-    return ("classes" if "semantic" in tasks else "cutmix") if config.mix == "auto" else config.mix
+    return ("classes" if label_map_of(tasks) else "cutmix") if config.mix == "auto" else config.mix

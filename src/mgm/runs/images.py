@@ -97,7 +97,9 @@ class RunImages:
             store: The data as they are now.
             then: What they offered then.
         """
-        if store.manifest["checksums"] == self.checksums:
+        own = store.info.own_tasks
+        redefined = [name for name, was in then.own_tasks.items() if own.get(name, was) != was]
+        if store.manifest["checksums"] == self.checksums and not redefined:
             return ""
         names, before = unique_names(store), self.seen | self.test | self.unused
         now = {name: _digest(store, index) for index, name in enumerate(names) if name in before}
@@ -105,10 +107,12 @@ class RunImages:
             _counted("new", [name for name in names if name not in before]),
             _counted("gone", [name for name in before if name not in now]),
             _counted("changed", [name for name, digest in now.items() if before[name] != digest]),
+            f"another definition of {', '.join(redefined)}" if redefined else "",
         ]
         for kind in ("classes", "tasks", "scenes"):
             old, new = set(getattr(then, kind)), set(getattr(store.info, kind))
-            if kind == "scenes" and then.scenes == then.classes:  # derived from the label maps
+            mapped = [list(then.classes), *(was.get("classes") for was in then.own_tasks.values())]
+            if kind == "scenes" and list(then.scenes) in mapped:  # derived from the label maps
                 continue
             found += [
                 f"{kind} {what}: {_listed(sorted(differing))}"

@@ -14,7 +14,7 @@ from mgm.method.algorithm import stages
 from mgm.runs.diversity import has_collapsed
 from mgm.runs.folder import Failure, RunFolder, Scores, read_json, read_result
 from mgm.runs.pretraining import pretraining
-from mgm.tasks import TASKS, make_tasks
+from mgm.tasks import task_kinds, tasks_for
 from mgm.tasks.base import MetricInfo
 from mgm.training.metrics_log import Record, read_metrics_log
 
@@ -86,15 +86,16 @@ def summarise(path: Path) -> RunSummary:
 def _summary(folder: RunFolder) -> RunSummary:
     experiment, info = folder.experiment(), folder.info()
     learned = experiment.data.tasks or info.tasks
-    known = [name for name in learned if name in TASKS]
-    tasks = make_tasks(known, info.classes) if known else {}
+    kinds = task_kinds(info.own_tasks)
+    known = [name for name in learned if name in kinds]
+    tasks = tasks_for(info, known) if known else {}
     result = read_result(folder.result) if folder.finished else None
     records = list(read_metrics_log(folder.metrics_log))
     scores = _best_validation(records) if result is None else result["test"]
     state, detail = _state(folder, experiment, records)
     if result and "diversity" in result and has_collapsed(result["diversity"]):
         detail = "generator collapsed (mgm report says more)"
-    if foreign := ", ".join(name for name in learned if name not in TASKS):
+    if foreign := ", ".join(name for name in learned if name not in kinds):
         detail = "; ".join(filter(None, [detail, f"{foreign}: no task that is loaded (--plugin FILE.py)"]))
     return RunSummary(
         str(folder.path),

@@ -19,7 +19,7 @@ from mgm.functional.distributed import rank, world_size
 from mgm.method.extra_images import EXTRA_IMAGES
 from mgm.runs.data import ExperimentData, augmentation, mixing
 from mgm.runs.saved_generators import saved_generators_loader
-from mgm.tasks import make_tasks
+from mgm.tasks import tasks_for
 from mgm.training.memory_format import in_format, memory_format
 from mgm.training.seeding import derive_seed
 from mgm.training.trainer import Loader
@@ -178,7 +178,7 @@ def foreign_loader(
     """
     # other rooms than those of the experiment itself, whose test images must not be seen in training
     source = RoomsSource(FOREIGN_ROOMS, seed=1) if name == "rooms" else open_source(name)
-    theirs = make_tasks(source.info.tasks, source.info.classes)
+    theirs = tasks_for(source.info)
     same = [name for name, task in data.tasks.items() if name in theirs and task.comparable(theirs[name])]
     if not same:
         raise ConfigError(f"{name} and {data.info.name} have no task in common that {experiment.recipe} learns")

@@ -19,17 +19,18 @@ if TYPE_CHECKING:
     from mgm.runs.data import ExperimentData
 
 
-def scenes_from_segmentation(store: Store) -> np.ndarray:
+def scenes_from_segmentation(store: Store, task: str, num_classes: int) -> np.ndarray:
     """``[N, K]`` multi-hot: the classes in the label map of each image; a row of NaN without one."""
-    labels = store.arrays["semantic"]
-    return np.stack([classes_in_view(labels[index], len(store.info.classes)) for index in range(len(store))])
+    labels = store.arrays[task]
+    return np.stack([classes_in_view(labels[index], num_classes) for index in range(len(store))])
 
 
-def info_with_derived_scenes(info: DatasetInfo) -> DatasetInfo:
-    """What a data set offers once its classes serve as its scene labels."""
-    note = "the classes in view of the label maps serve as multi-hot labels"
+def info_with_derived_scenes(info: DatasetInfo, task: str, classes: tuple[str, ...]) -> DatasetInfo:
+    """What a data set offers once the classes of a task serve as its scene labels."""
+    maps = "label maps" if task not in info.own_tasks else f"label maps of {task}"
+    note = f"the classes in view of the {maps} serve as multi-hot labels"
     note = note if info.scenes else f"no scene labels: {note}"
-    return replace(info, scenes=info.classes, multi_hot=True, notes={**info.notes, "scene": note})
+    return replace(info, scenes=classes, multi_hot=True, notes={**info.notes, "scene": note})
 
 
 def without_scenes(experiment: Experiment, data: ExperimentData) -> Experiment:

@@ -123,6 +123,8 @@ def _settings(experiment: Experiment, data: ExperimentData, device: str) -> dict
         "data": data.reader.store.manifest["checksums"],
     }
     about |= {"device": device, "processes": world_size()}
+    if data.info.own_tasks:  # the same numbers, and yet something else to learn
+        about["own_tasks"] = data.info.own_tasks
     code = {"version": __version__, "commit": current_commit()}
     return {
         "data": asdict(experiment.data), "model": model, "method": method, "training": training, "run": about, "code": code,

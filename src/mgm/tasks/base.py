@@ -38,12 +38,14 @@ class MetricInfo:
     title: str
     higher_is_better: bool
     unit: str = ""
+    decimals: int = 3
+    """Digits after the point."""
 
     def text(self, value: float) -> str:
         """A value with its unit, for sentences and captions; a dash for NaN."""
         if not math.isfinite(value):
             return "–"
-        return f"{value:.1f}°" if self.unit == "°" else f"{value:.3f} {self.unit}".rstrip()
+        return f"{value:.1f}°" if self.unit == "°" else f"{value:.{self.decimals}f} {self.unit}".rstrip()
 
     @property
     def heading(self) -> str:
@@ -159,6 +161,8 @@ class Task(ABC):
     """Whether values are class indices."""
     error_end: ClassVar[str] = "1"
     """What an error of 1 (see `error`) means, with its unit."""
+    error_size: ClassVar[float] = 1.0
+    """A difference of values that is a large one, in their unit."""
     file_settings: ClassVar[type[FileSettings]] = FileSettings
     """What ``dataset.yaml`` may say about files of this task, and how they are decoded."""
     stored_dtype: ClassVar[str] = "float16"

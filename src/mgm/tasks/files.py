@@ -18,7 +18,7 @@ numbers of any depth."""
 METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 MIN_DISPARITY_PX = 1.0
 """Smaller disparities tell nothing about distance: they lie beyond several hundred metres."""
-HINT_255 = "; 255 means no class: if it is one, say 'semantic: {values: {background: 0, object: 255}}' in dataset.yaml"
+HINT_255 = "; 255 means no class: if it is one, say 'values: {background: 0, object: 255}' of the task in dataset.yaml"
 UNIT_TOLERANCE = 0.1
 """Difference from length 1 up to which a vector counts as a unit vector, and length up to which it counts as absent."""
 
@@ -135,8 +135,8 @@ class ClassFiles(FileSettings):
         known = (labels != IGNORE_INDEX) | np.isin(codes, code(np.reshape(self.ignore_colours, (-1, 3))))
         if not known.all():
             raise DataError(
-                f"{where}: colour {pixels[~known][0].tolist()} is that of no class; add it to 'semantic: colours' (or "
-                "ignore_colours) in dataset.yaml"
+                f"{where}: colour {pixels[~known][0].tolist()} is that of no class; add it to 'colours' (or ignore_colours) "
+                "of the task in dataset.yaml"
             )
         return labels
 
@@ -197,6 +197,37 @@ class DepthFiles(FileSettings):
         if (metres > np.finfo(np.float16).max).any():
             raise DataError(f"{where}: a depth of {np.nanmax(metres):g} m cannot be; say the unit in dataset.yaml")
         return metres[:, :, None].astype(np.float32)
+
+
+@dataclass(frozen=True)
+class NumberFiles(FileSettings):
+    """Maps of numbers of a task that the data set defines: value = number × scale + offset."""
+
+    scale: float = 1.0
+    """Units per number."""
+    offset: float = 0.0
+    """Units that are added."""
+    missing: tuple[float, ...] = ()
+    """Numbers without a value; so are infinite ones and NaN."""
+    outside: Literal["keep", "missing"] = "keep"
+    """Whether values outside the range are missing."""
+    range: tuple[float, float] = (-float("inf"), float("inf"))
+    """Lowest and highest value, as the task is defined."""
+
+    def problem(self) -> str:
+        """Factors that are no numbers."""
+        usable = np.isfinite([self.scale, self.offset]).all() and self.scale
+        return "" if usable else "scale and offset must be numbers, and scale not 0"
+
+    def decode(self, values: np.ndarray, channels: int, classes: tuple[str, ...], where: str) -> np.ndarray:
+        """``[H, W, channels]`` float32 in the unit, NaN where any channel is missing."""
+        values = _with_channels(values, channels, where)[:, :, :channels]
+        with np.errstate(over="ignore", invalid="ignore"):
+            scaled = (values.astype(np.float64) * self.scale + self.offset).astype(np.float32)
+        known = np.isfinite(scaled) & ~np.isin(values, self.missing)
+        if self.outside == "missing":
+            known &= (scaled >= self.range[0]) & (scaled <= self.range[1])
+        return np.where(known.all(axis=2, keepdims=True), scaled, np.float32("nan"))
 
 
 @dataclass(frozen=True)
@@ -282,7 +313,7 @@ def _positions(codes: np.ndarray, numbers: Sequence[int]) -> np.ndarray:
 
 
 def _remedy(label: int) -> str:
-    ignore = f"'semantic: {{ignore: {label}}}' in dataset.yaml"
+    ignore = f"'ignore: {label}' of the task in dataset.yaml"
     return f"; if it is a class, name it (classes.txt, dataset.yaml); if it means none, {ignore}; else mend the file"
 
 

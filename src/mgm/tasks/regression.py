@@ -35,6 +35,8 @@ class RegressionTask(Task):
     """Matplotlib's colour map for pictures of a task with one channel."""
     fixed_span: ClassVar[Span | None] = None
     """Ends of its colour scale; None: those of the data."""
+    digits: ClassVar[int] = 2
+    """Digits after the point in texts."""
 
     @property
     def channels(self) -> int:
@@ -120,9 +122,10 @@ class RegressionTask(Task):
         text = "no values"
         if len(known):
             low, middle, high = (known.min().item(), known.median().item(), known.max().item())
-            text = f"{low:.2f} to {high:.2f}, median {middle:.2f} {self.unit}".rstrip()
+            low, middle, high = (f"{number:.{self.digits}f}" for number in (low, middle, high))
+            text = f"{low} to {high}, median {middle} {self.unit}".rstrip()
             text += "" if self.fixed_span else " (colours: 2nd to 98th percentile)"
-        ends = (f"{end:.2f} {self.unit}".rstrip() for end in span)
+        ends = (f"{end:.{self.digits}f} {self.unit}".rstrip() for end in span)
         scale = ColourScale(colours, *ends)
         return Legend(self.title, self.error_scale(), scale=scale, text=text, unlabelled=self.unlabelled(values))
 
@@ -130,7 +133,8 @@ class RegressionTask(Task):
         """Numbers with the unit."""
         if not value.isfinite().all():
             return "unknown"
-        return vector_text(value) if len(value) > 1 else f"{value.item():.2f} {self.unit}".rstrip()
+        text = vector_text(value, self.digits) if len(value) > 1 else f"{value.item():.{self.digits}f}"
+        return f"{text} {self.unit}".rstrip()
 
     def describe_difference(self, first: Tensor, second: Tensor) -> str:
         """The primary metric of one against the other."""
@@ -181,6 +185,6 @@ def channel_medians(batches: Iterable[tuple[Tensor, Tensor]], channels: int, lim
     return torch.cat(kept).median(dim=0).values if total else torch.zeros(channels)
 
 
-def vector_text(value: Tensor) -> str:
+def vector_text(value: Tensor, digits: int = 2) -> str:
     """``[C]`` numbers as text."""
-    return "(" + ", ".join(f"{float(number):.2f}".replace("-", "−") for number in value) + ")"
+    return "(" + ", ".join(f"{float(number):.{digits}f}".replace("-", "−") for number in value) + ")"

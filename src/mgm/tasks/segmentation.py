@@ -124,17 +124,13 @@ class SegmentationMetrics(TaskMetrics):
         return f"{name} ({index})" if self.names.count(name) > 1 else name
 
 
-@final
-class SemanticSegmentation(Task):
+class Segmentation(Task):
     """A class per pixel: cross-entropy on logits, alone or with a term that counts classes instead of pixels.
 
     Raises:
         ConfigError: If there are no classes, or more than 255.
     """
 
-    name: ClassVar[str] = "semantic"
-    title: ClassVar[str] = "Semantic segmentation"
-    abbreviation: ClassVar[str] = "SS"
     values: ClassVar[str] = "class index"
     hub_tag: ClassVar[str] = "image-segmentation"
     metrics_info: ClassVar[dict[str, MetricInfo]] = {
@@ -179,10 +175,10 @@ class SemanticSegmentation(Task):
         super().__init__(classes, loss)
         if not self.classes:
             raise ConfigError(
-                "the task 'semantic' needs classes, and the data set names none: leave the task out, or name them"
+                f"the task {self.name!r} needs classes, and the data set names none: leave the task out, or name them"
             )
         if len(self.classes) > MAX_CLASSES:
-            raise ConfigError(f"the task 'semantic' takes up to {MAX_CLASSES} classes, not {len(self.classes)}")
+            raise ConfigError(f"the task {self.name!r} takes up to {MAX_CLASSES} classes, not {len(self.classes)}")
 
     @property
     def channels(self) -> int:
@@ -306,3 +302,12 @@ class SemanticSegmentation(Task):
         """Pixels of each class; those without one count for nothing."""
         known = value[(value >= 0) & (value < self.channels)].flatten().cpu().long()
         return torch.bincount(known, minlength=self.channels)
+
+
+@final
+class SemanticSegmentation(Segmentation):
+    """The segmentation of the paper, over the classes of the data set."""
+
+    name: ClassVar[str] = "semantic"
+    title: ClassVar[str] = "Semantic segmentation"
+    abbreviation: ClassVar[str] = "SS"

@@ -26,7 +26,7 @@ Classes = dict[str, dict[str, dict[str, float]]]
 def measure(
     predict: Callable[[Tensor], Predictions],
     batches: Iterable[Batch],
-    tasks: dict[str, Task],
+    tasks: Mapping[str, Task],
     device: torch.device | str = "cpu",
     images: ImageSums | None = None,
 ) -> dict[str, TaskMetrics]:
@@ -135,7 +135,7 @@ def worst_images(scores: Mapping[str, np.ndarray], tasks: Mapping[str, Task], mo
 def evaluate(
     predict: Callable[[Tensor], Predictions],
     batches: Iterable[Batch],
-    tasks: dict[str, Task],
+    tasks: Mapping[str, Task],
     device: torch.device | str = "cpu",
 ) -> Scores:
     """The scores of a predictor; arguments as for `measure`."""

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mgm.report.figures.style import FAINT_INK, figure_style, new_figure, save_figure
-from mgm.report.history import STAGE_TITLES, History, in_order, read_history, stages_of, tasks_of
-from mgm.tasks import Confusion, find_task
+from mgm.report.history import STAGE_TITLES, History, in_order, kind_of, read_history, stages_of, tasks_of
+from mgm.tasks.base import Confusion, Task
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -74,7 +74,7 @@ def draw_losses(axes: Axes, stage: str, histories: Mapping[str, History]) -> Non
 
 def draw_scores(axes: Axes, name: str, histories: Mapping[str, History]) -> None:
     """A line per run with a ring at its best value, and where its joint training begins."""
-    task = find_task(name)
+    task = kind_of(name, histories.values())
     best = max if task.metrics_info[task.primary].higher_is_better else min
     for number, (title, history) in enumerate(histories.items()):
         steps, values = history.scores.get(name, ([], []))
@@ -83,7 +83,7 @@ def draw_scores(axes: Axes, name: str, histories: Mapping[str, History]) -> None
         if known:
             value, step = best(known, key=lambda point: point[0])
             axes.plot(step, value, "o", color=f"C{number}", markersize=7, fillstyle="none")
-    _label_scores(axes, name, histories.values())
+    _label_scores(axes, task, histories.values())
 
 
 def draw_gradients(axes: Axes, figure: str, history: History) -> None:
@@ -118,7 +118,8 @@ def draw_bands(axes: Axes, name: str, groups: Mapping[str, list[History]]) -> No
         if len(runs) > 1:
             spread = values.std(0, ddof=1)
             axes.fill_between(steps, mean - spread, mean + spread, color=f"C{number}", alpha=0.14, linewidth=0)
-    _label_scores(axes, name, [history for histories in groups.values() for history in histories])
+    every = [history for histories in groups.values() for history in histories]
+    _label_scores(axes, kind_of(name, every), every)
 
 
 def draw_confusion(axes: Axes, title: str, confusion: Confusion) -> None:
@@ -136,9 +137,8 @@ def draw_confusion(axes: Axes, title: str, confusion: Confusion) -> None:
     axes.set_ylabel("labelled")
 
 
-def _label_scores(axes: Axes, name: str, histories: Iterable[History]) -> None:
+def _label_scores(axes: Axes, task: type[Task], histories: Iterable[History]) -> None:
     """Title, axes and legend of a panel of scores, and where joint training begins."""
-    task = find_task(name)
     info = task.metrics_info[task.primary]
     for start in sorted({history.joint_start for history in histories if history.joint_start is not None}):
         axes.axvline(start, color=FAINT_INK, linestyle=":", linewidth=1.2)

@@ -22,7 +22,7 @@ from mgm.report.tables import Column, ScoreTable, known_scores, score_table, sha
 from mgm.runs.diversity import diversity_sentence
 from mgm.runs.folder import RunFolder, read_json, read_result
 from mgm.runs.settings import to_yaml
-from mgm.tasks import TASKS, make_tasks
+from mgm.tasks import task_kinds, tasks_for
 from mgm.tasks.base import Confusion, Task
 from mgm.training.evaluate import task_gain
 
@@ -72,7 +72,7 @@ def run_page(folder: RunFolder) -> str:
         num_labelled=result.get("num_labelled"),
         image_size=experiment.data.image_size,
         seed=experiment.seed,
-        setting=attempt(lambda: setting(experiment, result, folder.info().tasks)),
+        setting=attempt(lambda: setting(experiment, result, folder.info())),
         notes=attempt(lambda: _notes(folder)),
         results=attempt(lambda: _results(folder, result)),
         charts=attempt(lambda: _charts(begun)),
@@ -97,8 +97,8 @@ def begun_members(folder: RunFolder) -> dict[str, RunFolder]:
 def _notes(folder: RunFolder) -> dict[str, str]:
     """What the data set says about itself, without the tasks that the run did not learn."""
     info = folder.info()
-    learned = folder.experiment().data.tasks or info.tasks
-    return {part.replace("_", " "): note for part, note in info.notes.items() if part in learned or part not in TASKS}
+    learned, kinds = folder.experiment().data.tasks or info.tasks, task_kinds(info.own_tasks)
+    return {part.replace("_", " "): note for part, note in info.notes.items() if part in learned or part not in kinds}
 
 
 def _charts(begun: dict[str, RunFolder]) -> tuple[list[Chart], list[Chart], list[Chart]]:
@@ -134,10 +134,10 @@ def mistakes(folder: RunFolder) -> Mistakes:
     if not folder.finished:
         raise RunError("the run is not finished")
     result = read_result(folder.result)
-    confusions = read_json(folder.confusion, dict[str, Confusion])
+    confusions, kinds = read_json(folder.confusion, dict[str, Confusion]), task_kinds(folder.info().own_tasks)
     shown = [
         (
-            confusion_chart(TASKS[name].title, confusion),
+            confusion_chart(kinds[name].title, confusion),
             [
                 f"{true} is taken for {taken}: {share(part)} of its pixels"
                 for true, taken, part in confusion.mistakes(NAMED)
@@ -165,7 +165,7 @@ def _results(folder: RunFolder, result: dict[str, Any]) -> Results:
     if not result:
         raise RunError("the run is not finished, so there are no scores on the test set yet")
     try:
-        tasks = make_tasks(tuple(result["test"]), folder.info().classes)
+        tasks = tasks_for(folder.info(), tuple(result["test"]))
         table = score_table(result_rows(result), tasks, pretrained=result_pretraining(result))
         sentences = _sentences(result, table.columns, tasks)
     except (KeyError, TypeError) as error:

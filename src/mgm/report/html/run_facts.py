@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,11 @@ from mgm.report.history import STAGE_TITLES
 from mgm.runs.data import mixed_pieces
 from mgm.runs.folder import RunFolder, read_result
 from mgm.runs.pretraining import pretraining
-from mgm.tasks import TASKS, loss_names
+from mgm.tasks import loss_names, task_kinds
+from mgm.tasks.base import Task
 from mgm.training.metrics_log import read_metrics_log
 from mgm.training.optimizer_steps import OPTIMIZER_STEPS
+from mgm.types import DatasetInfo
 
 PLAIN_LOSSES = {
     "task": "tasks",
@@ -37,25 +39,29 @@ MIXED = {
 """What is pasted -> words."""
 
 
-def setting(experiment: Experiment, result: Mapping[str, Any], offered: Sequence[str]) -> list[tuple[str, str]]:
-    """The settings that matter, by name, and what the result of a finished run knows about them; the data offer some tasks."""
+def setting(experiment: Experiment, result: Mapping[str, Any], info: DatasetInfo) -> list[tuple[str, str]]:
+    """The settings that matter, by name, and what the data set and the result of a finished run know about them."""
     data, model, method, training = experiment.data, experiment.model, experiment.method, experiment.training
     recipe = RECIPES.get(experiment.recipe)
     labelled = f"{data.fraction:.0%} of the training images".replace("%", " %")
     if "num_labelled" in result:
         labelled = f"{result['num_labelled']} ({labelled})"
-    names = [name for name in data.tasks or offered if name in TASKS]
+    kinds = task_kinds(info.own_tasks)
+    names = [name for name in data.tasks or info.tasks if name in kinds]
     facts = {
         "Recipe": f"{experiment.recipe}: {recipe.description}" if recipe else experiment.recipe,
         "Data": f"{result.get('data', Path(data.data).name)}, {data.split} split {data.split_seed}",
         "Labelled images": labelled,
         "Image size": f"{data.image_size} × {data.image_size} px",
-        "Augmentation": _augmentation(experiment, names),
+        "Augmentation": _augmentation(experiment, {name: kinds[name] for name in names}),
         "Network": f"{model.architecture.replace('_', ' ')}, {encoder_text(model)}, widths {'/'.join(map(str, model.widths))}",
         "Training": f"batch {training.batch_size}, {_optimiser(experiment)}",
     }
-    if method.losses and names:
-        facts["Losses"] = ", ".join(f"{name}: {loss}" for name, loss in loss_names(names, method.losses).items())
+    if (method.losses or info.own_tasks) and names:
+        chosen = loss_names(names, method.losses, kinds)
+        facts["Losses"] = ", ".join(f"{name}: {loss}" for name, loss in chosen.items())
+    if own := [name for name in names if name in info.own_tasks]:
+        facts["Own tasks"] = "; ".join(f"{kinds[name].title}: {kinds[name].values}" for name in own)
     schedule = stages(experiment)
     facts["Stages"] = "; ".join(
         f"{STAGE_TITLES.get(stage.name, stage.name)}, {stage.steps} steps" for stage in schedule
@@ -77,7 +83,7 @@ def encoder_text(model: ModelConfig) -> str:
     return f"ResNet-{model.depth}" if model.encoder == "resnet" else model.encoder
 
 
-def _augmentation(experiment: Experiment, tasks: Sequence[str]) -> str:
+def _augmentation(experiment: Experiment, tasks: Mapping[str, type[Task]]) -> str:
     data = experiment.data
     if not data.augment:
         return "none"

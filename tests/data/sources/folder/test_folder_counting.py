@@ -64,7 +64,7 @@ def test_negative_labels_name_the_setting(tmp_path):
         return (tmp_path / "x.npy").read_bytes()
 
     labels = BLOCKS.astype(np.int64) - 1
-    with pytest.raises(DataError, match=r"label -1 is neither .*'semantic: \{ignore: -1\}' in dataset.yaml"):
+    with pytest.raises(DataError, match=r"label -1 is neither .*'ignore: -1' of the task in dataset.yaml"):
         folder_of(tmp_path / "a", labels, encode=npy, ending="npy").read(0, 8)
     source = folder_of(tmp_path / "b", labels, encode=npy, ending="npy", yaml="semantic: {ignore: -1}")
     assert len(source.info.classes) == 2

@@ -11,7 +11,6 @@ from mgm.data.images import ENDINGS
 from mgm.data.sources.folder.settings import FolderSettings
 from mgm.data.vocabulary import PARTS, naming_hint
 from mgm.errors import DataError
-from mgm.tasks import TASKS
 
 _RANKS = {"": 0, "train": 1, "validation": 2, "test": 3}
 
@@ -99,7 +98,7 @@ def list_pictures(tree: FileTree, settings: FolderSettings) -> list[Picture]:
 
 def _files_of_kinds(tree: FileTree, settings: FolderSettings) -> dict[str, list[_File]]:
     """The files of rgb, mask and every task: ``KIND/...`` or ``PART/KIND/...``, upper or lower case, parts also below ``KIND``."""
-    found: dict[str, list[_File]] = {kind: [] for kind in ("rgb", *TASKS, "mask")}
+    found: dict[str, list[_File]] = {kind: [] for kind in ("rgb", *settings.kinds, "mask")}
     kinds = {settings.folder(kind).lower(): kind for kind in found}
     for path in tree.names():
         *folders, base = path.split("/")
@@ -150,7 +149,7 @@ def _check_complete(tree: FileTree, settings: FolderSettings, pictures: Iterable
     for part in settings.parts:
         if not any(picture.part == PARTS[part] for picture in pictures):
             raise DataError(f"{tree.path}: holds no picture in the part {part!r}; the data set is not complete")
-    tasks = {kind for picture in pictures for kind in picture.labels if kind in TASKS} | settings.tasks.keys()
+    tasks = {kind for picture in pictures for kind in picture.labels if kind in settings.kinds} | settings.tasks.keys()
     for picture in pictures if settings.complete else ():
         for task in sorted(tasks - picture.labels.keys()):
             raise DataError(

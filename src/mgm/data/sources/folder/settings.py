@@ -9,9 +9,10 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from mgm.data.files import FileTree, parse_yaml
-from mgm.errors import DataError, unknown
-from mgm.tasks import TASKS
+from mgm.errors import ConfigError, DataError, unknown
+from mgm.tasks import TASKS, Task, task_kinds
 from mgm.tasks.files import ClassFiles, FileSettings
+from mgm.tasks.own import split_entry
 from mgm.types import IGNORE_INDEX
 
 FILE = "dataset.yaml"
@@ -83,12 +84,19 @@ class FolderSettings:
     notes: dict[str, str] = field(default_factory=dict)
     """What readers of results have to know."""
     tasks: dict[str, FileSettings] = field(default_factory=dict)
-    """Task -> its files; in the YAML file each task is a key of its own."""
+    """Task -> its files; in the YAML file each task is a key of its own, or below ``tasks``."""
+    own_tasks: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Task that is defined here -> its definition; in the YAML file below ``tasks``, together with its files."""
+
+    @property
+    def kinds(self) -> dict[str, type[Task]]:
+        """All tasks that there may be files of."""
+        return task_kinds(self.own_tasks)
 
     def files(self, kind: str) -> FileSettings:
         """Settings of ``rgb``, ``mask`` or a task."""
-        if kind in TASKS:
-            return self.tasks.get(kind) or TASKS[kind].file_settings()
+        if kind in (kinds := self.kinds):
+            return self.tasks.get(kind) or kinds[kind].file_settings()
         return getattr(self, kind)
 
     def folder(self, kind: str) -> str:
@@ -126,16 +134,41 @@ def parse_settings(content: bytes, where: str) -> FolderSettings:
         return FolderSettings()
     if not isinstance(values, dict):
         raise DataError(f"{where}: must be a mapping such as 'depth: {{unit: mm}}', not {values!r:.60}")
-    keys = [item.name for item in dataclasses.fields(FolderSettings) if item.name != "tasks"]
+    keys = [item.name for item in dataclasses.fields(FolderSettings) if item.name != "own_tasks"]
     _check_keys(values, [*keys, *TASKS], where)
     groups = {**_GROUPS, **{name: task.file_settings for name, task in TASKS.items()}}
     built = {name: _group(values[name], kind, name, where) for name, kind in groups.items() if name in values}
-    plain = {name: value for name, value in values.items() if name not in groups}
+    plain = {name: value for name, value in values.items() if name not in groups and name != "tasks"}
     tasks = {name: built.pop(name) for name in TASKS if name in built}
-    settings = dataclasses.replace(_validate(plain, FolderSettings, "", where), **built, tasks=tasks)
+    own, files = _own_tasks(values.get("tasks", {}), where)
+    settings = dataclasses.replace(
+        _validate(plain, FolderSettings, "", where), **built, tasks=tasks | files, own_tasks=own
+    )
     if problem := _problem(settings):
         raise DataError(f"{where}: {problem}")
     return settings
+
+
+def _own_tasks(entries: object, where: str) -> tuple[dict[str, dict[str, Any]], dict[str, FileSettings]]:
+    """Task -> definition, and task -> settings of its files, from what stands below ``tasks``."""
+    if not isinstance(entries, dict):
+        raise DataError(
+            f"{where}: tasks must be a mapping such as 'height: {{unit: m, range: [0, 40]}}', not {entries!r:.60}"
+        )
+    own: dict[str, dict[str, Any]] = {}
+    files: dict[str, FileSettings] = {}
+    for name, entry in entries.items():
+        if not isinstance(entry, dict):
+            raise DataError(
+                f"{where}: tasks: {name} must be a mapping such as {{unit: m, range: [0, 40]}}, not {entry!r:.60}"
+            )
+        try:
+            own[name], of_files = split_entry(str(name), entry)
+            kind = task_kinds({name: own[name]})[name]
+        except ConfigError as error:
+            raise DataError(f"{where}: {error}") from None
+        files[name] = _group(of_files, kind.file_settings, f"tasks.{name}", where)
+    return own, files
 
 
 def _group(values: object, kind: type, name: str, where: str) -> Any:
@@ -180,13 +213,15 @@ def _problem(settings: FolderSettings) -> str:
     for name, files in settings.tasks.items():
         if problem := files.problem():
             return f"{name}: {problem}"
+        if name in settings.own_tasks and getattr(files, "first", None) == "auto":
+            return f"{name}: first must be a number where the classes are named"
     names, coded = settings.classes, settings.class_files.colours or settings.class_files.values
     if len(set(names)) < len(names) or max(len(names), settings.num_classes) > IGNORE_INDEX:
         return f"classes must be at most {IGNORE_INDEX} different names"
     if coded and names and set(coded) != set(names):
         odd = sorted(set(coded) ^ set(names))[0]
         return f"class {odd!r} is in only one of classes and semantic: {'colours' if settings.class_files.colours else 'values'}"
-    folders = [settings.folder(kind).lower() for kind in ("rgb", "mask", *TASKS)]
+    folders = [settings.folder(kind).lower() for kind in ("rgb", "mask", *settings.kinds)]
     if len(set(folders)) < len(folders) or any("/" in folder or folder.startswith(".") for folder in folders):
         return "every kind of file needs a folder of its own, named without '/'"
     return ""

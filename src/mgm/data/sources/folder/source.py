@@ -21,7 +21,7 @@ from mgm.data.sources.folder.table import SceneTable, no_scenes, read_table, sce
 from mgm.data.splits import grouped_split, official_split, random_split
 from mgm.data.targets import classes_in_view, resize_target
 from mgm.errors import ConfigError, DataError, unknown
-from mgm.tasks import TASKS, SemanticSegmentation
+from mgm.tasks import SemanticSegmentation, Task
 from mgm.tasks.files import ClassFiles, Colour, FileSettings, Pixels
 from mgm.types import IGNORE_INDEX, DatasetInfo, Sample
 
@@ -59,9 +59,9 @@ class FolderSource(DataSource):
         self._settings = settings or read_settings(self._tree)
         self._reader = {"reader": reader, "version": READER_VERSION, **({"labels": variant} if variant else {})}
         self._pictures = list_pictures(self._tree, self._settings)
-        self._tasks = tuple(task for task in TASKS if any(task in picture.labels for picture in self._pictures))
+        self._tasks = tuple(task for task in self._kinds if any(task in picture.labels for picture in self._pictures))
         if not self._tasks:
-            folders = ", ".join(f"{self._settings.folder(task)}/" for task in TASKS)
+            folders = ", ".join(f"{self._settings.folder(task)}/" for task in self._kinds)
             raise DataError(
                 f"{self._tree.path}: no picture has a label; labels lie in {folders}, named like their picture; {self._unread}"
             )
@@ -70,6 +70,11 @@ class FolderSource(DataSource):
         given = {part for part in self._parts if part}
         official = "test" in given and ("validation" in given or split.official_validation > 0)
         self.split_kinds = ("random", *filter(None, [group]), *(["official"] if official else []))
+
+    @property
+    def _kinds(self) -> dict[str, type[Task]]:
+        # made anew where it is wanted: classes of a definition cannot be pickled
+        return self._settings.kinds
 
     @cached_property
     def _classes(self) -> tuple[str, ...]:
@@ -166,6 +171,7 @@ class FolderSource(DataSource):
             multi_hot=of_classes or self._scenes.multi_hot,
             notes={**notes, **settings.notes},
             colours=self._colours,
+            own_tasks={name: own for name, own in settings.own_tasks.items() if name in self._tasks},
         )
 
     @property
@@ -192,15 +198,19 @@ class FolderSource(DataSource):
         targets, scene = {}, self._scenes.rows[index].copy()
         if settings.scenes == "classes":
             scene = np.full(len(self._classes), np.nan, np.float32)
-        for task in self._tasks:
+        for task, kind in self._kinds.items():
+            if task not in self._tasks:
+                continue
             if task not in picture.labels:
-                targets[task] = TASKS[task].missing_target(size)
+                targets[task] = kind.missing_target(size)
                 continue
             files = self._files(task)
             where = self._tree.describe(picture.labels[task])
-            channels = TASKS[task].target_shape(1)[0]
+            channels = kind.target_shape(1)[0]
             pixels = self._beside(rgb, picture, task, files.pixels)
-            values = files.decode(pixels, channels, self._classes, where)
+            own = self._settings.own_tasks.get(task)
+            classes = tuple(own.get("classes", ())) if own else self._classes
+            values = files.decode(pixels, channels, classes, where)
             if mask is not None and values.ndim == 3:
                 values = np.where(mask[:, :, None], values, np.nan)
             if settings.scenes == "classes" and task == SEMANTIC:
@@ -255,7 +265,7 @@ class FolderSource(DataSource):
         """What looks wrong with the label files, such as normals that are not of unit length; see `DataSource.remarks`."""
         found = []
         for task, file in self._pictures[index].labels.items():
-            if task in TASKS and (files := self._files(task)).remarkable:
+            if task in self._kinds and (files := self._files(task)).remarkable:
                 found.append(files.remark(self._pixels(file, files.pixels), self._tree.describe(file)))
         return tuple(filter(None, found))
 
@@ -272,6 +282,10 @@ class FolderSource(DataSource):
                 f"label maps hold the numbers {numbers}, each of which is taken for a class of its own; name them by "
                 "'semantic: {values: {NAME: NUMBER}}' in dataset.yaml, or list what is none in 'semantic: {ignore: ...}'"
             )
+        for task in self._settings.own_tasks:
+            if task not in self._tasks:
+                place = self._settings.folder(task)
+                found.append(f"no image has a label of {task}, which dataset.yaml defines; they lie in {place}/")
         return tuple(filter(None, found + self._probe()))
 
     def _probe(self) -> list[str]:
@@ -294,12 +308,12 @@ class FolderSource(DataSource):
                         f"{task} is {width} x {height} pixels where the image is {rgb_width} x {rgb_height}: pixels of the image "
                         "take the nearest value"
                     )
-            if task == SEMANTIC and self._files(task).pixels == "indices":
+            if self._kinds[task].categorical and self._files(task).pixels == "indices":
                 share = interpolated_share(
                     [values for values in maps if values.ndim == 2 and values.dtype.kind in "iu"]
                 )
                 if share > INTERPOLATED:
-                    found["classes"] = (
+                    found[f"classes of {task}"] = (
                         f"{100 * share:.0f} % of the edges in label maps pass through a third class: they look resampled with "
                         "interpolation, or were JPEG; make them again from their originals"
                     )
