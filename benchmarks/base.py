@@ -61,6 +61,7 @@ _VARIANTS: dict[str, tuple[str, ...]] = {
     "no mixing": ("--mix", "none"),
     "CutMix": ("--mix", "cutmix"),
     "objects pasted": ("--mix", "objects"),
+    "all images mixed": ("--mix-share", "1"),
     "no zoom": ("--zoom", "1", "1"),
     "zoom 1 to 2": ("--zoom", "1", "2"),
     "zoom .75 to 1.5": ("--zoom", "0.75", "1.5"),
@@ -87,7 +88,10 @@ GROUPS: dict[str, Group] = {
     "choices_best": Group(
         ("mt", "--preset", "best", *PHOTOS, "--steps", "1200"), _DEPTH_VARIANTS, "photos", "validation"
     ),
-    "choices_small": Group(("mt", "--preset", "small", *PHOTOS, "--steps", "700"), _VARIANTS, "photos", "validation"),
+    "choices_small": Group(("mt", "--preset", "small", *PHOTOS), _VARIANTS, "photos", "validation"),
+    "choices_small_short": Group(
+        ("mt", "--preset", "small", *PHOTOS, "--steps", "700"), _VARIANTS, "photos", "validation"
+    ),
 }
 
 
