@@ -61,7 +61,7 @@ class DataConfig:
     """scene: the data set's scene labels (where it has none, objects); objects: multi-hot labels of what is in view (paper G.1),
     the data set's own (Cityscapes: 30), else the classes of the label map."""
     pretrain: str = ""
-    """Data set to train M on first (`rooms`); empty: none."""
+    """Data set to train the network on first (`rooms`); empty: none."""
     cache: str = ""
     """Folder for converted data; empty: $MGM_CACHE or ~/.cache/mgm."""
     skip_bad: bool = False
@@ -88,7 +88,7 @@ class ModelConfig:
     backbone: Annotated[dict[str, Any], tyro.conf.Suppress] = field(default_factory=dict[str, Any])
     """Shape of the pre-trained backbone; training fills it in, so that the run can be loaded without the original."""
     encoder_run: str = ""
-    """Finished run whose encoder M's starts from: of `mgm train`, or of `mgm pretrain`; empty: its own start."""
+    """Finished run whose encoder this one's starts from: of `mgm train`, or of `mgm pretrain`; empty: its own start."""
     pretrained_on: Annotated[str, tyro.conf.Suppress] = ""
     """What `encoder_run` was pre-trained on without labels; training fills it in, so that the run says so wherever it goes."""
     freeze_encoder: bool = False
@@ -123,7 +123,8 @@ class ModelConfig:
     latent_size: int = 128
     """Length of the generator's latent vector."""
     identities: Literal["auto", "on", "off"] = "auto"
-    """Exact shortcuts in SAGAN's arithmetic, weights unchanged (docs/speed.md); auto: those that are faster on the device."""
+    """Compute the generator SAGAN by rearranged formulas (algebraic identities) with the same result and weights: on, off, or
+    auto, where they are faster on the device (docs/speed.md)."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,8 @@ class MethodConfig:
     """What is learned from what: the points that tell the paper's models apart."""
 
     refinement: str = "eml"
-    """How the refinement network trains (paper 3.2, D.2): eml, eml_explicit, peoe, lset, none."""
+    """How the refinement network, which recognises the scene label from the predictions, trains (paper 3.2, D.2): eml,
+    eml_explicit, peoe, lset, none."""
     self_supervision: str = "simclr"
     """Self-supervised task on the encoder: simclr, reconstruction, none."""
     extra_images: str = "generator"
@@ -139,7 +141,8 @@ class MethodConfig:
     generator_runs: tuple[str, ...] = ()
     """Runs whose generators, as they are, make the extra images in equal shares (extra_images saved_generators)."""
     extra_uses: tuple[str, ...] = ("refinement", "self_supervision")
-    """What extra images are used for: refinement, self_supervision, labels (where they have any, or from the annotator)."""
+    """What extra images train: refinement (recognising their scene label from the predictions), self_supervision, labels (those
+    that they have, or that the annotator gives them)."""
     supervised: Annotated[bool, tyro.conf.Suppress] = True
     """Whether tasks are learned; `mgm pretrain` learns none."""
     annotator: str = ""
@@ -147,7 +150,7 @@ class MethodConfig:
     extra_ratio: float = 1.0
     """Extra images per labelled image and step (paper Figure 5)."""
     refinement_weight: float = 1.0
-    """Weight of the scene losses."""
+    """Weight of the losses by which the scene label is recognised from the predictions (refinement)."""
     self_supervision_weight: float = 1.0
     """Weight of the self-supervised losses."""
     adversarial_weight: float = 1.0
@@ -183,13 +186,13 @@ class TrainingConfig:
     """Sides of the labelled images in pixels at first, in equal parts of the steps before joint training; the last part is at
     `image_size` (progressive resizing: early steps are cheaper)."""
     steps: int = 2000
-    """Updates of M on labelled batches, over all stages; what recipes are compared at."""
+    """Steps of the network (the paper's M) on labelled batches, over all stages; what recipes are compared at."""
     joint_share: float = 0.5
-    """Share of `steps` that is joint training (stage 3); the first part trains M alone (stage 1)."""
+    """Share of `steps` that is joint training (stage 3); the first part trains the network alone (stage 1)."""
     generator_steps: int = 1000
-    """Updates of the generator while M is frozen (stage 2)."""
+    """Steps of the generator alone, while the network stays as it is (stage 2)."""
     pretrain_steps: int = 600
-    """Updates of M on the `pretrain` data set, if there is one."""
+    """Steps of the network on the `pretrain` data set, if there is one."""
     batch_size: int = 32
     """Labelled images per step (paper B: 32)."""
     generator_batch_size: int = 128
@@ -199,7 +202,7 @@ class TrainingConfig:
     accumulate: int = 1
     """Parts that a batch is computed in, one after another, to save memory (docs/scaling.md says what stays equal)."""
     learning_rate: float = 1e-3
-    """Adam's rate for M, the refinement and the self-supervised network (paper B)."""
+    """Adam's rate for the network, the refinement and the self-supervised network (paper B)."""
     encoder_rate_factor: float = 1.0
     """Rate of the encoder relative to `learning_rate`; a fifth suits a pre-trained one."""
     generator_rate: float = 1e-4
@@ -215,14 +218,15 @@ class TrainingConfig:
     warm_up: float = 0.0
     """Share of the steps in which the rates rise."""
     weight_decay: float = 0.0
-    """Weight decay of M in the task update alone."""
+    """Weight decay of the network, in its steps on labels alone."""
     optimizer_step: Literal["separate", "combined"] = "separate"
     """separate: one optimiser per loss, one after another (paper, Algorithm 1); combined: one backward pass for all losses, one
     optimiser per network (docs/speed.md)."""
     statistics: Literal["labelled", "all"] = "labelled"
-    """Whose batches move the running statistics of M's batch norm: the labelled ones alone, or all."""
+    """Which images the running means and variances of batch norm (used for predictions) are taken from: the labelled ones alone,
+    or all that pass through the network."""
     ema: float = 0.0
-    """Decay of the moving average of M's weights that is evaluated, with warm-up; 0: none."""
+    """Decay of the moving average of the network's weights that is evaluated, with warm-up; 0: none."""
     max_gradient_norm: float = 0.0
     """Clip each update's gradient to this norm; 0: never."""
     validate_every: int = 200

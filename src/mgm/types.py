@@ -48,6 +48,8 @@ class DatasetInfo:
     """Whether an image may carry several weak labels at once."""
     notes: dict[str, str] = field(default_factory=dict[str, str])
     """What a reader of results has to know, e.g. how the normals were derived."""
+    colours: tuple[tuple[int, int, int], ...] = ()
+    """RGB of the semantic classes in pictures, 0 to 255, in index order; empty: the data set has no colours of its own."""
     own_tasks: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     """Tasks that the data set defines itself -> their definitions as plain values, see `mgm.tasks.own.define`."""
 

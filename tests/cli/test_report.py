@@ -14,11 +14,11 @@ from PIL import Image
 
 from mgm.cli.main import main
 from mgm.errors import RunError
+from mgm.experiments.study_records import ExperimentFolder
 from mgm.report.comparison import compare
 from mgm.report.figures.paper import draw_generation, stem
 from mgm.report.generation import annotate_generated
 from mgm.report.html.experiment import shown_trials
-from mgm.report.html.experiment_folder import ExperimentFolder
 from mgm.report.html.rendering import attempt
 from mgm.runs.folder import RunFolder
 from mgm.training.trainer import Trainer
@@ -145,6 +145,12 @@ def test_run(mgm, runs, tmp_path):
         assert any(alt.startswith(f"Errors of {model}, surface normals") for alt in alts)
     assert any(alt.startswith("Truth, semantic segmentation") for alt in alts)
     assert any(alt.startswith("Depth by mgm, generated ") for alt in alts)
+    assert "Where it errs most" in page.text
+    assert "Layouts of generated images differ" in page.text or "The generator has collapsed" in page.text
+    confusion = json.loads((run / "confusion.json").read_text())["semantic"]
+    largest = max((n, i, j) for i, row in enumerate(confusion["pixels"]) for j, n in enumerate(row) if i != j)
+    taken = [confusion["classes"][place] for place in largest[1:]]
+    assert f"{taken[0]} is taken for {taken[1]}" in page.text
     labels = [attributes.get("aria-label") or "" for attributes in page.all("span")]
     for moment in ("before", "after"):
         assert f"4 generated images of bedroom, {moment} joint training" in labels
@@ -212,7 +218,7 @@ def test_half_finished_run(mgm, photographs, tmp_path, monkeypatch):
     labels = [attributes.get("aria-label") or "" for attributes in page.all("span")]
     assert any("before joint training" in label for label in labels)
     assert not any("after joint training" in label for label in labels)
-    assert "Stage 2: generator, M frozen" in page.text
+    assert "Stage 2: generator alone" in page.text
 
 
 def read_page_of(folder: Path) -> Page:

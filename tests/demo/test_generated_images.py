@@ -15,7 +15,7 @@ AFTER, BEFORE = "after joint training", "before joint training"
 def test_images_are_generated_with_what_the_network_predicts(served):
     run = served.first
     shown = generated_html(run, AFTER, ["cellar_room"], 3, 0)
-    assert shown.count("<img") == 3 * 4
+    assert shown.count("<img") == 3 * 4 + 2  # and the legends of depth and normals
     assert "<h4>cellar room</h4>" in shown
     assert shown == generated_html(run, AFTER, ["cellar_room"], 3, 0)
     for other in ((AFTER, ["cellar_room"], 3, 1), (BEFORE, ["cellar_room"], 3, 0), (AFTER, ["attic"], 3, 0)):

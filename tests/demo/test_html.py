@@ -1,23 +1,15 @@
 from __future__ import annotations
 
-import base64
-import io
-
 import numpy as np
-from PIL import Image
 
-from mgm.demo.html import Tile, html, page_css, reading_script, source
+from mgm.demo.html import Tile, html, source_of
+from mgm.report.html.charts import Chart
+from mgm.report.html.run import Mistakes
+from mgm.report.pictures import ImageTable, Picture
+from mgm.tasks import make_tasks
+from mgm.tasks.legend import Legend
 
 EVIL = "<script>alert('x')</script>"
-
-
-def test_an_image_travels_inside_the_page():
-    pixels = np.full((6, 8, 3), 200, np.uint8)
-    kind, _, content = source(pixels).partition(",")
-    assert kind == "data:image/webp;base64"
-    back = np.asarray(Image.open(io.BytesIO(base64.b64decode(content))))
-    assert back.shape == (6, 8, 3)
-    assert abs(back.astype(int) - 200).max() < 8
 
 
 def test_names_are_escaped_wherever_they_are_shown():
@@ -29,11 +21,12 @@ def test_names_are_escaped_wherever_they_are_shown():
             html("sentence", EVIL),
             html("reading", EVIL, 3, 4),
             html("headline", [(EVIL, EVIL)]),
-            html("legends", [(EVIL, "")]),
+            html("mistakes", Mistakes([(Chart(EVIL, "", EVIL), [EVIL])], ImageTable([Picture(None, EVIL, EVIL)], []))),
+            html("legends", [Legend(EVIL, make_tasks(("depth",))["depth"].error_scale())]),
         )
     )
     assert "<script" not in shown
-    assert shown.count("&lt;script&gt;") == 12
+    assert shown.count("&lt;script&gt;") == 14
     assert 'data-place="3,4"' in shown
 
 
@@ -48,7 +41,8 @@ def test_only_tiles_with_a_size_are_read():
 
 
 def test_style_and_script_are_there_and_load_nothing():
-    assert ".mgm-tiles" in page_css()
-    assert ".legend" in page_css()
-    assert "trigger('select'" in reading_script()
-    assert "http" not in page_css() + reading_script()
+    style, script = source_of("page.css"), source_of("reading.js")
+    assert ".mgm-tiles" in style
+    assert ".legend" in style
+    assert "trigger('select'" in script
+    assert "http" not in style + script

@@ -109,10 +109,10 @@ def test_better_and_worse_are_told_in_the_same_words():
 
 def test_a_named_share_without_a_difference():
     table = results(mgm=(0, 0, 0), mgm_no_generator=(0, 0, 0))
-    question = Question("mgm", "mgm_no_generator", about="the generator's own share")
+    question = Question("mgm", "mgm_no_generator", about="what the generator adds")
     text = sentence(answer_questions(table, [question], HIGHER)[0])
     assert text.startswith(
-        "The generator's own share: no difference between mgm and mgm_no_generator can be shown on any of 3 tasks: "
+        "What the generator adds: no difference between mgm and mgm_no_generator can be shown on any of 3 tasks: "
     )
 
 

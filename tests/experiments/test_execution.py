@@ -50,7 +50,7 @@ def place(tmp_path):
 
 
 def plan_of(*rows: Row, seeds: int = 1):
-    study = Study("F0", "Table 0", "a test", lambda _: rows, (Setting("50 %", options(fraction=0.5)),))
+    study = Study("Table 0", "a test", lambda _: rows, (Setting("50 %", options(fraction=0.5)),))
     base = lambda recipe: make_experiment(recipe, "tiny")  # noqa: E731
     return make_plan("test", study, base, data="rooms", offered=("semantic", "depth"), seeds=range(seeds))
 

@@ -17,7 +17,7 @@ HALF = (Setting("50 %", options(fraction=0.5)),)
 
 
 def study(*rows: Row, settings=HALF, **more) -> Study:
-    return Study("F0", "Table 0", "a test", lambda _: rows, settings, tasks=TASKS, **more)
+    return Study("Table 0", "a test", lambda _: rows, settings, tasks=TASKS, **more)
 
 
 def plan(of: Study, seeds=(0,), offered=TASKS, **more):

@@ -13,9 +13,9 @@ from fake_trials import pretend, pretend_all, three_tasks
 from mgm.experiments.catalogue import STUDIES
 from mgm.experiments.plans import make_plan
 from mgm.experiments.study_files import Place, as_csv, as_json, comparisons_markdown, markdown, write_study
+from mgm.experiments.study_records import ResultTable
 from mgm.experiments.tables import columns_for, make_table
 from mgm.method.recipes import make_experiment
-from mgm.report.html.experiment_folder import ResultTable
 from mgm.report.html.experiment_table import table_section
 from mgm.training.metrics_log import plain
 
@@ -59,7 +59,7 @@ def test_markdown_has_the_papers_values_in_columns_of_their_own(place) -> None:
         for line in markdown(make_table(plan, place.trial, "rooms")).splitlines()
     ]
     assert lines[0] == [
-        "model", "seeds", "mIoU ↑", "*paper*", "absolute error [m] ↓", "*paper*", "mean angle, coded [rad] ↓", "*paper*",
+        "model", "seeds", "mIoU ↑", "*paper*", "absolute error [m] ↓", "*paper*", "paper's angle [rad] ↓", "*paper*",
         "mean angle [°] ↓",
     ]  # fmt: skip
     st = next(line for line in lines if line[0] == "ST")
@@ -146,7 +146,7 @@ def test_rows_of_pre_trained_encoders_are_marked(place) -> None:
     rows = list(csv.DictReader(io.StringIO(as_csv(table))))
     assert {row["model"] for row in rows if row["pretrained"]} == {"MT"}
     shown = table_section(TypeAdapter(ResultTable).validate_python(json.loads(json.dumps(plain(described)))))
-    assert "MT †" in [row.model for _, group in shown.groups for row in group]
+    assert "MT †" in [title for _, group in shown.groups for _, title, _ in group]
 
 
 def test_sentences_say_who_wins_and_the_generators_own_share(place) -> None:
@@ -156,7 +156,7 @@ def test_sentences_say_who_wins_and_the_generators_own_share(place) -> None:
     text = "\n".join(described["sentences"])
     assert "MGM beats MT on 3 of 3 tasks at p < 0.05" in text
     assert "Exploratory, p-values not corrected: MGM against ST" in text
-    assert "The generator's own share: MGM beats MGM/G on 3 of 3 tasks" in text
+    assert "What the generator adds: MGM beats MGM/G on 3 of 3 tasks" in text
     assert "The generator against more updates on labelled images: MGM beats control" in text
     against = next(c for c in described["comparisons"] if c["reference"] == "MGM/G")
     assert against["tasks"]["depth"]["mean"] == pytest.approx(0.10)
@@ -292,3 +292,22 @@ def test_a_null_in_a_result_is_an_unknown_value(place) -> None:
     line = make_table(plan, place.trial, "rooms").lines[0]
     assert math.isnan(line.values["semantic.miou"].values[0])
     assert line.count == 0
+
+
+def test_the_constant_predictor_is_a_row_of_every_setting_and_takes_part_in_no_test(place) -> None:
+    plan = plan_of("table2", seeds=2)
+    for cell in plan.cells:
+        constant = three_tasks(0.01, 2.0 + cell.seed, 60.0)
+        pretend(place.trial(cell.trial), scores_of_any(cell), constant=constant)
+    table = make_table(plan, place.trial, "rooms")
+    first = next(line for line in table.lines if line.setting == plan.settings[0])
+    assert first.title == "constant prediction"
+    assert first.values["depth.abs_error_m"].values == (2.0, 3.0)
+    assert [line.setting for line in table.lines if line.title == first.title] == list(plan.settings)
+    assert first not in table.models
+    assert "| constant prediction |" in markdown(table)
+    assert "constant" not in json.dumps(as_json(table)["comparisons"])
+
+
+def scores_of_any(cell):
+    return three_tasks(0.1 + 0.002 * cell.seed, 1.0 + 0.01 * cell.seed, 30.0)

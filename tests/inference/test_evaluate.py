@@ -71,6 +71,14 @@ def test_table_of_classes(mgm, run):
     lines = [line for line in out.splitlines() if line.startswith("│") and line.rstrip(" │").endswith("%")]
     assert [line.split("│")[1].strip() for line in lines] == list(classes)
     first = next(iter(classes.values()))
+    confusion = found["confusion"]["semantic"]
+    assert confusion["classes"] == list(classes)
+    assert sum(map(sum, confusion["pixels"])) == pytest.approx(sum(confusion["pixels"][0]) / first["pixels"])
+    worst = list(found["worst"].items())
+    assert worst
+    for name, scores in worst:
+        texts = [text for text in out.splitlines() if text.startswith(f"  {name}: mIoU {scores['semantic']:.3f}")]
+        assert len(texts) == 1
     assert f"{first['iou']:.3f}" in lines[0]
     assert f"{100 * first['pixels']:.1f} %" in lines[0]
 

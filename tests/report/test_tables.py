@@ -83,7 +83,7 @@ def test_unknown_values_are_never_the_best():
 def test_a_single_model_has_nothing_to_be_better_than():
     rows = cells(primary(score_table({"MGM": RESULTS["MT"]}, TASKS)).markdown())
     assert rows[2:] == [["MGM", "0.200", "0.800", "25.00"]]
-    assert len(score_table({"MGM": RESULTS["MT"]}, TASKS).terminal().columns) == 3
+    assert len(score_table({"MGM": RESULTS["MT"]}, TASKS).terminal().columns) == 2
 
 
 def test_names_cannot_break_the_markdown():
@@ -97,16 +97,18 @@ def test_terminal_table_shows_the_same():
     for part in ("MGM [ours]", "absolute error [m] ↓", "0.220", "25.50", "gain over MT", "+25.0 %", "-2.0 %"):
         assert part in text
     table = primary(score_table(RESULTS, TASKS)).terminal()
-    assert [next(iter(column.cells)) for column in table.columns[2:]] == [
+    assert [list(column.cells)[1] for column in table.columns[1:]] == [
         "0.020",
         "0.200",
         "[bold green]0.220[/]",
         "+10.0 %",
     ]
-    assert [list(column.cells)[2] for column in table.columns[3:5]] == ["[bold green]25.00[/]", "25.50"]
+    assert [list(column.cells)[5] for column in table.columns[2:4]] == ["[bold green]25.00[/]", "25.50"]
 
 
-def test_terminal_table_fits_into_100_columns():
-    text = render(score_table(RESULTS, TASKS).terminal(), width=100)
-    assert all(len(line) <= 100 for line in text.splitlines())
+def test_terminal_table_fits_into_80_columns_with_a_line_per_metric():
+    text = render(score_table(RESULTS, TASKS).terminal(), width=80)
+    assert all(len(line) <= 80 for line in text.splitlines())
     assert "0.220" in text
+    metrics = sum(len(task.metrics_info) for task in TASKS.values())
+    assert sum(line.startswith("│") for line in text.splitlines()) == metrics + len(TASKS)

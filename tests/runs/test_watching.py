@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+import pytest
 import torch
 from torch import nn
 
@@ -45,10 +46,23 @@ def test_plain_lines_where_there_is_no_terminal(capsys, monkeypatch):
     assert "task 2.500  refinement 1.250" in lines[1]
     assert lines[-3].startswith("mgm joint 100/100  0:00:00 left")
     assert lines[-2] == (
-        "mgm joint 100/100  validation: semantic segmentation mIoU 0.250, depth absolute error 0.611 m, "
-        "surface normals mean angle 31.4°; score 0.400 (best so far)"
+        "mgm joint 100/100  validation: semantic mIoU 0.250, depth absolute error 0.611 m, "
+        "normal mean angle 31.4°, overall 1.49x constant (best so far)"
     )
-    assert lines[-1].endswith("score 0.300")
+    assert lines[-1].endswith("overall 1.35x constant")
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_a_line_on_a_terminal_breaks_between_figures(capsys, monkeypatch, width):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(width))
+    shown = progress()
+    shown.validated(100, SCORES, 0.4, MODEL)
+    lines = capsys.readouterr().err.splitlines()
+    assert max(map(len, lines)) <= width
+    assert all(line.startswith("    ") for line in lines[1:])
+    for figure in ("semantic mIoU 0.250", "depth absolute error 0.611 m", "overall 1.49x constant (best so far)"):
+        assert any(figure in line for line in lines)
 
 
 def test_speed_counts_the_images_of_this_sitting(monkeypatch):

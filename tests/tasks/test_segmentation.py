@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mgm.tasks import ClassScore
+from mgm.tasks import ClassScore, Confusion, tasks_for
+from mgm.tasks.pictures import INVALID_COLOUR, palette
 from mgm.tasks.segmentation import SemanticSegmentation
-from mgm.types import IGNORE_INDEX
+from mgm.types import IGNORE_INDEX, DatasetInfo
 from task_cases import make_task, random_prediction, random_target
 
 
@@ -67,8 +68,21 @@ def test_scores_of_classes_equal_loops_and_are_what_miou_is_the_mean_over() -> N
     assert metrics.compute()["miou"] == pytest.approx(sum(ious) / len(ious))
 
 
+def test_a_confusion_matrix_counts_pixels_and_names_the_largest_mistakes() -> None:
+    metrics = SemanticSegmentation(("wall", "never", "chair", "sofa")).metrics()
+    target = torch.tensor([[[0, 0, 0, 0, 2, 2, 2, 255]]])
+    predicted = torch.tensor([[[0, 0, 0, 3, 0, 0, 2, 2]]])
+    metrics.update(F.one_hot(predicted, 4).movedim(-1, 1).float(), target)
+    found = metrics.confusion()
+    assert found == Confusion(["wall", "chair", "sofa"], [[3, 0, 1], [2, 1, 0], [0, 0, 0]])
+    assert found.mistakes(5) == [("chair", "wall", pytest.approx(2 / 3)), ("wall", "sofa", 0.25)]
+    assert found.mistakes(1) == [("chair", "wall", pytest.approx(2 / 3))]
+    assert make_task("depth").metrics().confusion() is None
+
+
 def test_no_label_no_class_and_classes_of_the_same_name() -> None:
     assert make_task("semantic").metrics().classes() == {}
+    assert make_task("semantic").metrics().confusion() == Confusion([], [])
     metrics = SemanticSegmentation(("thing", "thing")).metrics()
     metrics.update(torch.tensor([[[[1.0, 0.0]], [[0.0, 1.0]]]]), torch.tensor([[[0, 1]]]))
     assert metrics.classes() == {"thing (0)": ClassScore(1.0, 0.5), "thing (1)": ClassScore(1.0, 0.5)}
@@ -138,3 +152,17 @@ def test_classes_stay_under_zoom() -> None:
     task = make_task("semantic")
     target = random_target(task)
     assert torch.equal(task.zoom(target, torch.tensor([2.0, 0.5])), target)
+
+
+def test_pictures_and_legends_have_the_colours_of_the_data_set() -> None:
+    own = ((0, 0, 0), (255, 255, 255))
+    task = tasks_for(DatasetInfo("x", ("semantic",), ("wall", "floor"), colours=own))["semantic"]
+    value = torch.tensor([[[0, 1, 1, 255]]])
+    assert task.colour(value)[0, :, 0].T.tolist() == [[0, 0, 0], [255, 255, 255], [255, 255, 255], list(INVALID_COLOUR)]
+    legend = task.legend([value])
+    assert [(entry.name, entry.colour) for entry in legend.classes] == [("floor", own[1]), ("wall", own[0])]
+    assert legend.unlabelled == 0.25
+    usual = tasks_for(DatasetInfo("x", ("semantic",), ("wall", "floor"), colours=own[:1]))[
+        "semantic"
+    ]  # one for each class, or none
+    assert usual.colour(value)[0, :, 0, 0].tolist() == palette(2)[0].tolist()

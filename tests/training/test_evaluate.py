@@ -17,10 +17,12 @@ from mgm.training.evaluate import (
     constant_predictor,
     evaluate,
     evaluate_model,
+    image_scores,
     mean_gain,
     measure,
     scores_of,
     task_gain,
+    worst_images,
 )
 from mgm.types import Batch
 from task_cases import make_task, random_prediction, random_target
@@ -119,3 +121,18 @@ def test_sums_of_images_add_up_to_the_scores(name):
     assert twice[task.primary].shape == (2,)
     nothing = type(task.metrics()).from_sums({key: 0 * array.sum(0) for key, array in sums.items()})
     assert np.isnan(nothing[task.primary])
+
+
+def test_scores_of_single_images_are_those_of_each_alone():
+    images = ImageSums(TASKS, 2)
+    measure(Model().eval(), BATCHES, TASKS, images=images)
+    found = image_scores(images.arrays(torch.device("cpu")), TASKS)
+    assert found["depth"] == pytest.approx([0.5, 4.0])
+    assert found["semantic"] == pytest.approx([0.25, 1.0])
+
+
+def test_the_worst_images_have_the_worst_mean_rank():
+    scores = {"semantic": np.array([0.9, 0.1, 0.5, NAN]), "depth": np.array([1.0, 2.0, 9.0, 1.5])}
+    assert worst_images(scores, TASKS).tolist() == [1, 2, 3, 0]  # no label: neither good nor bad
+    assert worst_images(scores, TASKS, 2).tolist() == [1, 2]
+    assert not len(worst_images({}, TASKS))

@@ -11,6 +11,9 @@ import tyro
 
 from mgm.cli.parsing import parse
 
+MISTAKES = 5
+"""Pairs of classes that are named as mistaken for each other."""
+
 
 @dataclass(frozen=True)
 class EvaluateOptions:
@@ -57,7 +60,8 @@ def evaluate(arguments: list[str]) -> None:
         return
     from rich.console import Console
 
-    from mgm.report.tables import class_table, score_table
+    from mgm.report.tables import class_table, score_table, share
+    from mgm.runs.progress import with_unit
 
     rows = {found.title: found.scores}
     if found.calibration:
@@ -69,6 +73,18 @@ def evaluate(arguments: list[str]) -> None:
     for name, task in found.tasks.items():
         if name in found.info.own_tasks and not task.categorical:
             print(f"{task.title}: {task.values}")
+    for name, confusion in found.confusions.items():
+        if mistakes := [
+            f"{true} taken for {taken} ({share(part)})" for true, taken, part in confusion.mistakes(MISTAKES)
+        ]:
+            print(f"{found.tasks[name].title}: {', '.join(mistakes)}")
+    print("images with the largest errors, worst first:")
+    for name, scores in found.worst.items():
+        texts = (
+            with_unit(value, found.tasks[task].metrics_info[found.tasks[task].primary])
+            for task, value in scores.items()
+        )
+        print(f"  {name}: {', '.join(texts)}")
     what = "all images" if found.split == "all" else f"{found.split} set"
     how = ", predictions averaged with those of the mirrored images" if found.flip_average else ""
     print(f"{what} of {found.info.name}, {found.num_images} images{how}")

@@ -33,7 +33,7 @@ class ExperimentOptions:
     """
 
     name: tyro.conf.Positional[str] = "list"
-    """Which: `list` shows all, `all` runs all of the paper's that the data allow; F1 to F18, X1 to X5 work too."""
+    """Which: `list` shows all, `all` runs all of the paper's that the data allow."""
     data: str = "rooms"
     """Built-in name (`mgm data list`) or path of a data set."""
     preset: str = "quick"
@@ -126,7 +126,7 @@ def _check(options: ExperimentOptions) -> None:
 def _print_list() -> None:
     width = max(map(len, STUDIES))
     for name, study in STUDIES.items():
-        print(f"{name:<{width}}  {study.number:<3}  {study.paper:<13}  {study.title}")
+        print(f"{name:<{width}}  {study.paper:<13}  {study.title}")
     print("\nmgm experiment NAME --data DATA --preset quick --seeds 5 runs one, mgm experiment all runs all")
 
 
@@ -207,6 +207,9 @@ def _data_name(experiment: Experiment) -> str:
 
 def carry_out(plan: Plan, options: ExperimentOptions) -> dict[str, str]:
     """Run a study, print its table; trial -> error, for those that failed."""
+    from rich.console import Console
+    from rich.markdown import Markdown
+
     from mgm.experiments.execution import carry_out_study
     from mgm.experiments.study_files import Place, as_json, markdown
     from mgm.report.experiment_figures import draw
@@ -224,7 +227,10 @@ def carry_out(plan: Plan, options: ExperimentOptions) -> dict[str, str]:
         draw=lambda table: draw(table, place.trial, place.study(plan.name) / "figure"),
     )
     described = as_json(table)
-    print(markdown(table))
+    if sys.stdout.isatty():
+        Console().print(Markdown(markdown(table)))  # in as many columns as the terminal has
+    else:
+        print(markdown(table))
     for line in (*described["sentences"], *described["notes"]):
         print(f"- {line}")
     print(f"table, figure and trials: {place.study(plan.name)}")

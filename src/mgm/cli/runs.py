@@ -65,17 +65,21 @@ def _print_runs(found: list[RunSummary], folder: Path) -> None:
 
     from mgm.runs.pretraining import footnotes, marked
 
+    primary = {
+        f"{task} {info.title}": None for run in found for task, info in run.metrics.items() if task in run.scores
+    }
     caption = [
-        "test set; of unfinished runs the best so far on the validation set",
+        f"{', '.join(primary) or 'scores'}: test set; of unfinished runs the best so far on the validation set",
         *footnotes(run.pretrained for run in found),
     ]
     table = Table(caption=escape("\n".join(caption)), caption_justify="left")
     for title in ("run", "state", "what", "scores", "gain", "time"):
-        table.add_column(title, overflow="fold", justify="right" if title in ("gain", "time") else "left")
+        right, short = title in ("gain", "time"), title in ("state", "scores", "gain", "time")
+        table.add_column(title, overflow="fold", justify="right" if right else "left", no_wrap=short)
     for run in found:
         gain = "" if run.gain is None else f"{100 * run.gain:+.1f} %"
         name = marked(run.path if Path(run.path) == folder else str(Path(run.path).relative_to(folder)), run.pretrained)
-        texts = (name, run.state, _what(run), _figures(run), gain, _time(run.seconds))
+        texts = (name, run.state, _what(run), "\n".join(_figures(run)), gain, _time(run.seconds))
         table.add_row(*map(escape, texts))
     console = Console()
     console.print(table)
@@ -89,10 +93,8 @@ def _what(run: RunSummary) -> str:
     return f"{run.recipe} on {run.data}{labelled}, seed {run.seed}" if run.recipe else ""
 
 
-def _figures(run: RunSummary) -> str:
-    from mgm.runs.progress import with_unit
-
-    return ", ".join(f"{task} {with_unit(value, run.metrics[task])}" for task, value in run.scores.items())
+def _figures(run: RunSummary) -> list[str]:
+    return [f"{task} {run.metrics[task].text(value)}" for task, value in run.scores.items()]
 
 
 def _time(seconds: float | None) -> str:

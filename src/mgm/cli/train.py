@@ -163,6 +163,7 @@ def _print_result(out: Path, result: dict[str, Any]) -> None:
 
     from mgm.report.run_summary import early_ends, result_pretraining, result_rows
     from mgm.report.tables import percent, score_table
+    from mgm.runs.diversity import diversity_sentence
     from mgm.runs.folder import RunFolder
     from mgm.tasks import tasks_for
 
@@ -175,7 +176,7 @@ def _print_result(out: Path, result: dict[str, Any]) -> None:
     if baseline:
         mean = result.get("gain", {}).get("mean")
         console.print(
-            f"{result['recipe']} against {baseline['recipe']} at {'up to ' * bool(ends)}{result['steps']} updates each: "
+            f"{result['recipe']} against {baseline['recipe']} at {'up to ' * bool(ends)}{result['steps']} steps each: "
             f"mean gain {percent(math.nan if mean is None else mean)} "
             "(one seed: differences of a few per cent are within its noise)"
         )
@@ -186,6 +187,8 @@ def _print_result(out: Path, result: dict[str, Any]) -> None:
         )
     for line in ends:
         console.print(line)
+    if "diversity" in result:
+        console.print(diversity_sentence(result["diversity"]))
     seconds = result.get("seconds", math.nan)
     console.print(f"test set of {result['data']}, {result['num_labelled']} labelled images, {seconds:.0f} s")
     console.print(f"results, pictures and checkpoints: {out}", soft_wrap=True)

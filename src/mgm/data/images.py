@@ -107,6 +107,16 @@ def read_labels(source: Path | bytes, name: str = "") -> np.ndarray:
     return _numbers(image)
 
 
+def read_palette(source: Path | bytes, name: str = "") -> list[tuple[int, int, int]]:
+    """The colours of a palette picture, by index; empty for any other.
+
+    Raises:
+        DataError: As of `decode`.
+    """
+    levels = decode(source, name)[0].getpalette("RGB") or []
+    return list(zip(levels[::3], levels[1::3], levels[2::3], strict=False))
+
+
 def read_exact_rgb(source: Path | bytes, name: str = "") -> np.ndarray:
     """`read_rgb` for colours that stand for something: compression with losses is an error."""
     return _eight_bits(*decode(source, name, exact=True))

@@ -78,10 +78,11 @@ def damaged(path: Path, what: str) -> DataError:
 def info_to_plain(info: DatasetInfo) -> dict[str, Any]:
     """As a dictionary of JSON values."""
     plain = json.loads(json.dumps(asdict(info)))
-    return plain if info.own_tasks else {name: value for name, value in plain.items() if name != "own_tasks"}
+    return {name: value for name, value in plain.items() if value or name not in ("colours", "own_tasks")}
 
 
 def info_from_plain(plain: dict[str, Any]) -> DatasetInfo:
     """Inverse of `info_to_plain`."""
     listed: dict[str, Any] = {name: tuple(plain[name]) for name in ("tasks", "classes", "scenes")}
+    listed["colours"] = tuple(tuple(colour) for colour in plain.get("colours", ()))
     return DatasetInfo(**{**plain, **listed})

@@ -8,6 +8,7 @@ from mgm.demo.html import html
 from mgm.demo.runs import ServedRun
 from mgm.errors import ConfigError, RunError, choose
 from mgm.report.figures.images import fitted_size, image_pixels, value_pixels
+from mgm.tasks.legend import Legend
 
 MOST_IMAGES = 8
 SIDE = 180
@@ -45,12 +46,13 @@ def generated_html(run: ServedRun, stage: str, scenes: Sequence[str], num: int, 
     predictions = run.model.predict_batch(images)
     height, width = images.shape[-2:]
     size = fitted_size(height, width, SIDE)
-    rows = [("generated", [image_pixels(image, size) for image in images])]
+    rows, legends = [("generated", [image_pixels(image, size) for image in images])], list[Legend]()
     for name, task in run.model.tasks.items():
         values = task.decode_at(predictions[name], size).cpu()
         span = task.span([values])
         rows.append((task.title, [value_pixels(task, value, span) for value in values]))
-    return html("strip", kind.replace("_", " "), rows)
+        legends.append(task.legend([values], span))
+    return html("strip", kind.replace("_", " "), rows) + html("legends", legends)
 
 
 def no_generator(run: ServedRun) -> str:

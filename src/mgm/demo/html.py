@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from mgm.report.html.rendering import legend_css, uri
+from mgm.report.html.rendering import templates
 
-if TYPE_CHECKING:
-    from jinja2 import Environment
-
-WEBP_QUALITY = 90
+PACKAGE = "mgm.demo"
 
 
 @dataclass(frozen=True)
@@ -33,30 +27,9 @@ class Tile:
 
 def html(macro: str, *args: Any, **options: Any) -> str:
     """What a macro of ``templates/tiles.html`` makes of its arguments."""
-    return str(getattr(_environment().get_template("tiles.html").module, macro)(*args, **options))
+    return str(getattr(templates(PACKAGE).get_template("tiles.html").module, macro)(*args, **options))
 
 
-def page_css() -> str:
-    """The style sheet of the page."""
-    return _environment().get_template("page.css").render() + legend_css()
-
-
-def reading_script() -> str:
-    """The script that reads the values under the cursor."""
-    return _environment().get_template("reading.js").render()
-
-
-def source(pixels: np.ndarray) -> str:
-    """An image inside the page, so that nothing has to be stored or served."""
-    stream = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(stream, "WEBP", quality=WEBP_QUALITY)
-    return uri("webp", stream.getvalue())
-
-
-@cache
-def _environment() -> Environment:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(loader=PackageLoader("mgm.demo"), autoescape=True, undefined=StrictUndefined)
-    environment.filters["source"] = source
-    return environment
+def source_of(name: str) -> str:
+    """A style sheet or script of ``templates``."""
+    return templates(PACKAGE).get_template(name).render()

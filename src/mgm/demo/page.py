@@ -1,4 +1,4 @@
-"""The page: a column with the photograph, and three tabs. Needs gradio."""
+"""The page: a column with the photograph, and four tabs. Needs gradio."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from functools import wraps
+from functools import cache, wraps
 from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple, ParamSpec, TypeVar
@@ -15,7 +15,7 @@ import gradio as gr
 from gradio.events import Dependency
 
 from mgm.demo.generated import MOST_IMAGES, generated_html, no_generator
-from mgm.demo.html import html, reading_script
+from mgm.demo.html import html, source_of
 from mgm.demo.photographs import Photograph, read_photograph
 from mgm.demo.predictions import (
     LARGEST_VIEW_DEG,
@@ -32,11 +32,12 @@ from mgm.demo.predictions import (
     read_pixel,
     write_downloads,
 )
-from mgm.demo.runs import STAGE_TITLES, Served, ServedRun
+from mgm.demo.runs import Served, ServedRun
 from mgm.demo.uploads import Uploads
-from mgm.errors import ConfigError, DataError, MgmError, choose
+from mgm.errors import ConfigError, DataError, MgmError, RunError, choose
+from mgm.report.html.run import mistakes
 
-PREDICT, GENERATE, COMPARE = "Predict", "Generate", "Compare"
+PREDICT, GENERATE, COMPARE, MISTAKES = "Predict", "Generate", "Compare", "Mistakes"
 AT_ONCE = 2
 """Requests that are computed at the same time; the others wait in line."""
 SESSIONS = 32
@@ -99,6 +100,8 @@ def make_page(served: Served, uploads: Uploads) -> gr.Blocks:
                     generate_tab(served)
                 with gr.Tab(COMPARE):
                     compare_tab(served, source, tabs, open_tab, changes)
+                with gr.Tab(MISTAKES) as tab:
+                    mistakes_tab(served, tab)
     return page.queue(max_size=IN_LINE, default_concurrency_limit=AT_ONCE)
 
 
@@ -143,7 +146,7 @@ def predict_tab(page: gr.Blocks, served: Served, source: Source, uploads: Upload
     """Fill the first tab; returns the events after which another photograph or run is shown."""
     tasks = {name: task for run in served.runs.values() for name, task in run.model.tasks.items()}
     values = gr.HTML(html("reading", HOW_TO_READ), elem_id="mgm-reading")
-    shown = gr.HTML(html("sentence", NOTHING_YET), js_on_load=reading_script(), elem_id="mgm-predictions")
+    shown = gr.HTML(html("sentence", NOTHING_YET), js_on_load=source_of("reading.js"), elem_id="mgm-predictions")
     legend = gr.HTML(elem_id="mgm-legend")
     sure = gr.Checkbox(
         False, label="Show how sure the predictions are", info="Takes twice as long.", elem_id="mgm-sure"
@@ -341,7 +344,7 @@ def generate_tab(served: Served) -> None:
 
 def _generate_part(run: ServedRun) -> None:
     info = run.model.info
-    stages = [title for title in STAGE_TITLES.values() if title in run.generators]
+    stages = list(run.generators)
     first = info.scenes[0] if info.scenes else None
     with gr.Row():
         scenes = gr.Dropdown(
@@ -392,6 +395,27 @@ def compare_tab(served: Served, source: Source, tabs: gr.Tabs, open_tab: gr.Stat
         dependency.then(compare, inputs, shown, **PRIVATE)
     for choice in (first, second):
         choice.input(compare, inputs, shown, **PRIVATE)
+
+
+def mistakes_tab(served: Served, tab: gr.Tab) -> None:
+    """Fill the fourth tab; what it shows is computed once, when a visitor first looks at it."""
+    titles = list(served.runs)
+    choice = gr.Dropdown(titles, value=titles[0], label="Run", visible=len(titles) > 1, filterable=False)
+    shown = gr.HTML()
+
+    @cache
+    def drawn(title: str) -> str:
+        run = choose("run", title, served.runs)
+        if run.folder is None:
+            raise RunError(f"{title} is a model folder, which does not bring its test set; serve its run")
+        return html("mistakes", mistakes(run.folder))
+
+    @reported
+    def show(title: str) -> str:
+        return drawn(title)
+
+    tab.select(show, choice, shown, **PRIVATE)
+    choice.input(show, choice, shown, **PRIVATE)
 
 
 def _title_of_tab(event: gr.SelectData) -> str:

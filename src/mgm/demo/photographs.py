@@ -16,7 +16,7 @@ from mgm.data import images
 from mgm.data.images import PICTURE_FORMATS, planes, resize_nearest, resize_rgb
 from mgm.data.store import StoreSource
 from mgm.errors import DataError
-from mgm.report.figures.images import fitted_size
+from mgm.report.figures.images import fitted_size, resized, spread_evenly
 from mgm.runs.folder import RunFolder
 from mgm.runs.images import open_run_data
 from mgm.tasks import tasks_for
@@ -62,7 +62,9 @@ def read_photograph(path: Path, name: str) -> Photograph:
         raise DataError(_too_large(name, f" ({width} × {height})"))
     if max(width, height) > MAX_ASPECT * min(width, height):
         raise DataError(f"{name}: {width} × {height} pixels is too long and thin to predict on; crop it")
-    return Photograph(name, fitted(images.read_photograph(path, name)))
+    pixels = images.read_photograph(path, name)
+    height, width = pixels.shape[:2]
+    return Photograph(name, resized(pixels, fitted_size(height, width, min(WORKING_SIDE, max(height, width)))))
 
 
 def _size(path: Path, name: str) -> tuple[int, int]:
@@ -82,15 +84,6 @@ def _too_large(name: str, size: str = "") -> str:
     return f"{name}: the picture is too large{size}; up to {MAX_PIXELS // 1_000_000} million pixels are taken: scale it down"
 
 
-def fitted(pixels: np.ndarray, side: int = WORKING_SIDE) -> np.ndarray:
-    """``[H, W, 3]`` pixels, scaled down where the longer side has more than ``side``."""
-    height, width = pixels.shape[:2]
-    scale = side / max(height, width)
-    if scale >= 1:
-        return pixels
-    return resize_rgb(pixels, max(1, round(height * scale)), max(1, round(width * scale)))
-
-
 def example_photographs(run: Path, num: int = NUM_EXAMPLES) -> tuple[Photograph, ...]:
     """Images that a run is tested on, with their labels, at their own resolution, spread evenly over the test set.
 
@@ -101,10 +94,9 @@ def example_photographs(run: Path, num: int = NUM_EXAMPLES) -> tuple[Photograph,
     source, test = data.source, data.splits.test
     if not len(test):
         raise DataError(f"no image of {data.info.name} that the run was tested on is there any more")
-    spread = test[np.linspace(0, len(test) - 1, min(num, len(test))).round().astype(int)]
     own = tasks_for(source.info, tuple(source.info.own_tasks)) if source.info.own_tasks else {}
     examples = []
-    for index in spread.tolist():
+    for index in test[spread_evenly(len(test), num)].tolist():
         shape = source.shape(index)
         side = source.store.size if isinstance(source, StoreSource) else EXAMPLE_SIDE
         height, width = fitted_size(*shape, min(WORKING_SIDE, max(shape))) if shape else (side, side)

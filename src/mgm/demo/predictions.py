@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from markupsafe import Markup
 from torch import Tensor
 
 from mgm.data.files import as_file_name
@@ -21,7 +20,6 @@ from mgm.errors import ConfigError, choose
 from mgm.inference.fit import make_fit
 from mgm.inference.model import TrainedModel
 from mgm.report.figures.images import error_pixels, fitted_size, resized, value_pixels
-from mgm.report.html.rendering import legend_html
 from mgm.report.point_cloud import plot_points, thinned
 from mgm.report.prediction_files import OUTPUTS, Predicted, choose_files, confidence_pixels, write_prediction
 from mgm.tasks.base import Task
@@ -101,11 +99,9 @@ def predictions_html(tasks: Mapping[str, Task], seen: Seen) -> str:
 
 def legends_html(tasks: Mapping[str, Task], seen: Seen) -> str:
     """What the colours of all tasks mean, with the share of each class and the range of the values."""
-    entries = []
-    for name, task in tasks.items():
-        legend = task.legend([seen.values[name]], task.span(seen.shown(name)))
-        entries.append((legend.title, Markup(legend_html(legend))))
-    return html("legends", entries)
+    return html(
+        "legends", [task.legend([seen.values[name]], task.span(seen.shown(name))) for name, task in tasks.items()]
+    )
 
 
 def confidence_html(model: TrainedModel, seen: Seen) -> str:
@@ -157,7 +153,11 @@ def points_figure(run: ServedRun, seen: Seen, view_deg: float, colours: str) -> 
     task = choose("colouring", colours, {PHOTOGRAPH: None, **run.model.tasks})
     if "depth" not in seen.values:
         return None
-    pixels = seen.photograph.pixels if task is None else value_pixels(task, seen.values[colours])
+    pixels = (
+        seen.photograph.pixels
+        if task is None
+        else value_pixels(task, seen.values[colours], task.span(seen.shown(colours)))
+    )
     return plot_points(thinned(seen.values["depth"][0].numpy(), pixels, camera))
 
 

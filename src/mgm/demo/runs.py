@@ -13,9 +13,7 @@ from mgm.inference.generate import TrainedGenerator
 from mgm.inference.model import TrainedModel
 from mgm.runs.folder import RunFolder, read_result
 from mgm.runs.pretraining import pretraining
-from mgm.runs.saved_generators import stages_with_generator
-
-STAGE_TITLES = {"joint": "after joint training", "generator": "before joint training"}
+from mgm.runs.saved_generators import STAGES, stages_with_generator
 
 
 @dataclass(frozen=True)
@@ -29,6 +27,8 @@ class ServedRun:
     """Title of a stage -> the generator that it left; empty where none was trained."""
     summary: str
     """One line: recipe, data, scores."""
+    folder: RunFolder | None = None
+    """None: of a model folder, which has no test set."""
 
 
 @dataclass(frozen=True)
@@ -77,11 +77,9 @@ def _open(path: Path, taken: Container[str], device: str) -> ServedRun:
     run = RunFolder(path)
     if not run.exists:
         return ServedRun(title, model, {}, summary(model))
-    generators = {
-        STAGE_TITLES[stage]: TrainedGenerator.load(path, stage, device) for stage in stages_with_generator(run)
-    }
+    generators = {STAGES[stage]: TrainedGenerator.load(path, stage, device) for stage in stages_with_generator(run)}
     result = read_result(run.result) if run.finished else None
-    return ServedRun(title, model, generators, summary(model, result, finished=run.finished))
+    return ServedRun(title, model, generators, summary(model, result, finished=run.finished), run)
 
 
 def _examples(runs: Sequence[Path]) -> tuple[tuple[Photograph, ...], str]:

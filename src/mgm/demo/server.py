@@ -91,7 +91,7 @@ def start(served: Served, host: str, port: int, allow_hosts: Iterable[str] = ())
     from starlette.middleware import Middleware
 
     from mgm.demo.gate import Gate
-    from mgm.demo.html import page_css
+    from mgm.demo.html import source_of
     from mgm.demo.page import SESSIONS, make_page
 
     with tempfile.TemporaryDirectory(prefix="mgm-serve-") as folder:
@@ -115,7 +115,7 @@ def start(served: Served, host: str, port: int, allow_hosts: Iterable[str] = ())
                 state_session_capacity=SESSIONS,
                 footer_links=[],
                 theme=_theme(),
-                css=page_css(),
+                css=source_of("page.css"),
                 app_kwargs={"middleware": [Middleware(Gate, hosts=hosts, uploads=uploads)]},
             )
             with uploads.swept():

@@ -112,7 +112,6 @@ def _extreme(_: Experiment, data: str) -> Options:
 
 STUDIES: dict[str, Study] = {
     "table1": Study(
-        "F1",
         "Table 1, talk",
         "pilot study: does a single-task network gain from synthesized images with an oracle's labels, from refinement, "
         "from self-supervision?",
@@ -122,7 +121,6 @@ STUDIES: dict[str, Study] = {
         required=("semantic",),
     ),
     "table2": Study(
-        "F2",
         "Table 2",
         "main result: single-task, multi-task, MGM, and its upper bound with real images",
         lambda _: (ST, MT, MGM, replace(MGM_R, settings=("50 %", "25 %"))),
@@ -131,7 +129,6 @@ STUDIES: dict[str, Study] = {
         across=True,
     ),
     "table3": Study(
-        "F3",
         "Table 3",
         "what generation and joint training add",
         lambda _: (MGM_G, MGM_J, MGM),
@@ -140,7 +137,6 @@ STUDIES: dict[str, Study] = {
         across=True,
     ),
     "table4": Study(
-        "F4",
         "Table 4",
         "ablation of self-supervision and refinement",
         lambda _: (
@@ -152,7 +148,6 @@ STUDIES: dict[str, Study] = {
         asks=tuple(Asks("MGM", other) for other in ("MGM/self", "MGM/refine", "MGM_recon")),
     ),
     "figure5": Study(
-        "F5",
         "Figure 5",
         "the number of extra images, in per cent of the training set of which 25 % is labelled",
         _by_ratio,
@@ -161,25 +156,22 @@ STUDIES: dict[str, Study] = {
         figure="curve",
         primary_setting="25 %",
     ),
-    "table5": Study("F6", "Table 5", "six tasks", lambda _: (ST, MT, MGM), tasks=(), asks=(Asks("MGM", "ST"),)),
+    "table5": Study("Table 5", "six tasks", lambda _: (ST, MT, MGM), tasks=(), asks=(Asks("MGM", "ST"),)),
     "table6": Study(
-        "F7",
         "Table 6",
         "other multi-task architectures",
         _architectures,
         (SETTINGS_25,),
         tuple(Asks("MGM", other) for other in ("ST", "TaskGrouping", "Cross-Stitch", "AdaShare")),
     ),
-    "table7": Study("F8", "Table 7", "few labels: 10 %", lambda _: (ST, MT, MGM), (SETTINGS_10,), (Asks("MGM", "ST"),)),
+    "table7": Study("Table 7", "few labels: 10 %", lambda _: (ST, MT, MGM), (SETTINGS_10,), (Asks("MGM", "ST"),)),
     "table8": Study(
-        "F9",
         "Table 8",
         "more parameters instead",
         lambda _: (ST, MT, Row("ST_l", "st_large"), Row("MT_l", "mt_large")),
         asks=(Asks("ST_l", "ST"), Asks("MT_l", "MT")),
     ),
     "table9": Study(
-        "F10",
         "Table 9",
         "how the refinement network trains: plain end to end, loosely separate, EM-like",
         lambda _: (
@@ -197,7 +189,6 @@ STUDIES: dict[str, Study] = {
         ),
     ),
     "table10": Study(
-        "F11",
         "Table 10",
         "twice the resolution (256 px at the paper's scale)",
         lambda _: (ST, MT, MGM),
@@ -205,7 +196,6 @@ STUDIES: dict[str, Study] = {
         adapt=_double_size,
     ),
     "table11": Study(
-        "F12",
         "Table 11",
         "features learned on segmentation and depth, frozen, with a new decoder for normals",
         lambda _: tuple(_transferred(row) for row in (MT, MGM_G, CONTROL, MGM)),
@@ -215,14 +205,12 @@ STUDIES: dict[str, Study] = {
         across=True,
     ),
     "table12": Study(
-        "F13",
         "Table 12",
         "SAGAN against DCGAN",
         lambda _: (ST, MT, MGM, Row("MGM-DCGAN", "mgm_dcgan")),
         asks=(Asks("MGM", "MGM-DCGAN", "the better generator's share"), Asks("MGM-DCGAN", "MT")),
     ),
     "table13": Study(
-        "F14",
         "Table 13",
         "multi-hot object labels instead of scenes, segmentation alone",
         lambda _: (ST, MGM),
@@ -233,7 +221,6 @@ STUDIES: dict[str, Study] = {
         adapt=lambda _experiment, _data: options(weak_labels="objects"),
     ),
     "table14": Study(
-        "F15",
         "Table 14",
         "the small subset of Taskonomy (three buildings); 5 % of the labels of another data set",
         lambda _: (ST, MT, MGM),
@@ -242,21 +229,18 @@ STUDIES: dict[str, Study] = {
         adapt=_extreme,
     ),
     "table15": Study(
-        "F16",
         "Table 15",
         "MGM for single tasks, and the images of their generators together",
         _single_tasks,
         asks=(Asks("MGM", "MGM-Combine"),),
     ),
     "figure4": Study(
-        "F17",
         "Figures 4, 6",
         "predictions and error maps of ST, MT and MGM beside the truth",
         lambda _: (ST, MT, MGM),
         figure="predictions",
     ),
     "figure7": Study(
-        "F18",
         "Figures 7, 8",
         "generated images before and after joint training; images with the annotator's labels",
         lambda _: (MGM, ST_G),
@@ -270,13 +254,11 @@ STUDIES.update(
     {
         "disjoint": replace(
             STUDIES["table2"],
-            number="X1",
             paper=BEYOND,
             title="Table 2 with no scene in two parts of the split: test rooms that were never trained on",
             adapt=_disjoint,
         ),
         "twice": Study(
-            "X2",
             BEYOND,
             "positive control: twice the labels, an effect that must be found",
             lambda _: (MT, Row("MT, twice the labels", "mt", options(fraction=0.5), in_paper=False)),
@@ -284,7 +266,6 @@ STUDIES.update(
             (Asks("MT, twice the labels", "MT", expected="found"),),
         ),
         "simclr": Study(
-            "X3",
             BEYOND,
             "positive control: SimCLR beside the tasks from the first step on, without augmentation of the labelled images",
             lambda _: (MT, Row("MT + SimCLR", "mgm_no_generator", SIMCLR_ALONE, in_paper=False)),
@@ -293,7 +274,6 @@ STUDIES.update(
             adapt=lambda _experiment, _data: options(augment=False),
         ),
         "null": Study(
-            "X4",
             BEYOND,
             "null: the same recipe twice with other seeds, in which nothing must be found",
             lambda _: (MT, Row("MT, other seeds", "mt", seed_shift=1000, in_paper=False)),
@@ -301,7 +281,6 @@ STUDIES.update(
             (Asks("MT, other seeds", "MT", expected="nothing"),),
         ),
         "labels": Study(
-            "X5",
             BEYOND,
             "label efficiency: how many labels is MGM worth?",
             lambda _: (MT, MGM),
@@ -314,12 +293,11 @@ STUDIES.update(
 
 
 def find_study(name: str) -> tuple[str, Study]:
-    """A study by its name or its number.
+    """A study by its name.
 
     Raises:
         ConfigError: If there is none; the message lists the names.
     """
-    for known, study in STUDIES.items():
-        if name.lower() in (known, study.number.lower()):
-            return known, study
+    if name.lower() in STUDIES:
+        return name.lower(), STUDIES[name.lower()]
     raise ConfigError(unknown("experiment", name, [*STUDIES, "all", "list"]))

@@ -33,7 +33,7 @@ class Question:
     recipe: str
     reference: str
     about: str = ""
-    """What their difference shows, for the sentence: ``"the generator's own share"``."""
+    """What their difference shows, for the sentence: ``"what the generator adds"``."""
     primary: bool = True
     """Whether it was asked before the runs; primary questions are corrected among themselves, all others are exploratory."""
     expected: Literal["", "found", "nothing"] = ""

@@ -72,7 +72,6 @@ def make_folds(experiment: Experiment, folds: int, *, baseline: bool, data: str,
     cells.append(Cell("", Row(FINAL, whole.recipe), folds + 1, final))
     rows = tuple(Row(member.recipe, member.recipe) for member in both)
     study = Study(
-        "",
         "Cross-validation",
         f"{folds} folds of {data}",
         lambda _: rows,

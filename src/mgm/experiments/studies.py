@@ -78,7 +78,7 @@ CONTROL = Row("control", "mgm_control", in_paper=False)
 
 OWN_SHARE = (
     Asks("MGM", "MT", primary=True),
-    Asks("MGM", "MGM/G", "the generator's own share", primary=True),
+    Asks("MGM", "MGM/G", "what the generator adds", primary=True),
     Asks("MGM", "control", "the generator against more updates on labelled images", primary=True),
 )
 """What every table with MGM in it is asked: its primary questions."""
@@ -96,8 +96,6 @@ ALL_LABELS = options(fraction=1.0)
 class Study:
     """One experiment of the paper."""
 
-    number: str
-    """F1 to F18 in the paper, X1 to X5 beyond it."""
     paper: str
     """Where it stands in the paper, or that it goes beyond it."""
     title: str

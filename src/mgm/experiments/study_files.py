@@ -14,6 +14,16 @@ from mgm.data.files import write_text
 from mgm.experiments.comparisons import Answer, Test, seeds_text, summary
 from mgm.experiments.plans import Plan, Trial
 from mgm.experiments.statistics import spread
+from mgm.experiments.study_records import (
+    EXPERIMENT_FILE,
+    TABLE_FILE,
+    Cell,
+    ExperimentRecord,
+    MetricColumn,
+    ModelRow,
+    ResultTable,
+    TrialRecord,
+)
 from mgm.experiments.tables import (
     UNKNOWN,
     Table,
@@ -69,30 +79,30 @@ def write_study(
     described = as_json(table)
     about = _about(plan, place, data, preset, errors, command, seconds)
     texts = {
-        "table.md": _page(table, described, about, command, preset),
+        "table.md": _page(table, described, about),
         "table.csv": as_csv(table),
     }
     for name, text in texts.items():
         write_text(folder / name, text)
-    write_json(folder / "table.json", described)
-    write_json(folder / "experiment.json", about)
+    write_json(folder / TABLE_FILE, described)
+    write_json(folder / EXPERIMENT_FILE, asdict(about))
     return table
 
 
-def _page(table: Table, described: dict[str, Any], about: dict[str, Any], command: str, preset: str) -> str:
+def _page(table: Table, described: dict[str, Any], about: ExperimentRecord) -> str:
     """The Markdown file: title, command, table, what it says in words."""
     plan = table.plan
     made = (
-        f"Commit {', '.join(about['commits'])}; torch {about['versions']['torch']}; "
-        f"{about['seconds_of_trials']:.0f} s of training in {len(plan.trials)} trials."
+        f"Commit {', '.join(about.commits)}; torch {about.versions['torch']}; "
+        f"{about.seconds_of_trials:.0f} s of training in {len(plan.trials)} trials."
     )
     sentences = [f"- {line}\n" for line in described["sentences"]]
     if len(plan.seeds) == 1:
         sentences = sentences or ["- One seed: nothing can be tested.\n"]
     return (
         f"# {plan.study.paper}: {plan.study.title}\n\n"
-        f"{table.data}, preset `{preset}`, {plan.repetitions}; test set; mean ± standard deviation.\n\n"
-        f"    {command}\n\n{made}\n\n{markdown(table)}\n"
+        f"{table.data}, preset `{about.preset}`, {plan.repetitions}; test set; mean ± standard deviation.\n\n"
+        f"    {about.command}\n\n{made}\n\n{markdown(table)}\n"
         + "".join(sentences)
         + "".join(f"- {note}\n" for note in described["notes"])
         + comparisons_markdown(table.answers, len(plan.seeds))
@@ -101,46 +111,44 @@ def _page(table: Table, described: dict[str, Any], about: dict[str, Any], comman
 
 def _about(
     plan: Plan, place: Place, data: str, preset: str, errors: Mapping[str, str], command: str, seconds: float
-) -> dict[str, Any]:
+) -> ExperimentRecord:
     results = {trial.name: _result(place.trial(trial)) for trial in plan.trials}
     shown = [(cell.trial, cell.row.title, cell.setting, cell.seed) for cell in plan.cells]
     names = {cell.trial.name for cell in plan.cells}
     shown += [(t, "(built upon)", "", t.experiment.seed) for t in plan.trials if t.name not in names]
-    return {
-        "name": plan.name,
-        "number": plan.study.number,
-        "paper": plan.study.paper,
-        "title": plan.study.title,
-        "command": command,
-        "commit": current_commit(),
-        "commits": sorted({str(result.get("commit")) for result in results.values() if result}),
-        "data": data,
-        "preset": preset,
-        "seeds": list(plan.seeds),
-        "repeats": plan.study.repeats,
-        "same_split": plan.same_split,
-        "settings": list(plan.settings),
-        "versions": versions(),
-        "seconds": round(seconds, 1),
-        "seconds_of_trials": round(sum(result.get("seconds", 0) for result in results.values()), 1),
-        "trials": [
-            {
-                "name": trial.name,
-                "folder": f"../trials/{trial.name}",
-                "model": model,
-                "recipe": trial.experiment.recipe,
-                "setting": setting,
-                "seed": seed,
-                **_state(results[trial.name], errors.get(trial.name)),
-            }
-            for trial, model, setting, seed in shown
-        ],
-    }
 
+    def record(trial: Trial, model: str, setting: str, seed: int) -> TrialRecord:
+        result, error = results[trial.name], errors.get(trial.name)
+        return TrialRecord(
+            trial.name,
+            f"../trials/{trial.name}",
+            model,
+            trial.experiment.recipe,
+            seed,
+            "finished" if result else "failed" if error else "missing",
+            setting,
+            None if result else error,
+            result.get("command"),
+        )
 
-def _state(result: dict[str, Any], error: str | None) -> dict[str, Any]:
-    state = "finished" if result else "failed" if error else "missing"
-    return {"state": state, "error": None if result else error, "command": result.get("command")}
+    return ExperimentRecord(
+        plan.name,
+        plan.study.title,
+        [record(*trial) for trial in shown],
+        plan.study.paper,
+        command,
+        current_commit(),
+        sorted({str(result.get("commit")) for result in results.values() if result}),
+        data,
+        preset,
+        list(plan.seeds),
+        plan.study.repeats,
+        plan.same_split,
+        list(plan.settings),
+        versions(),
+        round(seconds, 1),
+        round(sum(result.get("seconds", 0) for result in results.values()), 1),
+    )
 
 
 def _result(run: RunFolder) -> dict[str, Any]:
@@ -289,39 +297,30 @@ def as_csv(table: Table) -> str:
 
 
 def as_json(table: Table) -> dict[str, Any]:
-    """Everything in the table as plain values; the format that `mgm report` reads."""
+    """Everything in the table as plain values: a `ResultTable`."""
     found = table.answers
-    return {
-        "columns": [
-            {
-                "task": column.task,
-                "metric": column.metric,
-                "title": column.info.title,
-                "unit": column.info.unit,
-                "higher_is_better": column.info.higher_is_better,
-            }
-            for column in table.columns
-        ],
-        "rows": [
-            {
-                "setting": line.setting,
-                "model": line.row.title,
-                "recipe": line.row.recipe,
-                "in_paper": line.row.in_paper,
-                "count": line.count,
-                "pretrained": line.pretrained,
-                "values": {key: _plain(value) for key, value in line.values.items()},
-                "paper_other": other_paper_values(table, line),
-            }
-            for line in table.lines
-        ],
-        "paper": None if table.paper is None else {"data": table.paper.data, "metrics": table.paper.metrics},
-        "comparisons": comparisons_json(found),
-        "sentences": (summary(found).splitlines() if found else []) + worth(table),
-        "notes": notes(table),
-    }
+    columns = [
+        MetricColumn(column.task, column.metric, column.info.title, column.info.unit, column.info.higher_is_better)
+        for column in table.columns
+    ]
+    rows = [
+        ModelRow(
+            line.row.title,
+            {key: _cell(value) for key, value in line.values.items()},
+            line.setting,
+            line.row.recipe,
+            line.row.in_paper,
+            line.count,
+            line.pretrained,
+            other_paper_values(table, line),
+        )
+        for line in table.lines
+    ]
+    paper = None if table.paper is None else {"data": table.paper.data, "metrics": table.paper.metrics}
+    sentences = (summary(found).splitlines() if found else []) + worth(table)
+    return asdict(ResultTable(columns, rows, sentences, notes(table), paper, comparisons_json(found)))
 
 
-def _plain(value: Value) -> dict[str, Any]:
+def _cell(value: Value) -> Cell:
     known = spread(value.values)
-    return {"mean": known.mean, "std": known.std, "values": list(value.values), "paper": value.paper}
+    return Cell(known.mean, known.std, list(value.values), value.paper)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import fmean
-from typing import Any
 
 import numpy as np
 
@@ -18,13 +17,15 @@ from mgm.experiments.paper_values import LOSSES, PRIMARY, PaperTable, paper_tabl
 from mgm.experiments.plans import Plan, Trial
 from mgm.experiments.statistics import spread
 from mgm.experiments.studies import Row
-from mgm.runs.folder import RunFolder, read_result
+from mgm.runs.folder import RunFolder, Scores, read_result
 from mgm.runs.pretraining import footnotes, marked, pretraining
 from mgm.tasks import TASKS
 from mgm.tasks.base import MetricInfo
 from mgm.tasks.metrics import relative_gain
 
 UNKNOWN = "–"
+CONSTANT = Row("constant prediction", "", in_paper=False)
+"""What a model has to beat: the best constant of the labelled images, for every pixel alike."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,11 @@ class Table:
     paper: PaperTable | None
     data: str
 
+    @property
+    def models(self) -> list[Line]:
+        """The lines of models that were trained: all but those of the constant predictor."""
+        return [line for line in self.lines if line.row != CONSTANT]
+
     @cached_property
     def answers(self) -> list[Answer]:
         """The study's questions, answered by paired tests; empty with fewer than two seeds."""
@@ -130,13 +136,19 @@ def make_table(plan: Plan, folder: Callable[[Trial], RunFolder], data: str) -> T
     every = (Column(task, metric) for task in plan.tasks for metric in TASKS[task].metrics_info)
     columns = tuple(every) if plan.study.all_metrics else columns_for(plan.tasks, data)
     paper = paper_table(plan.name, data)
-    scores = {(cell.setting, cell.row.title, cell.seed): _test_scores(folder(cell.trial)) for cell in plan.cells}
+    scores: dict[tuple[str, str, int], Scores] = {}
+    for cell in plan.cells:
+        run = folder(cell.trial)
+        result = read_result(run.result) if run.finished else {}
+        scores[cell.setting, cell.row.title, cell.seed] = result.get("test", {})
+        if constant := result.get("constant"):  # that of all models: it depends on the labelled images alone
+            scores.setdefault((cell.setting, CONSTANT.title, cell.seed), {}).update(constant)
     lines: list[Line] = []
     for setting in plan.settings:
-        for row in plan.rows:
-            if (setting, row.title, plan.seeds[0]) not in scores:
+        for row in (CONSTANT, *plan.rows):
+            by_seed = [scores.get((setting, row.title, seed), {}) for seed in plan.seeds]
+            if not any((setting, row.title, seed) in scores for seed in plan.seeds):
                 continue
-            by_seed = [scores[setting, row.title, seed] for seed in plan.seeds]
             cells: dict[str, Value] = {}
             for column in columns:
                 values = tuple(_number(found.get(column.task, {}).get(column.metric)) for found in by_seed)
@@ -149,10 +161,6 @@ def make_table(plan: Plan, folder: Callable[[Trial], RunFolder], data: str) -> T
 
 def _pretraining(runs: Sequence[RunFolder]) -> str:
     return next((found for run in runs if run.finished and (found := pretraining(run.experiment().model))), "")
-
-
-def _test_scores(run: RunFolder) -> dict[str, dict[str, Any]]:
-    return read_result(run.result)["test"] if run.finished else {}
 
 
 def _number(value: object) -> float:

@@ -20,10 +20,10 @@ from mgm.functional.precision import widest_float
 from mgm.inference.model import TrainedModel
 from mgm.runs.data import make_splits
 from mgm.runs.folder import RunFolder
-from mgm.runs.images import RunImages, open_run_data, with_classes_of
+from mgm.runs.images import RunImages, open_run_data, unique_names, with_classes_of
 from mgm.runs.pretraining import pretraining
 from mgm.tasks import tasks_for
-from mgm.tasks.base import Task
+from mgm.tasks.base import Confusion, Task
 from mgm.tasks.regression import RegressionTask
 from mgm.training import evaluate as scoring
 from mgm.training.evaluate import Classes, Scores
@@ -64,6 +64,10 @@ class Evaluation:
     """Tasks that both the run and the data know."""
     scores: Scores
     classes: Classes
+    confusions: dict[str, Confusion]
+    """Of tasks with classes: what the pixels of each are taken for."""
+    worst: dict[str, dict[str, float]]
+    """The images on which the run errs most, the worst first: name -> task -> primary metric on it (NaN without a label)."""
     flip_average: bool = False
     calibration: Calibration | None = None
     pretrained: str = ""
@@ -88,6 +92,8 @@ class Evaluation:
             "remarks": list(self.remarks),
             "scores": self.scores,
             "classes": self.classes,
+            "confusion": {name: asdict(confusion) for name, confusion in self.confusions.items()},
+            "worst": self.worst,
         }
         if self.calibration:
             lines = {name: asdict(line) for name, line in self.calibration.lines.items()}
@@ -166,7 +172,14 @@ def evaluate(
     reader = StoreReader(store, tuple(tasks), trained.device)
     size = trained.experiment.training.batch_size
     predict = partial(trained.predict_batch, flip_average=flip_average)
-    meters = scoring.measure(predict, _batches(reader, indices, size), tasks, trained.device)
+    images = scoring.ImageSums(tasks, len(indices))
+    meters = scoring.measure(predict, _batches(reader, indices, size), tasks, trained.device, images)
+    by_image = scoring.image_scores(images.arrays(trained.device), tasks)
+    names = unique_names(store)
+    worst = {
+        names[indices[place]]: {name: float(values[place]) for name, values in by_image.items()}
+        for place in scoring.worst_images(by_image, tasks)
+    }
     calibration = None
     if splits is not None and scaled:
         fitted_on = np.setdiff1d(splits.validation, indices)
@@ -183,6 +196,8 @@ def evaluate(
         tasks,
         scoring.scores_of(meters),
         scoring.classes_of(meters),
+        scoring.confusions_of(meters),
+        worst,
         flip_average,
         calibration,
         pretraining(trained.experiment.model),

@@ -11,6 +11,7 @@ from torch import Tensor
 from mgm.data.loading import StoreReader
 from mgm.errors import RunError
 from mgm.inference.model import TrainedModel
+from mgm.report.figures.images import spread_evenly
 from mgm.runs.folder import RunFolder
 from mgm.runs.images import RunData, RunImages, open_run_data, unique_names
 from mgm.tasks.base import Task
@@ -47,12 +48,13 @@ class Comparison:
         return labels + [self.tasks[task].decode(output) for output in outputs]
 
 
-def compare(folders: Mapping[str, RunFolder], count: int = SHOWN_IMAGES) -> Comparison:
+def compare(folders: Mapping[str, RunFolder], count: int = SHOWN_IMAGES, wanted: Sequence[str] = ()) -> Comparison:
     """Predict the same test images with the best weights of several runs, on the CPU.
 
     Args:
         folders: Title -> run; all of them trained on the same split of the same data.
         count: How many images, spread over the test set: the same for every run on these data.
+        wanted: Names of test images (`mgm.runs.images.unique_names`), of which the first are shown instead.
 
     Raises:
         RunError: If there is no run, one has no weights yet, or they have no test set in common.
@@ -73,8 +75,13 @@ def compare(folders: Mapping[str, RunFolder], count: int = SHOWN_IMAGES) -> Comp
             if type(tasks.setdefault(name, task)) is not type(task):
                 raise RunError(f"{title} learned another definition of {name} than the others; show it alone")
     reader = StoreReader(data.store, [name for name in tasks if name in info.tasks])
-    spread = np.linspace(0, len(test) - 1, min(count, len(test))).round().astype(int)
-    batch = reader.batch(test[spread])
+    chosen = test[spread_evenly(len(test), count)]
+    if wanted:
+        places = {name: index for index, name in enumerate(unique_names(data.store))}
+        chosen = np.array([places[name] for name in wanted if places.get(name, -1) in test][:count], np.int64)
+        if not len(chosen):
+            raise RunError(f"{', '.join(wanted)}: no longer among the test images of {data.info.name}")
+    batch = reader.batch(chosen)
     return Comparison(
         batch.images,
         batch.targets,

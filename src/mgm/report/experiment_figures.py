@@ -12,9 +12,10 @@ import numpy as np
 from mgm.experiments.plans import Trial
 from mgm.experiments.statistics import spread
 from mgm.experiments.tables import Column, Line, Table
-from mgm.report.figures.paper import draw_comparison, draw_generation
+from mgm.report.figures.paper import draw_comparison, draw_generation, in_every_format
 from mgm.report.figures.style import figure_style, new_figure, save_figure
 from mgm.runs.folder import RunFolder
+from mgm.tasks import TASKS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,21 +38,15 @@ def draw(table: Table, folder: Callable[[Trial], RunFolder], out: Path) -> list[
     Returns:
         The files; none when there is nothing to draw yet.
     """
-    if not any(line.count for line in table.lines):
+    if not any(line.count for line in table.models):
         return []
-    written = _plot(_curves(table) if table.plan.study.figure == "curve" else _dots(table), out)
+    figure = _curves(table) if table.plan.study.figure == "curve" else _dots(table)
+    written = in_every_format(out, lambda path: save_figure(figure, path))
     if table.plan.study.figure == "predictions":
         return written + _predictions(table, folder, out)
     if table.plan.study.figure == "generated":
         return written + _generated(table, folder, out)
     return written
-
-
-def _plot(figure: Figure, out: Path) -> list[Path]:
-    paths = [out.with_name(f"{out.name}{suffix}") for suffix in (".png", ".pdf")]
-    for path in paths:
-        save_figure(figure, path)
-    return paths
 
 
 def _title(figure: Figure, table: Table) -> None:
@@ -63,17 +58,17 @@ def _title(figure: Figure, table: Table) -> None:
 def _dots(table: Table) -> Figure:
     """A panel per metric, a line per setting and model: every seed a dot, the mean a bar, one standard deviation a line."""
     with figure_style():
-        height = ROW_HEIGHT * (len(table.lines) + len(table.plan.settings)) + 1.1
+        height = ROW_HEIGHT * (len(table.models) + len(table.plan.settings)) + 1.1
         figure = new_figure(PANEL_WIDTH * len(table.columns) + 1.2, height)
         panels = figure.subplots(1, len(table.columns), squeeze=False, sharey=True)[0]
         places = _places(table)
         for axes, column in zip(panels, table.columns, strict=True):
-            for line, place in zip(table.lines, places, strict=True):
+            for line, place in zip(table.models, places, strict=True):
                 _dots_of(axes, line, column, place)
-            axes.set_title(textwrap.fill(column.title, int(11 * PANEL_WIDTH)))
+            axes.set_title(f"{TASKS[column.task].title}\n{column.title}")
             axes.grid(axis="y", visible=False)
             axes.locator_params(axis="x", nbins=5)
-        panels[0].set_yticks(places, [line.row.title for line in table.lines])
+        panels[0].set_yticks(places, [line.row.title for line in table.models])
         panels[0].set_ylim(max(places) + 0.7, min(places) - 1.2)
         for setting, place in _first_places(table, places).items():
             panels[0].text(
@@ -85,13 +80,13 @@ def _dots(table: Table) -> Figure:
 
 def _places(table: Table) -> list[float]:
     """Vertical place of every line, with a gap before each setting."""
-    order = list(dict.fromkeys(line.setting for line in table.lines))
-    return [number + 0.9 * order.index(line.setting) for number, line in enumerate(table.lines)]
+    order = list(dict.fromkeys(line.setting for line in table.models))
+    return [number + 0.9 * order.index(line.setting) for number, line in enumerate(table.models)]
 
 
 def _first_places(table: Table, places: list[float]) -> dict[str, float]:
     first: dict[str, float] = {}
-    for line, place in zip(table.lines, places, strict=True):
+    for line, place in zip(table.models, places, strict=True):
         first.setdefault(line.setting, place)
     return first
 
@@ -115,8 +110,8 @@ def _curves(table: Table) -> Figure:
         panels = figure.subplots(1, len(table.columns), squeeze=False)[0]
         for axes, column in zip(panels, table.columns, strict=True):
             for number, row in enumerate(table.plan.rows):
-                _curve_of(axes, [line for line in table.lines if line.row == row], column, f"C{number}", table)
-            axes.set_title(textwrap.fill(column.title, int(11 * PANEL_WIDTH)))
+                _curve_of(axes, [line for line in table.models if line.row == row], column, f"C{number}", table)
+            axes.set_title(f"{TASKS[column.task].title}\n{column.title}")
             axes.set_xticks(range(len(table.plan.settings)), table.plan.settings)
             axes.tick_params(axis="x", labelrotation=30 if len(table.plan.settings) > 5 else 0)
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(table.plan.rows))

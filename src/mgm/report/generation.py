@@ -13,15 +13,13 @@ from mgm.inference.generate import generate
 from mgm.inference.model import TrainedModel
 from mgm.report.figures.images import fitted_size, spread_evenly
 from mgm.runs.folder import RunFolder
-from mgm.runs.saved_generators import stages_with_generator
+from mgm.runs.saved_generators import STAGES, stages_with_generator
 from mgm.tasks.base import Task
 
 SHOWN_PER_SCENE = 4
 ANNOTATED_SCENES = 6
 ANNOTATED_SIDE = 160
 """Annotations are interpolated to this longer side."""
-STAGE_TITLES = {"generator": "before joint training", "joint": "after joint training"}
-"""Stage after which a generator was kept -> title."""
 
 
 def has_generator(folder: RunFolder) -> bool:
@@ -39,9 +37,8 @@ def before_and_after(folder: RunFolder) -> dict[str, Mapping[str, Tensor]]:
         RunError: If there is no generator.
     """
     groups = {
-        title: generate(folder.path, SHOWN_PER_SCENE, stage=stage, device="cpu")
-        for stage, title in STAGE_TITLES.items()
-        if stage in stages_with_generator(folder)
+        STAGES[stage]: generate(folder.path, SHOWN_PER_SCENE, stage=stage, device="cpu")
+        for stage in reversed(stages_with_generator(folder))
     }
     if not groups:
         raise RunError(f"{folder.path} holds no generator")

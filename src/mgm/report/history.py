@@ -12,11 +12,11 @@ from mgm.tasks.base import Task
 from mgm.training.metrics_log import read_metrics_log
 
 STAGE_TITLES = {
-    "pretrain": "Pretraining of M",
-    "multi_task": "Stage 1: M alone",
-    "generator": "Stage 2: generator, M frozen",
+    "pretrain": "Pre-training of the network",
+    "multi_task": "Stage 1: network alone",
+    "generator": "Stage 2: generator alone",
     "joint": "Stage 3: joint training",
-    "continued": "Stage 3: M goes on alone",
+    "continued": "Stage 3: network goes on alone",
 }
 """Stage -> title, in the order of a training."""
 Points = tuple[list[int], list[float]]
@@ -28,14 +28,14 @@ class History:
     """A metrics log, sorted into lines of a plot."""
 
     losses: dict[str, dict[str, Points]] = field(default_factory=dict[str, dict[str, Points]])
-    """Stage -> loss -> points. After `multi_task`, updates of M go on counting from there."""
+    """Stage -> loss -> points. After `multi_task`, steps go on counting from there."""
     scores: dict[str, Points] = field(default_factory=dict[str, Points])
-    """Task -> points of its primary metric on the validation set, against updates of M on labelled images."""
+    """Task -> points of its primary metric on the validation set, against steps on labelled images."""
     gradients: dict[str, dict[str, Points]] = field(default_factory=dict[str, dict[str, Points]])
-    """``norm``, ``cosine`` and ``ratio`` -> update (or ``auxiliary``) -> points: what losses do to the encoder, against updates of
-    M (`mgm.training.gradients.GradientShares`)."""
+    """``norm``, ``cosine`` and ``ratio`` -> update (or ``auxiliary``) -> points: what losses do to the encoder, against steps
+    (`mgm.training.gradients.GradientShares`)."""
     joint_start: int | None = None
-    """Updates of M before joint training; None without it."""
+    """Steps of the network before joint training; None without it."""
     kinds: Mapping[str, type[Task]] = field(default_factory=lambda: TASKS)
     """All tasks that there may be scores of."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from mgm.report.figures.contact_sheet import contact_sheet
 from mgm.report.figures.images import spread_evenly
 from mgm.types import Sample
 
-PARTS = ("train", "validation", "test")
+SPLIT_PARTS = tuple(part.name for part in fields(Splits))
 MOST_LISTED = 10
 """Bad files, and samples of each kind of suspicion, that are listed."""
 
@@ -100,9 +101,9 @@ def _parts(source: DataSource, kind: str) -> tuple[np.ndarray, str]:
         splits: Splits = source.splits(kind, 0)
     except DataError as error:
         return names, f"split {kind}: impossible ({error})"
-    for part in PARTS:
+    for part in SPLIT_PARTS:
         names[getattr(splits, part)] = part
-    sizes = ", ".join(f"{len(getattr(splits, part))} {part}" for part in PARTS)
+    sizes = ", ".join(f"{len(getattr(splits, part))} {part}" for part in SPLIT_PARTS)
     return names, f"split {kind}, seed 0: {sizes} (this data set has: {', '.join(source.split_kinds)})"
 
 
@@ -132,7 +133,7 @@ def _describe(statistics: DatasetStatistics) -> Iterator[str]:
 
 
 def _by_part(counts: Counter[str]) -> str:
-    found = [f"{counts[part]} {part}" for part in PARTS if counts[part]]
+    found = [f"{counts[part]} {part}" for part in SPLIT_PARTS if counts[part]]
     return f" ({', '.join(found)})" if found else ""
 
 

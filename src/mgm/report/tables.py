@@ -51,20 +51,19 @@ class ScoreTable:
         return [(title, list(columns)) for title, columns in groupby(self.columns, lambda column: column.title)]
 
     def terminal(self) -> Table:
-        """A row per metric and a column per model, the best value in bold."""
+        """A row per metric below the task's title, and a column per model, the best value in bold."""
         caption = ["↑ higher is better, ↓ lower is better", *self.footnotes]
         table = Table(caption=escape("\n".join(caption)), caption_justify="left")
-        table.add_column("task")
         table.add_column("metric")
         for heading in (*self.models, *([self.gain.replace(" (", "\n(")] if self.gain else [])):
             table.add_column(escape(heading), justify="right")
         for title, columns in self.groups:
+            table.add_row(f"[bold]{escape(title)}[/]")
             for column in columns:
                 pairs = zip(column.cells, column.best, strict=True)
                 cells = [f"[bold green]{cell}[/]" if best else cell for cell, best in pairs]
-                task = title if column is columns[0] else ""
                 gain = [column.gain] if self.gain else []
-                table.add_row(escape(task), escape(column.metric), *cells, *gain, end_section=column is columns[-1])
+                table.add_row(f"  {escape(column.metric)}", *cells, *gain, end_section=column is columns[-1])
         return table
 
     def markdown(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -293,7 +293,12 @@ def mixing(config: DataConfig, tasks: dict[str, Task]) -> Composites | None:
     Raises:
         ConfigError: If the tasks do not say what to paste.
     """
+    pieces = mixed_pieces(config, tasks)
+    return Composites(tasks, pieces, share=config.mix_share) if pieces else None
+
+
+def mixed_pieces(config: DataConfig, tasks: Mapping[str, Task | type[Task]]) -> str:
+    """What labelled images get of one another: a key of `mgm.data.composites.PIECES`; empty: nothing."""
     if not config.augment or config.mix == "none":
-        return None
-    pieces = ("classes" if label_map_of(tasks) else "cutmix") if config.mix == "auto" else config.mix
-    return Composites(tasks, pieces, share=config.mix_share)
+        return ""
+    return ("classes" if label_map_of(tasks) else "cutmix") if config.mix == "auto" else config.mix

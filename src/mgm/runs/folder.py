@@ -89,6 +89,10 @@ class Result(TypedDict, total=False):
     test: Required[Scores]
     classes: Classes
     """On the test set; classes that are neither labelled nor predicted are absent."""
+    worst: list[str]
+    """Names of the test images on which it errs most, the worst first (`mgm.training.evaluate.worst_images`)."""
+    diversity: dict[str, dict[str, float | None]]
+    """Of generated and of real images (`mgm.runs.diversity`)."""
     constant: Scores
     pretrained: str
     """What the encoder was pre-trained on; empty: from scratch."""
@@ -155,6 +159,11 @@ class RunFolder:
     def test_images(self) -> Path:
         """Which images the test set has (``images``, indices) and the sums over each that scores are made of (``TASK.SUM``)."""
         return self.path / "test_images.npz"
+
+    @property
+    def confusion(self) -> Path:
+        """Task -> `mgm.tasks.base.Confusion` on the test set, for tasks with classes."""
+        return self.path / "confusion.json"
 
     @property
     def history(self) -> Path:

@@ -189,7 +189,7 @@ def with_classes_of(info: DatasetInfo, learned: DatasetInfo) -> DatasetInfo:
         ConfigError: If a label would mean another class.
     """
     if not (learned.classes and info.classes) or learned.classes[: len(info.classes)] == info.classes:
-        return replace(info, classes=learned.classes or info.classes)
+        return replace(info, classes=learned.classes or info.classes, colours=learned.colours or info.colours)
     more = [name for name in info.classes if name not in learned.classes]
     unnamed = all(name == f"class_{index}" for index, name in enumerate(info.classes))
     remedy = (

@@ -11,6 +11,7 @@ from mgm.config import Experiment
 from mgm.data.files import walk
 from mgm.errors import MgmError, RunError
 from mgm.method.algorithm import stages
+from mgm.runs.diversity import has_collapsed
 from mgm.runs.folder import Failure, RunFolder, Scores, read_json, read_result
 from mgm.runs.pretraining import pretraining
 from mgm.tasks import task_kinds, tasks_for
@@ -35,7 +36,7 @@ class RunSummary:
     """Labelled images; None unless finished."""
     seed: int | None = None
     steps: int = 0
-    """Updates of M on labelled images so far."""
+    """Steps of the network on labelled images so far."""
     total_steps: int = 0
     scores: dict[str, float] = field(default_factory=dict[str, float])
     """Task -> its primary metric: on the test set if finished, else the validation scores of the best step so far."""
@@ -92,6 +93,8 @@ def _summary(folder: RunFolder) -> RunSummary:
     records = list(read_metrics_log(folder.metrics_log))
     scores = _best_validation(records) if result is None else result["test"]
     state, detail = _state(folder, experiment, records)
+    if result and "diversity" in result and has_collapsed(result["diversity"]):
+        detail = "generator collapsed (mgm report says more)"
     if foreign := ", ".join(name for name in learned if name not in kinds):
         detail = "; ".join(filter(None, [detail, f"{foreign}: no task that is loaded (--plugin FILE.py)"]))
     return RunSummary(
@@ -131,7 +134,7 @@ def _state(folder: RunFolder, experiment: Experiment, records: Sequence[Record])
 
 
 def _steps(experiment: Experiment, records: Sequence[Record]) -> int:
-    """Updates of M on labelled images until the last record."""
+    """Steps of the network on labelled images until the last record."""
     if not records:
         return 0
     last, done = records[-1], 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+import textwrap
 import time
 from collections.abc import Mapping, Sequence
 
@@ -22,6 +23,7 @@ from mgm.training.updates import Stage
 
 BAR_WIDTH = 96
 """Columns that description, bar, count, times, speed and memory take up."""
+NO_BREAK = "\N{NO-BREAK SPACE}"
 LINE_EVERY_S = 30.0
 """Seconds between lines if no bar can be drawn."""
 
@@ -87,18 +89,24 @@ class RichProgress(TrainingProgress):
         self._print_line(done)
 
     def validated(self, done: int, scores: Scores, score: float, model: nn.Module) -> None:
-        """Print each task's primary metric in its unit, where there is any."""
+        """Print each task's primary metric in its unit, and how all compare with the constant prediction, where any is known."""
         if math.isnan(score):
             return
         best = " (best so far)" if score > self._best else ""
         self._best = max(score, self._best)
         figures = [
-            f"{task.title.lower()} {with_unit(scores[name].get(task.primary, math.nan), task.metrics_info[task.primary])}"
+            f"{name} {with_unit(scores[name].get(task.primary, math.nan), task.metrics_info[task.primary])}"
             for name, task in self.tasks.items()
             if name in scores
         ]
+        overall = f"overall {math.exp(score):.2f}x constant{best}"
         self._print(
-            f"{self.title} {self._stage} {done}/{self._total}  validation: {', '.join(figures)}; score {score:.3f}{best}"
+            [
+                f"{self.title} {self._stage} {done}/{self._total} ",
+                "validation:",
+                *(f"{text}," for text in figures),
+                overall,
+            ]
         )
 
     def stopped(self, done: int, waited: int) -> None:
@@ -115,14 +123,17 @@ class RichProgress(TrainingProgress):
             return
         self._last_line, self._last_done = now, done
         parts = (f"{self.title} {self._stage} {done}/{self._total}", self._speed(done), self._shown())
-        self._print("  ".join(part for part in parts if part))
+        self._print(["  ".join(part for part in parts if part)])
 
-    def _print(self, line: str) -> None:
+    def _print(self, parts: Sequence[str]) -> None:
+        """Print a line; on a terminal it breaks between its parts alone, and the rest is indented."""
         if rank() == 0:
             if self.bar.disable:
-                print(line, file=sys.stderr, flush=True)
+                print(" ".join(parts), file=sys.stderr, flush=True)
             else:
-                self.console.print(escape(line), highlight=False)
+                kept = " ".join(part.replace(" ", NO_BREAK) for part in parts)
+                text = textwrap.fill(kept, self.console.width, subsequent_indent="    ", break_long_words=False)
+                self.console.print(escape(text.replace(NO_BREAK, " ")), highlight=False, soft_wrap=True)
 
     def _speed(self, done: int) -> str:
         """Time left in the stage, images per second since it began, memory."""
@@ -142,7 +153,9 @@ class RichProgress(TrainingProgress):
         )
         text = ""
         for name in order:
-            longer = f"{text}{name} {self._figures[name]:.3f}  "
+            value = self._figures[name]
+            shown = f"overall {math.exp(value):.2f}x constant" if name == "score" else f"{name} {value:.3f}"
+            longer = f"{text}{shown.replace('_', ' ')}  "
             if len(longer) > width:
                 break
             text = longer

@@ -23,8 +23,8 @@ from mgm.training.seeding import random_generator
 from mgm.training.trainer import Loader
 from mgm.types import Batch
 
-STAGES = ("joint", "generator")
-"""Stages that leave a generator behind, the latest first: after joint training, and before it."""
+STAGES = {"joint": "after joint training", "generator": "before joint training"}
+"""Stages that leave a generator behind, the latest first -> when that is."""
 
 
 def generator_path(folder: RunFolder, stage: str) -> Path:

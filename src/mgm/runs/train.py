@@ -6,6 +6,7 @@ import math
 import shutil
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean
 from tempfile import TemporaryDirectory
@@ -31,8 +32,9 @@ from mgm.runs.checks import check_experiment, warnings_of
 from mgm.runs.cost import encoder_updates, parameter_counts, peak_memory_mb
 from mgm.runs.data import ExperimentData, load_data
 from mgm.runs.devices import launch
+from mgm.runs.diversity import generator_diversity
 from mgm.runs.folder import RunFolder, read_result, write_json
-from mgm.runs.images import RunImages, open_run_data
+from mgm.runs.images import RunImages, open_run_data, unique_names
 from mgm.runs.loaders import label_stride, make_loaders
 from mgm.runs.loggers import make_loggers
 from mgm.runs.metrics_table import recorded, write_history
@@ -49,13 +51,16 @@ from mgm.training.evaluate import (
     ImageSums,
     Scores,
     classes_of,
+    confusions_of,
     constant_predictor,
     evaluate,
     evaluate_model,
+    image_scores,
     mean_gain,
     measure_model,
     scores_of,
     task_gain,
+    worst_images,
 )
 from mgm.training.metrics_log import MetricsLog
 from mgm.training.selection import Skills, task_skills
@@ -308,7 +313,9 @@ def _finish(
         validation = evaluate_model(model, data.batches(data.splits.validation, batch_size), data.tasks)
         images = ImageSums(data.tasks, len(data.splits.test))
         meters = measure_model(model, data.batches(data.splits.test, batch_size), data.tasks, images)
-    test, sums = scores_of(meters), images.arrays(trainer.fabric.device)
+    test, sums, confusions = scores_of(meters), images.arrays(trainer.fabric.device), confusions_of(meters)
+    worst = data.splits.test[worst_images(image_scores(sums, data.tasks), data.tasks)]
+    names = unique_names(data.reader.store)
     constant = evaluate(
         constant_predictor(data.constants(batch_size)),
         data.batches(data.splits.test, batch_size),
@@ -343,6 +350,7 @@ def _finish(
         "validation": validation,
         "test": test,
         "classes": classes_of(meters),
+        "worst": [names[index] for index in worst],
         "constant": constant,
         "pretrained": pretraining(experiment.model),
     }
@@ -355,8 +363,11 @@ def _finish(
             name: task_gain(test[name], baseline["test"][name], task) for name, task in data.tasks.items()
         } | {"mean": mean_gain(test, baseline["test"], data.tasks)}
     if trainer.fabric.is_global_zero:
+        if found := generator_diversity(folder, data, experiment.seed):
+            result["diversity"] = found
         arrays: dict[str, Any] = {"images": data.splits.test, **sums}
         write_atomically(folder.test_images, lambda file: np.savez_compressed(file, **arrays))
+        write_json(folder.confusion, {name: asdict(confusion) for name, confusion in confusions.items()})
         write_json(folder.result, result)
     trainer.fabric.barrier()
     return result

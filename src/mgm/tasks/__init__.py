@@ -7,7 +7,7 @@ from typing import Any
 
 from mgm.config import RECOMMENDED
 from mgm.errors import ConfigError, choose
-from mgm.tasks.base import ClassScore, MetricInfo, Task, TaskMetrics
+from mgm.tasks.base import ClassScore, Confusion, MetricInfo, Task, TaskMetrics
 from mgm.tasks.depth import Depth
 from mgm.tasks.normals import SurfaceNormals
 from mgm.tasks.own import define
@@ -18,6 +18,7 @@ from mgm.types import DatasetInfo
 __all__ = [
     "TASKS",
     "ClassScore",
+    "Confusion",
     "Definitions",
     "MetricInfo",
     "Task",
@@ -54,10 +55,13 @@ def task_kinds(own: Definitions) -> dict[str, type[Task]]:
 
 def tasks_for(info: DatasetInfo, names: Sequence[str] = (), losses: Sequence[str] = ()) -> dict[str, Task]:
     """The tasks of a run on a data set: those of some names, or all that it offers. See `make_tasks`."""
-    return make_tasks(names or info.tasks, info.classes, losses, info.own_tasks)
+    tasks = make_tasks(names or info.tasks, info.classes, losses, info.own_tasks)
+    if semantic := tasks.get(SemanticSegmentation.name):
+        semantic.own_colours = info.colours
+    return tasks
 
 
-def label_map_of(tasks: Mapping[str, Task]) -> str:
+def label_map_of(tasks: Mapping[str, Task | type[Task]]) -> str:
     """The task whose classes stand for what is in an image: ``semantic``, or else the first one with classes; empty without any."""
     if SemanticSegmentation.name in tasks:
         return SemanticSegmentation.name

@@ -64,6 +64,26 @@ class ClassScore:
     """Its share of the labelled pixels, in [0, 1]; 0: predicted, but never there."""
 
 
+@dataclass(frozen=True)
+class Confusion:
+    """What the pixels of each class are taken for."""
+
+    classes: list[str]
+    """Those that targets or predictions have, the largest first."""
+    pixels: list[list[int]]
+    """Pixels by class of the target (row) and of the prediction (column)."""
+
+    def mistakes(self, most: int) -> list[tuple[str, str, float]]:
+        """Class, what it is taken for, and the share of the class' pixels; those with most pixels first."""
+        found = [
+            (count, true, predicted, count / sum(row))
+            for true, row in zip(self.classes, self.pixels, strict=True)
+            for predicted, count in zip(self.classes, row, strict=True)
+            if count and true != predicted
+        ]
+        return [mistake[1:] for mistake in sorted(found, key=lambda mistake: -mistake[0])[:most]]
+
+
 class TaskMetrics(ABC):
     """Streaming scores of one task: ``update`` per batch, ``compute`` at the end.
 
@@ -103,6 +123,10 @@ class TaskMetrics(ABC):
         Empty for tasks without classes. All processes have to call it.
         """
         return {}
+
+    def confusion(self) -> Confusion | None:
+        """What the pixels of each class are taken for; None for tasks without classes. All processes have to call it."""
+        return None
 
 
 class Task(ABC):
@@ -177,6 +201,9 @@ class Task(ABC):
         """Raise `DataError` if a target has values that cannot be."""
         if (np.abs(target) > np.finfo(np.float16).max).any():
             raise DataError(f"{where}: {cls.name} is infinite or above 65504; mark pixels without a value by NaN")
+
+    own_colours: Sequence[tuple[int, int, int]] = ()
+    """RGB of each class, 0 to 255, as the data set has them; empty: it has none."""
 
     def __init__(self, classes: Sequence[str] = (), loss: str = "") -> None:
         """A task over some classes, trained by one of its `losses`; empty: the first.

@@ -141,8 +141,8 @@ class SurfaceNormals(RegressionTask):
     metrics_info: ClassVar[dict[str, MetricInfo]] = {
         "angle_deg": MetricInfo("mean angle", higher_is_better=False, unit="°"),
         "angle_median_deg": MetricInfo("median angle", higher_is_better=False, unit="°"),
-        "angle_coded_rad": MetricInfo("mean angle, coded", higher_is_better=False, unit="rad"),
-        "l1_coded": MetricInfo("L1, coded", higher_is_better=False),
+        "angle_coded_rad": MetricInfo("paper's angle", higher_is_better=False, unit="rad"),
+        "l1_coded": MetricInfo("paper's L1", higher_is_better=False),
         "within_11_25": MetricInfo("within 11.25°", higher_is_better=True),
         "within_22_5": MetricInfo("within 22.5°", higher_is_better=True),
         "within_30": MetricInfo("within 30°", higher_is_better=True),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar, final
 
@@ -19,7 +18,7 @@ from mgm.functional.segmentation_losses import (
     dice_cross_entropy_loss,
     lovasz_cross_entropy_loss,
 )
-from mgm.tasks.base import ERROR_COLOURS, ClassScore, Loss, MetricInfo, Span, Task, TaskMetrics
+from mgm.tasks.base import ERROR_COLOURS, ClassScore, Confusion, Loss, MetricInfo, Span, Task, TaskMetrics
 from mgm.tasks.files import ClassFiles, FileSettings, check_labels
 from mgm.tasks.legend import ClassColour, ColourScale, Legend
 from mgm.tasks.metrics import StreamingSums, ratio, wide_sum
@@ -102,13 +101,27 @@ class SegmentationMetrics(TaskMetrics):
 
     def classes(self) -> dict[str, ClassScore]:
         """Those that `miou` is the mean over."""
+        confusion, order = self._ranked()
+        ious, shares = class_ious(confusion), confusion.sum(1) / confusion.sum()
+        return {self._title(index): ClassScore(float(ious[index]), float(shares[index])) for index in order}
+
+    def confusion(self) -> Confusion:
+        """The matrix, without classes that neither targets nor predictions have."""
+        confusion, order = self._ranked()
+        pixels = [[int(count) for count in row] for row in confusion[order][:, order].round()]
+        return Confusion([self._title(index) for index in order], pixels)
+
+    def _ranked(self) -> tuple[Tensor, list[int]]:
+        """Confusion matrix ``[K, K]``, and the classes that occur in it, those with most labelled pixels first."""
         confusion = self._sums.totals()["confusion"].view(self.num_classes, self.num_classes)
-        shares = confusion.sum(1) / confusion.sum()
-        # nothing keeps a data set from calling two of its classes the same
-        names = [f"{name} ({index})" if self.names.count(name) > 1 else name for index, name in enumerate(self.names)]
-        scores = zip(names, map(float, class_ious(confusion)), map(float, shares), strict=True)
-        found = [(name, ClassScore(iou, pixels)) for name, iou, pixels in scores if not math.isnan(iou)]
-        return dict(sorted(found, key=lambda item: -item[1].pixels))
+        present = (confusion.sum(0) + confusion.sum(1)) > 0
+        ranked = confusion.sum(1).argsort(descending=True, stable=True)
+        return confusion, [int(index) for index in ranked[present[ranked]]]
+
+    def _title(self, index: int) -> str:
+        """The name of a class; nothing keeps a data set from calling two of its classes the same."""
+        name = self.names[index]
+        return f"{name} ({index})" if self.names.count(name) > 1 else name
 
 
 class Segmentation(Task):
@@ -175,6 +188,8 @@ class Segmentation(Task):
     @property
     def palette(self) -> np.ndarray:
         """``[K, 3]`` uint8: the colour of each class, see `mgm.tasks.pictures.palette`."""
+        if len(self.own_colours) == self.channels:
+            return np.array(self.own_colours, np.uint8)
         return palette(self.channels)
 
     def valid(self, target: Tensor) -> Tensor:

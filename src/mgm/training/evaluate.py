@@ -10,12 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from mgm.functional.distributed import global_sum, rank, world_size
-from mgm.tasks.base import Task, TaskMetrics
+from mgm.tasks.base import Confusion, Task, TaskMetrics
 from mgm.tasks.metrics import mean_relative_gain, relative_gain
 from mgm.types import Batch, Predictions
 
 Scores = dict[str, dict[str, float]]
 """Task -> metric -> value."""
+WORST = 8
+"""Images that are named as the worst ones."""
 Classes = dict[str, dict[str, dict[str, float]]]
 """Task -> class -> ``iou`` and ``pixels`` (`mgm.tasks.base.ClassScore`), as result files hold them; tasks with classes alone."""
 
@@ -94,6 +96,40 @@ def classes_of(meters: Mapping[str, TaskMetrics]) -> Classes:
     return {
         name: {title: asdict(score) for title, score in classes.items()} for name, classes in found.items() if classes
     }
+
+
+def confusions_of(meters: Mapping[str, TaskMetrics]) -> dict[str, Confusion]:
+    """Task -> its confusion matrix, for tasks with classes; every process has to ask for every task."""
+    found = {name: meter.confusion() for name, meter in meters.items()}
+    return {name: confusion for name, confusion in found.items() if confusion}
+
+
+def image_scores(sums: Mapping[str, np.ndarray], tasks: Mapping[str, Task]) -> dict[str, np.ndarray]:
+    """Task -> ``[N]``: its primary metric on every single image, from `ImageSums.arrays`; NaN without a label."""
+    found: dict[str, np.ndarray] = {}
+    for name, task in tasks.items():
+        own = {key.removeprefix(f"{name}."): values for key, values in sums.items() if key.startswith(f"{name}.")}
+        if own:
+            found[name] = type(task.metrics()).from_sums(own)[task.primary]
+    return found
+
+
+def worst_images(scores: Mapping[str, np.ndarray], tasks: Mapping[str, Task], most: int = WORST) -> np.ndarray:
+    """Places of the images on which a model errs most, the worst first, by their mean rank over the tasks.
+
+    Args:
+        scores: From `image_scores`.
+        tasks: Which of their primary metrics is better.
+        most: How many.
+    """
+    ranks: list[np.ndarray] = []
+    for name, values in scores.items():
+        errors = -values if tasks[name].metrics_info[tasks[name].primary].higher_is_better else values
+        known = np.isfinite(errors)
+        rank = np.full(len(errors), 0.5)  # an image without a label is neither good nor bad
+        rank[known] = errors[known].argsort(kind="stable").argsort() / max(1, known.sum() - 1)
+        ranks.append(rank)
+    return np.argsort(-np.mean(ranks, axis=0), kind="stable")[:most] if ranks else np.zeros(0, np.int64)
 
 
 def evaluate(

@@ -30,7 +30,7 @@ def test_a_legend_names_the_classes_and_the_pixels_without_a_label():
 
 def test_classes_that_find_no_room_are_counted():
     names = drawn(Legend("Classes", SCALE, classes(200)))
-    assert names[-1] == f"+ {200 - (len(names) - 1)} more"
+    assert names[-1] == f"and {200 - (len(names) - 1)} more"
 
 
 def test_a_colour_scale_has_its_ends_and_the_range_of_the_data():

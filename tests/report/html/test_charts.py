@@ -34,8 +34,8 @@ def test_a_chart_per_task_and_per_stage():
     histories = {"mt": history(joint=False), "mgm": history(1.2)}
     scores, losses = score_charts(histories), loss_charts(histories)
     assert [chart.title for chart in scores] == ["Semantic segmentation", "Depth"]
-    assert scores[1].alt == "Depth: absolute error [m], lower is better against updates of M"
-    assert [chart.title for chart in losses] == ["Stage 1: M alone", "Stage 3: joint training"]
+    assert scores[1].alt == "Depth: absolute error [m], lower is better against steps"
+    assert [chart.title for chart in losses] == ["Stage 1: network alone", "Stage 3: joint training"]
     for chart in (*scores, *losses):
         assert {"mt", "mgm"} & set(text_of(chart).replace("(", " ").replace(")", " ").split())
 
@@ -83,4 +83,4 @@ def test_what_acts_on_the_encoder():
     assert norms.title == "Gradient on the encoder: others / tasks' 0.10"
     assert "self supervision" in text_of(norms)
     assert "all but the tasks'" in text_of(norms)
-    assert cosines.alt == "Direction on the encoder: cosine to the tasks' gradient against updates of M"
+    assert cosines.alt == "Direction on the encoder: cosine to the tasks' gradient against steps"

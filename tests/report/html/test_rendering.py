@@ -12,7 +12,7 @@ from mgm.report.html.rendering import (
     duration,
     file_uri,
     grouped,
-    legend_html,
+    templates,
 )
 from mgm.tasks import make_tasks
 from pages import pixels
@@ -77,7 +77,8 @@ def test_a_legend_says_shares_and_escapes_names():
     task = make_tasks(("semantic",), ("wall", "<b>night_stand", "floor"))["semantic"]
     value = torch.zeros(20, 20, dtype=torch.uint8)
     value[0, 0], value[10:], value[1] = 1, 2, 255
-    text = legend_html(task.legend([value]))
+    legend = templates().get_template("legend.html").module.legend  # type: ignore[attr-defined]
+    text = str(legend(task.legend([value]), shares=True))
     assert "&lt;b&gt;night stand <b>&lt; 1 %</b>" in text.replace("< 1 %", "&lt; 1 %")
     assert text.index("floor <b>50 %</b>") < text.index("wall")
     assert "no label" in text

@@ -7,23 +7,22 @@ from pathlib import Path
 
 from torch import Tensor
 
-from mgm.report.figures.images import image_pixels, value_pixels
-from mgm.report.figures.panels import LEGEND_HEIGHT, LEGEND_WIDTH, MARGIN, ImageGrid, wrapped
+from mgm.report.figures.images import image_pixels, spread_evenly, value_pixels
+from mgm.report.figures.panels import GAP, LEGEND_WIDTH, MARGIN, ImageGrid, legend_height, wrapped
 from mgm.report.figures.style import figure_style, save_figure
 from mgm.tasks.base import Task
-from mgm.tasks.legend import Legend
 from mgm.types import Targets
 
 SHEET = (16.0, 6.5)
 """Width and height in inches that the images share."""
-SMALLEST, LARGEST = 0.8, 2.0
-"""Side of an image in inches."""
+SMALLEST, LARGEST = 1.05, 2.0
+"""Side of an image in inches; of more samples than fit at the smallest, some are shown."""
 SAMPLE_GAP = 0.15
 """Between samples, in inches."""
 
 
 def contact_sheet(path: Path, images: Tensor, targets: Targets, tasks: dict[str, Task], scenes: Sequence[str]) -> None:
-    """Draw each image with its labels beside it and the name of its scene above; legends at the foot.
+    """Draw each image with its labels beside it and the name of its scene above; legends at the foot. All fits on a screen.
 
     Args:
         path: The file.
@@ -32,38 +31,46 @@ def contact_sheet(path: Path, images: Tensor, targets: Targets, tasks: dict[str,
         tasks: What to draw.
         scenes: Name of each image's scene, or joined names of its labels; empty where unknown.
     """
-    across, side = _columns(len(images), len(tasks) + 1)
+    count = min(len(images), _most(len(tasks) + 1))
+    shown = spread_evenly(len(images), count)
+    across, side = _columns(count, len(tasks) + 1)
     per_sample = len(tasks) + 2  # the last one is narrow: space between samples
     labelled = {name: task for name, task in tasks.items() if name in targets}
-    down = -(-len(images) // across)
+    down = -(-count // across)
     widths = ([side] * (per_sample - 1) + [SAMPLE_GAP]) * across
     widths[-1] += max(0.0, LEGEND_WIDTH * len(labelled) - sum(widths))
+    targets = {name: targets[name][shown] for name in labelled}
+    spans = {name: task.span([targets[name]]) for name, task in labelled.items()}
+    legends = [task.legend([targets[name]], spans[name]) for name, task in labelled.items()]
+    total = sum(widths) + (len(widths) - 1) * GAP
+    lists = sum(bool(legend.classes) for legend in legends)
+    rooms = [
+        max(LEGEND_WIDTH, (total - (len(legends) - lists) * LEGEND_WIDTH) / lists) if legend.classes else LEGEND_WIDTH
+        for legend in legends
+    ]
+    footer = max((legend_height(*pair) + 0.3 for pair in zip(legends, rooms, strict=True)), default=0.0)
     with figure_style():
-        grid = ImageGrid(widths, down, side, row_gap=0.2, header=0.4, footer=LEGEND_HEIGHT + 0.3 if labelled else 0.0)
-        spans = {name: task.span([targets[name]]) for name, task in labelled.items()}
-        for index, image in enumerate(images):
-            row, left = index // across, index % across * per_sample
+        grid = ImageGrid(widths, down, side, row_gap=0.2, header=0.4, footer=footer)
+        for place, index in enumerate(shown):
+            image, row, left = images[index], place // across, place % across * per_sample
             scene = scenes[index].replace("_", " ") if index < len(scenes) else ""
             grid.show(row, left, image_pixels(image), scene or "scene unknown")
             for column, (name, task) in enumerate(tasks.items(), left + 1):
-                known = name in labelled and bool(task.valid(targets[name][index][None]).any())
-                pixels = value_pixels(task, targets[name][index], spans[name]) if known else None
+                known = name in labelled and bool(task.valid(targets[name][place][None]).any())
+                pixels = value_pixels(task, targets[name][place], spans[name]) if known else None
                 grid.show(row, column, pixels, note="no label")
                 if row == 0:
-                    grid.heading(row, column, wrapped(task.title, 0.8 * side, 2), 0.06)
-        _draw_legends(grid, down, [task.legend([targets[name]], spans[name]) for name, task in labelled.items()])
+                    grid.heading(row, column, wrapped(task.title, side, 2), 0.06)
+        left = MARGIN
+        for legend, room in zip(legends, rooms, strict=True):
+            grid.legend(legend, left, grid.top(down) + 0.2, room - 0.15, title=True)
+            left += room
         save_figure(grid.figure, path)
 
 
-def _draw_legends(grid: ImageGrid, row: int, legends: Sequence[Legend]) -> None:
-    """The legends beside each other; those with classes share the width that the others leave."""
-    lists = sum(bool(legend.classes) for legend in legends)
-    room = grid.width - 2 * MARGIN - (len(legends) - lists) * LEGEND_WIDTH
-    left = MARGIN
-    for legend in legends:
-        width = max(LEGEND_WIDTH, room / lists) if legend.classes else LEGEND_WIDTH
-        grid.legend(legend, left, grid.top(row) + 0.2, width - 0.15, title=True)
-        left += width
+def _most(per_sample: int) -> int:
+    """Samples that fit with sides of `SMALLEST`."""
+    return max(1, int(SHEET[0] / (SMALLEST * per_sample + SAMPLE_GAP))) * int(SHEET[1] / (SMALLEST + 0.2))
 
 
 def _columns(count: int, per_sample: int) -> tuple[int, float]:

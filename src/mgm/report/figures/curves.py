@@ -10,7 +10,7 @@ import numpy as np
 
 from mgm.report.figures.style import FAINT_INK, figure_style, new_figure, save_figure
 from mgm.report.history import STAGE_TITLES, History, in_order, kind_of, read_history, stages_of, tasks_of
-from mgm.tasks.base import Task
+from mgm.tasks.base import Confusion, Task
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,6 +22,8 @@ LOG_RATIO = 20.0
 """Losses whose largest value is this many times the smallest have a logarithmic scale."""
 LEGEND_LINES = 4
 """A legend with more lines stands below its panel."""
+MOST_CLASSES = 16
+"""Classes in a confusion matrix: as many as can be read."""
 LINE_STYLES = ("-", "--", ":", "-.")
 
 
@@ -54,8 +56,6 @@ def curve_figure(path: Path, logs: Mapping[str, Path]) -> None:
 
 def draw_losses(axes: Axes, stage: str, histories: Mapping[str, History]) -> None:
     """Every loss of a stage in a colour, every run in a line style."""
-    from matplotlib.ticker import LogLocator, NullFormatter
-
     runs = {title: history.losses[stage] for title, history in histories.items() if stage in history.losses}
     names = in_order((), runs.values())
     for (title, losses), line_style in zip(runs.items(), LINE_STYLES * len(runs), strict=False):
@@ -65,12 +65,9 @@ def draw_losses(axes: Axes, stage: str, histories: Mapping[str, History]) -> Non
             axes.plot(steps, values, line_style, color=colour, label=label, marker="." if len(steps) == 1 else "")
     values = [value for losses in runs.values() for _, points in losses.values() for value in points if value == value]
     if values and min(values) > 0 and max(values) > LOG_RATIO * min(values):
-        axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.yaxis.set_major_formatter("{x:g}")
-        axes.yaxis.set_minor_formatter(NullFormatter())
+        _logarithmic(axes)
     axes.set_title(STAGE_TITLES.get(stage, stage))
-    axes.set_xlabel("updates of M" if stage in ("multi_task", "joint", "continued") else "steps")
+    axes.set_xlabel("steps")
     axes.set_ylabel("loss")
     _legend(axes)
 
@@ -97,13 +94,13 @@ def draw_gradients(axes: Axes, figure: str, history: History) -> None:
         style = "--" if name == "auxiliary" else "-"
         axes.plot(steps, values, style, color=f"C{number}", label=label, marker="." if len(steps) < 2 else "")
     if figure == "norm":
-        axes.set_yscale("log")
+        _logarithmic(axes)
         ratio = f": others / tasks' {np.median(ratios):.2f}" if ratios else ""
         axes.set_title(f"Gradient on the encoder{ratio}")
     else:
         axes.axhline(0, color=FAINT_INK, linewidth=0.8)
         axes.set_title("Direction on the encoder")
-    axes.set_xlabel("updates of M")
+    axes.set_xlabel("steps")
     axes.set_ylabel({"norm": "norm of the gradient", "cosine": "cosine to the tasks' gradient"}[figure])
     _legend(axes)
 
@@ -125,6 +122,21 @@ def draw_bands(axes: Axes, name: str, groups: Mapping[str, list[History]]) -> No
     _label_scores(axes, kind_of(name, every), every)
 
 
+def draw_confusion(axes: Axes, title: str, confusion: Confusion) -> None:
+    """What share of each class' pixels (row) is taken for which class (column), for the most frequent classes."""
+    pixels = np.array(confusion.pixels, float)
+    shares = pixels / np.maximum(1, pixels.sum(1, keepdims=True))
+    names = [name.replace("_", " ") for name in confusion.classes[:MOST_CLASSES]]
+    axes.imshow(shares[: len(names), : len(names)], cmap="Blues", vmin=0, vmax=1)
+    axes.set_xticks(range(len(names)), names, rotation=60, ha="right", rotation_mode="anchor", fontsize=8)
+    axes.set_yticks(range(len(names)), names, fontsize=8)
+    axes.grid(visible=False)
+    rest = len(confusion.classes) - len(names)
+    axes.set_title(title)
+    axes.set_xlabel("predicted" + (f"; and {rest} rarer classes" if rest else ""))
+    axes.set_ylabel("labelled")
+
+
 def _label_scores(axes: Axes, task: type[Task], histories: Iterable[History]) -> None:
     """Title, axes and legend of a panel of scores, and where joint training begins."""
     info = task.metrics_info[task.primary]
@@ -134,14 +146,27 @@ def _label_scores(axes: Axes, task: type[Task], histories: Iterable[History]) ->
         axes.text(start, 1.0, " joint training →", transform=place, va="top", fontsize=8, color=FAINT_INK)
     unit = f" [{info.unit}]" if info.unit else ""
     axes.set_title(task.title)
-    axes.set_xlabel("updates of M")
+    axes.set_xlabel("steps")
     axes.set_ylabel(f"{info.title}{unit}, {'higher' if info.higher_is_better else 'lower'} is better")
     _legend(axes)
 
 
+def _logarithmic(axes: Axes) -> None:
+    """A logarithmic scale of losses, with plain numbers."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
 def _legend(axes: Axes) -> None:
     """Inside the panel, or below it if it has many lines."""
-    if len(axes.get_legend_handles_labels()[0]) > LEGEND_LINES:
+    handles, labels = axes.get_legend_handles_labels()
+    if len(handles) > LEGEND_LINES and len(axes.figure.axes) == 1:
+        axes.figure.legend(handles, labels, ncols=2, loc="outside lower center")
+    elif len(handles) > LEGEND_LINES:
         axes.legend(ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.17))
     else:
         axes.legend()

@@ -22,11 +22,13 @@ if TYPE_CHECKING:
 MARGIN, GAP = 0.1, 0.04
 """Around a figure, and between images, in inches."""
 LEGEND_WIDTH, LEGEND_HEIGHT = 2.1, 1.05
-"""Least width and usual height of a legend, in inches."""
+"""Least width and height of a legend, in inches."""
+CLASS_WIDTH, CLASS_HEIGHT = 0.95, 0.145
+"""What the name of a class takes in a legend, in inches."""
 ERRORS_HEIGHT = 0.4
 """Height that the colours of error maps take in addition."""
-MOST_CLASSES = 24
-"""Classes that a legend names; the others are counted."""
+MOST_CLASSES = 60
+"""Classes that a legend names, the most frequent first; the others are counted."""
 BAR_WIDTH, BAR_HEIGHT = 2.4, 0.13
 CHARACTERS_PER_INCH = 14
 """Of the small font."""
@@ -36,6 +38,12 @@ def wrapped(text: str, inches: float, lines: int = 1) -> str:
     """Text broken into lines that fit into a width; what is too long ends with an ellipsis."""
     width = max(8, int(inches * CHARACTERS_PER_INCH))
     return "\n".join(textwrap.wrap(text, width, max_lines=lines, placeholder="…"))
+
+
+def legend_height(legend: Legend, width: float) -> float:
+    """What a legend takes below each other, in inches: all classes up to `MOST_CLASSES`, in as many columns as fit."""
+    count = min(MOST_CLASSES, len(legend.classes)) + bool(legend.unlabelled)
+    return max(LEGEND_HEIGHT, CLASS_HEIGHT * -(-count // max(1, int(width / CLASS_WIDTH))) + 0.05)
 
 
 class ImageGrid:
@@ -104,7 +112,7 @@ class ImageGrid:
 
     def heading(self, row: int, column: int, text: str, offset: float = 0.23) -> None:
         """A bold line, ``offset`` inches above an image, that may be wider than it."""
-        self._axes.text(self.left(column), self.top(row) - offset, text, fontsize=9, fontweight="bold")
+        self._axes.text(self.left(column), self.top(row) - offset, text, fontsize=8.5, fontweight="bold")
 
     def label(self, row: int, column: int, text: str) -> None:
         """Text in place of an image, aligned to the right and vertically centred."""
@@ -120,12 +128,12 @@ class ImageGrid:
         Args:
             legend: What to explain.
             x: Where the legend begins.
-            y: Where it begins; it is `LEGEND_HEIGHT` high, with error maps `ERRORS_HEIGHT` higher.
+            y: Where it begins; it is `legend_height` high, with error maps `ERRORS_HEIGHT` higher.
             width: What it may take; at least `LEGEND_WIDTH`.
             errors: Explain the colours of error maps too.
             title: Write the task's title above.
         """
-        bottom = y + LEGEND_HEIGHT
+        bottom = y + legend_height(legend, width)
         if title:
             self._axes.text(x, y - 0.06, legend.title, fontsize=9, fontweight="bold")
         if errors:
@@ -134,7 +142,7 @@ class ImageGrid:
             y = self._bar(legend.scale, x, y, width, legend.text)
         elif legend.picture is not None:
             self._axes.imshow(legend.picture, extent=(x, x + 0.5, y + 0.5, y), aspect="auto")
-            note = wrapped(legend.text, width - 0.7, 4)
+            note = wrapped(legend.text, width - 0.7, 5)
             self._axes.text(x + 0.58, y + 0.25, note, va="center", fontsize=7)
             y += 0.58
         self._patches(legend, x, y, width, bottom - y)
@@ -159,8 +167,8 @@ class ImageGrid:
         from matplotlib.legend import Legend as Box
         from matplotlib.patches import Patch
 
-        columns = max(1, int(width / 0.95))
-        room = min(MOST_CLASSES, max(1, int(height / 0.145)) * columns - bool(legend.unlabelled))
+        columns = max(1, int(width / CLASS_WIDTH))
+        room = min(MOST_CLASSES, max(1, int(height / CLASS_HEIGHT)) * columns - bool(legend.unlabelled))
         shown = legend.classes if len(legend.classes) <= room else legend.classes[: max(1, room - 1)]
         entries = [(wrapped(entry.name, width / columns - 0.25), entry.colour) for entry in shown]
         if legend.unlabelled:
@@ -171,7 +179,7 @@ class ImageGrid:
             for _, colour in entries
         ]
         if len(shown) < len(legend.classes):
-            names.append(f"+ {len(legend.classes) - len(shown)} more")
+            names.append(f"and {len(legend.classes) - len(shown)} more")
             patches.append(Patch(facecolor="none"))
         if names:
             box = Box(

@@ -30,7 +30,7 @@ def draw_comparison(folders: Mapping[str, RunFolder], out: Path) -> list[Path]:
         DataError: If the data are no longer there.
     """
     shown = compare(folders)
-    return _in_every_format(out, lambda path: prediction_figure(path, shown))
+    return in_every_format(out, lambda path: prediction_figure(path, shown))
 
 
 def draw_generation(folder: RunFolder, out: Path) -> list[Path]:
@@ -47,9 +47,9 @@ def draw_generation(folder: RunFolder, out: Path) -> list[Path]:
         RunError: If the run has no generator.
     """
     groups, annotated = before_and_after(folder), annotation_table(annotate_generated(folder), PICTURE_SIDE)
-    written = _in_every_format(out, lambda path: generated_figure(path, groups))
+    written = in_every_format(out, lambda path: generated_figure(path, groups))
     pairs = stem(out).with_name(f"{stem(out).name}_pairs")
-    return written + _in_every_format(pairs, lambda path: draw_table(path, annotated))
+    return written + in_every_format(pairs, lambda path: draw_table(path, annotated))
 
 
 def stem(out: Path) -> Path:
@@ -57,7 +57,8 @@ def stem(out: Path) -> Path:
     return out.with_suffix("") if out.suffix.lower() in FORMATS else out
 
 
-def _in_every_format(out: Path, draw: Callable[[Path], None]) -> list[Path]:
+def in_every_format(out: Path, draw: Callable[[Path], None]) -> list[Path]:
+    """Draw ``out`` as PNG and as PDF; returns the files."""
     paths = [stem(out).with_name(stem(out).name + suffix) for suffix in FORMATS]
     for path in paths:
         draw(path)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mgm.report.comparison import Comparison
 from mgm.report.figures.images import image_pixels, value_pixels
-from mgm.report.figures.panels import ERRORS_HEIGHT, LEGEND_HEIGHT, LEGEND_WIDTH, ImageGrid
+from mgm.report.figures.panels import ERRORS_HEIGHT, LEGEND_WIDTH, ImageGrid, legend_height
 from mgm.report.figures.style import figure_pixels, figure_style, save_figure
 from mgm.report.pictures import ImageTable, TaskTable, prediction_table
 from mgm.tasks.base import Task
@@ -25,8 +25,8 @@ TASK_GAP = 0.12
 """Between tasks, in inches."""
 PICTURE_SIDE = 192
 """Longer side of a picture in pixels, as many as `LARGEST` has: borders of predictions are not blocks."""
-PANEL, PANELS_PER_ROW = 3.2, 4
-"""Longer side in inches, and number in a row, of the panels about one photograph."""
+PANEL, STACKED_PANEL, PANELS_PER_ROW = 3.2, 2.4, 4
+"""Longer side in inches, in one row and in several, and number in a row, of the panels about one photograph."""
 
 
 def prediction_figure(path: Path, shown: Comparison) -> None:
@@ -55,17 +55,18 @@ def draw_table(path: Path, table: ImageTable) -> None:
     for count in columns:
         widths += [TASK_GAP, *[side] * count, max(0.0, LEGEND_WIDTH - count * side)]
     scored = any(task.metric for task in table.tasks)
-    footer = LEGEND_HEIGHT + 0.15 + (ERRORS_HEIGHT if scored else 0.0)
+    rooms = [max(LEGEND_WIDTH, count * side) for count in columns]
+    legends = max(legend_height(task.legend, room) for task, room in zip(table.tasks, rooms, strict=True))
+    footer = legends + 0.15 + (ERRORS_HEIGHT if scored else 0.0)
     height, width = next(image.pixels.shape[:2] for image in table.images if image.pixels is not None)
     with figure_style():
         grid = ImageGrid(widths, rows, side * height / width, row_gap=0.2, header=0.4, footer=footer)
         for number, image in enumerate(table.images):
             grid.show(rows_per_image * number, 0, image.pixels, image.text)
         left = 2
-        for task, count in zip(table.tasks, columns, strict=True):
+        for task, count, room in zip(table.tasks, columns, rooms, strict=True):
             grid.heading(0, left, f"{task.title} ({task.metric})" if task.metric else task.title)
             _draw_task(grid, task, left, rows_per_image, stacked=stacked)
-            room = max(LEGEND_WIDTH, count * side)
             grid.legend(task.legend, grid.left(left), grid.top(rows), room, errors=bool(task.metric))
             left += count + 2
         save_figure(grid.figure, path)
@@ -97,17 +98,22 @@ def photograph_figure(image: Tensor, values: Mapping[str, Tensor], tasks: Mappin
         ``[height, width, 3]`` uint8.
     """
     height, width = image.shape[-2:]
-    side = max(LEGEND_WIDTH, PANEL * min(1.0, width / height))
     columns = min(PANELS_PER_ROW, len(tasks) + 1)
     rows = -(-(len(tasks) + 1) // columns)
-    below = LEGEND_HEIGHT + 0.45
+    panel = PANEL if rows == 1 else STACKED_PANEL
+    side = max(LEGEND_WIDTH, panel * min(1.0, width / height))
+    spans = {name: task.span([values[name]]) for name, task in tasks.items()}
+    legends = {name: task.legend([values[name]], spans[name]) for name, task in tasks.items()}
+    # the classes of the first task have the room below the photograph too
+    wide = next((name for name, legend in list(legends.items())[:1] if legend.classes), "")
+    rooms = {name: 2 * side if name == wide else side for name in tasks}
+    below = max(legend_height(legend, rooms[name]) for name, legend in legends.items()) + 0.45
     with figure_style():
         grid = ImageGrid([side] * columns, rows, side * height / width, row_gap=below, header=0.2, footer=below - 0.2)
         grid.show(0, 0, image_pixels(image), "Photograph", bold=True)
         for number, (name, task) in enumerate(tasks.items(), 1):
             row, column = divmod(number, columns)
-            span = task.span([values[name]])
-            grid.show(row, column, value_pixels(task, values[name], span), task.title, bold=True)
-            legend = task.legend([values[name]], span)
-            grid.legend(legend, grid.left(column), grid.top(row) + grid.height + 0.12, side)
+            grid.show(row, column, value_pixels(task, values[name], spans[name]), task.title, bold=True)
+            left = grid.left(column - (name == wide))
+            grid.legend(legends[name], left, grid.top(row) + grid.height + 0.12, rooms[name])
         return figure_pixels(grid.figure)

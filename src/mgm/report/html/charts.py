@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
+from mgm.report.figures.curves import MOST_CLASSES, draw_confusion
 from mgm.report.figures.style import figure_style, new_figure
 from mgm.report.html.rendering import uri
+from mgm.tasks.base import Confusion
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,10 +35,16 @@ def charts(draw: Callable[[Axes, str, Shown], None], names: Iterable[str], shown
     return [_chart(lambda axes, name=name: draw(axes, name, shown)) for name in names]
 
 
-def _chart(draw: Callable[[Axes], None]) -> Chart:
+def confusion_chart(title: str, confusion: Confusion) -> Chart:
+    """A confusion matrix as a chart."""
+    side = 1.8 + 0.2 * min(len(confusion.classes), MOST_CLASSES)
+    return _chart(lambda axes: draw_confusion(axes, title, confusion), side, side)
+
+
+def _chart(draw: Callable[[Axes], None], width: float = WIDTH, height: float = HEIGHT) -> Chart:
     buffer = io.BytesIO()
     with figure_style():
-        figure = new_figure(WIDTH, HEIGHT)
+        figure = new_figure(width, height)
         axes = figure.add_subplot(facecolor="none")
         draw(axes)
         title, label = axes.get_title("left"), axes.get_ylabel()

@@ -9,12 +9,12 @@ from statistics import fmean
 from typing import Any
 
 from mgm.errors import RunError
+from mgm.experiments.study_records import ExperimentFolder, ExperimentRecord, TrialRecord
 from mgm.report.comparison import compare
 from mgm.report.figures.curves import draw_bands
 from mgm.report.generation import annotate_generated, before_and_after, has_generator
 from mgm.report.history import History, read_history, tasks_of
 from mgm.report.html.charts import Chart, charts
-from mgm.report.html.experiment_folder import ExperimentFolder, ExperimentRecord, Trial
 from mgm.report.html.experiment_table import table_section
 from mgm.report.html.rendering import attempt, duration, file_uri, render
 from mgm.report.html.run_facts import Cost, cost, provenance
@@ -59,17 +59,17 @@ def experiment_page(folder: ExperimentFolder) -> str:
     )
 
 
-def finished(trials: list[Trial]) -> list[Trial]:
+def finished(trials: list[TrialRecord]) -> list[TrialRecord]:
     """The trials that have finished."""
     return [trial for trial in trials if trial.state == "finished"]
 
 
-def shown_trials(trials: list[Trial]) -> list[Trial]:
+def shown_trials(trials: list[TrialRecord]) -> list[TrialRecord]:
     """Trials of one setting and one seed whose predictions are shown: as many of ST, MT and MGM as there are in one.
 
     An experiment without any of these shows up to `MOST_MODELS` others.
     """
-    groups: dict[tuple[str, int], list[Trial]] = defaultdict(list)
+    groups: dict[tuple[str, int], list[TrialRecord]] = defaultdict(list)
     for trial in finished(trials):
         groups[trial.setting, trial.seed].append(trial)
     if not groups:
@@ -79,7 +79,7 @@ def shown_trials(trials: list[Trial]) -> list[Trial]:
     return known if len(known) > 1 else chosen[:MOST_MODELS]
 
 
-def generating_trial(folder: ExperimentFolder, trials: list[Trial]) -> Trial | None:
+def generating_trial(folder: ExperimentFolder, trials: list[TrialRecord]) -> TrialRecord | None:
     """The trial whose generated images are shown: one of the full method, or else any with a generator."""
     able = [trial for trial in finished(trials) if has_generator(folder.run(trial))]
     return next((trial for trial in able if trial.recipe == "mgm"), able[0] if able else None)
@@ -122,7 +122,7 @@ def _charts(folder: ExperimentFolder, record: ExperimentRecord) -> list[tuple[st
     return sections
 
 
-def _predictions(folder: ExperimentFolder, shown: list[Trial]) -> ImageTable:
+def _predictions(folder: ExperimentFolder, shown: list[TrialRecord]) -> ImageTable:
     if not shown:
         raise RunError("no trial is finished")
     return prediction_table(compare({trial.model: folder.run(trial) for trial in shown}), most=MOST_MAPS)
@@ -144,7 +144,7 @@ def _costs(folder: ExperimentFolder, record: ExperimentRecord) -> list[Cost]:
     return rows
 
 
-def _place(trial: Trial, record: ExperimentRecord) -> tuple[int, int]:
+def _place(trial: TrialRecord, record: ExperimentRecord) -> tuple[int, int]:
     """Where a trial stands: settings and models in the order in which the experiment names them."""
     settings = [other.setting for other in record.trials]
     models = [other.model for other in record.trials]
@@ -160,14 +160,14 @@ def _mean(values: list[float | None]) -> float | None:
 class TrialFacts:
     """A trial and what its result says about how it was made."""
 
-    trial: Trial
+    trial: TrialRecord
     command: str
     commit: str
     device: str
     seconds: float | None
 
 
-def _trial_facts(folder: ExperimentFolder, trial: Trial) -> TrialFacts:
+def _trial_facts(folder: ExperimentFolder, trial: TrialRecord) -> TrialFacts:
     result: dict[str, Any] = {}
     if folder.run(trial).finished:
         found = attempt(lambda: read_result(folder.run(trial).result))

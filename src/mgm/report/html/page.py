@@ -6,8 +6,8 @@ from pathlib import Path
 
 from mgm.data.files import write_text
 from mgm.errors import ConfigError, RunError
+from mgm.experiments.study_records import ExperimentFolder
 from mgm.report.html.experiment import experiment_page
-from mgm.report.html.experiment_folder import ExperimentFolder
 from mgm.report.html.run import run_page
 from mgm.runs.folder import RunFolder
 from mgm.training.checkpoint import make_folder

@@ -15,7 +15,6 @@ from PIL import Image
 
 from mgm.errors import MgmError, RunError
 from mgm.report.tables import share
-from mgm.tasks.legend import Legend
 from mgm.version import __version__
 
 if TYPE_CHECKING:
@@ -44,17 +43,7 @@ def attempt(make: Callable[[], Content]) -> Content | Missing:
 
 def render(template: str, **context: Any) -> str:
     """A page from a template of this package. All text is escaped; a name that the context lacks is an error."""
-    return _environment().get_template(template).render(version=__version__, **context)
-
-
-def legend_html(legend: Legend) -> str:
-    """A legend with the share of each class, for other pages; `legend_css` styles it."""
-    return str(_environment().get_template("legend.html").module.legend(legend, shares=True))  # type: ignore[attr-defined]
-
-
-def legend_css() -> str:
-    """The style sheet of legends."""
-    return _environment().get_template("legend.css").render()
+    return templates().get_template(template).render(version=__version__, **context)
 
 
 def data_uri(pixels: np.ndarray) -> str:
@@ -97,11 +86,12 @@ def _encoded(image: Image.Image, **options: Any) -> bytes:
 
 
 @cache
-def _environment() -> Environment:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+def templates(package: str = "") -> Environment:
+    """The templates of this package and, before them, those of another one (name as in imports)."""
+    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("mgm.report.html"),
+        loader=ChoiceLoader([PackageLoader(name) for name in (package, "mgm.report.html") if name]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -13,20 +13,32 @@ from mgm.report.comparison import compare
 from mgm.report.figures.curves import draw_gradients, draw_losses, draw_scores
 from mgm.report.generation import annotate_generated, before_and_after, has_generator
 from mgm.report.history import read_history, stages_of, tasks_of
-from mgm.report.html.charts import Chart, charts
+from mgm.report.html.charts import Chart, charts, confusion_chart
 from mgm.report.html.rendering import attempt, render
 from mgm.report.html.run_facts import Cost, cost, provenance, setting, state
 from mgm.report.pictures import MOST_MAPS, ImageTable, annotation_table, generated_table, prediction_table
 from mgm.report.run_summary import early_ends, result_pretraining, result_rows
-from mgm.report.tables import Column, ScoreTable, known_scores, score_table
-from mgm.runs.folder import RunFolder, read_result
+from mgm.report.tables import Column, ScoreTable, known_scores, score_table, share
+from mgm.runs.diversity import diversity_sentence
+from mgm.runs.folder import RunFolder, read_json, read_result
 from mgm.runs.settings import to_yaml
 from mgm.tasks import task_kinds, tasks_for
-from mgm.tasks.base import Task
+from mgm.tasks.base import Confusion, Task
 from mgm.training.evaluate import task_gain
 
+NAMED = 5
+"""Mistakes of a segmentation that are put into words."""
 ClassScores = dict[str, dict[str, float | None]]
 """Class -> ``iou`` and ``pixels`` (see `mgm.tasks.base.ClassScore`), as result files hold them."""
+
+
+@dataclass(frozen=True)
+class Mistakes:
+    """What the run mistakes for what, and where it errs most."""
+
+    confusions: list[tuple[Chart, list[str]]]
+    """Of each task with classes: the matrix, and its largest entries in words."""
+    worst: ImageTable
 
 
 @dataclass(frozen=True)
@@ -65,6 +77,8 @@ def run_page(folder: RunFolder) -> str:
         results=attempt(lambda: _results(folder, result)),
         charts=attempt(lambda: _charts(begun)),
         predictions=attempt(lambda: _predictions(begun)),
+        mistakes=attempt(lambda: mistakes(folder)),
+        diversity=diversity_sentence(result["diversity"]) if "diversity" in result else "",
         generated=attempt(lambda: generated_table(before_and_after(folder))) if generates else None,
         annotations=attempt(lambda: annotation_table(annotate_generated(folder))) if generates else None,
         costs=attempt(lambda: _costs(begun)),
@@ -108,6 +122,31 @@ def _predictions(begun: dict[str, RunFolder]) -> ImageTable:
     if not trained:
         raise RunError("no weights are kept here: the run has not been validated yet, or its checkpoints were deleted")
     return prediction_table(compare(trained), most=MOST_MAPS)
+
+
+def mistakes(folder: RunFolder) -> Mistakes:
+    """The mistakes of a finished run on its test set.
+
+    Raises:
+        RunError: If it is not finished, or a file is damaged.
+        DataError: If the data are no longer there.
+    """
+    if not folder.finished:
+        raise RunError("the run is not finished")
+    result = read_result(folder.result)
+    confusions, kinds = read_json(folder.confusion, dict[str, Confusion]), task_kinds(folder.info().own_tasks)
+    shown = [
+        (
+            confusion_chart(kinds[name].title, confusion),
+            [
+                f"{true} is taken for {taken}: {share(part)} of its pixels"
+                for true, taken, part in confusion.mistakes(NAMED)
+            ],
+        )
+        for name, confusion in confusions.items()
+    ]
+    models = {result["recipe"]: folder}
+    return Mistakes(shown, prediction_table(compare(models, wanted=result.get("worst", ())), most=MOST_MAPS))
 
 
 def _costs(begun: dict[str, RunFolder]) -> list[Cost]:

@@ -12,9 +12,11 @@ from mgm.method.algorithm import stages
 from mgm.method.extra_images import EXTRA_IMAGES
 from mgm.method.recipes import RECIPES
 from mgm.report.history import STAGE_TITLES
+from mgm.runs.data import mixed_pieces
 from mgm.runs.folder import RunFolder, read_result
 from mgm.runs.pretraining import pretraining
 from mgm.tasks import loss_names, task_kinds
+from mgm.tasks.base import Task
 from mgm.training.metrics_log import read_metrics_log
 from mgm.training.optimizer_steps import OPTIMIZER_STEPS
 from mgm.types import DatasetInfo
@@ -29,6 +31,12 @@ PLAIN_LOSSES = {
     "generator": "adversarial",
 }
 """Update -> which loss it is."""
+MIXED = {
+    "classes": "half the classes of another image",
+    "objects": "half the small classes of another image",
+    "cutmix": "a rectangle of another image (CutMix)",
+}
+"""What is pasted -> words."""
 
 
 def setting(experiment: Experiment, result: Mapping[str, Any], info: DatasetInfo) -> list[tuple[str, str]]:
@@ -38,17 +46,17 @@ def setting(experiment: Experiment, result: Mapping[str, Any], info: DatasetInfo
     labelled = f"{data.fraction:.0%} of the training images".replace("%", " %")
     if "num_labelled" in result:
         labelled = f"{result['num_labelled']} ({labelled})"
+    kinds = task_kinds(info.own_tasks)
+    names = [name for name in data.tasks or info.tasks if name in kinds]
     facts = {
         "Recipe": f"{experiment.recipe}: {recipe.description}" if recipe else experiment.recipe,
         "Data": f"{result.get('data', Path(data.data).name)}, {data.split} split {data.split_seed}",
         "Labelled images": labelled,
         "Image size": f"{data.image_size} × {data.image_size} px",
-        "Augmentation": _augmentation(experiment),
+        "Augmentation": _augmentation(experiment, {name: kinds[name] for name in names}),
         "Network": f"{model.architecture.replace('_', ' ')}, {encoder_text(model)}, widths {'/'.join(map(str, model.widths))}",
         "Training": f"batch {training.batch_size}, {_optimiser(experiment)}",
     }
-    kinds = task_kinds(info.own_tasks)
-    names = [name for name in data.tasks or info.tasks if name in kinds]
     if (method.losses or info.own_tasks) and names:
         chosen = loss_names(names, method.losses, kinds)
         facts["Losses"] = ", ".join(f"{name}: {loss}" for name, loss in chosen.items())
@@ -75,7 +83,7 @@ def encoder_text(model: ModelConfig) -> str:
     return f"ResNet-{model.depth}" if model.encoder == "resnet" else model.encoder
 
 
-def _augmentation(experiment: Experiment) -> str:
+def _augmentation(experiment: Experiment, tasks: Mapping[str, type[Task]]) -> str:
     data = experiment.data
     if not data.augment:
         return "none"
@@ -89,7 +97,8 @@ def _augmentation(experiment: Experiment) -> str:
     done = [name for name, is_on in flags.items() if is_on]
     done += [f"crop and zoom {data.zoom[0]:g}-{data.zoom[1]:g}"] if data.zoom != (1, 1) else []
     done += [f"{name}{value:g}" for name, value in numbers.items() if value]
-    mixed = f"; {data.mix} into {data.mix_share:.0%} of the images".replace("%", " %") if data.mix != "none" else ""
+    pieces = MIXED.get(found, found) if (found := mixed_pieces(data, tasks)) else ""
+    mixed = f"; {pieces} pasted into {data.mix_share:.0%} of the images".replace("%", " %") if pieces else ""
     return f"{', '.join(done)}{mixed}"
 
 
@@ -132,7 +141,7 @@ class Cost:
     title: str
     seconds: float | None
     steps: int | None
-    """Updates of M on labelled batches."""
+    """Training steps on labelled batches."""
     updates: dict[str, int]
     """Loss -> how often it reached the encoder."""
     parameters: dict[str, int]

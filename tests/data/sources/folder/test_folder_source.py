@@ -1,9 +1,11 @@
 """A folder of one's own: what every form of file means, what belongs together, and how it is split."""
 
+import io
 import zipfile
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from fake_folder import npy, own_files, picture_arrays, tiff, write_own
 from fakes import jpeg, png, write_files
@@ -119,6 +121,38 @@ def test_labels_by_colour_and_names_in_order(tmp_path):
     np.testing.assert_array_equal(sample.targets["semantic"], nearest(np.array([0, 1, 255])[labels]))
     with pytest.raises(DataError, match=r"a.png: colour \[9, 9, 9\] is that of no class"):
         one(tmp_path, yaml, semantic__a_dot_png=png(np.full((30, 40, 3), 9, np.uint8)))
+
+
+PALETTE_OF_OWN = ((0, 37, 74), (111, 148, 185), (222, 3, 40))
+"""The first colours of the palette of `palette_png`."""
+
+
+def test_classes_have_the_colours_that_the_data_have(tmp_path):
+    own = write_own(tmp_path / "own", 3)
+    assert open_source(str(own)).info.colours == PALETTE_OF_OWN
+    store = cached_store(open_source(str(own)), 16, str(tmp_path / "cache"))
+    assert store.info.colours == PALETTE_OF_OWN
+    (own / "dataset.yaml").write_text("semantic: {values: {sky: 2, road: 0, wall: 1}}\n")
+    assert open_source(str(own)).info.colours == (PALETTE_OF_OWN[2], *PALETTE_OF_OWN[:2])
+    named = {
+        "rgb/a.png": RGB,
+        "semantic/a.png": RGB,
+        "dataset.yaml": b"semantic: {colours: {a: [0, 0, 0], b: [9, 9, 9]}}",
+    }
+    assert open_source(str(write_files(tmp_path / "named", named))).info.colours == ((0, 0, 0), (9, 9, 9))
+
+
+def test_where_label_maps_have_no_palette_or_one_of_greys_classes_have_the_usual_colours(tmp_path):
+    labels = ARRAYS["semantic"]
+    picture = Image.fromarray(labels).convert("P")
+    picture.putdata(labels.ravel().tolist())
+    picture.putpalette([level for level in range(256) for _ in range(3)])
+    stream = io.BytesIO()
+    picture.save(stream, "PNG")
+    for name, content in (("a.png", png(labels)), ("a.npy", npy(labels)), ("a.png", stream.getvalue())):
+        files = {"rgb/a.png": RGB, f"semantic/{name}": content}
+        folder = write_files(tmp_path / f"{len(content)}", files)
+        assert open_source(str(folder)).info.colours == ()
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.int64])

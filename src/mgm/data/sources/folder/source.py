@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property
+from itertools import combinations
 from pathlib import Path
 from typing import final
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from mgm.data.base import DataSource, Splits
 from mgm.data.files import open_tree
-from mgm.data.images import fitted, planes, resize_rgb, same_shape
+from mgm.data.images import fitted, planes, read_palette, resize_rgb, same_shape
 from mgm.data.sources.folder.counting import INTERPOLATED, grey_levels, interpolated_share, label_numbers
 from mgm.data.sources.folder.pictures import Picture, list_pictures, parts_taken_for_scenes, unread
 from mgm.data.sources.folder.pixels import read_pixels
@@ -21,7 +22,7 @@ from mgm.data.splits import grouped_split, official_split, random_split
 from mgm.data.targets import classes_in_view, resize_target
 from mgm.errors import ConfigError, DataError, unknown
 from mgm.tasks import SemanticSegmentation, Task
-from mgm.tasks.files import ClassFiles, FileSettings, Pixels
+from mgm.tasks.files import ClassFiles, Colour, FileSettings, Pixels
 from mgm.types import IGNORE_INDEX, DatasetInfo, Sample
 
 READER_VERSION = 2
@@ -29,6 +30,8 @@ MOST_LOOKED_AT = 50
 """Label maps that are read to tell whether classes count from 0 or from 1."""
 NUM_PROBES = 12
 """Images that are read to tell what is odd about all of them."""
+LEAST_GAP = 8
+"""Difference of two colours in their most different channel, of 255, from which they can be told apart."""
 SEMANTIC = SemanticSegmentation.name
 
 
@@ -126,6 +129,26 @@ class FolderSource(DataSource):
                 continue
         return replace(settings, first=0)
 
+    @cached_property
+    def _colours(self) -> tuple[Colour, ...]:
+        """Of the classes, from the settings or the palette of the first label map; empty where they can hardly be told apart."""
+        if not self._classes:
+            return ()
+        files = self._class_files
+        if files.colours:
+            return tuple(files.colours[name] for name in self._classes)
+        numbers = [files.values[name] for name in self._classes] if files.values else None
+        first = int(files.first or 0)
+        try:
+            palette = [read_palette(self._tree.read(file), self._tree.describe(file)) for file in self._label_maps[:1]]
+        except DataError:  # an array, or damaged, which is reported when the sample is read
+            return ()
+        known = dict(enumerate(palette[0])) if palette else {}
+        found = [known.get(number) for number in numbers or range(first, first + len(self._classes))]
+        colours = tuple(colour for colour in found if colour is not None)
+        apart = (max(map(abs, np.subtract(one, other).tolist())) for one, other in combinations(colours, 2))
+        return colours if len(colours) == len(self._classes) and all(gap > LEAST_GAP for gap in apart) else ()
+
     @property
     def info(self) -> DatasetInfo:
         """The tasks that any image has a label of."""
@@ -147,6 +170,7 @@ class FolderSource(DataSource):
             scenes=self._classes if of_classes else self._scenes.names,
             multi_hot=of_classes or self._scenes.multi_hot,
             notes={**notes, **settings.notes},
+            colours=self._colours,
             own_tasks={name: own for name, own in settings.own_tasks.items() if name in self._tasks},
         )
 

@@ -1,10 +1,10 @@
-"""The files of an experiment's folder: ``experiment.json`` and ``table.json``, validated when they are read."""
+"""What ``experiment.json`` and ``table.json`` of an experiment's folder hold, and how they are read."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from mgm.runs.folder import RunFolder, read_json
 
@@ -14,7 +14,7 @@ FIGURE_FILE = "figure.png"
 
 
 @dataclass(frozen=True)
-class Trial:
+class TrialRecord:
     """A run of the experiment."""
 
     name: str
@@ -27,6 +27,7 @@ class Trial:
     state: Literal["finished", "failed", "missing"]
     setting: str = ""
     error: str | None = None
+    command: str | None = None
 
 
 @dataclass(frozen=True)
@@ -35,19 +36,23 @@ class ExperimentRecord:
 
     name: str
     title: str
-    trials: list[Trial]
+    trials: list[TrialRecord]
     paper: str = ""
     """The paper's table or figure."""
     command: str = ""
     commit: str | None = None
+    """Of the last command; those of its trials are `commits`."""
+    commits: list[str] = field(default_factory=list[str])
     data: str = ""
     preset: str = ""
     seeds: list[int] = field(default_factory=list[int])
     repeats: str = "seeds"
     """What the runs of a row differ in: seeds, or folds of a cross-validation."""
+    same_split: bool = False
     settings: list[str] = field(default_factory=list[str])
     versions: dict[str, str] = field(default_factory=dict[str, str])
     seconds: float | None = None
+    seconds_of_trials: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -90,6 +95,8 @@ class ModelRow:
     """Number of seeds."""
     pretrained: str = ""
     """What its encoder was pre-trained on; empty: from scratch."""
+    paper_other: dict[str, float | None] = field(default_factory=dict[str, float | None])
+    """Task -> the paper's value in a metric that no column has."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +107,10 @@ class ResultTable:
     rows: list[ModelRow]
     sentences: list[str] = field(default_factory=list[str])
     notes: list[str] = field(default_factory=list[str])
+    paper: dict[str, Any] | None = None
+    """On which data the paper's values are, and in which metrics."""
+    comparisons: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    """Every paired test."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +145,6 @@ class ExperimentFolder:
         """
         return read_json(self.path / TABLE_FILE, ResultTable)
 
-    def run(self, trial: Trial) -> RunFolder:
+    def run(self, trial: TrialRecord) -> RunFolder:
         """The folder of a trial, which need not exist."""
         return RunFolder(self.path / trial.folder)
