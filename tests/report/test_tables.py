@@ -58,6 +58,12 @@ def test_gain_over_another_baseline():
         score_table(RESULTS, TASKS, baseline="constnat")
 
 
+def test_no_gain_over_the_constant_prediction_unless_asked_for():
+    alone = {title: RESULTS[title] for title in ("constant", "MT")}
+    assert "gain" not in score_table(alone, TASKS).markdown()
+    assert "gain over constant" in score_table(alone, TASKS, baseline="constant").markdown()
+
+
 def test_all_metrics_in_the_tasks_order():
     header, *rows = cells(score_table(RESULTS, TASKS).markdown())
     assert len(header) == 1 + sum(len(task.metrics_info) for task in TASKS.values())

@@ -161,11 +161,11 @@ _quick = _changed(
 _small = _changed(_base, data={"image_size": 64}, training={"steps": 2800, "joint_share": 0.2, "generator_steps": 200})
 _best = _changed(
     _base,
-    data={"image_size": 128},
-    model={"encoder": "lite0", "frozen_statistics": True},
+    data={"image_size": 128, "zoom": (1.0, 1.2)},
+    model={"encoder": "lite0", "frozen_stages": 2, "frozen_statistics": True},
     training={
-        "steps": 2850,
-        "validate_every": 285,
+        "steps": 3400,
+        "validate_every": 340,
         "joint_share": 0.2,
         "generator_steps": 150,
         "batch_size": 8,

@@ -11,7 +11,7 @@ from mgm.report.figures.curves import curve_figure
 from mgm.report.figures.generated import generated_figure
 from mgm.report.figures.predictions import prediction_figure
 from mgm.report.generation import before_and_after, has_generator
-from mgm.report.tables import score_table
+from mgm.report.tables import CONSTANT, score_table
 from mgm.runs.folder import RunFolder, read_result
 from mgm.runs.images import RunImages
 from mgm.tasks import tasks_for
@@ -41,7 +41,7 @@ def draw_run(run: Path) -> None:
 def result_rows(result: dict[str, Any]) -> dict[str, Scores]:
     """Rows of a run's table on the test set: constant predictor, baseline (where there is one), the run itself."""
     baseline = result.get("baseline")
-    rows = {"constant": result.get("constant", {})}
+    rows = {CONSTANT: result.get("constant", {})}
     if baseline:
         rows[baseline["recipe"]] = baseline["test"]
     return {**rows, result["recipe"]: result["test"]}

@@ -16,6 +16,8 @@ from mgm.tasks.base import MetricInfo, Task
 from mgm.training.evaluate import Scores, mean_gain, task_gain
 
 UNKNOWN = "–"
+CONSTANT = "constant"
+"""Title of the constant predictor."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def score_table(
     Args:
         results: Title of a model -> its scores; a value that is NaN, None or absent is shown as unknown.
         tasks: Whose metrics to show.
-        baseline: Title of the model that the last one is compared with; empty: the model before it.
+        baseline: Title of the model that the last one is compared with; empty: the model before it, unless that is `CONSTANT`.
         pretrained: Title -> what its encoder was pre-trained on, for those where it was.
 
     Raises:
@@ -100,7 +102,7 @@ def score_table(
     known = {title: {name: known_scores(found.get(name, {})) for name in tasks} for title, found in results.items()}
     *others, last = known
     reference, gain = known[last], ""
-    if others:
+    if baseline or (others and others[-1] != CONSTANT):  # relative to what is nearly 0 a gain says nothing
         title = baseline or others[-1]
         reference = choose("baseline", title, known)
         gain = f"gain over {title} (mean {percent(mean_gain(known[last], reference, tasks))})"
