@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from mgm.config import Experiment
+from mgm.data.files import LONGEST_RESULT, remove_drafts
 from mgm.data.geometry import Intrinsics
 from mgm.errors import ConfigError
 from mgm.inference.batch import Throughput
@@ -100,7 +103,7 @@ def predict_files(
         skip_bad: Leave out photographs that cannot be read; otherwise nothing is written if there is one.
         device: Where to compute.
         standard_input: Lines that ``-`` stands for; None: those of `sys.stdin`.
-        written: Called with every file that was written.
+        written: Called with every file that was written, in threads, but never twice at once.
 
     Returns:
         Number of photographs, times, and with ``skip_bad`` what was left out.
@@ -119,21 +122,32 @@ def predict_files(
     model = TrainedModel.load(run, device)
     files = choose_files(kinds, model.tasks)
     photographs = find_photographs(images, sys.stdin if standard_input is None else standard_input, out)
-    _check_places(photographs, files, out)
+    _clear_places(photographs, files, out)
+    longest = max(len(ending.encode()) for ending in files)
+    lock = Lock()
+
+    def check(photograph: PhotographFile, size: Size) -> None:
+        if len(os.fsencode(Path(photograph.name).name)) + longest > LONGEST_RESULT:
+            raise ConfigError(f"names of its results would have more than {LONGEST_RESULT} bytes; give it a shorter name")
+        if camera:
+            camera(size)
 
     def write(found: PredictedPhotograph) -> None:
         taken_by = camera(found.pixels.shape[:2]) if camera else None
         predicted = Predicted(found.pixels, found.values, model.tasks, taken_by, found.confidence)
         for path in write_prediction(predicted, out / found.photograph.name, files):
-            written(path)
+            with lock:
+                written(path)
 
-    predictor = PhotographPredictor(model, write, fit, flip_average, CONFIDENCE in kinds, camera or (lambda size: None))
+    predictor = PhotographPredictor(model, write, fit, flip_average, CONFIDENCE in kinds, check)
     return predictor.run(photographs, skip_bad=skip_bad)
 
 
-def _check_places(photographs: Sequence[PhotographFile], endings: Iterable[str], out: Path) -> None:
-    """Raise if a result would take the place of a photograph."""
+def _clear_places(photographs: Sequence[PhotographFile], endings: Iterable[str], out: Path) -> None:
+    """Raise if a result would take the place of a photograph; remove what calls that were killed have left of results."""
     sources = {photograph.path.resolve() for photograph in photographs}
-    for place in (out / (photograph.name + ending) for photograph in photographs for ending in endings):
+    places = [out / (photograph.name + ending) for photograph in photographs for ending in endings]
+    for place in places:
         if place.resolve() in sources:
             raise ConfigError(f"the result {place} would overwrite a photograph; choose another folder with --out")
+    remove_drafts(places)

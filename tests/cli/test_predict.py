@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import time
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from mgm.api import predict_files
 from mgm.inference.inputs import find_photographs
 from trained_toys import INFO, toy_settings, write_run
 
@@ -230,3 +232,42 @@ def test_what_cannot_be_exported(mgm, run, tmp_path):
     code, _, err = mgm("export", out, "--seeds", run, "--out", tmp_path / "other")
     assert code == 2
     assert "finished run" in err
+
+
+def test_names_whose_results_would_be_too_long(mgm, run, photos, tmp_path):
+    (photos / "a.png").rename(photos / f"{'x' * 240}.png")
+    out = tmp_path / "out"
+    code, _, err = mgm("predict", run, photos, "--out", out, "--save", "depth16")
+    assert code == 2
+    assert "give it a shorter name; --skip-bad" in err
+    assert not out.exists()
+    code, _, err = mgm("predict", run, photos, "--out", out, "--save", "depth16", "--skip-bad")
+    assert code == 0
+    assert "left out 1 of 3:" in err
+    assert written(out) == {"kitchen/a_depth_mm.png", "kitchen/deep/b_depth_mm.png"}
+
+
+def test_what_a_killed_call_left_is_removed(mgm, run, photos, tmp_path):
+    out = tmp_path / "out"
+    for name in ("kitchen/.a_depth_mm.png.4711.tmp", "kitchen/.own_depth_mm.png.4711.tmp"):
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).write_text("half")
+    assert mgm("predict", run, photos / "kitchen", "--out", out / "kitchen", "--save", "depth16")[0] == 0
+    assert written(out) == {
+        "kitchen/a_depth_mm.png",
+        "kitchen/deep/b_depth_mm.png",
+        "kitchen/.own_depth_mm.png.4711.tmp",
+    }
+
+
+def test_files_are_named_one_at_a_time(run, photos, tmp_path):
+    inside, most = [], []
+
+    def named(path):
+        inside.append(path)
+        most.append(len(inside))
+        time.sleep(0.02)
+        inside.remove(path)
+
+    predict_files(run, [str(photos)], tmp_path / "out", save=("png",), device="cpu", written=named)
+    assert most == [1] * 9

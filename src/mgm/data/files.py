@@ -315,6 +315,12 @@ def parse_yaml(content: bytes) -> Any:
         raise ValueError(" ".join(str(error).split())) from None
 
 
+DRAFT = ".*.[0-9]*.tmp"
+"""Temporary files of `write_atomically`."""
+LONGEST_RESULT = 230
+"""Bytes of a file name that leave its temporary file below 255, the limit of most file systems."""
+
+
 def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Let ``write`` fill a temporary file, then put it in the place of ``path`` in one go.
 
@@ -337,6 +343,16 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def remove_drafts(paths: Iterable[Path]) -> None:
+    """Remove what processes that were killed in `write_atomically` have left of these files."""
+    wanted = set(paths)
+    for folder in {path.parent for path in wanted}:
+        for draft in folder.glob(DRAFT):
+            if folder / draft.name[1:].rsplit(".", 2)[0] in wanted:
+                with suppress(OSError):
+                    draft.unlink()
 
 
 def write_text(path: Path, text: str) -> None:

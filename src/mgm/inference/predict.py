@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mgm.data.images import PICTURE_FORMATS, read_photograph
 from mgm.data.progress import progress_bar
-from mgm.errors import ConfigError, DataError
+from mgm.errors import ConfigError, DataError, MgmError
 from mgm.inference.batch import Throughput, predict_many
 from mgm.inference.fit import Fit, Resize, Size
 from mgm.inference.inputs import PhotographFile
@@ -50,7 +50,7 @@ class PhotographPredictor:
         fit: How photographs of any size go through the network.
         flip_average: Average with the predictions for the mirrored photographs.
         confidence: Also say how sure each pixel is; takes twice as long.
-        check: Called with the size of each photograph; raises `ConfigError` if it cannot be used.
+        check: Called with each photograph and its size; raises `ConfigError` if it cannot be used.
     """
 
     model: TrainedModel
@@ -58,7 +58,7 @@ class PhotographPredictor:
     fit: Fit = field(default_factory=Resize)
     flip_average: bool = False
     confidence: bool = False
-    check: Callable[[Size], object] = lambda size: None
+    check: Callable[[PhotographFile, Size], object] = lambda photograph, size: None
 
     def read(self, photograph: PhotographFile) -> np.ndarray:
         """The pixels, ``[H, W, 3]`` uint8.
@@ -70,7 +70,7 @@ class PhotographPredictor:
         pixels = read_photograph(photograph.path)
         try:
             self.fit.count(_size(pixels), self.model.image_size)
-            self.check(_size(pixels))
+            self.check(photograph, _size(pixels))
         except ConfigError as error:
             raise ConfigError(f"{photograph.path}: {error}") from None
         return pixels
@@ -129,9 +129,9 @@ class PhotographPredictor:
             for photograph in photographs:
                 try:
                     self.read(photograph)
-                except DataError as error:
+                except MgmError as error:
                     hint = "; --skip-bad leaves it out" if len(photographs) > 1 else ""
-                    raise DataError(f"{error}{hint}") from None
+                    raise type(error)(f"{error}{hint}") from None
                 advance(1)
 
     def _predict(self, windows: Tensor) -> Predictions:

@@ -13,7 +13,7 @@ from pydantic import ConfigDict, ValidationError
 from typing_extensions import TypedDict
 
 from mgm.config import Experiment
-from mgm.data.files import Content, read_bounded, schema, write_text
+from mgm.data.files import DRAFT, Content, read_bounded, schema, write_text
 from mgm.errors import RunError, first_problem
 from mgm.runs.settings import from_yaml, to_yaml
 from mgm.training.metrics_log import plain
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from mgm.runs.beginning import Beginning
     from mgm.runs.images import RunImages
 
-DRAFT = ".*.[0-9]*.tmp"
-"""Files that a process which was killed had begun to write."""
 Scores = dict[str, dict[str, float | None]]
 """Task -> metric -> value; null where it could not be computed."""
 

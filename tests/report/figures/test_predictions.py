@@ -110,7 +110,7 @@ def test_pdf_keeps_text_as_text(tmp_path):
     assert b"/FontFile2" in content
 
 
-@pytest.mark.parametrize("shape", [(32, 32), (20, 90), (90, 20), (300, 700)])
+@pytest.mark.parametrize("shape", [(32, 32), (20, 90), (90, 20), (300, 700), (900, 2), (2, 900)])
 def test_figure_of_one_photograph(shape):
     tasks = make_tasks(("semantic", "depth", "normal"), CLASSES)
     image = torch.rand(3, *shape) * 2 - 1
@@ -118,5 +118,6 @@ def test_figure_of_one_photograph(shape):
     figure = photograph_figure(image, values, tasks)
     assert figure.dtype == np.uint8
     assert figure.shape[1] > 4 * 200
+    assert figure.shape[0] < 4000
     values["depth"] = values["depth"].flip(-1)
     assert not np.array_equal(photograph_figure(image, values, tasks), figure)

@@ -27,6 +27,8 @@ PICTURE_SIDE = 192
 """Longer side of a picture in pixels, as many as `LARGEST` has: borders of predictions are not blocks."""
 PANEL, STACKED_PANEL, PANELS_PER_ROW = 3.2, 2.4, 4
 """Longer side in inches, in one row and in several, and number in a row, of the panels about one photograph."""
+TALLEST_PANEL, FLATTEST_PANEL = 4 * PANEL, PANEL / 16
+"""Inches; a line of pixels is drawn wider than it is, so that no photograph makes a sheet of any size."""
 
 
 def prediction_figure(path: Path, shown: Comparison) -> None:
@@ -108,8 +110,9 @@ def photograph_figure(image: Tensor, values: Mapping[str, Tensor], tasks: Mappin
     wide = next((name for name, legend in list(legends.items())[:1] if legend.classes), "")
     rooms = {name: 2 * side if name == wide else side for name in tasks}
     below = max(legend_height(legend, rooms[name]) for name, legend in legends.items()) + 0.45
+    tall = min(TALLEST_PANEL, max(FLATTEST_PANEL, side * height / width))
     with figure_style():
-        grid = ImageGrid([side] * columns, rows, side * height / width, row_gap=below, header=0.2, footer=below - 0.2)
+        grid = ImageGrid([side] * columns, rows, tall, row_gap=below, header=0.2, footer=below - 0.2)
         grid.show(0, 0, image_pixels(image), "Photograph", bold=True)
         for number, (name, task) in enumerate(tasks.items(), 1):
             row, column = divmod(number, columns)
