@@ -16,6 +16,7 @@ from mgm.method.networks import build_model
 from mgm.method.recipes import make_experiment
 from mgm.networks.generators import GENERATORS
 from mgm.runs.beginning import Beginning
+from mgm.runs.data import make_splits
 from mgm.runs.folder import RunFolder
 from mgm.runs.images import RunImages
 from mgm.runs.settings import to_dict
@@ -36,8 +37,8 @@ def begin_run(folder: RunFolder, experiment: Experiment, info: DatasetInfo) -> N
     except MgmError:
         images = RunImages({}, {}, {}, {}, {}, {})
     else:
-        splits = source.splits(config.split, config.split_seed)
         store = cached_store(source, config.image_size)
+        splits = make_splits(store, source, config, store.labelled(info.tasks))
         images = RunImages.of(store, splits, splits.train, np.zeros(0, np.int64))
     folder.create(experiment, info, begun, images).release()
 

@@ -128,7 +128,9 @@ def predict_files(
 
     def check(photograph: PhotographFile, size: Size) -> None:
         if len(os.fsencode(Path(photograph.name).name)) + longest > LONGEST_RESULT:
-            raise ConfigError(f"names of its results would have more than {LONGEST_RESULT} bytes; give it a shorter name")
+            raise ConfigError(
+                f"names of its results would have more than {LONGEST_RESULT} bytes; give it a shorter name"
+            )
         if camera:
             camera(size)
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mgm.data.base import Splits
-from mgm.data.splits import fold_split, grouped_split, labelled_subset, limit_training, random_split
+from mgm.data.splits import fold_split, grouped_split, keep_together, labelled_subset, limit_training, random_split
 from mgm.errors import DataError
 
 seeds = st.integers(0, 2**32)
@@ -65,6 +65,26 @@ def test_grouped_split_without_one_part():
 def test_grouped_split_needs_enough_groups():
     with pytest.raises(DataError, match="2 group"):
         grouped_split(["a", "a", "b", "b"], 1, 1, seed=0)
+
+
+@given(st.lists(st.integers(1, 4), min_size=12, max_size=40), seeds)
+def test_copies_are_kept_together_and_parts_keep_their_sizes(sizes, seed):
+    groups = np.repeat([f"{number}" for number in range(len(sizes))], sizes)
+    before = random_split(len(groups), len(sizes) // 4, len(sizes) // 4, seed)
+    splits = keep_together(before, groups)
+    assert_partition(splits, len(groups))
+    for part, was in zip(("train", "validation", "test"), (before.train, before.validation, before.test), strict=True):
+        own = getattr(splits, part)
+        assert not set(groups[own]) & set(np.delete(groups, own))
+        assert abs(len(own) - len(was)) <= 2 * max(sizes)
+
+
+def test_a_split_without_copies_stays_and_one_of_copies_alone_is_refused():
+    before = random_split(10, 2, 3, seed=0)
+    after = keep_together(before, np.array(list("abcdefghij")))
+    assert all(np.array_equal(getattr(before, part), getattr(after, part)) for part in ("train", "validation", "test"))
+    with pytest.raises(DataError, match="2 different images are too few"):
+        keep_together(before, np.array(list("ababababab")))
 
 
 @given(st.lists(st.integers(-1, 5), min_size=1, max_size=80), fractions, fractions, seeds)

@@ -11,6 +11,7 @@ from fake_folder import write_own
 from fake_trials import pretend, three_tasks
 from mgm.api import train_and_draw
 from mgm.data import open_source
+from mgm.data.store import cached_store
 from mgm.errors import ConfigError
 from mgm.experiments.execution import run_trials
 from mgm.experiments.folds import FINAL, make_folds
@@ -120,7 +121,7 @@ def test_labelled_images_are_tested_once_and_groups_stay_together(source, kind):
     tested = []
     for fold in (1, 2, 3):
         config = replace(make_experiment("mt", "tiny").data, split=f"{kind}:{fold}/3")
-        splits = make_splits(source, config, has)
+        splits = make_splits(cached_store(source, 32), source, config, has)
         parts = (splits.train, splits.validation, splits.test)
         assert sorted(np.concatenate(parts).tolist()) == list(range(12))
         assert 11 in splits.train

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from fake_folder import own_files, palette_png, write_own
 from fake_runs import begin_run
@@ -17,6 +18,7 @@ from mgm.data.sources.folder import FolderSource
 from mgm.data.store import build_store
 from mgm.errors import DataError, RunError
 from mgm.method.recipes import make_experiment
+from mgm.runs.data import load_data
 from mgm.runs.folder import RunFolder
 from mgm.runs.images import RunImages, open_run_data, unique_names, with_classes_of
 from mgm.types import DatasetInfo
@@ -56,6 +58,43 @@ def test_unchanged_data_have_the_splits_of_the_run(run, photos):
     for part in ("train", "validation", "test"):
         assert np.array_equal(getattr(data.splits, part), getattr(made, part))
     data.check_unchanged()
+
+
+def copied(photos: Path, copy: str, of: str) -> None:
+    for kind, ending in (("rgb", "jpg"), ("semantic", "png")):
+        shutil.copy(photos / kind / f"{of}.{ending}", photos / kind / f"{copy}.{ending}")
+
+
+def test_random_splits_keep_copies_in_one_part(photos):
+    for index in range(0, 12, 2):
+        copied(photos, f"photo_{index:03d}", f"photo_{index + 1:03d}")
+    experiment = make_experiment("mt", "tiny", str(photos))
+    for seed in range(4):
+        data = load_data(replace(experiment, data=replace(experiment.data, split_seed=seed)), torch.device("cpu"))
+        digests = data.reader.store.digests
+        parts = [set(digests[part]) for part in (data.splits.train, data.splits.validation, data.splits.test)]
+        assert all(parts)
+        assert sum(map(len, parts)) == len(set.union(*parts)) == 6
+
+
+def test_copies_in_given_parts_are_named_and_never_scored(tmp_path, photos, caplog):
+    rows = [f"photo_{index:03d},{part}" for index, part in enumerate(["train"] * 6 + ["val"] * 3 + ["test"] * 3)]
+    (photos / "labels.csv").write_text("\n".join(["name,split", *rows]))
+    copied(photos, "photo_009", "photo_002")
+    copied(photos, "photo_010", "photo_007")
+    copied(photos, "photo_008", "photo_001")
+    experiment = make_experiment("mt", "tiny", str(photos))
+    experiment = replace(experiment, data=replace(experiment.data, split="official"))
+    data = load_data(experiment, torch.device("cpu"))
+    assert data.splits.test.tolist() == [11]
+    assert "2 test image(s) are exact copies of others that the run sees (photo_009 = photo_002)" in caplog.text
+    assert "1 validation image(s) are exact copies of others that the run sees (photo_008 = photo_001)" in caplog.text
+    folder = RunFolder(tmp_path / "run")
+    begin_run(folder, experiment, data.info)
+    assert scored(folder) == {"photo_011"}
+    copied(photos, "photo_011", "photo_000")
+    with pytest.raises(DataError, match="3 test image.*no other is left"):
+        load_data(experiment, torch.device("cpu"))
 
 
 def test_new_pictures_are_named_and_belong_to_no_part(run, photos):

@@ -127,6 +127,41 @@ def fold_split(
     return Splits(rest[inner.train], rest[inner.validation], test)
 
 
+def keep_together(splits: Splits, groups: np.ndarray) -> Splits:
+    """The same split, but for groups that it tears apart: each goes as a whole to one of the parts that it lies in.
+
+    The sizes of the parts stay as near to what they were as whole groups allow.
+
+    Args:
+        splits: Any.
+        groups: ``[N]`` group of every sample, such as a digest of its image.
+
+    Raises:
+        DataError: If a part would lose all of its samples.
+    """
+    part = np.full(len(groups), 3)
+    for number, indices in enumerate((splits.train, splits.validation, splits.test)):
+        part[indices] = number
+    names, member = np.unique(groups, return_inverse=True)
+    counts = np.zeros((len(names), 4), int)
+    np.add.at(counts, (member, part), 1)
+    counts = counts[:, :3]
+    torn = np.flatnonzero((counts > 0).sum(axis=1) > 1)
+    room = counts[torn].sum(axis=0)
+    filled = counts.sum(axis=0) - room
+    for group in sorted(torn, key=lambda group: -counts[group].sum()):
+        place = max(np.flatnonzero(counts[group]), key=lambda place: (filled[place] == 0, room[place]))
+        size = counts[group].sum()
+        room[place] -= size
+        filled[place] += size
+        part[(member == group) & (part < 3)] = place
+    if (filled[counts.sum(axis=0) > 0] == 0).any():
+        raise DataError(
+            f"{len(names)} different images are too few for a split that keeps copies in one part; add others"
+        )
+    return Splits(*(np.flatnonzero(part == number) for number in range(3)))
+
+
 def labelled_subset(
     train: np.ndarray, strata: np.ndarray, fraction: float, seed: int, labelled: np.ndarray | None = None
 ) -> np.ndarray:

@@ -103,6 +103,15 @@ class Store:
             )
         return decode_split(self._splits[rows[seed if len(rows) > 1 else 0]])
 
+    @cached_property
+    def digests(self) -> np.ndarray:
+        """``[N]`` text, a digest of the pixels of each image: equal for exact copies. The first use reads all images."""
+        return np.array([self.digest(index) for index in range(len(self))])
+
+    def digest(self, index: int) -> str:
+        """That of one image."""
+        return hashlib.blake2b(np.ascontiguousarray(self.arrays["image"][index]).tobytes(), digest_size=6).hexdigest()
+
     def labelled(self, tasks: Iterable[str]) -> np.ndarray:
         """``[N, tasks]`` bool: samples with a valid pixel in each of the tasks."""
         return self._labelled[:, [self.info.tasks.index(task) for task in tasks]] > 0

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mgm.data import open_source
 from mgm.data.loading import StoreReader
-from mgm.data.store import cached_store, rows_of
+from mgm.data.store import cached_store
 from mgm.errors import ConfigError, DataError, unknown
 from mgm.functional.precision import widest_float
 from mgm.inference.model import TrainedModel
@@ -151,7 +151,7 @@ def evaluate(
         info = with_classes_of(source.info, trained.info)
         tasks, scaled = _tasks(trained, info, calibrate)
         store = cached_store(source, config.image_size, config.cache, skip_bad=config.skip_bad)
-        splits = None if split == "all" else make_splits(rows_of(store, source), config, store.labelled(tasks))
+        splits = None if split == "all" else make_splits(store, source, config, store.labelled(tasks))
     else:
         own = open_run_data(folder)
         info, store, splits = own.info, own.store, None if split == "all" else own.splits

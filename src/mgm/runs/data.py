@@ -18,8 +18,8 @@ from mgm.data.composites import Composites
 from mgm.data.loading import StoreReader
 from mgm.data.names_and_splits import KEPT_SEEDS
 from mgm.data.rooms import RoomsSource
-from mgm.data.splits import fold_split, labelled_subset, limit_training
-from mgm.data.store import cached_store, rows_of
+from mgm.data.splits import fold_split, keep_together, labelled_subset, limit_training
+from mgm.data.store import Store, cached_store, rows_of
 from mgm.errors import ConfigError, DataError
 from mgm.functional.distributed import rank, world_size
 from mgm.runs.scenes import count_kinds, info_with_derived_scenes, scenes_from_segmentation
@@ -104,7 +104,7 @@ def load_data(experiment: Experiment, device: torch.device) -> ExperimentData:
     if skipped := store.manifest["skipped"]:
         _warn(f"{info.name}: {len(skipped)} bad samples are left out, such as {skipped[0]}")
     has = store.labelled(tasks)
-    splits = make_splits(rows_of(store, source), config, has)
+    splits = make_splits(store, source, config, has)
     if not isinstance(source, RoomsSource):  # of which only as many are rendered
         splits = limit_training(splits, config.num_images, config.split_seed)
     seen = "" if info.scenes else label_map_of(tasks)
@@ -145,25 +145,37 @@ def parse_split(split: str) -> tuple[str, int, int]:
     return kind, int(fold), int(folds)
 
 
-def make_splits(source: DataSource, config: DataConfig, has: np.ndarray) -> Splits:
+def make_splits(store: Store, source: DataSource, config: DataConfig, has: np.ndarray) -> Splits:
     """The split of the settings: one of the source's, a fold, or all images for training.
 
     Folds keep together what no split of their kind tears apart, whatever the source knows as a group. Images without labels are
-    in no test set.
+    in no test set. Exact copies of an image are drawn as one; where parts are given, test images that are copies of others for
+    training or validation are left out, and that is said.
 
     Args:
-        source: The samples of the store.
+        store: What the source has been converted into.
+        source: The data set.
         config: Settings.
         has: ``[N, tasks]`` bool, which image has labels of which task.
+
+    Raises:
+        DataError: If there are too few different images.
     """
+    source = rows_of(store, source)
     kind, fold, folds = parse_split(config.split)
     if kind == EVERYTHING:
         none = np.zeros(0, np.int64)
         return Splits(np.arange(len(source)), none, none)
+    _, first, inverse = np.unique(store.digests, return_index=True, return_inverse=True)
+    originals = first[inverse]  # of each image the first with the same pixels
     if not folds:
-        return source.splits(kind, config.split_seed)
+        splits = source.splits(kind, config.split_seed)
+        if len(first) == len(store):
+            return splits
+        together = kind == "random" and not _has_given_part(source)
+        return keep_together(splits, originals) if together else _without_copies(store, splits, originals)
     labelled = np.flatnonzero(has.any(axis=1))
-    groups = np.arange(len(labelled))
+    groups = originals[labelled]
     if kind != "random":
         held_out = np.zeros((KEPT_SEEDS, len(source)), np.int8)
         for seed in range(KEPT_SEEDS):
@@ -172,7 +184,41 @@ def make_splits(source: DataSource, config: DataConfig, has: np.ndarray) -> Spli
         groups = np.unique(held_out[:, labelled], axis=1, return_inverse=True)[1].reshape(-1)
     found = fold_split(groups, fold, folds, FOLD_VALIDATION, config.split_seed, has[labelled])
     validation, test = labelled[found.validation], labelled[found.test]
-    return Splits(np.setdiff1d(np.arange(len(source)), np.concatenate([validation, test])), validation, test)
+    train = np.setdiff1d(np.arange(len(source)), np.concatenate([validation, test]))
+    return _without_copies(store, Splits(train, validation, test), originals)
+
+
+def _has_given_part(source: DataSource) -> bool:
+    """Whether random splits leave a validation or test set as the data set gives it."""
+    drawn = [source.splits("random", seed) for seed in range(KEPT_SEEDS)]
+    parts = ([getattr(splits, part) for splits in drawn] for part in ("validation", "test"))
+    return any(all(np.array_equal(part, of_one[0]) for part in of_one) for of_one in parts)
+
+
+def _without_copies(store: Store, splits: Splits, originals: np.ndarray) -> Splits:
+    """A split without the test images that are copies of others for training or validation; says which.
+
+    Raises:
+        DataError: If no test image is left.
+    """
+    used = np.concatenate([splits.train, splits.validation])
+    found: list[str] = []
+    left: list[np.ndarray] = []
+    for part, indices, others, so in (
+        ("test", splits.test, used, "they are not scored"),
+        ("validation", splits.validation, splits.train, "the best step is chosen on what was trained on"),
+    ):
+        copied = np.isin(originals[indices], originals[others])
+        left.append(indices[~copied])
+        if copied.any():
+            copy = indices[copied][0]
+            pair = f"{store.names[copy]} = {store.names[others[originals[others] == originals[copy]][0]]}"
+            found.append(f"{copied.sum()} {part} image(s) are exact copies of others that the run sees ({pair}); {so}")
+    if len(splits.test) and not len(left[0]):
+        raise DataError(f"{store.info.name}: {found[0]}, and no other is left; give test images of their own")
+    for text in found:
+        _warn(f"{store.info.name}: {text}; take one of each pair out (mgm data inspect lists them)")
+    return Splits(splits.train, splits.validation, left[0])
 
 
 def weak_subset(train: np.ndarray, labelled: np.ndarray, fraction: float, seed: int) -> np.ndarray:

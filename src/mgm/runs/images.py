@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -45,7 +44,7 @@ class RunImages:
         names = unique_names(store)
         used = (labelled, weak, splits.validation, splits.test)
         unused = np.setdiff1d(np.arange(len(store)), np.concatenate(used))
-        parts = ({names[index]: _digest(store, index) for index in map(int, part)} for part in (*used, unused))
+        parts = ({names[index]: str(store.digests[index]) for index in part} for part in (*used, unused))
         return cls(*parts, checksums=dict(store.manifest["checksums"]))
 
     @classmethod
@@ -70,7 +69,7 @@ class RunImages:
     def splits(self, store: Store) -> Splits:
         """The recorded images that the data still have, as indices; images that are new belong to no part.
 
-        A test image whose pixels have become those of one that the run has seen is left out.
+        A test image with the pixels of one that the run has seen is left out.
         """
         places = {name: index for index, name in enumerate(unique_names(store))}
 
@@ -78,17 +77,13 @@ class RunImages:
             return np.sort(np.array([places[name] for name in images if name in places], dtype=np.int64))
 
         known = set(self.seen.values())
-        test = [
-            name
-            for name, digest in self.test.items()
-            if name in places and ((now := _digest(store, places[name])) == digest or now not in known)
-        ]
+        test = [name for name in self.test if name in places and store.digest(places[name]) not in known]
         return Splits(present(self.labelled | self.weak), present(self.validation), present(test))
 
     def unseen(self, store: Store) -> np.ndarray:
         """Indices of the images of any data that the run was neither trained nor selected on, whatever they are called now."""
         known = set(self.seen.values())
-        return np.array([index for index in range(len(store)) if _digest(store, index) not in known], dtype=np.int64)
+        return np.flatnonzero([digest not in known for digest in store.digests])
 
     def changes(self, store: Store, then: DatasetInfo) -> str:
         """What has changed in the run's own data since it was begun, in words; empty: nothing.
@@ -102,7 +97,7 @@ class RunImages:
         if store.manifest["checksums"] == self.checksums and not redefined:
             return ""
         names, before = unique_names(store), self.seen | self.test | self.unused
-        now = {name: _digest(store, index) for index, name in enumerate(names) if name in before}
+        now = {name: str(store.digests[index]) for index, name in enumerate(names) if name in before}
         found = [
             _counted("new", [name for name in names if name not in before]),
             _counted("gone", [name for name in before if name not in now]),
@@ -213,15 +208,6 @@ def unique_names(store: Store) -> list[str]:
         count[name] = count.get(name, 0) + 1
         names[index] = f"{name}#{count[name]}" if count[name] > 1 else name
     return names
-
-
-def digests(store: Store, indices: np.ndarray) -> Iterator[str]:
-    """What tells images apart by their content, whatever they are called."""
-    return (_digest(store, int(index)) for index in indices.tolist())
-
-
-def _digest(store: Store, index: int) -> str:
-    return hashlib.blake2b(np.ascontiguousarray(store.arrays["image"][index]).tobytes(), digest_size=6).hexdigest()
 
 
 def _counted(what: str, names: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ from mgm.config import Experiment
 from mgm.data import open_photographs, open_source
 from mgm.data.base import Splits
 from mgm.data.loading import StoreReader
-from mgm.data.store import Store, cached_store, rows_of
+from mgm.data.store import Store, cached_store
 from mgm.errors import DataError
 from mgm.functional.distributed import rank, world_size
 from mgm.method.algorithm import stages
@@ -27,7 +27,7 @@ from mgm.runs.cost import encoder_updates, parameter_counts, peak_memory_mb
 from mgm.runs.data import make_splits
 from mgm.runs.devices import launch
 from mgm.runs.folder import RunFolder, read_result, write_json
-from mgm.runs.images import RunImages, digests
+from mgm.runs.images import RunImages
 from mgm.runs.loaders import draws
 from mgm.runs.loggers import make_loggers
 from mgm.runs.metrics_table import recorded
@@ -97,7 +97,7 @@ def pretrain(experiment: Experiment, out: Path, *, resume: bool = False, exclude
             )
         indices = known.splits(store).train
     else:
-        splits = make_splits(rows_of(store, source), config, store.labelled(store.info.tasks))
+        splits = make_splits(store, source, config, store.labelled(store.info.tasks))
         indices = _without(store, splits.train, exclude, experiment)
     if len(indices) < experiment.training.batch_size:
         raise DataError(
@@ -154,9 +154,9 @@ def _without(store: Store, indices: np.ndarray, exclude: str, experiment: Experi
     config = experiment.data
     source = open_source(exclude)
     theirs = cached_store(source, config.image_size, config.cache, skip_bad=config.skip_bad)
-    splits = make_splits(rows_of(theirs, source), config, theirs.labelled(theirs.info.tasks))
-    held_out = set(digests(theirs, np.concatenate([splits.validation, splits.test])))
-    kept = [digest not in held_out for digest in digests(store, indices)]
+    splits = make_splits(theirs, source, config, theirs.labelled(theirs.info.tasks))
+    held_out = set(theirs.digests[np.concatenate([splits.validation, splits.test])])
+    kept = [digest not in held_out for digest in store.digests[indices]]
     if rank() == 0:
         print(
             f"{len(indices) - sum(kept)} photographs are left out: validation or test images of {exclude}",

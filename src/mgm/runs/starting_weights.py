@@ -15,7 +15,7 @@ from mgm.models.base import MultiTaskModel
 from mgm.networks.efficientnet_lite import EfficientNetLite0, load_imagenet_weights
 from mgm.networks.pretrained import PREFIX, PretrainedEncoder, load_weights, read_structure
 from mgm.runs.folder import RunFolder, read_result
-from mgm.runs.images import RunImages, digests
+from mgm.runs.images import RunImages
 from mgm.runs.pretraining import RECIPE
 from mgm.training.checkpoint import SavedModel, load_checkpoint
 from mgm.types import is_sequence
@@ -97,7 +97,7 @@ def check_unseen(experiment: Experiment, data: ExperimentData) -> str:
             f"{experiment.data.image_size}"
         )
     seen = set(RunImages.read(folder.images).seen.values())
-    count = sum(digest in seen for digest in digests(data.reader.store, data.splits.test))
+    count = sum(digest in seen for digest in data.reader.store.digests[data.splits.test])
     if count:
         raise DataError(
             f"encoder_run {run} has seen {count} of the {len(data.splits.test)} test images, so their scores would be too good; "
