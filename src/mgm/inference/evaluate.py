@@ -156,6 +156,9 @@ def evaluate(
         own = open_run_data(folder)
         info, store, splits = own.info, own.store, None if split == "all" else own.splits
         tasks, scaled = _tasks(trained, info, calibrate)
+        copies = set(own.images.seen.values()) & set(own.images.unused.values())
+        if copies and split == "test":
+            remarks.append(f"copies of {len(copies)} images that the run has seen are not scored")
         if own.changes:
             kept = "" if split == "all" else "; scored are the images that were in this split then"
             remarks.append(f"{info.name} has changed since the run was begun ({own.changes}){kept}")
