@@ -207,3 +207,22 @@ def test_library_that_is_missing_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(ConfigError, match=r"pip install 'mgm\[encoders\]'"):
         read_structure("anything")
+
+
+@pytest.mark.parametrize(
+    "family, absurd",
+    [
+        ("dinov2", {"num_hidden_layers": 10**9}),
+        ("dinov2", {"hidden_size": 1 << 20}),
+        ("resnet", {"depths": [1, 1, 10**9, 1]}),
+        ("swin", {"window_size": 1 << 12}),
+    ],
+)
+def test_absurd_sizes_are_refused_before_they_take_memory(tmp_path, family, absurd):
+    config = write_backbone(tmp_path, family) / "config.json"
+    good = read_structure(str(tmp_path))
+    with pytest.raises(ConfigError, match=r"model\.backbone.*more than"):
+        PretrainedEncoder({**good, "backbone": good["backbone"] | absurd})
+    config.write_text(json.dumps(json.loads(config.read_text()) | absurd))
+    with pytest.raises(ConfigError, match="more than"):
+        PretrainedEncoder(read_structure(str(tmp_path)))

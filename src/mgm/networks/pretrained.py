@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from mgm.errors import ConfigError, choose
 from mgm.networks.encoder import Encoder, check_sides
 from mgm.networks.normalization import BatchNorm2d
-from mgm.types import Features
+from mgm.types import Features, is_sequence
 
 PREFIX = "hf:"
 """What marks the name of a pre-trained encoder in settings."""
@@ -30,6 +31,8 @@ NOT_STRUCTURE = (
     "problem_type",
     "transformers_version",
 )
+MOST_LAYERS, MOST_VALUES = 512, 1 << 32
+"""Of a backbone, parameters and buffers together; the largest of these families have 60 layers and 1.4 billion parameters."""
 NEW_LAYERS = "hidden_states_norms."
 """Layers of a backbone that no checkpoint of the whole model has; they start as the identity."""
 
@@ -67,12 +70,23 @@ class PretrainedEncoder(Encoder):
         super().__init__()
         transformers = _transformers()
         values = dict(structure.get("backbone", {}))
+        _check_layers(values, "model.backbone")
         kind = values.pop("model_type", "none")
         flat = choose("kind of encoder", kind, FAMILIES)
         try:
             config = transformers.AutoConfig.for_model(kind, **values)
-            backbone = _backbone_class(config)._from_config(config, dtype=torch.float32)
+            build = partial(_backbone_class(config)._from_config, config, dtype=torch.float32)
+            with torch.device("meta"), torch.random.fork_rng(devices=[]):  # shapes alone, which take no memory
+                shapes = build()
+            count = sum(tensor.numel() for tensor in (*shapes.parameters(), *shapes.buffers()))
+            if count > MOST_VALUES:
+                raise ConfigError(
+                    f"model.backbone: it has {count:,} values, more than {MOST_VALUES:,}; use a smaller encoder"
+                )
+            backbone = build()
             normalisation = {key: torch.tensor(structure[key])[:, None, None] for key in IMAGENET}
+        except ConfigError:
+            raise
         except Exception as error:  # the library has many kinds of its own
             raise ConfigError(
                 f"model.backbone does not describe a backbone of transformers ({str(error).splitlines()[0]}); "
@@ -94,6 +108,15 @@ class PretrainedEncoder(Encoder):
             size = [side // 16 * self.side for side in images.shape[-2:]]
             pixels = F.interpolate(pixels, size, mode="bilinear", antialias=True)
         return list(self.backbone(pixels).feature_maps)
+
+
+def _check_layers(shape: Mapping[str, Any], where: str) -> None:
+    """Raise `ConfigError` for so many layers that they alone would fill the memory."""
+    for name in ("depths", "num_hidden_layers"):
+        numbers = shape.get(name, ())
+        numbers = [numbers] if isinstance(numbers, int) else numbers
+        if is_sequence(numbers) and sum(max(1, n) for n in numbers if isinstance(n, int)) > MOST_LAYERS:
+            raise ConfigError(f"{where}: {name} means more than {MOST_LAYERS} layers; use a smaller encoder")
 
 
 def with_own_batch_norm(module: nn.Module) -> nn.Module:
@@ -119,7 +142,10 @@ def read_structure(name: str) -> dict[str, Any]:
     """
     transformers = _transformers()
     try:
+        _check_layers(transformers.PreTrainedConfig.get_config_dict(name)[0], name)
         config = transformers.AutoConfig.from_pretrained(name, trust_remote_code=False)
+    except ConfigError:
+        raise
     except Exception as error:  # the library has many kinds of its own
         raise ConfigError(
             f"no encoder {name!r}: neither a folder with a config.json that transformers knows, nor in its cache, nor reachable "
