@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -93,3 +95,49 @@ def test_an_upload_during_another_prediction_is_what_box_and_predictions_show(
     assert again[0] == upload["path"]
     assert answers.clear(visitor)[:2] == (None, None)
     assert answers.again(*settings, visitor)[:2] == (None, None)
+
+
+@pytest.fixture
+def ann(served, uploads, photo, monkeypatch):
+    """The handlers, a visitor, an upload of hers, and the settings."""
+    from mgm.demo import page
+
+    monkeypatch.setattr(page, "points_figure", lambda *_: None)
+    uploads.folder.mkdir()
+    Image.fromarray(photo).save(uploads.folder / "mine.png")
+    upload = {"path": str(uploads.folder / "mine.png"), "orig_name": "mine.png"}
+    visitor = SimpleNamespace(session_hash="ann")
+    return page.Answers(served, uploads), visitor, upload, (served.first.title, 60, "photograph")
+
+
+def test_another_run_that_is_chosen_while_an_upload_is_read_shows_the_upload(ann, monkeypatch):
+    from mgm.demo import page
+
+    answers, visitor, upload, settings = ann
+    answers.begin(*settings, visitor)
+    read, pool = page.read_photograph, ThreadPoolExecutor(1)
+    later = []
+
+    def slow(*args):
+        later.append(pool.submit(answers.again, *settings, visitor))
+        time.sleep(0.2)
+        return read(*args)
+
+    monkeypatch.setattr(page, "read_photograph", slow)
+    answers.predict(upload, *settings, visitor)
+    shown = later[0].result()
+    assert shown[0] == upload["path"]
+    assert shown[1].photograph.name == "mine.png"
+    pool.shutdown()
+
+
+def test_answers_about_what_is_no_longer_shown_change_nothing(ann):
+    import gradio as gr
+
+    answers, visitor, upload, settings = ann
+    old = answers.begin(*settings, visitor)[1]
+    seen = answers.predict(upload, *settings, visitor)[1]
+    about = {"confidence": (True, visitor), "turn": (60, "photograph", visitor), "write": (60, visitor)}
+    for name, rest in about.items():
+        assert getattr(answers, name)(old, *rest) == gr.skip(), name
+        assert getattr(answers, name)(seen, *rest) != gr.skip(), name

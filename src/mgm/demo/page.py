@@ -42,6 +42,8 @@ AT_ONCE = 2
 """Requests that are computed at the same time; the others wait in line."""
 SESSIONS = 32
 """Visitors whose photographs are kept in memory; the longest idle one is dropped."""
+PATIENCE_SECONDS = 60
+"""How long a visitor's choice of a run waits for a photograph that is being read."""
 IN_LINE = 64
 """Requests that may wait; further visitors are told that the page is busy."""
 NOTHING_YET = "Drop a photograph on the left, or choose one of the test images."
@@ -202,6 +204,10 @@ class Visit:
         self.box: Any = None
         """What the box shows: a file or pixels."""
         self.photograph: Photograph | None = None
+        self.seen: Seen | None = None
+        """What is predicted for it; None while it is not yet."""
+        self.found = threading.Event()
+        """Whether box and photograph are known; one takes a while to read."""
 
 
 class Answers:
@@ -222,7 +228,12 @@ class Answers:
         return choose("run", title, self._served.runs)
 
     def _show(
-        self, session: str | None, title: str, view_deg: float, colours: str, find: Callable[[Visit], tuple[Any, Any]]
+        self,
+        session: str | None,
+        title: str,
+        view_deg: float,
+        colours: str,
+        find: Callable[[Visit | None], tuple[Any, Any]],
     ) -> Any:
         """Predict the photograph that ``find`` returns with its box; nothing of an earlier one stays, even where that fails.
 
@@ -230,16 +241,19 @@ class Answers:
         """
         visit = Visit()
         with self._lock:
-            before = self._visits.pop(session, Visit())
+            before = self._visits.pop(session, None)
             self._visits[session] = visit
             while len(self._visits) > SESSIONS:
                 self._visits.popitem(last=False)
         try:
-            visit.box, visit.photograph = find(before)
+            try:
+                visit.box, visit.photograph = find(before)
+            finally:
+                visit.found.set()
             answer = nothing()
             if visit.photograph is not None:
                 model = self._run(title).model
-                seen = look(model, visit.photograph, title)
+                seen = visit.seen = look(model, visit.photograph, title)
                 drawn, legend = predictions_html(model.tasks, seen), legends_html(model.tasks, seen)
                 points = self._points(seen, view_deg, colours)
                 answer = visit.box, seen, drawn, html("reading", HOW_TO_READ), legend, points, None
@@ -271,21 +285,22 @@ class Answers:
 
     def again(self, title: str, view_deg: float, colours: str, request: gr.Request) -> Any:
         """Another run was chosen."""
-        return self._show(request.session_hash, title, view_deg, colours, lambda last: (last.box, last.photograph))
+        return self._show(request.session_hash, title, view_deg, colours, _same)
 
     def clear(self, request: gr.Request) -> Any:
         """The box was emptied."""
         return self._show(request.session_hash, "", 0, "", lambda _: (None, None))
 
     @reported
-    def turn(self, seen: Seen | None, view_deg: float, colours: str) -> Any:
+    def turn(self, seen: Seen | None, view_deg: float, colours: str, request: gr.Request) -> Any:
         """Another field of view, or other colours of the points, were chosen."""
-        return None if seen is None else self._points(seen, view_deg, colours)
+        return self._unless_late(seen, request, None if seen is None else self._points(seen, view_deg, colours))
 
     @reported
-    def confidence(self, seen: Seen | None, wanted: bool) -> str:
+    def confidence(self, seen: Seen | None, wanted: bool, request: gr.Request) -> Any:
         """The box for confidence was ticked, or what it is about has changed."""
-        return confidence_html(self._run(seen.run).model, seen) if seen is not None and wanted else ""
+        shown = confidence_html(self._run(seen.run).model, seen) if seen is not None and wanted else ""
+        return self._unless_late(seen, request, shown)
 
     @reported
     def read(self, seen: Seen | None, event: gr.EventData) -> str:
@@ -298,12 +313,18 @@ class Answers:
         return html("reading", read_pixel(self._run(seen.run).model.tasks, seen, *inside), x, y)
 
     @reported
-    def write(self, seen: Seen | None, view_deg: float, request: gr.Request) -> list[str]:
+    def write(self, seen: Seen | None, view_deg: float, request: gr.Request) -> Any:
         """Files are wanted."""
         if seen is None:
             raise ConfigError(NOTHING_YET)
         folder = self._uploads.downloads(request.session_hash)
-        return [str(path) for path in write_downloads(self._run(seen.run), seen, folder, view_deg)]
+        paths = write_downloads(self._run(seen.run), seen, folder, view_deg)
+        return self._unless_late(seen, request, [str(path) for path in paths])
+
+    def _unless_late(self, seen: Seen | None, request: gr.Request, answer: Any) -> Any:
+        """An answer about what a visitor sees; nothing changes if that is no longer what was asked about."""
+        visit = self._visits.get(request.session_hash)
+        return gr.skip() if visit is not None and visit.seen is not seen else answer
 
     def leave(self, request: gr.Request) -> None:
         """The page was closed."""
@@ -325,6 +346,14 @@ class Answers:
             raise DataError(f"{name}: was not uploaded here, or has gone; drop it again")
         self._uploads.used(path, session)
         return str(path), read_photograph(path, name)
+
+
+def _same(last: Visit | None) -> tuple[Any, Photograph | None]:
+    """What a visitor has handed in last, as soon as it has been read."""
+    if last is None:
+        return None, None
+    last.found.wait(PATIENCE_SECONDS)
+    return last.box, last.photograph
 
 
 def _boxed(examples: Sequence[Photograph]) -> tuple[Any, Photograph | None]:
