@@ -44,7 +44,7 @@ class RunImages:
         names = unique_names(store)
         used = (labelled, weak, splits.validation, splits.test)
         unused = np.setdiff1d(np.arange(len(store)), np.concatenate(used))
-        parts = ({names[index]: str(store.digests[index]) for index in part} for part in (*used, unused))
+        parts = ({names[index]: str(store.digests[index]) for index in map(int, part)} for part in (*used, unused))
         return cls(*parts, checksums=dict(store.manifest["checksums"]))
 
     @classmethod
