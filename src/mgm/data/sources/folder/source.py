@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import replace
 from functools import cached_property
 from itertools import combinations
@@ -13,9 +14,9 @@ import numpy as np
 from mgm.data.base import DataSource, Splits
 from mgm.data.files import open_tree
 from mgm.data.images import fitted, planes, read_palette, resize_rgb, same_shape
-from mgm.data.sources.folder.counting import INTERPOLATED, grey_levels, interpolated_share, label_numbers
+from mgm.data.sources.folder.counting import INTERPOLATED, check_strays, grey_levels, interpolated_share, label_numbers
 from mgm.data.sources.folder.pictures import Picture, list_pictures, parts_taken_for_scenes, unread
-from mgm.data.sources.folder.pixels import read_pixels
+from mgm.data.sources.folder.pixels import Palette, read_pixels
 from mgm.data.sources.folder.settings import FILE, FolderSettings, read_settings
 from mgm.data.sources.folder.table import SceneTable, no_scenes, read_table, scene_table
 from mgm.data.splits import grouped_split, official_split, random_split
@@ -59,6 +60,7 @@ class FolderSource(DataSource):
         self._settings = settings or read_settings(self._tree)
         self._reader = {"reader": reader, "version": READER_VERSION, **({"labels": variant} if variant else {})}
         self._pictures = list_pictures(self._tree, self._settings)
+        self._palettes: defaultdict[str, Palette] = defaultdict(dict)
         self._tasks = tuple(task for task in self._kinds if any(task in picture.labels for picture in self._pictures))
         if not self._tasks:
             folders = ", ".join(f"{self._settings.folder(task)}/" for task in self._kinds)
@@ -81,11 +83,14 @@ class FolderSource(DataSource):
         """Names of the classes: the first source that has them."""
         if SEMANTIC not in self._tasks:
             return ()
-        largest = max(self._numbers - {IGNORE_INDEX}, default=-1)
+        largest = max(self._numbers.keys() - {IGNORE_INDEX}, default=-1)
         if not self._named and not self._levels and not 0 <= largest < IGNORE_INDEX:
             raise DataError(
-                f"{self._tree.path}: the largest label is {largest}; labels are 0..254, and 255 where there is none"
+                f"{self._numbers[largest][1]}: label {largest}, but labels are 0..254, and 255 where there is none; if it means none, "
+                f"'semantic: {{ignore: {largest}}}' in dataset.yaml; if classes have such numbers, 'semantic: {{values: {{NAME: NUMBER}}}}'"
             )
+        if not self._named and not self._levels and self._plain:
+            check_strays(self._numbers)
         return self._named or tuple(f"class_{number}" for number in self._levels or range(largest + 1))
 
     @cached_property
@@ -103,15 +108,21 @@ class FolderSource(DataSource):
         return names or tuple(f"class_{index}" for index in range(settings.num_classes))
 
     @cached_property
-    def _numbers(self) -> set[int]:
-        """The numbers in the label maps, 255 among them, where nobody names the classes."""
-        return set() if self._named else set(label_numbers(self._tree, self._label_maps, self._settings.class_files))
+    def _numbers(self) -> dict[int, tuple[int, str]]:
+        """The numbers in the label maps where nobody names the classes; see `label_numbers`."""
+        files, palette = self._settings.class_files, self._palettes[SEMANTIC]
+        return {} if self._named else label_numbers(self._tree, self._label_maps, files, palette)
 
     @cached_property
     def _levels(self) -> tuple[int, ...]:
         """The numbers in the label maps where these are shades and nobody says what they mean."""
+        return grey_levels(self._numbers) if self._plain else ()
+
+    @property
+    def _plain(self) -> bool:
+        """Whether nobody says what the numbers in the label maps mean."""
         files = self._settings.class_files
-        return grey_levels(self._numbers) if files == ClassFiles(files.folder, files.suffix) else ()
+        return files == ClassFiles(files.folder, files.suffix)
 
     @cached_property
     def _class_files(self) -> ClassFiles:
@@ -123,7 +134,7 @@ class FolderSource(DataSource):
             return settings
         for file in self._label_maps[:MOST_LOOKED_AT]:
             try:
-                if (self._pixels(file, settings.pixels) == len(classes)).any():
+                if (self._pixels(file, settings.pixels, SEMANTIC) == len(classes)).any():
                     return replace(settings, first=1)
             except DataError:  # reported when the sample is read
                 continue
@@ -297,7 +308,7 @@ class FolderSource(DataSource):
             for place in np.unique(np.linspace(0, len(having) - 1, NUM_PROBES).round().astype(int)):
                 picture = having[place]
                 try:
-                    values = self._pixels(picture.labels[task], self._files(task).pixels)
+                    values = self._pixels(picture.labels[task], self._files(task).pixels, task)
                     rgb = self._pixels(picture.rgb, "colours")
                 except DataError:  # reported when the sample is read
                     continue
@@ -357,11 +368,11 @@ class FolderSource(DataSource):
     def _beside(self, rgb: np.ndarray, picture: Picture, kind: str, pixels: Pixels) -> np.ndarray:
         """Values of a label file, which has to show the same as the image, at the size of the image."""
         file = picture.labels[kind]
-        values = self._pixels(file, pixels)
+        values = self._pixels(file, pixels, kind)
         return fitted(values, self._tree.describe(file), rgb, self._tree.describe(picture.rgb), scaled=True)
 
-    def _pixels(self, file: str, kind: Pixels) -> np.ndarray:
-        return read_pixels(self._tree, file, kind)
+    def _pixels(self, file: str, kind: Pixels, task: str = "") -> np.ndarray:
+        return read_pixels(self._tree, file, kind, self._palettes[task] if task else None)
 
     def _read_scenes(self) -> SceneTable:
         """Scene labels from where the settings say; the table also fills in the parts of the split and the groups."""
