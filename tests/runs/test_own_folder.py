@@ -172,7 +172,7 @@ def test_a_task_without_a_label_in_training_is_refused(tmp_path):
     lines = [f"photo_{number:03d},{'test' if number < 2 else ''}" for number in range(12)]
     (folder / "labels.csv").write_text("\n".join(["name,split", *lines]))
     with pytest.raises(
-        DataError, match="none of the 8 labelled training images has a label of depth; leave it out: --tasks"
+        DataError, match="none of the 8 labelled training images has a label of depth; leave it out: --tasks semantic"
     ):
         load_data(experiment_on(folder), "cpu")
     assert load_data(experiment_on(folder, tasks=("semantic",)), "cpu").tasks.keys() == {"semantic"}

@@ -54,9 +54,9 @@ def _compare(palette: Palette, values: np.ndarray, colours: list[Colour], where:
         colour, other = palette.get(index, (colours[index], where))
         if colour != colours[index]:
             raise DataError(
-                f"{where}: index {index} is the colour {list(colours[index])}, but {list(colour)} in {other}: their palettes differ, "
-                "so indices tell nothing; give the task 'colours: {NAME: [R, G, B]}' in dataset.yaml (or, if the indices are right, "
-                "save all label maps with one palette, or as grey)"
+                f"{where}: index {index} is the colour {list(colours[index])}, but {list(colour)} in {other}: their palettes "
+                "differ, so indices tell nothing; give the task 'colours: {NAME: [R, G, B]}' in dataset.yaml (or, if the indices "
+                "are right, save all label maps with one palette, or as grey)"
             )
     for index in used:
         palette.setdefault(index, (colours[index], where))
