@@ -30,6 +30,7 @@ def test_from_a_faulty_folder_to_a_trained_model(mgm, tmp_path):
     broken = folder / "depth" / "photo_003.png"
     broken.write_bytes(broken.read_bytes()[:100])
     (folder / "rgb" / "photo_004.jpg").write_bytes(b"")
+    (folder / "notes.txt").write_text("of the camera")
 
     code, out, _ = mgm("data", "inspect", folder, "--out", tmp_path / "sheet.png")
     assert code == 0
@@ -39,6 +40,7 @@ def test_from_a_faulty_folder_to_a_trained_model(mgm, tmp_path):
     assert out.count("\n") == 2
     assert "depth/photo_003.png" in out
     assert "rgb/photo_004.jpg" in out
+    assert "warning: not read: notes.txt" in err
     assert "--skip-bad" in err
 
     prepare = ("data", "prepare", folder, "--out", store, "--image-size", "32")
