@@ -326,3 +326,41 @@ def test_no_program_and_no_exotic_decoder_is_run_on_a_file(tmp_path, monkeypatch
         DataError, match=rf"{name}: is no picture that can be read \(PNG, JPEG, ...\); replace or remove it"
     ):
         read_photograph(file)
+
+
+@pytest.mark.parametrize("bits", [1, 4, 8])
+def test_labels_in_tiff_that_shows_0_as_white_are_read_as_stored(bits):
+    labels = np.tile(np.arange(16, dtype=np.uint8) % min(16, 1 << bits), (2, 1))
+    rows = (
+        labels
+        if bits == 8
+        else np.packbits(np.unpackbits(labels[..., None], axis=2)[..., -bits:].reshape(2, -1), axis=1)
+    )
+    strip = rows.tobytes()
+    tags = {256: 16, 257: 2, 258: bits, 259: 1, 262: 0, 273: 8, 277: 1, 278: 2, 279: len(strip)}
+    strip += b"\0" * (len(strip) % 2)
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    content = b"II*\0" + struct.pack("<I", 8 + len(strip)) + strip + struct.pack("<H", len(tags)) + entries + b"\0" * 4
+    np.testing.assert_array_equal(read_labels(content, "a"), labels)
+    if bits > 1:
+        np.testing.assert_array_equal(read_numbers(content, "a"), labels)
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "GIF", "PNG", "WEBP"])
+def test_files_of_several_pictures_are_refused(kind):
+    pages = [Image.fromarray(np.full((8, 8), value, np.uint8)) for value in (1, 90)]
+    stream = io.BytesIO()
+    pages[0].save(
+        stream, kind, save_all=True, append_images=pages[1:], **({"lossless": True} if kind == "WEBP" else {})
+    )
+    for read in (read_rgb, read_labels, read_numbers):
+        with pytest.raises(DataError, match="a: holds several pictures"):
+            read(stream.getvalue(), "a")
+
+
+def test_reduced_copies_in_a_tiff_are_no_pages():
+    stream = io.BytesIO()
+    small = Image.new("L", (4, 4))
+    small.encoderinfo = {"tiffinfo": {254: 1}}
+    Image.new("L", (8, 8), 7).save(stream, "TIFF", save_all=True, append_images=[small])
+    assert (read_labels(stream.getvalue(), "a") == 7).all()

@@ -143,3 +143,15 @@ def test_some_of_many(inspect):
 def test_settings_that_cannot_be(inspect):
     with pytest.raises(ConfigError, match="--num"):
         inspect(FakeSource(), num_shown=0)
+
+
+def test_what_the_reader_remarks_is_said_once_for_each_file(inspect, tmp_path):
+    folder = write_own(tmp_path / "photos", 3, tasks=("depth",))
+    depth = np.tile(np.linspace(500, 4000, 40).astype(np.uint16), (30, 1))
+    depth[:5] = 65535
+    for number in range(3):
+        (folder / f"depth/photo_{number:03d}.png").write_bytes(png(depth))
+    text = inspect(FolderSource(folder), num_shown=1)
+    assert [text.count(f"photo_{number:03d}.png: 17 % of the pixels have the number 65535") for number in range(3)] == [
+        1
+    ] * 3

@@ -30,6 +30,7 @@ def test_from_a_faulty_folder_to_a_trained_model(mgm, tmp_path):
     broken = folder / "depth" / "photo_003.png"
     broken.write_bytes(broken.read_bytes()[:100])
     (folder / "rgb" / "photo_004.jpg").write_bytes(b"")
+    (folder / "notes.txt").write_text("of the camera")
 
     code, out, _ = mgm("data", "inspect", folder, "--out", tmp_path / "sheet.png")
     assert code == 0
@@ -39,6 +40,7 @@ def test_from_a_faulty_folder_to_a_trained_model(mgm, tmp_path):
     assert out.count("\n") == 2
     assert "depth/photo_003.png" in out
     assert "rgb/photo_004.jpg" in out
+    assert "warning: not read: notes.txt" in err
     assert "--skip-bad" in err
 
     prepare = ("data", "prepare", folder, "--out", store, "--image-size", "32")
@@ -172,7 +174,7 @@ def test_a_task_without_a_label_in_training_is_refused(tmp_path):
     lines = [f"photo_{number:03d},{'test' if number < 2 else ''}" for number in range(12)]
     (folder / "labels.csv").write_text("\n".join(["name,split", *lines]))
     with pytest.raises(
-        DataError, match="none of the 8 labelled training images has a label of depth; leave it out: --tasks"
+        DataError, match="none of the 8 labelled training images has a label of depth; leave it out: --tasks semantic"
     ):
         load_data(experiment_on(folder), "cpu")
     assert load_data(experiment_on(folder, tasks=("semantic",)), "cpu").tasks.keys() == {"semantic"}

@@ -164,6 +164,8 @@ def _data_verify(options: VerifyOptions) -> None:
         name, total = str(source.store.path), len(checksums)
         checks = find_changed(source.store.path, checksums)
     else:
+        for warning in source.warnings():
+            print(f"warning: {warning}", file=sys.stderr)
         name, total = source.info.name, len(source)
         checks = find_bad(source, VERIFIED_SIDE)
     bad: list[str] = []

@@ -222,6 +222,12 @@ def open_source(name_or_path: str, num_images: int = 0) -> DataSource:
     entry = recognise(tree)
     if entry:
         return entry.open(path, num_images)
+    if empty := [] if path.is_file() else sorted(f"{folder.name}/" for folder in path.iterdir() if folder.is_dir()):
+        empty = [name for name in empty if not any(file.startswith(name) for file in tree.names())]
+    if empty or not tree.names():
+        raise DataError(
+            f"{path}: holds no files{' in ' if empty else ''}{', '.join(empty)}; put pictures into rgb/, see docs/data.md"
+        )
     known = {**DATASETS, "your own": OWN_FOLDER}
     layouts = "\n".join(
         f"  {name}: {entry.layout}" for name, entry in known.items() if entry.layout and not entry.folder

@@ -63,7 +63,7 @@ class FileTree(ABC):
         return decoder(self.read(name), self.describe(name))
 
     def lines(self, name: str) -> list[str]:
-        """Lines of a text file, without blank ones.
+        """Lines of a text file, without blank ones and comments, which begin with ``#``.
 
         Raises:
             DataError: If it is missing or no UTF-8 text.
@@ -72,7 +72,8 @@ class FileTree(ABC):
             text = self.read(name).decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise DataError(f"{self.describe(name)}: is no UTF-8 text; fetch it again") from error
-        return [line.strip() for line in text.splitlines() if line.strip()]
+        lines = [line.strip() for line in text.splitlines()]
+        return [line for line in lines if line and not line.startswith("#")]
 
 
 class FolderTree(FileTree):
@@ -172,10 +173,12 @@ class ZipTree(FileTree):
                         f"{self.path}: holds a file with the unsafe path {member.filename!r}, which leads out of the "
                         "archive; do not use it, or pack your files again"
                     )
-            members = [member for member in members if not _is_litter(member.filename)]
-            tops = {member.filename.partition("/")[0] if "/" in member.filename else "" for member in members}
+            # some programs of Windows part folders by backslashes
+            found = {member.filename.replace("\\", "/"): member for member in members}
+            found = {name: member for name, member in found.items() if not _is_litter(name)}
+            tops = {name.partition("/")[0] if "/" in name else "" for name in found}
             top = f"{tops.pop()}/" if len(tops) == 1 and "" not in tops else ""
-            self._members = {member.filename.removeprefix(top): member for member in members}
+            self._members = {name.removeprefix(top): member for name, member in found.items()}
         return self._members
 
 
@@ -299,6 +302,14 @@ class _PlainLoader(yaml.SafeLoader):
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("aliases such as *name are not read; write the values out")
         return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise yaml.YAMLError(f"line {key.start_mark.line + 1}: {key.value!r} stands there again; write it once")
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
 
 
 def parse_yaml(content: bytes) -> Any:

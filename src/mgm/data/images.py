@@ -34,6 +34,9 @@ _INDEX_MODES = _DEEP_GREY_MODES | {"1", "L", "P"}
 _NUMBER_MODES = _DEEP_GREY_MODES | {"L", "F", "RGB", "RGBA", "RGBX"}
 _MAXIMUM = "maximum"
 """Key of `Image.info`: the largest number that a grey file of few bits holds, which Pillow stretches to 8 or 16 bits."""
+_SHOWN_AS = ExifTags.Base.PhotometricInterpretation
+_INVERTED = "inverted"
+"""Key of `Image.info`: whether Pillow has turned the numbers of a TIFF file over because 0 is shown as white."""
 
 
 def read_photograph(source: str | Path | Image.Image | np.ndarray, name: str = "") -> np.ndarray:
@@ -139,6 +142,8 @@ def read_numbers(source: Path | bytes, name: str = "") -> np.ndarray:
 def _numbers(image: Image.Image) -> np.ndarray:
     """The numbers of the file: without what Pillow did to those of few bits."""
     values = np.array(image)
+    if image.info.get(_INVERTED):
+        values = ~values
     if values.dtype == bool:
         return values.astype(np.uint8)
     maximum = image.info.get(_MAXIMUM)
@@ -273,6 +278,8 @@ def decode(source: Path | bytes, name: str = "", *, exact: bool = False) -> tupl
             if image.width * image.height > MAX_PIXELS:
                 raise Image.DecompressionBombError
             lossy, maximum = _is_lossy(image, content), _maximum(image)
+            inverted = image.format == "TIFF" and image.mode in ("1", "L") and image.getexif().get(_SHOWN_AS) == 0
+            pages = _has_pages(image)
             image.load()
     except Image.DecompressionBombError as error:
         raise DataError(
@@ -287,7 +294,11 @@ def decode(source: Path | bytes, name: str = "", *, exact: bool = False) -> tupl
             f"{name}: is compressed with losses ({image.format}), which changes labels; make label maps again as PNG, from their "
             "originals"
         )
-    image.info[_MAXIMUM] = maximum
+    if pages:
+        raise DataError(
+            f"{name}: holds several pictures (pages or frames); save the one that is meant as a file of its own"
+        )
+    image.info[_MAXIMUM], image.info[_INVERTED] = maximum, inverted
     return _upright(image), name
 
 
@@ -314,4 +325,17 @@ def _maximum(image: Image.Image) -> int:
     raw, *others = arguments if isinstance(arguments, tuple) else (arguments,)
     if codec.startswith("ppm") and others:
         return int(others[0])
-    return {"L;2": 3, "L;4": 15}.get(raw, 0)
+    return {"L;2": 3, "L;4": 15}.get(str(raw).removesuffix("R").removesuffix("I"), 0)
+
+
+def _has_pages(image: Image.Image) -> bool:
+    """Whether a file holds several pictures, but for the reduced copies and masks of TIFF and the second views of phones (MPO)."""
+    pages = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+    if image.format != "TIFF":
+        return pages > 1
+    found = False
+    for page in range(1, pages):
+        image.seek(page)
+        found = found or not image.getexif().get(ExifTags.Base.NewSubfileType, 0)
+    image.seek(0)
+    return found

@@ -63,7 +63,7 @@ def inspect_source(
     pictured = {chosen[place] for place in spread_evenly(len(chosen), num_shown)}
     with progress_bar("reading", len(chosen)) as advance:
         for index in chosen:
-            sample = _read(source, index, size, statistics, bad)
+            sample = _read(source, index, size, statistics, bad, warnings)
             if sample is not None:
                 statistics.add(sample, str(parts[index]))
                 shown += [sample] if index in pictured else []
@@ -82,12 +82,18 @@ def inspect_source(
 
 
 def _read(
-    source: DataSource, index: int, size: int, statistics: DatasetStatistics, bad: dict[int, str]
+    source: DataSource,
+    index: int,
+    size: int,
+    statistics: DatasetStatistics,
+    bad: dict[int, str],
+    said: tuple[str, ...],
 ) -> Sample | None:
     try:
         sample = read_checked(source, source.info, index, size)
         for remark in source.remarks(index):
-            statistics.suspect("remark of the reader", remark)
+            if remark not in said:
+                statistics.suspect("remark of the reader", remark)
     except DataError as error:
         bad[index] = str(error)
         return None

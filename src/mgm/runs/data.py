@@ -281,8 +281,10 @@ def _check_labels(config: DataConfig, data: ExperimentData, has: np.ndarray) -> 
         data: Images, split, tasks.
         has: ``[N, tasks]`` bool, which images have labels of which task.
     """
-    name, others = data.info.name, f"leave it out: --tasks and the names of the others of {', '.join(data.tasks)}"
+    name = data.info.name
     for column, (task, kind) in enumerate(data.tasks.items()):
+        rest = [other for other in data.tasks if other != task]
+        others = f"leave it out: --tasks {' '.join(rest)}" if rest else "there is nothing to learn from these data"
         without = int((~has[data.labelled, column]).sum())
         if without == len(data.labelled):
             more = "raise --fraction, or " if config.fraction < 1 and has[data.splits.train, column].any() else ""

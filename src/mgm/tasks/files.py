@@ -19,6 +19,12 @@ METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 MIN_DISPARITY_PX = 1.0
 """Smaller disparities tell nothing about distance: they lie beyond several hundred metres."""
 HINT_255 = "; 255 means no class: if it is one, say 'values: {background: 0, object: 255}' of the task in dataset.yaml"
+ANOTHER_UNIT = 150.0
+"""Factor between a file and the others, from which on it must be in another unit, such as millimetres among metres."""
+MANY = 0.02
+"""Share of the pixels from which on a number far from all others is suspected to mean no value."""
+UNKNOWN = (65535, 32767, 10000, -9999, -32768)
+"""Numbers that sensors and programs write for no value, or for all that is too far."""
 UNIT_TOLERANCE = 0.1
 """Difference from length 1 up to which a vector counts as a unit vector, and length up to which it counts as absent."""
 
@@ -39,6 +45,8 @@ class FileSettings:
 
     remarkable: ClassVar[bool] = False
     """Whether `remark` can have anything to say."""
+    comparable: ClassVar[bool] = False
+    """Whether values of all files must be of a similar magnitude, since all have one unit."""
 
     def problem(self) -> str:
         """What is wrong with these settings, in words; empty if nothing is."""
@@ -47,6 +55,16 @@ class FileSettings:
     def remark(self, values: np.ndarray, where: str) -> str:
         """What looks wrong with the values of a file that can be read, in words; empty if nothing does."""
         return ""
+
+    def check_against(self, usual: float, values: np.ndarray, where: str) -> None:
+        """Raise `DataError` where decoded values are of another magnitude than usual, the `typical` value of most files."""
+        if self.comparable and usual == usual:
+            own = typical(values)
+            if own > usual * ANOTHER_UNIT or own * ANOTHER_UNIT < usual:
+                raise DataError(
+                    f"{where}: the median is {own:.3g} where most files have about {usual:.3g}: it is in another unit; "
+                    "write it again in that of the others, or remove it"
+                )
 
     def decode(self, values: np.ndarray, channels: int, classes: tuple[str, ...], where: str) -> np.ndarray:
         """The target at the size of the file.
@@ -157,6 +175,8 @@ class DepthFiles(FileSettings):
     """Numbers without a value; so are negative, infinite and NaN ones."""
     max_m: float = 0.0
     """Larger values in metres count as missing; 0: no limit."""
+    comparable: ClassVar[bool] = True
+    remarkable: ClassVar[bool] = True
     baseline_focal: float = 0.0
     """Baseline in metres times focal length in pixels: number × scale + offset is then a disparity in pixels, and depth is this
     divided by it; disparities below 1 px are missing."""
@@ -168,6 +188,10 @@ class DepthFiles(FileSettings):
         if not (0 <= self.scale < float("inf") and self.max_m >= 0 and 0 <= self.baseline_focal < float("inf")):
             return "scale, max_m and baseline_focal must be positive numbers"
         return ""
+
+    def remark(self, values: np.ndarray, where: str) -> str:
+        """That a number which many pixels have looks like that of a missing value."""
+        return "" if self.max_m else odd_number(values[values > 0], self.missing, where)
 
     def decode(self, values: np.ndarray, channels: int, classes: tuple[str, ...], where: str) -> np.ndarray:
         """``[H, W, 1]`` float32 metres, NaN where missing."""
@@ -211,6 +235,7 @@ class NumberFiles(FileSettings):
     """Numbers without a value; so are infinite ones and NaN."""
     outside: Literal["keep", "missing"] = "keep"
     """Whether values outside the range are missing."""
+    remarkable: ClassVar[bool] = True
     range: tuple[float, float] = (-float("inf"), float("inf"))
     """Lowest and highest value, as the task is defined."""
 
@@ -218,6 +243,10 @@ class NumberFiles(FileSettings):
         """Factors that are no numbers."""
         usable = np.isfinite([self.scale, self.offset]).all() and self.scale
         return "" if usable else "scale and offset must be numbers, and scale not 0"
+
+    def remark(self, values: np.ndarray, where: str) -> str:
+        """That a number which many pixels have looks like that of a missing value."""
+        return "" if self.outside == "missing" else odd_number(values, self.missing, where)
 
     def decode(self, values: np.ndarray, channels: int, classes: tuple[str, ...], where: str) -> np.ndarray:
         """``[H, W, channels]`` float32 in the unit, NaN where any channel is missing."""
@@ -232,7 +261,7 @@ class NumberFiles(FileSettings):
 
 @dataclass(frozen=True)
 class NormalFiles(FileSettings):
-    """Normal maps: (n + 1) / 2 × 255 in 8 bits, or fractions in -1..1."""
+    """Normal maps: (n + 1) / 2 × 255 in 8 bits, or fractions in -1..1, or (n + 1) / 2 in 0..1, which their lengths tell."""
 
     axes: Literal["opencv", "opengl"] = "opencv"
     """opencv: x right, y down, z forward; opengl: x right, y up, z towards the camera."""
@@ -248,7 +277,15 @@ class NormalFiles(FileSettings):
             return decode_rgb_normals(values)
         if values.dtype.kind != "f":
             raise DataError(f"{where}: is {values.dtype}; normals are 8-bit RGB or fractions in -1..1; write it again")
-        return values.astype(np.promote_types(values.dtype, np.float32))
+        values = values.astype(np.promote_types(values.dtype, np.float32))
+        known = values[np.isfinite(values).all(axis=2) & (values != 0).any(axis=2)]
+        if not known.size or known.min() < 0 or known.max() > 1:
+            return values
+        coded, plain = (
+            float((np.abs(np.linalg.norm(vectors, axis=1) - 1) < UNIT_TOLERANCE).mean())
+            for vectors in (2 * known - 1, known)
+        )
+        return 2 * values - 1 if coded > max(0.5, plain) else values
 
     def decode(self, values: np.ndarray, channels: int, classes: tuple[str, ...], where: str) -> np.ndarray:
         """``[H, W, 3]`` float32 unit vectors, x right, y down, z forward; NaN where there is no direction."""
@@ -289,6 +326,36 @@ class CodedFiles(FileSettings):
                 f"division by {maximum:g}, which 'maximum' in dataset.yaml can change"
             )
         return coded
+
+
+def typical(values: np.ndarray) -> float:
+    """Median of the finite values of a map, about; NaN if it has none."""
+    known = values[:: -(-len(values) // 100), :: -(-values.shape[1] // 100)]
+    known = known[np.isfinite(known)]
+    return float(np.median(known)) if known.size else float("nan")
+
+
+def odd_number(values: np.ndarray, missing: tuple[float, ...], where: str) -> str:
+    """That a number that means no value is perhaps not named as one, in words; empty if it seems not to be so.
+
+    Such is a largest or smallest number that many pixels have, if it lies far from all others, or is one that sensors write.
+    """
+    known = values[np.isfinite(values) & ~np.isin(values, missing)]
+    if not known.size:
+        return ""
+    for number in (known.max(), known.min()):
+        others = known[known != number]
+        share = 1 - others.size / known.size
+        if share < MANY or not others.size:
+            continue
+        low, high = float(others.min()), float(others.max())
+        gap = max(float(number) - high, low - float(number))
+        if number in UNKNOWN or (high > low and gap > high - low):
+            return (
+                f"{where}: {100 * share:.0f} % of the pixels have the number {number:g}, all others {low:g} to {high:g}; if "
+                f"it means no value, say 'missing: {number:g}' of the task in dataset.yaml"
+            )
+    return ""
 
 
 def unit_normals(vectors: np.ndarray, shortest: float = 0.1, longest: float = float("inf")) -> np.ndarray:

@@ -1,10 +1,12 @@
 """Label maps of which nobody says what they mean: shades, single classes, numbers that interpolation made up."""
 
+import io
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from fake_folder import palette_png, picture_arrays
+from fake_folder import PALETTE, palette_png, picture_arrays
 from fakes import jpeg, png, write_files
 from mgm.data.sources.folder import FolderSource
 from mgm.data.sources.folder.counting import grey_levels, interpolated_share
@@ -93,3 +95,64 @@ def test_interpolated_label_maps_are_suspected(tmp_path, shades):
 
 def test_palettes_count_as_their_indices(tmp_path):
     assert folder_of(tmp_path, BLOCKS, encode=palette_png).info.classes == ("class_0", "class_1", "class_2")
+
+
+def permuted_palette_png(labels: np.ndarray) -> bytes:
+    """The same colours as of `palette_png`, at other indices."""
+    order = np.array([2, 0, 1])
+    picture = Image.fromarray(np.argsort(order)[labels].astype(np.uint8)).convert("P")
+    picture.putdata(np.argsort(order)[labels].ravel().tolist())
+    picture.putpalette([PALETTE[3 * index + channel] for index in order for channel in range(3)])
+    stream = io.BytesIO()
+    picture.save(stream, "PNG")
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("yaml", ["", "classes: [a, b, c]"])
+def test_an_index_of_two_colours_is_refused(tmp_path, yaml):
+    source = folder_of(tmp_path, BLOCKS, BLOCKS, BLOCKS[::-1], encode=palette_png, yaml=yaml)
+    assert np.unique(source.read(2, 8).targets["semantic"]).tolist() == [0, 1, 2]
+    (tmp_path / "semantic/1.png").write_bytes(permuted_palette_png(BLOCKS))
+    source = FolderSource(tmp_path)
+    source.read(0, 8)
+    with pytest.raises(
+        DataError, match=r"semantic/1.png: index 0 is the colour .*semantic/0.png: their palettes differ.*'colours:"
+    ):
+        source.read(1, 8)
+    source.read(2, 8)
+    colours = {name: PALETTE[3 * index : 3 * index + 3] for index, name in enumerate("abc")}
+    write_files(tmp_path, {"dataset.yaml": f"semantic: {{colours: {colours}}}".encode()})
+    first, second, _ = (FolderSource(tmp_path).read(index, 8).targets["semantic"] for index in range(3))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_indices_that_do_not_occur_may_have_any_colour(tmp_path):
+    folder_of(tmp_path, BLOCKS % 2, BLOCKS, encode=palette_png)
+    picture = Image.fromarray(BLOCKS % 2).convert("P")
+    picture.putdata((BLOCKS % 2).ravel().tolist())
+    picture.putpalette([*PALETTE[:6], 1, 2, 3])
+    picture.save(tmp_path / "semantic/0.png")
+    source = FolderSource(tmp_path)
+    assert {len(np.unique(source.read(index, 8).targets["semantic"])) for index in range(2)} == {2, 3}
+
+
+@pytest.mark.parametrize("stray", [[254], [3], list(range(1, 255))])
+def test_a_few_odd_pixels_do_not_turn_shades_into_labels_without_class(tmp_path, stray):
+    shades = np.repeat(np.array([0, 255, 255], np.uint8)[BLOCKS], 5, axis=1)
+    odd = shades.copy()
+    odd.flat[: len(stray)] = stray
+    with pytest.raises(DataError, match=rf"1.png: label {stray[-1]} .*nearly all have 0, 255.*a: 0, b: 255.*ignore: "):
+        folder_of(tmp_path, shades, odd, shades).info  # noqa: B018
+    yaml = f"semantic: {{values: {{a: 0, b: 255}}, ignore: {stray}}}"
+    assert folder_of(tmp_path, shades, odd, yaml=yaml).info.classes == ("a", "b")
+
+
+def test_small_classes_beside_no_class_stay_classes(tmp_path):
+    labels = np.array([0, 255, 255], np.uint8)[BLOCKS]
+    labels[0, :3] = (1, 2, 3)
+    assert len(folder_of(tmp_path, labels).info.classes) == 4
+
+
+def test_numbers_of_16_bits_name_the_file_and_what_to_write(tmp_path):
+    with pytest.raises(DataError, match=r"0.png: label 1002, but .*ignore: 1002.*values: "):
+        folder_of(tmp_path, BLOCKS.astype(np.uint16) + 1000).info  # noqa: B018

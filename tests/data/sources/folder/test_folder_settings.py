@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from fake_folder import write_own
 from fakes import write_files
 from mgm.data.files import open_tree
+from mgm.data.sources.folder import FolderSource
 from mgm.data.sources.folder.settings import FolderSettings, read_settings
 from mgm.errors import DataError
 
@@ -60,8 +62,16 @@ def test_nothing_is_the_default(tmp_path):
         ("normal: {axes: vulkan}", "normal.axes"),
         ("- a", "must be a mapping"),
         ("a: [", "is no YAML"),
-        ("classes: [a, a]", "different names"),
-        ("classes: wall", "classes: .*tuple"),
+        ("classes: [b, a, a]", "class 'a' stands twice"),
+        ("classes: 3", "classes: must be a list.*num_classes"),
+        ("classes: [a, no]", "classes.1: must be text.*in quotes"),
+        ("classes: [a, 1]", "classes.1: must be text, but YAML reads a number.*in quotes"),
+        ("semantic: {values: {tree: 1, no: 2}}", "must be text.*in quotes"),
+        ("semantic: {values: {1000: tree}}", "names stand before numbers, as in {tree: 1000}"),
+        ("depth: {scale: 0,04}", "4 is no name of a setting; numbers are written with a point"),
+        ("depth: {unit: m}\ndepth: {unit: mm}", "line 2: 'depth' stands there again"),
+        ("depth: {unit: m, unit: mm}", "line 1: 'unit' stands there again"),
+        ("classes: wall", "classes: must be a list"),
         ("split: {validation: 0.6, test: 0.5}", "leave something to train on"),
         ("semantic: {colours: {a: [1, 2]}}", "semantic.colours.a"),
         ("semantic: {colours: {a: [1, 2, 300]}}", "0..255"),
@@ -82,3 +92,12 @@ def test_the_example_in_the_documentation_is_right(tmp_path):
     found = settings(tmp_path, text.partition("```yaml\n")[2].partition("```")[0])
     assert found.classes == ("wall", "floor", "thing")
     assert found.files("normal").axes == "opengl"
+
+
+def test_comments_in_lists_of_names_are_skipped_and_a_name_twice_is_refused(tmp_path):
+    folder = write_own(tmp_path, 1, tasks=("semantic",))
+    (folder / "classes.txt").write_text("# my classes\nwall\n\n  # the rest\nfloor\nbox\n")
+    assert FolderSource(folder).info.classes == ("wall", "floor", "box")
+    (folder / "classes.txt").write_text("wall\nfloor\nwall\n")
+    with pytest.raises(DataError, match=r"classes.txt: class 'wall' stands twice"):
+        FolderSource(folder).info  # noqa: B018

@@ -1,6 +1,7 @@
 """A folder of one's own: what every form of file means, what belongs together, and how it is split."""
 
 import io
+import re
 import zipfile
 
 import numpy as np
@@ -331,3 +332,103 @@ def test_groups_of_a_table_stay_together(tmp_path):
     splits = source.splits("building", 0)
     parts = [set((part // 2).tolist()) for part in (splits.train, splits.validation, splits.test)]
     assert sum(map(len, parts)) == len(set.union(*parts)) == 6
+
+
+def depths(folder, *maps: np.ndarray, yaml: str = "") -> FolderSource:
+    """A folder of arrays of depth."""
+    files = {f"rgb/{number}.png": RGB for number in range(len(maps))}
+    files |= {f"depth/{number}.npy": npy(values) for number, values in enumerate(maps)}
+    return FolderSource(write_files(folder, files | ({"dataset.yaml": yaml.encode()} if yaml else {})))
+
+
+def test_a_file_in_another_unit_than_the_others_is_refused(tmp_path):
+    depth = ARRAYS["depth"].astype(np.float32)
+    source = depths(tmp_path, depth, depth * 9, depth * 1000, depth / 9)
+    for index in (0, 1, 3):
+        source.read(index, 8)
+    with pytest.raises(DataError, match=r"depth/2.npy: the median is .*where most files have about .*in another unit"):
+        source.read(2, 8)
+
+
+@pytest.mark.parametrize("number, said", [(65535, True), (10000, True), (20000, True), (9000, False), (0, False)])
+def test_a_number_that_may_mean_no_value_is_said(tmp_path, number, said):
+    values = np.tile(np.linspace(500, 8000, 40).astype(np.uint16), (30, 1))
+    values[:3] = number
+    source = depths(tmp_path / "a", values)
+    pattern = rf"depth/0.npy: 10 % of the pixels have the number {number:g}, .*'missing: {number:g}'"
+    for texts in (source.warnings(), source.remarks(0)):
+        assert [bool(re.search(pattern, text)) for text in texts] == [True] * said
+    assert depths(tmp_path / "b", values, yaml=f"depth: {{missing: {number}}}").warnings() == ()
+
+
+def test_numbers_of_own_tasks_that_may_mean_no_value_are_said(tmp_path):
+    values = np.tile(np.linspace(-3, 40, 40, dtype=np.float32), (30, 1))
+    values[:3] = -9999
+    yaml = "tasks: {height: {unit: m, range: [-10, 50]%s}}"
+    one(tmp_path, yaml % "", height__a_dot_npy=npy(values))
+    assert "'missing: -9999'" in FolderSource(tmp_path).warnings()[0]
+    one(tmp_path, yaml % ", missing: -9999", height__a_dot_npy=npy(values))
+    assert FolderSource(tmp_path).warnings() == ()
+
+
+def test_normals_coded_as_fractions_from_0_to_1_are_told_by_their_lengths(tmp_path):
+    coded = ((ARRAYS["normal"] + 1) / 2).astype(np.float32)
+    coded[0] = 0
+    normal = one(tmp_path, normal__a_dot_npy=npy(coded)).targets["normal"].transpose(1, 2, 0)
+    np.testing.assert_allclose(normal[2:], nearest(ARRAYS["normal"])[2:], atol=1e-6)
+    assert np.isnan(normal[0]).all()
+    assert FolderSource(tmp_path).remarks(0) == ()
+    positive = np.broadcast_to(np.array([0.0, 0.6, 0.8], np.float32), (30, 40, 3))
+    normal = one(tmp_path / "b", "normal: {axes: opengl}", normal__a_dot_npy=npy(positive)).targets["normal"]
+    np.testing.assert_allclose(normal[:, 5, 5], (0, -0.6, -0.8), atol=1e-6)
+
+
+def test_jpeg_of_numbers_is_said(tmp_path):
+    grey = np.tile(np.linspace(10, 250, 40).astype(np.uint8), (30, 1))
+    one(tmp_path, "depth: {scale: 0.04}", depth__a_dot_jpg=jpeg(grey))
+    assert "1 files of depth are JPEG, such as depth/a.jpg" in FolderSource(tmp_path).warnings()[0]
+
+
+def test_what_the_official_split_lacks_is_said(tmp_path):
+    depth = png(np.ones((30, 40), np.uint16))
+    parts = [f"{part}/{{}}/{index}.png" for part in ("train", "test") for index in range(4)]
+    files = {part.format(kind): content for part in parts for kind, content in (("rgb", RGB), ("depth", depth))}
+    source = FolderSource(write_files(tmp_path, files))
+    with pytest.raises(ConfigError, match="no image is in the part 'val'.*official_validation"):
+        source.splits("official", 0)
+    (tmp_path / "test").rename(tmp_path / "val")
+    with pytest.raises(ConfigError, match="no image is in the part 'test'"):
+        FolderSource(tmp_path).splits("official", 0)
+
+
+def test_names_match_however_their_letters_are_composed(tmp_path):
+    composed, apart = "k\u00fcche/\u00e9", "ku\u0308che/e\u0301"
+    depth = png(np.ones((30, 40), np.uint16))
+    files = {
+        f"rgb/{composed}.png": RGB,
+        f"depth/{apart}.png": depth,
+        "labels.csv": f"name,split\n{apart},test".encode(),
+    }
+    source = FolderSource(write_files(tmp_path, files))
+    assert source.read(0, 8).name == composed
+    assert (source.read(0, 8).targets["depth"] == 0.001).all()
+    write_files(tmp_path, {f"depth/{composed}.png": depth})
+    with pytest.raises(DataError, match="belong to the same image .their names look the same"):
+        FolderSource(tmp_path)
+
+
+def test_empty_folders_are_named(tmp_path):
+    (tmp_path / "rgb").mkdir()
+    (tmp_path / "semantic").mkdir()
+    with pytest.raises(DataError, match="holds no files in rgb/, semantic/; put pictures into rgb/"):
+        open_source(str(tmp_path))
+
+
+def test_zip_with_backslashes_is_read(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name, content in own_files(3).items():
+            member = zipfile.ZipInfo("x")
+            member.filename = f"photos\\{name}".replace("/", "\\")
+            archive.writestr(member, content)
+    source = open_source(str(tmp_path / "a.zip"))
+    assert source.read(1, 8).name == "photo_001"

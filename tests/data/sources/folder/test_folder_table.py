@@ -109,3 +109,22 @@ def test_mistakes_are_named_with_the_line(tmp_path, text, message):
 def test_no_utf8(tmp_path):
     with pytest.raises(DataError, match="CSV UTF-8"):
         source(tmp_path, "name,label\nphoto_000,küche", "latin-1")
+
+
+def test_a_single_scene_or_none_is_said_not_to_be_used(tmp_path):
+    found = source(tmp_path / "a", "name,label\nphoto_000,a\nphoto_001,a\n")
+    assert "labels.csv has only the scene 'a', so its scenes are not used" in found.warnings()[0]
+    assert "labels.csv has no scene label at all" in source(tmp_path / "b", "name,label\n").warnings()[0]
+    assert source(tmp_path / "c", "name,split\nphoto_000,train\n").warnings() == ()
+
+
+def test_scenes_that_differ_in_case_are_said(tmp_path):
+    found = source(tmp_path, "name,label\nphoto_000,Kitchen\nphoto_001,hall\nphoto_002,kitchen\n")
+    assert found.warnings() == ("the scenes 'Kitchen' and 'kitchen' differ in upper and lower case alone",)
+
+
+@pytest.mark.parametrize("before", ["", "sep=,\n"])
+def test_an_open_quotation_mark_is_found_where_it_is(tmp_path, before):
+    line = 2 + bool(before)
+    with pytest.raises(DataError, match=rf"labels.csv, line {line}: a quotation mark .* is opened there"):
+        source(tmp_path, f'{before}name,label\n"photo_000,a\nphoto_001,b\nphoto_002,b\n')

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from unicodedata import normalize
 
 from mgm.data.files import FileTree, list_endings
 from mgm.data.images import ENDINGS
@@ -37,7 +38,7 @@ class _File:
     folder: str
     """That of the part of the split, as it is written; empty: none."""
     key: str
-    """Path below the folder of its kind (and of its part), without suffix and ending."""
+    """Path below the folder of its kind (and of its part), without suffix and ending; letters composed (NFC)."""
 
     @property
     def place(self) -> tuple[str, str]:
@@ -109,7 +110,8 @@ def _files_of_kinds(tree: FileTree, settings: FolderSettings) -> dict[str, list[
         kind = kinds[folders.pop(0).lower()]
         place = next((place for place, folder in enumerate(folders) if folder.lower() in PARTS), None)
         part = before[0] if before else "" if place is None else folders.pop(place)
-        found[kind].append(_File(path, part, "/".join([*folders, stem.removesuffix(settings.files(kind).suffix)])))
+        key, suffix = (normalize("NFC", text) for text in ("/".join([*folders, stem]), settings.files(kind).suffix))
+        found[kind].append(_File(path, part, key.removesuffix(suffix)))
     return found
 
 
@@ -158,4 +160,6 @@ def _check_complete(tree: FileTree, settings: FolderSettings, pictures: Iterable
 
 
 def _twice(tree: FileTree, first: str, second: str) -> DataError:
-    return DataError(f"{tree.describe(first)} and {second} belong to the same image; remove one of them")
+    alike = normalize("NFC", first) == normalize("NFC", second)
+    why = " (their names look the same, but are written by different characters, as on a Mac)" if alike else ""
+    return DataError(f"{tree.describe(first)} and {second} belong to the same image{why}; remove one of them")

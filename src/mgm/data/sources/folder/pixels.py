@@ -5,30 +5,39 @@ from __future__ import annotations
 import numpy as np
 
 from mgm.data.files import FileTree
-from mgm.data.images import read_array, read_exact_rgb, read_labels, read_numbers, read_rgb
+from mgm.data.images import read_array, read_exact_rgb, read_labels, read_numbers, read_palette, read_rgb
 from mgm.errors import DataError
-from mgm.tasks.files import Pixels
+from mgm.tasks.files import Colour, Pixels
+from mgm.types import IGNORE_INDEX
 
 _DECODERS = {"colours": read_rgb, "exact colours": read_exact_rgb, "indices": read_labels, "numbers": read_numbers}
 
 
-def read_pixels(tree: FileTree, file: str, kind: Pixels) -> np.ndarray:
+Palette = dict[int, tuple[Colour, str]]
+"""Index -> its colour in the label maps read so far, and the first file that has it."""
+
+
+def read_pixels(tree: FileTree, file: str, kind: Pixels, palette: Palette | None = None) -> np.ndarray:
     """Decode a picture or array file.
 
     Args:
         tree: The folder.
         file: A picture, or ``.npy`` or ``.npz`` of ``[H, W]``, ``[H, W, C]`` or ``[C, H, W]``.
         kind: How a picture is decoded; arrays of colours are uint8 or fractions in [0, 1].
+        palette: What the indices of the other files look like; completed by this one.
 
     Returns:
         ``[H, W]`` or ``[H, W, C]``, as the file has them; colours are uint8 ``[H, W, 3]``.
 
     Raises:
-        DataError: If it is unreadable or something else.
+        DataError: If it is unreadable or something else, or an index has another colour than in a file that was read before.
     """
     where, content = tree.describe(file), tree.read(file)
     if not file.lower().endswith((".npy", ".npz")):
-        return _DECODERS[kind](content, where)
+        values = _DECODERS[kind](content, where)
+        if palette is not None and kind == "indices":
+            _compare(palette, values, read_palette(content, where), where)
+        return values
     values = read_array(content, where)
     if values.ndim not in (2, 3) or 0 in values.shape:
         raise DataError(f"{where}: has shape {values.shape}, not H x W or H x W x channels; write it again")
@@ -37,6 +46,20 @@ def read_pixels(tree: FileTree, file: str, kind: Pixels) -> np.ndarray:
     if kind in ("colours", "exact colours"):
         return _colours(values, where)
     return values[:, :, 0] if values.ndim == 3 and values.shape[2] == 1 else values
+
+
+def _compare(palette: Palette, values: np.ndarray, colours: list[Colour], where: str) -> None:
+    used = [index for index in np.unique(values).tolist() if index < len(colours) and index != IGNORE_INDEX]
+    for index in used:
+        colour, other = palette.get(index, (colours[index], where))
+        if colour != colours[index]:
+            raise DataError(
+                f"{where}: index {index} is the colour {list(colours[index])}, but {list(colour)} in {other}: their palettes "
+                "differ, so indices tell nothing; give the task 'colours: {NAME: [R, G, B]}' in dataset.yaml (or, if the indices "
+                "are right, save all label maps with one palette, or as grey)"
+            )
+    for index in used:
+        palette.setdefault(index, (colours[index], where))
 
 
 def _colours(values: np.ndarray, where: str) -> np.ndarray:

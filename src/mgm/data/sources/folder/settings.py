@@ -190,13 +190,34 @@ def _validate(values: dict[str, Any], kind: type, name: str, where: str) -> Any:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in (*filter(None, [name]), *first["loc"]))
-        raise DataError(f"{where}: {place}: {first['msg']} (got {first['input']!r:.60})") from None
+        raise DataError(f"{where}: {place}: {_in_words(first['type'], place, first['input'], first['msg'])}") from None
     except (RecursionError, OverflowError) as error:
         raise DataError(f"{where}: {error}; {_SEE}") from None
 
 
+def _in_words(kind: str, place: str, value: object, message: str) -> str:
+    """What a value that was refused must be, and was."""
+    if kind == "string_type" and isinstance(value, bool | int | float):
+        if "[key]" in place and not isinstance(value, bool):
+            return (
+                f"names stand before numbers, as in {{tree: {value}}}; a name that is a number needs quotes: '{value}'"
+            )
+        what = "yes or no (also on, off, true, false)" if isinstance(value, bool) else "a number"
+        return f"must be text, but YAML reads {what} here (got {value!r}); put the name in quotes, as 'no' or '1'"
+    if kind == "tuple_type":
+        count = (
+            "; the number of classes is given by num_classes" if place == "classes" and isinstance(value, int) else ""
+        )
+        return f"must be a list, such as [wall, floor]{count} (got {value!r:.60})"
+    return f"{message} (got {value!r:.60})"
+
+
 def _check_keys(values: dict[Any, Any], names: list[str], where: str) -> None:
     for name in values:
+        if name not in names and not isinstance(name, str):
+            raise DataError(
+                f"{where}: {name!r} is no name of a setting; numbers are written with a point, 0.04, not with a comma"
+            )
         if name not in names:
             raise DataError(f"{where}: {unknown('key', str(name), names)}")
 
@@ -216,7 +237,9 @@ def _problem(settings: FolderSettings) -> str:
         if name in settings.own_tasks and getattr(files, "first", None) == "auto":
             return f"{name}: first must be a number where the classes are named"
     names, coded = settings.classes, settings.class_files.colours or settings.class_files.values
-    if len(set(names)) < len(names) or max(len(names), settings.num_classes) > IGNORE_INDEX:
+    if twice := [name for place, name in enumerate(names) if name in names[:place]]:
+        return f"class {twice[0]!r} stands twice in classes; give every class its own name"
+    if max(len(names), settings.num_classes) > IGNORE_INDEX:
         return f"classes must be at most {IGNORE_INDEX} different names"
     if coded and names and set(coded) != set(names):
         odd = sorted(set(coded) ^ set(names))[0]

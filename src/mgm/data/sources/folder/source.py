@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from itertools import combinations
@@ -13,25 +16,26 @@ import numpy as np
 from mgm.data.base import DataSource, Splits
 from mgm.data.files import open_tree
 from mgm.data.images import fitted, planes, read_palette, resize_rgb, same_shape
-from mgm.data.sources.folder.counting import INTERPOLATED, grey_levels, interpolated_share, label_numbers
+from mgm.data.sources.folder.counting import INTERPOLATED, check_strays, grey_levels, interpolated_share, label_numbers
 from mgm.data.sources.folder.pictures import Picture, list_pictures, parts_taken_for_scenes, unread
-from mgm.data.sources.folder.pixels import read_pixels
+from mgm.data.sources.folder.pixels import Palette, read_pixels
 from mgm.data.sources.folder.settings import FILE, FolderSettings, read_settings
 from mgm.data.sources.folder.table import SceneTable, no_scenes, read_table, scene_table
 from mgm.data.splits import grouped_split, official_split, random_split
 from mgm.data.targets import classes_in_view, resize_target
 from mgm.errors import ConfigError, DataError, unknown
 from mgm.tasks import SemanticSegmentation, Task
-from mgm.tasks.files import ClassFiles, Colour, FileSettings, Pixels
+from mgm.tasks.files import ClassFiles, Colour, FileSettings, Pixels, typical
 from mgm.types import IGNORE_INDEX, DatasetInfo, Sample
 
-READER_VERSION = 2
+READER_VERSION = 3
 MOST_LOOKED_AT = 50
 """Label maps that are read to tell whether classes count from 0 or from 1."""
 NUM_PROBES = 12
 """Images that are read to tell what is odd about all of them."""
 LEAST_GAP = 8
 """Difference of two colours in their most different channel, of 255, from which they can be told apart."""
+JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
 SEMANTIC = SemanticSegmentation.name
 
 
@@ -59,6 +63,7 @@ class FolderSource(DataSource):
         self._settings = settings or read_settings(self._tree)
         self._reader = {"reader": reader, "version": READER_VERSION, **({"labels": variant} if variant else {})}
         self._pictures = list_pictures(self._tree, self._settings)
+        self._palettes: defaultdict[str, Palette] = defaultdict(dict)
         self._tasks = tuple(task for task in self._kinds if any(task in picture.labels for picture in self._pictures))
         if not self._tasks:
             folders = ", ".join(f"{self._settings.folder(task)}/" for task in self._kinds)
@@ -81,11 +86,15 @@ class FolderSource(DataSource):
         """Names of the classes: the first source that has them."""
         if SEMANTIC not in self._tasks:
             return ()
-        largest = max(self._numbers - {IGNORE_INDEX}, default=-1)
+        largest = max(self._numbers.keys() - {IGNORE_INDEX}, default=-1)
         if not self._named and not self._levels and not 0 <= largest < IGNORE_INDEX:
             raise DataError(
-                f"{self._tree.path}: the largest label is {largest}; labels are 0..254, and 255 where there is none"
+                f"{self._numbers[largest][1]}: label {largest}, but labels are 0..254, and 255 where there is none; if it means "
+                f"none, 'semantic: {{ignore: {largest}}}' in dataset.yaml; if classes have such numbers, "
+                "'semantic: {values: {NAME: NUMBER}}'"
             )
+        if not self._named and not self._levels and self._plain:
+            check_strays(self._numbers)
         return self._named or tuple(f"class_{number}" for number in self._levels or range(largest + 1))
 
     @cached_property
@@ -100,18 +109,28 @@ class FolderSource(DataSource):
             if not 1 <= len(names) <= IGNORE_INDEX or (wanted and len(names) != wanted):
                 needed = wanted or f"1 to {IGNORE_INDEX}"
                 raise DataError(f"{self._tree.describe(file)}: {len(names)} class names; needs {needed}")
+            if twice := [name for name, count in Counter(names).items() if count > 1]:
+                raise DataError(
+                    f"{self._tree.describe(file)}: class {twice[0]!r} stands twice; give every class its own name"
+                )
         return names or tuple(f"class_{index}" for index in range(settings.num_classes))
 
     @cached_property
-    def _numbers(self) -> set[int]:
-        """The numbers in the label maps, 255 among them, where nobody names the classes."""
-        return set() if self._named else set(label_numbers(self._tree, self._label_maps, self._settings.class_files))
+    def _numbers(self) -> dict[int, tuple[int, str]]:
+        """The numbers in the label maps where nobody names the classes; see `label_numbers`."""
+        files, palette = self._settings.class_files, self._palettes[SEMANTIC]
+        return {} if self._named else label_numbers(self._tree, self._label_maps, files, palette)
 
     @cached_property
     def _levels(self) -> tuple[int, ...]:
         """The numbers in the label maps where these are shades and nobody says what they mean."""
+        return grey_levels(self._numbers) if self._plain else ()
+
+    @property
+    def _plain(self) -> bool:
+        """Whether nobody says what the numbers in the label maps mean."""
         files = self._settings.class_files
-        return grey_levels(self._numbers) if files == ClassFiles(files.folder, files.suffix) else ()
+        return files == ClassFiles(files.folder, files.suffix)
 
     @cached_property
     def _class_files(self) -> ClassFiles:
@@ -123,7 +142,7 @@ class FolderSource(DataSource):
             return settings
         for file in self._label_maps[:MOST_LOOKED_AT]:
             try:
-                if (self._pixels(file, settings.pixels) == len(classes)).any():
+                if (self._pixels(file, settings.pixels, SEMANTIC) == len(classes)).any():
                     return replace(settings, first=1)
             except DataError:  # reported when the sample is read
                 continue
@@ -211,6 +230,7 @@ class FolderSource(DataSource):
             own = self._settings.own_tasks.get(task)
             classes = tuple(own.get("classes", ())) if own else self._classes
             values = files.decode(pixels, channels, classes, where)
+            files.check_against(self._typical.get(task, float("nan")), values, where)
             if mask is not None and values.ndim == 3:
                 values = np.where(mask[:, :, None], values, np.nan)
             if settings.scenes == "classes" and task == SEMANTIC:
@@ -237,7 +257,7 @@ class FolderSource(DataSource):
             DataError: If there are too few labelled images.
         """
         if kind not in self.split_kinds:
-            raise ConfigError(unknown(f"split of {self.info.name}", kind, self.split_kinds))
+            raise ConfigError(unknown(f"split of {self.info.name}", kind, self.split_kinds) + self._lacking(kind))
         part, options = self._parts, self._settings.split
         labelled = np.array([bool(picture.labels) for picture in self._pictures])
         groups = (
@@ -261,6 +281,18 @@ class FolderSource(DataSource):
         part[free[made.validation]], part[free[made.test]] = "validation", "test"
         return _from_parts(part)
 
+    def _lacking(self, kind: str) -> str:
+        """What the official split lacks, in words, where some of it is given; begins with a semicolon."""
+        given = set(self._parts) - {""}
+        if kind != "official" or not given:
+            return ""
+        if "test" not in given:
+            return "; no image is in the part 'test', which it needs (folders or the column split; see docs/data.md)"
+        return (
+            "; no image is in the part 'val', which it needs: make one, or let it be taken from the training images by "
+            "'split: {official_validation: 0.15}' in dataset.yaml"
+        )
+
     def remarks(self, index: int) -> tuple[str, ...]:
         """What looks wrong with the label files, such as normals that are not of unit length; see `DataSource.remarks`."""
         found = []
@@ -276,6 +308,16 @@ class FolderSource(DataSource):
             found.append(
                 "mask/ says where numbers are valid; if it holds label maps, 'semantic: {folder: mask}' in dataset.yaml"
             )
+        found += [self._scenes.unused, *_alike(self._scenes.names)]
+        for task in self._tasks if self._reader["reader"] == "folder" else ():
+            lossy = [
+                file for picture in self._pictures if (file := picture.labels.get(task, "")).lower().endswith(JPEG)
+            ]
+            if lossy and self._files(task).pixels == "numbers":
+                found.append(
+                    f"{len(lossy)} files of {task} are JPEG, such as {lossy[0]}, whose compression changes numbers, most at "
+                    "edges; if you have the originals, save them as PNG, TIFF or .npy"
+                )
         if SEMANTIC in self._tasks and self._levels:
             numbers = ", ".join(map(str, self._levels))
             found.append(
@@ -289,19 +331,20 @@ class FolderSource(DataSource):
         return tuple(filter(None, found + self._probe()))
 
     def _probe(self) -> list[str]:
-        """What a few images tell: labels of another size than their image, label maps that were interpolated."""
+        """What a few images tell: odd values, labels of another size than their image, label maps that were interpolated."""
         found: dict[str, str] = {}
         for task in self._tasks:
-            having = [picture for picture in self._pictures if task in picture.labels]
             maps = []
-            for place in np.unique(np.linspace(0, len(having) - 1, NUM_PROBES).round().astype(int)):
-                picture = having[place]
+            for picture in self._probes(task):
                 try:
-                    values = self._pixels(picture.labels[task], self._files(task).pixels)
+                    values = self._pixels(picture.labels[task], self._files(task).pixels, task)
                     rgb = self._pixels(picture.rgb, "colours")
                 except DataError:  # reported when the sample is read
                     continue
                 maps.append(values)
+                with suppress(DataError):
+                    if remark := self._files(task).remark(values, self._tree.describe(picture.labels[task])):
+                        found.setdefault(f"values of {task}", remark)
                 if values.shape[:2] != rgb.shape[:2] and same_shape(values.shape[:2], rgb.shape[:2]):
                     (height, width), (rgb_height, rgb_width) = values.shape[:2], rgb.shape[:2]
                     found[task] = (
@@ -351,17 +394,37 @@ class FolderSource(DataSource):
         top, bottom, left, right = self._settings.crop.get(f"{width}x{height}", (0, height, 0, width))
         return np.s_[top:bottom, left:right]
 
+    @cached_property
+    def _typical(self) -> dict[str, float]:
+        """Task whose files are compared with one another -> the median of some files, of which most have about that one."""
+        found: dict[str, float] = {}
+        for task in self._tasks:
+            medians = []
+            for picture in self._probes(task) if self._files(task).comparable else ():
+                with suppress(DataError):  # reported when the sample is read
+                    values = self._pixels(picture.labels[task], self._files(task).pixels)
+                    medians.append(typical(self._files(task).decode(values, 1, (), "")))
+            if len(known := np.array(medians)[np.isfinite(medians)]) > 2:
+                found[task] = float(np.median(known))
+        return found
+
+    def _probes(self, task: str) -> list[Picture]:
+        """Some images that have a label of a task."""
+        having = [picture for picture in self._pictures if task in picture.labels]
+        places = np.unique(np.linspace(0, len(having) - 1, NUM_PROBES).round().astype(int))
+        return [having[place] for place in places]
+
     def _files(self, task: str) -> FileSettings:
         return self._class_files if task == SEMANTIC else self._settings.files(task)
 
     def _beside(self, rgb: np.ndarray, picture: Picture, kind: str, pixels: Pixels) -> np.ndarray:
         """Values of a label file, which has to show the same as the image, at the size of the image."""
         file = picture.labels[kind]
-        values = self._pixels(file, pixels)
+        values = self._pixels(file, pixels, kind)
         return fitted(values, self._tree.describe(file), rgb, self._tree.describe(picture.rgb), scaled=True)
 
-    def _pixels(self, file: str, kind: Pixels) -> np.ndarray:
-        return read_pixels(self._tree, file, kind)
+    def _pixels(self, file: str, kind: Pixels, task: str = "") -> np.ndarray:
+        return read_pixels(self._tree, file, kind, self._palettes[task] if task else None)
 
     def _read_scenes(self) -> SceneTable:
         """Scene labels from where the settings say; the table also fills in the parts of the split and the groups."""
@@ -372,7 +435,17 @@ class FolderSource(DataSource):
             return no_scenes(len(self))
         if table is not None and table.names and settings.scenes == "auto":
             return table
-        return scene_table([{picture.scene} if picture.scene else None for picture in self._pictures])
+        unused = table.unused if table is not None and settings.scenes == "auto" else ""
+        return replace(
+            scene_table([{picture.scene} if picture.scene else None for picture in self._pictures]), unused=unused
+        )
+
+
+def _alike(names: Sequence[str]) -> list[str]:
+    """Scenes whose names differ in nothing but upper and lower case, in words."""
+    first: dict[str, str] = {}
+    pairs = [(first.setdefault(name.casefold(), name), name) for name in names]
+    return [f"the scenes {one!r} and {two!r} differ in upper and lower case alone" for one, two in pairs if one != two]
 
 
 def _from_parts(part: np.ndarray) -> Splits:

@@ -6,7 +6,8 @@ import csv
 import io
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from unicodedata import normalize
 
 import numpy as np
 
@@ -30,6 +31,8 @@ class SceneTable:
     """``[N, K]`` float32, NaN for an image without a label."""
     multi_hot: bool
     """Whether any image has several labels, or may have."""
+    unused: str = ""
+    """Why labels that are there are none of these, in words."""
 
 
 def no_scenes(count: int) -> SceneTable:
@@ -105,7 +108,11 @@ def read_table(tree: FileTree, settings: FolderSettings, pictures: Sequence[Pict
             f"{tree.describe(pictures[missing].rgb)}: not listed in {options.file} ({len(pictures) - len(seen)} such "
             "images); add the lines or remove the files"
         )
-    return scene_table(labels, bool(flags), names)
+    found = scene_table(labels, bool(flags), names)
+    if (lists or flags) and not found.names:
+        only = next((f"only the scene {min(known)!r}" for known in labels if known), "no scene label at all")
+        found = replace(found, unused=f"{where} has {only}, so its scenes are not used: it takes two to tell apart")
+    return found
 
 
 def _cells(tree: FileTree, file: str) -> list[tuple[int, list[str]]]:
@@ -119,11 +126,12 @@ def _cells(tree: FileTree, file: str) -> list[tuple[int, list[str]]]:
         told = len(given) == 1 and "sep=" in first.lower()
         separator = given if told else _separator(first)
         reader = csv.reader(io.StringIO(rest if told else text, newline=""), delimiter=separator, skipinitialspace=True)
-        table = [
-            (reader.line_num + told, [cell.strip() for cell in row])
-            for row in reader
-            if any(cell.strip() for cell in row)
-        ]
+        table: list[tuple[int, list[str]]] = []
+        start = 1 + told
+        for row in reader:
+            if any(cell.strip() for cell in row):
+                table.append((start, [cell.strip() for cell in row]))
+            start = reader.line_num + 1 + told
     except (UnicodeError, csv.Error) as error:
         raise DataError(f"{where}: is no CSV text in UTF-8 ({error}); save it again as CSV UTF-8") from None
     if not table:
@@ -136,6 +144,10 @@ def _cells(tree: FileTree, file: str) -> list[tuple[int, list[str]]]:
     if len(set(header)) < len(header) or "" in header:
         raise DataError(f"{where}: two columns have the same name, or one has none")
     for number, cells in table[1:]:
+        if len(cells) != len(header) and any("\n" in cell for cell in cells):
+            raise DataError(
+                f'{where}, line {number}: a quotation mark (") is opened there and not closed; remove or close it'
+            )
         if len(cells) != len(header):
             raise DataError(
                 f"{where}, line {number}: {len(cells)} cells, the first line has {len(header)}; "
@@ -165,13 +177,13 @@ def _aliases(pictures: Sequence[Picture]) -> dict[str, list[int]]:
         below = rest if first.lower() in PARTS else picture.name
         names = {picture.name, below, below.rpartition("/")[2]}
         names |= {name + ending for name in names} | {picture.rgb, picture.rgb.rpartition("/")[2]}
-        for name in names:
+        for name in {normalize("NFC", name) for name in names}:
             aliases.setdefault(name, []).append(index)
     return aliases
 
 
 def _find(aliases: dict[str, list[int]], name: str, where: str) -> int:
-    found = aliases.get(name.replace("\\", "/"), [])
+    found = aliases.get(normalize("NFC", name).replace("\\", "/"), [])
     if len(found) == 1:
         return found[0]
     many = f"{len(found)} images are called {name!r}, give its path below rgb/"
