@@ -174,7 +174,9 @@ def write_cityscapes(folder: Path, counts: dict[str, int] | None = None) -> Path
             disparity = np.zeros(ids.shape, np.uint16)
             disparity[:, :64] = 32 * 256 + 1
             camera = {"extrinsic": {"baseline": 0.2}, "intrinsic": {"fx": 2240.0, "fy": 2240.0, "u0": 1024, "v0": 512}}
-            files[f"leftImg8bit/{stem}_leftImg8bit.png"] = png(np.stack([ids, ids * 2, 255 - ids], axis=2))
+            files[f"leftImg8bit/{stem}_leftImg8bit.png"] = png(
+                np.stack([ids, ids * 2, np.full_like(ids, len(files))], axis=2)
+            )
             files[f"gtFine/{stem}_gtFine_labelIds.png"] = png(ids)
             files[f"gtFine/{stem}_gtFine_instanceIds.png"] = png(ids.astype(np.uint16))
             files[f"gtFine/{stem}_gtFine_color.png"] = png(np.stack([ids] * 3, axis=2))

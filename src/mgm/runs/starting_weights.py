@@ -33,7 +33,8 @@ def check_encoder(model: ModelConfig) -> None:
         raise ConfigError(f"frozen_stages is {model.frozen_stages}; it must be 0 to {len(EfficientNetLite0.strides)}")
     if (model.frozen_stages or model.frozen_statistics) and not (model.encoder == LITE and model.pretrained):
         raise ConfigError(
-            "frozen_stages and frozen_statistics keep what a pre-trained lite0 has learned; use them with --encoder lite0"
+            "frozen_stages and frozen_statistics keep what a pre-trained lite0 has learned; use them with --encoder lite0, "
+            "else --frozen-stages 0 --no-frozen-statistics"
         )
     if model.encoder == "resnet":
         return
