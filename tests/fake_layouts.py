@@ -136,6 +136,7 @@ def write_taskonomy(
     for building in buildings:
         for view in range(views):
             arrays = {**taskonomy_arrays(view), "class_scene": places(7 if view == 3 else 12)}
+            arrays["rgb"][-1, -1] = len(files) % 256, view, 0  # no image is the copy of another
             if layout != "old":
                 valid = np.full((64, 64), 255, np.uint8)
                 valid[:8] = 0

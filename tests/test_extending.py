@@ -15,6 +15,7 @@ from documents import DOCS, ROOT, python_of
 from mgm.data.checking import find_bad
 
 PROGRAMS = {block.heading: block for block in python_of(DOCS / "extending.md")}
+PLAIN = "-q --strict-markers --import-mode=importlib"
 CONTRACTS = (
     "tests/tasks/test_task_contract.py",
     "tests/tasks/test_losses.py",
@@ -83,7 +84,19 @@ def test_self_supervision_turns_images_and_trains_head_and_encoder(place, tmp_pa
 @pytest.mark.slow
 def test_contracts_of_the_package():
     """The tests that run over the dictionaries, in a process that has entered the programs' classes."""
-    command = [sys.executable, "-m", "pytest", "-p", "extended_registries", "-p", "no:cacheprovider", "-rN"]
+    # shapes are not checked: what checks them has to come before the package
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "extended_registries",
+        "-p",
+        "no:cacheprovider",
+        "-rN",
+        "-o",
+        f"addopts={PLAIN}",
+    ]
     names = "inverse_depth or gated or upsampling"
     path = os.pathsep.join([str(ROOT / "tests"), str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(

@@ -19,6 +19,7 @@ from fake_trials import pretend, three_tasks
 from mgm.cli.train import parse_train
 from mgm.experiments.catalogue import STUDIES
 from mgm.experiments.statistics import detectable_difference
+from mgm.experiments.tables import CONSTANT
 from mgm.runs.folder import RunFolder
 
 pytestmark = pytest.mark.usefixtures("without_pictures")
@@ -193,6 +194,8 @@ def test_every_kind_of_experiment_runs_end_to_end(mgm, place, name) -> None:
     assert {trial["state"] for trial in about["trials"]} == {"finished"}
     table = json.loads((folder / "table.json").read_text())
     for row in table["rows"]:
+        if row["model"] == CONSTANT.title:
+            continue
         assert row["count"] == 1, row
         trial = next(t for t in about["trials"] if (t["model"], t["setting"]) == (row["model"], row["setting"]))
         result = json.loads((folder / trial["folder"] / "result.json").read_text())

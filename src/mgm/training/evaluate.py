@@ -99,9 +99,9 @@ def classes_of(meters: Mapping[str, TaskMetrics]) -> Classes:
 
 
 def confusions_of(meters: Mapping[str, TaskMetrics]) -> dict[str, Confusion]:
-    """Task -> its confusion matrix, for tasks with classes; every process has to ask for every task."""
+    """Task -> its confusion matrix, for tasks with classes of which any was seen; every process has to ask for every task."""
     found = {name: meter.confusion() for name, meter in meters.items()}
-    return {name: confusion for name, confusion in found.items() if confusion}
+    return {name: confusion for name, confusion in found.items() if confusion and confusion.classes}
 
 
 def image_scores(sums: Mapping[str, np.ndarray], tasks: Mapping[str, Task]) -> dict[str, np.ndarray]:
