@@ -77,6 +77,15 @@ def test_random_splits_keep_copies_in_one_part(photos):
         assert sum(map(len, parts)) == len(set.union(*parts)) == 6
 
 
+def test_where_all_pictures_are_alike_the_split_stays_and_is_said(photos, caplog):
+    for index in range(1, 12):
+        copied(photos, f"photo_{index:03d}", "photo_000")
+    data = load_data(make_experiment("mt", "tiny", str(photos)), torch.device("cpu"))
+    assert all(len(part) for part in (data.splits.train, data.splits.validation, data.splits.test))
+    assert "1 different images are too few" in caplog.text
+    assert "test scores are of pictures that were trained on" in caplog.text
+
+
 def test_copies_in_given_parts_are_named_and_never_scored(tmp_path, photos, caplog):
     rows = [f"photo_{index:03d},{part}" for index, part in enumerate(["train"] * 6 + ["val"] * 3 + ["test"] * 3)]
     (photos / "labels.csv").write_text("\n".join(["name,split", *rows]))

@@ -159,7 +159,7 @@ def make_splits(store: Store, source: DataSource, config: DataConfig, has: np.nd
         has: ``[N, tasks]`` bool, which image has labels of which task.
 
     Raises:
-        DataError: If there are too few different images.
+        DataError: If a given test set has nothing but copies, or folds have too few different images.
     """
     source = rows_of(store, source)
     kind, fold, folds = parse_split(config.split)
@@ -173,7 +173,15 @@ def make_splits(store: Store, source: DataSource, config: DataConfig, has: np.nd
         if len(first) == len(store):
             return splits
         together = kind == "random" and not _has_given_part(source)
-        return keep_together(splits, originals) if together else _without_copies(store, splits, originals)
+        if not together:
+            return _without_copies(store, splits, originals)
+        try:
+            return keep_together(splits, originals)
+        except DataError as error:
+            _warn(
+                f"{store.info.name}: {error}; its parts share pictures, so test scores are of pictures that were trained on"
+            )
+            return splits
     labelled = np.flatnonzero(has.any(axis=1))
     groups = originals[labelled]
     if kind != "random":

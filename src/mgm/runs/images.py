@@ -69,7 +69,7 @@ class RunImages:
     def splits(self, store: Store) -> Splits:
         """The recorded images that the data still have, as indices; images that are new belong to no part.
 
-        A test image with the pixels of one that the run has seen is left out.
+        A test image whose pixels have become those of one that the run has seen is left out.
         """
         places = {name: index for index, name in enumerate(unique_names(store))}
 
@@ -77,7 +77,11 @@ class RunImages:
             return np.sort(np.array([places[name] for name in images if name in places], dtype=np.int64))
 
         known = set(self.seen.values())
-        test = [name for name in self.test if name in places and store.digest(places[name]) not in known]
+        test = [
+            name
+            for name, digest in self.test.items()
+            if name in places and ((now := store.digest(places[name])) == digest or now not in known)
+        ]
         return Splits(present(self.labelled | self.weak), present(self.validation), present(test))
 
     def unseen(self, store: Store) -> np.ndarray:
