@@ -179,7 +179,7 @@ def test_the_same_run_of_mlflow_is_continued(tmp_path, mlflow):
     assert (run.name, run.status) == ("run", "FINISHED")
     assert run.config["training/steps"] == 8
     assert dict(run.curves["loss/task"]).keys() == {2, 4, 9, 11}
-    assert run.curves["test/depth/abs_error_m"] == [(0, 0.5)]
+    assert run.curves["test/depth/abs_error_m"] == [(11, 0.5)]
     assert run.files == [("curves.png", "pictures"), ("result.json", "")]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -10,9 +9,10 @@ from pathlib import Path
 import tyro
 
 from mgm.cli.parsing import parse
+from mgm.cli.resuming import check_resumes_alone, says_how_to_go_on
 from mgm.config import Experiment
 from mgm.data.files import as_file_name
-from mgm.errors import ConfigError, Interrupted
+from mgm.errors import ConfigError
 from mgm.method.recipes import make_experiment
 
 
@@ -71,23 +71,15 @@ def pretrain(arguments: list[str]) -> None:
     from mgm.runs.self_supervised import pretrain as run
 
     if options.resume:
-        if len(arguments) > (1 if arguments[0].startswith("--resume=") else 2):
-            raise ConfigError("--resume goes on with the run's own settings; leave out every other option")
+        check_resumes_alone(arguments)
         out = options.resume
         carry_out = partial(run, RunFolder(out).experiment(), out, resume=True)
     else:
         name = as_file_name(Path(options.photographs).stem, "photographs")
         out = options.out or Path("runs") / f"pretrain-{name}-s{options.seed}"
         carry_out = partial(run, _experiment(options), out, exclude=options.exclude)
-    try:
+    with says_how_to_go_on("pretrain", out):
         result = carry_out()
-    except KeyboardInterrupt as stop:
-        if not RunFolder(out).exists:
-            raise
-        number = getattr(stop, "number", signal.SIGINT)
-        raise Interrupted(
-            number, f"{stop or 'stopped'}; it goes on from there with: mgm pretrain --resume {out}"
-        ) from None
     if is_first_process():
         print(
             f"encoder of {result['steps']} steps on {result['num_photographs']} photographs, {result['seconds']:.0f} s: {out}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import signal
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -12,9 +11,10 @@ from typing import Annotated, Any
 import tyro
 
 from mgm.cli.parsing import parse
+from mgm.cli.resuming import check_resumes_alone, says_how_to_go_on
 from mgm.config import Experiment
 from mgm.data.files import as_file_name
-from mgm.errors import ConfigError, Interrupted, RunError, choose
+from mgm.errors import ConfigError, RunError, choose
 from mgm.method.recipes import RECIPES, make_experiment
 
 
@@ -57,8 +57,7 @@ def train(arguments: list[str]) -> None:
         _cross_validate(options, arguments)
         return
     if options.resume:
-        if len(arguments) > (1 if arguments[0].startswith("--resume=") else 2):
-            raise ConfigError("--resume goes on with the run's own settings; leave out every other option")
+        check_resumes_alone(arguments)
         out, folder = options.resume, RunFolder(options.resume)
         run = partial(train_and_draw, folder.experiment(), out, resume=True)
     else:
@@ -68,15 +67,8 @@ def train(arguments: list[str]) -> None:
         run = partial(
             train_and_draw, experiment, out, baseline=options.baseline, minutes=options.minutes, stages=options.stages
         )
-    try:
+    with says_how_to_go_on("train", out):
         result = run()
-    except KeyboardInterrupt as stop:
-        if not RunFolder(out).exists:
-            raise
-        number = getattr(stop, "number", signal.SIGINT)
-        raise Interrupted(
-            number, f"{stop or 'stopped'}; it goes on from there with: mgm train --resume {out}"
-        ) from None
     if is_first_process():
         _print_result(out, result)
 

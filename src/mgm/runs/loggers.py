@@ -78,8 +78,8 @@ class Logger(ABC):
         """Figures after so many steps."""
 
     @abstractmethod
-    def finish(self, values: Mapping[str, float], pictures: Sequence[Path]) -> None:
-        """The scores on the test set and the pictures of a finished run."""
+    def finish(self, step: int, values: Mapping[str, float], pictures: Sequence[Path]) -> None:
+        """The scores on the test set and the pictures of a run that is finished after so many steps."""
 
     @abstractmethod
     def close(self) -> None:
@@ -94,24 +94,22 @@ class TensorBoard(Logger):
 
     def open(self, step: int) -> None:
         """Begin a file."""
-        self._step = step
         self._writer = self.package.SummaryWriter(str(self.folder.path / "tensorboard"), purge_step=step + 1)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """A point in each curve."""
-        self._step = step
         for name, value in values.items():
             self._writer.add_scalar(name, value, step)
 
-    def finish(self, values: Mapping[str, float], pictures: Sequence[Path]) -> None:
+    def finish(self, step: int, values: Mapping[str, float], pictures: Sequence[Path]) -> None:
         """Points after the last step, and images."""
         import numpy as np
         from PIL import Image
 
-        self.scalars(self._step, values)
+        self.scalars(step, values)
         for path in pictures:
             with Image.open(path) as picture:
-                self._writer.add_image(path.stem, np.array(picture.convert("RGB")), self._step, dataformats="HWC")
+                self._writer.add_image(path.stem, np.array(picture.convert("RGB")), step, dataformats="HWC")
 
     def close(self) -> None:
         """Write the file to the end."""
@@ -126,7 +124,6 @@ class WandB(Logger):
 
     def open(self, step: int) -> None:
         """Begin or resume the run."""
-        self._step = step
         identity = self.known_id() or secrets.token_hex(4)
         self.keep_id(identity)
         self._run = self.package.init(
@@ -146,12 +143,12 @@ class WandB(Logger):
         """A point in each curve."""
         self._run.log({"step": step, **values})
 
-    def finish(self, values: Mapping[str, float], pictures: Sequence[Path]) -> None:
+    def finish(self, step: int, values: Mapping[str, float], pictures: Sequence[Path]) -> None:
         """The run's summary, and images."""
         self._run.summary.update(dict(values))
         if pictures:
             images = {f"pictures/{path.stem}": self.package.Image(str(path)) for path in pictures}
-            self._run.log({"step": self._step, **images})
+            self._run.log({"step": step, **images})
 
     def close(self) -> None:
         """End the run as the service sees it."""
@@ -188,9 +185,9 @@ class MLflow(Logger):
         now = int(1000 * time.time())
         self._client.log_batch(self._id, metrics=[metric(name, value, now, step) for name, value in values.items()])
 
-    def finish(self, values: Mapping[str, float], pictures: Sequence[Path]) -> None:
+    def finish(self, step: int, values: Mapping[str, float], pictures: Sequence[Path]) -> None:
         """Metrics, images and the result as a file."""
-        self.scalars(0, values)
+        self.scalars(step, values)
         for path in pictures:
             self._client.log_artifact(self._id, str(path), "pictures")
         self._client.log_artifact(self._id, str(self.folder.result))
@@ -242,7 +239,7 @@ class Logged(Progress):
         """The result of a finished run and its pictures."""
         kept = {name: value for name, value in _flat(result["test"], "test/").items() if value is not None}
         self._try(lambda: self.logger.open(self._total))
-        self._try(lambda: self.logger.finish(kept, pictures))
+        self._try(lambda: self.logger.finish(self._total, kept, pictures))
         self._try(self.logger.close)
 
     def _try(self, call: Callable[[], object]) -> None:
