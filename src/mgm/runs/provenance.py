@@ -8,10 +8,16 @@ import subprocess
 import sys
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy
 import torch
 
+from mgm.functional.distributed import world_size
+from mgm.runs.beginning import Beginning
+from mgm.runs.cost import encoder_updates, parameter_counts, peak_memory_mb
+from mgm.runs.folder import RunFolder
+from mgm.training.trainer import Trainer
 from mgm.version import __version__
 
 
@@ -50,3 +56,19 @@ def command_line() -> str:
     program = Path(sys.argv[0])
     started_as_module = Path(__file__).parents[1] in program.resolve().parents  # python -m mgm
     return shlex.join(["mgm" if started_as_module else program.name, *sys.argv[1:]])
+
+
+def made_with(folder: RunFolder, trainer: Trainer) -> dict[str, Any]:
+    """What ``result.json`` says of the making of a run: command, code, machine, and what it cost."""
+    device = trainer.fabric.device
+    return {
+        "seconds": round(trainer.position.seconds, 1),
+        "command": Beginning.read(folder.beginning).command,
+        "commit": current_commit(),
+        "versions": versions(),
+        "device": str(device),
+        "world_size": world_size(),
+        "parameters": parameter_counts(trainer.networks),
+        "updates": encoder_updates(trainer.stages_as_trained),
+        "peak_memory_mb": peak_memory_mb(device),
+    }

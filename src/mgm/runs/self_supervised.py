@@ -23,7 +23,6 @@ from mgm.method.recipes import TASKS_ALONE
 from mgm.method.training import JointSteps
 from mgm.runs.beginning import Beginning
 from mgm.runs.checks import check_experiment
-from mgm.runs.cost import encoder_updates, parameter_counts, peak_memory_mb
 from mgm.runs.data import make_splits
 from mgm.runs.devices import launch
 from mgm.runs.folder import RunFolder, read_result, write_json
@@ -33,7 +32,7 @@ from mgm.runs.loggers import make_loggers
 from mgm.runs.metrics_table import recorded
 from mgm.runs.pretraining import RECIPE, pretraining
 from mgm.runs.progress import RichProgress
-from mgm.runs.provenance import command_line, current_commit, versions
+from mgm.runs.provenance import command_line, made_with
 from mgm.runs.settings import to_dict, with_absolute_paths
 from mgm.runs.starting_weights import load_pretrained, start_encoder, with_structure
 from mgm.tasks import make_tasks
@@ -126,15 +125,7 @@ def pretrain(experiment: Experiment, out: Path, *, resume: bool = False, exclude
                 "num_labelled": 0,
                 "num_photographs": len(indices),
                 "steps": experiment.training.steps,
-                "seconds": round(trainer.position.seconds, 1),
-                "command": Beginning.read(folder.beginning).command,
-                "commit": current_commit(),
-                "versions": versions(),
-                "device": str(fabric.device),
-                "world_size": world_size(),
-                "parameters": parameter_counts(trainer.networks),
-                "updates": encoder_updates(trainer.stages),
-                "peak_memory_mb": peak_memory_mb(fabric.device),
+                **made_with(folder, trainer),
                 "test": {},
                 "pretrained": pretraining(experiment.model),
             }

@@ -29,7 +29,6 @@ from mgm.runs.annotator import make_annotator
 from mgm.runs.beginning import Beginning
 from mgm.runs.budget import fit_to_minutes, measure
 from mgm.runs.checks import check_experiment, warnings_of
-from mgm.runs.cost import encoder_updates, parameter_counts, peak_memory_mb
 from mgm.runs.data import ExperimentData, load_data
 from mgm.runs.devices import launch
 from mgm.runs.diversity import generator_diversity
@@ -40,7 +39,7 @@ from mgm.runs.loggers import make_loggers
 from mgm.runs.metrics_table import recorded, write_history
 from mgm.runs.pretraining import pretraining
 from mgm.runs.progress import RichProgress
-from mgm.runs.provenance import command_line, current_commit, versions
+from mgm.runs.provenance import command_line, made_with
 from mgm.runs.scenes import without_scenes
 from mgm.runs.settings import to_dict, with_absolute_paths
 from mgm.runs.stages import SharedStages
@@ -338,15 +337,7 @@ def _finish(
             for stage in trainer.stages
             if stage.name in position.stopped
         },
-        "seconds": round(trainer.position.seconds, 1),
-        "command": Beginning.read(folder.beginning).command,
-        "commit": current_commit(),
-        "versions": versions(),
-        "device": str(trainer.fabric.device),
-        "world_size": world_size(),
-        "parameters": parameter_counts(trainer.networks),
-        "updates": encoder_updates(trainer.stages_as_trained),
-        "peak_memory_mb": peak_memory_mb(trainer.fabric.device),
+        **made_with(folder, trainer),
         "validation": validation,
         "test": test,
         "classes": classes_of(meters),
@@ -358,7 +349,7 @@ def _finish(
         result["earlier"] = _earlier(data, trainer, model, batch_size)
     if baseline:
         kept = ("recipe", "steps", "stopped", "validation", "test", "classes", "pretrained")
-        result["baseline"] = {key: baseline[key] for key in kept if key in baseline}  # earlier versions wrote fewer
+        result["baseline"] = {key: baseline[key] for key in kept}
         result["gain"] = {
             name: task_gain(test[name], baseline["test"][name], task) for name, task in data.tasks.items()
         } | {"mean": mean_gain(test, baseline["test"], data.tasks)}
