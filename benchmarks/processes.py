@@ -27,7 +27,7 @@ from torch.multiprocessing.spawn import spawn
 
 from mgm.config import Experiment
 from mgm.method.recipes import make_experiment
-from mgm.runs.train import current_commit
+from mgm.runs.provenance import current_commit
 from synthetic import synthetic_trainer
 
 

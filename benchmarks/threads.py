@@ -22,7 +22,7 @@ from pathlib import Path
 import torch
 
 from mgm.method.recipes import make_experiment
-from mgm.runs.train import current_commit
+from mgm.runs.provenance import current_commit
 from synthetic import synthetic_trainer
 
 SPINS = (0, 1000, 2000, 10000)

@@ -1,11 +1,17 @@
-"""Options of a verb: a dataclass whose fields are the flags and whose docstrings are their help."""
+"""Options of a verb: a dataclass whose fields are the flags and whose docstrings are their help. How runs are continued."""
 
 from __future__ import annotations
 
 import os
+import signal
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeVar
 
 import tyro
+
+from mgm.errors import ConfigError, Interrupted
 
 Options = TypeVar("Options")
 
@@ -22,3 +28,24 @@ def parse(kind: type[Options], verb: str, arguments: list[str], default: Options
     )
     assert isinstance(options, kind)
     return options
+
+
+def check_resumes_alone(arguments: Sequence[str]) -> None:
+    """Raise `ConfigError` if anything stands beside ``--resume DIR``."""
+    if len(arguments) > (1 if arguments[0].startswith("--resume=") else 2):
+        raise ConfigError("--resume goes on with the run's own settings; leave out every other option")
+
+
+@contextmanager
+def says_how_to_go_on(verb: str, out: Path) -> Generator[None]:
+    """Name the command that continues the run, if a signal ends it."""
+    from mgm.runs.folder import RunFolder
+
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        if not RunFolder(out).exists:
+            raise
+        number = getattr(stop, "number", signal.SIGINT)
+        text = f"{stop or 'stopped'}; it goes on from there with: mgm {verb} --resume {out}"
+        raise Interrupted(number, text) from None

@@ -10,8 +10,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from mgm.cli.parsing import parse
-from mgm.cli.resuming import check_resumes_alone, says_how_to_go_on
+from mgm.cli.parsing import check_resumes_alone, parse, says_how_to_go_on
 from mgm.config import Experiment
 from mgm.data.files import as_file_name
 from mgm.errors import ConfigError, RunError, choose

@@ -35,7 +35,7 @@ from mgm.experiments.tables import (
     worth,
 )
 from mgm.runs.folder import RunFolder, read_result, write_json
-from mgm.runs.train import current_commit, versions
+from mgm.runs.provenance import current_commit, versions
 from mgm.training.checkpoint import make_folder
 
 
