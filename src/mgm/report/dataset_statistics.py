@@ -18,6 +18,7 @@ from mgm.types import DatasetInfo, Sample
 
 RARE = 2e-4
 """Share of the labelled pixels, below which a class is suspected; motorcycles in Cityscapes have 1e-3."""
+COPIES = "same image in two parts of the split; training keeps copies together where it draws parts, and scores none in given ones"
 DARK = 24
 """Of 255: below it, an image shows nothing; so do the 12 bits of a camera in a file of 16."""
 
@@ -131,7 +132,7 @@ class DatasetStatistics:
             return
         pair = f"{other[0]} = {sample.name}"
         if other[1] != part:
-            self.suspect("same image in two parts of the split", f"{pair} ({other[1]}, {part})")
+            self.suspect(COPIES, f"{pair} ({other[1]}, {part})")
         else:
             self.suspect("same image twice", pair)
 
