@@ -41,6 +41,17 @@ def test_scores_are_in_the_unit() -> None:
     assert "relative_error" not in make_task("height").metrics_info  # whose range begins below 0
 
 
+def test_scores_are_those_that_are_asked_for() -> None:
+    definition = {"range": [10, 50], "unit": "m", "metrics": ["rmse", "relative_error"]}
+    task = make_tasks(["height"], own={"height": definition})["height"]
+    assert (list(task.metrics_info), task.primary) == (["rmse_m", "relative_error"], "relative_error")
+    metrics = task.metrics()
+    metrics.update(row(0.25, 0.5), row(20, 24))  # 20 and 30
+    assert metrics.compute() == pytest.approx({"rmse_m": math.sqrt(18), "relative_error": 0.125})
+    sums = {name: value.numpy()[None] for name, value in metrics.image_sums().items()}
+    assert type(metrics).from_sums(sums).keys() == {"relative_error"}
+
+
 @pytest.mark.parametrize(("width", "shown"), [(4000, "12.3 m"), (40, "12.346 m"), (0.04, "12.345680 m")])
 def test_digits_follow_the_range(width: float, shown: str) -> None:
     task = make_tasks(["height"], own={"height": {"range": [0, width], "unit": "m"}})["height"]
@@ -145,6 +156,10 @@ def test_what_looks_wrong_is_said_with_the_range() -> None:
         ("height", {"range": [0, 1], "channels": 100}, "channels is 100"),
         ("height", {"range": [0, 1], "loss": "log"}, "includes values without a logarithm"),
         ("height", {"range": [0, 1], "loss": "l3"}, "loss: .*'l1', 'l2' or 'log'"),
+        ("height", {"range": [0, 1], "metrics": ["rmse"]}, "abs_error or relative_error among them"),
+        ("height", {"range": [0, 1], "metrics": ["abs_error", "abs_error"]}, "metrics must be different ones"),
+        ("height", {"range": [0, 1], "metrics": ["relative_error"]}, "that nothing is relative to"),
+        ("height", {"range": [1, 2], "metrics": ["iou"]}, "metrics.0: .*'abs_error', 'relative_error' or 'rmse'"),
         ("height", {"range": [0, 1], "flips": "vector"}, "flips is vector, and channels is 1; vectors have 2 or 3"),
         ("height", {"range": [0, 1], "flips": "vector", "channels": 4}, "channels is 4"),
         ("height", {"range": [0, 1], "zoom": "divide", "flips": "vector", "channels": 2}, "distances are scalar"),

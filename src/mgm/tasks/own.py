@@ -71,6 +71,8 @@ class NumberDefinition:
     loss: Literal["l1", "l2", "log"] = "l1"
     """Mean absolute or squared difference as a share of the range; log: the absolute difference of logarithms, so that ratios
     count (the network then puts out logarithms, and values are above 0)."""
+    metrics: tuple[Literal["abs_error", "relative_error", "rmse"], ...] = ()
+    """Scores, in the order of tables; the task is judged by the first one that is a mean over pixels. Empty: all that there are."""
     flips: Literal["scalar", "vector"] = "scalar"
     """vector: the first channel points to the right and changes sign in the mirrored image."""
     zoom: Literal["none", "divide"] = "none"
@@ -85,6 +87,10 @@ class NumberDefinition:
             return f"channels is {self.channels}; it must be 1 to {MAX_CHANNELS}"
         if self.loss == "log" and low <= 0:
             return f"loss is log, and the range [{low:g}, {high:g}] includes values without a logarithm; let it begin above 0"
+        if len(set(self.metrics)) < len(self.metrics) or self.metrics == ("rmse",):
+            return "metrics must be different ones, and abs_error or relative_error among them, by which the task is judged"
+        if "relative_error" in self.metrics and low <= 0:
+            return f"metrics has relative_error, and the range [{low:g}, {high:g}] includes values that nothing is relative to"
         if self.flips == "vector" and self.channels not in (2, 3):
             return f"flips is vector, and channels is {self.channels}; vectors have 2 or 3"
         if self.zoom == "divide" and self.flips == "vector":
@@ -259,19 +265,22 @@ def _number_attributes(found: NumberDefinition) -> dict[str, Any]:
     ending = f"_{word}" if word else ""
     size = math.log10(high - low)
     precise = min(max(0, 4 - math.floor(size)), 12)
-    infos = {f"abs_error{ending}": MetricInfo("absolute error", False, found.unit, precise)}
-    ratios = {f"abs_error{ending}": ("absolute", "count")}
-    if low > 0:
-        infos["relative_error"] = MetricInfo("relative error", higher_is_better=False)
-        ratios["relative_error"] = ("relative", "positive")
-    infos[f"rmse{ending}"] = MetricInfo("RMSE", False, found.unit, precise)
+    all_infos = {
+        "abs_error": (f"abs_error{ending}", MetricInfo("absolute error", False, found.unit, precise)),
+        "relative_error": ("relative_error", MetricInfo("relative error", higher_is_better=False)),
+        "rmse": (f"rmse{ending}", MetricInfo("RMSE", False, found.unit, precise)),
+    }
+    wanted = found.metrics or [name for name in all_infos if low > 0 or name != "relative_error"]
+    infos = dict(all_infos[name] for name in wanted)
+    sums = {"abs_error": ("absolute", "count"), "relative_error": ("relative", "positive")}
+    ratios = {all_infos[name][0]: sums[name] for name in wanted if name in sums}
     losses: dict[str, Loss] = {"log": masked_l1} if found.loss == "log" else {"l1": masked_l1, "l2": masked_l2}
     wrong = ERROR_SHARE * (high - low)
     return {
         "unit": found.unit,
         "values": f"{low:g} to {high:g} {found.unit}".rstrip(),
         "metrics_info": infos,
-        "primary": f"abs_error{ending}",
+        "primary": next(iter(ratios)),
         "losses": {found.loss: losses[found.loss], **losses},
         "num_channels": found.channels,
         "ends": (low, high),
