@@ -153,16 +153,8 @@ def train(
                 of=folder,
             )
         with recorded(folder):
-            if place:
-                stages_of_all = SharedStages(place, experiment, data, trainer)
-                if shared:  # of a baseline's own, nobody else will start from
-                    trainer.after_stage = stages_of_all.keep
-                if not trainer.restore():
-                    stages_of_all.start(trainer)
-            else:
-                trainer.restore()
-            with trainer.progress:
-                trainer.run()
+            common = SharedStages(place, experiment, data, trainer) if place else None
+            _run(trainer, common, keep=shared is not None)  # of a baseline's own, nobody else will start from
             result = _finish(experiment, folder, data, trainer, reference)
         if place and not shared and fabric.is_global_zero:
             shutil.rmtree(place, ignore_errors=True)
@@ -170,6 +162,16 @@ def train(
     finally:
         if lock:
             lock.release()
+
+
+def _run(trainer: Trainer, common: SharedStages | None, *, keep: bool) -> None:
+    """Do what is left, from the last checkpoint, or else from stages that another run has done; keep its own for others."""
+    if common and keep:
+        trainer.after_stage = common.keep
+    if not trainer.restore() and common:
+        common.start(trainer)
+    with trainer.progress:
+        trainer.run()
 
 
 def _create(
