@@ -41,12 +41,14 @@ class Group:
     flags: tuple[str, ...]
     """Of every run."""
     rows: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: {"base": ()})
-    """Row -> further flags; the first is what the others are held against."""
+    """Row -> further flags, behind another recipe if it begins with one; the first is what the others are held against."""
     data: str = ""
     """``photos`` or ``camvid``: a path that the command line gives; empty: rooms."""
     split: str = "test"
     """Which scores are shown."""
     threads: int = 1
+    shares_stages: bool = False
+    """Whether rows take over stages that an earlier row of the seed has trained: CPU seconds are then those of the rest."""
     pretraining: tuple[str, ...] = ()
     """Flags of the `mgm pretrain` on the same data whose encoder stands for `ENCODER` in a row; its time is the row's, too."""
 
@@ -83,6 +85,30 @@ _DEPTH_VARIANTS: dict[str, tuple[str, ...]] = {
     "wider decoder": ("--decoder-width", "96"),
 }
 
+
+def _weights(refinement: float, self_supervision: float, adversarial: float) -> tuple[str, ...]:
+    names = ("--refinement-weight", "--self-supervision-weight", "--adversarial-weight")
+    return tuple(
+        word
+        for name, weight in zip(names, (refinement, self_supervision, adversarial), strict=True)
+        for word in (name, str(weight))
+    )
+
+
+_LONGER = ("--joint-share", "0.33")
+_WEIGHTS: dict[str, tuple[str, ...]] = {
+    "MT": ("mt",),
+    "MGM, weights as the preset": (),
+    "MGM, weights x 3": _weights(0.3, 0.3, 0.15),
+    "MGM, weights x 10": _weights(1, 1, 0.5),
+    "MGM, joint for a third": _LONGER,
+    "MGM, joint for a third, weights x 3": (*_LONGER, *_weights(0.3, 0.3, 0.15)),
+    "MGM, joint for a third, weights x 10": (*_LONGER, *_weights(1, 1, 0.5)),
+    "MGM, joint for a third, refinement x 10": (*_LONGER, *_weights(1, 0.1, 0.05)),
+    "MGM, joint for a third, SimCLR x 10": (*_LONGER, *_weights(0.1, 1, 0.05)),
+}
+"""How much the auxiliary losses may act, and for how long. MT is the reference: what do they add to its tasks?"""
+
 GROUPS: dict[str, Group] = {
     "quick": Group(("mt", "--preset", "quick")),
     "small": Group(("mt", "--preset", "small", *PHOTOS), data="photos"),
@@ -99,6 +125,13 @@ GROUPS: dict[str, Group] = {
         },
         data="photos",
         pretraining=("--preset", "small", "--steps", "1000", "--batch-size", "64"),
+    ),
+    "weights_quick": Group(("mgm", "--preset", "quick"), _WEIGHTS, split="validation", shares_stages=True),
+    "weights_small": Group(
+        ("mgm", "--preset", "small", *PHOTOS), _WEIGHTS, "photos", split="validation", shares_stages=True
+    ),
+    "weights_best": Group(
+        ("mgm", "--preset", "best", *PHOTOS), _WEIGHTS, "photos", split="validation", shares_stages=True
     ),
     "choices_best": Group(
         ("mt", "--preset", "best", *PHOTOS, "--steps", "1200"), _DEPTH_VARIANTS, "photos", "validation"
@@ -128,23 +161,27 @@ def main() -> None:
         if not paths[group.data]:
             parser.error(f"{name} needs --{group.data} PATH")
         rows = {row: flags for row, flags in group.rows.items() if not options.rows or row in options.rows}
-        flags = (*group.flags, "--data", paths[group.data])
+        common = (*group.flags[1:], "--data", paths[group.data])
+        if group.shares_stages:
+            common = (*common, "--stages", str(options.out / name / "stages"))
         jobs = [
             (row, seed, options.out / name / row.replace(" ", "_").replace("/", "-") / str(seed))
             for seed in range(options.seeds)
             for row in rows
         ]
 
-        def work(job: tuple[str, int, Path], flags: tuple[str, ...] = flags, group: Group = group) -> dict[str, Any]:
+        def work(job: tuple[str, int, Path], common: tuple[str, ...] = common, group: Group = group) -> dict[str, Any]:
             row, seed, folder = job
             seeds = ("--seed", str(seed), "--split-seed", str(seed))
-            own, before = group.rows[row], 0.0
+            recipe, own, before = group.flags[0], group.rows[row], 0.0
+            if own and not own[0].startswith("--"):
+                recipe, own = own[0], own[1:]
             if ENCODER in own:
                 encoder = folder.parent / f"{seed}_encoder"
-                command = ("pretrain", flags[-1], *group.pretraining, *seeds, "--out", str(encoder))
+                command = ("pretrain", paths[group.data], *group.pretraining, *seeds, "--out", str(encoder))
                 before = carry_out(command, encoder, group.threads)
                 own = tuple(str(encoder) if flag == ENCODER else flag for flag in own)
-            result = run((*flags, *own, *seeds), folder, group.threads)
+            result = run((recipe, *common, *own, *seeds), folder, group.threads)
             return result | {"row": row, "cpu_s": round(result["cpu_s"] + before)}
 
         with ThreadPoolExecutor(options.workers) as pool:
@@ -213,6 +250,7 @@ def table(name: str, group: Group, results: list[dict[str, Any]], rows: list[str
         + ("; in brackets the paired difference to the first row, ± its standard error." if len(rows) > 1 else "."),
         f"Made by `python benchmarks/base.py {name} --seeds {len(seeds)}`; every run is `mgm train {shlex.join(group.flags)}` "
         "with the row's flags, its seed as `--seed` and `--split-seed`."
+        + (" CPU seconds leave out stages that an earlier row has trained." if group.shares_stages else "")
         + (f" `{ENCODER}` is from `mgm pretrain {shlex.join(group.pretraining)}`." if group.pretraining else ""),
         "",
         "| | " + " | ".join((*columns, "steps", "CPU s")) + " |",
