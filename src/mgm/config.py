@@ -142,7 +142,8 @@ class MethodConfig:
     """Runs whose generators, as they are, make the extra images in equal shares (extra_images saved_generators)."""
     extra_uses: tuple[str, ...] = ("refinement", "self_supervision")
     """What extra images train: refinement (recognising their scene label from the predictions), self_supervision, labels (those
-    that they have, or that the annotator gives them)."""
+    that they have, or that the annotator gives them), consistency (with what the network's moving average predicts, while
+    the network sees them recoloured and mixed)."""
     supervised: Annotated[bool, tyro.conf.Suppress] = True
     """Whether tasks are learned; `mgm pretrain` learns none."""
     annotator: str = ""
@@ -157,6 +158,11 @@ class MethodConfig:
     """Weight of the generator's adversarial loss."""
     label_weight: float = 1.0
     """Weight of the task losses on extra images that have labels."""
+    consistency_weight: float = 1.0
+    """Weight of the task losses of the use consistency."""
+    confidence: float = 0.8
+    """How sure the moving average has to be of a pixel for the use consistency: the probability of the class, or the agreement
+    with its prediction for the mirrored image (0.8: 20 cm of depth, 12 degrees of normals); 0: every pixel."""
     generator_updates: int = 2
     """Adversarial updates per minibatch in joint training (paper B: 2); combined updates make one, a second would be the same."""
     gradient_into_generator: bool = False

@@ -65,6 +65,8 @@ ALGORITHM_1: Listing = (
 
 LABELS = Update("extra_task", ("encoder", "decoders"), task_loss, "extra", reads=("extra",))
 """Not in the paper's listing: the tasks on extra images that carry labels."""
+CONSISTENCY = Update("consistency", ("encoder", "decoders"), task_loss, "taught", reads=("taught",))
+"""Not in the paper's listing: the tasks on extra images that the moving average of M has labelled (`mgm.method.consistency`)."""
 
 ARCHITECTURE_UPDATES: dict[str, Listing] = {
     # AdaShare learns which blocks a task selects in turn with the weights
@@ -123,7 +125,8 @@ def _with_extra_images(listing: Listing, method: MethodConfig) -> Listing:
         listing = tuple(replace(u, trains=tuple(n for n in u.trains if n not in GENERATION)) for u in listing)
     uses = () if method.extra_images == "none" else method.extra_uses
     listing = without(listing, *(f"extra_{use}" for use in ("refinement", "self_supervision") if use not in uses))
-    return (*listing, LABELS) if "labels" in uses else listing
+    further = {"labels": LABELS, "consistency": CONSISTENCY}
+    return (*listing, *(update for use, update in further.items() if use in uses))
 
 
 def _adversarial_updates(listing: Listing, count: int) -> Listing:
@@ -143,6 +146,7 @@ def _weighted(listing: Listing, method: MethodConfig) -> Listing:
         "extra_self_supervision": method.self_supervision_weight,
         "generator": method.adversarial_weight,
         "extra_task": method.label_weight,
+        "consistency": method.consistency_weight,
     }
     return tuple(replace(update, weight=weights.get(update.name, 1.0)) for update in listing)
 
@@ -188,7 +192,7 @@ def joint_updates(method: MethodConfig, *, combined: bool = False) -> Listing:
         listing = _as_control(listing, adversarial)
     listing = _weighted(listing, method)
     balance = BALANCES[method.balance]
-    return tuple(balance(update) if update.name in ("task", "extra_task") else update for update in listing)
+    return tuple(balance(update) if update.loss is task_loss else update for update in listing)
 
 
 def generator_updates(method: MethodConfig) -> Listing:

@@ -80,7 +80,7 @@ EXTRA_IMAGES: dict[str, ExtraImages] = {
 }
 """`MethodConfig.extra_images` -> the source."""
 
-EXTRA_USES = ("refinement", "self_supervision", "labels")
+EXTRA_USES = ("refinement", "self_supervision", "labels", "consistency")
 """What extra images may be used for."""
 
 

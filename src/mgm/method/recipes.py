@@ -59,6 +59,14 @@ RECIPES: dict[str, Recipe] = {
         _method(extra_images="labelled"),
     ),
     "mgm_real": Recipe("MGM_r: weakly labelled real images in place of synthesized ones", _method(extra_images="weak")),
+    "mt_consistency": Recipe(
+        "multi-task baseline and consistency with its moving average on images without labels (mean teacher); not in the paper",
+        lambda experiment: _changed(
+            RECIPES["mt"].derive,
+            method={"extra_images": "weak", "extra_uses": ("consistency",)},
+            training={"joint_share": 2 / 3, "ema": experiment.training.ema or 0.99},
+        )(experiment),
+    ),
     "mgm_not_joint": Recipe(
         "MGM/j: images from a generator trained beforehand and frozen", _method(extra_images="frozen_generator")
     ),

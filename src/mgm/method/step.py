@@ -22,7 +22,7 @@ class JointStep(Step):
         tasks: Task name -> task, the tasks to learn.
         inputs: See `StepInputs`.
         method: Weights and options of the losses.
-        draw_extra: Makes the step's extra images; called at most once unless they carry a graph.
+        draw: Makes the step's images of a source; called at most once for each unless they carry a graph.
         multi_hot: Whether an image may have several scene labels.
     """
 
@@ -32,15 +32,15 @@ class JointStep(Step):
         tasks: dict[str, Task],
         inputs: StepInputs,
         method: MethodConfig,
-        draw_extra: Callable[[JointStep], Batch],
+        draw: Callable[[JointStep, str], Batch],
         *,
         multi_hot: bool = False,
     ) -> None:
         super().__init__(networks, tasks, inputs)
         self.method = method
         self.multi_hot = multi_hot
-        self._draw_extra = draw_extra
-        self._extra: Batch | None = None
+        self._draw = draw
+        self._drawn: dict[str, Batch] = {}
         self._views: Counter[str] = Counter()
         self._fakes: Tensor | None = None
         self._fake_scores: Tensor | None = None
@@ -49,12 +49,12 @@ class JointStep(Step):
         """What `fakes` made, without a graph, as long as G is what it was then."""
 
     def images_of(self, source: str) -> Batch:
-        """``"labelled"``: the minibatch; ``"extra"``: the step's extra images."""
+        """``"labelled"``: the minibatch; ``"extra"``: the step's extra images; ``"taught"``: these with the average's labels."""
         if source == "labelled":
             return self.batch
-        if self._extra is None:
-            self._extra = self._draw_extra(self)
-        return self._extra
+        if source not in self._drawn:
+            self._drawn[source] = self._draw(self, source)
+        return self._drawn[source]
 
     def refinement_inputs(self, predictions: Predictions) -> Predictions:
         """Predictions in the form in which R reads them."""
@@ -118,10 +118,9 @@ class JointStep(Step):
             self._fake_scores = None
         if changed_set & {"encoder", "policy", "embedding", "generator"}:
             self._fakes = self._fakes_noise = self._fake_scores = self.current_fakes = None
-            if self._extra is not None and self._extra.images.requires_grad:
-                self._extra = None
-                self._features.pop("extra", None)
-                self._predictions.pop("extra", None)
+            for source in self._forget_attached():
+                self._features.pop(source, None)
+                self._predictions.pop(source, None)
 
     def keep(self, read: set[str]) -> None:
         """Drop the graphs of what no later loss reads."""
@@ -133,5 +132,11 @@ class JointStep(Step):
         """Drop what takes memory, so that the next micro-batch has room."""
         super().release()
         self._fakes = self._fake_scores = self.current_fakes = None
-        if self._extra is not None and self._extra.images.requires_grad:
-            self._extra = None
+        self._forget_attached()
+
+    def _forget_attached(self) -> list[str]:
+        """Drop images with a graph; returns their sources."""
+        attached = [source for source, batch in self._drawn.items() if batch.images.requires_grad]
+        for source in attached:
+            del self._drawn[source]
+        return attached

@@ -12,6 +12,7 @@ import torch
 from mgm.config import MethodConfig
 from mgm.functional.distributed import world_size
 from mgm.method.algorithm import images_attached, joint_updates
+from mgm.method.consistency import taught
 from mgm.method.extra_images import EXTRA_IMAGES, synthesize
 from mgm.method.step import JointStep
 from mgm.networks.normalization import frozen_buffers
@@ -38,6 +39,7 @@ class JointSteps:
         loaders: Name -> loader: ``extra`` unless a generator of this run makes the extra images, and ``generator``.
         multi_hot: Whether an image may have several scene labels.
         annotate: Gives extra images their labels; by default they keep what they have.
+        strengthen: Changes images that the moving average has labelled, by a seed, before the network sees them.
         label_stride: Labels of extra images are used at every so many pixels along each side (`ModelConfig.loss_stride`).
     """
 
@@ -47,30 +49,40 @@ class JointSteps:
     loaders: Mapping[str, Loader]
     multi_hot: bool = False
     annotate: Callable[[Batch], Batch] = lambda extra: extra
+    strengthen: Callable[[Batch, int], Batch] = lambda labelled, seed: labelled
     label_stride: int = 1
 
     def __call__(self, inputs: StepInputs) -> JointStep:
         """A step on one micro-batch."""
-        return JointStep(self.networks, self.tasks, inputs, self.method, self._draw_extra, multi_hot=self.multi_hot)
+        return JointStep(self.networks, self.tasks, inputs, self.method, self._draw, multi_hot=self.multi_hot)
 
     @cached_property
     def _attached(self) -> bool:
         return images_attached(joint_updates(self.method))
 
-    def _draw_extra(self, step: JointStep) -> Batch:
+    def _draw(self, step: JointStep, source: str) -> Batch:
         count = max(1, round(self.method.extra_ratio * len(step.batch)))
         inputs = step.inputs
         if EXTRA_IMAGES[self.method.extra_images].generator == "none":
             num_all = count * inputs.num_micro_batches * world_size()
-            whole = self._labelled(self.loaders["extra"](inputs.index, num_all), inputs.index)
+            whole = self._labelled(self.loaders["extra"](inputs.index, num_all), step, source)
             return split_batch(whole, inputs.num_micro_batches, self.tasks)[inputs.micro_batch]
+        if source == "taught":
+            return self._labelled(step.images_of("extra"), step, source)
         with frozen_buffers(*self.networks.values()):
             images = synthesize(step, count, attached=self._attached)
-            return self._labelled(images, inputs.index)
+            return self._labelled(images, step, source)
 
-    def _labelled(self, extra: Batch, index: int) -> Batch:
-        annotated = self.annotate(extra)
-        return annotated if self.label_stride == 1 else annotated.every(self.label_stride, index % self.label_stride)
+    def _labelled(self, extra: Batch, step: JointStep, source: str) -> Batch:
+        """Extra images with the labels that the losses on them are to see."""
+        if source == "taught":
+            assert step.inputs.average is not None  # `mgm.runs.checks`
+            labelled = taught(step.inputs.average, extra, self.tasks, self.method.confidence)
+            labelled = self.strengthen(labelled, step.stream_seed("strengthen"))
+        else:
+            labelled = self.annotate(extra)
+        stride = self.label_stride
+        return labelled if stride == 1 else labelled.every(stride, step.inputs.index % stride)
 
     @torch.no_grad()
     def generator_snapshot(self, stage: Stage) -> dict[str, dict[str, Any]]:

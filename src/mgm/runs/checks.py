@@ -68,6 +68,7 @@ NOT_NEGATIVE = {
         "self_supervision_weight",
         "adversarial_weight",
         "label_weight",
+        "consistency_weight",
         "generator_updates",
         "estimation_steps",
         "estimation_rate",
@@ -135,6 +136,14 @@ def check_experiment(experiment: Experiment) -> None:
         [entry for entry in experiment.method.losses if entry.partition(":")[0] in TASKS or ":" not in entry], TASKS
     )
     check_sharing(model)
+    if not 0 <= experiment.method.confidence <= 1:
+        raise ConfigError(f"confidence is {experiment.method.confidence}; it must lie in [0, 1]")
+    teaches = any(update.source == "taught" for update in joint_updates(experiment.method))
+    if teaches and not training.ema:
+        raise ConfigError(
+            "extra_uses has consistency, with the predictions of the moving average of the weights, but ema is 0: there is none; "
+            "use --ema 0.99, say"
+        )
     if len(joint_updates(experiment.method)) > 1 and round(training.steps * training.joint_share) == 0:
         raise ConfigError(
             f"joint_share {training.joint_share:g} of {training.steps} steps leaves none for joint training, so "

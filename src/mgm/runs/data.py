@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -26,6 +26,7 @@ from mgm.runs.scenes import count_kinds, info_with_derived_scenes, scenes_from_s
 from mgm.tasks import label_map_of, tasks_for
 from mgm.tasks.base import Task
 from mgm.tasks.files import HINT_255
+from mgm.training.seeding import derive_seed
 from mgm.types import IGNORE_INDEX, Batch, DatasetInfo
 
 EVERYTHING = "all"
@@ -341,6 +342,19 @@ def augmentation(config: DataConfig, tasks: dict[str, Task]) -> PairedAugmentati
         return None
     names = ("flip", "vertical_flip", "quarter_turns", "zoom", "colour", "hue", "blur", "noise")
     return PairedAugmentation(tasks, config.image_size, **{name: getattr(config, name) for name in names})
+
+
+def strengthening(config: DataConfig, tasks: dict[str, Task]) -> Callable[[Batch, int], Batch]:
+    """What images go through, by a seed, between their labelling by the moving average and the network (extra_uses consistency).
+
+    Strong changes of the colours, a blur of up to a 64th of the side, and a rectangle of another image in every second one, as
+    in UniMatch (Yang et al., CVPR 2023); places stay, so that labels do.
+    """
+    recolour = PairedAugmentation(
+        tasks, config.image_size, flip=False, zoom=(1.0, 1.0), colour=0.5, hue=0.1, blur=config.image_size / 64
+    )
+    paste = Composites(tasks, "cutmix", share=0.5)
+    return lambda batch, seed: paste(recolour(batch, derive_seed(seed, "recolour")), derive_seed(seed, "paste"))
 
 
 def mixing(config: DataConfig, tasks: dict[str, Task]) -> Composites | None:

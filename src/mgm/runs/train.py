@@ -29,7 +29,7 @@ from mgm.runs.annotator import make_annotator
 from mgm.runs.beginning import Beginning
 from mgm.runs.budget import fit_to_minutes, measure
 from mgm.runs.checks import check_experiment, warnings_of
-from mgm.runs.data import ExperimentData, load_data
+from mgm.runs.data import ExperimentData, load_data, strengthening
 from mgm.runs.devices import launch
 from mgm.runs.diversity import generator_diversity
 from mgm.runs.folder import RunFolder, read_result, write_json
@@ -262,6 +262,7 @@ def _make_trainer(
         loaders,
         multi_hot=data.info.multi_hot,
         annotate=make_annotator(experiment, data, fabric.device),
+        strengthen=strengthening(experiment.data, data.tasks),
         label_stride=label_stride(experiment.model),
     )
     return Trainer(

@@ -32,6 +32,8 @@ class StepInputs:
     combined: bool = False
     """All losses are computed at the same weights (``optimizer_step: combined``). The gradients of the losses that share features
     collect at the encoder's output, for one backward pass through it."""
+    average: nn.Module | None = None
+    """The moving average of the model, where there is one (`TrainingConfig.ema`)."""
 
 
 class Step:

@@ -207,9 +207,12 @@ class Trainer:
         earlier = sum(s.steps for s in self.stages[: self.position.stage] if s.data == stage.data)
         whole = self.loaders[stage.data](earlier + index, stage.batch_size)
         seed = derive_seed(self.seed, stage.name, index, rank())
+        average = self.average.model if self.average else None
         steps = [
             self.make_step(
-                StepInputs(batch, index, seed, model_seed, number, config.accumulate, self.optimizer_step.combined)
+                StepInputs(
+                    batch, index, seed, model_seed, number, config.accumulate, self.optimizer_step.combined, average
+                )
             )
             for number, batch in enumerate(split_batch(whole, config.accumulate, self.tasks))
         ]

@@ -24,6 +24,7 @@ from mgm.types import DatasetInfo
 PLAIN_LOSSES = {
     "task": "tasks",
     "extra_task": "tasks, on extra images",
+    "consistency": "tasks, by the moving average's labels",
     "refinement": "refinement",
     "extra_refinement": "refinement, on extra images",
     "self_supervision": "self-supervision",
