@@ -37,7 +37,11 @@ METHODS = [
         ("eml", "reconstruction", "weak"),
         ("eml", "simclr", "frozen_generator"),
     ]
-] + [{"extra_images": "composites", "extra_uses": ("labels", "refinement")}, {"gradient_into_generator": True}]
+] + [
+    {"extra_images": "composites", "extra_uses": ("labels", "refinement")},
+    {"extra_images": "weak", "extra_uses": ("consistency", "self_supervision")},
+    {"gradient_into_generator": True},
+]
 """Variants of the method that between them have every kind of update."""
 
 
@@ -63,6 +67,8 @@ def toy_batch(seed: int, count: int, size: int = 32, *, multi_hot: bool = False)
 
 def toy_experiment(recipe: str = "mgm", *, method=None, training=None, model=None) -> Experiment:
     experiment = make_experiment(recipe, "tiny")
+    if "consistency" in (method or {}).get("extra_uses", ()):
+        training = {"ema": 0.9, **(training or {})}
     return replace(
         experiment,
         method=replace(experiment.method, **(method or {})),
@@ -214,6 +220,7 @@ def run_single(trainer: Trainer, stage: Stage, update: Update) -> tuple[set[str]
         network.requires_grad_(name in stage.trains)
     trainer.networks.train()
     before = snapshot(trainer.networks)
-    trainer.optimizer_step(single, [trainer.make_step(StepInputs(toy_batch(3, 4), 0, 1, 0))])
+    average = trainer.average.model if trainer.average else None
+    trainer.optimizer_step(single, [trainer.make_step(StepInputs(toy_batch(3, 4), 0, 1, 0, average=average))])
     after = snapshot(trainer.networks)
     return changed(before[0], after[0]), changed(before[1], after[1])

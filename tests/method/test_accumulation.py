@@ -35,6 +35,8 @@ def weights_after(folder, accumulate, *, batch_statistics=False, steps=1, method
     chosen = {"batch_size": COUNT, "accumulate": accumulate, **training}
     trainer = toy_trainer(toy_experiment(method=method, training=chosen), folder)
     trainer.networks.double().train()
+    if trainer.average:
+        trainer.average.model.double()
     # synthesized images and views are float32
     trainer.networks["encoder"].register_forward_pre_hook(lambda module, images: (images[0].double(),))
     for name in trainer.loaders:
@@ -53,6 +55,11 @@ CASES = [
     ({"self_supervision": "none", "generator_updates": 2}, "separate", 2),
     ({"self_supervision": "none", "generator_updates": 2}, "combined", 2),
     ({"self_supervision": "none", "extra_images": "composites", "extra_uses": ("labels", "refinement")}, "combined", 4),
+    (
+        {"self_supervision": "none", "extra_images": "weak", "extra_uses": ("consistency",), "confidence": 0.5},
+        "combined",
+        4,
+    ),
     ({"self_supervision": "none", "refinement": "peoe", "generator_updates": 1}, "separate", 4),
     ({"self_supervision": "reconstruction", "generator_updates": 1}, "combined", 4),
 ]

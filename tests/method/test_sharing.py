@@ -21,7 +21,8 @@ def joint_trainer(folder, *, method=None):
 
 
 def joint_step(trainer):
-    return trainer.make_step(StepInputs(toy_batch(3, 4), 0, 1, 0, combined=True))
+    average = trainer.average.model if trainer.average else None
+    return trainer.make_step(StepInputs(toy_batch(3, 4), 0, 1, 0, combined=True, average=average))
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: "-".join(str(value) for value in method.values()))
