@@ -258,7 +258,7 @@ def table(name: str, group: Group, results: list[dict[str, Any]], rows: list[str
     ]
     by_row = {row: {r["seed"]: r for r in results if r["row"] == row} for row in rows}
     for row in rows:
-        cells = []
+        cells: list[str] = []
         for column in columns:
             task, metric, _ = SCORES[column]
             values = {seed: r[group.split][task][metric] for seed, r in by_row[row].items()}

@@ -26,7 +26,7 @@ RESULTS = Path(__file__).parents[1] / "results"
 
 def gather(runs: list[str]) -> dict[str, Any]:
     """The results of runs and of their baselines."""
-    found = []
+    found: list[dict[str, Any]] = []
     for run in runs:
         label, _, path = run.rpartition("=")
         folder = RunFolder(Path(path))
@@ -79,7 +79,7 @@ def in_words(runs: list[dict[str, Any]], split: str, pairs: list[tuple[str, str]
     by_row: dict[str, dict[int, dict[str, Any]]] = defaultdict(dict)
     for run in runs:
         by_row[run["row"]][run["seed"]] = run
-    seeds = sorted(set.intersection(*(set(members) for members in by_row.values())))
+    seeds = sorted(set[int].intersection(*(set(members) for members in by_row.values())))
     first, *others = by_row
     if len(seeds) < 2 or not others:
         return ""

@@ -71,7 +71,7 @@ def cost(experiment: Experiment, tasks: int, *, stage: int = -1, steps: int = 2)
         # apart, since the counter of arithmetic holds on to graphs
         with SavedTensors() as saved:
             trainer.train_step(chosen, 0)
-        seconds = []
+        seconds: list[float] = []
         for index in range(1, steps + 1):
             start = time.process_time()
             trainer.train_step(chosen, index)
@@ -116,7 +116,7 @@ def measure_savings() -> dict[str, dict[str, float]]:
     ways: dict[str, dict[str, Any]] = {
         "plain": {}, "accumulate 2": {"accumulate": 2}, "checkpoint_activations": {"checkpoint_activations": True}
     }  # fmt: skip
-    found = {}
+    found: dict[str, dict[str, float]] = {}
     for name, training in ways.items():
         found[name] = cost(settings(2, 256, 0.5, **training), 3)
         print(f"256 px, batch 2, {name}: {found[name]['saved_bytes'] / 2**20:.0f} MiB, {found[name]['seconds']:.2f} s")
@@ -126,9 +126,9 @@ def measure_savings() -> dict[str, dict[str, float]]:
 def full_size() -> dict[str, dict[str, float]]:
     """Costs per image and per step of the paper's networks at 128 px with six tasks, from batches of 1 and 2."""
     base = make_experiment("mgm", "paper")
-    found = {}
+    found: dict[str, dict[str, float]] = {}
     for stage in ("multi_task", "generator", "joint"):
-        points = []
+        points: list[dict[str, float]] = []
         for batch in (1, 2):
             training = replace(base.training, batch_size=batch, generator_batch_size=batch)
             number = ("multi_task", "generator", "joint").index(stage)

@@ -6,13 +6,14 @@ import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
+from torch.utils import flop_counter as counters
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
+from torch.utils.flop_counter import FlopCounterMode
 
 NO_LAUNCH = frozenset(
     {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "_unsafe_view", "promote_types"}
@@ -93,9 +94,18 @@ class Tally(TorchDispatchMode):
 def flop_counter() -> FlopCounterMode:
     """Torch's counter of arithmetic, taught the attention operators of CPUs."""
     aten = torch.ops.aten
+    forward = cast(Callable[..., int], counters.sdpa_flop_count)
+    backward = cast(Callable[..., int], counters.sdpa_backward_flop_count)
+
+    def of_forward(*shapes: object, **_: object) -> int:
+        return forward(*shapes[:3])
+
+    def of_backward(*shapes: object, **_: object) -> int:
+        return backward(*shapes[:4])
+
     on_cpu = {
-        aten._scaled_dot_product_flash_attention_for_cpu: lambda *shapes, **_: sdpa_flop_count(*shapes[:3]),
-        aten._scaled_dot_product_flash_attention_for_cpu_backward: lambda *s, **_: sdpa_backward_flop_count(*s[:4]),
+        aten._scaled_dot_product_flash_attention_for_cpu: of_forward,
+        aten._scaled_dot_product_flash_attention_for_cpu_backward: of_backward,
     }
     return FlopCounterMode(display=False, custom_mapping=on_cpu)
 

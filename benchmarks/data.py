@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -151,7 +152,7 @@ def made_store(folder: Path, count: int, size: int) -> Path:
     for name, values in {"names": text, "name_ends": ends, "labelled": labelled, "splits": splits}.items():
         np.save(folder / f"{name}.npy", values)
         layouts[name] = (str(values.dtype), values.shape)
-    manifest = {
+    manifest: dict[str, Any] = {
         "version": FORMAT_VERSION, "info": info_to_plain(info), "source": "", "fingerprint": {}, "size": size,
         "count": count, "labelled": {}, "skipped": [], "splits": {"random": list(range(10))}, "checksums": {},
         "arrays": {name: {"dtype": dtype, "shape": list(shape)} for name, (dtype, shape) in layouts.items()},

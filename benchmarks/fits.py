@@ -11,6 +11,7 @@ import argparse
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +22,8 @@ from mgm.data.images import resize_nearest, resize_rgb
 from mgm.inference.fit import Fit, make_fit
 from mgm.inference.model import TrainedModel
 
+Sample = tuple[np.ndarray, dict[str, Tensor]]
+"""Pixels of a photograph and its targets."""
 SIZE = (192, 256)
 """Of the photographs, height and width."""
 WAYS = {
@@ -42,7 +45,7 @@ def stretched(values: np.ndarray) -> Tensor:
     return torch.from_numpy(resize_nearest(values.transpose(1, 2, 0), *SIZE).transpose(2, 0, 1).copy())[None]
 
 
-def measure(model: TrainedModel, samples: list, fit: Fit, flip_average: bool) -> dict:
+def measure(model: TrainedModel, samples: list[Sample], fit: Fit, flip_average: bool) -> dict[str, Any]:
     """Scores of all tasks, and seconds per photograph without scoring."""
     meters = {name: task.metrics() for name, task in model.tasks.items()}
     seconds = 0.0
@@ -70,12 +73,12 @@ def main() -> None:
     config = model.experiment.data
     source = open_source(options.data or config.data, config.num_images)
     chosen = source.splits(config.split, config.split_seed).test[: options.count]
-    samples = []
+    samples: list[Sample] = []
     for index in chosen.tolist():
         sample = source.read(index, SIZE[0])
         pixels = resize_rgb(sample.image.transpose(1, 2, 0), *SIZE)
         samples.append((pixels, {name: stretched(sample.targets[name]) for name in model.tasks}))
-    results = {}
+    results: dict[str, dict[str, Any]] = {}
     titles = [f"{task.title}: {task.metrics_info[task.primary].title}" for task in model.tasks.values()]
     print(f"| {len(samples)} photographs of {SIZE[1]} x {SIZE[0]} | windows | {' | '.join(titles)} | ms |")
     print("| :-- |" + " --: |" * (len(titles) + 2))

@@ -23,7 +23,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch.multiprocessing.spawn import spawn
+from torch.multiprocessing.spawn import spawn  # pyright: ignore[reportUnknownVariableType]
 
 from mgm.config import Experiment
 from mgm.method.recipes import make_experiment
@@ -50,7 +50,8 @@ def seconds_per_step(settings: Experiment, steps: int) -> dict[str, float]:
         trainer = synthetic_trainer(settings, Path(folder))
         stage = trainer.stages[-1]
         trainer.train_step(stage, 0)
-        wall, processor = [], []
+        wall: list[float] = []
+        processor: list[float] = []
         with Exchanges() as exchanges:
             for index in range(1, steps + 1):
                 if dist.is_initialized():

@@ -16,7 +16,7 @@ import shlex
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -232,7 +232,7 @@ class AnsweredReads(TorchDispatchMode):
 
 
 @contextmanager
-def without_values() -> Iterator[None]:
+def without_values() -> Generator[None]:
     """Tensors have shapes and no values in here: nothing is computed, and counts come out the same."""
     with FakeTensorMode(allow_non_fake_inputs=True), AnsweredReads():
         yield

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
+from torch import Tensor
 
 from mgm.config import Experiment
 from mgm.functional.distributed import rank, world_size
@@ -40,7 +41,7 @@ def synthetic_batch(tasks: dict[str, Task], size: int, count: int, device: torch
         names: Of the random stream.
     """
     random = random_generator(torch.device("cpu"), "synthetic", *names)
-    targets = {}
+    targets: dict[str, Tensor] = {}
     for name, task in tasks.items():
         if task.missing(1, 1, 1).is_floating_point():
             targets[name] = torch.rand(count, task.channels, size, size, generator=random) + 0.5

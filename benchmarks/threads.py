@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -35,7 +36,7 @@ def seconds_per_step(steps: int) -> float:
         trainer = synthetic_trainer(make_experiment("mgm", "quick"), Path(folder))
         stage = trainer.stages[-1]
         trainer.enter_stage(len(trainer.stages) - 1)
-        taken = []
+        taken: list[float] = []
         for index in range(steps + 2):
             start = time.perf_counter()
             trainer.train_step(stage, index)
@@ -74,7 +75,7 @@ def main() -> None:
         print(seconds_per_step(options.steps))
         return
     ways = [(1, 0), *((options.threads, spins) for spins in SPINS)]
-    rows = []
+    rows: list[dict[str, Any]] = []
     for trainings in (1, 2):
         taken: dict[tuple[int, int], list[float]] = {way: [] for way in ways}
         for _ in range(options.rounds):

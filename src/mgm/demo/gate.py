@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mgm.demo.hosts import Hosts
 from mgm.demo.uploads import Uploads
+from mgm.types import is_mapping, is_sequence
 
 MAX_BODY = 1 << 20
 """Bytes of a request without a file; photographs are uploaded, and not part of any."""
@@ -120,13 +121,15 @@ class Gate:
 
 def _named_files(sent: Any) -> list[str]:
     """Every ``path`` at any depth of the JSON, whatever event or component it is meant for."""
-    found, rest = [], [sent]
+    found: list[str] = []
+    rest = [sent]
     while rest:
         value = rest.pop()
-        if isinstance(value, dict):
-            if isinstance(value.get("path"), str):
-                found.append(value["path"])
+        if is_mapping(value):
+            path = value.get("path")
+            if isinstance(path, str):
+                found.append(path)
             rest += value.values()
-        elif isinstance(value, list):
+        elif is_sequence(value):
             rest += value
     return found

@@ -42,7 +42,9 @@ class Hosts:
     def __init__(self, listens_at: str, also: Iterable[str] = ()) -> None:
         self._also = frozenset(_checked(name) for name in also)
         self._local = is_local(listens_at)
-        own = set() if self._local else {socket.gethostname().lower(), socket.gethostname().lower().partition(".")[0]}
+        own: set[str] = (
+            set() if self._local else {socket.gethostname().lower(), socket.gethostname().lower().partition(".")[0]}
+        )
         self._names = {"localhost", listens_at.lower(), *own} | self._also
 
     def accept(self, header: str) -> bool:

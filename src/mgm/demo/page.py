@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import cache, wraps
 from html import escape
 from pathlib import Path
-from typing import Any, NamedTuple, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
 import gradio as gr
 from gradio.events import Dependency
@@ -262,7 +262,7 @@ class Answers:
         except Exception:
             logging.getLogger("mgm").exception("the page could not answer")
             answer = nothing(FAILED)
-        return answer if self._visits.get(session) is visit else gr.skip()
+        return answer if self._visits.get(session) is visit else _unchanged()
 
     def _points(self, seen: Seen, view_deg: float, colours: str) -> Any:
         return points_figure(self._run(seen.run), seen, view_deg, colours if colours in seen.values else PHOTOGRAPH)
@@ -324,7 +324,7 @@ class Answers:
     def _unless_late(self, seen: Seen | None, request: gr.Request, answer: Any) -> Any:
         """An answer about what a visitor sees; nothing changes if that is no longer what was asked about."""
         visit = self._visits.get(request.session_hash)
-        return gr.skip() if visit is not None and visit.seen is not seen else answer
+        return _unchanged() if visit is not None and visit.seen is not seen else answer
 
     def leave(self, request: gr.Request) -> None:
         """The page was closed."""
@@ -413,7 +413,7 @@ def compare_tab(served: Served, source: Source, tabs: gr.Tabs, open_tab: gr.Stat
     @reported
     def compare(seen: Seen | None, one: str, other: str, tab: str) -> Any:
         if tab != COMPARE:
-            return gr.skip()
+            return _unchanged()
         if seen is None:
             return html("sentence", NOTHING_YET)
         return comparison_html(served, seen.photograph, one, other)
@@ -449,3 +449,8 @@ def mistakes_tab(served: Served, tab: gr.Tab) -> None:
 
 def _title_of_tab(event: gr.SelectData) -> str:
     return event.value
+
+
+def _unchanged() -> Any:
+    """The answer that leaves the page as it is."""
+    return cast(Any, gr.skip())

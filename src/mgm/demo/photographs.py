@@ -41,7 +41,7 @@ class Photograph:
     name: str
     pixels: np.ndarray
     """``[H, W, 3]`` uint8 RGB."""
-    truth: dict[str, Tensor] = field(default_factory=dict)
+    truth: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
     """Task -> value as in `Task.decode`, without batch dimension; empty unless the picture is a labelled example."""
     tasks: Mapping[str, Task] = field(default_factory=dict[str, Task])
     """What the numbers of `truth` mean, for the tasks that the data set defines."""
@@ -95,7 +95,7 @@ def example_photographs(run: Path, num: int = NUM_EXAMPLES) -> tuple[Photograph,
     if not len(test):
         raise DataError(f"no image of {data.info.name} that the run was tested on is there any more")
     own = tasks_for(source.info, tuple(source.info.own_tasks)) if source.info.own_tasks else {}
-    examples = []
+    examples: list[Photograph] = []
     for index in test[spread_evenly(len(test), num)].tolist():
         shape = source.shape(index)
         side = source.store.size if isinstance(source, StoreSource) else EXAMPLE_SIDE

@@ -122,9 +122,10 @@ def summary(model: TrainedModel, result: dict[str, Any] | None = None, *, finish
     if result is None:
         return f"{known}; a model folder: scores, where they were known, stand in its card"
     known += f", {result['num_labelled']} labelled images"
-    scores = []
+    scores: list[str] = []
     for name, task in model.tasks.items():
-        value = (result["test"].get(name) or {}).get(task.primary)
+        scored: dict[str, float] = result["test"].get(name) or {}
+        value = scored.get(task.primary)
         if value is not None:
             info = task.metrics_info[task.primary]
             scores.append(f"{task.title.lower()} {info.title} {info.text(value)}")

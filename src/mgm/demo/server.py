@@ -8,9 +8,10 @@ import signal
 import socket
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from mgm.demo.hosts import Hosts
@@ -70,7 +71,7 @@ def check_address(host: str, port: int) -> None:
 
 
 @contextmanager
-def start(served: Served, host: str, port: int, allow_hosts: Iterable[str] = ()) -> Iterator[str]:
+def start(served: Served, host: str, port: int, allow_hosts: Iterable[str] = ()) -> Generator[str]:
     """Serve a page until the block ends; its folder of uploads is then removed.
 
     Args:
@@ -153,7 +154,11 @@ def _theme() -> Base:
 def wait_for_end(message: str) -> None:
     """Print a message, and return when the process is told to end, by Ctrl-C or otherwise."""
     ended = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: ended.set())
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        ended.set()
+
+    signal.signal(signal.SIGTERM, end)
     with suppress(KeyboardInterrupt):
         print(message, flush=True)
         ended.wait()

@@ -8,7 +8,7 @@ import stat
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -85,7 +85,7 @@ class Uploads:
                 del self._owners[path]
 
     @contextmanager
-    def swept(self) -> Iterator[None]:
+    def swept(self) -> Generator[None]:
         """Sweep every `SWEEP_EVERY` seconds until the block ends."""
         ended = threading.Event()
         thread = threading.Thread(target=self.sweep_until, args=(ended.wait,), name="mgm-sweep", daemon=True)
