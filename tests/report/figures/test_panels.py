@@ -43,6 +43,7 @@ def test_text_is_cut_to_its_width():
     assert wrapped("living room", 2.0) == "living room"
     assert len(wrapped("a very long name of a scene in a house", 1.0)) <= 14
     assert wrapped("one two three four", 0.7, 2).count("\n") == 1
+    assert wrapped("refrigerator", 0.7) == "refriger…", "a name of one word does not vanish"
 
 
 def test_images_do_not_overlap_and_the_figure_holds_them():

@@ -37,7 +37,9 @@ CHARACTERS_PER_INCH = 14
 def wrapped(text: str, inches: float, lines: int = 1) -> str:
     """Text broken into lines that fit into a width; what is too long ends with an ellipsis."""
     width = max(8, int(inches * CHARACTERS_PER_INCH))
-    return "\n".join(textwrap.wrap(text, width, max_lines=lines, placeholder="…"))
+    whole = textwrap.wrap(text, width, max_lines=lines, placeholder="…")
+    # textwrap leaves out a word that does not fit, and with it all of a name of one word
+    return f"{text[: width - 1]}…" if whole == ["…"] else "\n".join(whole)
 
 
 def legend_height(legend: Legend, width: float) -> float:
