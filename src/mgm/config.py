@@ -62,6 +62,8 @@ class DataConfig:
     the data set's own (Cityscapes: 30), else the classes of the label map."""
     pretrain: str = ""
     """Data set to train the network on first (`rooms`); empty: none."""
+    num_rooms: int = 2000
+    """Rooms that are rendered for `pretrain rooms` and `extra_images rooms`, 70 % of them for training, as of any data set."""
     cache: str = ""
     """Folder for converted data; empty: $MGM_CACHE or ~/.cache/mgm."""
     skip_bad: bool = False

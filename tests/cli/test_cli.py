@@ -513,9 +513,8 @@ def test_damaged_data_stop_before_anything_is_written(mgm, tmp_path, damage):
 
 @undrawn
 @pytest.mark.parametrize("uses", [("labels",), ("refinement", "self_supervision")])
-def test_rooms_for_pretraining_and_as_extra_images(mgm, photographs, tmp_path, monkeypatch, uses):
-    monkeypatch.setattr("mgm.runs.loaders.FOREIGN_ROOMS", 20)
-    options = ["--pretrain", "rooms", "--extra-images", "rooms", "--extra-uses", *uses]
+def test_rooms_for_pretraining_and_as_extra_images(mgm, photographs, tmp_path, uses):
+    options = ["--num-rooms", "20", "--pretrain", "rooms", "--extra-images", "rooms", "--extra-uses", *uses]
     code, _, err = mgm("train", "mgm", *TINY, "--data", photographs, *options, "--no-baseline", "--out", tmp_path / "r")
     assert code == 0, err
     stages = [json.loads(line)["stage"] for line in (tmp_path / "r/metrics.jsonl").read_text().splitlines()]

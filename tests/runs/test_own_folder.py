@@ -199,7 +199,7 @@ def test_bad_files_are_left_out_on_demand(tmp_path, caplog):
     (folder / "depths/a.exr").write_bytes(b"x")
     with pytest.raises(DataError, match="photo_003.png: the file is empty.*left out with --skip-bad"):
         load_data(experiment_on(folder), "cpu")
-    runs_data._warn.cache_clear()
+    runs_data.warn_once.cache_clear()
     data = load_data(experiment_on(folder, skip_bad=True), "cpu")
     assert "photos: not read: depths/ (1 .exr)" in caplog.text
     assert "photos: 1 bad samples are left out" in caplog.text

@@ -1,8 +1,9 @@
-"""How people call the folders of data sets. Imports nothing, so that the command line can use it without delay."""
+"""How people call folders, classes and scenes. Imports next to nothing, so that the command line can use it without delay."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from unicodedata import normalize
 
 PARTS = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -33,3 +34,20 @@ def naming_hint(names: Iterable[str]) -> str:
                 found.setdefault(kind, folder)
     keys = ", ".join(f"'{kind}: {{folder: {folder}}}'" for kind, folder in found.items())
     return f"; lines in dataset.yaml say what folders are, such as {keys}" if keys else ""
+
+
+def namesakes(names: Sequence[str], others: Sequence[str]) -> dict[int, int]:
+    """Index of a name -> index of the same name among others, whatever its case, its Unicode form, and what parts its words.
+
+    Of several others that are the same in this sense, the first one counts.
+    """
+    places: dict[str, int] = {}
+    for place, name in enumerate(others):
+        places.setdefault(_plain(name), place)
+    exact = {name: place for place, name in reversed(list(enumerate(others)))}
+    found = {index: exact.get(name, places.get(_plain(name), -1)) for index, name in enumerate(names)}
+    return {index: place for index, place in found.items() if place >= 0}
+
+
+def _plain(name: str) -> str:
+    return " ".join(normalize("NFKC", name).casefold().replace("_", " ").replace("-", " ").split())

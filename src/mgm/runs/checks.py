@@ -24,7 +24,7 @@ from mgm.training.schedules import SCHEDULES
 from mgm.types import is_sequence
 
 POSITIVE = {
-    "data": ("image_size",),
+    "data": ("image_size", "num_rooms"),
     "method": ("temperature",),
     "training": (
         "steps",

@@ -99,11 +99,11 @@ def load_data(experiment: Experiment, device: torch.device) -> ExperimentData:
     if missing:
         raise ConfigError(f"{info.name} has no labels for {', '.join(missing)}; it offers {', '.join(info.tasks)}")
     for warning in source.warnings():
-        _warn(f"{info.name}: {warning}")
+        warn_once(f"{info.name}: {warning}")
     # of several processes one converts, the others wait
     store = cached_store(source, config.image_size, config.cache, skip_bad=config.skip_bad)
     if skipped := store.manifest["skipped"]:
-        _warn(f"{info.name}: {len(skipped)} bad samples are left out, such as {skipped[0]}")
+        warn_once(f"{info.name}: {len(skipped)} bad samples are left out, such as {skipped[0]}")
     has = store.labelled(tasks)
     splits = make_splits(store, source, config, has)
     if not isinstance(source, RoomsSource):  # of which only as many are rendered
@@ -179,7 +179,7 @@ def make_splits(store: Store, source: DataSource, config: DataConfig, has: np.nd
         try:
             return keep_together(splits, originals)
         except DataError as error:
-            _warn(
+            warn_once(
                 f"{store.info.name}: {error}; its parts share pictures, so test scores are of pictures that were trained on"
             )
             return splits
@@ -226,7 +226,7 @@ def _without_copies(store: Store, splits: Splits, originals: np.ndarray) -> Spli
     if len(splits.test) and not len(left[0]):
         raise DataError(f"{store.info.name}: {found[0]}, and no other is left; give test images of their own")
     for text in found:
-        _warn(f"{store.info.name}: {text}; take one of each pair out (mgm data inspect lists them)")
+        warn_once(f"{store.info.name}: {text}; take one of each pair out (mgm data inspect lists them)")
     return Splits(splits.train, splits.validation, left[0])
 
 
@@ -306,13 +306,13 @@ def _check_labels(config: DataConfig, data: ExperimentData, has: np.ndarray) -> 
                 f"{name}: all labels of {task} for training are {only!r}, a single class{HINT_255}; else {others}"
             )
         if 2 * without >= len(data.labelled):
-            _warn(
+            warn_once(
                 f"{name}: {without} of the {len(data.labelled)} labelled training images are without a label of {task}"
             )
         parts = {"validation": data.splits.validation, "test": data.splits.test}
         lacking = [part for part, indices in parts.items() if len(indices) and not has[indices, column].any()]
         if lacking:
-            _warn(f"{name}: no {' or '.join(lacking)} image has a label of {task}, so it is not measured there")
+            warn_once(f"{name}: no {' or '.join(lacking)} image has a label of {task}, so it is not measured there")
 
 
 def _first_classes(labels: np.ndarray, indices: np.ndarray) -> set[int]:
@@ -326,7 +326,7 @@ def _first_classes(labels: np.ndarray, indices: np.ndarray) -> set[int]:
 
 
 @cache
-def _warn(text: str) -> None:
+def warn_once(text: str) -> None:
     """Say something once."""
     if rank() == 0:
         logging.getLogger("mgm").warning(text)

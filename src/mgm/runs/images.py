@@ -114,7 +114,7 @@ class RunImages:
             if kind == "scenes" and list(then.scenes) in mapped:  # derived from the label maps
                 continue
             found += [
-                f"{kind} {what}: {_listed(sorted(differing))}"
+                f"{kind} {what}: {listed(sorted(differing))}"
                 for what, differing in (("new", new - old), ("gone", old - new))
                 if differing
             ]
@@ -198,7 +198,7 @@ def with_classes_of(info: DatasetInfo, learned: DatasetInfo) -> DatasetInfo:
     )
     raise ConfigError(
         f"{info.name} has other classes than the run learned of {learned.name}"
-        f"{f' ({_listed(more)} it did not learn)' if more else ''}; {remedy}"
+        f"{f' ({listed(more)} it did not learn)' if more else ''}; {remedy}"
     )
 
 
@@ -215,10 +215,11 @@ def unique_names(store: Store) -> list[str]:
 
 
 def _counted(what: str, names: Sequence[str]) -> str:
-    return f"{len(names)} {'image is' if len(names) == 1 else 'images are'} {what}: {_listed(names)}" if names else ""
+    return f"{len(names)} {'image is' if len(names) == 1 else 'images are'} {what}: {listed(names)}" if names else ""
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """The first few names."""
     return ", ".join(names[:SHOWN_NAMES]) + (", ..." if len(names) > SHOWN_NAMES else "")
 
 

@@ -14,19 +14,19 @@ from mgm.data.composites import Composites
 from mgm.data.loading import Prefetch, StoreReader, epoch_indices
 from mgm.data.rooms import RoomsSource
 from mgm.data.store import cached_store
+from mgm.data.vocabulary import namesakes
 from mgm.errors import ConfigError
 from mgm.functional.distributed import rank, world_size
 from mgm.method.extra_images import EXTRA_IMAGES
-from mgm.runs.data import ExperimentData, augmentation, mixing
+from mgm.runs.data import ExperimentData, augmentation, mixing, warn_once
+from mgm.runs.images import listed
 from mgm.runs.saved_generators import saved_generators_loader
 from mgm.tasks import tasks_for
+from mgm.tasks.base import Task
 from mgm.training.memory_format import in_format, memory_format
 from mgm.training.seeding import derive_seed
 from mgm.training.trainer import Loader
-from mgm.types import Batch
-
-FOREIGN_ROOMS = 2000
-"""Rooms that are rendered for pre-training or as extra images."""
+from mgm.types import IGNORE_INDEX, Batch
 
 
 @dataclass(frozen=True)
@@ -171,18 +171,42 @@ def _draw(indices: np.ndarray, count: int, step: int, seed: int) -> np.ndarray:
 def foreign_loader(
     experiment: Experiment, data: ExperimentData, name: str, stream: str, device: torch.device
 ) -> Loader:
-    """Batches of another data set: the tasks that mean the same in both, the scenes that have the same name.
+    """Batches of another data set, with the labels that mean something in the experiment's; says which those are.
 
-    Segmentation counts only where the classes are the same; the label of a scene that the experiment's data do not know
-    is missing.
+    Tasks of the same name and meaning are taken as they are. Of other classes those of the same name count, unless no training
+    image of the experiment shows them (NYUv2's otherprop, which is never labelled); pixels of the others are without a label, like
+    scenes that the experiment's data do not know.
+
+    Raises:
+        ConfigError: If the data sets have no label in common that is learned.
     """
     # other rooms than those of the experiment itself, whose test images must not be seen in training
-    source = RoomsSource(FOREIGN_ROOMS, seed=1) if name == "rooms" else open_source(name)
+    source = RoomsSource(experiment.data.num_rooms, seed=1) if name == "rooms" else open_source(name)
     theirs = tasks_for(source.info)
-    same = [name for name, task in data.tasks.items() if name in theirs and task.comparable(theirs[name])]
-    if not same:
+    said: list[str] = []
+    tables: dict[str, torch.Tensor] = {}
+    tasks: dict[str, Task] = {}
+    for task, kind in data.tasks.items():
+        if task not in theirs:
+            continue
+        if kind.comparable(theirs[task]):
+            said.append(task)
+        elif shared := shared_classes(data, task, theirs[task]):
+            tables[task] = torch.full((IGNORE_INDEX + 1,), IGNORE_INDEX, device=device)
+            tables[task][list(shared)] = torch.tensor(list(shared.values()), device=device)
+            others = [title for index, title in enumerate(theirs[task].classes) if index not in shared]
+            said.append(f"{task} ({len(shared)} classes by name{f'; not {listed(others)}' if others else ''})")
+        else:
+            continue
+        tasks[task] = kind
+    left_out = [task for task in data.tasks if task in theirs and task not in tasks]
+    if not tasks:
         raise ConfigError(f"{name} and {data.info.name} have no task in common that {experiment.recipe} learns")
-    tasks = {task: data.tasks[task] for task in same}
+    scenes = namesakes(source.info.scenes, data.info.scenes)
+    warn_once(
+        f"{name} has labels for {data.info.name}: {', '.join(said)}; scenes: {len(scenes)} of {len(source.info.scenes)}"
+        + (f". Left out, since they mean something else: {', '.join(left_out)}" if left_out else "")
+    )
     store = cached_store(source, experiment.data.image_size, experiment.data.cache)
     reader = StoreReader(store, tuple(tasks), device)
     indices = source.splits("random", experiment.data.split_seed).train
@@ -191,10 +215,23 @@ def foreign_loader(
 
     def load(step: int, count: int) -> Batch:
         batch = draw(step, count)
-        batch = replace(batch, scene=translate_scenes(batch.scene, source.info.scenes, data.info.scenes))
+        translated = {task: table[batch.targets[task]] for task, table in tables.items()}
+        scene = translate_scenes(batch.scene, source.info.scenes, data.info.scenes)
+        batch = replace(batch, targets=batch.targets | translated, scene=scene)
         return augment(batch, seed=derive_seed(experiment.seed, stream, "augment", step, rank())) if augment else batch
 
     return load
+
+
+def shared_classes(data: ExperimentData, task: str, other: Task) -> dict[int, int]:
+    """Class of another data set's task -> the class of the same name, if a training image shows it."""
+    shared = namesakes(other.classes, data.tasks[task].classes)
+    unseen = set(shared.values())
+    for index in data.splits.train:
+        if not unseen:
+            break
+        unseen -= set(np.unique(data.reader.store.arrays[task][index]).tolist())
+    return {theirs: ours for theirs, ours in shared.items() if ours not in unseen}
 
 
 def translate_scenes(scene: torch.Tensor, names: tuple[str, ...], wanted: tuple[str, ...]) -> torch.Tensor:
@@ -209,8 +246,7 @@ def translate_scenes(scene: torch.Tensor, names: tuple[str, ...], wanted: tuple[
         ``[B, max(1, len(wanted))]``.
     """
     table = torch.zeros(len(names), max(1, len(wanted)), device=scene.device)
-    for row, name in enumerate(names):
-        if name in wanted:
-            table[row, wanted.index(name)] = 1.0
+    for row, column in namesakes(names, wanted).items():
+        table[row, column] = 1.0
     translated = scene.nan_to_num(0.0) @ table
     return torch.where(translated.sum(1, keepdim=True) > 0, translated, torch.nan)

@@ -1,0 +1,100 @@
+"""What another data set's labels are to a run: classes and scenes by name, with the classes of the run's own data."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from fake_cells import SETTINGS, write_cells
+from fake_folder import write_own
+from fakes import write_files
+from mgm.data.rooms import RoomsSource
+from mgm.data.rooms.vocabulary import CLASSES
+from mgm.errors import ConfigError
+from mgm.method.recipes import make_experiment
+from mgm.runs import data as runs_data
+from mgm.runs.data import load_data
+from mgm.runs.loaders import RunLoaders, foreign_loader
+from mgm.types import IGNORE_INDEX
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def photos(tmp_path):
+    return write_own(tmp_path / "photos", 16)
+
+
+def experiment_on(folder, **data):
+    made = make_experiment("mt", "tiny", str(folder))
+    settings = {"num_images": 0, "num_rooms": 20, "augment": False}
+    return replace(made, data=replace(made.data, **settings | data))
+
+
+def name_classes(folder, *names):
+    write_files(folder, {"classes.txt": "\n".join(names).encode()})
+
+
+def batch_of_rooms(folder, **data):
+    experiment = experiment_on(folder, **data)
+    return RunLoaders(experiment, load_data(experiment, CPU), CPU).rooms()(0, 8)
+
+
+@pytest.mark.parametrize("names", [("floor", "wall", "Floor_Mat"), ("FLOOR ", "wall", "floor-mat")])
+def test_classes_of_rooms_become_those_of_the_same_name(photos, names, caplog):
+    name_classes(photos, *names)
+    runs_data.warn_once.cache_clear()
+    batch = batch_of_rooms(photos)
+    rooms = RoomsSource(20, seed=1)
+    images = np.stack([rooms.read(index, 32).image for index in range(20)]).astype(np.float32) / 127.5 - 1
+    for image, target, depth in zip(batch.images, batch.targets["semantic"], batch.targets["depth"], strict=True):
+        index = int(np.abs(images - image.numpy()).max(axis=(1, 2, 3)).argmin())
+        label = rooms.read(index, 32).targets
+        expected = np.full((32, 32), IGNORE_INDEX)
+        for ours, theirs in enumerate(("floor", "wall", "floor mat")):
+            expected[label["semantic"] == CLASSES.index(theirs)] = ours
+        np.testing.assert_array_equal(target.numpy(), expected)
+        np.testing.assert_allclose(depth.numpy(), label["depth"], rtol=1e-3)
+    assert (
+        "rooms has labels for photos: semantic (3 classes by name; not ceiling, cabinet, bed, ...), depth"
+        in caplog.text
+    )
+    assert "scenes: 2 of 10" in caplog.text  # kitchen and office
+
+
+def test_without_a_class_in_common_segmentation_is_left_out_and_that_is_said(photos, caplog):
+    name_classes(photos, "road", "car", "sky")
+    runs_data.warn_once.cache_clear()
+    assert set(batch_of_rooms(photos).targets) == {"depth", "normal"}
+    assert "Left out, since they mean something else: semantic" in caplog.text
+    with pytest.raises(ConfigError, match="no task in common"):
+        batch_of_rooms(photos, tasks=("semantic",))
+
+
+def test_classes_that_no_training_image_shows_are_not_learned_from_rooms(photos):
+    name_classes(photos, "floor", "wall", "floor mat", "otherprop")
+    assert set(batch_of_rooms(photos).targets["semantic"].unique().tolist()) <= {0, 1, 2, IGNORE_INDEX}
+
+
+def test_equal_classes_are_taken_as_they_are_whether_seen_or_not(tmp_path):
+    experiment = experiment_on("rooms", num_images=12)
+    few = load_data(experiment, CPU)
+    batch = foreign_loader(experiment, few, "rooms", "rooms", CPU)(0, 14)
+    assert set(batch.targets["semantic"].unique().tolist()) - set(
+        np.unique(few.reader.store.arrays["semantic"][few.splits.train]).tolist()
+    )
+
+
+def test_own_segmentations_are_translated_task_by_task(tmp_path):
+    ours = write_cells(tmp_path / "ours")
+    theirs = write_cells(tmp_path / "theirs")
+    swapped = SETTINGS.replace("background: ", "soil: ").replace("cytoplasm: ", "background: ")
+    write_files(theirs, {"dataset.yaml": swapped.encode()})
+    experiment = experiment_on(ours, pretrain=str(theirs))
+    data = load_data(experiment, CPU)
+    batch = RunLoaders(experiment, data, CPU).pretraining()(0, 4)
+    assert set(batch.targets) == set(data.tasks)
+    assert set(batch.targets["cells"].unique().tolist()) == {0, 2, IGNORE_INDEX}
