@@ -19,7 +19,8 @@ LANES = 64
 _NEAR = 1e-3
 _TINY = np.float32(1e-9)
 _BITE = 256
-"""Pairs solved at once: their arrays stay in the processor's cache."""
+"""Pairs solved at once: their arrays stay in the processor's cache. Where surfaces coincide, the first bite is seen, and the last
+of a bite: another number, other pictures."""
 _WIDE = np.float32(3.0)
 """Groups whose cone is wider than this tangent are tested against everything."""
 
@@ -118,7 +119,7 @@ def _length2(rays: np.ndarray) -> np.ndarray:
 def _solve(
     primitives: Primitives, origin: np.ndarray, rays: np.ndarray, mask: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Distances ``[P, LANES]`` for the pairs of ``mask``, with their groups and primitives ``[P]``, in bites."""
+    """Groups and primitives ``[P]`` of the pairs of ``mask`` that meet, with their distances ``[P, LANES]``, in bites."""
     unit_origin, to_unit = primitives.unit_origin(origin), primitives.to_unit
     limits = (0, primitives.num_boxes, primitives.num_boxes + primitives.num_open, len(primitives))
     for solve, first, last in zip((_solve_boxes, _solve_open, _solve_capped), limits, limits[1:], strict=False):
@@ -127,11 +128,10 @@ def _solve(
         indices = flat - groups * (last - first) + first
         for start in range(0, len(groups), _BITE):
             group, index = groups[start : start + _BITE], indices[start : start + _BITE]
-            yield (
-                group,
-                index,
-                solve(primitives, index, unit_origin[index, :, None], to_unit[index] @ np.take(rays, group, axis=0)),
-            )
+            local = to_unit[index] @ np.take(rays, group, axis=0)
+            meet, found = solve(primitives, index, unit_origin[index, :, None], local)
+            if len(meet):
+                yield group[meet], index[meet], found
 
 
 def _starts(group: np.ndarray) -> np.ndarray:
@@ -139,53 +139,65 @@ def _starts(group: np.ndarray) -> np.ndarray:
     return np.flatnonzero(np.concatenate([[True], group[1:] != group[:-1]]))
 
 
-def _solve_boxes(primitives: Primitives, index: np.ndarray, origin: np.ndarray, rays: np.ndarray) -> np.ndarray:
-    """Distances ``[P, LANES]`` to boxes by the slab method, infinite without a hit; unit-frame inputs."""
+Found = tuple[np.ndarray, np.ndarray]
+"""Rows of the pairs that meet ``[M]``, and the distances ``[M, LANES]``, infinite without a hit."""
+
+
+def _solve_boxes(primitives: Primitives, index: np.ndarray, origin: np.ndarray, rays: np.ndarray) -> Found:
+    """Boxes by the slab method; unit-frame inputs ``[P, 3, 1]`` and ``[P, 3, LANES]``."""
     del primitives, index
     with np.errstate(divide="ignore", invalid="ignore"):
         inverse = np.divide(1, rays, out=rays)
         middle = origin * inverse
         np.abs(inverse, out=inverse)
-        enter = middle + inverse
-        inverse -= middle
+        enter = np.add(middle, inverse)
+        leave = np.subtract(inverse, middle, out=inverse)
         near = np.fmin(np.fmin(enter[:, 0], enter[:, 1]), enter[:, 2])
-        far = np.fmin(np.fmin(inverse[:, 0], inverse[:, 1]), inverse[:, 2])
-        return np.where((near + far > 0) & (near < -_NEAR), -near, np.float32(np.inf))
+        far = np.fmin(np.fmin(leave[:, 0], leave[:, 1]), leave[:, 2])
+        far += near
+        meet = np.flatnonzero((far > 0).any(axis=1))
+        near = near[meet]
+        return meet, np.where((far[meet] > 0) & (near < -_NEAR), -near, np.float32(np.inf))
 
 
-def _solve_open(primitives: Primitives, index: np.ndarray, origin: np.ndarray, rays: np.ndarray) -> np.ndarray:
-    """Distances ``[P, LANES]`` to the curved surface of quadrics, infinite without a hit; unit-frame inputs."""
+def _solve_open(primitives: Primitives, index: np.ndarray, origin: np.ndarray, rays: np.ndarray) -> Found:
+    """The curved surface of quadrics; unit-frame inputs."""
     e, s = primitives.roundness[index, None], primitives.taper[index, None]
-    low, high = primitives.low[index, None], primitives.high[index, None]
     ox, oy, oz = origin[:, 0], origin[:, 1], origin[:, 2]
     dx, dy, dz = rays[:, 0], rays[:, 1], rays[:, 2]
     radius = 1 + s * oz
     square = dx * dx + dy * dy + (e - s * s) * (dz * dz)
     linear = ox * dx + oy * dy + (e * oz - s * radius) * dz
     constant = ox * ox + oy * oy + e * oz * oz - radius * radius
+    discriminant = linear * linear - square * constant
+    meet = np.flatnonzero((discriminant >= 0).any(axis=1))
+    low, high = primitives.low[index[meet], None], primitives.high[index[meet], None]
+    oz, dz, square, linear, constant = (values[meet] for values in (oz, dz, square, linear, constant))
     best = np.full_like(linear, np.float32(np.inf))
     with np.errstate(divide="ignore", invalid="ignore"):
         # A negative discriminant gives NaN, which fails every comparison below.
-        root = np.sqrt(linear * linear - square * constant)
+        root = np.sqrt(discriminant[meet])
         # The stable form: q has no cancellation, the roots are q / square and constant / q.
         q = -(linear + np.copysign(root, linear))
         for step in (q / square, constant / q):
             height = oz + step * dz
             valid = (height >= low) & (height <= high) & (step > _NEAR) & (step < best)
             best = np.where(valid, step, best)
-    return best
+    return meet, best
 
 
-def _solve_capped(primitives: Primitives, index: np.ndarray, origin: np.ndarray, rays: np.ndarray) -> np.ndarray:
-    """Distances ``[P, LANES]`` to quadrics and their flat caps, infinite without a hit; unit-frame inputs."""
-    best = _solve_open(primitives, index, origin, rays)
+def _solve_capped(primitives: Primitives, index: np.ndarray, origin: np.ndarray, rays: np.ndarray) -> Found:
+    """Quadrics and their flat caps; unit-frame inputs."""
+    best = np.full_like(rays[:, 0], np.float32(np.inf))
+    meet, curved = _solve_open(primitives, index, origin, rays)
+    best[meet] = curved
     inverse = 1 / (rays[:, 2] + _TINY)
     ends = (primitives.low[index, None], primitives.high[index, None])
     for end, limit in zip(ends, primitives.cap_radius2[index].T[:, :, None], strict=True):
         step = (end - origin[:, 2]) * inverse
         x, y = origin[:, 0] + step * rays[:, 0], origin[:, 1] + step * rays[:, 1]
         best = np.where((x * x + y * y <= limit) & (step > _NEAR) & (step < best), step, best)
-    return best
+    return np.arange(len(index)), best
 
 
 def _keep_nearest(
@@ -195,9 +207,9 @@ def _keep_nearest(
     starts = _starts(group)
     groups = group[starts]
     best = np.minimum.reduceat(found, starts, axis=0)
-    improved = best < distance[groups]
-    distance[groups] = np.where(improved, best, distance[groups])
-    wanted = np.where(improved, best, np.float32(-1))
+    before = distance[groups]
+    distance[groups] = np.minimum(best, before)
+    wanted = np.where(best < before, best, np.float32(-1))
     won = np.flatnonzero(found == np.repeat(wanted, np.diff(starts, append=len(group)), axis=0))
     pair = won // LANES
     surface.reshape(-1)[group[pair] * LANES + won % LANES] = index[pair]

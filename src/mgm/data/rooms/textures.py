@@ -38,19 +38,33 @@ def noise_table() -> np.ndarray:
     return np.random.default_rng(20190701).random((_TABLE, _TABLE), dtype=np.float32)
 
 
+@lru_cache(maxsize=1)
+def _lattice() -> np.ndarray:
+    """``[4, _TABLE * _TABLE]``: `noise_table` and its steps to the next column, then both of the row below."""
+    table = noise_table()
+    steps = np.roll(table, -1, axis=1) - table
+    below = [np.roll(values, -1, axis=0) for values in (table, steps)]
+    return np.stack([table, steps, *below]).reshape(4, -1)
+
+
 def noise(u: np.ndarray, v: np.ndarray) -> np.ndarray:
     """Smooth value noise in [0, 1] with features one unit wide (Perlin's lattice, cubic blending)."""
-    flat = noise_table().ravel()
     floor_u, floor_v = np.floor(u), np.floor(v)
-    fu, fv = u - floor_u, v - floor_v
+    place = floor_v.astype(np.int32) & (_TABLE - 1)
+    place *= _TABLE
+    place += floor_u.astype(np.int32) & (_TABLE - 1)
+    fu, fv = np.subtract(u, floor_u, out=floor_u), np.subtract(v, floor_v, out=floor_v)
     fu, fv = fu * fu * (3 - 2 * fu), fv * fv * (3 - 2 * fv)
-    left, top = floor_u.astype(np.int32) & (_TABLE - 1), (floor_v.astype(np.int32) & (_TABLE - 1)) * _TABLE
-    right, bottom = (left + 1) & (_TABLE - 1), (top + _TABLE) & (_TABLE * _TABLE - 1)
-    upper = flat[top + left]
-    upper += (flat[top + right] - upper) * fu
-    lower = flat[bottom + left]
-    lower += (flat[bottom + right] - lower) * fu
-    upper += (lower - upper) * fv
+    table, step, table_below, step_below = _lattice()
+    upper, rise = table.take(place), step.take(place)
+    rise *= fu
+    upper += rise
+    lower, rise = table_below.take(place), step_below.take(place)
+    rise *= fu
+    lower += rise
+    lower -= upper
+    lower *= fv
+    upper += lower
     return upper
 
 
