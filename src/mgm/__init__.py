@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mgm.api import train_and_draw as train
     from mgm.config import Experiment
     from mgm.errors import MgmError
+    from mgm.inference.autolabel import autolabel
     from mgm.inference.evaluate import evaluate
     from mgm.inference.generate import generate
     from mgm.inference.model import load
@@ -29,6 +30,7 @@ _PLACES = {
     "train": "mgm.api.train_and_draw",
     "load": "mgm.inference.model.load",
     "evaluate": "mgm.inference.evaluate.evaluate",
+    "autolabel": "mgm.inference.autolabel.autolabel",
     "generate": "mgm.inference.generate.generate",
     "Experiment": "mgm.config.Experiment",
     "make_experiment": "mgm.method.recipes.make_experiment",
@@ -36,7 +38,17 @@ _PLACES = {
 }
 """Public name -> where it is."""
 
-__all__ = ["Experiment", "MgmError", "__version__", "evaluate", "generate", "load", "make_experiment", "train"]
+__all__ = [
+    "Experiment",
+    "MgmError",
+    "__version__",
+    "autolabel",
+    "evaluate",
+    "generate",
+    "load",
+    "make_experiment",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Union
 
 import tyro
 
+from mgm.cli.autolabel import AutolabelOptions
 from mgm.cli.compare import CompareOptions
 from mgm.cli.data import DATA_VERBS
 from mgm.cli.doctor import DoctorOptions
@@ -77,6 +78,7 @@ def _all_verbs() -> Any:
             "pretrain": _with_presets(PretrainOptions),
             "evaluate": EvaluateOptions,
             "predict": PredictOptions,
+            "autolabel": AutolabelOptions,
             "export": ExportOptions,
             "generate": GenerateOptions,
             "experiment": _with_presets(ExperimentOptions),

@@ -47,6 +47,11 @@ VERBS: dict[str, Verb] = {
             "mgm predict runs/first photo.jpg --out predictions",
         ),
         (
+            "autolabel",
+            "predictions for photographs as labels, to correct and to train on",
+            "mgm autolabel runs/first holiday --out labelled --confidence 0.6",
+        ),
+        (
             "export",
             "a folder, a torch.export program or ONNX that others can use",
             "mgm export runs/first --out models/first",

@@ -83,6 +83,18 @@ class FileSettings:
         """
         return _with_channels(values, channels, where)[:, :, :channels].astype(np.float32)
 
+    def encode(self, target: np.ndarray) -> np.ndarray:
+        """What a file holds of a target, such that `decode` of default settings makes the target of it again.
+
+        Args:
+            target: ``[C, H, W]`` float, NaN where there is no value; ``[H, W]`` class index, 255 without one.
+
+        Returns:
+            ``[H, W]`` or ``[H, W, C]``: fractions for ``.npy``, whole numbers for PNG.
+        """
+        values = np.moveaxis(target, 0, 2).astype(np.float32)
+        return values[:, :, 0] if values.shape[2] == 1 else values
+
 
 @dataclass(frozen=True)
 class ClassFiles(FileSettings):
@@ -127,6 +139,10 @@ class ClassFiles(FileSettings):
         first = int(self.first or 0)
         check_labels(np.where(ignored, IGNORE_INDEX, labels), len(classes), where, first)
         return np.where(ignored, IGNORE_INDEX, labels - first).astype(np.uint8)
+
+    def encode(self, target: np.ndarray) -> np.ndarray:
+        """Indices in 8 bits."""
+        return target.astype(np.uint8)
 
     def labels(self, values: np.ndarray, where: str) -> tuple[np.ndarray, np.ndarray]:
         """Labels as whole numbers ``[H, W]``, counted as in the file, and where they mean no class ``[H, W]``."""
@@ -222,6 +238,16 @@ class DepthFiles(FileSettings):
             raise DataError(f"{where}: a depth of {np.nanmax(metres):g} m cannot be; say the unit in dataset.yaml")
         return metres[:, :, None].astype(np.float32)
 
+    def encode(self, target: np.ndarray) -> np.ndarray:
+        """Millimetres in 16 bits, 0 without a value; metres as fractions if one is too far for that."""
+        metres = np.where(target[0] > 0, target[0], np.nan)
+        millimetres = np.nan_to_num(metres / METRES["mm"], nan=0.0).round()
+        return (
+            millimetres.astype(np.uint16)
+            if millimetres.max() <= np.iinfo(np.uint16).max
+            else super().encode(metres[None])
+        )
+
 
 @dataclass(frozen=True)
 class NumberFiles(FileSettings):
@@ -292,6 +318,10 @@ class NormalFiles(FileSettings):
         unit = unit_normals(self.vectors(values, where), *self.lengths)
         return unit * np.array([1, -1, -1], np.float32) if self.axes == "opengl" else unit
 
+    def encode(self, target: np.ndarray) -> np.ndarray:
+        """RGB of 8 bits; grey, which is no direction, without a value."""
+        return ((np.nan_to_num(np.moveaxis(target, 0, 2), nan=0.0) + 1) * 127.5).round().clip(0, 255).astype(np.uint8)
+
     def remark(self, values: np.ndarray, where: str) -> str:
         """That more than a fifth of the normals are not of unit length."""
         with np.errstate(over="ignore", invalid="ignore"):
@@ -326,6 +356,10 @@ class CodedFiles(FileSettings):
                 f"division by {maximum:g}, which 'maximum' in dataset.yaml can change"
             )
         return coded
+
+    def encode(self, target: np.ndarray) -> np.ndarray:
+        """Fractions in [0, 1], also of predictions that leave it."""
+        return super().encode(target.clip(0, 1))
 
 
 def typical(values: np.ndarray) -> float:

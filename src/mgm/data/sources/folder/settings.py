@@ -16,6 +16,8 @@ from mgm.tasks.own import split_entry
 from mgm.types import IGNORE_INDEX
 
 FILE = "dataset.yaml"
+CONFIDENCE_FILE = "confidence.csv"
+"""How sure labels are that a network has predicted; for people, and not read."""
 _SEE = "see docs/data.md for an example"
 
 

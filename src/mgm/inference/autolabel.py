@@ -1,0 +1,273 @@
+"""Predictions as labels: a folder of one's own, whose label files people correct and networks train on."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from PIL import Image
+from torch import Tensor
+
+from mgm.data.files import DRAFT, LONGEST_RESULT, write_atomically, write_text
+from mgm.data.sources.folder.settings import CONFIDENCE_FILE, FILE, parse_settings
+from mgm.errors import ConfigError, DataError, RunError
+from mgm.inference.fit import Size
+from mgm.inference.inputs import PhotographFile, find_photographs
+from mgm.inference.model import TrainedModel
+from mgm.inference.predict import PhotographPredictor, PredictedPhotograph
+from mgm.tasks.base import Task
+from mgm.tasks.segmentation import Segmentation
+from mgm.training.checkpoint import make_folder
+from mgm.types import IGNORE_INDEX
+
+JOURNAL = ".autolabel.jsonl"
+"""In a folder that is being made: what it is made of, then a line for each image whose files are all there."""
+
+
+@dataclass(frozen=True)
+class LabelledShare:
+    """What was labelled of a task, in one image or in all."""
+
+    labelled: float
+    """Share of the pixels, in [0, 1]."""
+    confidence: float
+    """Mean over all pixels, labelled or not, in [0, 1]; see `mgm.tasks.base.Task.confidence`."""
+
+
+@dataclass(frozen=True)
+class Autolabelled:
+    """What was written."""
+
+    images: Mapping[str, Mapping[str, LabelledShare]]
+    """Image -> task -> share; the least sure images first."""
+    tasks: Mapping[str, Task]
+    failed: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    """Photograph and message, for each one that was left out."""
+
+    def total(self, task: str) -> LabelledShare:
+        """Of a task, averaged over images."""
+        shares = [shares[task] for shares in self.images.values()]
+        return LabelledShare(
+            float(np.mean([share.labelled for share in shares])), float(np.mean([share.confidence for share in shares]))
+        )
+
+
+def autolabel(
+    run: str | Path,
+    folder: str | Path,
+    out: str | Path,
+    *,
+    confidence: float = 0.0,
+    skip_bad: bool = False,
+    device: str = "auto",
+) -> Autolabelled:
+    """Label all photographs of a folder by a trained network, in the layout of a folder of one's own (``docs/data.md``).
+
+    ``out/rgb`` has copies of the photographs, ``out/TASK`` their labels, ``dataset.yaml`` says what these mean, and
+    ``confidence.csv`` how sure they are, least sure images first. Classes are palette PNG with 255 for no label, depth is
+    16-bit millimetres (fractions of metres beyond 65.5 m), normals are RGB, all else ``.npy``. Scenes are not predicted.
+
+    The folder appears under ``out`` when it is whole; a call that was killed goes on where it stopped if it is made again.
+
+    Args:
+        run: Folder of a run or of an exported model.
+        folder: Photographs, with all below it; of a folder with ``rgb/`` in it, those below that.
+        out: A new or empty folder, outside of ``folder``.
+        confidence: Pixels below it are left without a label; 0: all are labelled.
+        skip_bad: Leave out photographs that cannot be read; otherwise nothing is written if there is one.
+        device: Where to compute.
+
+    Raises:
+        ConfigError: If ``confidence`` is not in [0, 1), or ``out`` lies within ``folder``.
+        DataError: If ``out`` holds something, a photograph cannot be read, or there is none.
+        RunError: If ``run`` holds no model, or ``out`` cannot be written to.
+    """
+    folder, out = Path(folder), Path(out)
+    if not 0 <= confidence < 1:
+        raise ConfigError(f"confidence is {confidence:g}; it must be in [0, 1), and 0 labels every pixel")
+    if not folder.is_dir():
+        raise DataError(f"{folder}: is no folder of photographs")
+    if folder.resolve() in (out.resolve(), *out.resolve().parents):
+        raise ConfigError(f"{out} lies within the photographs; choose another place with --out")
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise DataError(
+            f"{out}: is there already, and its labels may be corrected ones; choose another place with --out"
+        )
+    model = TrainedModel.load(run, device)
+    settings = settings_of(model, confidence)
+    parse_settings(settings.encode(), FILE)  # what its reader refuses is refused before anything is done
+    root = folder / "rgb" if (folder / "rgb").is_dir() else folder
+    photographs = find_photographs([str(root)], (), out)
+    begun = out.resolve().with_name(f"{out.resolve().name}.partial")
+    identity = {"weights": _digest(model), "folder": str(root.resolve()), "confidence": confidence}
+    done = _begin(begun, identity)
+    writer = _Writer(begun, model.tasks, confidence, done)
+    predictor = PhotographPredictor(model, writer.write, confidence=True, check=_check_name)
+    left = [photograph for photograph in photographs if photograph.name not in done]
+    try:
+        failed = predictor.run(left, skip_bad=skip_bad).failed if left else []
+    except DataError as error:
+        if not (skip_bad and done):  # of an earlier call, whose bad ones are all that is left
+            raise
+        failed = [(photograph.name, str(error)) for photograph in left]
+    if writer.broken:  # not the photographs' fault
+        raise writer.broken[0]
+    images = dict(sorted(done.items(), key=lambda item: np.mean([share.confidence for share in item[1].values()])))
+    write_text(begun / CONFIDENCE_FILE, _table(images, model.tasks))
+    write_text(begun / FILE, settings)
+    (begun / JOURNAL).unlink()
+    if out.is_dir():
+        out.rmdir()
+    begun.rename(out)
+    return Autolabelled(images, model.tasks, failed)
+
+
+def settings_of(model: TrainedModel, confidence: float) -> str:
+    """``dataset.yaml`` of labels that a model has predicted: classes, tasks of its own, and where the labels come from."""
+    info = model.info
+    origin = model.origin.name if model.origin else "a network"
+    sure = f", pixels below a confidence of {confidence:g} left out" if confidence else ""
+    values: dict[str, Any] = {
+        "scenes": "none",
+        "notes": {"labels": f"predicted by {origin} ({model.experiment.recipe}, learned on {info.name}){sure}"},
+    }
+    if "semantic" in model.tasks:
+        values = {"classes": list(info.classes), **values}
+    if own := {name: _entry(info.own_tasks[name]) for name in model.tasks if name in info.own_tasks}:
+        values["tasks"] = own
+    return yaml.safe_dump(values, allow_unicode=True, sort_keys=False, width=120)
+
+
+def _entry(definition: Mapping[str, Any]) -> dict[str, Any]:
+    """A task's definition as it stands in ``dataset.yaml``, where ``colours`` would be those of coloured label maps."""
+    entry = {key: value for key, value in definition.items() if value not in ("", [], {})}
+    if colours := entry.pop("colours", None):
+        entry["classes"] = {name: colours.get(name) for name in entry["classes"]}
+    return json.loads(json.dumps(entry))  # no value twice, which YAML would write as a reference
+
+
+def _digest(model: TrainedModel) -> str:
+    """Of the weights and of what the predictions mean."""
+    found = hashlib.blake2b(json.dumps([model.info.classes, model.info.own_tasks, list(model.tasks)]).encode())
+    for name, values in sorted(model.model.state_dict().items()):
+        found.update(name.encode() + values.cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()[:16]
+
+
+Shares = dict[str, LabelledShare]
+"""Task -> what was labelled of it in an image."""
+
+
+def _begin(begun: Path, identity: Mapping[str, object]) -> dict[str, Shares]:
+    """Begin a folder, or go on with one; the images that are done.
+
+    Raises:
+        DataError: If it was begun with something else.
+    """
+    journal = begun / JOURNAL
+    if not begun.exists():
+        make_folder(begun)
+        write_text(journal, json.dumps(identity) + "\n")
+        return {}
+    lines = journal.read_text(encoding="utf-8").splitlines() if journal.is_file() else []
+    if not lines or json.loads(lines[0]) != json.loads(json.dumps(identity)):
+        raise DataError(
+            f"{begun}: is what an earlier call has begun with another model, folder or --confidence; remove it, or choose another "
+            "--out"
+        )
+    for draft in begun.rglob(DRAFT):
+        draft.unlink()
+    done: dict[str, Shares] = {}
+    for line in lines[1:]:
+        try:
+            name, shares = json.loads(line)
+        except ValueError:  # the last one, when the call was killed
+            continue
+        done[name] = {task: LabelledShare(*numbers) for task, numbers in shares.items()}
+    write_text(journal, "\n".join([lines[0], *(_line(name, shares) for name, shares in done.items())]) + "\n")
+    return done
+
+
+def _line(name: str, shares: Shares) -> str:
+    return json.dumps([name, {task: [share.labelled, share.confidence] for task, share in shares.items()}])
+
+
+def _check_name(photograph: PhotographFile, size: Size) -> None:
+    del size
+    if len(photograph.path.name.encode(errors="surrogateescape")) > LONGEST_RESULT:
+        raise ConfigError(f"its name has more than {LONGEST_RESULT} bytes; give it a shorter one")
+
+
+@dataclass(frozen=True)
+class _Writer:
+    """Writes the files of photographs: labels, then the photograph itself, then a line of the journal."""
+
+    begun: Path
+    tasks: Mapping[str, Task]
+    confidence: float
+    done: dict[str, Shares]
+    broken: list[OSError | RunError] = field(default_factory=list[OSError | RunError])
+    """Why files could not be written."""
+    lock: Any = field(default_factory=Lock)
+
+    def write(self, found: PredictedPhotograph) -> None:
+        """Those of one photograph; called in threads."""
+        try:
+            self._write(found)
+        except (OSError, RunError) as error:
+            self.broken.append(error)
+            raise
+
+    def _write(self, found: PredictedPhotograph) -> None:
+        name, shares = found.photograph.name, Shares()
+        for task, kind in self.tasks.items():
+            sure = found.confidence[task]
+            missing: float = IGNORE_INDEX if kind.categorical else torch.nan
+            target = found.values[task].masked_fill(sure < self.confidence, missing)
+            shares[task] = LabelledShare(float(kind.valid(target[None]).float().mean()), float(sure.mean()))
+            ending, write = label_file(kind, target)
+            place = self.begun / task / f"{name}{ending}"
+            make_folder(place.parent)
+            write_atomically(place, write)
+        place = self.begun / "rgb" / f"{name}{found.photograph.path.suffix}"
+        make_folder(place.parent)
+        with found.photograph.path.open("rb") as source:
+            write_atomically(place, partial(shutil.copyfileobj, source))
+        with self.lock, (self.begun / JOURNAL).open("a", encoding="utf-8") as journal:
+            self.done[name] = shares
+            journal.write(_line(name, shares) + "\n")
+
+
+def label_file(task: Task, target: Tensor) -> tuple[str, Any]:
+    """Ending and writer of the label file of a target without batch dimension, as readers of folders expect it by default."""
+    array = task.file_settings().encode(target.numpy())
+    if array.dtype.kind == "f":
+        return ".npy", partial(np.save, arr=array, allow_pickle=False)
+    picture = Image.fromarray(array)
+    if isinstance(task, Segmentation):
+        colours = np.zeros((IGNORE_INDEX + 1, 3), np.uint8)  # all of them: with few, a PNG has too few bits for 255
+        colours[: task.channels] = task.palette
+        picture.putpalette(colours.ravel().tolist())
+    return ".png", partial(picture.save, format="PNG")
+
+
+def _table(images: Mapping[str, Shares], tasks: Mapping[str, Task]) -> str:
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["name", *(f"{what}_{task}" for task in tasks for what in ("confidence", "labelled"))])
+    for name, shares in images.items():
+        numbers = (number for task in tasks for number in (shares[task].confidence, shares[task].labelled))
+        rows.writerow([name, *(f"{number:.4f}" for number in numbers)])
+    return text.getvalue()
