@@ -103,7 +103,6 @@ def test_pixels_below_the_confidence_have_no_label(run, photos, tmp_path):
     assert done.images["a"]["semantic"].confidence == pytest.approx(float(sure["semantic"].mean()), abs=1e-6)
     _, samples = read_back(tmp_path / "out", 30)
     assert (samples["a"].targets["semantic"] == IGNORE_INDEX).any()
-    assert np.isnan(samples["a"].targets["normal"]).any() == bool((sure["normal"] < limit).any())
 
 
 def test_tasks_of_the_data_s_own_keep_their_definitions(tmp_path):
@@ -147,6 +146,23 @@ def test_depth_too_far_for_sixteen_bits_is_kept_as_fractions():
     depth = tasks_for(DatasetInfo("x", ("depth",)))["depth"]
     assert label_file(depth, torch.full((1, 2, 2), 65.5))[0] == ".png"
     assert label_file(depth, torch.full((1, 2, 2), 80.0))[0] == ".npy"
+
+
+def test_predictions_that_leave_the_range_of_a_coded_task_are_read(tmp_path):
+    coded = tasks_for(DatasetInfo("x", ("reshading",)))["reshading"]
+    written = coded.file_settings().encode(np.array([[[-0.2, 0.5, 1.3, np.nan]]], np.float32))
+    read = coded.file_settings().decode(written, 1, (), "here")
+    np.testing.assert_array_equal(read[0, :, 0], np.array([0, 0.5, 1, np.nan], np.float32))
+
+
+def test_a_task_without_a_labelled_pixel_has_no_file(run, photos, tmp_path):
+    model = TrainedModel.load(run, "cpu")
+    sure = [model.predict_with_confidence(photo)[1] for photo in photos.rglob("*.*")]
+    limit = max(float(each["semantic"].max()) for each in sure) + 1e-3
+    autolabel(run, photos, tmp_path / "out", confidence=limit, device="cpu")
+    assert not (tmp_path / "out/semantic").exists()
+    assert "depth" in open_source(str(tmp_path / "out")).info.tasks
+    assert "semantic" not in open_source(str(tmp_path / "out")).info.tasks
 
 
 @pytest.mark.usefixtures("without_pictures")

@@ -77,7 +77,8 @@ def autolabel(
 
     ``out/rgb`` has copies of the photographs, ``out/TASK`` their labels, ``dataset.yaml`` says what these mean, and
     ``confidence.csv`` how sure they are, least sure images first. Classes are palette PNG with 255 for no label, depth is
-    16-bit millimetres (fractions of metres beyond 65.5 m), normals are RGB, all else ``.npy``. Scenes are not predicted.
+    16-bit millimetres (fractions of metres beyond 65.5 m), normals are RGB, all else ``.npy``. A photograph has no file of a task
+    of which no pixel is labelled. Scenes are not predicted.
 
     The folder appears under ``out`` when it is whole; a call that was killed goes on where it stopped if it is made again.
 
@@ -236,7 +237,9 @@ class _Writer:
             sure = found.confidence[task]
             missing: float = IGNORE_INDEX if kind.categorical else torch.nan
             target = found.values[task].masked_fill(sure < self.confidence, missing)
-            shares[task] = LabelledShare(float(kind.valid(target[None]).float().mean()), float(sure.mean()))
+            shares[task] = share = LabelledShare(float(kind.valid(target[None]).float().mean()), float(sure.mean()))
+            if not share.labelled:
+                continue
             ending, write = label_file(kind, target)
             place = self.begun / task / f"{name}{ending}"
             make_folder(place.parent)
