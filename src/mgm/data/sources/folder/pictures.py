@@ -9,7 +9,7 @@ from unicodedata import normalize
 
 from mgm.data.files import FileTree, list_endings
 from mgm.data.images import ENDINGS
-from mgm.data.sources.folder.settings import FolderSettings
+from mgm.data.sources.folder.settings import CONFIDENCE_FILE, FolderSettings
 from mgm.data.vocabulary import PARTS, naming_hint
 from mgm.errors import DataError
 
@@ -123,7 +123,8 @@ def unread(tree: FileTree, pictures: Iterable[Picture], others: Iterable[str]) -
         pictures: Its images.
         others: What else is read, or need not be named.
     """
-    used = {file for picture in pictures for file in (picture.rgb, *picture.labels.values())} | set(others)
+    used = {file for picture in pictures for file in (picture.rgb, *picture.labels.values())}
+    used |= {CONFIDENCE_FILE, *others}
     groups: dict[str, list[str]] = {}
     for name in tree.names():
         if name not in used and not re.match(r"(readme|licen[cs]e)\b", name.lower()):

@@ -20,7 +20,7 @@ from mgm.data.sources.folder.label_maps import LabelMaps
 from mgm.data.sources.folder.parts import given_parts, lacking_parts, split_pictures
 from mgm.data.sources.folder.pictures import Picture, list_pictures, parts_taken_for_scenes, unread
 from mgm.data.sources.folder.pixels import Palette, read_pixels
-from mgm.data.sources.folder.settings import CONFIDENCE_FILE, FILE, FolderSettings, read_settings
+from mgm.data.sources.folder.settings import FILE, FolderSettings, read_settings
 from mgm.data.sources.folder.table import SceneTable, no_scenes, read_table, scene_table
 from mgm.data.targets import classes_in_view, resize_target
 from mgm.errors import ConfigError, DataError, unknown
@@ -245,8 +245,7 @@ class FolderSource(DataSource):
     @cached_property
     def _unread(self) -> str:
         settings = self._settings
-        others = (FILE, CONFIDENCE_FILE, settings.table.file, settings.class_file, settings.scene_file)
-        return unread(self._tree, self._pictures, others)
+        return unread(self._tree, self._pictures, (FILE, settings.table.file, settings.class_file, settings.scene_file))
 
     def _window(self, rgb: np.ndarray) -> tuple[slice, slice]:
         """What of a picture of this size is used."""
