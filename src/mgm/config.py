@@ -57,6 +57,14 @@ class DataConfig:
     classes where there is a segmentation, else cutmix."""
     mix_share: float = 0.5
     """Share of the labelled images that something is pasted into, in (0, 1]."""
+    mix_count: int = 1
+    """From how many other images (of `mix` and of extra_images composites, like all that follows here)."""
+    mix_flip: bool = False
+    """Half of these images are mirrored left-right before."""
+    mix_scale: tuple[float, float] = (1.0, 1.0)
+    """Smallest and largest zoom of these images before; depth is divided by it."""
+    mix_match: float = 0.0
+    """How far the colours of what is pasted go towards mean and contrast of the image that it is pasted into, in [0, 1]."""
     weak_labels: Literal["scene", "objects"] = "scene"
     """scene: the data set's scene labels (where it has none, objects); objects: multi-hot labels of what is in view (paper G.1),
     the data set's own (Cityscapes: 30), else the classes of the label map."""

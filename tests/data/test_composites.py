@@ -1,6 +1,7 @@
 """Composites: pasted pixels come with all labels of their image, and only where they are not far behind."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -193,3 +194,46 @@ def test_same_composites_on_every_device(pieces):
     there = Composites(TASKS, pieces)(batch_of_ids().to(torch.device("cuda")), seed=10)
     assert torch.equal(there.images.cpu(), here.images)
     assert torch.equal(there.targets["semantic"].cpu(), here.targets["semantic"])
+
+
+def test_of_several_givers_each_image_gets_pieces_of_as_many():
+    result = Composites(TASKS, givers=3)(batch_of_ids(num_present=8), seed=15)
+    givers = [set(origin(result)[index].flatten().tolist()) - {index} for index in range(COUNT)]
+    assert max(map(len, givers)) > 1
+    assert torch.equal(result.real_images, batch_of_ids().images)
+    share = [Composites(TASKS, "cutmix", share=0.5, givers=3)(batch_of_ids(), seed).images for seed in range(20)]
+    touched = torch.stack([(images != batch_of_ids().images).flatten(1).any(1) for images in share]).float().mean()
+    assert 0.3 < touched < 0.7  # decided once for all givers
+
+
+def test_what_is_pasted_is_varied_with_its_labels_and_nothing_else():
+    def vary(batch: Batch, seed: int) -> Batch:
+        return replace(
+            batch, images=batch.images + 100, targets={**batch.targets, "normal": batch.targets["normal"] + 100}
+        )
+
+    batch = batch_of_ids()
+    plain, varied = Composites(TASKS)(batch, seed=16), Composites(TASKS, vary=vary)(batch, seed=16)
+    pasted = origin(varied) >= 100
+    assert pasted.any()
+    assert torch.equal(varied.targets["normal"][:, 0] >= 100, pasted)
+    assert torch.equal(origin(varied)[~pasted], origin(batch)[~pasted])
+    for index in range(COUNT):
+        givers = set(origin(plain)[index].flatten().tolist()) - {index}
+        assert set((origin(varied)[index][pasted[index]] - 100).tolist()) == givers
+
+
+@pytest.mark.parametrize("match", [0.5, 1.0])
+def test_colours_of_what_is_pasted_go_towards_those_of_the_image(match):
+    batch = batch_of_ids()
+    generator = torch.Generator().manual_seed(1)
+    spread = torch.randn(COUNT, 3, SIZE, SIZE, generator=generator)
+    own = torch.linspace(-0.5, 0.5, COUNT)[:, None, None, None]
+    images = own + 0.02 * spread
+    varied = Composites(TASKS, "cutmix", match=match)(replace(batch, images=images), seed=17)
+    plain = Composites(TASKS, "cutmix")(replace(batch, images=images), seed=17)
+    for index in range(COUNT):
+        there = (plain.images[index] != images[index]).any(0)
+        distance = plain.images[index][:, there].mean() - own[index].item()
+        assert abs(varied.images[index][:, there].mean() - own[index].item() - (1 - match) * distance) < 0.05
+        assert torch.equal(varied.images[index][:, ~there], images[index][:, ~there])

@@ -65,6 +65,17 @@ def test_extra_composites_are_what_they_were(experiment, data):
     assert torch.equal(plain["extra"], mixed["extra"])
 
 
+@pytest.mark.parametrize(
+    "changes", [{"mix_count": 2}, {"mix_flip": True}, {"mix_scale": (1.5, 1.5)}, {"mix_match": 1.0}], ids=str
+)
+def test_variants_of_what_is_pasted_hold_for_mixed_images_and_extra_composites(experiment, data, changes):
+    extra = replace(experiment, method=replace(experiment.method, extra_images="composites"))
+    plain = batches(with_data(extra, mix="cutmix", mix_share=1.0), data)
+    varied = batches(with_data(extra, mix="cutmix", mix_share=1.0, **changes), data)
+    changed = {name for name, values in plain.items() if not torch.equal(values, varied[name])}
+    assert changed == {"labelled", "extra"}
+
+
 def test_without_augmentation_images_are_as_they_are(experiment, data):
     off = with_data(experiment, augment=False)
     assert all(
@@ -89,6 +100,9 @@ def test_tasks_of_a_run_train_by_the_chosen_losses(experiment):
         ({"colour": 1.0}, r"colour is 1; it must lie in \[0, 1\)"),
         ({"hue": 0.7}, r"hue is 0.7; it must lie in \[0, 0.5\]"),
         ({"mix_share": 0.0}, r"mix_share is 0.0; it must lie in \(0, 1\]"),
+        ({"mix_count": 0}, "mix_count is 0; it must be at least 1"),
+        ({"mix_match": 1.5}, r"mix_match is 1.5; it must lie in \[0, 1\]"),
+        ({"mix_scale": (2.0, 1.0)}, "mix_scale is 2 1; it must be two positive numbers"),
         ({"mix": "mixup"}, "unknown mix .mixup.*auto, classes, cutmix, none, objects"),
     ],
 )

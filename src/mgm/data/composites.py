@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -43,6 +44,9 @@ class Composites:
         tasks: Name -> task; all but ``cutmix`` need one with classes, and look at `mgm.tasks.label_map_of`.
         pieces: Key of `PIECES`.
         share: Of how many images something is pasted into, in (0, 1]; each is decided on its own.
+        givers: From how many other images, one after another.
+        vary: What B goes through before, by a seed, labels and all: mirrored or scaled, say.
+        match: How far B's colours are moved towards A's mean and standard deviation of each channel, in [0, 1].
         max_behind_m: How far B may lie behind A, in metres.
 
     Raises:
@@ -50,7 +54,15 @@ class Composites:
     """
 
     def __init__(
-        self, tasks: dict[str, Task], pieces: str = "classes", *, share: float = 1.0, max_behind_m: float = MAX_BEHIND_M
+        self,
+        tasks: dict[str, Task],
+        pieces: str = "classes",
+        *,
+        share: float = 1.0,
+        givers: int = 1,
+        vary: Callable[[Batch, int], Batch] | None = None,
+        match: float = 0.0,
+        max_behind_m: float = MAX_BEHIND_M,
     ) -> None:
         self.pieces = pieces
         self._choose = choose("pieces of composites", pieces, PIECES)
@@ -61,31 +73,48 @@ class Composites:
                 f"the tasks are {', '.join(tasks) or 'none'}: choose other extra images or --mix cutmix, or add it"
             )
         self._num_classes = tasks[self._label_map].channels if self._label_map else 0
-        self._share = share
+        self._share, self._givers, self._vary, self._match = share, givers, vary, match
         self._max_behind_m = max_behind_m
 
     def __call__(self, batch: Batch, seed: int) -> Batch:
-        """As many composites as the batch has images (every image is A once and B once), by batch and seed alone."""
+        """As many composites as the batch has images (every image is A once, and B once per giver), by batch and seed alone."""
         generator = torch.Generator().manual_seed(seed)
+        result, changed = batch, None
+        for _ in range(self._givers):
+            other = self._other(batch, generator)
+            pasted = self._choose(self, result, other, generator)
+            if self._share < 1:
+                changed = torch.rand(len(batch), generator=generator) < self._share if changed is None else changed
+                pasted = pasted & changed.to(pasted.device)[:, None, None]
+            result = Batch(
+                torch.where(pasted[:, None], other.images, result.images),
+                {
+                    task: torch.where(pasted[:, None] if target.ndim == 4 else pasted, other.targets[task], target)
+                    for task, target in result.targets.items()
+                },
+                batch.scene,
+                unmixed=batch.images,
+            )
+        return result
+
+    def _other(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """The image B of every image A, as it is pasted."""
         partner = _partners(len(batch), generator).to(batch.images.device)
         other = Batch(
             batch.images.index_select(0, partner),
             {task: target.index_select(0, partner) for task, target in batch.targets.items()},
             batch.scene,
         )
-        pasted = self._choose(self, batch, other, generator)
-        if self._share < 1:
-            changed = torch.rand(len(batch), generator=generator) < self._share
-            pasted = pasted & changed.to(pasted.device)[:, None, None]
-        return Batch(
-            torch.where(pasted[:, None], other.images, batch.images),
-            {
-                task: torch.where(pasted[:, None] if target.ndim == 4 else pasted, other.targets[task], target)
-                for task, target in batch.targets.items()
-            },
-            batch.scene,
-            unmixed=batch.images,
-        )
+        if self._vary:
+            other = self._vary(other, int(torch.randint(1 << 31, (1,), generator=generator)))
+        if self._match:
+            (mean, std), (own_mean, own_std) = (
+                (images.mean((2, 3), keepdim=True), images.std((2, 3), keepdim=True))
+                for images in (batch.images, other.images)
+            )
+            alike = ((other.images - own_mean) / own_std.clamp(min=1e-3) * std + mean).clamp(-1, 1)
+            other = replace(other, images=other.images.lerp(alike, self._match))
+        return other
 
     def _half_of_classes(self, batch: Batch, other: Batch, generator: torch.Generator, below: float) -> Tensor:
         """``[B, H, W]`` bool: half of the classes below a share of the other image, where they do not lie behind."""

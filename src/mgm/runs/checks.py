@@ -130,6 +130,8 @@ def check_experiment(experiment: Experiment) -> None:
         if getattr(model, name) not in BLOCKS:
             raise ConfigError(f"{name} is {getattr(model, name)}. Choices: {', '.join(map(str, sorted(BLOCKS)))}")
     check_augmentation(data)
+    if training.early_sizes and data.mix != "none" and (data.mix_flip or tuple(data.mix_scale) != (1, 1)):
+        raise ConfigError("mix_flip and mix_scale work at one size of images; leave them out, or early_sizes")
     check_method(experiment.method, REFINEMENT)
     # tasks that a data set defines are known once it is open
     parse_losses(
@@ -187,6 +189,13 @@ def check_augmentation(data: DataConfig) -> None:
     augmentation(data, {})
     if not 0 < data.mix_share <= 1:
         raise ConfigError(f"mix_share is {data.mix_share}; it must lie in (0, 1]")
+    if not 0 <= data.mix_match <= 1:
+        raise ConfigError(f"mix_match is {data.mix_match}; it must lie in [0, 1]")
+    if data.mix_count < 1:
+        raise ConfigError(f"mix_count is {data.mix_count}; it must be at least 1")
+    low, high = data.mix_scale
+    if not 0 < low <= high < math.inf:
+        raise ConfigError(f"mix_scale is {low:g} {high:g}; it must be two positive numbers in ascending order")
     choices = ("none", "auto", *PIECES)
     if data.mix not in choices:
         raise ConfigError(unknown("mix", data.mix, choices))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -364,7 +364,22 @@ def mixing(config: DataConfig, tasks: dict[str, Task]) -> Composites | None:
         ConfigError: If the tasks do not say what to paste.
     """
     pieces = mixed_pieces(config, tasks)
-    return Composites(tasks, pieces, share=config.mix_share) if pieces else None
+    return composites(config, tasks, pieces, config.mix_share) if pieces else None
+
+
+def composites(config: DataConfig, tasks: dict[str, Task], pieces: str = "classes", share: float = 1.0) -> Composites:
+    """What pastes images into one another as the settings `DataConfig.mix_count` to `mix_match` say.
+
+    Raises:
+        ConfigError: If the tasks do not say what to paste, or a setting is out of range.
+    """
+    vary = None
+    if config.mix_flip or tuple(config.mix_scale) != (1.0, 1.0):
+        moved = replace(config, augment=True, flip=config.mix_flip, zoom=config.mix_scale)
+        vary = augmentation(
+            replace(moved, vertical_flip=False, quarter_turns=False, colour=0.0, hue=0.0, blur=0.0, noise=0.0), tasks
+        )
+    return Composites(tasks, pieces, share=share, givers=config.mix_count, vary=vary, match=config.mix_match)
 
 
 def mixed_pieces(config: DataConfig, tasks: Mapping[str, Task | type[Task]]) -> str:

@@ -18,7 +18,7 @@ from mgm.data.vocabulary import namesakes
 from mgm.errors import ConfigError
 from mgm.functional.distributed import rank, world_size
 from mgm.method.extra_images import EXTRA_IMAGES
-from mgm.runs.data import ExperimentData, augmentation, mixing, warn_once
+from mgm.runs.data import ExperimentData, augmentation, composites, mixing, warn_once
 from mgm.runs.images import listed
 from mgm.runs.saved_generators import saved_generators_loader
 from mgm.tasks import tasks_for
@@ -70,7 +70,9 @@ class RunLoaders:
 
     def composites(self) -> Loader:
         """Labelled images with parts of others pasted into them."""
-        return self._loader(self.data.labelled, "composites", composites=Composites(self.data.tasks))
+        return self._loader(
+            self.data.labelled, "composites", composites=composites(self.experiment.data, self.data.tasks)
+        )
 
     def rooms(self) -> Loader:
         """Rendered rooms."""
