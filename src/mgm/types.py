@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, TypeGuard
+from math import isfinite
+from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
 if TYPE_CHECKING:  # NumPy and torch cost a second to import; `mgm --help` needs neither
     import numpy as np
@@ -33,6 +34,59 @@ def is_sequence(value: object) -> TypeGuard[list[Any] | tuple[Any, ...]]:
     return isinstance(value, list | tuple)
 
 
+MAX_CHANNELS = 16
+"""Channels that images can have at most."""
+
+
+@dataclass(frozen=True)
+class ImageFormat:
+    """What the channels of images are, and which of their numbers networks see as -1 and 1. Default: RGB of 8 bits.
+
+    Images are kept as levels: whole numbers from 0 to the largest of `dtype`, on which `value_range` is mapped.
+    """
+
+    channels: int = 3
+    """1 to `MAX_CHANNELS`; three count as red, green and blue."""
+    dtype: Literal["uint8", "uint16"] = "uint8"
+    """Type of the levels: 16 bits where the files have more than 8."""
+    value_range: tuple[tuple[float, float], ...] = ()
+    """Numbers of the files that become the lowest and the highest level, one pair for all channels or one for each; empty: by the
+    type of each file, 0 to 255, 0 to 65535, or 0 to 1 for fractions."""
+    show: tuple[int, ...] = ()
+    """Channels that pictures show as red, green and blue (two: blue is black; one: as grey); empty: the first three there are."""
+
+    def __post_init__(self) -> None:
+        """Raise `ValueError`, with words for a user, where it describes no images."""
+        if not 1 <= self.channels <= MAX_CHANNELS:
+            raise ValueError(f"channels is {self.channels}; it must be 1 to {MAX_CHANNELS}")
+        if not all(low < high and isfinite(high - low) for low, high in self.value_range):
+            raise ValueError("range must be a lower and a higher number, such as [0, 4095]")
+        if len(self.value_range) not in (0, 1, self.channels):
+            raise ValueError(
+                f"range has {len(self.value_range)} pairs for {self.channels} channels; give one for all, or one for each"
+            )
+        if len(self.show) > 3 or not all(0 <= channel < self.channels for channel in self.show):
+            raise ValueError(f"show must be up to three channels from 0 to {self.channels - 1}, such as [2, 1, 0]")
+
+    @property
+    def is_photograph(self) -> bool:
+        """Whether images are RGB of 8 bits, as cameras take them."""
+        return self.channels == 3 and self.dtype == "uint8" and not self.value_range
+
+    @property
+    def shown(self) -> tuple[int, int, int]:
+        """The channels that are shown as red, green and blue; -1 for black."""
+        first, *others = self.show or tuple(range(min(self.channels, 3)))
+        if not others:
+            return first, first, first
+        return first, others[0], others[1] if len(others) > 1 else -1
+
+    def __str__(self) -> str:
+        """Channels and range in words."""
+        spans = " ".join(f"{low:g} to {high:g}," for low, high in self.value_range).rstrip(",")
+        return f"{self.channels} channel{'s' * (self.channels > 1)}{f' from {spans}' if spans else ''}"
+
+
 @dataclass(frozen=True)
 class DatasetInfo:
     """What a data set offers, apart from the samples themselves."""
@@ -52,6 +106,8 @@ class DatasetInfo:
     """RGB of the semantic classes in pictures, 0 to 255, in index order; empty: the data set has no colours of its own."""
     own_tasks: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     """Tasks that the data set defines itself -> their definitions as plain values, see `mgm.tasks.own.define`."""
+    image: ImageFormat = field(default_factory=ImageFormat)
+    """What the images hold."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +119,7 @@ class Sample:
     """
 
     image: np.ndarray
-    """``[3, H, W]`` uint8 RGB."""
+    """``[C, H, W]``, levels of `DatasetInfo.image`: uint8 RGB, or other channels and types."""
     targets: dict[str, np.ndarray]
     """``semantic`` uint8 ``[H, W]``; every other task float32 ``[C, H, W]``, NaN where invalid."""
     scene: np.ndarray
@@ -77,7 +133,7 @@ class Batch:
     """Samples stacked and normalised for a network."""
 
     images: Tensor
-    """``[B, 3, H, W]`` float32 RGB in (-1, 1)."""
+    """``[B, C, H, W]`` float32 in (-1, 1), RGB unless the data have other channels."""
     targets: Targets
     """Per task, see `Targets`; empty for images without pixel labels."""
     scene: Tensor

@@ -40,9 +40,10 @@ def find_bad(source: DataSource, size: int) -> Iterator[tuple[int, str]]:
 def check_sample(sample: Sample, info: DatasetInfo, size: int) -> None:
     """Raise `DataError` unless a sample is what its source declares."""
     where = f"{info.name}, sample {sample.name!r}"
-    if sample.image.dtype != np.uint8 or sample.image.shape != (3, size, size):
+    shape = (info.image.channels, size, size)
+    if sample.image.dtype != info.image.dtype or sample.image.shape != shape:
         raise DataError(
-            f"{where}: the image is {sample.image.dtype} {sample.image.shape}, not uint8 (3, {size}, {size})"
+            f"{where}: the image is {sample.image.dtype} {sample.image.shape}, not {info.image.dtype} {shape}"
         )
     if set(sample.targets) != set(info.tasks):
         raise DataError(f"{where}: has targets {sorted(sample.targets)}, the data set offers {sorted(info.tasks)}")

@@ -68,7 +68,7 @@ class Plan:
 def sample_layouts(info: DatasetInfo, size: int, count: int) -> Layouts:
     """Types and shapes of the arrays that hold samples."""
     layouts: Layouts = {
-        "image": ("uint8", (count, 3, size, size)),
+        "image": (info.image.dtype, (count, info.image.channels, size, size)),
         "scene": ("float32", (count, len(info.scenes))),
     }
     kinds = task_kinds(info.own_tasks)

@@ -1,4 +1,4 @@
-"""Decoding of pictures and arrays from untrusted files, and resizing."""
+"""Decoding of photographs, labels and arrays from untrusted files, and resizing."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import warnings
 import zipfile
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
@@ -34,7 +35,10 @@ _INDEX_MODES = _DEEP_GREY_MODES | {"1", "L", "P"}
 _NUMBER_MODES = _DEEP_GREY_MODES | {"L", "F", "RGB", "RGBA", "RGBX"}
 _MAXIMUM = "maximum"
 """Key of `Image.info`: the largest number that a grey file of few bits holds, which Pillow stretches to 8 or 16 bits."""
+_OTHER_CHANNELS = "; images of other channels than RGB are declared by 'rgb: {channels: 4}', say, in dataset.yaml"
 _SHOWN_AS = ExifTags.Base.PhotometricInterpretation
+_REDUCED = "reduced"
+"""Key of `Image.info`: whether Pillow has rounded colours of 16 bits to 8."""
 _INVERTED = "inverted"
 """Key of `Image.info`: whether Pillow has turned the numbers of a TIFF file over because 0 is shown as white."""
 
@@ -56,7 +60,7 @@ def read_photograph(source: str | Path | Image.Image | np.ndarray, name: str = "
     name = name or getattr(source, "filename", "") or "the image"
     if source.width * source.height > MAX_PIXELS:
         raise DataError(f"{name}: has more than {MAX_PIXELS // 1_000_000} million pixels; scale it down")
-    return _eight_bits(_upright(source), name)
+    return _eight_bits(upright(source), name)
 
 
 def read_rgb(source: Path | bytes, name: str = "") -> np.ndarray:
@@ -107,7 +111,7 @@ def read_labels(source: Path | bytes, name: str = "") -> np.ndarray:
             f"{name}: mode {image.mode!r} is not a map of one number per pixel; "
             "save labels as 8-bit grey or palette (or 16-bit grey) PNG, or say in dataset.yaml what the colours mean"
         )
-    return _numbers(image)
+    return numbers_of(image)
 
 
 def read_palette(source: Path | bytes, name: str = "") -> list[tuple[int, int, int]]:
@@ -136,11 +140,11 @@ def read_numbers(source: Path | bytes, name: str = "") -> np.ndarray:
         raise DataError(
             f"{name}: mode {image.mode!r} holds no plain numbers; save it as grey (8 or 16 bits) or RGB PNG"
         )
-    return np.array(image.convert("RGB")) if image.mode in ("RGBA", "RGBX") else _numbers(image)
+    return np.array(image.convert("RGB")) if image.mode in ("RGBA", "RGBX") else numbers_of(image)
 
 
-def _numbers(image: Image.Image) -> np.ndarray:
-    """The numbers of the file: without what Pillow did to those of few bits."""
+def numbers_of(image: Image.Image) -> np.ndarray:
+    """The numbers of the file of a picture from `decode`: without what Pillow did to those of few bits."""
     values = np.array(image)
     if image.info.get(_INVERTED):
         values = ~values
@@ -158,7 +162,7 @@ def read_array(source: Path | bytes, name: str = "") -> np.ndarray:
     Raises:
         DataError: If the file is missing, empty, damaged, or holds anything but numbers.
     """
-    content, name = _content(source, name)
+    content, name = content_of(source, name)
     try:
         if content.startswith(b"PK"):
             content = _only_member(content)
@@ -225,9 +229,22 @@ def same_shape(size: tuple[int, int], other: tuple[int, int]) -> bool:
 
 
 def resize_rgb(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Colours ``[H, W, 3]`` uint8 at another size: averages (box filter) where they shrink, bicubic where they grow."""
-    picture = Image.fromarray(np.ascontiguousarray(image))
-    vertical, horizontal = _filter(image.shape[0], height), _filter(image.shape[1], width)
+    """Levels ``[H, W, C]``, uint8 or uint16, at another size: averages (box filter) where they shrink, bicubic where they grow."""
+    if image.shape[2] != 3 or image.dtype != np.uint8:
+        channels = [_resize_channel(image[:, :, channel], height, width) for channel in range(image.shape[2])]
+        return np.stack(channels, axis=2)
+    return _resize(Image.fromarray(np.ascontiguousarray(image)), height, width)
+
+
+def _resize_channel(levels: np.ndarray, height: int, width: int) -> np.ndarray:
+    if levels.dtype == np.uint8:
+        return _resize(Image.fromarray(np.ascontiguousarray(levels)), height, width)
+    resized = _resize(Image.fromarray(levels.astype(np.float32)), height, width)
+    return resized.round().clip(0, np.iinfo(levels.dtype).max).astype(levels.dtype)
+
+
+def _resize(picture: Image.Image, height: int, width: int) -> np.ndarray:
+    vertical, horizontal = _filter(picture.height, height), _filter(picture.width, width)
     if vertical == horizontal:
         return np.array(picture.resize((width, height), vertical))
     picture = picture.resize((width, picture.height), horizontal)
@@ -250,7 +267,12 @@ def _filter(old: int, new: int) -> Image.Resampling:
     return Image.Resampling.BOX if new <= old else Image.Resampling.BICUBIC
 
 
-def _content(source: Path | bytes, name: str) -> tuple[bytes, str]:
+def content_of(source: Path | bytes, name: str = "") -> tuple[bytes, str]:
+    """The content of a file, and its name for messages.
+
+    Raises:
+        DataError: If it is missing, too large, or empty.
+    """
     if isinstance(source, Path):
         name = name or str(source)
         try:
@@ -270,14 +292,14 @@ def decode(source: Path | bytes, name: str = "", *, exact: bool = False) -> tupl
         DataError: If the file is missing, empty, damaged, no picture, or absurdly large; with ``exact``, if it is compressed with
             losses.
     """
-    content, name = _content(source, name)
+    content, name = content_of(source, name)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns about sizes that are checked below
             image = Image.open(io.BytesIO(content), formats=PICTURE_FORMATS)
             if image.width * image.height > MAX_PIXELS:
                 raise Image.DecompressionBombError
-            lossy, maximum = _is_lossy(image, content), _maximum(image)
+            lossy, maximum, reduced = _is_lossy(image, content), _maximum(image), ";16" in _raw_mode(image)[0]
             inverted = image.format == "TIFF" and image.mode in ("1", "L") and image.getexif().get(_SHOWN_AS) == 0
             pages = _has_pages(image)
             image.load()
@@ -286,7 +308,8 @@ def decode(source: Path | bytes, name: str = "", *, exact: bool = False) -> tupl
             f"{name}: claims to have more than {MAX_PIXELS // 1_000_000} million pixels; remove it or scale it down"
         ) from error
     except Image.UnidentifiedImageError as error:
-        raise DataError(f"{name}: is no picture that can be read (PNG, JPEG, ...); replace or remove it") from error
+        hint = _OTHER_CHANNELS if is_tiff(content) else ""
+        raise DataError(f"{name}: is no picture that can be read (PNG, JPEG, ...); replace or remove it{hint}") from error
     except Exception as error:  # decoders of damaged files raise nearly anything
         raise DataError(f"{name}: is damaged or cut short ({error}); fetch or prepare it again") from error
     if exact and lossy:
@@ -297,12 +320,25 @@ def decode(source: Path | bytes, name: str = "", *, exact: bool = False) -> tupl
     if pages:
         raise DataError(
             f"{name}: holds several pictures (pages or frames); save the one that is meant as a file of its own"
+            f"{_OTHER_CHANNELS if image.format == 'TIFF' else ''}"
         )
     image.info[_MAXIMUM], image.info[_INVERTED] = maximum, inverted
-    return _upright(image), name
+    image.info[_REDUCED] = reduced and image.mode not in _DEEP_GREY_MODES
+    return upright(image), name
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def is_reduced(image: Image.Image) -> bool:
+    """Whether a picture from `decode` had colours of 16 bits, which Pillow rounds to 8."""
+    return bool(image.info.get(_REDUCED))
+
+
+def is_tiff(content: bytes) -> bool:
+    """Whether a file is a TIFF, by its first bytes."""
+    return content[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """A picture turned as its EXIF data say."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -321,11 +357,18 @@ def _is_lossy(image: Image.Image, content: bytes) -> bool:
 def _maximum(image: Image.Image) -> int:
     """See `_MAXIMUM`; 0 where Pillow leaves the numbers as they are."""
     tiles = getattr(image, "tile", None)
-    codec, *_, arguments = tiles[0] if tiles else ("", "")
-    raw, *others = arguments if isinstance(arguments, tuple) else (arguments,)
-    if codec.startswith("ppm") and others:
+    raw, others = _raw_mode(image)
+    if tiles and tiles[0][0].startswith("ppm") and others:
         return int(others[0])
-    return {"L;2": 3, "L;4": 15}.get(str(raw).removesuffix("R").removesuffix("I"), 0)
+    return {"L;2": 3, "L;4": 15}.get(raw.removesuffix("R").removesuffix("I"), 0)
+
+
+def _raw_mode(image: Image.Image) -> tuple[str, tuple[Any, ...]]:
+    """How a file that is open stores its pixels, in Pillow's words, and what else its decoder is told."""
+    tiles = getattr(image, "tile", None)
+    *_, arguments = tiles[0] if tiles else ("",)
+    raw, *others = arguments if isinstance(arguments, tuple) else (arguments,)
+    return str(raw), tuple(others)
 
 
 def _has_pages(image: Image.Image) -> bool:

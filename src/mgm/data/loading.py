@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mgm.data.store import Store
 from mgm.errors import ConfigError, DataError, unknown
+from mgm.functional.levels import level_centre
 from mgm.types import Batch
 
 RESIDENT_BYTES = 2_000_000_000
@@ -74,7 +75,8 @@ class StoreReader:
             raise DataError(f"sample {rows.max()} (or a negative one) was asked for; {self.store.path} has {len(self)}")
         on_device = torch.from_numpy(rows).to(self.device)
         values = {task: self._rows(task, rows, on_device) for task in (self.tasks if targets else ())}
-        images = self._rows("image", rows, on_device).float().div_(127.5).sub_(1)
+        levels = self._rows("image", rows, on_device)
+        images = levels.float().div_(level_centre(levels.dtype)).sub_(1)
         converted = {task: rows.long() if rows.dtype == torch.uint8 else rows.float() for task, rows in values.items()}
         return Batch(images, converted, self._rows("scene", rows, on_device))
 

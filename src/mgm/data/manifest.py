@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from mgm.data.files import schema
 from mgm.errors import DataError
-from mgm.types import DatasetInfo
+from mgm.types import DatasetInfo, ImageFormat
 
 FORMAT_VERSION = 2
 MANIFEST = "manifest.json"
@@ -19,7 +20,7 @@ Layouts = dict[str, tuple[str, tuple[int, ...]]]
 """Array -> dtype and shape."""
 
 VALUES = {
-    "image": "RGB, 0 to 255; networks see value / 127.5 - 1",
+    "image": "levels of the channels (default: RGB of 8 bits); networks see 2 * level / the largest - 1",
     "scene": "1 for each scene (or object) of the image, 0 for the others, NaN where unknown",
     "labelled": "1 where the image has any valid pixel of the task (columns: the tasks in their order)",
     "names": "UTF-8 names of the samples, end to end",
@@ -54,7 +55,10 @@ def read_manifest(path: Path) -> dict[str, Any]:
 def _check(manifest: dict[str, Any]) -> None:
     """Raise `ValueError` (or what a wrong type raises) if anything is missing."""
     arrays, count = manifest["arrays"], manifest["count"]
-    info_from_plain(manifest["info"])
+    image = info_from_plain(manifest["info"]).image
+    stored = arrays["image"]
+    if stored["dtype"] != image.dtype or stored["shape"][1] != image.channels:
+        raise ValueError
     per_sample = ["image", "scene", "labelled", "name_ends", *manifest["info"]["tasks"]]
     complete = manifest.keys() >= _FIELDS and arrays.keys() >= {*per_sample, "names", "splits"}
     if not complete or any(arrays[name]["shape"][0] != count for name in per_sample):
@@ -78,11 +82,13 @@ def damaged(path: Path, what: str) -> DataError:
 def info_to_plain(info: DatasetInfo) -> dict[str, Any]:
     """As a dictionary of JSON values."""
     plain = json.loads(json.dumps(asdict(info)))
-    return {name: value for name, value in plain.items() if value or name not in ("colours", "own_tasks")}
+    default = {"colours": [], "own_tasks": {}, "image": json.loads(json.dumps(asdict(ImageFormat())))}
+    return {name: value for name, value in plain.items() if name not in default or value != default[name]}
 
 
 def info_from_plain(plain: dict[str, Any]) -> DatasetInfo:
     """Inverse of `info_to_plain`."""
     listed: dict[str, Any] = {name: tuple(plain[name]) for name in ("tasks", "classes", "scenes")}
     listed["colours"] = tuple(tuple(colour) for colour in plain.get("colours", ()))
-    return DatasetInfo(**{**plain, **listed})
+    image = schema(ImageFormat).validate_python(plain.get("image", {}))
+    return DatasetInfo(**{**plain, **listed, "image": image})

@@ -40,7 +40,7 @@ class Store:
 
     Opening reads the manifest alone, whose size does not depend on the number of samples.
 
-    - ``image.npy``: uint8 ``[N, 3, S, S]`` RGB
+    - ``image.npy``: uint8 ``[N, 3, S, S]`` RGB, or levels of other channels and types (`DatasetInfo.image`)
     - a task with classes, such as ``semantic.npy``: uint8 ``[N, S, S]`` class index, 255 = ignore
     - every other task: float16 (float32 where the data set defines it) ``[N, C, S, S]``, NaN where invalid
     - ``scene.npy``: float32 ``[N, K]``

@@ -65,7 +65,8 @@ def _compare(palette: Palette, values: np.ndarray, colours: list[Colour], where:
 def _colours(values: np.ndarray, where: str) -> np.ndarray:
     if values.ndim != 3 or values.shape[2] != 3 or (values.dtype != np.uint8 and values.dtype.kind != "f"):
         raise DataError(
-            f"{where}: is {values.dtype} {values.shape}, not H x W x 3 of uint8 or fractions; write it again"
+            f"{where}: is {values.dtype} {values.shape}, not H x W x 3 of uint8 or fractions; write it again, or declare what "
+            "images hold: 'rgb: {channels: 4, range: [0, 4095]}' in dataset.yaml"
         )
     if values.dtype == np.uint8:
         return values

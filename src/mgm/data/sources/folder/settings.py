@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
 from mgm.data.files import FileTree, parse_yaml
 from mgm.errors import ConfigError, DataError, unknown
 from mgm.tasks import TASKS, Task, task_kinds
 from mgm.tasks.files import ClassFiles, FileSettings
 from mgm.tasks.own import split_entry
-from mgm.types import IGNORE_INDEX
+from mgm.types import IGNORE_INDEX, ImageFormat, is_sequence
 
 FILE = "dataset.yaml"
 CONFIDENCE_FILE = "confidence.csv"
@@ -54,6 +54,37 @@ class TableSettings:
     """Column with a group, such as the building. The split of that name keeps groups together."""
 
 
+def _pairs(values: object) -> object:
+    """A pair of numbers as a list of one pair."""
+    return [values] if is_sequence(values) and not any(is_sequence(value) for value in values) else values
+
+
+@dataclass(frozen=True)
+class ImageFiles(FileSettings):
+    """Where the images lie, and what their channels are."""
+
+    channels: int = 0
+    """Channels of the files, 1 to 16; 0: RGB of 8 bits, which everything else is made into."""
+    range: Annotated[tuple[tuple[float, float], ...], BeforeValidator(_pairs)] = ()
+    """Numbers that become black and white, for all channels or a pair for each; empty: by the type of the file."""
+    show: tuple[int, ...] = ()
+    """Channels, from 0, that pictures show as red, green and blue, or one as grey."""
+
+    @property
+    def image(self) -> ImageFormat:
+        """The images as declared, of 16 bits where anything but `show` is."""
+        declared = self.channels or self.range
+        return ImageFormat(self.channels or 3, "uint16" if declared else "uint8", self.range, self.show)
+
+    def problem(self) -> str:
+        """See `FileSettings.problem`."""
+        try:
+            _ = self.image
+        except ValueError as error:
+            return str(error)
+        return ""
+
+
 @dataclass(frozen=True)
 class FolderSettings:
     """The content of ``dataset.yaml``."""
@@ -70,7 +101,7 @@ class FolderSettings:
     """Scene labels: from the table or else the folders below rgb; from these folders; the classes in view; none."""
     scene_file: str = ""
     """List of the scene names in index order, one per line; empty: the names that occur, sorted."""
-    rgb: FileSettings = field(default_factory=FileSettings)
+    rgb: ImageFiles = field(default_factory=ImageFiles)
     mask: FileSettings = field(default_factory=FileSettings)
     """Pictures that are black where all targets but classes are invalid."""
     table: TableSettings = field(default_factory=TableSettings)
@@ -114,7 +145,7 @@ class FolderSettings:
         return settings
 
 
-_GROUPS: dict[str, type] = {"rgb": FileSettings, "mask": FileSettings, "table": TableSettings, "split": SplitSettings}
+_GROUPS: dict[str, type] = {"rgb": ImageFiles, "mask": FileSettings, "table": TableSettings, "split": SplitSettings}
 
 
 def read_settings(tree: FileTree) -> FolderSettings:
@@ -233,7 +264,7 @@ def _problem(settings: FolderSettings) -> str:
         return "split: validation and test must be shares that leave something to train on"
     if not 0 <= split.official_validation < 1 or split.train < 0:
         return "split: official_validation must be a share below 1, and train at least 0"
-    for name, files in settings.tasks.items():
+    for name, files in {"rgb": settings.rgb, **settings.tasks}.items():
         if problem := files.problem():
             return f"{name}: {problem}"
         if name in settings.own_tasks and getattr(files, "first", None) == "auto":

@@ -13,6 +13,7 @@ from typing import final
 import numpy as np
 
 from mgm.data.base import DataSource, Splits
+from mgm.data.channels import image_dtype, read_image
 from mgm.data.files import open_tree
 from mgm.data.images import fitted, planes, resize_rgb, same_shape
 from mgm.data.sources.folder.counting import INTERPOLATED, interpolated_share
@@ -26,11 +27,13 @@ from mgm.data.targets import classes_in_view, resize_target
 from mgm.errors import ConfigError, DataError, unknown
 from mgm.tasks import SemanticSegmentation, Task
 from mgm.tasks.files import FileSettings, Pixels, typical
-from mgm.types import DatasetInfo, Sample
+from mgm.types import DatasetInfo, ImageFormat, Sample
 
 READER_VERSION = 3
 NUM_PROBES = 12
 """Images that are read to tell what is odd about all of them."""
+DARK = 0.25
+"""Share of the range of numbers below which all pixels of an image are dark."""
 JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
 SEMANTIC = SemanticSegmentation.name
 
@@ -102,6 +105,7 @@ class FolderSource(DataSource):
             notes={**notes, **settings.notes},
             colours=self._label_maps.colours,
             own_tasks={name: own for name, own in settings.own_tasks.items() if name in self._tasks},
+            image=self._format,
         )
 
     @property
@@ -120,7 +124,7 @@ class FolderSource(DataSource):
     def read(self, index: int, size: int) -> Sample:
         """One sample squeezed to a square; see `DataSource.read`."""
         picture, settings = self._pictures[index], self._settings
-        rgb = self._pixels(picture.rgb, "colours")
+        rgb = self._image(picture)
         window = self._window(rgb)
         mask = None
         if "mask" in picture.labels:
@@ -151,7 +155,7 @@ class FolderSource(DataSource):
 
     def shape(self, index: int) -> tuple[int, int]:
         """That of the picture as far as it is used; see `DataSource.shape`."""
-        rgb = self._pixels(self._pictures[index].rgb, "colours")
+        rgb = self._image(self._pictures[index])
         height, width = rgb[self._window(rgb)].shape[:2]
         return height, width
 
@@ -213,15 +217,17 @@ class FolderSource(DataSource):
     def _probe(self) -> list[str]:
         """What a few images tell: odd values, labels of another size than their image, label maps that were interpolated."""
         found: dict[str, str] = {}
+        brightest = 0.0
         for task in self._tasks:
             maps = []
             for picture in self._probes(task):
                 try:
                     values = self._pixels(picture.labels[task], self._files(task).pixels, task)
-                    rgb = self._pixels(picture.rgb, "colours")
+                    rgb = self._image(picture)
                 except DataError:  # reported when the sample is read
                     continue
                 maps.append(values)
+                brightest = max(brightest, float(rgb.max() / np.iinfo(rgb.dtype).max))
                 with suppress(DataError):
                     if remark := self._files(task).remark(values, self._tree.describe(picture.labels[task])):
                         found.setdefault(f"values of {task}", remark)
@@ -240,6 +246,13 @@ class FolderSource(DataSource):
                         f"{100 * share:.0f} % of the edges in label maps pass through a third class: they look resampled with "
                         "interpolation, or were JPEG; make them again from their originals"
                     )
+        if 0 < brightest < DARK and not self._format.is_photograph:
+            spans = self._format.value_range or ((0, np.iinfo(self._format.dtype).max),)
+            highest = max(low + brightest * (high - low) for low, high in spans)
+            found["images"] = (
+                f"the images that were looked at fill {100 * brightest:.2g} % of the range of numbers at most, so that networks see "
+                f"black; say what is bright: 'rgb: {{range: [0, {highest:.5g}]}}' in dataset.yaml"
+            )
         return list(found.values())
 
     @cached_property
@@ -281,6 +294,24 @@ class FolderSource(DataSource):
         file = picture.labels[kind]
         values = self._pixels(file, pixels, kind)
         return fitted(values, self._tree.describe(file), rgb, self._tree.describe(picture.rgb), scaled=True)
+
+    @cached_property
+    def _format(self) -> ImageFormat:
+        """What the settings say of the images; 8 bits where the first that can be read has no more, and they keep its numbers apart."""
+        image = self._settings.rgb.image
+        for picture in self._pictures if image.dtype == "uint16" else ():
+            with suppress(DataError):  # reported when the sample is read
+                dtype = image_dtype(self._tree.read(picture.rgb), self._tree.describe(picture.rgb))
+                fits = dtype in (np.uint8, bool) and all(high - low < 256 for low, high in image.value_range)
+                return replace(image, dtype="uint8" if fits else "uint16")
+        return image
+
+    def _image(self, picture: Picture) -> np.ndarray:
+        """The levels of an image, ``[H, W, C]``."""
+        if self._format.is_photograph:
+            return self._pixels(picture.rgb, "colours")
+        content, where = self._tree.read(picture.rgb), self._tree.describe(picture.rgb)
+        return read_image(content, self._format, where, "dataset.yaml ('rgb: {channels: ...}')")
 
     def _pixels(self, file: str, kind: Pixels, task: str = "") -> np.ndarray:
         return read_pixels(self._tree, file, kind, self._palettes[task] if task else None)

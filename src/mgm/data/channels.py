@@ -1,0 +1,231 @@
+"""Images of 1 to 16 channels, of any type of numbers: decoding of untrusted files, and what pictures show of them."""
+
+from __future__ import annotations
+
+import io
+import logging
+import zlib
+from collections.abc import Sequence
+from itertools import islice
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from mgm.data.files import MAX_FILE_BYTES
+from mgm.data.images import (
+    MAX_PIXELS,
+    content_of,
+    decode,
+    is_reduced,
+    is_tiff,
+    numbers_of,
+    read_array,
+    read_photograph,
+    upright,
+)
+from mgm.errors import DataError
+from mgm.types import MAX_CHANNELS, ImageFormat
+
+EIGHT_BITS = 255
+"""The largest number of a file of 8 bits."""
+MOST_PAGES = 8192
+"""Of a TIFF file: one per channel, or one per row as some software writes channels that are interleaved."""
+AXES = {"YX": None, "YXS": 2, "SYX": 0}
+"""Order of a page's numbers in the words of tifffile -> which axis is the channels."""
+DEFLATE, LZMA = (8, 32946), 34925
+"""Kinds of compression (TIFF tag 259)."""
+_PLAIN_MODES = frozenset(["1", "L", "LA", "RGB", "RGBA", "RGBX", "I", "I;16", "I;16B", "I;16L", "I;16N", "F"])
+"""Modes of Pillow whose planes are the channels of the file; all others become RGB."""
+
+
+def read_image(
+    source: str | Path | bytes | Image.Image | np.ndarray, kind: ImageFormat, name: str = "", taker: str = "this model"
+) -> np.ndarray:
+    """The levels of an image: of a file (pictures, TIFF of any number of channels, ``.npy``), its content, or what it holds.
+
+    Args:
+        source: Arrays are ``[H, W]``, ``[H, W, C]`` or ``[C, H, W]``.
+        kind: What is wanted. Photographs are read as of `mgm.data.images.read_photograph`.
+        name: For messages.
+        taker: What wants it, for messages.
+
+    Returns:
+        ``[H, W, kind.channels]`` of `ImageFormat.dtype`.
+
+    Raises:
+        DataError: If it is unreadable, has another number of channels, or numbers that no range is known for.
+    """
+    if kind.is_photograph and not isinstance(source, bytes):
+        return read_photograph(source, name)
+    values, name, axis = _stored(source, name)
+    return to_levels(_interleaved(values, axis, kind.channels, name, taker), kind, name)
+
+
+def image_dtype(content: bytes, name: str) -> np.dtype:
+    """The type of the numbers in a file; raises as `read_image` does."""
+    return _stored(content, name)[0].dtype
+
+
+def to_levels(values: np.ndarray, kind: ImageFormat, name: str) -> np.ndarray:
+    """Numbers ``[H, W, C]`` as levels; what lies beyond the range becomes its end, NaN the lowest.
+
+    Raises:
+        DataError: If the type of the numbers tells no range, and none is declared.
+    """
+    levels = np.empty(values.shape, kind.dtype)
+    top = np.iinfo(levels.dtype).max
+    if values.dtype == bool:
+        values = values.astype(np.uint8) * EIGHT_BITS
+    spans = kind.value_range or (_range_by_type(values, name),)
+    if kind.value_range and values.dtype == np.uint8 and max(high for _, high in spans) > EIGHT_BITS:
+        raise DataError(
+            f"{name}: is of 8 bits, where numbers up to {max(high for _, high in spans):g} are expected; give the file with "
+            "its own numbers, not a picture of it"
+        )
+    if values.dtype == levels.dtype and all(span == (0, top) for span in spans):
+        return values
+    for channel in range(values.shape[2]):  # one after another: as fractions they take eight times the memory
+        low, high = spans[channel if len(spans) > 1 else 0]
+        shares = (np.nan_to_num(values[:, :, channel].astype(np.float64), nan=low) - low) / (high - low)
+        levels[:, :, channel] = (shares.clip(0, 1) * top).round()
+    return levels
+
+
+def rgb_of(levels: np.ndarray, kind: ImageFormat) -> np.ndarray:
+    """What is shown of levels ``[H, W, C]``: ``[H, W, 3]`` uint8; see `ImageFormat.show`."""
+    if kind.channels == 3 and kind.shown == (0, 1, 2):
+        shown = levels
+    else:
+        black = np.zeros_like(levels[:, :, 0])
+        shown = np.stack([levels[:, :, channel] if channel >= 0 else black for channel in kind.shown], axis=2)
+    return shown if shown.dtype == np.uint8 else (shown / 257).round().astype(np.uint8)
+
+
+def _range_by_type(values: np.ndarray, name: str) -> tuple[float, float]:
+    if values.dtype in (np.uint8, np.uint16):
+        return 0, np.iinfo(values.dtype).max
+    fractions = values.dtype.kind == "f"
+    if fractions and np.nanmin(values, initial=0) >= -1e-3 and np.nanmax(values, initial=0) <= 1.001:
+        return 0, 1
+    found = f"{np.nanmin(values):g} to {np.nanmax(values):g}" if values.size else "none"
+    raise DataError(
+        f"{name}: holds {values.dtype} numbers ({found}), of which no black and white are known; say it in dataset.yaml: "
+        "'rgb: {channels: ..., range: [LOWEST, HIGHEST]}'"
+    )
+
+
+def _stored(
+    source: str | Path | bytes | Image.Image | np.ndarray, name: str
+) -> tuple[np.ndarray, str, int | None]:
+    """Numbers as they are stored, the name for messages, and the axis of the channels where the file says it."""
+    if isinstance(source, np.ndarray):
+        return source, name or "the array", None
+    if isinstance(source, Image.Image):
+        if source.width * source.height > MAX_PIXELS:
+            raise DataError(f"the image has more than {MAX_PIXELS // 1_000_000} million pixels; scale it down")
+        return _planes_of(upright(source)), name or "the image", None
+    content, name = content_of(Path(source) if isinstance(source, str) else source, name)
+    if content.startswith((b"\x93NUMPY", b"PK")):
+        return read_array(content, name), name, None
+    if is_tiff(content):
+        values, axis = _read_tiff(content, name)
+        return values, name, axis
+    image, name = decode(content, name)
+    if is_reduced(image):
+        raise DataError(f"{name}: has colours of 16 bits, which are read from TIFF and .npy alone; save it as one of these")
+    return _planes_of(image), name, None
+
+
+def _planes_of(image: Image.Image) -> np.ndarray:
+    """``[H, W]`` or ``[H, W, C]`` of a picture."""
+    if image.mode not in _PLAIN_MODES:
+        image = image.convert("RGBA" if image.mode == "P" and "transparency" in image.info else "RGB")
+    return numbers_of(image)
+
+
+def _read_tiff(content: bytes, name: str) -> tuple[np.ndarray, int | None]:
+    """A TIFF file of any number of channels, interleaved, in planes, or a page each; and the axis of the channels.
+
+    Of its pages alone: what other software writes beside them, XML that may name other files, is not looked at.
+    """
+    import tifffile  # needed for few data sets
+
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it says of damaged files, we say
+    try:
+        with tifffile.TiffFile(io.BytesIO(content)) as file:
+            pages = [page for page in islice(file.pages, MOST_PAGES + 1) if not page.is_reduced and not page.is_mask]
+            first = pages[0]
+            palette = first.photometric == tifffile.PHOTOMETRIC.PALETTE
+            if problem := _tiff_problem(content, pages):
+                raise DataError(f"{name}: {problem}")
+            if not palette:
+                planes = [page.asarray(maxworkers=1) for page in pages]
+                return (planes[0], AXES.get(first.axes)) if len(planes) == 1 else (np.stack(planes), None)
+    except DataError:
+        raise
+    except Exception as error:  # decoders of damaged files raise nearly anything
+        if "imagecodecs" not in str(error):
+            raise DataError(f"{name}: is damaged or cut short ({error}); fetch or prepare it again") from error
+        palette = True
+    # what Pillow reads exactly: palettes, and by other libraries compressed grey and colours of 8 bits
+    image, _ = decode(content, name)
+    if is_reduced(image):
+        raise DataError(f"{name}: its compression needs another package: pip install imagecodecs; or save it by deflate")
+    return _planes_of(image), None
+
+
+def _tiff_problem(content: bytes, pages: Sequence[Any]) -> str:
+    """Why the pages of a TIFF file are not decoded, in words; empty if they can be."""
+    first = pages[0]
+    if len(pages) > MOST_PAGES or any((page.shape, page.dtype) != (first.shape, first.dtype) for page in pages) or (len(pages) > 1 and len(first.shape) > 2):
+        return "holds several pictures (pages); save the one that is meant as a file of its own"
+    if first.dtype is None or first.axes not in AXES:
+        return f"holds {first.dtype} numbers of axes {first.axes}, which is no image; save it as H x W x channels"
+    size = len(pages) * prod(first.shape)
+    if size > MAX_CHANNELS * MAX_PIXELS or size * first.dtype.itemsize > MAX_FILE_BYTES:
+        return f"claims to be {len(pages)} x {first.shape} {first.dtype}, more than is read; remove it, or cut it into tiles"
+    if first.tags.valueof("Orientation", default=1) != 1:
+        return "is stored turned (its tag Orientation); save it upright, like its labels"
+    for page in pages:
+        most = prod(page.chunks) * first.dtype.itemsize
+        if page.compression == LZMA:
+            return "is compressed by LZMA, which is not read; save it by deflate, or without compression"
+        for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True) if page.compression in DEFLATE else ():
+            # tifffile inflates whatever there is
+            if len(zlib.decompressobj().decompress(content[offset : offset + count], most + 1)) > most:
+                return "is damaged: more is compressed in it than it claims; fetch or prepare it again"
+    return ""
+
+
+def _interleaved(values: np.ndarray, axis: int | None, channels: int, name: str, taker: str) -> np.ndarray:
+    """``[H, W, channels]`` of ``[H, W]``, ``[H, W, C]`` or ``[C, H, W]``; the axis of the channels is found by their number."""
+    if values.dtype.kind not in "biuf" or values.ndim not in (2, 3) or 0 in values.shape:
+        raise DataError(f"{name}: is {values.dtype} {values.shape}, not numbers of H x W or H x W x channels")
+    if values.ndim == 2:
+        values, axis = values[:, :, None], 2
+    if axis is None:
+        ends = [end for end in (2, 0) if values.shape[end] == channels]
+        if len(ends) == 2:
+            raise DataError(
+                f"{name}: of shape {values.shape} it cannot be told which {channels} are the channels; crop it, or save it as TIFF"
+            )
+        axis = ends[0] if ends else 2 if values.shape[2] <= values.shape[0] else 0
+    values = np.moveaxis(values, axis, 2)
+    found = values.shape[2]
+    if values.shape[0] * values.shape[1] > MAX_PIXELS:
+        raise DataError(f"{name}: has more than {MAX_PIXELS // 1_000_000} million pixels; cut it into tiles")
+    if channels < found <= 4 and values.dtype == np.uint8:  # grey as it is often saved; transparency
+        colours = values[:, :, : found - (found + 1) % 2]
+        if channels == 1 and (colours == colours[:, :, :1]).all():
+            return colours[:, :, :1]
+        if channels == 3:
+            return colours
+    if found != channels:
+        raise DataError(
+            f"{name}: has {found} channel{'s' * (found != 1)}; {taker} takes images of {channels}"
+            f"{f' (at most {MAX_CHANNELS} can be used)' if found > MAX_CHANNELS else ''}"
+        )
+    return values
