@@ -10,6 +10,7 @@ from threading import Lock
 from typing import Any
 
 from mgm.config import Experiment
+from mgm.data.channels import rgb_of
 from mgm.data.files import LONGEST_RESULT, remove_drafts
 from mgm.data.geometry import Intrinsics
 from mgm.errors import ConfigError
@@ -121,7 +122,8 @@ def predict_files(
         raise ConfigError("a point cloud needs the camera of the photographs")
     model = TrainedModel.load(run, device)
     files = choose_files(kinds, model.tasks)
-    photographs = find_photographs(images, sys.stdin if standard_input is None else standard_input, out)
+    lines, kind = sys.stdin if standard_input is None else standard_input, model.info.image
+    photographs = find_photographs(images, lines, out, arrays=not kind.is_photograph)
     _clear_places(photographs, files, out)
     longest = max(len(ending.encode()) for ending in files)
     lock = Lock()
@@ -136,7 +138,7 @@ def predict_files(
 
     def write(found: PredictedPhotograph) -> None:
         taken_by = camera(found.pixels.shape[:2]) if camera else None
-        predicted = Predicted(found.pixels, found.values, model.tasks, taken_by, found.confidence)
+        predicted = Predicted(rgb_of(found.pixels, kind), found.values, model.tasks, taken_by, found.confidence)
         for path in write_prediction(predicted, out / found.photograph.name, files):
             with lock:
                 written(path)

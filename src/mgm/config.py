@@ -91,6 +91,8 @@ class ModelConfig:
     pre-trained backbone of transformers (docs/encoders.md)."""
     pretrained: bool = True
     """Whether an encoder that has pre-trained weights starts from them."""
+    image_channels: Annotated[int, tyro.conf.Suppress] = 3
+    """Channels of the images; training fills it in from the data."""
     frozen_stages: int = 0
     """Levels of lite0, from the finest on, that neither learn nor move their batch statistics: 0 to 5."""
     frozen_statistics: bool = False

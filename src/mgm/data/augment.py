@@ -22,7 +22,8 @@ class PairedAugmentation:
 
     Per image: a left-right flip with probability 1/2, a top-bottom one likewise, a turn by a random number of right angles;
     a window of random place and size, stretched to the whole picture (``zoom`` is log-uniform; below 1 the window is larger than
-    the picture); brightness, contrast, saturation, hue, blur and noise.
+    the picture); brightness, contrast, saturation, hue, blur and noise. Saturation and hue are of RGB: images of several other
+    channels have a factor for each of them in their place.
     Tasks say what a flip, a turn and a zoom do to their values: normals change sign in x, or turn; depth is divided by the zoom
     (a scene that is nearer by the factor looks the same). Pixels that the picture does not cover are invalid in every task.
 
@@ -37,7 +38,7 @@ class PairedAugmentation:
         vertical_flip: Whether to mirror top-bottom.
         quarter_turns: Whether to turn.
         zoom: Smallest and largest magnification.
-        colour: Largest relative change of brightness, contrast and saturation, in [0, 1).
+        colour: Largest relative change of brightness, contrast and saturation (or channels), in [0, 1).
         hue: Largest turn of the hue in shares of the colour circle, in [0, 0.5].
         blur: Largest standard deviation of a Gaussian blur, in pixels.
         noise: Largest standard deviation of Gaussian noise, in shares of the range of colours.
@@ -91,7 +92,7 @@ class PairedAugmentation:
             seed: The result depends on the batch and this number alone; the global random state is left alone.
 
         Returns:
-            Batch of the same length with images ``[B, 3, image_size, image_size]``; scene labels are the same.
+            Batch of the same length with images ``[B, C, image_size, image_size]``; scene labels are the same.
         """
         count, device = len(batch), batch.images.device
         generator = torch.Generator().manual_seed(seed)
@@ -117,7 +118,11 @@ class PairedAugmentation:
             name: self._tasks[name].zoom(_move(self._tasks[name], target, grid, inside), factor)
             for name, target in targets.items()
         }
-        images = self._recolour(images, draws[:, 4:7], turns)
+        if images.shape[1] == 3:
+            images = self._recolour(images, draws[:, 4:7], turns)
+        else:
+            gains = torch.rand(count, images.shape[1], generator=generator).to(device)
+            images = self._rescale(images, draws[:, 4:6], gains)
         if self._blur:
             kernels = blur_kernels((self._blur * more[:, 2]).numpy(), 2 * math.ceil(3 * self._blur) + 1)
             images = blur(images, torch.from_numpy(kernels).to(images))
@@ -141,6 +146,16 @@ class PairedAugmentation:
             turn = self._hue * (2 * turns - 1)
             images = hue((images + 1) / 2, turn[:, None, None, None]) * 2 - 1
         return images
+
+    def _rescale(self, images: Tensor, draws: Tensor, gains: Tensor) -> Tensor:
+        """Brightness, several channels each, and contrast about each channel's mean, by factors in 1 - p .. 1 + p, clipped."""
+        if self._colour == 0:
+            return images
+        brightness, contrast = (1 + self._colour * (2 * draws - 1)).T[:, :, None, None, None]
+        several = images.shape[1] > 1
+        levels = (images + 1) / 2 * brightness * (1 + self._colour * several * (2 * gains - 1))[:, :, None, None]
+        middle = levels.mean(dim=(2, 3), keepdim=True)
+        return (middle + contrast * (levels - middle)).clamp(0, 1) * 2 - 1
 
 
 def resize(batch: Batch, side: int, tasks: dict[str, Task]) -> Batch:

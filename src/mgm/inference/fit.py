@@ -43,11 +43,11 @@ class Fit(ABC):
         """Cut and scale a photograph.
 
         Args:
-            pixels: ``[H, W, 3]`` uint8.
+            pixels: Levels ``[H, W, C]``, uint8 or uint16.
             side: Side of the network's images in pixels.
 
         Returns:
-            ``[N, 3, side, side]`` uint8.
+            ``[N, C, side, side]`` of the same type.
 
         Raises:
             ConfigError: If there would be more than `MAX_WINDOWS`.

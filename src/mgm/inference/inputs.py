@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mgm.data.files import list_endings, visible_files
-from mgm.data.images import PICTURE_ENDINGS
+from mgm.data.images import ENDINGS, PICTURE_ENDINGS
 from mgm.errors import ConfigError, DataError
 
 STDIN = "-"
@@ -26,7 +26,9 @@ class PhotographFile:
     """Without ending; with the folders below the one that was asked for, so that results keep their order."""
 
 
-def find_photographs(arguments: Sequence[str], lines: Iterable[str], out: Path) -> list[PhotographFile]:
+def find_photographs(
+    arguments: Sequence[str], lines: Iterable[str], out: Path, *, arrays: bool = False
+) -> list[PhotographFile]:
     """The photographs that were asked for, in the order of the arguments, each once.
 
     Args:
@@ -34,6 +36,7 @@ def find_photographs(arguments: Sequence[str], lines: Iterable[str], out: Path) 
             `STDIN`.
         lines: Standard input, read if it is asked for.
         out: Folder of the results; pictures inside it are not taken from folders and patterns.
+        arrays: Whether ``.npy`` and ``.npz`` files of folders are images, too.
 
     Raises:
         DataError: If a folder holds no picture, or a pattern or standard input yields no file.
@@ -41,7 +44,7 @@ def find_photographs(arguments: Sequence[str], lines: Iterable[str], out: Path) 
     """
     found: dict[str, PhotographFile] = {}
     for argument in arguments:
-        for photograph in _matching(argument, lines, out):
+        for photograph in _matching(argument, lines, out, ENDINGS if arrays else PICTURE_ENDINGS):
             # on many file systems A and a are one name
             other = found.setdefault(photograph.name.casefold(), photograph)
             if not _same_file(other.path, photograph.path):
@@ -52,29 +55,29 @@ def find_photographs(arguments: Sequence[str], lines: Iterable[str], out: Path) 
     return list(found.values())
 
 
-def _matching(argument: str, lines: Iterable[str], out: Path) -> Iterator[PhotographFile]:
+def _matching(argument: str, lines: Iterable[str], out: Path, endings: frozenset[str]) -> Iterator[PhotographFile]:
     if argument == STDIN:
         named = [Path(line.strip()) for line in lines if line.strip()]
         if not named:
             raise DataError("standard input names no file; give one path a line")
         yield from (PhotographFile(path, path.stem) for path in named)
     elif Path(argument).is_dir():
-        yield from _below(Path(argument), out)
+        yield from _below(Path(argument), out, endings)
     elif glob.has_magic(argument) and not Path(argument).exists():
         yield from _like(argument, out)
     else:
         yield PhotographFile(Path(argument), Path(argument).stem)
 
 
-def _below(folder: Path, out: Path) -> Iterator[PhotographFile]:
+def _below(folder: Path, out: Path, endings: frozenset[str]) -> Iterator[PhotographFile]:
     """All pictures below a folder, but for hidden ones and earlier results."""
     files = _without_results(sorted(visible_files(folder)), folder, out)
-    pictures = [path for path in files if path.suffix.lower() in PICTURE_ENDINGS]
-    if others := list_endings(path.name for path in files if path.suffix.lower() not in PICTURE_ENDINGS):
+    pictures = [path for path in files if path.suffix.lower() in endings]
+    if others := list_endings(path.name for path in files if path.suffix.lower() not in endings):
         logging.getLogger("mgm").warning("%s: not read: %s", folder, others)
     yield from (PhotographFile(path, path.relative_to(folder).with_suffix("").as_posix()) for path in pictures)
     if not pictures:
-        raise DataError(f"{folder}: holds no picture ({', '.join(sorted(PICTURE_ENDINGS))}); name the files themselves")
+        raise DataError(f"{folder}: holds no picture ({', '.join(sorted(endings))}); name the files themselves")
 
 
 def _like(pattern: str, out: Path) -> Iterator[PhotographFile]:

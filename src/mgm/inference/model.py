@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from mgm.config import MAX_IMAGE_SIZE, Experiment
-from mgm.data.images import read_photograph
+from mgm.data.channels import read_image
 from mgm.errors import RunError
 from mgm.functional.levels import normalise_levels
 from mgm.functional.resizing import enlarged_rows
@@ -167,7 +167,7 @@ class TrainedModel:
 
     @torch.no_grad()
     def predict_batch(self, images: Tensor, *, flip_average: bool = False) -> Predictions:
-        """Raw predictions for images ``[B, 3, H, W]`` in (-1, 1), sides multiples of the encoder's stride.
+        """Raw predictions for images ``[B, C, H, W]`` in (-1, 1), sides multiples of the encoder's stride.
 
         Args:
             images: What to predict on.
@@ -182,10 +182,10 @@ class TrainedModel:
         return {name: task.mirror(mirrored[name]) for name, task in self.tasks.items()}
 
     def predict_windows(self, windows: Tensor, *, flip_average: bool = False) -> Predictions:
-        """Raw predictions for uint8 images as they come from `Fit.windows`.
+        """Raw predictions for levels as they come from `Fit.windows`.
 
         Args:
-            windows: ``[N, 3, S, S]`` uint8.
+            windows: ``[N, C, S, S]`` uint8 or uint16.
             flip_average: Average with the predictions for the mirrored windows.
 
         Returns:
@@ -237,7 +237,8 @@ class TrainedModel:
         """Values of every task for one photograph of any size, at its own size.
 
         Args:
-            image: A file, a PIL image, or an ``[H, W, 3]`` uint8 array; see `mgm.data.images.read_photograph`.
+            image: A file, a PIL image, or an array: ``[H, W, 3]`` uint8, or of a model for other images (`DatasetInfo.image`)
+                ``[H, W, C]`` or ``[C, H, W]`` in the numbers of its training files; see `mgm.data.channels.read_image`.
             fit: How the photograph is brought to the network's size, see `mgm.inference.fit.FITS`: ``resize`` squeezes
                 it to a square, as training images were, and stretches predictions back; ``pad`` and ``tile`` keep its aspect.
             flip_average: Average with the prediction for the mirrored photograph; takes twice as long.
@@ -246,11 +247,11 @@ class TrainedModel:
             Task -> value: class indices int64 ``[H, W]``, others float ``[C, H, W]`` (metres, unit vectors, ...).
 
         Raises:
-            DataError: If the file is no readable image.
+            DataError: If the file is no readable image, or has other channels than the model takes.
             ConfigError: If there is no such fit, or the photograph is too large for it.
         """
         fit = make_fit(fit) if isinstance(fit, str) else fit
-        pixels = read_photograph(image)
+        pixels = read_image(image, self.info.image)
         windows = fit.windows(pixels, self.image_size)
         predictions = self.predict_windows(windows, flip_average=flip_average)
         return self.finish(predictions, fit, (pixels.shape[0], pixels.shape[1]))
@@ -272,7 +273,7 @@ class TrainedModel:
             Task -> value, and task -> confidence: float ``[H, W]`` in [0, 1], where 1 is sure.
         """
         fit = make_fit(fit) if isinstance(fit, str) else fit
-        pixels = read_photograph(image)
+        pixels = read_image(image, self.info.image)
         both = self.predict_both_ways(fit.windows(pixels, self.image_size), flip_average=flip_average)
         size = (pixels.shape[0], pixels.shape[1])
         return self.finish(both[0], fit, size), self.confidence(*both, fit, size)

@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from mgm.data.images import PICTURE_FORMATS, read_photograph
+from mgm.data.channels import read_image
+from mgm.data.images import PICTURE_FORMATS
 from mgm.data.progress import progress_bar
 from mgm.errors import ConfigError, DataError, MgmError
 from mgm.inference.batch import Throughput, predict_many
@@ -33,7 +34,7 @@ class PredictedPhotograph:
 
     photograph: PhotographFile
     pixels: np.ndarray
-    """``[H, W, 3]`` uint8 RGB."""
+    """Levels ``[H, W, C]``; see `ImageFormat`."""
     values: Mapping[str, Tensor]
     """Task -> value, as `TrainedModel.predict` returns it."""
     confidence: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
@@ -61,13 +62,13 @@ class PhotographPredictor:
     check: Callable[[PhotographFile, Size], object] = lambda photograph, size: None
 
     def read(self, photograph: PhotographFile) -> np.ndarray:
-        """The pixels, ``[H, W, 3]`` uint8.
+        """The levels of the pixels, ``[H, W, C]``.
 
         Raises:
             DataError: If the file cannot be read.
             ConfigError: If its size does not suit the fit or the check.
         """
-        pixels = read_photograph(photograph.path)
+        pixels = read_image(photograph.path, self.model.info.image)
         try:
             self.fit.count(_size(pixels), self.model.image_size)
             self.check(photograph, _size(pixels))

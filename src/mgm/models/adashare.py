@@ -133,7 +133,7 @@ class AdaShareEncoder(Encoder, DecidingModule):
 
     def __init__(self, num_tasks: int, config: ModelConfig) -> None:
         super().__init__()
-        self.trunk = ResNetEncoder(3, config.depth, config.widths, config.encoder_stride)
+        self.trunk = ResNetEncoder(config.image_channels, config.depth, config.widths, config.encoder_stride)
         self.num_tasks = num_tasks
         self.channels = tuple(num_tasks * channels for channels in self.trunk.channels)
         self.strides = self.trunk.strides

@@ -63,7 +63,7 @@ class MultiTaskModel(nn.Module, ABC):
     takes_any_encoder: ClassVar[bool] = False
     """Whether the encoder may be another than the paper's ResNet (`mgm.models.encoders`)."""
     encoder: Encoder
-    """``[B, 3, H, W]`` to a pyramid of features."""
+    """``[B, C, H, W]`` to a pyramid of features."""
     decoders: nn.Module
     """The pyramid to head -> ``[B, C, H, W]``, for the tasks and auxiliary heads (`task_of`): all that lies between the
     features and the predictions, layers that tasks share there included."""
@@ -122,7 +122,7 @@ class MultiTaskModel(nn.Module, ABC):
         """Task -> prediction ``[B, C, H, W]``, without activation.
 
         Args:
-            images: ``[B, 3, H, W]`` RGB in (-1, 1), both sides multiples of `stride`.
+            images: ``[B, ModelConfig.image_channels, H, W]`` in (-1, 1), both sides multiples of `stride`.
 
         Raises:
             ConfigError: If a side is not a multiple of the stride.

@@ -15,9 +15,13 @@ def make_encoder(config: ModelConfig) -> Encoder:
         ConfigError: If the settings describe none.
     """
     if config.encoder == "lite0":
-        return EfficientNetLite0(config.frozen_stages, frozen_statistics=config.frozen_statistics)
+        return EfficientNetLite0(
+            config.frozen_stages, frozen_statistics=config.frozen_statistics, in_channels=config.image_channels
+        )
     if config.backbone:
-        return PretrainedEncoder(config.backbone)
+        return PretrainedEncoder(config.backbone, config.image_channels)
     # the paper's decoders in this format have crashed inside torch 2.13 at 256 px
     channels_last = config.decoder == "pyramid"
-    return ResNetEncoder(3, config.depth, config.widths, config.encoder_stride, channels_last=channels_last)
+    return ResNetEncoder(
+        config.image_channels, config.depth, config.widths, config.encoder_stride, channels_last=channels_last
+    )

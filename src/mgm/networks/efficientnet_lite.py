@@ -16,7 +16,7 @@ from torch.autograd.function import once_differentiable
 
 from mgm.errors import ConfigError
 from mgm.networks.blocks import initialise_convolutions
-from mgm.networks.encoder import Encoder, check_sides, fast_layout
+from mgm.networks.encoder import Encoder, adapt_input, check_sides, fast_layout
 from mgm.networks.normalization import BatchNorm2d
 from mgm.types import Features
 
@@ -195,6 +195,7 @@ class EfficientNetLite0(Encoder):
             so that no optimiser sees them, and their batch norm stays in evaluation mode. Gradients still pass to the images.
         frozen_statistics: Batch norm always uses the stored statistics and never moves them; its gains and biases learn. Good with
             ImageNet weights and small batches, and a quarter faster.
+        in_channels: Channels of the images. The ImageNet weights of the stem are fitted to them (`adapted_input`).
 
     Raises:
         ConfigError: If ``frozen_stages`` is not from 0 to 5.
@@ -208,13 +209,13 @@ class EfficientNetLite0(Encoder):
     strides = (2, 4, 8, 16, 32)
     channels = tuple(rows[-1][-1] for rows in LEVELS)
 
-    def __init__(self, frozen_stages: int = 0, *, frozen_statistics: bool = False) -> None:
+    def __init__(self, frozen_stages: int = 0, *, frozen_statistics: bool = False, in_channels: int = 3) -> None:
         super().__init__()
         if not 0 <= frozen_stages <= len(LEVELS):
             raise ConfigError(
                 f"frozen_stages must be from 0 to {len(LEVELS)}, the encoder's levels; got {frozen_stages}"
             )
-        self.stem = ConvNorm(3, STEM_CHANNELS, 3, stride=2)
+        self.stem = ConvNorm(in_channels, STEM_CHANNELS, 3, stride=2)
         self.levels = nn.ModuleList()
         channels = STEM_CHANNELS
         for rows in LEVELS:
@@ -284,7 +285,7 @@ def load_imagenet_weights(encoder: EfficientNetLite0) -> None:
             layer, _, name = key.rpartition(".")
             if layer not in HEAD:
                 state[f"{ours.get(layer, layer)}.{name}"] = value
-        encoder.load_state_dict(state)
+        encoder.load_state_dict(adapt_input(state, encoder))
     except (OSError, EOFError, AttributeError, RuntimeError, pickle.UnpicklingError) as error:
         raise ConfigError(
             f"{file} does not hold the weights of EfficientNet-Lite0 ({' '.join(str(error).split())[:200]}); "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from jaxtyping import Float
@@ -37,7 +37,7 @@ class Encoder(nn.Module, ABC):
         """One map ``[B, channels[i], H / strides[i], W / strides[i]]`` per level.
 
         Args:
-            images: ``[B, 3, H, W]`` RGB in (-1, 1), both sides multiples of the coarsest stride.
+            images: ``[B, C, H, W]`` in (-1, 1), RGB unless it was made for other channels, both sides multiples of the coarsest stride.
 
         Raises:
             ConfigError: If a side is not such a multiple.
@@ -51,6 +51,27 @@ def check_sides(images: Tensor, stride: int) -> None:
         raise ConfigError(
             f"images of {height}x{width} pixels: both sides must be multiples of {stride}; set data.image_size"
         )
+
+
+def adapted_input(kernel: Tensor, channels: int) -> Tensor:
+    """Kernels ``[out, 3, k, k]`` of a first layer for RGB as ``[out, channels, k, k]``.
+
+    For one channel the sum over the three, so that a grey image gives what it gives as RGB; for more the three in turn, times
+    ``3 / channels``, so that activations keep their scale (as in timm, Wightman, 2019: ``adapt_input_conv``).
+    """
+    if channels == 1:
+        return kernel.sum(dim=1, keepdim=True)
+    return kernel[:, torch.arange(channels, device=kernel.device) % 3] * (3 / channels)
+
+
+def adapt_input(weights: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
+    """Weights of a network for RGB, with its first layer fitted to the channels of another one that is the same elsewhere."""
+    fitted = dict(weights)
+    for name, own in network.state_dict().items():
+        theirs = weights.get(name)
+        if theirs is not None and theirs.ndim == 4 and theirs.shape[1] == 3 != own.shape[1]:
+            fitted[name] = adapted_input(theirs, own.shape[1])
+    return fitted
 
 
 def fast_layout(images: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -12,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mgm.errors import ConfigError, choose
-from mgm.networks.encoder import Encoder, check_sides
+from mgm.networks.encoder import Encoder, adapt_input, check_sides
 from mgm.networks.normalization import BatchNorm2d
 from mgm.types import Features, is_sequence
 
@@ -54,10 +55,12 @@ class PretrainedEncoder(Encoder):
     Images are normalised as in its pre-training. Convolutional and windowed backbones have levels of strides 4, 8, 16 and 32. The
     levels of a vision transformer are up to four of its layers, all of stride 16; it gets the image at the size at which one patch
     is one place of them (64 px: 56 px for patches of 14). It starts with random weights; `load_weights` puts in the pre-trained
-    ones.
+    ones. Images of one channel are looked at as grey RGB; of others, the first layer and the normalisation repeat those of red,
+    green and blue (`mgm.networks.encoder.adapted_input`).
 
     Args:
         structure: From `read_structure`.
+        in_channels: Channels of the images.
 
     Raises:
         ConfigError: If transformers is not installed, or the structure is none that it knows.
@@ -66,12 +69,15 @@ class PretrainedEncoder(Encoder):
     image_mean: Tensor
     image_std: Tensor
 
-    def __init__(self, structure: Mapping[str, Any]) -> None:
+    def __init__(self, structure: Mapping[str, Any], in_channels: int = 3) -> None:
         super().__init__()
         transformers = _transformers()
         values = dict(structure.get("backbone", {}))
         _check_layers(values, "model.backbone")
         kind = values.pop("model_type", "none")
+        self.looks_grey = in_channels == 1
+        if in_channels not in (1, 3):
+            values["num_channels"] = in_channels
         flat = choose("kind of encoder", kind, FAMILIES)
         try:
             config = transformers.AutoConfig.for_model(kind, **values)
@@ -84,7 +90,8 @@ class PretrainedEncoder(Encoder):
                     f"model.backbone: it has {count:,} values, more than {MOST_VALUES:,}; use a smaller encoder"
                 )
             backbone = build()
-            normalisation = {key: torch.tensor(structure[key])[:, None, None] for key in IMAGENET}
+            colours = torch.arange(3 if self.looks_grey else in_channels) % 3
+            normalisation = {key: torch.tensor(structure[key])[colours, None, None] for key in IMAGENET}
         except ConfigError:
             raise
         except Exception as error:  # the library has many kinds of its own
@@ -103,6 +110,8 @@ class PretrainedEncoder(Encoder):
     def forward(self, images: Float[Tensor, "B _ H W"]) -> Features:
         """See `Encoder`; any real numbers."""
         check_sides(images, self.strides[-1])
+        if self.looks_grey:
+            images = images.expand(-1, 3, -1, -1)
         pixels = ((images + 1) / 2 - self.image_mean) / self.image_std
         if self.side != 16:
             size = [side // 16 * self.side for side in images.shape[-2:]]
@@ -178,7 +187,8 @@ def load_weights(encoder: PretrainedEncoder, name: str) -> None:
     Raises:
         ConfigError: If the weights are missing, are no safetensors, or do not fit.
     """
-    config = encoder.backbone.config
+    config = copy.deepcopy(encoder.backbone.config)
+    config.num_channels = 3
     try:
         loaded, report = _backbone_class(config).from_pretrained(  # type: ignore[arg-type]
             name, config=config, use_safetensors=True, output_loading_info=True, dtype=torch.float32
@@ -193,7 +203,7 @@ def load_weights(encoder: PretrainedEncoder, name: str) -> None:
         raise ConfigError(
             f"the weights of encoder {name!r} do not fit its config.json: {len(missing)} are missing, the first is {missing[0]}"
         )
-    encoder.backbone.load_state_dict(loaded.state_dict())
+    encoder.backbone.load_state_dict(adapt_input(loaded.state_dict(), encoder.backbone))
 
 
 def _transformers() -> Any:

@@ -13,6 +13,7 @@ from mgm.functional.resizing import resize_bilinear
 from mgm.method.networks import build_model
 from mgm.models.base import MultiTaskModel
 from mgm.runs.data import ExperimentData
+from mgm.runs.images import check_channels
 from mgm.runs.starting_weights import finished_run
 from mgm.tasks import tasks_for
 from mgm.tasks.base import Task
@@ -58,6 +59,7 @@ def make_annotator(experiment: Experiment, data: ExperimentData, device: torch.d
         return lambda extra: extra
     folder = finished_run(run, "annotator")
     theirs, info = folder.experiment(), folder.info()
+    check_channels(f"annotator {run}", info, data.info)
     learned = tasks_for(info, theirs.data.tasks)
     tasks = {name: learned[name] for name in data.tasks if name in learned}
     if not tasks:

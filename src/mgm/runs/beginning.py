@@ -19,7 +19,7 @@ FREE = ("data.cache", "training.device", "training.log", "training.checkpoint_ev
 """Settings that may be edited before a run is continued: they change no number."""
 PLACES = ("data.data", "data.pretrain", "model.encoder_run", "method.generator_runs", "method.annotator")
 """Settings that may name another place, where a folder has moved."""
-DERIVED = ("method.refinement", "model.backbone", "model.pretrained_on")
+DERIVED = ("method.refinement", "model.backbone", "model.pretrained_on", "model.image_channels")
 """Settings that a run may have adapted to its data."""
 FITTED = tuple(f"training.{name}" for name in ("steps", "generator_steps", "pretrain_steps", "validate_every"))
 """Settings that a run may have adapted to its minutes."""

@@ -126,6 +126,10 @@ def load_data(experiment: Experiment, device: torch.device) -> ExperimentData:
     _check_amounts(experiment, data)
     _check_labels(config, data, has)
     mixing(experiment.data, tasks)
+    if config.augment and config.hue and info.image.channels != 3:
+        raise ConfigError(
+            f"hue is {config.hue:g}, a turn of colours, and images of {info.name} have {info.image.channels} channels; use --hue 0"
+        )
     return data
 
 

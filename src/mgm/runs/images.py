@@ -202,6 +202,15 @@ def with_classes_of(info: DatasetInfo, learned: DatasetInfo) -> DatasetInfo:
     )
 
 
+def check_channels(what: str, theirs: DatasetInfo, ours: DatasetInfo) -> None:
+    """Raise `ConfigError` unless images of two data sets can go through the same networks; ``what`` says where theirs come from."""
+    if theirs.image.channels != ours.image.channels:
+        raise ConfigError(
+            f"{what}: images of {theirs.name} have {theirs.image.channels} channels, those of {ours.name} {ours.image.channels}; "
+            "they cannot be used together"
+        )
+
+
 def unique_names(store: Store) -> list[str]:
     """Name of every sample; where several have the same, numbered."""
     names = [*store.names]

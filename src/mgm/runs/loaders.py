@@ -19,7 +19,7 @@ from mgm.errors import ConfigError
 from mgm.functional.distributed import rank, world_size
 from mgm.method.extra_images import EXTRA_IMAGES
 from mgm.runs.data import ExperimentData, augmentation, composites, mixing, warn_once
-from mgm.runs.images import listed
+from mgm.runs.images import check_channels, listed
 from mgm.runs.saved_generators import saved_generators_loader
 from mgm.tasks import tasks_for
 from mgm.tasks.base import Task
@@ -184,6 +184,7 @@ def foreign_loader(
     """
     # other rooms than those of the experiment itself, whose test images must not be seen in training
     source = RoomsSource(experiment.data.num_rooms, seed=1) if name == "rooms" else open_source(name)
+    check_channels("pretrain" if stream == "pretrain" else "extra_images", source.info, data.info)
     theirs = tasks_for(source.info)
     said: list[str] = []
     tables: dict[str, torch.Tensor] = {}

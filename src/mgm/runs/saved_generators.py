@@ -17,6 +17,7 @@ from mgm.networks.generators import GENERATORS
 from mgm.networks.generators.base import Generator
 from mgm.runs.data import ExperimentData
 from mgm.runs.folder import RunFolder
+from mgm.runs.images import check_channels
 from mgm.runs.starting_weights import finished_run
 from mgm.training.checkpoint import Weights, load_checkpoint, rebuild
 from mgm.training.seeding import random_generator
@@ -79,7 +80,13 @@ class SavedGenerator:
         num_labels = max(1, len(info.scenes))
 
         def build() -> Generator:
-            return kind(experiment.data.image_size, config.latent_size, num_labels, config.generator_width)
+            return kind(
+                experiment.data.image_size,
+                config.latent_size,
+                num_labels,
+                config.generator_width,
+                config.image_channels,
+            )
 
         network = rebuild(build, state["generator"], folder.path)
         means, labels = state["latent_means"], state["labels"]
@@ -150,6 +157,7 @@ def _fitting_generator(run: str, experiment: Experiment, data: ExperimentData, d
             f"generator_runs {run}: it makes images of {side} px, this run has {experiment.data.image_size}; "
             f"use --image-size {side}"
         )
+    check_channels(f"generator_runs {run}", info, data.info)
     if (info.scenes, info.multi_hot) != (data.info.scenes, data.info.multi_hot):
         raise ConfigError(
             f"generator_runs {run}: its images show scenes of {info.name} ({_listed(info.scenes)}), this run has "

@@ -34,7 +34,7 @@ from mgm.runs.pretraining import RECIPE, pretraining
 from mgm.runs.progress import RichProgress
 from mgm.runs.provenance import command_line, made_with
 from mgm.runs.settings import to_dict, with_absolute_paths
-from mgm.runs.starting_weights import load_pretrained, start_encoder, with_structure
+from mgm.runs.starting_weights import load_pretrained, start_encoder, with_channels, with_structure
 from mgm.tasks import make_tasks
 from mgm.training.callbacks import Watchers
 from mgm.training.memory_format import in_format, memory_format
@@ -86,6 +86,7 @@ def pretrain(experiment: Experiment, out: Path, *, resume: bool = False, exclude
     fabric = launch(experiment.training)
     config = experiment.data
     source = open_photographs(config.data)
+    experiment = with_channels(experiment, source.info)
     store = cached_store(source, config.image_size, config.cache, skip_bad=config.skip_bad)
     if begun:
         begun.check(experiment)

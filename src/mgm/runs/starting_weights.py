@@ -12,13 +12,14 @@ from mgm.config import Experiment, ModelConfig
 from mgm.errors import ConfigError, DataError, RunError
 from mgm.models import MODELS
 from mgm.models.base import MultiTaskModel
+from mgm.networks.encoder import adapt_input
 from mgm.networks.efficientnet_lite import EfficientNetLite0, load_imagenet_weights
 from mgm.networks.pretrained import PREFIX, PretrainedEncoder, load_weights, read_structure
 from mgm.runs.folder import RunFolder, read_result
 from mgm.runs.images import RunImages
 from mgm.runs.pretraining import RECIPE
 from mgm.training.checkpoint import SavedModel, load_checkpoint
-from mgm.types import is_sequence
+from mgm.types import DatasetInfo, is_sequence
 
 if TYPE_CHECKING:
     from mgm.runs.data import ExperimentData
@@ -68,6 +69,11 @@ def with_structure(experiment: Experiment) -> Experiment:
     name = model.encoder.removeprefix(PREFIX)
     backbone = {"name": model.encoder, **read_structure(name)} if model.encoder.startswith(PREFIX) else {}
     return replace(experiment, model=replace(model, backbone=backbone))
+
+
+def with_channels(experiment: Experiment, info: DatasetInfo) -> Experiment:
+    """The experiment with the channels of its images filled in."""
+    return replace(experiment, model=replace(experiment.model, image_channels=info.image.channels))
 
 
 def _learned_from(config: ModelConfig) -> str:
@@ -159,13 +165,18 @@ def start_encoder(model: MultiTaskModel, config: ModelConfig) -> None:
                 f"encoder_run {config.encoder_run}: its {name} is {value}, this run's {getattr(config, name)}; "
                 f"use --{name.replace('_', '-')} {written}"
             )
+    if theirs.image_channels not in (3, config.image_channels):
+        raise ConfigError(
+            f"encoder_run {config.encoder_run}: its images have {theirs.image_channels} channels, this run's "
+            f"{config.image_channels}; only encoders for RGB are fitted to other images"
+        )
     path = folder.checkpoints / "best.pt"
     state = load_checkpoint(path, SavedModel)["model"]
     encoder = {key.removeprefix("encoder."): value for key, value in state.items() if key.startswith("encoder.")}
     if not encoder:
         raise RunError(f"{path} holds no encoder; train {config.encoder_run} again")
     try:
-        model.encoder.load_state_dict(encoder)
+        model.encoder.load_state_dict(adapt_input(encoder, model.encoder))
     except RuntimeError:
         learned = ", ".join(folder.experiment().data.tasks or folder.info().tasks)
         raise ConfigError(

@@ -43,7 +43,7 @@ from mgm.runs.provenance import command_line, made_with
 from mgm.runs.scenes import without_scenes
 from mgm.runs.settings import to_dict, with_absolute_paths
 from mgm.runs.stages import SharedStages
-from mgm.runs.starting_weights import check_unseen, load_pretrained, start_encoder, with_structure
+from mgm.runs.starting_weights import check_unseen, load_pretrained, start_encoder, with_channels, with_structure
 from mgm.training.callbacks import Watchers
 from mgm.training.checkpoint import SavedModel, load_checkpoint
 from mgm.training.evaluate import (
@@ -121,7 +121,7 @@ def train(
         open_run_data(folder).check_unchanged()
         baseline, minutes = begun.baseline, begun.minutes
     data = load_data(experiment, fabric.device)
-    experiment = without_scenes(experiment, data)
+    experiment = with_channels(without_scenes(experiment, data), data.info)
     # everything that can be wrong with settings or data shows here, before anything is written
     unfitted = experiment
     if minutes and not begun:

@@ -23,8 +23,8 @@ class Reconstruction(SelfSupervision):
 
     @staticmethod
     def build_head(encoder: Encoder, model: ModelConfig) -> nn.Module:
-        """A decoder of the tasks' kind with three output channels."""
-        return Decoder(encoder.channels[-1], 3, model.widths, model.depth, encoder.strides[-1])
+        """A decoder of the tasks' kind whose outputs are the channels of the images."""
+        return Decoder(encoder.channels[-1], model.image_channels, model.widths, model.depth, encoder.strides[-1])
 
     def loss(self, step: JointStep, source: str) -> Tensor:
         """Mean squared error in the image's range (-1, 1)."""

@@ -36,7 +36,10 @@ class TwoViews:
     Resized crop (8 to 100 % of the area), flip (p = 0.5), colour jitter (p = 0.5), grey (p = 0.2), Gaussian blur
     (p = 0.5). Strengths are SimCLR's: brightness, contrast and saturation 0.8, hue 0.2; blur with a kernel of a tenth
     of the image and a standard deviation of 0.1 to 2 pixels. SimCLR itself jitters with p = 0.8; the paper says 0.5.
-    Each image and view has draws of its own, except for the order of the four steps of the jitter: one per call.
+    Each image and view has draws of its own, except for the order of the steps of the jitter: one per call.
+
+    Saturation, hue and grey are of RGB. Images of other channels have brightness and contrast (about the mean of each channel),
+    and, if several, a factor for each channel, all of strength 0.8.
 
     Not kornia, whose transforms ask the device for values (74 times a call) and launch four times as many kernels. Here all is
     drawn on the host, sent over at once, and applied to every view, with a factor that changes nothing to those that stay as
@@ -55,33 +58,40 @@ class TwoViews:
         self.kernel_size = max(image_size // 10, 2) // 2 * 2 + 1  # odd
 
     def __call__(self, images: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-        """Two views ``[B, 3, image_size, image_size]``, float32 RGB in (-1, 1), with a graph if the images have one.
+        """Two views ``[B, C, image_size, image_size]``, float32 in (-1, 1), with a graph if the images have one.
 
         Args:
-            images: ``[B, 3, H, W]``, RGB in (-1, 1), on any device.
+            images: ``[B, C, H, W]``, RGB or other channels in (-1, 1), on any device.
             seed: What the draws depend on; no global random state is used.
         """
         random = np.random.default_rng(seed)
-        order = random.permutation(list(JITTER))
-        draws = draw(random, 2 * len(images))
+        num_channels = images.shape[1]
+        steps = JITTER if num_channels == 3 else CHANNEL_JITTER
+        order = random.permutation(list(steps))
+        draws = draw(random, 2 * len(images), num_channels)
         kernels = blur_kernels(draws["sigma"], self.kernel_size)
         table = np.concatenate([np.stack(list(draws.values()), axis=1), kernels], axis=1, dtype=np.float32)
         columns = torch.from_numpy(table).to(images.device)
         value = {name: columns[:, number, None, None, None] for number, name in enumerate(draws)}
+        value["gains"] = columns[:, len(draws) - num_channels : len(draws), None, None]
         with torch.autocast(images.device.type, enabled=False):
             # colours are defined on (0, 1)
             views = ((images.float() + 1) / 2).clamp(0, 1).repeat(2, 1, 1, 1)
             views = crop(views, columns[:, :4], self.image_size)
             for name in order:
-                views = JITTER[name](views, value[name])
-            views = torch.lerp(views, grey(views), value["grey"])
+                views = steps[name](views, value[name])
+            if num_channels == 3:
+                views = torch.lerp(views, grey(views), value["grey"])
             views = blur(views, columns[:, len(draws) :])
             first, second = (views.clamp(0, 1) * 2 - 1).chunk(2)
         return first, second
 
 
-def draw(random: np.random.Generator, count: int) -> Draws:
-    """What happens to each of ``count`` views. The first four entries are the windows of `crop`."""
+def draw(random: np.random.Generator, count: int, num_channels: int = 3) -> Draws:
+    """What happens to each of ``count`` views. The first four entries are the windows of `crop`.
+
+    The last ones, for images that are no RGB, are the factors of their channels.
+    """
     area = random.uniform(*SCALE, (count, ATTEMPTS))
     ratio = np.exp(random.uniform(math.log(RATIO[0]), math.log(RATIO[1]), (count, ATTEMPTS)))
     widths, heights = np.sqrt(area * ratio), np.sqrt(area / ratio)
@@ -94,7 +104,7 @@ def draw(random: np.random.Generator, count: int) -> Draws:
     mirrored = np.where(random.random(count) < 0.5, -1.0, 1.0)
     jittered = random.random(count) < 0.5
     factors = np.where(jittered[:, None], random.uniform(1 - STRENGTH, 1 + STRENGTH, (count, 3)), 1.0)
-    return {
+    draws = {
         "half_width": mirrored * width,
         "half_height": height,
         "x": random.uniform(-1, 1, count) * (1 - width),
@@ -106,13 +116,18 @@ def draw(random: np.random.Generator, count: int) -> Draws:
         "grey": random.random(count) < 0.2,
         "sigma": np.where(random.random(count) < 0.5, random.uniform(*SIGMA, count), 0.0),
     }
+    if num_channels != 3:
+        changed = jittered[:, None] & (num_channels > 1)
+        gains = np.where(changed, random.uniform(1 - STRENGTH, 1 + STRENGTH, (count, num_channels)), 1.0)
+        draws |= {f"gain {channel}": gains[:, channel] for channel in range(num_channels)}
+    return draws
 
 
 def crop(images: Tensor, windows: Tensor, size: int) -> Tensor:
     """Windows of images, stretched to ``size`` pixels a side by bilinear interpolation.
 
     Args:
-        images: ``[B, 3, H, W]``.
+        images: ``[B, C, H, W]``.
         windows: ``[B, 4]``: half the width (negative: mirrored), half the height, x and y of the centre; the image spans
             -1 .. 1.
         size: Side of the result.
@@ -154,3 +169,16 @@ JITTER: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "hue": hue,
 }
 """The steps of the colour jitter: images ``[B, 3, H, W]`` in (0, 1) and a value per image."""
+
+
+def channel_contrast(images: Tensor, factor: Tensor) -> Tensor:
+    """Distance to the mean of each channel times the factor, clipped."""
+    return torch.lerp(images.mean(dim=(2, 3), keepdim=True), images, factor).clamp(0, 1)
+
+
+CHANNEL_JITTER: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "brightness": brightness,
+    "contrast": channel_contrast,
+    "gains": brightness,
+}
+"""Likewise for images ``[B, C, H, W]`` of other channels; the gains are ``[B, C, 1, 1]``."""

@@ -39,22 +39,26 @@ class Generator(nn.Module, ABC):
         latent_size: Length ``L`` of the latent.
         num_labels: Classes ``K``; 1 is an unconditional generator.
         width: Channels at the highest resolution; lower ones have multiples of it.
+        image_channels: Channels of the images.
 
     Raises:
         ConfigError: If images of that size cannot be generated.
     """
 
-    def __init__(self, image_size: int, latent_size: int, num_labels: int, width: int) -> None:
+    def __init__(
+        self, image_size: int, latent_size: int, num_labels: int, width: int, image_channels: int = 3
+    ) -> None:
         super().__init__()
         self.sides = sides(image_size)
         self.image_size = image_size
+        self.image_channels = image_channels
         self.latent_size = latent_size
         self.num_labels = num_labels
         self.width = width
 
     @abstractmethod
-    def forward(self, latent: Float[Tensor, "B Z"], labels: Float[Tensor, "B K"]) -> Float[Tensor, "B 3 S S"]:
-        """Images ``[B, 3, S, S]``, RGB in (-1, 1), float32 under autocast too.
+    def forward(self, latent: Float[Tensor, "B Z"], labels: Float[Tensor, "B K"]) -> Float[Tensor, "B _ S S"]:
+        """Images ``[B, image_channels, S, S]`` in (-1, 1), float32 under autocast too.
 
         Args:
             latent: ``[B, L]``.
@@ -69,19 +73,20 @@ class Discriminator(nn.Module, ABC):
     fake images may share a pass.
     """
 
-    def __init__(self, image_size: int, num_labels: int, width: int) -> None:
+    def __init__(self, image_size: int, num_labels: int, width: int, image_channels: int = 3) -> None:
         super().__init__()
         self.sides = sides(image_size)
         self.image_size = image_size
+        self.image_channels = image_channels
         self.num_labels = num_labels
         self.width = width
 
     @abstractmethod
-    def forward(self, images: Float[Tensor, "B 3 S S"], labels: Float[Tensor, "B K"]) -> Float[Tensor, " B"]:
+    def forward(self, images: Float[Tensor, "B _ S S"], labels: Float[Tensor, "B K"]) -> Float[Tensor, " B"]:
         """Scores ``[B]`` for the hinge loss, any real number, float32 under autocast too.
 
         Args:
-            images: ``[B, 3, S, S]`` RGB in (-1, 1).
+            images: ``[B, image_channels, S, S]`` in (-1, 1).
             labels: As of `Generator.forward`.
         """
 

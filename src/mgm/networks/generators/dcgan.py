@@ -39,8 +39,10 @@ class DCGANGenerator(Generator):
     With 64 px and width 64 these are the layers of Radford et al.: 512, 256, 128, 64 and 3 channels.
     """
 
-    def __init__(self, image_size: int, latent_size: int, num_labels: int, width: int = 64) -> None:
-        super().__init__(image_size, latent_size, num_labels, width)
+    def __init__(
+        self, image_size: int, latent_size: int, num_labels: int, width: int = 64, image_channels: int = 3
+    ) -> None:
+        super().__init__(image_size, latent_size, num_labels, width, image_channels)
         channels = [channels_at(image_size, side, width) for side in self.sides[:-1]]
         self.dense = normal(nn.Linear(latent_size, channels[0] * BASE_SIDE**2, bias=False))
         self.norms = nn.ModuleList(ConditionalBatchNorm2d(width, num_labels) for width in channels)
@@ -49,9 +51,9 @@ class DCGANGenerator(Generator):
             for before, after in pairwise(channels)
         )
         # batch norm does not follow here, hence a bias
-        self.convolutions.append(normal(nn.ConvTranspose2d(channels[-1], 3, 4, stride=2, padding=1)))
+        self.convolutions.append(normal(nn.ConvTranspose2d(channels[-1], image_channels, 4, stride=2, padding=1)))
 
-    def forward(self, latent: Float[Tensor, "B Z"], labels: Float[Tensor, "B K"]) -> Float[Tensor, "B 3 S S"]:
+    def forward(self, latent: Float[Tensor, "B Z"], labels: Float[Tensor, "B K"]) -> Float[Tensor, "B _ S S"]:
         """See `Generator.forward`."""
         features = self.dense(latent).unflatten(1, (-1, BASE_SIDE, BASE_SIDE))
         for norm, convolution in zip(self.norms, self.convolutions, strict=True):
@@ -66,16 +68,16 @@ class DCGANDiscriminator(Discriminator):
     batch together and does not bound the hinge loss' discriminator; and the label comes in by projection.
     """
 
-    def __init__(self, image_size: int, num_labels: int, width: int = 64) -> None:
-        super().__init__(image_size, num_labels, width)
-        channels = [3, *(channels_at(image_size, side, width) for side in reversed(self.sides[:-1]))]
+    def __init__(self, image_size: int, num_labels: int, width: int = 64, image_channels: int = 3) -> None:
+        super().__init__(image_size, num_labels, width, image_channels)
+        channels = [image_channels, *(channels_at(image_size, side, width) for side in reversed(self.sides[:-1]))]
         self.convolutions = nn.ModuleList(
             spectral_norm(normal(nn.Conv2d(before, after, 4, stride=2, padding=1)))
             for before, after in pairwise(channels)
         )
         self.score = ProjectionScore(normal(nn.Linear(channels[-1], 1)), normal(nn.Embedding(num_labels, channels[-1])))
 
-    def forward(self, images: Float[Tensor, "B 3 S S"], labels: Float[Tensor, "B K"]) -> Float[Tensor, " B"]:
+    def forward(self, images: Float[Tensor, "B _ S S"], labels: Float[Tensor, "B K"]) -> Float[Tensor, " B"]:
         """See `Discriminator.forward`."""
         features = images
         for convolution in self.convolutions:

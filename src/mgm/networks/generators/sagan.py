@@ -102,17 +102,19 @@ class SAGANGenerator(Generator):
     With 128 px and width 64 these are the channels of Zhang et al.: 1024, 1024, 512, 256, 128, 64.
     """
 
-    def __init__(self, image_size: int, latent_size: int, num_labels: int, width: int = 64) -> None:
-        super().__init__(image_size, latent_size, num_labels, width)
+    def __init__(
+        self, image_size: int, latent_size: int, num_labels: int, width: int = 64, image_channels: int = 3
+    ) -> None:
+        super().__init__(image_size, latent_size, num_labels, width, image_channels)
         channels = [width * min(image_size // side, MAX_MULTIPLE) for side in self.sides]
         self.dense = normalised(nn.Linear(latent_size, channels[0] * BASE_SIDE**2))
         self.blocks = nn.ModuleList(GeneratorBlock(before, after, num_labels) for before, after in pairwise(channels))
         self.attended_block = self.sides.index(attention_side(image_size)) - 1
         self.attention = SelfAttention(channels[self.attended_block + 1])
         self.norm = BatchNorm2d(width)
-        self.output = normalised(nn.Conv2d(width, 3, 3, padding=1))
+        self.output = normalised(nn.Conv2d(width, image_channels, 3, padding=1))
 
-    def forward(self, latent: Float[Tensor, "B Z"], labels: Float[Tensor, "B K"]) -> Float[Tensor, "B 3 S S"]:
+    def forward(self, latent: Float[Tensor, "B Z"], labels: Float[Tensor, "B K"]) -> Float[Tensor, "B _ S S"]:
         """See `Generator.forward`."""
         features = self.dense(latent).unflatten(1, (-1, BASE_SIDE, BASE_SIDE))
         for index, block in enumerate(self.blocks):
@@ -159,10 +161,10 @@ class SAGANDiscriminator(Discriminator):
     With 128 px and width 64 these are the channels of Zhang et al.: 64, 128, 256, 512, 1024, 1024.
     """
 
-    def __init__(self, image_size: int, num_labels: int, width: int = 64) -> None:
-        super().__init__(image_size, num_labels, width)
+    def __init__(self, image_size: int, num_labels: int, width: int = 64, image_channels: int = 3) -> None:
+        super().__init__(image_size, num_labels, width, image_channels)
         down = self.sides[-2::-1]
-        channels = [3, *(width * min(image_size // (2 * side), MAX_MULTIPLE) for side in down)]
+        channels = [image_channels, *(width * min(image_size // (2 * side), MAX_MULTIPLE) for side in down)]
         self.blocks = nn.ModuleList(
             DiscriminatorBlock(before, after, first=index == 0)
             for index, (before, after) in enumerate(pairwise(channels))
@@ -172,7 +174,7 @@ class SAGANDiscriminator(Discriminator):
         self.final = FinalBlock(channels[-1])
         self.score = ProjectionScore(xavier(nn.Linear(channels[-1], 1)), xavier(nn.Embedding(num_labels, channels[-1])))
 
-    def forward(self, images: Float[Tensor, "B 3 S S"], labels: Float[Tensor, "B K"]) -> Float[Tensor, " B"]:
+    def forward(self, images: Float[Tensor, "B _ S S"], labels: Float[Tensor, "B K"]) -> Float[Tensor, " B"]:
         """See `Discriminator.forward`."""
         features = images
         for index, block in enumerate(self.blocks):
