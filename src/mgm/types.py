@@ -84,7 +84,7 @@ class ImageFormat:
     def __str__(self) -> str:
         """Channels and range in words."""
         spans = " ".join(f"{low:g} to {high:g}," for low, high in self.value_range).rstrip(",")
-        return f"{self.channels} channel{'s' * (self.channels > 1)}{f' from {spans}' if spans else ''}"
+        return f"{self.channels} channel{'s' * (self.channels > 1)} of numbers {spans or 'in the range of their type'}"
 
 
 @dataclass(frozen=True)

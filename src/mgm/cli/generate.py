@@ -42,8 +42,11 @@ def generate(arguments: list[str]) -> None:
     if options.stage not in ("", "generator", "joint"):
         raise ConfigError(f"unknown stage {options.stage!r}. Choices: generator, joint")
     from mgm.inference import generate as inference
+    from mgm.functional.levels import shown_as_rgb
     from mgm.report.figures.generated import generated_figure
+    from mgm.runs.folder import RunFolder
 
     images = inference.generate(options.run, options.num, stage=options.stage, seed=options.seed, device=options.device)
-    generated_figure(options.out, {"": images})
+    channels = RunFolder(options.run).info().image.shown
+    generated_figure(options.out, {"": {scene: shown_as_rgb(made, channels) for scene, made in images.items()}})
     print(options.out)

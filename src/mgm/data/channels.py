@@ -42,7 +42,12 @@ _PLAIN_MODES = frozenset(["1", "L", "LA", "RGB", "RGBA", "RGBX", "I", "I;16", "I
 
 
 def read_image(
-    source: str | Path | bytes | Image.Image | np.ndarray, kind: ImageFormat, name: str = "", taker: str = "this model"
+    source: str | Path | bytes | Image.Image | np.ndarray,
+    kind: ImageFormat,
+    name: str = "",
+    taker: str = "this model",
+    *,
+    most_pixels: int = MAX_PIXELS,
 ) -> np.ndarray:
     """The levels of an image: of a file (pictures, TIFF of any number of channels, ``.npy``), its content, or what it holds.
 
@@ -51,6 +56,7 @@ def read_image(
         kind: What is wanted. Photographs are read as of `mgm.data.images.read_photograph`.
         name: For messages.
         taker: What wants it, for messages.
+        most_pixels: Of a TIFF or array; larger ones are refused before they are decoded.
 
     Returns:
         ``[H, W, kind.channels]`` of `ImageFormat.dtype`.
@@ -60,7 +66,7 @@ def read_image(
     """
     if kind.is_photograph and not isinstance(source, bytes):
         return read_photograph(source, name)
-    values, name, axis = _stored(source, name)
+    values, name, axis = _stored(source, name, most_pixels)
     return to_levels(_interleaved(values, axis, kind.channels, name, taker), kind, name)
 
 
@@ -118,7 +124,7 @@ def _range_by_type(values: np.ndarray, name: str) -> tuple[float, float]:
 
 
 def _stored(
-    source: str | Path | bytes | Image.Image | np.ndarray, name: str
+    source: str | Path | bytes | Image.Image | np.ndarray, name: str, most_pixels: int = MAX_PIXELS
 ) -> tuple[np.ndarray, str, int | None]:
     """Numbers as they are stored, the name for messages, and the axis of the channels where the file says it."""
     if isinstance(source, np.ndarray):
@@ -129,9 +135,9 @@ def _stored(
         return _planes_of(upright(source)), name or "the image", None
     content, name = content_of(Path(source) if isinstance(source, str) else source, name)
     if content.startswith((b"\x93NUMPY", b"PK")):
-        return read_array(content, name), name, None
+        return read_array(content, name, 8 * most_pixels), name, None
     if is_tiff(content):
-        values, axis = _read_tiff(content, name)
+        values, axis = _read_tiff(content, name, most_pixels)
         return values, name, axis
     image, name = decode(content, name)
     if is_reduced(image):
@@ -146,7 +152,7 @@ def _planes_of(image: Image.Image) -> np.ndarray:
     return numbers_of(image)
 
 
-def _read_tiff(content: bytes, name: str) -> tuple[np.ndarray, int | None]:
+def _read_tiff(content: bytes, name: str, most_pixels: int) -> tuple[np.ndarray, int | None]:
     """A TIFF file of any number of channels, interleaved, in planes, or a page each; and the axis of the channels.
 
     Of its pages alone: what other software writes beside them, XML that may name other files, is not looked at.
@@ -159,7 +165,7 @@ def _read_tiff(content: bytes, name: str) -> tuple[np.ndarray, int | None]:
             pages = [page for page in islice(file.pages, MOST_PAGES + 1) if not page.is_reduced and not page.is_mask]
             first = pages[0]
             palette = first.photometric == tifffile.PHOTOMETRIC.PALETTE
-            if problem := _tiff_problem(content, pages):
+            if problem := _tiff_problem(content, pages, most_pixels):
                 raise DataError(f"{name}: {problem}")
             if not palette:
                 planes = [page.asarray(maxworkers=1) for page in pages]
@@ -177,7 +183,7 @@ def _read_tiff(content: bytes, name: str) -> tuple[np.ndarray, int | None]:
     return _planes_of(image), None
 
 
-def _tiff_problem(content: bytes, pages: Sequence[Any]) -> str:
+def _tiff_problem(content: bytes, pages: Sequence[Any], most_pixels: int) -> str:
     """Why the pages of a TIFF file are not decoded, in words; empty if they can be."""
     first = pages[0]
     if len(pages) > MOST_PAGES or any((page.shape, page.dtype) != (first.shape, first.dtype) for page in pages) or (len(pages) > 1 and len(first.shape) > 2):
@@ -185,7 +191,7 @@ def _tiff_problem(content: bytes, pages: Sequence[Any]) -> str:
     if first.dtype is None or first.axes not in AXES:
         return f"holds {first.dtype} numbers of axes {first.axes}, which is no image; save it as H x W x channels"
     size = len(pages) * prod(first.shape)
-    if size > MAX_CHANNELS * MAX_PIXELS or size * first.dtype.itemsize > MAX_FILE_BYTES:
+    if size > MAX_CHANNELS * most_pixels or size * first.dtype.itemsize > MAX_FILE_BYTES:
         return f"claims to be {len(pages)} x {first.shape} {first.dtype}, more than is read; remove it, or cut it into tiles"
     if first.tags.valueof("Orientation", default=1) != 1:
         return "is stored turned (its tag Orientation); save it upright, like its labels"

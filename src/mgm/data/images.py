@@ -156,8 +156,8 @@ def numbers_of(image: Image.Image) -> np.ndarray:
     return (values * (maximum / (255 if image.mode == "L" else 65535))).round().astype(values.dtype)
 
 
-def read_array(source: Path | bytes, name: str = "") -> np.ndarray:
-    """Load one NumPy array (``.npy``, or ``.npz`` of one); pickled objects are refused, they could run code.
+def read_array(source: Path | bytes, name: str = "", most_bytes: int = 8 * MAX_PIXELS) -> np.ndarray:
+    """Load one NumPy array (``.npy``, or ``.npz`` of one, of up to ``most_bytes``); pickled objects are refused, they could run code.
 
     Raises:
         DataError: If the file is missing, empty, damaged, or holds anything but numbers.
@@ -165,7 +165,7 @@ def read_array(source: Path | bytes, name: str = "") -> np.ndarray:
     content, name = content_of(source, name)
     try:
         if content.startswith(b"PK"):
-            content = _only_member(content)
+            content = _only_member(content, most_bytes)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of headers that Python 2 wrote
             shape, dtype = _array_header(content)
@@ -182,10 +182,10 @@ def read_array(source: Path | bytes, name: str = "") -> np.ndarray:
         ) from error
 
 
-def _only_member(content: bytes) -> bytes:
+def _only_member(content: bytes, most_bytes: int) -> bytes:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         (member,) = archive.infolist()
-        if member.file_size > 8 * MAX_PIXELS:
+        if member.file_size > most_bytes:
             raise ValueError(f"{member.file_size} bytes")
         return archive.read(member)
 

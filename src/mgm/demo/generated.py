@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from mgm.demo.html import html
 from mgm.demo.runs import ServedRun
 from mgm.errors import ConfigError, RunError, choose
+from mgm.functional.levels import shown_as_rgb
 from mgm.report.figures.images import fitted_size, image_pixels, value_pixels
 from mgm.tasks.legend import Legend
 
@@ -46,7 +47,8 @@ def generated_html(run: ServedRun, stage: str, scenes: Sequence[str], num: int, 
     predictions = run.model.predict_batch(images)
     height, width = images.shape[-2:]
     size = fitted_size(height, width, SIDE)
-    rows, legends = [("generated", [image_pixels(image, size) for image in images])], list[Legend]()
+    shown = shown_as_rgb(images, run.model.info.image.shown)
+    rows, legends = [("generated", [image_pixels(image, size) for image in shown])], list[Legend]()
     for name, task in run.model.tasks.items():
         values = task.decode_at(predictions[name], size).cpu()
         span = task.span([values])

@@ -125,7 +125,7 @@ def source_column(served: Served) -> Source:
     examples = None
     if served.examples:
         examples = gr.Gallery(
-            [example.pixels for example in served.examples],
+            [example.rgb for example in served.examples],
             label="Test images of the run's data",
             columns=4,
             height="auto",
@@ -332,8 +332,8 @@ class Answers:
             self._visits.pop(request.session_hash, None)
         self._uploads.forget(request.session_hash)
 
-    def _received(self, upload: dict[str, Any] | None, session: str | None) -> tuple[str, Photograph]:
-        """The photograph that a browser has sent, with its file for the box; anybody can send anything here.
+    def _received(self, upload: dict[str, Any] | None, session: str | None) -> tuple[Any, Photograph]:
+        """The photograph that a browser has sent, with its file or pixels for the box; anybody can send anything here.
 
         Raises:
             DataError: If the file was not uploaded here; see also `read_photograph`.
@@ -345,7 +345,9 @@ class Answers:
         if not self._uploads.holds(path):
             raise DataError(f"{name}: was not uploaded here, or has gone; drop it again")
         self._uploads.used(path, session)
-        return str(path), read_photograph(path, name)
+        photograph = read_photograph(path, name, self._served.first.model.info.image)
+        # browsers do not show TIFF
+        return (str(path) if photograph.kind.is_photograph else photograph.rgb), photograph
 
 
 def _same(last: Visit | None) -> tuple[Any, Photograph | None]:
@@ -357,7 +359,7 @@ def _same(last: Visit | None) -> tuple[Any, Photograph | None]:
 
 
 def _boxed(examples: Sequence[Photograph]) -> tuple[Any, Photograph | None]:
-    return (examples[0].pixels, examples[0]) if examples else (None, None)
+    return (examples[0].rgb, examples[0]) if examples else (None, None)
 
 
 def generate_tab(served: Served) -> None:

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from mgm.data import images
+from mgm.data.channels import read_image, rgb_of
 from mgm.data.images import PICTURE_FORMATS, planes, resize_nearest, resize_rgb
 from mgm.data.store import StoreSource
 from mgm.errors import DataError
@@ -21,6 +21,7 @@ from mgm.runs.folder import RunFolder
 from mgm.runs.images import open_run_data
 from mgm.tasks import tasks_for
 from mgm.tasks.base import Task
+from mgm.types import ImageFormat
 
 MAX_UPLOAD = "20mb"
 """Larger files are refused before they are stored."""
@@ -40,31 +41,45 @@ class Photograph:
 
     name: str
     pixels: np.ndarray
-    """``[H, W, 3]`` uint8 RGB."""
+    """Levels ``[H, W, C]``: uint8 RGB, or what `kind` says."""
     truth: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
     """Task -> value as in `Task.decode`, without batch dimension; empty unless the picture is a labelled example."""
     tasks: Mapping[str, Task] = field(default_factory=dict[str, Task])
     """What the numbers of `truth` mean, for the tasks that the data set defines."""
+    kind: ImageFormat = field(default_factory=ImageFormat)
+
+    @property
+    def rgb(self) -> np.ndarray:
+        """What is shown of it, ``[H, W, 3]`` uint8."""
+        return rgb_of(self.pixels, self.kind)
 
 
-def read_photograph(path: Path, name: str) -> Photograph:
+def read_photograph(path: Path, name: str, kind: ImageFormat | None = None) -> Photograph:
     """Decode an uploaded file, turn it upright, and scale it down to what is worked with.
 
     Args:
         path: Where the upload lies.
         name: What its owner calls it.
+        kind: What the page's models take; None: photographs.
 
     Raises:
         DataError: If it is no picture, damaged, too large or too long and thin; the message is fit to be shown on the page.
     """
-    width, height = _size(path, name)
+    kind = kind or ImageFormat()
+    if kind.is_photograph:
+        _check_size(name, *_size(path, name))
+    pixels = read_image(path, kind, name, most_pixels=MAX_PIXELS)
+    height, width = pixels.shape[:2]
+    _check_size(name, width, height)
+    smaller = resized(pixels, fitted_size(height, width, min(WORKING_SIDE, max(height, width))))
+    return Photograph(name, smaller, kind=kind)
+
+
+def _check_size(name: str, width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
         raise DataError(_too_large(name, f" ({width} × {height})"))
     if max(width, height) > MAX_ASPECT * min(width, height):
         raise DataError(f"{name}: {width} × {height} pixels is too long and thin to predict on; crop it")
-    pixels = images.read_photograph(path, name)
-    height, width = pixels.shape[:2]
-    return Photograph(name, resized(pixels, fitted_size(height, width, min(WORKING_SIDE, max(height, width)))))
 
 
 def _size(path: Path, name: str) -> tuple[int, int]:
@@ -104,7 +119,7 @@ def example_photographs(run: Path, num: int = NUM_EXAMPLES) -> tuple[Photograph,
         truth = {name: torch.from_numpy(_stretched(target, height, width)) for name, target in sample.targets.items()}
         truth = {name: value.long() if value.dtype == torch.uint8 else value for name, value in truth.items()}
         pixels = resize_rgb(np.ascontiguousarray(sample.image.transpose(1, 2, 0)), height, width)
-        examples.append(Photograph(sample.name, pixels, truth, own))
+        examples.append(Photograph(sample.name, pixels, truth, own, source.info.image))
     return tuple(examples)
 
 

@@ -154,7 +154,7 @@ def points_figure(run: ServedRun, seen: Seen, view_deg: float, colours: str) -> 
     if "depth" not in seen.values:
         return None
     pixels = (
-        seen.photograph.pixels
+        seen.photograph.rgb
         if task is None
         else value_pixels(task, seen.values[colours], task.span(seen.shown(colours)))
     )
@@ -170,7 +170,7 @@ def write_downloads(run: ServedRun, seen: Seen, folder: Path, view_deg: float) -
     called = seen.photograph.name.rpartition(".")[0] or seen.photograph.name  # visitors may call their files anything
     stem = as_file_name(called, "photograph")
     values = {name: value.long() if value.dtype == torch.uint8 else value for name, value in seen.values.items()}
-    predicted = Predicted(seen.photograph.pixels, values, run.model.tasks, _camera(seen, view_deg))
+    predicted = Predicted(seen.photograph.rgb, values, run.model.tasks, _camera(seen, view_deg))
     kinds = [kind for kind in DOWNLOADS if OUTPUTS[kind].needs in ("", *values)]
     return list(write_prediction(predicted, folder / stem, choose_files(kinds, run.model.tasks)))
 
@@ -215,7 +215,7 @@ def _camera(seen: Seen, view_deg: float) -> Intrinsics:
 
 
 def _tile_pixels(seen: Seen) -> np.ndarray:
-    return resized(seen.photograph.pixels, fitted_size(*seen.size, TILE_SIDE))
+    return resized(seen.photograph.rgb, fitted_size(*seen.size, TILE_SIDE))
 
 
 def _truth(task: Task, seen: Seen, span: tuple[float, float]) -> np.ndarray:

@@ -54,7 +54,7 @@ def open_runs(paths: Sequence[Path], device: str = "auto") -> Served:
     data lie.
 
     Raises:
-        ConfigError: If a folder is named twice, or the device is not there.
+        ConfigError: If a folder is named twice, the device is not there, or the runs take different images.
         RunError: If a folder holds neither a run nor a model, or no weights.
     """
     resolved = [path.resolve() for path in paths]
@@ -68,6 +68,9 @@ def open_runs(paths: Sequence[Path], device: str = "auto") -> Served:
     for folder in folders:
         run = _open(folder, served, device)
         served[run.title] = run
+    kinds = {run.model.info.image: title for title, run in served.items()}
+    if len(kinds) > 1:
+        raise ConfigError(f"{' and '.join(kinds.values())} take images of {' and '.join(map(str, kinds))}; serve them apart")
     return Served(served, *_examples([folder for folder in folders if RunFolder(folder).exists]))
 
 

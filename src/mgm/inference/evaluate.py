@@ -20,7 +20,7 @@ from mgm.functional.precision import widest_float
 from mgm.inference.model import TrainedModel
 from mgm.runs.data import make_splits
 from mgm.runs.folder import RunFolder
-from mgm.runs.images import RunImages, check_channels, open_run_data, unique_names, with_classes_of
+from mgm.runs.images import RunImages, open_run_data, unique_names, with_classes_of
 from mgm.runs.pretraining import pretraining
 from mgm.tasks import tasks_for
 from mgm.tasks.base import Confusion, Task
@@ -148,7 +148,6 @@ def evaluate(
     remarks: list[str] = []
     if data or not known:
         source = open_source(data or config.data, config.num_images)
-        check_channels(data or config.data, source.info, trained.info)
         info = with_classes_of(source.info, trained.info)
         tasks, scaled = _tasks(trained, info, calibrate)
         store = cached_store(source, config.image_size, config.cache, skip_bad=config.skip_bad)

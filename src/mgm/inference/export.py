@@ -1,4 +1,4 @@
-"""A trained network as a graph that runs without this package: uint8 images in, values of every task out."""
+"""A trained network as a graph that runs without this package: images in, values of every task out."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ from mgm.inference.model_card import CardDetails, Trials, model_card
 from mgm.runs.folder import RunFolder
 from mgm.tasks.base import Task
 from mgm.training.checkpoint import make_folder
+from mgm.types import ImageFormat
 
 INPUT = "images"
-"""Name of the graph's input, ``[B, 3, S, S]`` uint8 RGB; its outputs have the names of the tasks."""
+"""Name of the graph's input, ``[B, C, S, S]`` as of `GraphInput`; its outputs have the names of the tasks."""
 OPSET = 20
 """Version of the ONNX operators."""
 CHECKED_BATCHES = (1, 3)
@@ -44,7 +45,37 @@ EXAMPLES = 2
 _ANY_NUMBER = {INPUT: {0: torch.export.Dim("batch")}}
 
 Graph = Callable[[Tensor], dict[str, Tensor]]
-"""Images ``[B, 3, S, S]`` uint8 to values per task."""
+"""Images ``[B, C, S, S]`` to values per task."""
+
+
+class GraphInput(nn.Module):
+    """What a graph takes, and what the network sees of it.
+
+    uint8 or uint16 levels, as they are; where the data set declares a range, numbers as they are in its files, float32.
+    """
+
+    low: Tensor
+    width: Tensor
+
+    def __init__(self, kind: ImageFormat) -> None:
+        super().__init__()
+        self.dtype = torch.float32 if kind.value_range else getattr(torch, kind.dtype)
+        low, high = torch.tensor(kind.value_range or ((0.0, 1.0),)).T[:, :, None, None]
+        self.register_buffer("low", low)
+        self.register_buffer("width", high - low)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """``[B, C, S, S]`` to (-1, 1)."""
+        if self.dtype != torch.float32:
+            return normalise_levels(images)
+        return 2 * ((images - self.low) / self.width).clamp(0, 1) - 1
+
+    def random(self, shape: Sequence[int], seed: int = 0) -> Tensor:
+        """Images of random numbers, from the whole range."""
+        generator = torch.Generator().manual_seed(seed)
+        if self.dtype == torch.float32:
+            return self.low + self.width * torch.rand(shape, generator=generator)
+        return torch.randint(256 if self.dtype == torch.uint8 else 65536, shape, generator=generator).to(self.dtype)
 
 
 class PredictionGraph(nn.Module):
@@ -58,21 +89,23 @@ class PredictionGraph(nn.Module):
         super().__init__()
         self.model = copy.deepcopy(trained.model).cpu()
         self.model.fix_decisions()
+        self.input = GraphInput(trained.info.image)
+        self.channels = trained.info.image.channels
         self.tasks: dict[str, Task] = trained.tasks
         self.image_size = trained.image_size
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """Images ``[B, 3, S, S]``, uint8 RGB, to values.
+        """Images ``[B, C, S, S]``, as of `GraphInput`, to values.
 
         Returns:
             Task -> class indices int64 ``[B, S, S]``, others float32 ``[B, C, S, S]``.
         """
-        predictions = self.model(normalise_levels(images))
+        predictions = self.model(self.input(images))
         return {name: task.decode(predictions[name]) for name, task in self.tasks.items()}
 
     def example(self) -> Tensor:
         """Images to trace the graph with."""
-        return torch.zeros(EXAMPLES, 3, self.image_size, self.image_size, dtype=torch.uint8)
+        return torch.zeros(EXAMPLES, self.channels, self.image_size, self.image_size, dtype=self.input.dtype)
 
 
 def write_program(trained: TrainedModel, path: Path) -> None:
@@ -151,7 +184,7 @@ def disagreement(trained: TrainedModel, graph: Graph, images: Tensor) -> dict[st
     Args:
         trained: The model that the graph was made of.
         graph: From `GraphFormat.open`.
-        images: ``[B, 3, S, S]`` uint8.
+        images: ``[B, C, S, S]``.
     """
     expected = PredictionGraph(trained)(images)
     found = graph(images)
@@ -256,8 +289,8 @@ def export_model(
     # a folder that is there may be another disk, or somebody's working directory: it is filled, not replaced
     staging = (out if out.is_dir() else out.parent) / f".{out.name}.{os.getpid()}.tmp"
     files = [
-        f"`{graph.file}`: {graph.description}; input `{INPUT}` `[B, 3, {trained.image_size}, "
-        f"{trained.image_size}]` uint8 RGB, an output per task"
+        f"`{graph.file}`: {graph.description}; input `{INPUT}` `[B, {trained.info.image.channels}, {trained.image_size}, "
+        f"{trained.image_size}]` {_input_type(trained.info.image)}, an output per task"
         for graph in graphs
     ]
     try:
@@ -277,11 +310,15 @@ def export_model(
     return differences
 
 
+def _input_type(kind: ImageFormat) -> str:
+    """What the numbers of a graph's input are, in words."""
+    return f"float32, {kind}" if kind.value_range else f"{kind.dtype} {'RGB' if kind.channels == 3 else 'levels'}"
+
+
 def _checked(trained: TrainedModel, graph: GraphFormat, folder: Path) -> float:
     """The largest difference of a graph from PyTorch, unless it is too large."""
-    random = torch.Generator().manual_seed(0)
-    shape = (max(CHECKED_BATCHES), 3, trained.image_size, trained.image_size)
-    images = torch.randint(256, shape, generator=random, dtype=torch.uint8)
+    kind = trained.info.image
+    images = GraphInput(kind).random((max(CHECKED_BATCHES), kind.channels, trained.image_size, trained.image_size))
     run = graph.open(folder / graph.file)
     worst = max(max(disagreement(trained, run, images[:count]).values()) for count in CHECKED_BATCHES)
     if not worst <= WORST_DIFFERENCE:

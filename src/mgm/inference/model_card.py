@@ -109,6 +109,7 @@ def model_card(found: ModelDescription, trials: Trials, details: CardDetails, fi
     titles, rows = _scores(tasks, trials, pretrained)
     return environment.get_template("model_card.md.jinja").render(
         model=found,
+        example="photo.jpg" if found.image.is_photograph else "image.tif",
         details=details,
         tasks=tasks,
         files=files,

@@ -19,7 +19,7 @@ from mgm.runs.settings import check_names, check_numbers
 from mgm.runs.starting_weights import required_stride
 from mgm.tasks import tasks_for
 from mgm.training.checkpoint import MAX_CHECKPOINT_BYTES, check_finite, make_folder
-from mgm.types import DatasetInfo
+from mgm.types import DatasetInfo, ImageFormat
 from mgm.version import __version__
 
 FORMAT = "mgm-model"
@@ -31,7 +31,7 @@ MAX_CONFIG_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Normalisation:
-    """What is done to levels 0 to 255 before the network sees them: ``(level - mean) / std``, all channels alike."""
+    """What is done to levels, scaled to 0 to 255, before the network sees them: ``(level - mean) / std``, all channels alike."""
 
     mean: float = LEVEL_CENTRE
     std: float = LEVEL_CENTRE
@@ -59,6 +59,8 @@ class ModelDescription:
     """How it was trained."""
     seed: int = 0
     """Seed of its training."""
+    image: ImageFormat = field(default_factory=ImageFormat)
+    """Channels of its images, and the numbers that become the lowest and highest level."""
     normalisation: Normalisation = field(default_factory=Normalisation)
     mgm_version: str = __version__
     """Version that wrote it."""
@@ -74,6 +76,7 @@ class ModelDescription:
             model=experiment.model,
             classes=info.classes,
             own_tasks=info.own_tasks,
+            image=info.image,
             dataset=info.name,
             notes=info.notes,
             recipe=experiment.recipe,
@@ -87,7 +90,9 @@ class ModelDescription:
 
     def info(self) -> DatasetInfo:
         """What is known of the data set."""
-        return DatasetInfo(self.dataset, self.tasks, self.classes, notes=self.notes, own_tasks=self.own_tasks)
+        return DatasetInfo(
+            self.dataset, self.tasks, self.classes, notes=self.notes, own_tasks=self.own_tasks, image=self.image
+        )
 
 
 @dataclass(frozen=True)
@@ -157,6 +162,10 @@ class ModelFolder:
         if found.normalisation != Normalisation():
             raise ConfigError(
                 f"{self.config_file}: images normalised by {found.normalisation}, this version knows {Normalisation()}"
+            )
+        if found.model.image_channels != found.image.channels:
+            raise RunError(
+                f"{self.config_file}: image has {found.image.channels} channels, and model is for {found.model.image_channels}"
             )
         stride = max(1, required_stride(found.model))  # whether there is such a stride the network says itself
         if found.image_size < stride or found.image_size % stride or found.image_size > MAX_IMAGE_SIZE:

@@ -153,12 +153,12 @@ class PhotographPredictor:
 
 
 def _claimed_pixels(photograph: PhotographFile) -> int:
-    """Pixels of a photograph as its header says; 1 if it cannot be read, which is said elsewhere."""
+    """Pixels of a photograph as its header says; of other files the bytes that they have at most."""
     try:
         with Image.open(photograph.path, formats=PICTURE_FORMATS) as image:
             return max(1, image.width * image.height)
     except Exception:  # decoders of damaged files raise nearly anything
-        return 1
+        return max(1, photograph.path.stat().st_size) if photograph.path.is_file() else 1
 
 
 def _size(pixels: np.ndarray) -> Size:

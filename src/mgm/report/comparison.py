@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mgm.data.loading import StoreReader
 from mgm.errors import RunError
+from mgm.functional.levels import shown_as_rgb
 from mgm.inference.model import TrainedModel
 from mgm.report.figures.images import spread_evenly
 from mgm.runs.folder import RunFolder
@@ -25,7 +26,7 @@ class Comparison:
     """Test images with their labels, and what each model predicts."""
 
     images: Tensor
-    """``[N, 3, H, W]``, RGB in (-1, 1)."""
+    """``[N, 3, H, W]``, RGB in (-1, 1), which other channels are shown as."""
     targets: Targets
     predictions: dict[str, Predictions]
     """Title of a model -> its predictions; a task that it did not learn is absent."""
@@ -83,7 +84,7 @@ def compare(folders: Mapping[str, RunFolder], count: int = SHOWN_IMAGES, wanted:
             raise RunError(f"{', '.join(wanted)}: no longer among the test images of {data.info.name}")
     batch = reader.batch(chosen)
     return Comparison(
-        batch.images,
+        shown_as_rgb(batch.images, info.image.shown),
         batch.targets,
         {title: model.predict_batch(batch.images) for title, model in models.items()},
         tasks,

@@ -124,7 +124,7 @@ class DatasetStatistics:
     def _add_image(self, sample: Sample, part: str) -> None:
         if sample.image.min() == sample.image.max():
             self.suspect("image has one colour", sample.name)
-        elif sample.image.max() < DARK:
+        elif sample.image.max() < DARK * (np.iinfo(sample.image.dtype).max // 255):
             self.suspect("image is nearly black (of 16 bits, 65535 is white)", sample.name)
         digest = hashlib.blake2b(sample.image.tobytes(), digest_size=16).digest()
         other = self._seen.setdefault(digest, (sample.name, part))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mgm.errors import RunError
+from mgm.functional.levels import shown_as_rgb
 from mgm.inference.generate import generate
 from mgm.inference.model import TrainedModel
 from mgm.report.figures.images import fitted_size, spread_evenly
@@ -36,8 +37,12 @@ def before_and_after(folder: RunFolder) -> dict[str, Mapping[str, Tensor]]:
     Raises:
         RunError: If there is no generator.
     """
+    channels = folder.info().image.shown
     groups = {
-        STAGES[stage]: generate(folder.path, SHOWN_PER_SCENE, stage=stage, device="cpu")
+        STAGES[stage]: {
+            scene: shown_as_rgb(images, channels)
+            for scene, images in generate(folder.path, SHOWN_PER_SCENE, stage=stage, device="cpu").items()
+        }
         for stage in reversed(stages_with_generator(folder))
     }
     if not groups:
@@ -82,4 +87,5 @@ def annotate_generated(folder: RunFolder) -> AnnotatedImages:
         values[title] = {
             name: model.tasks[name].decode_at(predictions[name], size) for name in own.tasks if name in predictions
         }
+    images = shown_as_rgb(images, own.info.image.shown)
     return AnnotatedImages(images, [names[index].replace("_", " ") for index in chosen], values, own.tasks)

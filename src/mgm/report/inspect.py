@@ -14,6 +14,7 @@ from mgm.data.base import DataSource, Splits
 from mgm.data.checking import read_checked
 from mgm.data.progress import progress_bar
 from mgm.errors import ConfigError, DataError
+from mgm.functional.levels import normalise_levels, shown_as_rgb
 from mgm.report.comparison import scene_name
 from mgm.report.dataset_statistics import DatasetStatistics
 from mgm.report.figures.contact_sheet import contact_sheet
@@ -51,6 +52,8 @@ def inspect_source(
     statistics = DatasetStatistics(info)
     num_classes = sum(len(task.classes) for task in statistics.tasks.values() if task.categorical)
     yield f"{info.name}: {len(source)} images; tasks {', '.join(info.tasks)}; {num_classes} classes"
+    if not info.image.is_photograph:
+        yield f"images of {info.image}, kept in {info.image.dtype}"
     for kind, note in info.notes.items():
         yield f"note on {kind}: {note}"
     parts, split_line = _parts(source, split)
@@ -161,7 +164,8 @@ def _first(lines: list[str]) -> Iterator[str]:
 
 def _draw(samples: list[Sample], statistics: DatasetStatistics, out: Path) -> None:
     tasks, scenes = statistics.tasks, statistics.info.scenes
-    images = torch.from_numpy(np.stack([sample.image for sample in samples])).float() / 127.5 - 1
+    images = normalise_levels(torch.from_numpy(np.stack([sample.image for sample in samples])))
+    images = shown_as_rgb(images, statistics.info.image.shown)
     targets = {
         name: torch.stack([task.from_array(sample.targets[name]) for sample in samples]) for name, task in tasks.items()
     }

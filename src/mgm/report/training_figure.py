@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from mgm.functional.distributed import alone
+from mgm.functional.levels import shown_as_rgb
 from mgm.report.comparison import Comparison, scene_name
 from mgm.report.figures.images import spread_evenly
 from mgm.report.figures.predictions import prediction_figure
@@ -59,8 +60,9 @@ class TrainingFigure(Progress):
         names = [scene_name(row, self.data.info.scenes) for row in batch.scene]
         title = f"{self._stage} {done}"
         targets = {name: target.cpu() for name, target in batch.targets.items()}
+        images = shown_as_rgb(batch.images.cpu(), self.data.info.image.shown)
         prediction_figure(
-            self.path, Comparison(batch.images.cpu(), targets, {title: predictions}, self.data.tasks, names)
+            self.path, Comparison(images, targets, {title: predictions}, self.data.tasks, names)
         )
 
     def _images(self) -> Batch:

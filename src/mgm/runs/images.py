@@ -147,8 +147,8 @@ class RunData:
             return with_classes_of(self.source.info, self.then)
         except ConfigError:
             raise DataError(
-                f"{self.then.name} has changed since the run was begun ({self.changes}): its labels no longer mean what the run "
-                "learned; restore it, score other data (--data), or train a new run"
+                f"{self.then.name} has changed since the run was begun ({self.changes}): its images or labels no longer mean what "
+                "the run learned; restore it, score other data (--data), or train a new run"
             ) from None
 
     def check_unchanged(self) -> None:
@@ -185,8 +185,14 @@ def with_classes_of(info: DatasetInfo, learned: DatasetInfo) -> DatasetInfo:
     """What data offer, with the classes that a run learned: label maps may happen to lack the last ones.
 
     Raises:
-        ConfigError: If a label would mean another class.
+        ConfigError: If a label would mean another class, or the images hold other channels, or numbers of another range.
     """
+    check_channels("data", info, learned)
+    if info.image.value_range != learned.image.value_range:
+        raise ConfigError(
+            f"images of {info.name} have {info.image}, those that the run learned {learned.image}; declare the same range in "
+            "dataset.yaml, and the numbers that belong to it in the files"
+        )
     if not (learned.classes and info.classes) or learned.classes[: len(info.classes)] == info.classes:
         return replace(info, classes=learned.classes or info.classes, colours=learned.colours or info.colours)
     more = [name for name in info.classes if name not in learned.classes]
