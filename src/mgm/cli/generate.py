@@ -41,8 +41,8 @@ def generate(arguments: list[str]) -> None:
         raise ConfigError(f"--out is {options.out}; the picture is a PNG, so let it end in .png")
     if options.stage not in ("", "generator", "joint"):
         raise ConfigError(f"unknown stage {options.stage!r}. Choices: generator, joint")
-    from mgm.inference import generate as inference
     from mgm.functional.levels import shown_as_rgb
+    from mgm.inference import generate as inference
     from mgm.report.figures.generated import generated_figure
     from mgm.runs.folder import RunFolder
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from math import prod
 from pathlib import Path
@@ -111,7 +111,7 @@ def rgb_of(levels: np.ndarray, kind: ImageFormat) -> np.ndarray:
 
 
 def _range_by_type(values: np.ndarray, name: str) -> tuple[float, float]:
-    if values.dtype in (np.uint8, np.uint16):
+    if values.dtype.kind == "u" and values.dtype.itemsize <= 2:
         return 0, np.iinfo(values.dtype).max
     fractions = values.dtype.kind == "f"
     if fractions and np.nanmin(values, initial=0) >= -1e-3 and np.nanmax(values, initial=0) <= 1.001:
@@ -141,7 +141,9 @@ def _stored(
         return values, name, axis
     image, name = decode(content, name)
     if is_reduced(image):
-        raise DataError(f"{name}: has colours of 16 bits, which are read from TIFF and .npy alone; save it as one of these")
+        raise DataError(
+            f"{name}: has colours of 16 bits, which are read from TIFF and .npy alone; save it as one of these"
+        )
     return _planes_of(image), name, None
 
 
@@ -162,7 +164,8 @@ def _read_tiff(content: bytes, name: str, most_pixels: int) -> tuple[np.ndarray,
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it says of damaged files, we say
     try:
         with tifffile.TiffFile(io.BytesIO(content)) as file:
-            pages = [page for page in islice(file.pages, MOST_PAGES + 1) if not page.is_reduced and not page.is_mask]
+            found: Iterator[Any] = islice(file.pages, MOST_PAGES + 1)
+            pages = [page for page in found if not page.is_reduced and not page.is_mask]
             first = pages[0]
             palette = first.photometric == tifffile.PHOTOMETRIC.PALETTE
             if problem := _tiff_problem(content, pages, most_pixels):
@@ -179,14 +182,20 @@ def _read_tiff(content: bytes, name: str, most_pixels: int) -> tuple[np.ndarray,
     # what Pillow reads exactly: palettes, and by other libraries compressed grey and colours of 8 bits
     image, _ = decode(content, name)
     if is_reduced(image):
-        raise DataError(f"{name}: its compression needs another package: pip install imagecodecs; or save it by deflate")
+        raise DataError(
+            f"{name}: its compression needs another package: pip install imagecodecs; or save it by deflate"
+        )
     return _planes_of(image), None
 
 
 def _tiff_problem(content: bytes, pages: Sequence[Any], most_pixels: int) -> str:
     """Why the pages of a TIFF file are not decoded, in words; empty if they can be."""
     first = pages[0]
-    if len(pages) > MOST_PAGES or any((page.shape, page.dtype) != (first.shape, first.dtype) for page in pages) or (len(pages) > 1 and len(first.shape) > 2):
+    if (
+        len(pages) > MOST_PAGES
+        or any((page.shape, page.dtype) != (first.shape, first.dtype) for page in pages)
+        or (len(pages) > 1 and len(first.shape) > 2)
+    ):
         return "holds several pictures (pages); save the one that is meant as a file of its own"
     if first.dtype is None or first.axes not in AXES:
         return f"holds {first.dtype} numbers of axes {first.axes}, which is no image; save it as H x W x channels"
@@ -199,7 +208,9 @@ def _tiff_problem(content: bytes, pages: Sequence[Any], most_pixels: int) -> str
         most = prod(page.chunks) * first.dtype.itemsize
         if page.compression == LZMA:
             return "is compressed by LZMA, which is not read; save it by deflate, or without compression"
-        for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True) if page.compression in DEFLATE else ():
+        for offset, count in (
+            zip(page.dataoffsets, page.databytecounts, strict=True) if page.compression in DEFLATE else ()
+        ):
             # tifffile inflates whatever there is
             if len(zlib.decompressobj().decompress(content[offset : offset + count], most + 1)) > most:
                 return "is damaged: more is compressed in it than it claims; fetch or prepare it again"

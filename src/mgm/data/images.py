@@ -157,7 +157,7 @@ def numbers_of(image: Image.Image) -> np.ndarray:
 
 
 def read_array(source: Path | bytes, name: str = "", most_bytes: int = 8 * MAX_PIXELS) -> np.ndarray:
-    """Load one NumPy array (``.npy``, or ``.npz`` of one, of up to ``most_bytes``); pickled objects are refused, they could run code.
+    """Load one NumPy array (``.npy``, or ``.npz`` of one, of ``most_bytes``); pickled objects are refused, they could run code.
 
     Raises:
         DataError: If the file is missing, empty, damaged, or holds anything but numbers.
@@ -309,7 +309,9 @@ def decode(source: Path | bytes, name: str = "", *, exact: bool = False) -> tupl
         ) from error
     except Image.UnidentifiedImageError as error:
         hint = _OTHER_CHANNELS if is_tiff(content) else ""
-        raise DataError(f"{name}: is no picture that can be read (PNG, JPEG, ...); replace or remove it{hint}") from error
+        raise DataError(
+            f"{name}: is no picture that can be read (PNG, JPEG, ...); replace or remove it{hint}"
+        ) from error
     except Exception as error:  # decoders of damaged files raise nearly anything
         raise DataError(f"{name}: is damaged or cut short ({error}); fetch or prepare it again") from error
     if exact and lossy:

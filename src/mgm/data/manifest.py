@@ -90,5 +90,5 @@ def info_from_plain(plain: dict[str, Any]) -> DatasetInfo:
     """Inverse of `info_to_plain`."""
     listed: dict[str, Any] = {name: tuple(plain[name]) for name in ("tasks", "classes", "scenes")}
     listed["colours"] = tuple(tuple(colour) for colour in plain.get("colours", ()))
-    image = schema(ImageFormat).validate_python(plain.get("image", {}))
-    return DatasetInfo(**{**plain, **listed, "image": image})
+    listed["image"] = schema(ImageFormat).validate_python(plain.get("image", {}))
+    return DatasetInfo(**{**plain, **listed})

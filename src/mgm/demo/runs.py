@@ -70,7 +70,9 @@ def open_runs(paths: Sequence[Path], device: str = "auto") -> Served:
         served[run.title] = run
     kinds = {run.model.info.image: title for title, run in served.items()}
     if len(kinds) > 1:
-        raise ConfigError(f"{' and '.join(kinds.values())} take images of {' and '.join(map(str, kinds))}; serve them apart")
+        raise ConfigError(
+            f"{' and '.join(kinds.values())} take images of {' and '.join(map(str, kinds))}; serve them apart"
+        )
     return Served(served, *_examples([folder for folder in folders if RunFolder(folder).exists]))
 
 

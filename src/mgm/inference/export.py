@@ -60,9 +60,10 @@ class GraphInput(nn.Module):
     def __init__(self, kind: ImageFormat) -> None:
         super().__init__()
         self.dtype = torch.float32 if kind.value_range else getattr(torch, kind.dtype)
-        low, high = torch.tensor(kind.value_range or ((0.0, 1.0),)).T[:, :, None, None]
-        self.register_buffer("low", low)
-        self.register_buffer("width", high - low)
+        if kind.value_range:
+            low, high = torch.tensor(kind.value_range).T[:, :, None, None]
+            self.register_buffer("low", low.clone())  # a tensor of its own, as exporters want it
+            self.register_buffer("width", high - low)
 
     def forward(self, images: Tensor) -> Tensor:
         """``[B, C, S, S]`` to (-1, 1)."""

@@ -52,9 +52,13 @@ def build_networks(
             channels, num_scenes, config.refinement_depth, config.widths, config.refinement_hidden
         ),
         "embedding": lambda: LatentEmbedding(model.feature_channels, config.latent_size),
-        "generator": lambda: pair.generator(image_size, config.latent_size, labels, config.generator_width, config.image_channels),
+        "generator": lambda: pair.generator(
+            image_size, config.latent_size, labels, config.generator_width, config.image_channels
+        ),
         "uncertainty": lambda: UncertaintyWeights(tasks),
-        "discriminator": lambda: pair.discriminator(image_size, labels, config.discriminator_width, config.image_channels),
+        "discriminator": lambda: pair.discriminator(
+            image_size, labels, config.discriminator_width, config.image_channels
+        ),
     }
     for method in SELF_SUPERVISION.values():
         builders[method.network] = lambda method=method: method.build_head(model.encoder, config)

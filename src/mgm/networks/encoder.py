@@ -37,7 +37,8 @@ class Encoder(nn.Module, ABC):
         """One map ``[B, channels[i], H / strides[i], W / strides[i]]`` per level.
 
         Args:
-            images: ``[B, C, H, W]`` in (-1, 1), RGB unless it was made for other channels, both sides multiples of the coarsest stride.
+            images: ``[B, C, H, W]`` in (-1, 1), of as many channels as it was made for, both sides multiples of the coarsest
+                stride.
 
         Raises:
             ConfigError: If a side is not such a multiple.

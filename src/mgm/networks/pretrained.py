@@ -187,7 +187,7 @@ def load_weights(encoder: PretrainedEncoder, name: str) -> None:
     Raises:
         ConfigError: If the weights are missing, are no safetensors, or do not fit.
     """
-    config = copy.deepcopy(encoder.backbone.config)
+    config: Any = copy.deepcopy(encoder.backbone.config)
     config.num_channels = 3
     try:
         loaded, report = _backbone_class(config).from_pretrained(  # type: ignore[arg-type]

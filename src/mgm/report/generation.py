@@ -38,7 +38,7 @@ def before_and_after(folder: RunFolder) -> dict[str, Mapping[str, Tensor]]:
         RunError: If there is no generator.
     """
     channels = folder.info().image.shown
-    groups = {
+    groups: dict[str, Mapping[str, Tensor]] = {
         STAGES[stage]: {
             scene: shown_as_rgb(images, channels)
             for scene, images in generate(folder.path, SHOWN_PER_SCENE, stage=stage, device="cpu").items()

@@ -61,9 +61,7 @@ class TrainingFigure(Progress):
         title = f"{self._stage} {done}"
         targets = {name: target.cpu() for name, target in batch.targets.items()}
         images = shown_as_rgb(batch.images.cpu(), self.data.info.image.shown)
-        prediction_figure(
-            self.path, Comparison(images, targets, {title: predictions}, self.data.tasks, names)
-        )
+        prediction_figure(self.path, Comparison(images, targets, {title: predictions}, self.data.tasks, names))
 
     def _images(self) -> Batch:
         if self._batch is None:

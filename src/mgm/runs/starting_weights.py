@@ -12,8 +12,8 @@ from mgm.config import Experiment, ModelConfig
 from mgm.errors import ConfigError, DataError, RunError
 from mgm.models import MODELS
 from mgm.models.base import MultiTaskModel
-from mgm.networks.encoder import adapt_input
 from mgm.networks.efficientnet_lite import EfficientNetLite0, load_imagenet_weights
+from mgm.networks.encoder import adapt_input
 from mgm.networks.pretrained import PREFIX, PretrainedEncoder, load_weights, read_structure
 from mgm.runs.folder import RunFolder, read_result
 from mgm.runs.images import RunImages

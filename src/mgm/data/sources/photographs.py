@@ -9,8 +9,9 @@ import numpy as np
 
 from mgm.data.base import DataSource, Splits
 from mgm.data.files import open_tree
-from mgm.data.images import PICTURE_ENDINGS, planes, resize_rgb
-from mgm.data.sources.folder.pixels import read_pixels
+from mgm.data.images import ENDINGS, PICTURE_ENDINGS, planes, resize_rgb
+from mgm.data.sources.folder.pixels import image_format, read_levels
+from mgm.data.sources.folder.settings import read_settings
 from mgm.errors import ConfigError, DataError, unknown
 from mgm.types import DatasetInfo, Sample
 
@@ -21,6 +22,8 @@ READER_VERSION = 1
 class PhotographsSource(DataSource):
     """Pictures squeezed to a square, as those of a folder with labels are; no tasks, no scenes, all for training.
 
+    A ``dataset.yaml`` may declare their channels, as that of such a folder does.
+
     Args:
         path: The folder or zip archive.
 
@@ -30,15 +33,18 @@ class PhotographsSource(DataSource):
 
     def __init__(self, path: Path | str) -> None:
         self._tree = open_tree(path)
-        self._files = [name for name in self._tree.names() if Path(name).suffix.lower() in PICTURE_ENDINGS]
+        declared = read_settings(self._tree).rgb.image
+        endings = PICTURE_ENDINGS if declared.is_photograph else ENDINGS
+        self._files = [name for name in self._tree.names() if Path(name).suffix.lower() in endings]
         if not self._files:
-            endings = ", ".join(sorted(PICTURE_ENDINGS))
-            raise DataError(f"{self._tree.path}: holds no pictures ({endings}); give a folder or zip that does")
+            listed = ", ".join(sorted(endings))
+            raise DataError(f"{self._tree.path}: holds no pictures ({listed}); give a folder or zip that does")
+        self._format = image_format(self._tree, self._files, declared)
 
     @property
     def info(self) -> DatasetInfo:
         """A name and nothing to learn."""
-        return DatasetInfo(self._tree.path.resolve().name.removesuffix(".zip"), (), (), ())
+        return DatasetInfo(self._tree.path.resolve().name.removesuffix(".zip"), (), image=self._format)
 
     @property
     def fingerprint(self) -> dict[str, object]:
@@ -53,7 +59,7 @@ class PhotographsSource(DataSource):
     def read(self, index: int, size: int) -> Sample:
         """One picture; see `DataSource.read`."""
         file = self._files[index]
-        rgb = read_pixels(self._tree, file, "colours")
+        rgb = read_levels(self._tree, file, self._format)
         return Sample(planes(resize_rgb(rgb, size, size)), {}, np.zeros(0, np.float32), file)
 
     def splits(self, kind: str, seed: int) -> Splits:

@@ -45,9 +45,7 @@ class Generator(nn.Module, ABC):
         ConfigError: If images of that size cannot be generated.
     """
 
-    def __init__(
-        self, image_size: int, latent_size: int, num_labels: int, width: int, image_channels: int = 3
-    ) -> None:
+    def __init__(self, image_size: int, latent_size: int, num_labels: int, width: int, image_channels: int = 3) -> None:
         super().__init__()
         self.sides = sides(image_size)
         self.image_size = image_size

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import replace
+
 import numpy as np
 
+from mgm.data.channels import image_dtype, read_image
 from mgm.data.files import FileTree
 from mgm.data.images import read_array, read_exact_rgb, read_labels, read_numbers, read_palette, read_rgb
 from mgm.errors import DataError
 from mgm.tasks.files import Colour, Pixels
-from mgm.types import IGNORE_INDEX
+from mgm.types import IGNORE_INDEX, ImageFormat
 
 _DECODERS = {"colours": read_rgb, "exact colours": read_exact_rgb, "indices": read_labels, "numbers": read_numbers}
 
@@ -46,6 +51,27 @@ def read_pixels(tree: FileTree, file: str, kind: Pixels, palette: Palette | None
     if kind in ("colours", "exact colours"):
         return _colours(values, where)
     return values[:, :, 0] if values.ndim == 3 and values.shape[2] == 1 else values
+
+
+def image_format(tree: FileTree, files: Iterable[str], declared: ImageFormat) -> ImageFormat:
+    """What is declared of images; of 8 bits where the first that can be read has no more, and they tell its numbers apart."""
+    for file in files if declared.dtype == "uint16" else ():
+        with suppress(DataError):  # reported when the sample is read
+            dtype = image_dtype(tree.read(file), tree.describe(file))
+            fits = (
+                dtype.kind in "ub"
+                and dtype.itemsize == 1
+                and all(high - low < 256 for low, high in declared.value_range)
+            )
+            return replace(declared, dtype="uint8" if fits else "uint16")
+    return declared
+
+
+def read_levels(tree: FileTree, file: str, kind: ImageFormat) -> np.ndarray:
+    """An image as levels ``[H, W, C]``; raises as `read_pixels` and `read_image` do."""
+    if kind.is_photograph:
+        return read_pixels(tree, file, "colours")
+    return read_image(tree.read(file), kind, tree.describe(file), "dataset.yaml ('rgb: {channels: ...}')")
 
 
 def _compare(palette: Palette, values: np.ndarray, colours: list[Colour], where: str) -> None:

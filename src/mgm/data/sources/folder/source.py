@@ -13,14 +13,13 @@ from typing import final
 import numpy as np
 
 from mgm.data.base import DataSource, Splits
-from mgm.data.channels import image_dtype, read_image
 from mgm.data.files import open_tree
 from mgm.data.images import fitted, planes, resize_rgb, same_shape
 from mgm.data.sources.folder.counting import INTERPOLATED, interpolated_share
 from mgm.data.sources.folder.label_maps import LabelMaps
 from mgm.data.sources.folder.parts import given_parts, lacking_parts, split_pictures
 from mgm.data.sources.folder.pictures import Picture, list_pictures, parts_taken_for_scenes, unread
-from mgm.data.sources.folder.pixels import Palette, read_pixels
+from mgm.data.sources.folder.pixels import Palette, image_format, read_levels, read_pixels
 from mgm.data.sources.folder.settings import FILE, FolderSettings, read_settings
 from mgm.data.sources.folder.table import SceneTable, no_scenes, read_table, scene_table
 from mgm.data.targets import classes_in_view, resize_target
@@ -250,8 +249,8 @@ class FolderSource(DataSource):
             spans = self._format.value_range or ((0, np.iinfo(self._format.dtype).max),)
             highest = max(low + brightest * (high - low) for low, high in spans)
             found["images"] = (
-                f"the images that were looked at fill {100 * brightest:.2g} % of the range of numbers at most, so that networks see "
-                f"black; say what is bright: 'rgb: {{range: [0, {highest:.5g}]}}' in dataset.yaml"
+                f"the images that were looked at fill {100 * brightest:.2g} % of the range of numbers at most, so that networks "
+                f"see black; say what is bright: 'rgb: {{range: [0, {highest:.5g}]}}' in dataset.yaml"
             )
         return list(found.values())
 
@@ -297,21 +296,10 @@ class FolderSource(DataSource):
 
     @cached_property
     def _format(self) -> ImageFormat:
-        """What the settings say of the images; 8 bits where the first that can be read has no more, and they keep its numbers apart."""
-        image = self._settings.rgb.image
-        for picture in self._pictures if image.dtype == "uint16" else ():
-            with suppress(DataError):  # reported when the sample is read
-                dtype = image_dtype(self._tree.read(picture.rgb), self._tree.describe(picture.rgb))
-                fits = dtype in (np.uint8, bool) and all(high - low < 256 for low, high in image.value_range)
-                return replace(image, dtype="uint8" if fits else "uint16")
-        return image
+        return image_format(self._tree, (picture.rgb for picture in self._pictures), self._settings.rgb.image)
 
     def _image(self, picture: Picture) -> np.ndarray:
-        """The levels of an image, ``[H, W, C]``."""
-        if self._format.is_photograph:
-            return self._pixels(picture.rgb, "colours")
-        content, where = self._tree.read(picture.rgb), self._tree.describe(picture.rgb)
-        return read_image(content, self._format, where, "dataset.yaml ('rgb: {channels: ...}')")
+        return read_levels(self._tree, picture.rgb, self._format)
 
     def _pixels(self, file: str, kind: Pixels, task: str = "") -> np.ndarray:
         return read_pixels(self._tree, file, kind, self._palettes[task] if task else None)
