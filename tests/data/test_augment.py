@@ -285,3 +285,19 @@ def test_same_changes_on_every_device():
     for name, target in here.targets.items():
         differs = ~torch.isclose(there.targets[name].cpu().float(), target.float(), equal_nan=True)
         assert differs.float().mean() < 0.01  # pixels on the edge between two source pixels
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4, 16])
+def test_images_of_other_channels_are_changed_without_colours(channels):
+    batch = Batch(torch.rand(6, channels, SIZE, SIZE) - 0.5, {}, torch.zeros(6, 1))
+    same = PairedAugmentation({}, SIZE, flip=False, zoom=(1, 1), colour=0.0)(batch, seed=1)
+    torch.testing.assert_close(same.images, batch.images, rtol=0, atol=1e-5)
+    changed = PairedAugmentation({}, SIZE, flip=False, zoom=(1, 1), colour=0.3, noise=0.01, blur=0.5)(batch, seed=1)
+    assert changed.images.shape == batch.images.shape
+    assert not torch.allclose(changed.images, batch.images, atol=0.05)
+    # a line per channel: levels and their factor; of several channels each has one of its own
+    plain = PairedAugmentation({}, SIZE, flip=False, zoom=(1, 1), colour=0.2)(batch, seed=1).images
+    means = ((plain + 1) / 2).mean(dim=(2, 3)) / ((batch.images + 1) / 2).mean(dim=(2, 3))
+    assert (means > 0.8 * 0.8 - 1e-3).all()
+    assert (means < 1.2 * 1.2 + 1e-3).all()
+    assert channels == 1 or (means.std(dim=1) > 1e-4).all()

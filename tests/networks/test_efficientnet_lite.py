@@ -276,3 +276,16 @@ def test_other_weights_are_refused(tmp_path, monkeypatch, content):
     ) as caught:
         load_imagenet_weights(EfficientNetLite0())
     assert "\n" not in str(caught.value)
+
+
+@needs_weights
+@pytest.mark.parametrize("channels", [1, 4, 6])
+def test_imagenet_weights_are_fitted_to_other_channels(channels):
+    rgb, other = EfficientNetLite0().eval(), EfficientNetLite0(2, in_channels=channels).eval()
+    for encoder in (rgb, other):
+        load_imagenet_weights(encoder)
+    grey = torch.rand(1, 1, 64, 64) * 2 - 1
+    for ours, theirs in zip(other(grey.expand(-1, channels, -1, -1)), rgb(grey.expand(-1, 3, -1, -1)), strict=True):
+        assert ours.shape == theirs.shape
+        if channels != 4:  # where red counts twice
+            torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-3)

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from mgm.errors import ConfigError
-from mgm.networks.encoder import BLOCKS, ResNetEncoder
+from mgm.networks.encoder import BLOCKS, ResNetEncoder, adapt_input, adapted_input
 
 NARROW = (4, 6, 8, 10)
 
@@ -85,3 +85,27 @@ def test_bad_widths(widths):
 def test_other_sides_are_refused(sides, stride):
     with pytest.raises(ConfigError, match=f"multiples of {stride}"):
         ResNetEncoder(3, 10, NARROW, stride)(torch.zeros(1, 3, *sides))
+
+
+def test_a_grey_image_in_one_channel_gives_what_it_gives_as_rgb():
+    rgb, grey = ResNetEncoder(3, 10, NARROW).eval(), ResNetEncoder(1, 10, NARROW).eval()
+    grey.load_state_dict(adapt_input(rgb.state_dict(), grey))
+    image = torch.rand(2, 1, 32, 32) * 2 - 1
+    for one, three in zip(grey(image), rgb(image.expand(-1, 3, -1, -1)), strict=True):
+        torch.testing.assert_close(one, three, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("channels", [2, 4, 5, 6, 16])
+def test_kernels_for_rgb_are_repeated_over_other_channels_and_keep_their_scale(channels):
+    kernel = torch.rand(8, 3, 7, 7)
+    adapted = adapted_input(kernel, channels)
+    assert adapted.shape == (8, channels, 7, 7)
+    assert torch.equal(adapted[:, channels - 1], kernel[:, (channels - 1) % 3] * (3 / channels))
+    if channels % 3 == 0:  # of an image whose channels repeat red, green and blue
+        torch.testing.assert_close(adapted.sum(dim=1), kernel.sum(dim=1))
+
+
+def test_weights_that_fit_are_left_as_they_are():
+    encoder = ResNetEncoder(3, 10, NARROW)
+    weights = encoder.state_dict()
+    assert all(torch.equal(value, weights[name]) for name, value in adapt_input(weights, encoder).items())

@@ -226,3 +226,17 @@ def test_absurd_sizes_are_refused_before_they_take_memory(tmp_path, family, absu
     config.write_text(json.dumps(json.loads(config.read_text()) | absurd))
     with pytest.raises(ConfigError, match="more than"):
         PretrainedEncoder(read_structure(str(tmp_path)))
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4, 6])
+def test_pre_trained_weights_are_fitted_to_other_channels(saved, encoder, channels):
+    other = PretrainedEncoder(read_structure(str(saved)), channels)
+    load_weights(other, str(saved))
+    image = torch.rand(2, 3, 32, 32) * 2 - 1
+    image = image[:, :1].expand(-1, 3, -1, -1) if channels == 1 else image
+    repeated = image[:, torch.arange(channels) % 3]
+    assert repeated.shape[1] == channels
+    for ours, theirs in zip(other.eval()(repeated), encoder(image), strict=True):
+        assert ours.shape == theirs.shape
+        if channels in (1, 6):  # in which red, green and blue count alike
+            torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)

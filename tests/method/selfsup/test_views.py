@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mgm.functional.blur import blur, blur_kernels
-from mgm.method.selfsup.views import JITTER, RATIO, SCALE, TwoViews, crop, draw, grey
+from mgm.method.selfsup.views import CHANNEL_JITTER, JITTER, RATIO, SCALE, TwoViews, crop, draw, grey
 
 
 @pytest.fixture(scope="module")
@@ -210,3 +210,34 @@ def test_nothing_waits_for_the_device(two_views: TwoViews, images: Tensor) -> No
         two_views(images, 0)
     assert not [name for name in launches.names if "_local_scalar_dense" in name or "nonzero" in name]
     assert len(launches.names) < 200
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4, 16])
+def test_images_of_other_channels_have_views_without_colours(two_views: TwoViews, channels: int) -> None:
+    images = torch.rand(64, channels, 32, 32, generator=torch.Generator().manual_seed(3)) * 2 - 1
+    first, second = two_views(images, 0)
+    assert first.shape == images.shape
+    assert torch.equal(first, two_views(images, 0)[0])
+    assert not torch.equal(first, second)
+    assert -1 <= float(first.min()) < -0.8
+    assert 0.8 < float(first.max()) <= 1
+    draws = draw(np.random.default_rng(0), 1000, channels)
+    gains = np.stack([draws[f"gain {channel}"] for channel in range(channels)], axis=1)
+    assert not {"gain 16"} & draws.keys()
+    if channels == 1:  # brightness does it
+        assert (gains == 1).all()
+    else:
+        changed = gains[(gains != 1).any(axis=1)]
+        assert 400 < len(changed) < 600
+        assert (np.ptp(changed, axis=1) > 0).all()
+        assert 0.2 <= gains.min() < 0.3
+        assert 1.7 < gains.max() <= 1.8
+
+
+def test_the_gain_of_a_channel_and_its_contrast_leave_the_others_alone() -> None:
+    images = torch.rand(2, 4, 8, 8)
+    gains = torch.tensor([[0.5, 1, 1, 1], [1, 1, 1, 0.2]])[:, :, None, None]
+    scaled = CHANNEL_JITTER["gains"](images, gains)
+    torch.testing.assert_close(scaled, images * gains)
+    flat = CHANNEL_JITTER["contrast"](images, torch.zeros(2, 1, 1, 1))
+    torch.testing.assert_close(flat, images.mean(dim=(2, 3), keepdim=True).expand_as(images))

@@ -41,6 +41,14 @@ def test_images_and_scores(pair, size):
     assert scores.isfinite().all()
 
 
+@pytest.mark.parametrize("channels", [1, 4])
+def test_images_may_have_other_channels(pair, channels):
+    generator = pair.generator(32, 8, NUM_LABELS, 4, channels)
+    images = generator(torch.randn(3, 8), LABELS)
+    assert images.shape == (3, channels, 32, 32)
+    assert pair.discriminator(32, NUM_LABELS, 4, channels)(images, LABELS).shape == (3,)
+
+
 @pytest.mark.parametrize("mode", ["train", "eval"])
 def test_batch_of_one(pair, mode):
     generator, discriminator = make_generator(pair), pair.discriminator(32, NUM_LABELS, width=4)

@@ -1,0 +1,207 @@
+"""Images of any number of channels: every form in which they are stored, and what is refused."""
+
+from __future__ import annotations
+
+import io
+import zlib
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from fake_folder import npy
+from fake_tiles import interleaved, tiff, tile
+from fakes import png
+from mgm.data import channels
+from mgm.data.channels import read_image, rgb_of, to_levels
+from mgm.data.images import read_photograph
+from mgm.errors import DataError
+from mgm.types import ImageFormat
+
+DEEP = ImageFormat(4, "uint16")
+TILE = tile(0)
+TILE = np.concatenate([TILE, TILE[:, :10]], axis=1)  # not square
+
+
+def npz(values: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    np.savez_compressed(stream, values)
+    return stream.getvalue()
+
+
+def grey(values: np.ndarray) -> bytes:
+    return tiff(values[:, :, 0])
+
+
+FORMS = {
+    "interleaved": interleaved(TILE),
+    "RGB and another": tiff(TILE, photometric="rgb", extrasamples=["unspecified"]),
+    "deflate": tiff(TILE, photometric="rgb", compression="zlib", predictor=True),
+    "planes": tiff(TILE.transpose(2, 0, 1), photometric="minisblack", planarconfig="separate"),
+    "a page each": tiff(TILE.transpose(2, 0, 1), photometric="minisblack"),
+    "ImageJ": tiff(TILE.transpose(2, 0, 1), imagej=True, metadata={"axes": "CYX"}),
+    "big-endian": tiff(TILE, photometric="minisblack", planarconfig="contig", byteorder=">"),
+    "BigTIFF": tiff(TILE, photometric="minisblack", planarconfig="contig", bigtiff=True),
+    "a page per row": tiff(TILE, photometric="minisblack"),
+    "tiled, beside a smaller copy": b"",
+    "npy": npy(TILE),
+    "npy, channels first": npy(TILE.transpose(2, 0, 1)),
+    "npz": npz(TILE),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_four_channels_of_16_bits_come_out_as_they_were_whatever_the_form(form):
+    content = FORMS[form]
+    if form.startswith("tiled"):
+        stream = io.BytesIO()
+        with tifffile.TiffWriter(stream) as file:
+            how = {"photometric": "minisblack", "planarconfig": "contig", "tile": (16, 16)}
+            file.write(TILE, **how)
+            file.write(TILE[::2, ::2], subfiletype=1, **how)
+        content = stream.getvalue()
+    levels = read_image(content, DEEP, "tile")
+    assert levels.dtype == np.uint16
+    assert np.array_equal(levels, TILE)
+
+
+def test_arrays_are_taken_as_they_are():
+    for values in (TILE, TILE.transpose(2, 0, 1)):
+        assert np.array_equal(read_image(values, DEEP), TILE)
+    assert read_image(TILE[:, :, 0], ImageFormat(1, "uint16")).shape == (*TILE.shape[:2], 1)
+
+
+def test_pictures_of_8_bits_keep_their_channels(tmp_path):
+    four = (TILE // 16).astype(np.uint8)
+    assert np.array_equal(read_image(png(four), ImageFormat(4), "a"), four)
+    Image.fromarray(four).save(tmp_path / "a.png")
+    assert np.array_equal(read_image(tmp_path / "a.png", ImageFormat(4)), four)
+    assert np.array_equal(read_image(Image.fromarray(four), ImageFormat(4)), four)
+    rgb = four[:, :, :3]
+    assert np.array_equal(read_image(rgb, ImageFormat()), read_photograph(rgb))
+    # grey saved as RGB is grey, but no colours are
+    assert np.array_equal(read_image(png(four[:, :, :1].repeat(3, 2)), ImageFormat(1), "a"), four[:, :, :1])
+    with pytest.raises(DataError, match="a: has 3 channels; this model takes images of 1"):
+        read_image(png(rgb), ImageFormat(1), "a")
+
+
+@pytest.mark.parametrize("compression", ["lzw", "zlib"])
+def test_compressed_grey_is_read(compression):
+    stream = io.BytesIO()
+    kind = {"lzw": "tiff_lzw", "zlib": "tiff_adobe_deflate"}[compression]
+    Image.fromarray(TILE[:, :, 0]).save(stream, "TIFF", compression=kind)
+    assert np.array_equal(read_image(stream.getvalue(), ImageFormat(1, "uint16"), "a")[:, :, 0], TILE[:, :, 0])
+
+
+def test_a_compression_that_needs_another_package_is_named(monkeypatch):
+    def refuse(self, *args, **options):
+        raise ValueError("<COMPRESSION.LZW: 5> requires the 'imagecodecs' package")
+
+    monkeypatch.setattr(tifffile.TiffPage, "asarray", refuse)
+    with pytest.raises(DataError, match="pip install imagecodecs"):
+        read_image(tiff(TILE[:, :, :3], photometric="rgb"), ImageFormat(3, "uint16"), "a")
+
+
+@pytest.mark.parametrize(
+    "content, says",
+    [
+        (interleaved(TILE[:, :, :3].copy()), "a: has 3 channels; this model takes images of 4"),
+        (grey(TILE), "a: has 1 channel; this model takes images of 4"),
+        (npy(np.zeros((30, 40, 20), np.uint16)), r"has 20 channels; .* \(at most 16 can be used\)"),
+        (npy(np.zeros((4, 40, 4), np.uint16)), r"\(4, 40, 4\) it cannot be told which 4 are the channels"),
+        (npy(np.zeros((2, 3, 4, 5), np.uint16)), "not numbers of H x W or H x W x channels"),
+        (interleaved(TILE)[:2000], "is damaged or cut short"),
+        (b"II*\0" + 60 * b"x", "is damaged or cut short"),
+        (b"MM\0*", "is damaged or cut short"),
+        (tiff(TILE, photometric="rgb", extratags=[(274, 3, 1, 6, True)]), "is stored turned"),
+        (npy(TILE.astype(np.int32)), "int32 numbers .* no black and white are known.*range: "),
+        (npy(TILE.astype(np.float32)), "float32 numbers"),
+        (b"no image", "is no picture"),
+    ],
+)
+def test_what_is_no_such_image_is_refused_in_one_sentence(content, says):
+    with pytest.raises(DataError, match=says):
+        read_image(content, DEEP, "a")
+
+
+def test_what_claims_to_be_too_large_is_refused_before_it_is_decoded(monkeypatch):
+    monkeypatch.setattr(tifffile.TiffPage, "asarray", lambda self, **options: pytest.fail("decoded"))
+    with pytest.raises(DataError, match="more than is read"):
+        read_image(interleaved(TILE), DEEP, "a", most_pixels=10)
+
+
+def test_what_inflates_to_more_than_it_claims_is_refused():
+    content = bytearray(tiff(TILE, photometric="rgb", compression="zlib", rowsperstrip=TILE.shape[0]))
+    bomb = zlib.compress(bytes(50_000_000))
+    with tifffile.TiffFile(io.BytesIO(bytes(content))) as file:
+        page = file.pages.first
+        offsets, counts = page.tags["StripOffsets"].valueoffset, page.tags["StripByteCounts"].valueoffset
+        small = page.tags["StripByteCounts"].dtype == 3
+    assert not small or len(bomb) < 65536
+    for place, value, size in ((offsets, len(content), 4), (counts, len(bomb), 2 if small else 4)):
+        content[place : place + size] = value.to_bytes(size, "little")
+    with pytest.raises(DataError, match="more is compressed in it than it claims"):
+        read_image(bytes(content) + bomb, DEEP, "a")
+
+
+def test_colours_of_16_bits_that_pillow_would_round_are_refused():
+    rgb = np.zeros((3, 4, 3), ">u2").tobytes()
+    rows = b"".join(b"\0" + rgb[row * 24 : row * 24 + 24] for row in range(3))
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
+
+    header = (4).to_bytes(4, "big") + (3).to_bytes(4, "big") + bytes([16, 2, 0, 0, 0])
+    content = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    assert read_photograph(Image.open(io.BytesIO(content))).shape == (3, 4, 3)
+    with pytest.raises(DataError, match="colours of 16 bits, which are read from TIFF"):
+        read_image(content, ImageFormat(3, "uint16"), "a")
+
+
+def test_the_range_of_numbers_becomes_that_of_levels():
+    values = np.array([0, 1000, 2000, 4000], np.uint16).reshape(1, 4, 1)
+    ranged = ImageFormat(1, "uint16", ((1000, 3000),))
+    assert to_levels(values, ranged, "a").ravel().tolist() == [0, 0, 32768, 65535]
+    assert to_levels(values.astype(np.float32), ranged, "a").ravel().tolist() == [0, 0, 32768, 65535]
+    missing = np.where(values == 2000, np.nan, values.astype(np.float32))
+    assert to_levels(missing, ranged, "a").ravel().tolist() == [0, 0, 0, 65535]
+    two = to_levels(values.reshape(1, 2, 2), ImageFormat(2, "uint16", ((0, 4000), (0, 8000))), "a")
+    assert two.ravel().tolist() == [0, 8192, 32768, 32768]
+    with pytest.raises(DataError, match="is of 8 bits, where numbers up to 3000 are expected"):
+        to_levels(values.astype(np.uint8), ranged, "a")
+
+
+def test_without_a_range_the_type_says_what_is_bright():
+    for values in (np.uint8([[[0], [51], [255]]]), np.uint16([[[0], [13107], [65535]]]), np.float64([[[0], [0.2], [1]]])):
+        assert to_levels(values, ImageFormat(1), "a").ravel().tolist() == [0, 51, 255]
+        assert to_levels(values, ImageFormat(1, "uint16"), "a").ravel().tolist() == [0, 13107, 65535]
+    assert to_levels(np.array([[[False], [True]]]), ImageFormat(1), "a").ravel().tolist() == [0, 255]
+
+
+def test_pictures_show_the_channels_that_are_asked_for():
+    levels = np.arange(4, dtype=np.uint8).reshape(1, 1, 4)
+    assert rgb_of(levels, ImageFormat(4)).tolist() == [[[0, 1, 2]]]
+    assert rgb_of(levels, ImageFormat(4, show=(3, 1, 0))).tolist() == [[[3, 1, 0]]]
+    assert rgb_of(levels, ImageFormat(4, show=(2,))).tolist() == [[[2, 2, 2]]]
+    assert rgb_of(levels[:, :, 1:3], ImageFormat(2)).tolist() == [[[1, 2, 0]]]
+    assert rgb_of(levels[:, :, 3:], ImageFormat(1)).tolist() == [[[3, 3, 3]]]
+    assert rgb_of(np.uint16([[[65535, 0, 257]]]), ImageFormat(3, "uint16")).tolist() == [[[255, 0, 1]]]
+
+
+@pytest.mark.parametrize(
+    "settings, says",
+    [
+        ({"channels": 0}, "must be 1 to 16"),
+        ({"channels": 17}, "must be 1 to 16"),
+        ({"value_range": ((1, 1),)}, "a lower and a higher number"),
+        ({"value_range": ((0, float("inf")),)}, "a lower and a higher number"),
+        ({"value_range": ((0, 1), (0, 1))}, "2 pairs for 3 channels"),
+        ({"show": (3,)}, "channels from 0 to 2"),
+        ({"show": (0, 1, 2, 0)}, "up to three channels"),
+    ],
+)
+def test_formats_that_cannot_be_are_refused(settings, says):
+    with pytest.raises(ValueError, match=says):
+        ImageFormat(**settings)
+    assert channels.MAX_CHANNELS == 16
