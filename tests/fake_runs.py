@@ -20,6 +20,7 @@ from mgm.runs.data import make_splits
 from mgm.runs.folder import RunFolder
 from mgm.runs.images import RunImages
 from mgm.runs.settings import to_dict
+from mgm.runs.starting_weights import with_channels
 from mgm.tasks import tasks_for
 from mgm.training.checkpoint import save_checkpoint
 from mgm.types import DatasetInfo
@@ -51,6 +52,7 @@ def write_run(
     experiment = replace(
         experiment, seed=seed, data=replace(experiment.data, data=data, num_images=12, tasks=info.tasks)
     )
+    experiment = with_channels(experiment, info)
     folder = RunFolder(path)
     begin_run(folder, experiment, info)
     model = build_model(tasks_for(info), experiment.model, seed)
@@ -61,7 +63,7 @@ def write_run(
     for number, stage in enumerate(stages):
         torch.manual_seed(number)
         network = GENERATORS[config.generator].generator(
-            experiment.data.image_size, config.latent_size, kinds, config.generator_width
+            experiment.data.image_size, config.latent_size, kinds, config.generator_width, config.image_channels
         )
         state = {
             "generator": network.state_dict(),

@@ -42,7 +42,9 @@ def write_tiles(folder: Path, count: int = 12, settings: str = TILES, channels: 
     files: dict[str, bytes] = {"dataset.yaml": settings.encode()}
     for index in range(count):
         values = tile(index, channels)
-        image = {"png": png((values[:, :, 0] // 16).astype(np.uint8))} if channels == 1 else {"tif": interleaved(values)}
+        image = (
+            {"png": png((values[:, :, 0] // 16).astype(np.uint8))} if channels == 1 else {"tif": interleaved(values)}
+        )
         files |= {f"rgb/{index:02d}.{ending}": content for ending, content in image.items()}
         cover = (values[:, :, -1] > 3000).astype(np.uint8)
         files |= {f"height/{index:02d}.npy": npy(20.0 * cover), f"cover/{index:02d}.png": png(cover)}

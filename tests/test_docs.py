@@ -341,10 +341,13 @@ def trained(place):
 
 
 def run_all(path: Path) -> None:
-    """The Python and the commands of a document, in order; YAML is the dataset.yaml of its folder of cells."""
+    """The Python and the commands of a document, in order; YAML is the file that its first line names, else that of its cells."""
     for block in blocks_of(path):
         if block.kind == "yaml":
-            Path("cells/dataset.yaml").write_text(block.text, encoding="utf-8")
+            named = (
+                block.text.splitlines()[0].removeprefix("# ") if block.text.startswith("# ") else "cells/dataset.yaml"
+            )
+            Path(named).write_text(block.text, encoding="utf-8")
         if block.kind == "python":
             exec(compile(block.text, f"{name_of(path)}, {block.heading}", "exec"), {})
         for line in block.text.splitlines() if block.kind == "" else ():
@@ -383,6 +386,10 @@ def test_own_field(capsys):
     assert 20 < np.load("predictions/003_heat.npy").mean() < 60
     with Image.open("predictions/003_parts_labels.png") as image:
         assert image.getpalette()[6:9] == [80, 30, 120]
+    assert "images of 4 channels of numbers 0 to 1000, 0 to 1000, 0 to 1000, 0 to 4095, kept in uint16" in out
+    assert "absolute error [m]" in Path("runs/tiles/report.html").read_text()
+    assert "4 channels of numbers 0 to 1000" in Path("models/tiles/README.md").read_text()
+    assert np.load("heights/003_height.npy").shape == (1, 64, 64)
 
 
 def test_settings_of_a_folder_are_understood(tmp_path):

@@ -173,7 +173,11 @@ def test_the_range_of_numbers_becomes_that_of_levels():
 
 
 def test_without_a_range_the_type_says_what_is_bright():
-    for values in (np.uint8([[[0], [51], [255]]]), np.uint16([[[0], [13107], [65535]]]), np.float64([[[0], [0.2], [1]]])):
+    for values in (
+        np.uint8([[[0], [51], [255]]]),
+        np.uint16([[[0], [13107], [65535]]]),
+        np.float64([[[0], [0.2], [1]]]),
+    ):
         assert to_levels(values, ImageFormat(1), "a").ravel().tolist() == [0, 51, 255]
         assert to_levels(values, ImageFormat(1, "uint16"), "a").ravel().tolist() == [0, 13107, 65535]
     assert to_levels(np.array([[[False], [True]]]), ImageFormat(1), "a").ravel().tolist() == [0, 255]

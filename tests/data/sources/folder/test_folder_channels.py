@@ -103,7 +103,9 @@ def test_inspect_says_what_the_images_are_and_shows_the_chosen_channels(tmp_path
     lines = list(inspect_source(open_source(str(write_tiles(tmp_path / "tiles", 4))), tmp_path / "a.png", size=32))
     assert "images of 4 channels of numbers 0 to 4095, kept in uint16" in lines
     assert shown[0].shape == (4, 3, 32, 32)
-    torch.testing.assert_close(shown[0][1, 0], torch.from_numpy(tile(1)[:, :, 2] / 4095 * 2 - 1).float(), rtol=0, atol=1e-4)
+    torch.testing.assert_close(
+        shown[0][1, 0], torch.from_numpy(tile(1)[:, :, 2] / 4095 * 2 - 1).float(), rtol=0, atol=1e-4
+    )
 
 
 def test_images_without_labels_are_read_likewise_for_pre_training(tmp_path):
