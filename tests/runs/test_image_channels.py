@@ -13,7 +13,7 @@ import torch
 from fake_runs import write_run
 from fake_tiles import GREY, TILES, tile, write_tiles
 from fakes import write_files
-from mgm.api import predict_files, train_and_draw
+from mgm.api import predict_files
 from mgm.data import open_source
 from mgm.demo.photographs import example_photographs, read_photograph
 from mgm.demo.predictions import look
@@ -25,13 +25,16 @@ from mgm.inference.generate import generate
 from mgm.inference.model import TrainedModel
 from mgm.method.networks import build_model
 from mgm.method.recipes import make_experiment
+from mgm.method.selfsup import SELF_SUPERVISION
 from mgm.models import MODELS
 from mgm.report.html.run import run_page
 from mgm.runs.annotator import make_annotator
+from mgm.runs.beginning import Beginning
 from mgm.runs.data import load_data
 from mgm.runs.folder import RunFolder
 from mgm.runs.loaders import foreign_loader
 from mgm.runs.starting_weights import start_encoder, with_channels
+from mgm.runs.train import train
 from mgm.tasks import tasks_for
 
 
@@ -57,14 +60,16 @@ def test_from_files_to_model_report_page_and_export(kind, tmp_path):
     settings, channels = (GREY, 1) if kind == "grey" else (TILES, 4)
     data = write_tiles(tmp_path / kind, 24, settings, channels)
     run = tmp_path / "run"
-    result = train_and_draw(experiment(data), run, baseline=False)
+    made = experiment(data)
+    result = train(
+        replace(made, model=replace(made.model, image_channels=3)), run, baseline=False
+    )  # it sees for itself
     assert set(result["test"]) == {"height", "cover"}
     assert next(iter(generate(run, 2).values())).shape == (2, channels, 32, 32)
     assert evaluate(run).scores == result["test"]
     prepared = evaluate(run, data=str(data), split="all")
     assert prepared.num_images == 24
     assert "data:image" in run_page(RunFolder(run))
-    assert (run / "pictures" / "generated.png").exists()
     export_run(run, tmp_path / "model", ("torch",))
     image = next((data / "rgb").iterdir())
     predict_files(tmp_path / "model", [str(data / "rgb")], tmp_path / "out", save=("npy", "sheet"))
@@ -207,3 +212,20 @@ def test_an_encoder_for_rgb_is_fitted_to_other_channels_and_no_other_one(run, ti
     config = replace(made.model, encoder_run=str(run), image_channels=2)
     with pytest.raises(ConfigError, match="its images have 4 channels, this run's 2"):
         start_encoder(build_model(tasks_for(info), config, 0), config)
+
+
+def test_a_run_that_was_begun_on_other_channels_may_be_continued_by_its_command(run, tiles):
+    asked = make_experiment("mgm", "tiny", str(tiles))
+    begun = Beginning.read(RunFolder(run).beginning)
+    own = RunFolder(run).experiment()
+    assert own.model.image_channels == 4
+    begun.check(replace(own, model=asked.model), derived=True)
+    with pytest.raises(ConfigError, match="model.image_channels: 4 -> 3"):
+        begun.check(replace(own, model=asked.model))
+
+
+def test_reconstruction_gives_back_every_channel(tiles):
+    made = experiment(tiles)
+    model = build_model(tasks_for(open_source(str(tiles)).info), made.model, 0)
+    head = SELF_SUPERVISION["reconstruction"].build_head(model.encoder, made.model)
+    assert head(model.encoder(torch.zeros(2, 4, 32, 32))[-1]).shape == (2, 4, 32, 32)

@@ -23,7 +23,7 @@ def taught(teacher: nn.Module, batch: Batch, tasks: dict[str, Task], confidence:
     Its prediction is the mean of those for the image and for its mirror image.
 
     Args:
-        teacher: Images ``[B, 3, H, W]`` to a prediction per task. It is left in evaluation mode.
+        teacher: Images ``[B, C, H, W]`` to a prediction per task. It is left in evaluation mode.
         batch: What to label; its own labels are replaced.
         tasks: Task name -> task, the tasks to label.
         confidence: Least `Task.confidence` of a label that counts, in [0, 1].
