@@ -86,6 +86,17 @@ def test_pictures_of_8_bits_keep_their_channels(tmp_path):
         read_image(png(rgb), ImageFormat(1), "a")
 
 
+def test_grey_of_few_bits_and_of_any_maximum():
+    grey = TILE[:, :, 0]
+    pgm = f"P5 {grey.shape[1]} {grey.shape[0]} 4095\n".encode() + grey.astype(">u2").tobytes()
+    levels = read_image(pgm, ImageFormat(1, "uint16", ((0, 4095),)), "a")[:, :, 0]
+    assert np.array_equal(levels, np.round(grey / 4095 * 65535))
+    assert np.array_equal(read_image(png(grey), ImageFormat(1, "uint16"), "a")[:, :, 0], grey)
+    stream = io.BytesIO()
+    Image.fromarray(grey > 2000).save(stream, "PNG", bits=1)
+    assert np.array_equal(read_image(stream.getvalue(), ImageFormat(1), "a")[:, :, 0], (grey > 2000) * 255)
+
+
 @pytest.mark.parametrize("compression", ["lzw", "zlib"])
 def test_compressed_grey_is_read(compression):
     stream = io.BytesIO()

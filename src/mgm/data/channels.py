@@ -37,7 +37,7 @@ AXES = {"YX": None, "YXS": 2, "SYX": 0}
 """Order of a page's numbers in the words of tifffile -> which axis is the channels."""
 DEFLATE, LZMA = (8, 32946), 34925
 """Kinds of compression (TIFF tag 259)."""
-_PLAIN_MODES = frozenset(["1", "L", "LA", "RGB", "RGBA", "RGBX", "I", "I;16", "I;16B", "I;16L", "I;16N", "F"])
+_PLAIN_MODES = frozenset(["L", "LA", "RGB", "RGBA", "RGBX", "I", "I;16", "I;16B", "I;16L", "I;16N", "F"])
 """Modes of Pillow whose planes are the channels of the file; all others become RGB."""
 
 
@@ -151,7 +151,10 @@ def _planes_of(image: Image.Image) -> np.ndarray:
     """``[H, W]`` or ``[H, W, C]`` of a picture."""
     if image.mode not in _PLAIN_MODES:
         image = image.convert("RGBA" if image.mode == "P" and "transparency" in image.info else "RGB")
-    return numbers_of(image)
+    if image.mode != "I":
+        return np.array(image)
+    values = numbers_of(image)  # of 16 bits
+    return values.astype(np.uint16) if values.min() >= 0 and values.max() <= 65535 else values
 
 
 def _read_tiff(content: bytes, name: str, most_pixels: int) -> tuple[np.ndarray, int | None]:

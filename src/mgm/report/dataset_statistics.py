@@ -125,7 +125,7 @@ class DatasetStatistics:
         if sample.image.min() == sample.image.max():
             self.suspect("image has one colour", sample.name)
         elif sample.image.max() < DARK * (np.iinfo(sample.image.dtype).max // 255):
-            self.suspect("image is nearly black (of 16 bits, 65535 is white)", sample.name)
+            self.suspect("image is nearly black (of 16 bits, 65535 is white, unless rgb has a range)", sample.name)
         digest = hashlib.blake2b(sample.image.tobytes(), digest_size=16).digest()
         other = self._seen.setdefault(digest, (sample.name, part))
         if other[0] == sample.name:
