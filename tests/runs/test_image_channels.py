@@ -15,12 +15,15 @@ from fake_tiles import GREY, TILES, tile, write_tiles
 from fakes import write_files
 from mgm.api import predict_files
 from mgm.data import open_source
+from mgm.data.channels import to_levels
+from mgm.demo import photographs
 from mgm.demo.photographs import example_photographs, read_photograph
 from mgm.demo.predictions import look
 from mgm.demo.runs import open_runs
 from mgm.errors import ConfigError, DataError, RunError
+from mgm.functional.levels import normalise_levels
 from mgm.inference.evaluate import evaluate
-from mgm.inference.export import GRAPHS, PredictionGraph, export_run
+from mgm.inference.export import GRAPHS, GraphInput, PredictionGraph, export_run
 from mgm.inference.generate import generate
 from mgm.inference.model import TrainedModel
 from mgm.method.networks import build_model
@@ -36,6 +39,7 @@ from mgm.runs.loaders import foreign_loader
 from mgm.runs.starting_weights import start_encoder, with_channels
 from mgm.runs.train import train
 from mgm.tasks import tasks_for
+from mgm.types import ImageFormat
 
 
 @pytest.fixture(scope="module")
@@ -111,8 +115,20 @@ def test_images_of_other_channels_than_the_models_are_one_clear_error(run, tmp_p
     with pytest.raises(DataError, match="has 3 channels; this model takes images of 4"):
         predict_files(run, [str(tmp_path / "a.npy")], tmp_path / "out")
     assert not (tmp_path / "out").exists()
+    np.save(tmp_path / "a.npy", tile(0))
+    assert predict_files(run, [str(tmp_path)], tmp_path / "out", save=("npy",)).images == 1  # arrays of folders, too
     with pytest.raises(DataError, match="is no photograph; give"):
         TrainedModel.load(write_run(tmp_path / "rgb"), "cpu").predict(tile(0))
+
+
+def test_a_graph_sees_numbers_as_the_network_does():
+    kind = ImageFormat(2, "uint16", ((100, 300), (-1, 1)))
+    values = np.stack([np.linspace(50, 350, 12), np.linspace(-2, 2, 12)], axis=1).reshape(3, 4, 2)
+    levels = torch.from_numpy(to_levels(values, kind, "a"))
+    seen = GraphInput(kind)(torch.from_numpy(values).float().permute(2, 0, 1)[None])[0]
+    torch.testing.assert_close(seen, normalise_levels(levels).permute(2, 0, 1), rtol=0, atol=1e-4)
+    drawn = GraphInput(kind).random((2, 2, 4, 4))[:, 0]
+    assert 100 <= drawn.min() < drawn.max() <= 300
 
 
 @pytest.mark.slow
@@ -149,7 +165,7 @@ def test_a_model_folder_whose_channels_contradict_each_other_is_damaged(run, tmp
             TrainedModel.load(tmp_path / "model")
 
 
-def test_the_page_takes_tiff_and_shows_the_chosen_channels(run, tmp_path):
+def test_the_page_takes_tiff_and_shows_the_chosen_channels(run, tmp_path, monkeypatch):
     served = open_runs([run])
     kind = served.first.model.info.image
     tifffile.imwrite(tmp_path / "a.tif", tile(0), photometric="minisblack", planarconfig="contig")
@@ -157,6 +173,10 @@ def test_the_page_takes_tiff_and_shows_the_chosen_channels(run, tmp_path):
     assert shot.rgb.shape == (32, 32, 3)
     assert np.abs(shot.rgb - tile(0)[:, :, 2::-1] / 4095 * 255).max() <= 1
     assert look(served.first.model, shot).values["height"].shape == (1, 32, 32)
+    with monkeypatch.context() as patch:
+        patch.setattr(photographs, "MAX_PIXELS", 10)
+        with pytest.raises(DataError, match="claims to be"):  # before it is decoded
+            read_photograph(tmp_path / "a.tif", "a.tif", kind)
     example = example_photographs(run, 1)[0]
     assert example.pixels.shape[2] == 4
     assert example.rgb.dtype == np.uint8

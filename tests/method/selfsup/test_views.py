@@ -234,6 +234,17 @@ def test_images_of_other_channels_have_views_without_colours(two_views: TwoViews
         assert 1.7 < gains.max() <= 1.8
 
 
+def test_every_channel_has_its_own_gain_in_a_view(two_views: TwoViews) -> None:
+    images = torch.full((16, 4, 32, 32), 0.2 * 2 - 1)  # so dark that nothing is clipped
+    views = torch.cat(two_views(images, 7))
+    random = np.random.default_rng(7)
+    random.permutation(list(CHANNEL_JITTER))
+    draws = draw(random, 32, 4)
+    gains = np.stack([draws[f"gain {channel}"] for channel in range(4)], axis=1)
+    expected = 0.2 * torch.from_numpy(draws["brightness"][:, None] * gains).float() * 2 - 1
+    torch.testing.assert_close(views, expected[:, :, None, None].expand_as(views), rtol=0, atol=1e-4)
+
+
 def test_the_gain_of_a_channel_and_its_contrast_leave_the_others_alone() -> None:
     images = torch.rand(2, 4, 8, 8)
     gains = torch.tensor([[0.5, 1, 1, 1], [1, 1, 1, 0.2]])[:, :, None, None]
