@@ -22,6 +22,7 @@ from mgm.demo.predictions import look
 from mgm.demo.runs import open_runs
 from mgm.errors import ConfigError, DataError, RunError
 from mgm.functional.levels import normalise_levels
+from mgm.inference.autolabel import autolabel
 from mgm.inference.evaluate import evaluate
 from mgm.inference.export import GRAPHS, GraphInput, PredictionGraph, export_run
 from mgm.inference.generate import generate
@@ -202,6 +203,13 @@ def test_rooms_cannot_be_mixed_with_other_images(tiles, stream, what):
     data = load_data(experiment(tiles), torch.device("cpu"))
     with pytest.raises(ConfigError, match=f"{what}: images of rooms have 3 channels, those of tiles 4"):
         foreign_loader(experiment(tiles), data, "rooms", stream, torch.device("cpu"))
+
+
+def test_predicted_labels_stand_beside_images_that_are_declared_as_in_training(run, tiles, tmp_path):
+    autolabel(run, tiles, tmp_path / "labelled")
+    source = open_source(str(tmp_path / "labelled"))
+    assert source.info.image == open_source(str(tiles)).info.image
+    assert np.array_equal(source.read(0, 32).image, open_source(str(tiles)).read(0, 32).image)
 
 
 def test_an_annotator_for_other_images_is_refused(tiles, tmp_path):

@@ -30,7 +30,7 @@ from mgm.inference.predict import PhotographPredictor, PredictedPhotograph
 from mgm.tasks.base import Task
 from mgm.tasks.segmentation import Segmentation
 from mgm.training.checkpoint import make_folder
-from mgm.types import IGNORE_INDEX
+from mgm.types import IGNORE_INDEX, ImageFormat
 
 JOURNAL = ".autolabel.jsonl"
 """In a folder that is being made: what it is made of, then a line for each image whose files are all there."""
@@ -110,7 +110,7 @@ def autolabel(
     settings = settings_of(model, confidence)
     parse_settings(settings.encode(), FILE)  # what its reader refuses is refused before anything is done
     root = folder / "rgb" if (folder / "rgb").is_dir() else folder
-    photographs = find_photographs([str(root)], (), out)
+    photographs = find_photographs([str(root)], (), out, arrays=not model.info.image.is_photograph)
     begun = out.resolve().with_name(f"{out.resolve().name}.partial")
     identity = {"weights": _digest(model), "folder": str(root.resolve()), "confidence": confidence}
     done = _begin(begun, identity)
@@ -144,11 +144,20 @@ def settings_of(model: TrainedModel, confidence: float) -> str:
         "scenes": "none",
         "notes": {"labels": f"predicted by {origin} ({model.experiment.recipe}, learned on {info.name}){sure}"},
     }
+    if images := _declared(info.image):
+        values = {"rgb": images, **values}
     if "semantic" in model.tasks:
         values = {"classes": list(info.classes), **values}
     if own := {name: _entry(info.own_tasks[name]) for name in model.tasks if name in info.own_tasks}:
         values["tasks"] = own
     return yaml.safe_dump(values, allow_unicode=True, sort_keys=False, width=120)
+
+
+def _declared(image: ImageFormat) -> dict[str, Any]:
+    """What ``rgb`` says in ``dataset.yaml`` of images that are no photographs, or not shown like these."""
+    declared = {"channels": image.channels, "range": image.value_range, "show": image.show}
+    given = {key: value for key, value in declared.items() if value}
+    return {} if image.is_photograph and not image.show else json.loads(json.dumps(given))
 
 
 def _entry(definition: Mapping[str, Any]) -> dict[str, Any]:
