@@ -79,7 +79,7 @@ def to_levels(values: np.ndarray, kind: ImageFormat, name: str) -> np.ndarray:
     """Numbers ``[H, W, C]`` as levels; what lies beyond the range becomes its end, NaN the lowest.
 
     Raises:
-        DataError: If the type of the numbers tells no range, and none is declared.
+        DataError: If the type of the numbers tells no range, or another one than that of the other images, and none is declared.
     """
     levels = np.empty(values.shape, kind.dtype)
     top = np.iinfo(levels.dtype).max
@@ -90,6 +90,11 @@ def to_levels(values: np.ndarray, kind: ImageFormat, name: str) -> np.ndarray:
         raise DataError(
             f"{name}: is of 8 bits, where numbers up to {max(high for _, high in spans):g} are expected; give the file with "
             "its own numbers, not a picture of it"
+        )
+    if not kind.value_range and kind.dtype == "uint8" and values.dtype.kind in "iu" and values.dtype.itemsize > 1:
+        raise DataError(
+            f"{name}: is of {8 * values.dtype.itemsize} bits, where images of 8 bits are expected, so its numbers cannot be "
+            "compared with theirs; save all images alike, or declare their range in dataset.yaml ('rgb: {range: [0, 4095]}')"
         )
     if values.dtype == levels.dtype and all(span == (0, top) for span in spans):
         return values

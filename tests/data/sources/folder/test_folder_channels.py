@@ -44,6 +44,15 @@ def test_grey_of_8_bits_is_kept_in_one_channel_of_8_bits(tmp_path):
     assert (plain.read(1, 32).image == source.read(1, 32).image).all()  # in each of three
 
 
+def test_an_image_of_16_bits_among_those_of_8_is_an_error_unless_a_range_says_what_both_mean(tmp_path):
+    folder = write_tiles(tmp_path / "grey", 3, GREY, channels=1)
+    write_files(folder, {"rgb/02.png": png(tile(2, 1)[:, :, 0])})
+    with pytest.raises(
+        DataError, match=r"02.png: is of 16 bits, where images of 8 bits are expected.*declare their range"
+    ):
+        open_source(str(folder)).read(2, 32)
+
+
 def test_three_channels_of_8_bits_are_photographs_whether_declared_or_not(tmp_path):
     folder = write_own(tmp_path / "own", 3)
     before = open_source(str(folder))
