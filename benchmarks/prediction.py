@@ -45,10 +45,10 @@ def functions(
     model: TrainedModel, out: Path
 ) -> tuple[Callable[[Path], Tensor], Callable[[Tensor], Predictions], Callable[[Path, Predictions], None]]:
     """How to load, predict and write: a picture and an array per task, at the network's size."""
-    side = model.experiment.data.image_size
+    height, width = model.image_size
 
     def load(path: Path) -> Tensor:
-        return torch.from_numpy(resize_rgb(read_rgb(path), side, side)).permute(2, 0, 1).float() / 127.5 - 1
+        return torch.from_numpy(resize_rgb(read_rgb(path), height, width)).permute(2, 0, 1).float() / 127.5 - 1
 
     def write(path: Path, predictions: Predictions) -> None:
         for name, task in model.tasks.items():

@@ -21,7 +21,7 @@ from mgm.training.metrics_log import MetricsLog
 from mgm.training.seeding import random_generator
 from mgm.training.trainer import Progress, Trainer
 from mgm.training.updates import trained_networks
-from mgm.types import Batch
+from mgm.types import Batch, Size
 
 CLASSES = tuple(f"class_{index}" for index in range(40))
 """As many as NYUv2 has."""
@@ -30,12 +30,12 @@ NUM_SCENES = 27
 """Likewise."""
 
 
-def synthetic_batch(tasks: dict[str, Task], size: int, count: int, device: torch.device, *names: object) -> Batch:
+def synthetic_batch(tasks: dict[str, Task], size: Size, count: int, device: torch.device, *names: object) -> Batch:
     """Noise in the form of labelled images, the same for the same names.
 
     Args:
         tasks: Which targets.
-        size: Side of the images.
+        size: Of the images.
         count: How many.
         device: Where.
         names: Of the random stream.
@@ -44,10 +44,10 @@ def synthetic_batch(tasks: dict[str, Task], size: int, count: int, device: torch
     targets: dict[str, Tensor] = {}
     for name, task in tasks.items():
         if task.missing(1, 1, 1).is_floating_point():
-            targets[name] = torch.rand(count, task.channels, size, size, generator=random) + 0.5
+            targets[name] = torch.rand(count, task.channels, *size, generator=random) + 0.5
         else:
-            targets[name] = torch.randint(task.channels, (count, size, size), generator=random)
-    images = torch.rand(count, 3, size, size, generator=random) * 2 - 1
+            targets[name] = torch.randint(task.channels, (count, *size), generator=random)
+    images = torch.rand(count, 3, *size, generator=random) * 2 - 1
     scene = torch.eye(NUM_SCENES)[torch.randint(NUM_SCENES, (count,), generator=random)]
     return Batch(images, targets, scene).to(device)
 
@@ -86,7 +86,7 @@ def synthetic_trainer(
     @cache
     def batch(count: int) -> Batch:
         share = count // world_size()
-        return synthetic_batch(learned, experiment.data.image_size, share, fabric.device, rank())
+        return synthetic_batch(learned, experiment.data.size, share, fabric.device, rank())
 
     def load(step: int, count: int) -> Batch:
         return batch(count)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,19 +39,28 @@ def begin_run(folder: RunFolder, experiment: Experiment, info: DatasetInfo) -> N
     except MgmError:
         images = RunImages({}, {}, {}, {}, {}, {})
     else:
-        store = cached_store(source, config.image_size)
+        store = cached_store(source, config.frame)
         splits = make_splits(store, source, config, store.labelled(info.tasks))
         images = RunImages.of(store, splits, splits.train, np.zeros(0, np.int64))
     folder.create(experiment, info, begun, images).release()
 
 
 def write_run(
-    path: Path, *, info: DatasetInfo = INFO, seed: int = 0, data: str = "rooms", stages: tuple[str, ...] = ()
+    path: Path,
+    *,
+    info: DatasetInfo = INFO,
+    seed: int = 0,
+    data: str = "rooms",
+    stages: tuple[str, ...] = (),
+    **settings: Any,
 ) -> Path:
-    """A run folder whose networks have random weights: what a page needs of a training, in no time."""
+    """A run folder whose networks have random weights: what a page needs of a training, in no time.
+
+    ``settings`` are those of `DataConfig`.
+    """
     experiment = make_experiment("mgm", "tiny")
     experiment = replace(
-        experiment, seed=seed, data=replace(experiment.data, data=data, num_images=12, tasks=info.tasks)
+        experiment, seed=seed, data=replace(experiment.data, data=data, num_images=12, tasks=info.tasks, **settings)
     )
     experiment = with_channels(experiment, info)
     folder = RunFolder(path)

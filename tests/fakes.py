@@ -14,7 +14,7 @@ from PIL import Image
 
 from mgm.data.base import DataSource, Splits
 from mgm.data.splits import random_split
-from mgm.types import DatasetInfo, Sample
+from mgm.types import DatasetInfo, Frame, FrameLike, Sample
 
 NYUV2_CLASSES = ("wall", "floor", "cabinet", "bed", *(f"class_{index}" for index in range(4, 39)), "otherprop")
 NYUV2_SCENES = ("bathroom", "bedroom", "kitchen")
@@ -143,19 +143,20 @@ class FakeSource(DataSource):
         """The chosen number."""
         return self.count
 
-    def read(self, index: int, size: int) -> Sample:
+    def read(self, index: int, size: FrameLike) -> Sample:
         """Random values with invalid pixels; raises `RuntimeError` at ``fail_at``."""
         if index == self.fail_at:
             raise RuntimeError(f"told to fail at {index}")
-        rng = np.random.default_rng([self.seed, index, size])
-        semantic = rng.integers(0, 4, (size, size)).astype(np.uint8)
+        size = Frame.of(size).size
+        rng = np.random.default_rng([self.seed, index, *size])
+        semantic = rng.integers(0, 4, size).astype(np.uint8)
         semantic[0] = 255
-        depth = rng.uniform(0.5, 9, (1, size, size)).astype(np.float32)
+        depth = rng.uniform(0.5, 9, (1, *size)).astype(np.float32)
         depth[:, :, 0] = np.nan
-        normal = rng.normal(size=(3, size, size)).astype(np.float32)
+        normal = rng.normal(size=(3, *size)).astype(np.float32)
         normal /= np.linalg.norm(normal, axis=0)
         scene = np.eye(max(1, self.num_scenes), dtype=np.float32)[index % max(1, self.num_scenes)][: self.num_scenes]
-        image = rng.integers(0, 256, (3, size, size)).astype(np.uint8)
+        image = rng.integers(0, 256, (3, *size)).astype(np.uint8)
         return Sample(image, {"semantic": semantic, "depth": depth, "normal": normal}, scene, f"fake-{index}")
 
     def splits(self, kind: str, seed: int) -> Splits:

@@ -42,6 +42,9 @@ ORDINARY = {
     "MGM_CACHE",
     "NAME_OR_FOLDER",
     "ConfigError",
+    "HxW",
+    "HEIGHTxWIDTH",
+    "SizeSetting",
     "MethodConfig",
 }
 """Abbreviations that everybody knows, placeholders, and names in the code."""

@@ -15,10 +15,11 @@ from mgm.data.files import LONGEST_RESULT, remove_drafts
 from mgm.data.geometry import Intrinsics
 from mgm.errors import ConfigError
 from mgm.inference.batch import Throughput
-from mgm.inference.fit import Fit, Size, make_fit
+from mgm.inference.fit import AS_TRAINED, Fit
 from mgm.inference.inputs import PhotographFile, find_photographs
 from mgm.inference.model import TrainedModel
 from mgm.inference.predict import PhotographPredictor, PredictedPhotograph
+from mgm.types import Size
 
 
 def train_and_draw(
@@ -83,7 +84,8 @@ def predict_files(
     out: str | Path = "predictions",
     *,
     save: Iterable[str] = ("png", "npy", "sheet"),
-    fit: str | Fit = "resize",
+    fit: str | Fit = AS_TRAINED,
+    detail: float = 1.0,
     flip_average: bool = False,
     camera: Callable[[Size], Intrinsics] | None = None,
     skip_bad: bool = False,
@@ -98,7 +100,8 @@ def predict_files(
         images: Files, folders (all images below them), patterns, or ``-`` for a list of files on standard input.
         out: Folder for the results, whose names begin with the photograph's; those of a folder keep its sub-folders.
         save: Keys of `mgm.report.prediction_files.OUTPUTS`.
-        fit: How photographs go through the network, see `mgm.inference.fit.make_fit`.
+        fit: How photographs go through the network, see `mgm.inference.fit.make_fit`; by default as in training.
+        detail: See `mgm.inference.fit.Tile`.
         flip_average: Average with the predictions for the mirrored photographs; takes twice as long.
         camera: Height and width of a photograph -> its camera, in pixels of the photograph; a point cloud needs it.
         skip_bad: Leave out photographs that cannot be read; otherwise nothing is written if there is one.
@@ -117,10 +120,10 @@ def predict_files(
     from mgm.report.prediction_files import CONFIDENCE, Predicted, choose_files, write_prediction
 
     out, kinds = Path(out), tuple(save)
-    fit = make_fit(fit) if isinstance(fit, str) else fit
     if "ply" in kinds and camera is None:
         raise ConfigError("a point cloud needs the camera of the photographs")
     model = TrainedModel.load(run, device)
+    fit = model.make_fit(fit, detail)
     files = choose_files(kinds, model.tasks)
     lines, kind = sys.stdin if standard_input is None else standard_input, model.info.image
     photographs = find_photographs(images, lines, out, arrays=not kind.is_photograph)

@@ -6,11 +6,25 @@ from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal
 
 import tyro
+from tyro.constructors import PrimitiveConstructorSpec
+
+from mgm.types import Aspect, Frame, Size, SizeSetting, parse_size, plain_size
 
 RECOMMENDED = "recommended"
 """Among `MethodConfig.losses`: every task that they do not name trains by `Task.recommended_loss`."""
 MAX_IMAGE_SIZE = 4096
-"""Largest side of the square images in pixels."""
+"""Largest side of images in pixels."""
+ImageSize = Annotated[
+    SizeSetting,
+    PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="N|HxW",
+        instance_from_str=lambda texts: plain_size(texts[0]),
+        is_instance=lambda value: isinstance(value, int | str | tuple),
+        str_from_instance=lambda value: [str(value)],
+    ),
+]
+"""A size on the command line."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +42,11 @@ class DataConfig:
     """Share of the training images that is fully labelled; the rest has scene labels only."""
     weak_fraction: float = 1.0
     """Share of the training images that may serve as weakly labelled, beside the labelled ones; 1: all the others."""
-    image_size: int = 64
-    """Side of the square images in pixels, a multiple of the encoder's stride (with a generator: 32, 64, 128 or 256)."""
+    image_size: ImageSize = 64
+    """Size of the images in pixels, multiples of the encoder's stride: the side of a square, or HEIGHTxWIDTH (96x128)."""
+    aspect: Aspect = "squeeze"
+    """How pictures of another shape get into that size: squeeze; letterbox (scaled to fit, the rest filled and without labels);
+    crop (the middle)."""
     tasks: tuple[str, ...] = ()
     """Tasks to learn; empty: all that the data set offers."""
     num_images: int = 0
@@ -76,6 +93,19 @@ class DataConfig:
     """Folder for converted data; empty: $MGM_CACHE or ~/.cache/mgm."""
     skip_bad: bool = False
     """Leave out samples with files that cannot be read."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "image_size", plain_size(self.image_size))  # equal sizes are equal settings
+
+    @property
+    def size(self) -> Size:
+        """Height and width of the images in pixels."""
+        return parse_size(self.image_size)
+
+    @property
+    def frame(self) -> Frame:
+        """Size and aspect: what pictures are converted into."""
+        return Frame(self.size, self.aspect)
 
 
 @dataclass(frozen=True)
@@ -201,8 +231,8 @@ class TrainingConfig:
     """Budgets, optimisers, hardware."""
 
     early_sizes: tuple[int, ...] = ()
-    """Sides of the labelled images in pixels at first, in equal parts of the steps before joint training; the last part is at
-    `image_size` (progressive resizing: early steps are cheaper)."""
+    """Shorter sides of the labelled images in pixels at first, in equal parts of the steps before joint training; the last part is
+    at `image_size` (progressive resizing: early steps are cheaper)."""
     steps: int = 2000
     """Steps of the network (the paper's M) on labelled batches, over all stages; what recipes are compared at."""
     joint_share: float = 0.5

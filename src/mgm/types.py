@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal, TypeGuard
+
+from mgm.errors import ConfigError
 
 if TYPE_CHECKING:  # NumPy and torch cost a second to import; `mgm --help` needs neither
     import numpy as np
@@ -22,6 +25,58 @@ Targets = dict[str, "Tensor"]
 
 IGNORE_INDEX = 255
 """Label of a pixel without a class. In every other task a pixel without a value is NaN."""
+
+Size = tuple[int, int]
+"""Height and width in pixels."""
+
+SizeSetting = int | str | tuple[int, int]
+"""A size as users give it: one number is the side of a square, ``96x128`` or a pair are height and width."""
+
+Aspect = Literal["squeeze", "letterbox", "crop"]
+"""How a picture of another shape gets into a network's size: squeezed; scaled to fit, and the rest filled; or its middle alone."""
+
+
+def parse_size(value: SizeSetting) -> Size:
+    """Height and width of a size as users give it.
+
+    Raises:
+        ConfigError: If it is none.
+    """
+    text = "x".join(map(str, value)) if is_sequence(value) else str(value)
+    found = re.fullmatch(r"(\d{1,9})(?:x(\d{1,9}))?", text.strip().lower(), re.ASCII)
+    if not found:
+        raise ConfigError(f"image_size is {text!r}; it must be one number (a square) or HEIGHTxWIDTH, such as 96x128")
+    height, width = int(found[1]), int(found[2] or found[1])
+    if not height or not width:
+        raise ConfigError(f"image_size is {text}; it must be above 0")
+    return height, width
+
+
+def plain_size(size: SizeSetting) -> int | str:
+    """A size as it stands in settings, files and messages: ``64`` for a square, else ``96x128``, height and width."""
+    height, width = parse_size(size)
+    return height if height == width else f"{height}x{width}"
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The size of the images that a network sees, and how pictures of another shape get into it."""
+
+    size: Size
+    aspect: Aspect = "squeeze"
+
+    @classmethod
+    def of(cls, value: Frame | SizeSetting) -> Frame:
+        """A frame as it is; a size is one that pictures are squeezed into."""
+        return value if isinstance(value, Frame) else cls(parse_size(value))
+
+    def __str__(self) -> str:
+        """``64``, ``96x128``, ``96x128-letterbox``."""
+        return str(plain_size(self.size)) + ("" if self.aspect == "squeeze" else f"-{self.aspect}")
+
+
+FrameLike = Frame | SizeSetting
+"""What `Frame.of` takes."""
 
 
 def is_mapping(value: object) -> TypeGuard[dict[Any, Any]]:

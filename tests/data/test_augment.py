@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-from mgm.data.augment import PairedAugmentation, flip, turn, window_grid
+from mgm.data.augment import PairedAugmentation, flip, resize, turn, window_grid
 from mgm.errors import ConfigError
 from mgm.tasks import TASKS, make_tasks
-from mgm.types import Batch
+from mgm.types import Batch, SizeSetting, parse_size
 
 SIZE = 32
 CLASSES = tuple("abcdefgh")
@@ -19,17 +19,18 @@ ALL = make_tasks(tuple(TASKS), CLASSES)
 PLAIN: dict[str, Any] = {"colour": 0.0}
 
 
-def coordinates(count: int, size: int = SIZE) -> Batch:
+def coordinates(count: int, size: SizeSetting = SIZE) -> Batch:
     """Images and dense targets show their own coordinates, x in channel 0 and y in 1; depth 4 m, class by column."""
-    line = (2 * torch.arange(size) + 1) / size - 1
-    x, y = line.expand(size, size), line[:, None].expand(size, size)
+    height, width = parse_size(size)
+    down, across = ((2 * torch.arange(side) + 1) / side - 1 for side in (height, width))
+    x, y = across.expand(height, width), down[:, None].expand(height, width)
     images = torch.stack([x, y, x * 0]).expand(count, -1, -1, -1).clone()
-    column = (torch.arange(size) * len(CLASSES) // size).expand(count, size, -1).clone()
+    column = (torch.arange(width) * len(CLASSES) // width).expand(count, height, -1).clone()
     targets = {name: images[:, : task.channels].clone() for name, task in ALL.items() if name != "semantic"}
-    normal = torch.tensor([0.6, 0.0, -0.8])[:, None, None].expand(count, 3, size, size).clone()
+    normal = torch.tensor([0.6, 0.0, -0.8])[:, None, None].expand(count, 3, height, width).clone()
     return Batch(
         images,
-        targets | {"semantic": column, "normal": normal, "depth": torch.full((count, 1, size, size), 4.0)},
+        targets | {"semantic": column, "normal": normal, "depth": torch.full((count, 1, height, width), 4.0)},
         torch.eye(count),
     )
 
@@ -90,9 +91,10 @@ def test_images_and_all_targets_are_turned_alike():
 OFF: dict[str, Any] = {"flip": False, "zoom": (1.0, 1.0), "colour": 0.0}
 
 
-def test_with_everything_off_nothing_changes():
-    batch = coordinates(16)
-    result = PairedAugmentation(ALL, SIZE, **OFF)(batch, seed=0)
+@pytest.mark.parametrize("size", [SIZE, (24, 40), "40x16"])
+def test_with_everything_off_nothing_changes(size):
+    batch = coordinates(16, size)
+    result = PairedAugmentation(ALL, size, **OFF)(batch, seed=0)
     torch.testing.assert_close(result.images, batch.images)
     assert all(torch.equal(result.targets[name], target) for name, target in batch.targets.items())
 
@@ -144,16 +146,26 @@ def test_whole_picture_at_zoom_one_is_left_as_it_is():
     assert torch.equal(result.scene, batch.scene)
 
 
+def test_images_that_are_not_square_are_flipped_and_never_turned_by_a_quarter():
+    batch = coordinates(16, (24, 40))
+    result = PairedAugmentation(ALL, (24, 40), **OFF | {"vertical_flip": True})(batch, seed=0)
+    assert set((result.images[:, 1, -1, 0] > 0).tolist()) == {True, False}
+    assert (result.images[:, 0, 0, -1] > 0).all()
+    with pytest.raises(ConfigError, match=r"images of 24x40 would change their shape; .* --vertical-flip"):
+        PairedAugmentation(ALL, (24, 40), quarter_turns=True)
+
+
+@pytest.mark.parametrize("size", [SIZE, (24, 48)])
 @pytest.mark.parametrize("zoom", [(1.0, 1.5), (0.6, 0.9), (0.7, 1.4)])
-def test_labels_lie_where_their_pixels_lie(zoom):
-    batch = coordinates(32)
-    result = PairedAugmentation(ALL, SIZE, zoom=zoom, **PLAIN)(batch, seed=1)
+def test_labels_lie_where_their_pixels_lie(zoom, size):
+    batch = coordinates(32, size)
+    result = PairedAugmentation(ALL, size, zoom=zoom, **PLAIN)(batch, seed=1)
     for name in ("reshading", "edge_texture", "principal_curvature"):
         target = result.targets[name]
         seen = ALL[name].valid(target)[:, None] & (result.images[:, :2].abs() < 0.9).all(dim=1, keepdim=True)
         difference = (target - result.images[:, : target.shape[1]]).abs()
         # nearest against bilinear: half a source pixel apart at most
-        assert difference[seen.expand_as(difference)].max() <= 1 / SIZE + 1e-5
+        assert difference[seen.expand_as(difference)].max() <= 1 / min(parse_size(size)) + 1e-5
     column = ((result.images[:, 0] + 1) / 2 * len(CLASSES)).floor().long()
     inside = ALL["semantic"].valid(result.targets["semantic"])
     assert (column == result.targets["semantic"])[inside].float().mean() > 0.8  # class borders move by half a pixel
@@ -260,11 +272,19 @@ def test_depends_on_the_seed_alone_and_leaves_global_randomness_alone():
     assert_same(batch, coordinates(8))  # the argument is untouched
 
 
+def test_resized_images_and_labels_stay_together():
+    batch = coordinates(2, (48, 64))
+    small = resize(batch, (24, 32), ALL)
+    torch.testing.assert_close(small.images[:, :2, 2:-2, 2:-2], coordinates(2, (24, 32)).images[:, :2, 2:-2, 2:-2])
+    assert torch.equal(small.targets["semantic"], coordinates(2, (24, 32)).targets["semantic"])
+
+
 def test_window_covers_what_it_says():
-    grid = window_grid(torch.tensor([1.0, 0.5]), torch.tensor([[0.0, 0.0], [0.5, -0.5]]), 4)
+    grid = window_grid(torch.tensor([1.0, 0.5]), torch.tensor([[0.0, 0.0], [0.5, -0.5]]), (4, 4))
     torch.testing.assert_close(grid[0, 0, :, 0], torch.tensor([-0.75, -0.25, 0.25, 0.75]))
     assert grid[1, ..., 0].min() == 0.125
     assert grid[1, ..., 1].max() == -0.125
+    assert window_grid(torch.ones(3), torch.zeros(3, 2), (2, 4))[2, :, 1].tolist() == [[-0.25, -0.5], [-0.25, 0.5]]
 
 
 @pytest.mark.parametrize(

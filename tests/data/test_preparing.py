@@ -15,6 +15,7 @@ from mgm.data.completion import keep_rows
 from mgm.data.preparing import SelectedTasks, needed_bytes, prepare_store
 from mgm.data.store import StoreSource, build_store, cached_store, open_store
 from mgm.errors import ConfigError, DataError
+from mgm.types import Frame
 
 SIZE = 8
 BAD = (0, 5, 33, 68, 69)
@@ -225,9 +226,32 @@ def test_store_is_opened_as_it_is_or_scaled_down(tmp_path):
     source = StoreSource(store.path)
     assert cached_store(source, SIZE, str(tmp_path / "cache")) is source.store
     assert not (tmp_path / "cache").exists()
-    assert cached_store(source, SIZE // 2, str(tmp_path / "cache")).size == SIZE // 2
+    assert cached_store(source, SIZE // 2, str(tmp_path / "cache")).frame == Frame.of(SIZE // 2)
     with pytest.raises(DataError, match=r"holds images of 8 px, 16 are wanted; .*mgm data prepare SOURCE"):
         cached_store(source, 16, str(tmp_path / "cache"))
+
+
+def test_a_store_keeps_its_shape_and_aspect(tmp_path):
+    wide = Frame((16, 24), "letterbox")
+    store = prepare_store(FakeSource(), wide, tmp_path / "store", workers=1)
+    assert store.frame == wide
+    assert store.arrays["image"].shape[1:] == (3, 16, 24)
+    assert store.arrays["semantic"].shape[1:] == (16, 24)
+    source = StoreSource(store.path)
+    assert cached_store(source, wide, str(tmp_path / "cache")) is source.store
+    half = source.read(3, Frame((8, 12), "letterbox"))
+    first = source.read(3, wide)
+    np.testing.assert_allclose(half.image, first.image.reshape(3, 8, 2, 12, 2).mean((2, 4)), atol=1)
+    np.testing.assert_array_equal(half.targets["depth"], first.targets["depth"][:, 1::2, 1::2])
+    for other in ((16, 24), Frame((16, 24), "crop"), Frame((8, 8), "letterbox"), Frame((16, 32), "letterbox")):
+        with pytest.raises(
+            DataError, match=r"images of 16x24-letterbox px, .*use --image-size 16x24 --aspect letterbox"
+        ):
+            source.read(3, other)
+        with pytest.raises(DataError, match="mgm data prepare SOURCE --image-size [0-9x]+( --aspect [a-z]+)?$"):
+            cached_store(source, other, str(tmp_path / "cache"))
+    squeezed = StoreSource(prepare_store(FakeSource(), (16, 24), tmp_path / "squeezed", workers=1).path)
+    assert squeezed.read(3, (16, 8)).image.shape == (3, 16, 8)  # squeezed twice is squeezed
 
 
 def test_splits_of_a_store_end_with_the_seeds_that_are_kept(tmp_path):

@@ -19,9 +19,10 @@ from filelock import FileLock
 from fakes import FakeSource, write_nyuv2
 from mgm.data import conversion, open_source
 from mgm.data import store as store_module
+from mgm.data.manifest import FORMAT_VERSION
 from mgm.data.store import Store, build_store, cached_store, open_store, store_path
 from mgm.errors import DataError
-from mgm.types import Sample
+from mgm.types import Frame, FrameLike, Sample
 
 SIZE = 8
 
@@ -91,7 +92,7 @@ class DeadlySource(FakeSource):
 
     survivor: int = 0
 
-    def read(self, index: int, size: int) -> Sample:
+    def read(self, index: int, size: FrameLike) -> Sample:
         if index == 40 and os.getpid() != self.survivor:
             os.kill(os.getpid(), signal.SIGKILL)
         return super().read(index, size)
@@ -105,7 +106,7 @@ def test_goes_on_alone_when_workers_die(reference, tmp_path):
 class SigningSource(FakeSource):
     """Names samples after the process that reads them."""
 
-    def read(self, index: int, size: int) -> Sample:
+    def read(self, index: int, size: FrameLike) -> Sample:
         return replace(super().read(index, size), name=str(os.getpid()))
 
 
@@ -240,7 +241,8 @@ def test_cache_follows_argument_then_environment(tmp_path, monkeypatch):
 
 def test_cache_tells_sources_and_sizes_apart():
     paths = {store_path(source, size) for source in (FakeSource(), FakeSource(seed=1)) for size in (8, 16)}
-    assert len(paths) == 4
+    paths |= {store_path(FakeSource(), Frame((8, 16), aspect)) for aspect in ("squeeze", "letterbox", "crop")}
+    assert len(paths) == 7
 
 
 def test_cache_that_cannot_be_written(tmp_path):
@@ -273,16 +275,16 @@ class WrongSource(FakeSource):
 
     wrong: str = ""
 
-    def read(self, index: int, size: int) -> Sample:
+    def read(self, index: int, size: FrameLike) -> Sample:
         sample = super().read(index, size)
         if index != 1:
             return sample
-        full = np.ones((1, size, size), np.float32)
+        full = np.ones((1, SIZE, SIZE), np.float32)
         changes = {
-            "label": {"targets": {**sample.targets, "semantic": np.full((size, size), 4, np.uint8)}},
+            "label": {"targets": {**sample.targets, "semantic": np.full((SIZE, SIZE), 4, np.uint8)}},
             "infinite": {"targets": {**sample.targets, "depth": full * np.inf}},
             "large": {"targets": {**sample.targets, "depth": full * 70000}},
-            "channels": {"targets": {**sample.targets, "depth": np.ones((2, size, size), np.float32)}},
+            "channels": {"targets": {**sample.targets, "depth": np.ones((2, SIZE, SIZE), np.float32)}},
             "rank": {"targets": {**sample.targets, "depth": full[0]}},
             "lacking": {"targets": {"depth": full}},
             "image": {"image": sample.image.astype(np.float32)},
@@ -354,7 +356,7 @@ def test_other_format(reference, tmp_path):
     path = tmp_path / "store"
     shutil.copytree(reference.path, path)
     manifest = path / "manifest.json"
-    manifest.write_text(manifest.read_text().replace('"version": 2', '"version": 99'))
+    manifest.write_text(manifest.read_text().replace(f'"version": {FORMAT_VERSION}', '"version": 99'))
     with pytest.raises(DataError, match="format 99"):
         Store(path)
 

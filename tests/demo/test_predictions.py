@@ -40,6 +40,15 @@ def test_predictions_have_the_photographs_size_and_compact_types(served, seen, p
     assert torch.equal(seen.values["normal"], expected["normal"])
 
 
+@pytest.mark.parametrize(("aspect", "fit"), [("squeeze", "resize"), ("letterbox", "pad"), ("crop", "tile")])
+def test_photographs_are_seen_as_in_training(tmp_path, photo, aspect, fit):
+    run = open_runs([write_run(tmp_path / "run", image_size=(32, 64), aspect=aspect)], "cpu").first
+    seen = look(run.model, Photograph("a.jpg", photo), run.title)
+    for expected in (run.model.predict(photo, fit=fit), run.model.predict(photo)):
+        assert torch.equal(seen.values["depth"], expected["depth"])
+    assert "at 32 × 64" in run.summary
+
+
 def test_all_tasks_stand_side_by_side(served, seen):
     shown = predictions_html(served.first.model.tasks, seen)
     for title in ("Photograph", "Semantic segmentation", "Depth", "Surface normals"):

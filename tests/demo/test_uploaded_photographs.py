@@ -8,6 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
+from fake_folder import write_own
+from fake_runs import write_run
+from mgm.data import open_source
 from mgm.demo.photographs import WORKING_SIDE, example_photographs, read_photograph
 from mgm.errors import DataError
 
@@ -70,3 +73,14 @@ def test_examples_are_labelled_test_images(run):
     assert examples[0].truth["semantic"].dtype == torch.int64
     assert examples[0].truth["depth"].shape == (1, 256, 256)
     assert examples[0].name != examples[1].name
+
+
+def test_examples_have_the_shape_of_their_files_or_of_the_run(tmp_path):
+    wide = write_run(tmp_path / "rooms", image_size=(32, 64))
+    assert example_photographs(wide, 1)[0].pixels.shape == (128, 256, 3)
+    folder = write_own(tmp_path / "own", 12)
+    (example,) = example_photographs(
+        write_run(tmp_path / "run", data=str(folder), info=open_source(str(folder)).info), 1
+    )
+    assert example.pixels.shape == (30, 40, 3)
+    assert example.truth["normal"].shape == (3, 30, 40)

@@ -66,6 +66,13 @@ def test_settings_that_mean_nothing_to_a_recipe_leave_its_trials_shared() -> Non
         assert names["table2", title] == names["figure5", title]
 
 
+def test_table_10_doubles_both_sides() -> None:
+    start = make_experiment("mgm", "quick")
+    wide = replace(start, data=replace(start.data, image_size=(64, 96)))
+    assert dict(STUDIES["table10"].adapt(start, "rooms")) == {"image_size": 128}
+    assert dict(STUDIES["table10"].adapt(wide, "rooms")) == {"image_size": "128x192"}
+
+
 def test_few_primary_questions_are_named_before_the_run() -> None:
     for name, study in STUDIES.items():
         plan = plan_of(name, 1)

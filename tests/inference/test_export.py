@@ -168,7 +168,7 @@ def test_occupied_places(trained, tmp_path):
         export_model(trained, Path("/proc/a/b"), [], CardDetails(), Trials())
     (tmp_path / "empty").mkdir()
     export_model(trained, tmp_path / "empty", [], CardDetails(), Trials())
-    assert TrainedModel.load(tmp_path / "empty").image_size == SIDE
+    assert TrainedModel.load(tmp_path / "empty").image_size == (SIDE, SIDE)
 
 
 @pytest.mark.parametrize("place", [".", "../here"])

@@ -6,15 +6,18 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mgm.data.images import planes, resize_rgb
+from mgm.data.images import planes, resize_image, resize_rgb
+from mgm.data.targets import resize_target
 from mgm.errors import ConfigError
 from mgm.functional.levels import normalise_levels
 from mgm.functional.resizing import resize_bilinear
 from mgm.inference import fit as framing
 from mgm.inference.fit import FITS, Pad, Resize, Tile, make_fit
+from mgm.types import Frame
 
 SIDE = 16
 SIZES = st.tuples(st.integers(1, 70), st.integers(1, 70))
+WINDOWS = st.sampled_from([(SIDE, SIDE), (8, 24), (20, 12)])
 
 
 def named(fit):
@@ -30,31 +33,33 @@ def photograph(height, width, seed=0):
 
 
 @every_fit
-@given(size=SIZES)
+@given(size=SIZES, window=WINDOWS)
 @settings(max_examples=25, deadline=None)
-def test_any_size_becomes_windows_and_a_constant_stays_constant(fit, size):
-    windows = fit.windows(photograph(*size), SIDE)
-    assert windows.shape == (fit.count(size, SIDE), 3, SIDE, SIDE)
+def test_any_size_becomes_windows_and_a_constant_stays_constant(fit, size, window):
+    windows = fit.windows(photograph(*size), window)
+    assert windows.shape == (fit.count(size, window), 3, *window)
     assert windows.dtype == torch.uint8
-    constant = torch.tensor([2.5, -1.0]).view(1, 2, 1, 1).expand(len(windows), 2, SIDE, SIDE)
+    constant = torch.tensor([2.5, -1.0]).view(1, 2, 1, 1).expand(len(windows), 2, *window)
     restored = fit.restore(constant, size)
     assert torch.allclose(resize_bilinear(restored, size), constant[:1, :, :1, :1].expand(1, 2, *size), atol=1e-5)
 
 
+@pytest.mark.parametrize("size", [(SIDE, SIDE), (SIDE, 3 * SIDE)])
 @pytest.mark.parametrize("fit", [Resize(), Pad(), Tile(), Tile(0)], ids=named)
-def test_a_photograph_of_the_networks_size_passes_unchanged(fit):
-    pixels = photograph(SIDE, SIDE)
-    (window,) = fit.windows(pixels, SIDE)
+def test_a_photograph_of_the_networks_size_passes_unchanged(fit, size):
+    pixels = photograph(*size)
+    (window,) = fit.windows(pixels, size)
     assert torch.equal(window, torch.from_numpy(planes(pixels)))
-    prediction = torch.randn(1, 5, SIDE, SIDE)
-    assert torch.equal(fit.restore(prediction, (SIDE, SIDE)), prediction)
+    prediction = torch.randn(1, 5, *size)
+    assert torch.equal(fit.restore(prediction, size), prediction)
 
 
 @pytest.mark.parametrize("size", [(16, 40), (37, 16), (50, 41), (16, 17)])
-def test_tiles_of_a_pointwise_network_equal_the_whole(size):
+@pytest.mark.parametrize("window", [SIDE, (SIDE, 12), (14, SIDE)])
+def test_tiles_of_a_pointwise_network_equal_the_whole(size, window):
     """What looks at single pixels says the same in every window, so the seams must vanish exactly."""
     pixels = photograph(*size)
-    windows = Tile(0).windows(pixels, SIDE)
+    windows = Tile(0).windows(pixels, window)
     restored = Tile(0).restore(normalise_levels(windows), size)
     assert torch.allclose(restored[0], normalise_levels(torch.from_numpy(planes(pixels))), atol=1e-6)
 
@@ -84,6 +89,20 @@ def test_detail_is_the_shorter_side_in_windows():
     assert Tile(1).count((480, 640), SIDE) == 2
     assert Tile(2).count((480, 640), SIDE) == 3 * 5
     assert Tile(0).count((3, 4), SIDE) == Tile(1).count((3, 4), SIDE)  # never smaller than a window
+    assert Tile(1).count((480, 640), (96, 128)) == 1
+    assert Tile(1).count((480, 854), (96, 128)) == 2  # as high as a window, and wider by a third
+    assert Tile(1).count((640, 480), (96, 128)) == 3  # as wide as one, and 171 high
+
+
+@given(size=SIZES, window=WINDOWS)
+@settings(deadline=None)
+def test_pad_shows_photographs_as_training_with_a_letterbox_does(size, window):
+    pixels = photograph(*size)
+    (image,) = Pad().windows(pixels, window)
+    assert torch.equal(image, torch.from_numpy(resize_image(pixels, Frame(window, "letterbox"))))
+    labels = resize_target(np.ones(size, np.uint8), Frame(window, "letterbox"))
+    assert Pad().restore(torch.from_numpy(labels)[None, None], size).min() == 1  # all that is kept has labels
+    assert int((labels == 1).sum()) == Pad().restore(torch.from_numpy(labels)[None, None], size).numel()
 
 
 def test_padding_keeps_the_aspect_and_is_cut_off_again():
@@ -112,6 +131,9 @@ def test_too_many_windows_are_refused_before_any_is_cut(monkeypatch):
 def test_names_and_details():
     assert {name: type(make_fit(name)) for name in FITS} == FITS
     assert make_fit("tile", 0) == Tile(0)
+    assert isinstance(make_fit("auto"), Resize)
+    assert isinstance(make_fit("auto", aspect="letterbox"), Pad)
+    assert make_fit("auto", 2, aspect="crop") == Tile(2)
     with pytest.raises(ConfigError, match="unknown fit 'tiles'. Did you mean 'tile'"):
         make_fit("tiles")
     for detail in (0.5, -1, float("nan"), float("inf")):

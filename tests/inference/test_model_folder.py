@@ -67,7 +67,10 @@ BAD = [
     ({"image_size": 48, "model__encoder_stride": 32}, RunError, "multiple of 32"),
     ({"model__encoder_stride": 0}, ConfigError, "unknown encoder stride 0. Choices: 16, 32"),
     ({"model__decoder": "unet"}, ConfigError, "unknown decoder 'unet'. Choices: paper, pyramid"),
-    ({"image_size": "large"}, RunError, "image_size: .*valid integer"),
+    ({"image_size": "large"}, RunError, r"config.json: image_size is 'large'; it must be one number"),
+    ({"image_size": "32x40"}, RunError, "image_size is 32x40; it must be a multiple of 16"),
+    ({"image_size": -32}, RunError, "it must be one number"),
+    ({"aspect": "fill"}, RunError, "aspect: .*'letterbox'"),
     ({"tasks": ["dpeth"]}, ConfigError, "Did you mean 'depth'"),
     ({"tasks": []}, ConfigError, "no task"),
     ({"classes": []}, ConfigError, "needs classes"),
@@ -253,8 +256,8 @@ def test_the_library_has_what_is_used_of_it():
 
 def test_local_folders_need_no_hub_and_the_hub_names_its_extra(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    assert TrainedModel.from_pretrained(folder).image_size == 32
-    assert TrainedModel.from_pretrained(str(folder)).image_size == 32
+    assert TrainedModel.from_pretrained(folder).image_size == (32, 32)
+    assert TrainedModel.from_pretrained(str(folder)).image_size == (32, 32)
     with pytest.raises(ConfigError, match=r"pip install 'mgm\[hub\]'"):
         TrainedModel.from_pretrained("someone/model")
     with pytest.raises(ConfigError, match=r"pip install 'mgm\[hub\]'"):

@@ -3,14 +3,18 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 import yaml
+from PIL import Image
 
+import mgm as mgm_api
+from fake_folder import picture_arrays, write_own
 from mgm.data.augment import resize
 from mgm.method.recipes import make_experiment
 from mgm.runs.data import load_data
-from mgm.runs.loaders import make_loaders, side_at
+from mgm.runs.loaders import make_loaders, size_at
 from mgm.tasks import make_tasks
 from synthetic import synthetic_batch
 
@@ -28,17 +32,22 @@ def growing(recipe="mt", *, steps=90, share=1 / 3, sizes=(32, 48), size=64, **da
 
 
 def test_sizes_take_equal_parts_before_joint_training_and_the_whole_image_follows():
-    sides = [side_at(growing(), step) for step in range(90)]
-    assert sides == [32] * 20 + [48] * 20 + [64] * 50
+    sizes = [size_at(growing(), step) for step in range(90)]
+    assert sizes == [(32, 32)] * 20 + [(48, 48)] * 20 + [(64, 64)] * 50
+
+
+def test_sizes_have_the_shape_of_the_last():
+    sizes = [size_at(growing(sizes=(48,), size=(96, 128)), step) for step in (0, 89)]
+    assert sizes == [(48, 64), (96, 128)]
 
 
 def test_without_early_sizes_nothing_changes():
-    assert {side_at(growing(sizes=()), step) for step in range(90)} == {64}
+    assert {size_at(growing(sizes=()), step) for step in range(90)} == {(64, 64)}
 
 
 def test_every_recipe_sees_the_size_of_the_baseline_at_every_step():
     for step in range(90):
-        assert len({side_at(growing(recipe), step) for recipe in ("mt", "mgm", "mgm_no_generator")}) == 1
+        assert len({size_at(growing(recipe), step) for recipe in ("mt", "mgm", "mgm_no_generator")}) == 1
 
 
 @pytest.mark.parametrize("augment", [True, False])
@@ -56,8 +65,8 @@ def test_labelled_images_grow_and_no_others(augment):
 
 def test_resized_labels_are_those_of_the_pixels_below_them():
     tasks = make_tasks(("semantic", "depth"), ("wall", "floor"))
-    batch = synthetic_batch(tasks, 64, 2, torch.device("cpu"), 0)
-    small = resize(batch, 32, tasks)
+    batch = synthetic_batch(tasks, (64, 64), 2, torch.device("cpu"), 0)
+    small = resize(batch, (32, 32), tasks)
     for name, target in batch.targets.items():
         # the centre of a new pixel lies between four old ones; one of them it is
         candidates = torch.stack([target[..., i::2, j::2] for i in (0, 1) for j in (0, 1)])
@@ -81,6 +90,52 @@ def test_a_run_that_grows_resumes_bitwise(mgm, interrupted, tmp_path):
     results = [json.loads((run / "result.json").read_text())["test"] for run in (whole, part)]
     assert results[0] == results[1]
     assert yaml.safe_load((whole / "config.yaml").read_text())["training"]["early_sizes"] == [32]
+
+
+@pytest.mark.slow
+def test_images_of_any_shape_from_training_to_files(mgm, interrupted, tmp_path):
+    """The full method on letterboxed images, stopped and continued; then every verb that uses the run."""
+    data = write_own(tmp_path / "own", 24)  # 40 x 30 pixels
+    options = ["--preset", "tiny", "--data", data, "--image-size", "32x64", "--aspect", "letterbox", "--no-baseline"]
+    whole, part = tmp_path / "whole", tmp_path / "part"
+    code, _, err = mgm("train", "mgm", *options, "--out", whole)
+    assert code == 0, err
+    with interrupted(lambda trainer, stage, index: trainer.steps_done == 4):
+        assert mgm("train", "mgm", *options, "--out", part)[0] == 130
+    code, _, err = mgm("train", "--resume", part)
+    assert code == 0, err
+    results = [json.loads((run / "result.json").read_text()) for run in (whole, part)]
+    assert results[0]["test"] == results[1]["test"]
+    assert (results[0]["image_size"], results[0]["aspect"]) == ("32x64", "letterbox")
+
+    code, out, err = mgm("evaluate", whole, "--json")
+    assert code == 0, err
+    again = json.loads(out)["scores"]
+    assert again["depth"]["abs_error_m"] == pytest.approx(results[0]["test"]["depth"]["abs_error_m"], rel=1e-4)
+
+    Image.fromarray(picture_arrays(0, (70, 50))["rgb"]).save(tmp_path / "photo.png")
+    model, shown = tmp_path / "model", {}
+    code, _, err = mgm("export", whole, "--out", model, "--format", "torch")
+    assert code == 0, err  # so the graph says what PyTorch says
+    for origin in (whole, model):
+        out = tmp_path / f"{origin.name}-predictions"
+        code, _, err = mgm("predict", origin, tmp_path / "photo.png", "--out", out, "--save", "npy,sheet")
+        assert code == 0, err
+        shown[origin] = {file.stem: np.load(file) for file in out.glob("*.npy")}
+    for name, values in shown[whole].items():
+        assert values.shape[-2:] == (50, 70)
+        np.testing.assert_array_equal(values, shown[model][name])
+    padded = mgm_api.load(whole).predict(tmp_path / "photo.png", fit="pad")
+    np.testing.assert_allclose(padded["depth"].numpy(), shown[whole]["photo_depth"], rtol=1e-5)
+    assert "32 x 64 pixels" in (model / "README.md").read_text()
+
+    code, _, err = mgm("generate", whole, "--num", 1, "--out", tmp_path / "generated.png")
+    assert code == 0, err
+    images = mgm_api.generate(whole, 1, device="cpu")
+    assert {tuple(scene.shape) for scene in images.values()} == {(1, 3, 32, 64)}
+    code, _, err = mgm("report", whole)
+    assert code == 0, err
+    assert "32 × 64 px (height × width), pictures of another shape scaled to fit" in (whole / "report.html").read_text()
 
 
 @pytest.mark.parametrize(

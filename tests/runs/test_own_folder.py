@@ -17,6 +17,7 @@ from mgm.runs import data as runs_data
 from mgm.runs.data import load_data
 from mgm.runs.scenes import without_scenes
 from mgm.runs.settings import from_yaml
+from mgm.types import Frame
 
 
 @pytest.mark.slow
@@ -147,7 +148,7 @@ def test_store_of_other_size_is_scaled_down_for_training(tmp_path):
     source = FolderSource(write_own(tmp_path / "photos", 12))
     build_store(source, 64, tmp_path / "store", workers=1)
     data = load_data(experiment_on(tmp_path / "store"), "cpu")
-    assert data.reader.store.size == 32
+    assert data.reader.store.frame == Frame((32, 32))
 
 
 def without_depth(folder, kept):

@@ -135,7 +135,9 @@ def test_model_card(root):
 def test_line_of_the_web_page(root):
     for name, expected in (("light", True), ("plain", False)):
         run = RunFolder(root / name)
-        model = SimpleNamespace(experiment=run.experiment(), info=INFO, tasks=make_tasks(INFO.tasks, CLASSES))
+        model = SimpleNamespace(
+            experiment=run.experiment(), image_size=(32, 32), info=INFO, tasks=make_tasks(INFO.tasks, CLASSES)
+        )
         line = summary(model, read_result(run.result))
         assert ("pre-trained encoder (ImageNet (lite0))" in line) == expected
 

@@ -28,6 +28,34 @@ def test_every_recipe_survives_yaml(tmp_path, recipe, preset):
     assert from_yaml(path) == experiment
 
 
+@pytest.mark.parametrize(
+    ("written", "read"), [("64", 64), ("96x128", "96x128"), ("[96, 128]", "96x128"), ("[64, 64]", 64)]
+)
+def test_sizes_in_yaml(tmp_path, written, read):
+    path = tmp_path / "config.yaml"
+    path.write_text(f"data: {{image_size: {written}}}")
+    experiment = from_yaml(path)
+    assert experiment.data.image_size == read
+    path.write_text(to_yaml(experiment))
+    assert from_yaml(path) == experiment
+    assert f"  image_size: {read}\n" in path.read_text()
+
+
+def test_early_sizes_keep_the_shape():
+    base = make_experiment("mt", "tiny")
+    fitting = replace(
+        base, data=replace(base.data, image_size=(96, 144)), training=replace(base.training, early_sizes=(32, 64))
+    )
+    check_experiment(fitting)
+    for early, message in (
+        ((40,), "multiples of 16"),
+        ((112,), "up to image_size 96x144"),
+        ((16,), "images of 16x24 have"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            check_experiment(replace(fitting, training=replace(base.training, early_sizes=early)))
+
+
 @given(st.floats(0.01, 1.0), st.integers(0, 2**31 - 1), st.lists(st.sampled_from(["semantic", "depth"]), max_size=2))
 def test_round_trip_of_any_values(fraction, seed, tasks):
     base = make_experiment("mgm")
@@ -41,6 +69,8 @@ def test_round_trip_of_any_values(fraction, seed, tasks):
         ({"sed": 1}, "unknown field 'sed'. Did you mean 'seed'"),
         ({"data": {"fractoin": 1}}, "Did you mean 'fraction'"),
         ({"data": {"fraction": "much"}}, "data: fraction"),
+        ({"data": {"image_size": "wide"}}, "settings, data: image_size is 'wide'; it must be one number"),
+        ({"data": {"aspect": "fill"}}, "data: aspect.*'squeeze', 'letterbox' or 'crop'"),
         ({"training": {"precision": "fp8"}}, "precision"),
         ({"model": {"widths": [1, 2, 3]}}, "widths"),
         ({"data": 3}, "must be a mapping"),

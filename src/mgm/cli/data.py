@@ -11,7 +11,9 @@ from typing import Any
 import tyro
 
 from mgm.cli.parsing import parse
+from mgm.config import ImageSize
 from mgm.errors import ConfigError, unknown
+from mgm.types import Aspect, Frame, parse_size
 
 BAD_FILES = 1
 """Exit code of ``mgm data verify`` when a file is bad; 2 is for what cannot be opened at all."""
@@ -38,8 +40,8 @@ class RenderOptions:
 
     num_images: int = 1000
     """How many rooms."""
-    image_size: int = 64
-    """Side in pixels."""
+    image_size: ImageSize = 64
+    """Size in pixels: the side of a square, or HEIGHTxWIDTH."""
     cache: str = ""
     """Folder for converted data; empty: $MGM_CACHE or ~/.cache/mgm."""
 
@@ -55,8 +57,10 @@ class InspectOptions:
     """Name or path: a folder, a zip archive, a store."""
     out: Path = Path("contact_sheet.png")
     """Picture to write."""
-    image_size: int = 0
-    """Side of the pictures in pixels; 0: 128, or that of a store."""
+    image_size: ImageSize = ""
+    """Size of the pictures in pixels; empty: 128, or that of a store."""
+    aspect: Aspect = "squeeze"
+    """As of `mgm train`."""
     num: int = 12
     """Samples in the picture."""
     most: int = 2000
@@ -87,8 +91,10 @@ class PrepareOptions:
     """Name or path: a folder, a zip archive, another store."""
     out: Path
     """Folder to make."""
-    image_size: int = 128
-    """Side of the square images in pixels."""
+    image_size: ImageSize = 128
+    """Size of the images in pixels: the side of a square, or HEIGHTxWIDTH."""
+    aspect: Aspect = "squeeze"
+    """As of `mgm train`, which has to get the same."""
     tasks: tuple[str, ...] = ()
     """Tasks to keep; empty: all that the data set offers."""
     skip_bad: bool = False
@@ -127,8 +133,6 @@ def _data_list(options: ListOptions) -> None:
 
 
 def _data_render(options: RenderOptions) -> None:
-    if options.image_size < 1:
-        raise ConfigError(f"--image-size is {options.image_size}; it must be at least 1")
     if options.num_images < 1:
         raise ConfigError(f"--num-images is {options.num_images}; it must be at least 1")
     from mgm.data.rooms import RoomsSource
@@ -144,7 +148,10 @@ def _data_inspect(options: InspectOptions) -> None:
     from mgm.report.inspect import inspect_source
 
     source = open_source(options.data)
-    size = options.image_size or (source.store.size if isinstance(source, StoreSource) else 128)
+    if isinstance(source, StoreSource) and not options.image_size:
+        size = source.store.frame
+    else:
+        size = Frame(parse_size(options.image_size or 128), options.aspect)
     lines = inspect_source(
         source, options.out, size=size, num_shown=options.num, most=options.most, split=options.split
     )
@@ -190,16 +197,17 @@ def _data_prepare(options: PrepareOptions) -> None:
     source = SelectedTasks(source, options.tasks) if options.tasks else source
     for warning in source.warnings():
         print(f"warning: {warning}", file=sys.stderr)
-    needed, free = needed_bytes(source, options.image_size), free_bytes(options.out)
+    frame = Frame(parse_size(options.image_size), options.aspect)
+    needed, free = needed_bytes(source, frame), free_bytes(options.out)
     print(
-        f"{len(source)} images at {options.image_size} px with {', '.join(source.info.tasks)}: "
+        f"{len(source)} images at {frame} px with {', '.join(source.info.tasks)}: "
         f"{needed / 1e9:.3f} GB are needed, {free / 1e9:.1f} GB are free",
         flush=True,
     )
     path = Path(options.source).expanduser()
     store = prepare_store(
         source,
-        options.image_size,
+        frame,
         options.out,
         origin=str(path.resolve()) if path.exists() else options.source,
         skip_bad=options.skip_bad,

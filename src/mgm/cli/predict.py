@@ -15,7 +15,7 @@ from mgm.errors import ConfigError
 
 if TYPE_CHECKING:
     from mgm.data.geometry import Intrinsics
-    from mgm.inference.fit import Size
+    from mgm.types import Size
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,9 @@ class PredictOptions:
     save: str = "png,npy,sheet"
     """What to write: png (coloured), npy (numbers), sheet (all tasks with legends), depth16 (millimetres), labels (classes as a
     palette PNG), confidence (how sure each pixel is; takes twice as long), ply (point cloud)."""
-    fit: str = "resize"
-    """resize: squeezed to the network's square, as in training; pad, tile: keep the aspect."""
+    fit: str = "auto"
+    """resize: squeezed to the network's size; pad (edges drawn out to fill it), tile (overlapping windows): keep the aspect;
+    auto: as in training (squeeze: resize, letterbox: pad, crop: tile, which predicts all of a photograph)."""
     detail: float = 1.0
     """tile: the photograph's shorter side in windows; 1: all of it in view; 0: the photograph's own pixels."""
     flip_average: bool = False
@@ -63,7 +64,6 @@ def predict(arguments: list[str]) -> None:
         raise ConfigError("--save names nothing to write; give png, say")
     camera = _camera(options, kinds)
     from mgm.api import predict_files
-    from mgm.inference.fit import make_fit
     from mgm.runs.devices import single_device
 
     done = predict_files(
@@ -71,7 +71,8 @@ def predict(arguments: list[str]) -> None:
         options.images,
         options.out,
         save=kinds,
-        fit=make_fit(options.fit, options.detail),
+        fit=options.fit,
+        detail=options.detail,
         flip_average=options.flip_average,
         camera=camera,
         skip_bad=options.skip_bad,

@@ -9,10 +9,11 @@ from pathlib import Path
 import tyro
 
 from mgm.cli.parsing import check_resumes_alone, parse, says_how_to_go_on
-from mgm.config import Experiment
+from mgm.config import Experiment, ImageSize
 from mgm.data.files import as_file_name
 from mgm.errors import ConfigError
 from mgm.method.recipes import make_experiment
+from mgm.types import Aspect
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,10 @@ class PretrainOptions:
     """Updates."""
     batch_size: int = 64
     """Photographs per step, of each of which there are two views."""
-    image_size: int = 0
-    """Side in pixels; 0: the preset's."""
+    image_size: ImageSize = ""
+    """Size in pixels, the side of a square or HEIGHTxWIDTH; empty: the preset's."""
+    aspect: Aspect = "squeeze"
+    """As of `mgm train`: give it the same."""
     learning_rate: float = 0.0
     """0: the preset's."""
     encoder: str = ""
@@ -84,6 +87,8 @@ def pretrain(arguments: list[str]) -> None:
             f"encoder of {result['steps']} steps on {result['num_photographs']} photographs, {result['seconds']:.0f} s: {out}"
         )
         flags = f"--preset {options.preset} " if not options.resume else ""
+        flags += f"--image-size {options.image_size} " if options.image_size else ""
+        flags += f"--aspect {options.aspect} " if options.aspect != "squeeze" else ""
         print(f"train with it: mgm train mt {flags}--encoder-run {out} --data ...")
 
 
@@ -97,6 +102,7 @@ def _experiment(options: PretrainOptions) -> Experiment:
         split=options.split,
         split_seed=options.split_seed,
         image_size=options.image_size or start.data.image_size,
+        aspect=options.aspect,
         cache=options.cache,
         skip_bad=options.skip_bad,
     )

@@ -14,7 +14,7 @@ from mgm.errors import ConfigError
 from mgm.functional.blur import blur, blur_kernels
 from mgm.functional.colours import hue
 from mgm.tasks.base import Task
-from mgm.types import Batch, Targets
+from mgm.types import Batch, Size, SizeSetting, Targets, parse_size
 
 
 class PairedAugmentation:
@@ -33,10 +33,10 @@ class PairedAugmentation:
 
     Args:
         tasks: Name -> task, for every target in the batches.
-        image_size: Side of the resulting square images in pixels.
+        image_size: Size of the resulting images in pixels.
         flip: Whether to mirror left-right.
         vertical_flip: Whether to mirror top-bottom.
-        quarter_turns: Whether to turn.
+        quarter_turns: Whether to turn square images.
         zoom: Smallest and largest magnification.
         colour: Largest relative change of brightness, contrast and saturation (or channels), in [0, 1).
         hue: Largest turn of the hue in shares of the colour circle, in [0, 0.5].
@@ -51,7 +51,7 @@ class PairedAugmentation:
     def __init__(
         self,
         tasks: dict[str, Task],
-        image_size: int,
+        image_size: SizeSetting,
         *,
         flip: bool = True,
         vertical_flip: bool = False,
@@ -69,16 +69,19 @@ class PairedAugmentation:
             raise ConfigError(f"colour is {colour:g}; it must lie in [0, 1)")
         if not 0 <= hue <= 0.5:
             raise ConfigError(f"hue is {hue:g}; it must lie in [0, 0.5], half the colour circle")
-        if not 0 <= blur <= image_size / 8:
+        height, width = size = parse_size(image_size)
+        if quarter_turns and height != width:
             raise ConfigError(
-                f"blur is {blur:g}; it must lie in [0, {image_size / 8:g}], an eighth of the image's side"
+                f"quarter_turns is on, but images of {height}x{width} would change their shape; use square ones, or --vertical-flip"
             )
+        if not 0 <= blur <= min(size) / 8:
+            raise ConfigError(f"blur is {blur:g}; it must lie in [0, {min(size) / 8:g}], an eighth of the image's side")
         if not 0 <= noise <= 1:
             raise ConfigError(f"noise is {noise:g}; it must lie in [0, 1]")
         self._flip, self._vertical_flip, self._quarter_turns = flip, vertical_flip, quarter_turns
         self._blur, self._noise = blur, noise
         self._tasks = dict(tasks)
-        self._image_size = image_size
+        self._size = size
         self._zoom = zoom
         self._colour = colour
         self._hue = hue
@@ -92,7 +95,7 @@ class PairedAugmentation:
             seed: The result depends on the batch and this number alone; the global random state is left alone.
 
         Returns:
-            Batch of the same length with images ``[B, C, image_size, image_size]``; scene labels are the same.
+            Batch of the same length with images ``[B, C, *image_size]``; scene labels are the same.
         """
         count, device = len(batch), batch.images.device
         generator = torch.Generator().manual_seed(seed)
@@ -107,7 +110,7 @@ class PairedAugmentation:
         low, high = self._zoom
         factor = low * (high / low) ** draws[:, 1]
         room = (1 - 1 / factor).abs()[:, None]
-        grid = window_grid(1 / factor, (2 * draws[:, 2:4] - 1) * room, self._image_size)
+        grid = window_grid(1 / factor, (2 * draws[:, 2:4] - 1) * room, self._size)
         inside = (grid.abs() <= 1).all(dim=-1)
         # grey is filled in afterwards: padding by zeros would tint the outermost half pixel, which has a label
         padding = "border" if self._outside == "grey" else "reflection"
@@ -158,12 +161,12 @@ class PairedAugmentation:
         return (middle + contrast * (levels - middle)).clamp(0, 1) * 2 - 1
 
 
-def resize(batch: Batch, side: int, tasks: dict[str, Task]) -> Batch:
-    """A batch of square images of another side in pixels: images bilinearly, labels by the nearest pixel."""
+def resize(batch: Batch, size: Size, tasks: dict[str, Task]) -> Batch:
+    """A batch of images of another size: images bilinearly, labels by the nearest pixel."""
     whole = batch.images.new_ones(len(batch))
-    grid = window_grid(whole, whole.new_zeros(len(batch), 2), side)
+    grid = window_grid(whole, whole.new_zeros(len(batch), 2), size)
     inside = torch.ones_like(grid[..., 0], dtype=torch.bool)
-    images = F.interpolate(batch.images, (side, side), mode="bilinear", antialias=True)
+    images = F.interpolate(batch.images, size, mode="bilinear", antialias=True)
     targets = {name: _move(tasks[name], target, grid, inside) for name, target in batch.targets.items()}
     return replace(batch, images=images, targets=targets)
 
@@ -179,7 +182,7 @@ def flip(batch: Batch, mirrored: Tensor, tasks: dict[str, Task]) -> tuple[Tensor
 
 
 def turn(images: Tensor, targets: Targets, quarters: Tensor, tasks: dict[str, Task]) -> tuple[Tensor, Targets]:
-    """Square images and their targets, each turned counter-clockwise by its number ``[B]`` (0 to 3) of right angles."""
+    """Images and their targets, each turned counter-clockwise by its number ``[B]`` of right angles: 0 to 3, not square 0 or 2."""
     turned = dict(targets)
     for number in map(int, quarters.unique()):
         if number:
@@ -192,15 +195,15 @@ def turn(images: Tensor, targets: Targets, quarters: Tensor, tasks: dict[str, Ta
     return images, turned
 
 
-def window_grid(half_side: Tensor, centre: Tensor, size: int) -> Tensor:
-    """Positions ``[B, size, size, 2]`` of the pixels of windows in the picture, which spans -1 .. 1 in x and y.
+def window_grid(half_side: Tensor, centre: Tensor, size: Size) -> Tensor:
+    """Positions ``[B, *size, 2]`` of the pixels of windows in the picture, which spans -1 .. 1 in x and y.
 
     For `grid_sample` with ``align_corners=False``. Half a window's side ``[B]`` is 1 for the whole picture; centres are ``[B, 2]``.
     """
-    middles = (2 * torch.arange(size, device=half_side.device) + 1) / size - 1
-    along = centre[:, :, None] + half_side[:, None, None] * middles
-    x, y = along[:, 0, None, :].expand(-1, size, -1), along[:, 1, :, None].expand(-1, -1, size)
-    return torch.stack([x, y], dim=-1)
+    height, width = size
+    down, across = ((2 * torch.arange(side, device=half_side.device) + 1) / side - 1 for side in size)
+    x, y = (centre[:, i, None] + half_side[:, None] * middles for i, middles in ((0, across), (1, down)))
+    return torch.stack([x[:, None, :].expand(-1, height, -1), y[:, :, None].expand(-1, -1, width)], dim=-1)
 
 
 def _move(task: Task, target: Tensor, grid: Tensor, inside: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mgm.types import DatasetInfo, Sample
+from mgm.types import DatasetInfo, FrameLike, Sample
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Splits:
 
 
 class DataSource(ABC):
-    """Reads samples of one data set from its own format, at any resolution."""
+    """Reads samples of one data set from its own format, at any size."""
 
     split_kinds: tuple[str, ...] = ("random",)
     """Names of the splits; a store keeps all of them."""
@@ -40,8 +40,8 @@ class DataSource(ABC):
         """Number of samples."""
 
     @abstractmethod
-    def read(self, index: int, size: int) -> Sample:
-        """One sample, square, ``size`` pixels a side.
+    def read(self, index: int, size: FrameLike) -> Sample:
+        """One sample as images of this size; see `mgm.data.images.resize_image` and `mgm.data.targets.resize_target`.
 
         Raises:
             DataError: If a file is missing, unreadable or inconsistent; the message names the file and the remedy.

@@ -11,10 +11,10 @@ import numpy as np
 from mgm.data.base import DataSource
 from mgm.errors import DataError
 from mgm.tasks import find_task, task_kinds
-from mgm.types import DatasetInfo, Sample
+from mgm.types import DatasetInfo, Frame, FrameLike, Sample
 
 
-def read_checked(source: DataSource, info: DatasetInfo, index: int, size: int) -> Sample:
+def read_checked(source: DataSource, info: DatasetInfo, index: int, size: FrameLike) -> Sample:
     """Read a sample and check it.
 
     Raises:
@@ -25,7 +25,7 @@ def read_checked(source: DataSource, info: DatasetInfo, index: int, size: int) -
     return sample
 
 
-def find_bad(source: DataSource, size: int) -> Iterator[tuple[int, str]]:
+def find_bad(source: DataSource, size: FrameLike) -> Iterator[tuple[int, str]]:
     """Decode every sample: yields the index of each, and what is wrong with it; empty: nothing."""
     info = source.info
     for index in range(len(source)):
@@ -37,10 +37,10 @@ def find_bad(source: DataSource, size: int) -> Iterator[tuple[int, str]]:
             yield index, ""
 
 
-def check_sample(sample: Sample, info: DatasetInfo, size: int) -> None:
+def check_sample(sample: Sample, info: DatasetInfo, size: FrameLike) -> None:
     """Raise `DataError` unless a sample is what its source declares."""
     where = f"{info.name}, sample {sample.name!r}"
-    shape = (info.image.channels, size, size)
+    shape = (info.image.channels, *Frame.of(size).size)
     if sample.image.dtype != info.image.dtype or sample.image.shape != shape:
         raise DataError(
             f"{where}: the image is {sample.image.dtype} {sample.image.shape}, not {info.image.dtype} {shape}"

@@ -18,6 +18,7 @@ from mgm.data.manifest import FORMAT_VERSION, MANIFEST, VALUES, Layouts, info_to
 from mgm.data.names_and_splits import encode_names, encode_splits
 from mgm.errors import DataError
 from mgm.tasks import task_kinds
+from mgm.types import plain_size
 from mgm.version import __version__
 
 _ROWS_AT_ONCE = 256
@@ -95,7 +96,8 @@ def _write_manifest(
         "info": info_to_plain(source.info),
         "source": origin,
         "fingerprint": source.fingerprint,
-        "size": plan.size,
+        "size": plain_size(plan.frame.size),
+        "aspect": plan.frame.aspect,
         "count": len(kept),
         "labelled": dict(zip(source.info.tasks, labelled.sum(0, dtype=int).tolist(), strict=True)),
         "skipped": [reason for marker in markers for reason in marker["bad"].values()],

@@ -26,7 +26,7 @@ from mgm.data.manifest import FORMAT_VERSION, Layouts, info_to_plain
 from mgm.data.progress import progress_bar
 from mgm.errors import DataError
 from mgm.tasks import find_task, task_kinds
-from mgm.types import DatasetInfo
+from mgm.types import DatasetInfo, Frame, FrameLike
 
 CHUNK_SIZE = 32
 """Samples between two markers: what a killed build loses per worker."""
@@ -46,7 +46,7 @@ class Plan:
 
     folder: Path
     info: DatasetInfo
-    size: int
+    frame: Frame
     count: int
     layouts: Layouts
     skip_bad: bool
@@ -65,10 +65,10 @@ class Plan:
         return self.folder / f"chunk-{number:06d}.json"
 
 
-def sample_layouts(info: DatasetInfo, size: int, count: int) -> Layouts:
+def sample_layouts(info: DatasetInfo, size: FrameLike, count: int) -> Layouts:
     """Types and shapes of the arrays that hold samples."""
     layouts: Layouts = {
-        "image": (info.image.dtype, (count, info.image.channels, size, size)),
+        "image": (info.image.dtype, (count, info.image.channels, *Frame.of(size).size)),
         "scene": ("float32", (count, len(info.scenes))),
     }
     kinds = task_kinds(info.own_tasks)
@@ -84,7 +84,7 @@ def num_bytes(layouts: Layouts) -> int:
 
 
 def write_samples(
-    source: DataSource, size: int, folder: Path, workers: int, progress: bool | None, skip_bad: bool
+    source: DataSource, size: Frame, folder: Path, workers: int, progress: bool | None, skip_bad: bool
 ) -> Plan:
     """Write the arrays of all samples into a folder; continues an attempt that was interrupted.
 
@@ -110,13 +110,13 @@ def cannot_write(folder: Path, error: OSError) -> DataError:
     )
 
 
-def _lay_out(source: DataSource, size: int, folder: Path, skip_bad: bool) -> Plan:
+def _lay_out(source: DataSource, size: Frame, folder: Path, skip_bad: bool) -> Plan:
     """Create the arrays, or continue with those of an unfinished conversion of the same data."""
     if len(source) == 0:
         raise DataError(f"{source.info.name}: has no samples")
     layouts = sample_layouts(source.info, size, len(source))
     identity = json.dumps(
-        [FORMAT_VERSION, CHUNK_SIZE, info_to_plain(source.info), source.fingerprint, size, list(layouts.items())]
+        [FORMAT_VERSION, CHUNK_SIZE, info_to_plain(source.info), source.fingerprint, str(size), list(layouts.items())]
     )
     plan_file = folder / PLAN
     try:
@@ -267,7 +267,7 @@ def _convert_chunk(source: DataSource, plan: Plan, number: int) -> None:
     kinds = task_kinds(plan.info.own_tasks)
     for row, index in enumerate(rows):
         try:
-            sample = read_checked(source, plan.info, index, plan.size)
+            sample = read_checked(source, plan.info, index, plan.frame)
         except DataError as error:
             if not plan.skip_bad:
                 raise DataError(f"{error}{SKIP_HINT}") from None

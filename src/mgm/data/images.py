@@ -14,6 +14,7 @@ from PIL import ExifTags, Image, ImageOps
 
 from mgm.data.files import read_bounded
 from mgm.errors import DataError
+from mgm.types import Frame, FrameLike, Size
 
 MAX_PIXELS = 100_000_000
 """Larger pictures are refused before they are decoded: a small file can claim any size."""
@@ -256,6 +257,44 @@ def resize_nearest(values: np.ndarray, height: int, width: int) -> np.ndarray:
     rows = (2 * np.arange(height) + 1) * values.shape[0] // (2 * height)
     columns = (2 * np.arange(width) + 1) * values.shape[1] // (2 * width)
     return values[rows[:, None], columns[None, :]]
+
+
+def resize_image(rgb: np.ndarray, frame: FrameLike) -> np.ndarray:
+    """Levels ``[H, W, C]`` of a picture as the image ``[C, *size]`` of a frame; what it does not cover repeats its edges."""
+    frame = Frame.of(frame)
+    rgb = in_view(rgb, frame)
+    top, left, height, width = box_in(rgb.shape[:2], frame)
+    return padded(planes(resize_rgb(rgb, height, width)), (top, left), frame.size, mode="edge")
+
+
+def in_view(values: np.ndarray, frame: FrameLike) -> np.ndarray:
+    """What a frame shows of a picture ``[H, W, ...]``: all of it, or the largest part of its shape in the middle."""
+    frame, (height, width) = Frame.of(frame), values.shape[:2]
+    if frame.aspect != "crop":
+        return values
+    wanted_height, wanted_width = frame.size
+    kept_height = min(height, -(-width * wanted_height // wanted_width))
+    kept_width = min(width, -(-height * wanted_width // wanted_height))
+    top, left = (height - kept_height) // 2, (width - kept_width) // 2
+    return values[top : top + kept_height, left : left + kept_width]
+
+
+def box_in(picture: Size, frame: Frame) -> tuple[int, int, int, int]:
+    """Top, left, height and width of what a frame shows of a picture inside the frame: all of it, but for a letterbox."""
+    (height, width), (wanted_height, wanted_width) = picture, frame.size
+    if frame.aspect != "letterbox":
+        return 0, 0, wanted_height, wanted_width
+    if height * wanted_width > width * wanted_height:
+        wanted_width = max(1, round(wanted_height * width / height))
+    else:
+        wanted_height = max(1, round(wanted_width * height / width))
+    return (frame.size[0] - wanted_height) // 2, (frame.size[1] - wanted_width) // 2, wanted_height, wanted_width
+
+
+def padded(values: np.ndarray, place: tuple[int, int], size: Size, **how: Any) -> np.ndarray:
+    """``[..., h, w]`` at a place (top, left) of ``[..., *size]``; ``how`` the rest is filled is as of `numpy.pad`."""
+    spare = [(start, whole - start - own) for start, whole, own in zip(place, size, values.shape[-2:], strict=True)]
+    return np.pad(values, [*((0, 0) for _ in values.shape[:-2]), *spare], **how) if np.any(spare) else values
 
 
 def planes(image: np.ndarray) -> np.ndarray:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from mgm.data.files import schema
-from mgm.errors import DataError
-from mgm.types import DatasetInfo, ImageFormat
+from mgm.errors import ConfigError, DataError
+from mgm.types import Aspect, DatasetInfo, ImageFormat, parse_size
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 MANIFEST = "manifest.json"
 
 Layouts = dict[str, tuple[str, tuple[int, ...]]]
@@ -29,7 +29,7 @@ VALUES = {
 }
 """Array -> what its numbers mean."""
 
-_FIELDS = {"size", "count", "fingerprint", "arrays", "splits", "labelled", "skipped", "checksums"}
+_FIELDS = {"size", "aspect", "count", "fingerprint", "arrays", "splits", "labelled", "skipped", "checksums"}
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
         version = manifest["version"]
         if version == FORMAT_VERSION:
             _check(manifest)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError, ConfigError) as error:
         raise damaged(path, f"{MANIFEST} is missing, unreadable or not complete") from error
     if version != FORMAT_VERSION:
         raise damaged(path, f"format {version}, this version of mgm reads format {FORMAT_VERSION}")
@@ -58,6 +58,9 @@ def _check(manifest: dict[str, Any]) -> None:
     image = info_from_plain(manifest["info"]).image
     stored = arrays["image"]
     if stored["dtype"] != image.dtype or stored["shape"][1] != image.channels:
+        raise ValueError
+    parse_size(manifest["size"])
+    if manifest["aspect"] not in get_args(Aspect):
         raise ValueError
     per_sample = ["image", "scene", "labelled", "name_ends", *manifest["info"]["tasks"]]
     complete = manifest.keys() >= _FIELDS and arrays.keys() >= {*per_sample, "names", "splits"}

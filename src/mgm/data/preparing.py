@@ -13,7 +13,7 @@ from mgm.data.manifest import MANIFEST
 from mgm.data.store import UNFINISHED, Store, build_store
 from mgm.errors import ConfigError, DataError, unknown
 from mgm.tasks import SemanticSegmentation
-from mgm.types import DatasetInfo, Sample
+from mgm.types import DatasetInfo, FrameLike, Sample
 
 
 @final
@@ -53,7 +53,7 @@ class SelectedTasks(DataSource):
         """Number of samples."""
         return len(self._source)
 
-    def read(self, index: int, size: int) -> Sample:
+    def read(self, index: int, size: FrameLike) -> Sample:
         """One sample; see `DataSource.read`."""
         sample = self._source.read(index, size)
         return replace(sample, targets={task: sample.targets[task] for task in self._tasks})
@@ -71,7 +71,7 @@ class SelectedTasks(DataSource):
         return self._source.remarks(index)
 
 
-def needed_bytes(source: DataSource, size: int) -> int:
+def needed_bytes(source: DataSource, size: FrameLike) -> int:
     """Size of a store: its samples and the small arrays."""
     names_and_splits = 200 * len(source)
     return num_bytes(sample_layouts(source.info, size, len(source))) + names_and_splits
@@ -91,7 +91,7 @@ def check_target(path: Path, force: bool) -> None:
 
 def prepare_store(
     source: DataSource,
-    size: int,
+    size: FrameLike,
     path: Path,
     *,
     origin: str = "",
@@ -103,12 +103,12 @@ def prepare_store(
     """`mgm.data.store.build_store` under a path of the user's choice.
 
     Raises:
-        ConfigError: If the size or the number of processes cannot be.
+        ConfigError: If the number of processes cannot be.
         DataError: If something else is in the place (a finished store is replaced with ``force``, once the new one is
             finished), a sample is bad, or the disk is full.
     """
-    if size < 1 or workers < 0:
-        raise ConfigError(f"--image-size is {size} and --workers {workers}; they must be at least 1, and 0 (automatic)")
+    if workers < 0:
+        raise ConfigError(f"--workers is {workers}; it must be at least 1, or 0 (automatic)")
     check_target(path, force)
     return build_store(
         source, size, path, workers=workers, progress=progress, skip_bad=skip_bad, replace=force, origin=origin

@@ -22,11 +22,12 @@ from mgm.data.base import DataSource, Splits
 from mgm.data.completion import finish
 from mgm.data.conversion import SKIP_HINT, write_samples
 from mgm.data.files import as_file_name
-from mgm.data.images import planes, resize_nearest, resize_rgb
+from mgm.data.images import resize_image
 from mgm.data.manifest import FORMAT_VERSION, MANIFEST, damaged, info_from_plain, info_to_plain, read_manifest
 from mgm.data.names_and_splits import KEPT_SEEDS, Names, decode_split
+from mgm.data.targets import resize_target
 from mgm.errors import ConfigError, DataError, unknown
-from mgm.types import DatasetInfo, Sample
+from mgm.types import DatasetInfo, Frame, FrameLike, Sample, parse_size, plain_size
 
 PATIENCE_SECONDS = 6 * 3600
 """How long to wait for another process that makes the same store."""
@@ -40,9 +41,9 @@ class Store:
 
     Opening reads the manifest alone, whose size does not depend on the number of samples.
 
-    - ``image.npy``: uint8 ``[N, 3, S, S]`` RGB, or levels of other channels and types (`DatasetInfo.image`)
-    - a task with classes, such as ``semantic.npy``: uint8 ``[N, S, S]`` class index, 255 = ignore
-    - every other task: float16 (float32 where the data set defines it) ``[N, C, S, S]``, NaN where invalid
+    - ``image.npy``: uint8 ``[N, 3, H, W]`` RGB, or levels of other channels and types (`DatasetInfo.image`)
+    - a task with classes, such as ``semantic.npy``: uint8 ``[N, H, W]`` class index, 255 = ignore
+    - every other task: float16 (float32 where the data set defines it) ``[N, C, H, W]``, NaN where invalid
     - ``scene.npy``: float32 ``[N, K]``
     - ``labelled.npy``, ``names.npy``, ``name_ends.npy``, ``splits.npy``: see `mgm.data.manifest.VALUES`
     - ``manifest.json``: what the data set offers, shapes, splits, counts, origin, checksums
@@ -58,8 +59,8 @@ class Store:
         self.path = path
         self.manifest = read_manifest(path)
         """What `manifest.json` says."""
-        self.size: int = self.manifest["size"]
-        """Side of the square images in pixels."""
+        self.frame = Frame(parse_size(self.manifest["size"]), self.manifest["aspect"])
+        """Size of the images, and how pictures of another shape were brought to it."""
         self.fingerprint: dict[str, object] = self.manifest["fingerprint"]
         """Of the source, see `DataSource.fingerprint`."""
         arrays = {name: _map_array(path, name, layout) for name, layout in self.manifest["arrays"].items()}
@@ -146,25 +147,38 @@ class StoreSource(DataSource):
     @property
     def fingerprint(self) -> dict[str, object]:
         """Size and checksums of the store."""
-        return {"reader": "store", "size": self.store.size, "checksums": self.store.manifest["checksums"]}
+        return {"reader": "store", "size": str(self.store.frame), "checksums": self.store.manifest["checksums"]}
 
     def __len__(self) -> int:
         """Number of samples."""
         return len(self.store)
 
-    def read(self, index: int, size: int) -> Sample:
+    def read(self, index: int, size: FrameLike) -> Sample:
         """One sample, at the store's size or scaled down from it; see `DataSource.read`."""
-        sample = self.store.sample(index)
-        if size == self.store.size:
+        frame, sample = Frame.of(size), self.store.sample(index)
+        self.check_scalable(frame)
+        if frame == self.store.frame:
             return sample
-        if size > self.store.size:
-            raise DataError(
-                f"{self.store.path}: holds images of {self.store.size} px, {size} are wanted; use --image-size "
-                f"{self.store.size} or less, or convert the original files again: mgm data prepare SOURCE --image-size {size}"
-            )
-        targets = {task: _shrink(target, size) for task, target in sample.targets.items()}
-        image = planes(resize_rgb(sample.image.transpose(1, 2, 0), size, size))
+        targets = {
+            task: resize_target(target if target.ndim == 2 else target.transpose(1, 2, 0), frame.size)
+            for task, target in sample.targets.items()
+        }
+        image = resize_image(sample.image.transpose(1, 2, 0), frame.size)
         return Sample(image, targets, sample.scene, sample.name)
+
+    def check_scalable(self, frame: Frame) -> None:
+        """Raise `DataError` unless scaling the images down makes those of a frame: what was squeezed may be squeezed again."""
+        own, (height, width) = self.store.frame, frame.size
+        alike = height * own.size[1] == width * own.size[0] or frame.aspect == "squeeze"
+        if frame.aspect != own.aspect or not alike or height > own.size[0] or width > own.size[1]:
+            fitting, wanted = (
+                f"--image-size {plain_size(each.size)}" + f" --aspect {each.aspect}" * (each.aspect != "squeeze")
+                for each in (own, frame)
+            )
+            raise DataError(
+                f"{self.store.path}: holds images of {own} px, {frame} are wanted; use {fitting} or less, "
+                f"or convert the original files again: mgm data prepare SOURCE {wanted}"
+            )
 
     def splits(self, kind: str, seed: int) -> Splits:
         """The split that the original data set made; see `Store.splits`."""
@@ -178,7 +192,7 @@ def open_store(path: Path | str) -> Store:
 
 def build_store(
     source: DataSource,
-    size: int,
+    size: FrameLike,
     path: Path | str,
     *,
     workers: int = 0,
@@ -194,7 +208,7 @@ def build_store(
 
     Args:
         source: Data set; has to be picklable for more than one worker.
-        size: Side of the square images in pixels.
+        size: Of the images, and how pictures of another shape are brought to it.
         path: Folder to create.
         workers: Number of processes; 0: up to the number of cores, as far as it pays; 1: this one alone.
         progress: Whether to draw a bar on standard error; None: if that is a terminal.
@@ -206,6 +220,7 @@ def build_store(
         DataError: If a sample is unreadable or contradicts what the source offers, if the disk is too full, or if
             ``path`` holds something else. What is converted so far is kept for the next attempt.
     """
+    frame = Frame.of(size)
     path = Path(path).expanduser().resolve()  # "." and ".." have names, too
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -217,10 +232,10 @@ def build_store(
         begun = _is_begun(path)
         if replace or begun or not path.exists():
             folder = path / UNFINISHED if begun else path.with_name(f"{path.name}.partial")
-            plan = write_samples(source, size, folder, workers, progress, skip_bad)
+            plan = write_samples(source, frame, folder, workers, progress, skip_bad)
             finish(plan, source, path, origin)
     store = open_store(path)
-    if store.size != size or store.fingerprint != json.loads(json.dumps(source.fingerprint)):
+    if store.frame != frame or store.fingerprint != json.loads(json.dumps(source.fingerprint)):
         raise DataError(f"{path}: holds another data set or size; choose another folder or delete this one")
     return store
 
@@ -254,7 +269,7 @@ def _alone(path: Path) -> Generator[None]:
 
 def cached_store(
     source: DataSource,
-    size: int,
+    size: FrameLike,
     cache_dir: str = "",
     *,
     workers: int = 0,
@@ -265,8 +280,10 @@ def cached_store(
 
     Arguments and errors as of `build_store`; it lies below `cache_root`. With ``skip_bad``, `rows_of` is what the store holds.
     """
-    if isinstance(source, StoreSource) and source.store.size == size:
-        return source.store
+    if isinstance(source, StoreSource):
+        source.check_scalable(Frame.of(size))
+        if source.store.frame == Frame.of(size):
+            return source.store
     path = store_path(source, size, cache_dir)
     if not path.exists():
         return build_store(source, size, path, workers=workers, progress=progress, skip_bad=skip_bad)
@@ -286,17 +303,11 @@ def cache_root(cache_dir: str = "") -> Path:
     return Path(cache_dir or os.environ.get("MGM_CACHE", "") or "~/.cache/mgm").expanduser()
 
 
-def store_path(source: DataSource, size: int, cache_dir: str = "") -> Path:
+def store_path(source: DataSource, size: FrameLike, cache_dir: str = "") -> Path:
     """Path of the cached store of a source; its name changes with the source, its settings and the size."""
     key = json.dumps([FORMAT_VERSION, source.fingerprint, info_to_plain(source.info)], sort_keys=True)
     name = as_file_name(source.info.name)  # chosen by whoever wrote dataset.yaml; in full it is part of the key
-    return cache_root(cache_dir) / f"{name}-{size}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
-
-
-def _shrink(target: np.ndarray, size: int) -> np.ndarray:
-    if target.ndim == 2:
-        return resize_nearest(target, size, size)
-    return planes(resize_nearest(target.transpose(1, 2, 0), size, size))
+    return cache_root(cache_dir) / f"{name}-{Frame.of(size)}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
 
 
 def _map_array(path: Path, name: str, layout: dict[str, Any]) -> np.ndarray:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 
-from mgm.data.images import planes, resize_nearest
-from mgm.types import IGNORE_INDEX
+from mgm.data.images import box_in, in_view, padded, planes, resize_nearest
+from mgm.types import IGNORE_INDEX, Frame, FrameLike
 
 
-def resize_target(values: np.ndarray, size: int) -> np.ndarray:
-    """Class indices ``[H, W]`` uint8 as ``[size, size]``; numbers ``[H, W]`` or ``[H, W, C]`` as ``[C, size, size]`` float32.
+def resize_target(values: np.ndarray, frame: FrameLike) -> np.ndarray:
+    """Class indices ``[H, W]`` uint8 as ``[*size]``; numbers ``[H, W]`` or ``[H, W, C]`` as ``[C, *size]`` float32.
 
-    Every pixel takes the value of the nearest one.
+    Every pixel takes the value of the nearest one; what the picture does not cover of a frame has no label.
     """
-    if values.dtype == np.uint8:
-        return resize_nearest(values, size, size)
-    values = values if values.ndim == 3 else values[:, :, None]
-    return planes(resize_nearest(values, size, size).astype(np.float32))
+    frame = Frame.of(frame)
+    values = in_view(values, frame)
+    top, left, height, width = box_in(values.shape[:2], frame)
+    resized, missing = resize_nearest(values, height, width), IGNORE_INDEX
+    if values.dtype != np.uint8:
+        resized = planes((resized if values.ndim == 3 else resized[:, :, None]).astype(np.float32))
+        missing = np.nan
+    return padded(resized, (top, left), frame.size, constant_values=missing)
 
 
 def classes_in_view(labels: np.ndarray, num_classes: int) -> np.ndarray:

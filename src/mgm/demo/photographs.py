@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from mgm.data.channels import read_image, rgb_of
-from mgm.data.images import PICTURE_FORMATS, planes, resize_nearest, resize_rgb
+from mgm.data.images import PICTURE_FORMATS
 from mgm.data.store import StoreSource
 from mgm.errors import DataError
 from mgm.report.figures.images import fitted_size, resized, spread_evenly
@@ -28,7 +28,7 @@ MAX_UPLOAD = "20mb"
 MAX_PIXELS = 40_000_000
 """Larger pictures are refused before they are decoded."""
 MAX_ASPECT = 8
-"""Longer strips are refused: the network sees a square."""
+"""Longer strips are refused: the network sees an image of one shape."""
 WORKING_SIDE = 768
 """Larger photographs are scaled down to this longer side before anything else; networks see 64 to 256 pixels."""
 EXAMPLE_SIDE = 256
@@ -105,7 +105,8 @@ def example_photographs(run: Path, num: int = NUM_EXAMPLES) -> tuple[Photograph,
     Raises:
         MgmError: If there is no such run, or its data are not on this machine (any more), or mean something else by now.
     """
-    data = open_run_data(RunFolder(run))
+    folder = RunFolder(run)
+    data, seen = open_run_data(folder), folder.experiment().data.size
     source, test = data.source, data.splits.test
     if not len(test):
         raise DataError(f"no image of {data.info.name} that the run was tested on is there any more")
@@ -113,18 +114,10 @@ def example_photographs(run: Path, num: int = NUM_EXAMPLES) -> tuple[Photograph,
     examples: list[Photograph] = []
     for index in test[spread_evenly(len(test), num)].tolist():
         shape = source.shape(index)
-        side = source.store.size if isinstance(source, StoreSource) else EXAMPLE_SIDE
-        height, width = fitted_size(*shape, min(WORKING_SIDE, max(shape))) if shape else (side, side)
-        sample = source.read(index, max(height, width))
-        truth = {name: torch.from_numpy(_stretched(target, height, width)) for name, target in sample.targets.items()}
+        size = fitted_size(*shape, min(WORKING_SIDE, max(shape))) if shape else fitted_size(*seen, EXAMPLE_SIDE)
+        sample = source.read(index, source.store.frame if isinstance(source, StoreSource) else size)
+        truth = {name: torch.from_numpy(target) for name, target in sample.targets.items()}
         truth = {name: value.long() if value.dtype == torch.uint8 else value for name, value in truth.items()}
-        pixels = resize_rgb(np.ascontiguousarray(sample.image.transpose(1, 2, 0)), height, width)
+        pixels = np.ascontiguousarray(sample.image.transpose(1, 2, 0))
         examples.append(Photograph(sample.name, pixels, truth, own, source.info.image))
     return tuple(examples)
-
-
-def _stretched(values: np.ndarray, height: int, width: int) -> np.ndarray:
-    """``[H, W]`` or ``[C, H, W]`` at another size, by the nearest pixel."""
-    if values.ndim == 2:
-        return resize_nearest(values, height, width)
-    return planes(resize_nearest(values.transpose(1, 2, 0), height, width))

@@ -17,7 +17,6 @@ from mgm.demo.html import Tile, html
 from mgm.demo.photographs import Photograph
 from mgm.demo.runs import Served, ServedRun
 from mgm.errors import ConfigError, choose
-from mgm.inference.fit import make_fit
 from mgm.inference.model import TrainedModel
 from mgm.report.figures.images import error_pixels, fitted_size, resized, value_pixels
 from mgm.report.point_cloud import plot_points, thinned
@@ -66,7 +65,7 @@ def look(model: TrainedModel, photograph: Photograph, run: str = "") -> Seen:
     if other:
         truth = {name: value for name, value in photograph.truth.items() if name not in other}
         photograph = replace(photograph, truth=truth)
-    fit = make_fit("resize")
+    fit = model.make_fit()
     size = photograph.pixels.shape[0], photograph.pixels.shape[1]
     windows = model.predict_windows(fit.windows(photograph.pixels, model.image_size))
     values, tiles = (
@@ -106,7 +105,7 @@ def legends_html(tasks: Mapping[str, Task], seen: Seen) -> str:
 
 def confidence_html(model: TrainedModel, seen: Seen) -> str:
     """How sure the predictions are, pixel by pixel; predicts the photograph and its mirror image."""
-    fit = make_fit("resize")
+    fit = model.make_fit()
     both = model.predict_both_ways(fit.windows(seen.photograph.pixels, model.image_size))
     confidence = model.confidence(*both, fit, fitted_size(*seen.size, TILE_SIDE))
     tiles = [

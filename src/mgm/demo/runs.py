@@ -118,10 +118,10 @@ def summary(model: TrainedModel, result: dict[str, Any] | None = None, *, finish
         result: What `result.json` holds; None where there is none.
         finished: Whether the training is over.
     """
-    side = model.experiment.data.image_size
+    height, width = model.image_size
     pretrained = pretraining(model.experiment.model)
     start = f" from a pre-trained encoder ({pretrained})" if pretrained else ""
-    known = f"trained on {model.info.name} at {side} × {side}{start}"
+    known = f"trained on {model.info.name} at {height} × {width}{start}"
     if not finished:
         return f"{known}; not finished, so this is its best model so far"
     if result is None:

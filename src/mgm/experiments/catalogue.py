@@ -33,6 +33,7 @@ from mgm.experiments.studies import (
     Tasks,
     options,
 )
+from mgm.types import plain_size
 
 PAPER_SETTINGS = (SETTINGS_100, SETTINGS_50, SETTINGS_25)
 GROUPING_BUDGET = 2.0
@@ -96,7 +97,8 @@ def _transferred(row: Row) -> Row:
 
 
 def _double_size(experiment: Experiment, _: str) -> Options:
-    return options(image_size=2 * experiment.data.image_size)
+    height, width = experiment.data.size
+    return options(image_size=plain_size((2 * height, 2 * width)))
 
 
 def _disjoint(_: Experiment, data: str) -> Options:

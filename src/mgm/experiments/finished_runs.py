@@ -21,7 +21,7 @@ from mgm.tasks.base import Task
 from mgm.training.evaluate import Scores
 from mgm.types import is_sequence
 
-SAME_TEST = ("split", "image_size")
+SAME_TEST = ("split", "image_size", "aspect")
 """Settings that determine the test set, beside the images themselves."""
 SAME_LABELS = ("fraction",)
 """Settings that determine the number of labels."""

@@ -115,7 +115,7 @@ def autolabel(
     identity = {"weights": _digest(model), "folder": str(root.resolve()), "confidence": confidence}
     done = _begin(begun, identity)
     writer = _Writer(begun, model.tasks, confidence, done)
-    predictor = PhotographPredictor(model, writer.write, confidence=True, check=_check_name)
+    predictor = PhotographPredictor(model, writer.write, model.make_fit(), confidence=True, check=_check_name)
     left = [photograph for photograph in photographs if photograph.name not in done]
     try:
         failed = predictor.run(left, skip_bad=skip_bad).failed if left else []

@@ -150,7 +150,7 @@ def evaluate(
         source = open_source(data or config.data, config.num_images)
         info = with_classes_of(source.info, trained.info)
         tasks, scaled = _tasks(trained, info, calibrate)
-        store = cached_store(source, config.image_size, config.cache, skip_bad=config.skip_bad)
+        store = cached_store(source, config.frame, config.cache, skip_bad=config.skip_bad)
         splits = None if split == "all" else make_splits(store, source, config, store.labelled(tasks))
     else:
         own = open_run_data(folder)

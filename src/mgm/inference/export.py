@@ -30,7 +30,7 @@ from mgm.training.checkpoint import make_folder
 from mgm.types import ImageFormat
 
 INPUT = "images"
-"""Name of the graph's input, ``[B, C, S, S]`` as of `GraphInput`; its outputs have the names of the tasks."""
+"""Name of the graph's input, ``[B, C, H, W]`` as of `GraphInput`; its outputs have the names of the tasks."""
 OPSET = 20
 """Version of the ONNX operators."""
 CHECKED_BATCHES = (1, 3)
@@ -45,7 +45,7 @@ EXAMPLES = 2
 _ANY_NUMBER = {INPUT: {0: torch.export.Dim("batch")}}
 
 Graph = Callable[[Tensor], dict[str, Tensor]]
-"""Images ``[B, C, S, S]`` to values per task."""
+"""Images ``[B, C, H, W]`` to values per task."""
 
 
 class GraphInput(nn.Module):
@@ -66,7 +66,7 @@ class GraphInput(nn.Module):
             self.register_buffer("width", high - low)
 
     def forward(self, images: Tensor) -> Tensor:
-        """``[B, C, S, S]`` to (-1, 1)."""
+        """``[B, C, H, W]`` to (-1, 1)."""
         if self.dtype != torch.float32:
             return normalise_levels(images)
         return 2 * ((images - self.low) / self.width).clamp(0, 1) - 1
@@ -96,17 +96,17 @@ class PredictionGraph(nn.Module):
         self.image_size = trained.image_size
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """Images ``[B, C, S, S]``, as of `GraphInput`, to values.
+        """Images ``[B, C, H, W]``, as of `GraphInput`, to values.
 
         Returns:
-            Task -> class indices int64 ``[B, S, S]``, others float32 ``[B, C, S, S]``.
+            Task -> class indices int64 ``[B, H, W]``, others float32 ``[B, C, H, W]``.
         """
         predictions = self.model(self.input(images))
         return {name: task.decode(predictions[name]) for name, task in self.tasks.items()}
 
     def example(self) -> Tensor:
         """Images to trace the graph with."""
-        return torch.zeros(EXAMPLES, self.channels, self.image_size, self.image_size, dtype=self.input.dtype)
+        return torch.zeros(EXAMPLES, self.channels, *self.image_size, dtype=self.input.dtype)
 
 
 def write_program(trained: TrainedModel, path: Path) -> None:
@@ -185,7 +185,7 @@ def disagreement(trained: TrainedModel, graph: Graph, images: Tensor) -> dict[st
     Args:
         trained: The model that the graph was made of.
         graph: From `GraphFormat.open`.
-        images: ``[B, C, S, S]``.
+        images: ``[B, C, H, W]``.
     """
     expected = PredictionGraph(trained)(images)
     found = graph(images)
@@ -290,8 +290,8 @@ def export_model(
     # a folder that is there may be another disk, or somebody's working directory: it is filled, not replaced
     staging = (out if out.is_dir() else out.parent) / f".{out.name}.{os.getpid()}.tmp"
     files = [
-        f"`{graph.file}`: {graph.description}; input `{INPUT}` `[B, {trained.info.image.channels}, {trained.image_size}, "
-        f"{trained.image_size}]` {_input_type(trained.info.image)}, an output per task"
+        f"`{graph.file}`: {graph.description}; input `{INPUT}` `[B, {trained.info.image.channels}, "
+        f"{', '.join(map(str, trained.image_size))}]` {_input_type(trained.info.image)}, an output per task"
         for graph in graphs
     ]
     try:
@@ -319,7 +319,7 @@ def _input_type(kind: ImageFormat) -> str:
 def _checked(trained: TrainedModel, graph: GraphFormat, folder: Path) -> float:
     """The largest difference of a graph from PyTorch, unless it is too large."""
     kind = trained.info.image
-    images = GraphInput(kind).random((max(CHECKED_BATCHES), kind.channels, trained.image_size, trained.image_size))
+    images = GraphInput(kind).random((max(CHECKED_BATCHES), kind.channels, *trained.image_size))
     run = graph.open(folder / graph.file)
     worst = max(max(disagreement(trained, run, images[:count]).values()) for count in CHECKED_BATCHES)
     if not worst <= WORST_DIFFERENCE:

@@ -29,7 +29,7 @@ def generate(
         device: Where to compute.
 
     Returns:
-        Scene -> ``[num, C, S, S]`` in (-1, 1), in the channels of the run's images.
+        Scene -> ``[num, C, H, W]`` in (-1, 1), in the channels of the run's images.
 
     Raises:
         RunError: If the run trained no generator.
@@ -81,7 +81,7 @@ class TrainedGenerator:
             seed: The noise is the same for every stage of the training.
 
         Returns:
-            ``[num, C, S, S]`` in (-1, 1).
+            ``[num, C, H, W]`` in (-1, 1).
         """
         place = self.labels.device
         random = random_generator(place, seed, name)

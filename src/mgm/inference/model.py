@@ -17,7 +17,7 @@ from mgm.data.channels import read_image
 from mgm.errors import RunError
 from mgm.functional.levels import normalise_levels
 from mgm.functional.resizing import enlarged_rows
-from mgm.inference.fit import Fit, Size, make_fit
+from mgm.inference.fit import AS_TRAINED, Fit, make_fit
 from mgm.inference.model_folder import ModelDescription, ModelFolder
 from mgm.method.networks import build_model
 from mgm.models.base import MultiTaskModel
@@ -26,7 +26,7 @@ from mgm.runs.folder import RunFolder
 from mgm.tasks import tasks_for
 from mgm.tasks.base import Task
 from mgm.training.checkpoint import SavedModel, Weights, load_checkpoint, rebuild
-from mgm.types import DatasetInfo, Predictions
+from mgm.types import DatasetInfo, Predictions, Size
 
 STRIP_PIXELS = 1 << 21
 """Pixels of a photograph whose values are computed at once; bounds memory."""
@@ -95,7 +95,7 @@ class TrainedModel:
         device: torch.device,
         origin: Path,
     ) -> TrainedModel:
-        if not 0 < experiment.data.image_size <= MAX_IMAGE_SIZE:
+        if max(experiment.data.size) > MAX_IMAGE_SIZE:
             raise RunError(f"image_size of {origin} is {experiment.data.image_size}; {MAX_IMAGE_SIZE} is the largest")
         tasks = tasks_for(info, experiment.data.tasks)
         model = rebuild(lambda: build_model(tasks, experiment.model, experiment.seed), weights, origin)
@@ -161,9 +161,13 @@ class TrainedModel:
         return ModelDescription.of(self.experiment, self.info)
 
     @property
-    def image_size(self) -> int:
-        """Side of the network's images in pixels."""
-        return self.experiment.data.image_size
+    def image_size(self) -> Size:
+        """Height and width of the network's images in pixels."""
+        return self.experiment.data.size
+
+    def make_fit(self, fit: str | Fit = AS_TRAINED, detail: float = 1.0) -> Fit:
+        """A way to fit photographs by name, see `mgm.inference.fit.make_fit`; one is returned as it is."""
+        return make_fit(fit, detail, self.experiment.data.aspect) if isinstance(fit, str) else fit
 
     @torch.no_grad()
     def predict_batch(self, images: Tensor, *, flip_average: bool = False) -> Predictions:
@@ -185,11 +189,11 @@ class TrainedModel:
         """Raw predictions for levels as they come from `Fit.windows`.
 
         Args:
-            windows: ``[N, C, S, S]`` uint8 or uint16.
+            windows: ``[N, C, H, W]`` uint8 or uint16.
             flip_average: Average with the predictions for the mirrored windows.
 
         Returns:
-            Task -> ``[N, C, S, S]`` on the model's device.
+            Task -> ``[N, C, H, W]`` on the model's device.
         """
         return self._in_chunks(windows, lambda images: self.predict_batch(images, flip_average=flip_average))
 
@@ -232,7 +236,7 @@ class TrainedModel:
         }
 
     def predict(
-        self, image: str | Path | Image.Image | np.ndarray, *, fit: str | Fit = "resize", flip_average: bool = False
+        self, image: str | Path | Image.Image | np.ndarray, *, fit: str | Fit = AS_TRAINED, flip_average: bool = False
     ) -> dict[str, Tensor]:
         """Values of every task for one photograph of any size, at its own size.
 
@@ -240,7 +244,7 @@ class TrainedModel:
             image: A file, a PIL image, or an array: ``[H, W, 3]`` uint8, or of a model for other images (`DatasetInfo.image`)
                 ``[H, W, C]`` or ``[C, H, W]`` in the numbers of its training files; see `mgm.data.channels.read_image`.
             fit: How the photograph is brought to the network's size, see `mgm.inference.fit.FITS`: ``resize`` squeezes
-                it to a square, as training images were, and stretches predictions back; ``pad`` and ``tile`` keep its aspect.
+                it and stretches predictions back; ``pad`` and ``tile`` keep its aspect; ``auto`` does as in training.
             flip_average: Average with the prediction for the mirrored photograph; takes twice as long.
 
         Returns:
@@ -250,14 +254,14 @@ class TrainedModel:
             DataError: If the file is no readable image, or has other channels than the model takes.
             ConfigError: If there is no such fit, or the photograph is too large for it.
         """
-        fit = make_fit(fit) if isinstance(fit, str) else fit
+        fit = self.make_fit(fit)
         pixels = read_image(image, self.info.image)
         windows = fit.windows(pixels, self.image_size)
         predictions = self.predict_windows(windows, flip_average=flip_average)
         return self.finish(predictions, fit, (pixels.shape[0], pixels.shape[1]))
 
     def predict_with_confidence(
-        self, image: str | Path | Image.Image | np.ndarray, *, fit: str | Fit = "resize", flip_average: bool = False
+        self, image: str | Path | Image.Image | np.ndarray, *, fit: str | Fit = AS_TRAINED, flip_average: bool = False
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """The values of `predict`, and how sure each pixel of them is; takes twice as long.
 
@@ -272,7 +276,7 @@ class TrainedModel:
         Returns:
             Task -> value, and task -> confidence: float ``[H, W]`` in [0, 1], where 1 is sure.
         """
-        fit = make_fit(fit) if isinstance(fit, str) else fit
+        fit = self.make_fit(fit)
         pixels = read_image(image, self.info.image)
         both = self.predict_both_ways(fit.windows(pixels, self.image_size), flip_average=flip_average)
         size = (pixels.shape[0], pixels.shape[1])

@@ -18,6 +18,7 @@ from mgm.runs.pretraining import footnotes, marked, pretraining
 from mgm.tasks import tasks_for
 from mgm.tasks.base import Task
 from mgm.training.evaluate import Scores
+from mgm.types import parse_size
 
 UNKNOWN = "unknown"
 LICENCE_NOTES = ("licence", "license")
@@ -51,7 +52,7 @@ class Trials:
             ConfigError: If they differ in more than their seed, or two are the same.
         """
         results = [read_result(run.result) for run in runs]
-        alike = ("recipe", "data", "fraction", "image_size", "steps")
+        alike = ("recipe", "data", "fraction", "image_size", "aspect", "steps")
         for run, result in zip(runs, results, strict=True):
             for key in alike:
                 if result.get(key) != results[0].get(key):
@@ -110,6 +111,7 @@ def model_card(found: ModelDescription, trials: Trials, details: CardDetails, fi
     return environment.get_template("model_card.md.jinja").render(
         model=found,
         example="photo.jpg" if found.image.is_photograph else "image.tif",
+        size="{} x {}".format(*parse_size(found.image_size)),
         details=details,
         tasks=tasks,
         files=files,

@@ -19,7 +19,7 @@ from mgm.runs.settings import check_names, check_numbers
 from mgm.runs.starting_weights import required_stride
 from mgm.tasks import tasks_for
 from mgm.training.checkpoint import MAX_CHECKPOINT_BYTES, check_finite, make_folder
-from mgm.types import DatasetInfo, ImageFormat
+from mgm.types import Aspect, DatasetInfo, ImageFormat, parse_size, plain_size
 from mgm.version import __version__
 
 FORMAT = "mgm-model"
@@ -43,10 +43,12 @@ class ModelDescription:
 
     tasks: tuple[str, ...]
     """What it predicts, in the order of outputs."""
-    image_size: int
-    """Side of its images in pixels."""
+    image_size: int | str
+    """Size of its images in pixels, see `mgm.types.plain_size`."""
     model: ModelConfig
     """Architecture, depth and widths of the networks."""
+    aspect: Aspect = "squeeze"
+    """How pictures of another shape got into that size."""
     classes: tuple[str, ...] = ()
     """Names of the semantic classes in index order."""
     own_tasks: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
@@ -72,7 +74,8 @@ class ModelDescription:
         """Description of a trained network; paths of the machine that trained it stay behind."""
         return cls(
             tasks=tuple(experiment.data.tasks or info.tasks),
-            image_size=experiment.data.image_size,
+            image_size=plain_size(experiment.data.size),
+            aspect=experiment.data.aspect,
             model=experiment.model,
             classes=info.classes,
             own_tasks=info.own_tasks,
@@ -85,7 +88,7 @@ class ModelDescription:
 
     def experiment(self) -> Experiment:
         """The settings that prediction needs."""
-        data = DataConfig(data=self.dataset, image_size=self.image_size, tasks=self.tasks)
+        data = DataConfig(data=self.dataset, image_size=self.image_size, aspect=self.aspect, tasks=self.tasks)
         return Experiment(recipe=self.recipe, seed=self.seed, data=data, model=self.model)
 
     def info(self) -> DatasetInfo:
@@ -168,7 +171,11 @@ class ModelFolder:
                 f"{self.config_file}: image has {found.image.channels} channels, and model is for {found.model.image_channels}"
             )
         stride = max(1, required_stride(found.model))  # whether there is such a stride the network says itself
-        if found.image_size < stride or found.image_size % stride or found.image_size > MAX_IMAGE_SIZE:
+        try:
+            size = parse_size(found.image_size)
+        except ConfigError as error:
+            raise RunError(f"{self.config_file}: {error}") from None
+        if any(side % stride or side > MAX_IMAGE_SIZE for side in size):
             raise RunError(
                 f"{self.config_file}: image_size is {found.image_size}; it must be a multiple of {stride}, "
                 f"{stride} to {MAX_IMAGE_SIZE}"

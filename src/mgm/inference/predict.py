@@ -15,10 +15,10 @@ from mgm.data.images import PICTURE_FORMATS
 from mgm.data.progress import progress_bar
 from mgm.errors import ConfigError, DataError, MgmError
 from mgm.inference.batch import Throughput, predict_many
-from mgm.inference.fit import Fit, Resize, Size
+from mgm.inference.fit import Fit
 from mgm.inference.inputs import PhotographFile
 from mgm.inference.model import TrainedModel
-from mgm.types import Predictions
+from mgm.types import Predictions, Size
 
 PHOTOGRAPHS_AT_ONCE = 8
 """Photographs, with all their windows, that go through the network together."""
@@ -56,7 +56,7 @@ class PhotographPredictor:
 
     model: TrainedModel
     write: Callable[[PredictedPhotograph], None]
-    fit: Fit = field(default_factory=Resize)
+    fit: Fit
     flip_average: bool = False
     confidence: bool = False
     check: Callable[[PhotographFile, Size], object] = lambda photograph, size: None

@@ -19,6 +19,7 @@ from mgm.networks.uncertainty import UncertaintyWeights
 from mgm.tasks.base import Task
 from mgm.training.networks import Networks
 from mgm.training.seeding import seeded
+from mgm.types import SizeSetting
 
 
 def build_model(tasks: dict[str, Task], config: ModelConfig, seed: int) -> MultiTaskModel:
@@ -29,7 +30,13 @@ def build_model(tasks: dict[str, Task], config: ModelConfig, seed: int) -> Multi
 
 
 def build_networks(
-    names: frozenset[str], tasks: dict[str, Task], config: ModelConfig, *, image_size: int, num_scenes: int, seed: int
+    names: frozenset[str],
+    tasks: dict[str, Task],
+    config: ModelConfig,
+    *,
+    image_size: SizeSetting,
+    num_scenes: int,
+    seed: int,
 ) -> Networks:
     """M and whatever other networks the stages train.
 
@@ -39,7 +46,7 @@ def build_networks(
         names: Networks that some stage trains (`Stage.trains`).
         tasks: The tasks to learn.
         config: Shapes.
-        image_size: Side of the images that a generator makes.
+        image_size: Size of the images that a generator makes.
         num_scenes: Number of weak labels; without any, the generator is unconditional.
         seed: The run's seed.
     """

@@ -64,9 +64,9 @@ def compare(folders: Mapping[str, RunFolder], count: int = SHOWN_IMAGES, wanted:
     if not folders:
         raise RunError("no run whose predictions could be shown")
     models = {title: TrainedModel.load(folder.path, "cpu") for title, folder in folders.items()}
-    sides = {model.image_size for model in models.values()}
-    if len(sides) > 1:
-        raise RunError(f"the runs have no test set in common: image_size is {' and '.join(map(str, sorted(sides)))}")
+    frames = {str(model.experiment.data.frame) for model in models.values()}
+    if len(frames) > 1:
+        raise RunError(f"the runs have no test set in common: image_size is {' and '.join(sorted(frames))}")
     data = open_run_data(next(iter(folders.values())))
     test = _common_test(data, list(folders.values()))
     info = data.info  # an error where labels no longer mean what was learned

@@ -19,7 +19,7 @@ from mgm.report.comparison import scene_name
 from mgm.report.dataset_statistics import DatasetStatistics
 from mgm.report.figures.contact_sheet import contact_sheet
 from mgm.report.figures.images import spread_evenly
-from mgm.types import Sample
+from mgm.types import FrameLike, Sample
 
 SPLIT_PARTS = tuple(part.name for part in fields(Splits))
 MOST_LISTED = 10
@@ -27,14 +27,14 @@ MOST_LISTED = 10
 
 
 def inspect_source(
-    source: DataSource, out: Path, *, size: int = 128, num_shown: int = 12, most: int = 0, split: str = "random"
+    source: DataSource, out: Path, *, size: FrameLike = 128, num_shown: int = 12, most: int = 0, split: str = "random"
 ) -> Iterator[str]:
     """Read a data set, say what it holds, and draw a contact sheet. Files that cannot be read are listed and left out.
 
     Args:
         source: The data set.
         out: File of the contact sheet.
-        size: Side of the images in pixels.
+        size: Of the images, and how pictures of another shape are brought to it.
         num_shown: Samples on the contact sheet.
         most: Samples to read, spread evenly; 0: all.
         split: Kind of the split whose parts are counted.
@@ -46,8 +46,8 @@ def inspect_source(
         ConfigError: If no sample is to be shown, or there is no such split.
         DataError: If no sample can be read.
     """
-    if num_shown < 1 or size < 1 or most < 0:
-        raise ConfigError("--num and --image-size must be at least 1, --most 0 (all) or more")
+    if num_shown < 1 or most < 0:
+        raise ConfigError("--num must be at least 1, --most 0 (all) or more")
     info = source.info
     statistics = DatasetStatistics(info)
     num_classes = sum(len(task.classes) for task in statistics.tasks.values() if task.categorical)
@@ -87,7 +87,7 @@ def inspect_source(
 def _read(
     source: DataSource,
     index: int,
-    size: int,
+    size: FrameLike,
     statistics: DatasetStatistics,
     bad: dict[int, str],
     said: tuple[str, ...],

@@ -18,31 +18,31 @@ from mgm.runs.starting_weights import finished_run
 from mgm.tasks import tasks_for
 from mgm.tasks.base import Task
 from mgm.training.checkpoint import SavedModel, load_checkpoint, rebuild
-from mgm.types import Batch
+from mgm.types import Batch, SizeSetting, parse_size
 
 
 class Annotator:
     """Labels images by the best model of a run. Paper, pilot study: a large network trained on all labels.
 
-    The network sees the images at the side that it was trained at; its predictions are stretched back. What it says
+    The network sees the images at the size that it was trained at; its predictions are stretched back. What it says
     replaces any labels that the images came with; tasks that it has not learned get none.
 
     Args:
         model: The network, on the device of the images, in evaluation mode.
-        side: Side of its images in pixels.
+        size: Of its images.
         tasks: Tasks to label, which it has learned.
     """
 
-    def __init__(self, model: MultiTaskModel, side: int, tasks: dict[str, Task]) -> None:
+    def __init__(self, model: MultiTaskModel, size: SizeSetting, tasks: dict[str, Task]) -> None:
         self.model = model.eval().requires_grad_(False)
-        self.side = side
+        self.size = parse_size(size)
         self.tasks = tasks
 
     @torch.no_grad()
     def __call__(self, batch: Batch) -> Batch:
         """The same images with the network's predictions as targets; no gradient passes."""
         size = (batch.images.shape[2], batch.images.shape[3])
-        predictions = self.model(resize_bilinear(batch.images, (self.side, self.side)))
+        predictions = self.model(resize_bilinear(batch.images, self.size))
         targets = {name: task.decode(task.resize(predictions[name], size)) for name, task in self.tasks.items()}
         return replace(batch, targets=targets)
 
@@ -75,4 +75,4 @@ def make_annotator(experiment: Experiment, data: ExperimentData, device: torch.d
         )
     best = load_checkpoint(folder.checkpoints / "best.pt", SavedModel)
     model = rebuild(lambda: build_model(learned, theirs.model, theirs.seed), best["model"], folder.path)
-    return Annotator(model.to(device), theirs.data.image_size, tasks)
+    return Annotator(model.to(device), theirs.data.size, tasks)

@@ -13,18 +13,20 @@ from mgm.method.extra_images import EXTRA_IMAGES
 from mgm.models import MODELS
 from mgm.networks.decoders import DECODERS
 from mgm.networks.encoder import BLOCKS, STAGE_STRIDES
-from mgm.networks.generators import GENERATORS, IMAGE_SIZES
+from mgm.networks.generators import GENERATORS
+from mgm.networks.generators.base import can_generate, nearest_sizes
 from mgm.runs.data import augmentation
 from mgm.runs.devices import started_processes
+from mgm.runs.loaders import progressive_sizes
 from mgm.runs.loggers import LOGGERS
 from mgm.runs.settings import check_numbers
 from mgm.runs.starting_weights import check_encoder, required_stride
 from mgm.tasks import TASKS, parse_losses
 from mgm.training.schedules import SCHEDULES
-from mgm.types import is_sequence
+from mgm.types import is_sequence, plain_size
 
 POSITIVE = {
-    "data": ("image_size", "num_rooms"),
+    "data": ("num_rooms",),
     "method": ("temperature",),
     "training": (
         "steps",
@@ -256,16 +258,27 @@ def check_sharing(model: ModelConfig) -> None:
 
 def check_image_size(experiment: Experiment) -> None:
     """Raise `ConfigError` unless the networks can work at the image size."""
-    size, stride = experiment.data.image_size, required_stride(experiment.model)
-    if size > MAX_IMAGE_SIZE:
-        raise ConfigError(f"image_size is {size}; it must be {MAX_IMAGE_SIZE} at most")
-    if size % stride:
-        near = max(stride, round(size / stride) * stride)
-        raise ConfigError(f"image_size is {size}; it must be a multiple of {stride}, for example {near}")
+    size, stride = experiment.data.size, required_stride(experiment.model)
+    shown = experiment.data.image_size
+    if max(size) > MAX_IMAGE_SIZE:
+        raise ConfigError(f"image_size is {shown}; it must be {MAX_IMAGE_SIZE} at most")
+    if any(side % stride for side in size):
+        height, width = (max(stride, round(side / stride) * stride) for side in size)
+        raise ConfigError(
+            f"image_size is {shown}; it must be a multiple of {stride}, for example {plain_size((height, width))}"
+        )
     for side in experiment.training.early_sizes:
-        if side % stride or not 0 < side <= size:
-            raise ConfigError(f"early_sizes has {side}; sizes must be multiples of {stride}, up to image_size {size}")
+        if side % stride or not 0 < side <= min(size):
+            raise ConfigError(f"early_sizes has {side}; sizes must be multiples of {stride}, up to image_size {shown}")
+    for side, early in zip(experiment.training.early_sizes, progressive_sizes(experiment), strict=False):
+        if any(length % stride for length in early):
+            raise ConfigError(
+                f"early_sizes has {side}; images of {plain_size(early)} have sides that are no multiples of {stride}"
+            )
     generated = EXTRA_IMAGES[experiment.method.extra_images].generator != "none"
-    if generated and size not in IMAGE_SIZES:
-        sizes = ", ".join(str(side) for side in IMAGE_SIZES)
-        raise ConfigError(f"image_size is {size}; the generators make images of these sides: {sizes}")
+    if generated and not can_generate(size):
+        raise ConfigError(
+            f"image_size is {shown}, which the generators cannot make; near it they can make "
+            f"{' and '.join(map(str, nearest_sizes(size, stride)))}, and recipes without a generator (mt, mgm_no_generator) take "
+            f"any multiple of {stride}"
+        )

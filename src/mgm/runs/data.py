@@ -101,7 +101,7 @@ def load_data(experiment: Experiment, device: torch.device) -> ExperimentData:
     for warning in source.warnings():
         warn_once(f"{info.name}: {warning}")
     # of several processes one converts, the others wait
-    store = cached_store(source, config.image_size, config.cache, skip_bad=config.skip_bad)
+    store = cached_store(source, config.frame, config.cache, skip_bad=config.skip_bad)
     if skipped := store.manifest["skipped"]:
         warn_once(f"{info.name}: {len(skipped)} bad samples are left out, such as {skipped[0]}")
     has = store.labelled(tasks)
@@ -351,11 +351,11 @@ def augmentation(config: DataConfig, tasks: dict[str, Task]) -> PairedAugmentati
 def strengthening(config: DataConfig, tasks: dict[str, Task]) -> Callable[[Batch, int], Batch]:
     """What images go through, by a seed, between their labelling by the moving average and the network (extra_uses consistency).
 
-    Strong changes of the colours, a blur of up to a 64th of the side, and a rectangle of another image in every second one, as
-    in UniMatch (Yang et al., CVPR 2023); places stay, so that labels do.
+    Strong changes of the colours, a blur of up to a 64th of the shorter side, and a rectangle of another image in every second
+    one, as in UniMatch (Yang et al., CVPR 2023); places stay, so that labels do.
     """
     recolour = PairedAugmentation(
-        tasks, config.image_size, flip=False, zoom=(1.0, 1.0), colour=0.5, hue=0.1, blur=config.image_size / 64
+        tasks, config.image_size, flip=False, zoom=(1.0, 1.0), colour=0.5, hue=0.1, blur=min(config.size) / 64
     )
     paste = Composites(tasks, "cutmix", share=0.5)
     return lambda batch, seed: paste(recolour(batch, derive_seed(seed, "recolour")), derive_seed(seed, "paste"))

@@ -62,7 +62,9 @@ class Result(TypedDict, total=False):
     data: Required[str]
     fraction: float
     seed: int
-    image_size: int
+    image_size: int | str
+    """See `mgm.types.plain_size`."""
+    aspect: str
     num_labelled: Required[int]
     steps: Required[int]
     """Updates of M on labelled batches that the settings give; of these `stopped` may have left out some."""

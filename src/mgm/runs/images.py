@@ -175,7 +175,7 @@ def open_run_data(folder: RunFolder) -> RunData:
     config, then, images = folder.experiment().data, folder.info(), RunImages.read(folder.images)
     try:
         source = open_source(config.data, config.num_images)
-        store = cached_store(source, config.image_size, config.cache, skip_bad=config.skip_bad)
+        store = cached_store(source, config.frame, config.cache, skip_bad=config.skip_bad)
     except MgmError as error:
         raise type(error)(f"the data of {folder.path} cannot be opened: {error}") from None
     return RunData(rows_of(store, source), store, images, then, images.changes(store, then))

@@ -26,7 +26,7 @@ from mgm.tasks.base import Task
 from mgm.training.memory_format import in_format, memory_format
 from mgm.training.seeding import derive_seed
 from mgm.training.trainer import Loader
-from mgm.types import IGNORE_INDEX, Batch
+from mgm.types import IGNORE_INDEX, Batch, Size
 
 
 @dataclass(frozen=True)
@@ -94,18 +94,18 @@ class RunLoaders:
     ) -> Loader:
         """Batches of some of the images, augmented if the experiment augments, then mixed."""
         experiment, data = self.experiment, self.data
-        sides = (*experiment.training.early_sizes, experiment.data.image_size)
-        augments = {side: augmentation(replace(experiment.data, image_size=side), data.tasks) for side in sides}
+        sizes = progressive_sizes(experiment)
+        augments = {size: augmentation(replace(experiment.data, image_size=size), data.tasks) for size in sizes}
         draw = draws(data.reader, indices, derive_seed(experiment.seed, stream, "order"), targets=keep_targets)
 
         def load(step: int, count: int) -> Batch:
             batch = draw(step, count)
             if composites:
                 batch = composites(batch, seed=derive_seed(experiment.seed, stream, "composites", step, rank()))
-            side = side_at(experiment, step) if progressive else experiment.data.image_size
-            augment = augments[side]
-            if augment is None and side != experiment.data.image_size:
-                batch = resize(batch, side, data.tasks)
+            size = size_at(experiment, step) if progressive else experiment.data.size
+            augment = augments[size]
+            if augment is None and size != experiment.data.size:
+                batch = resize(batch, size, data.tasks)
             if augment:
                 batch = augment(batch, seed=derive_seed(experiment.seed, stream, "augment", step, rank()))
             if mix:
@@ -143,16 +143,33 @@ def with_used_labels(load: Loader, model: ModelConfig) -> Loader:
     return load if stride == 1 else lambda step, count: load(step, count).every(stride, step % stride)
 
 
-def side_at(experiment: Experiment, step: int) -> int:
-    """Side in pixels of the labelled images of an update of M, counted over all stages (progressive resizing).
+def size_at(experiment: Experiment, step: int) -> Size:
+    """Size of the labelled images of an update of M, counted over all stages (progressive resizing).
 
     As in Tan and Le (EfficientNetV2, 2021). The sizes change within the share of the steps that comes before joint training,
     also where a recipe has none: step t of a baseline sees images of the size that step t of any other recipe sees.
     """
     training = experiment.training
-    sides = (*training.early_sizes, experiment.data.image_size)
+    sizes = progressive_sizes(experiment)
     alone = training.steps - round(training.steps * training.joint_share)
-    return sides[min(len(sides) * step // max(alone, 1), len(sides) - 1)]
+    return sizes[min(len(sizes) * step // max(alone, 1), len(sizes) - 1)]
+
+
+def progressive_sizes(experiment: Experiment) -> tuple[Size, ...]:
+    """Sizes of the labelled images in their order: those of `TrainingConfig.early_sizes`, in the shape of the last.
+
+    Raises:
+        ConfigError: If there is none of that shape.
+    """
+    height, width = experiment.data.size
+    shorter = min(height, width)
+    for side in experiment.training.early_sizes:
+        if height * side % shorter or width * side % shorter:
+            raise ConfigError(
+                f"early_sizes has {side}; no image of the shape of {experiment.data.image_size} has a shorter side of {side} pixels"
+            )
+    early = [(height * side // shorter, width * side // shorter) for side in experiment.training.early_sizes]
+    return (*early, experiment.data.size)
 
 
 def draws(reader: StoreReader, indices: np.ndarray, seed: int, *, targets: bool = True) -> Loader:
@@ -210,7 +227,7 @@ def foreign_loader(
         f"{name} has labels for {data.info.name}: {', '.join(said)}; scenes: {len(scenes)} of {len(source.info.scenes)}"
         + (f". Left out, since they mean something else: {', '.join(left_out)}" if left_out else "")
     )
-    store = cached_store(source, experiment.data.image_size, experiment.data.cache)
+    store = cached_store(source, experiment.data.frame, experiment.data.cache)
     reader = StoreReader(store, tuple(tasks), device)
     indices = source.splits("random", experiment.data.split_seed).train
     augment = augmentation(experiment.data, tasks)

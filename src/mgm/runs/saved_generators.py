@@ -97,7 +97,7 @@ class SavedGenerator:
         return cls(network, means, labels)
 
     def images(self, rows: Tensor, labels: Tensor, random: torch.Generator) -> Tensor:
-        """New images ``[B, 3, S, S]`` in (-1, 1) from ``z = latent mean + noise``.
+        """New images ``[B, 3, H, W]`` in (-1, 1) from ``z = latent mean + noise``.
 
         Args:
             rows: ``[B]`` images whose latent means are taken.
@@ -111,7 +111,7 @@ class SavedGenerator:
         """New images with the labels of randomly chosen training images, and around their latent means.
 
         Returns:
-            Images ``[num, 3, S, S]`` in (-1, 1), labels ``[num, max(1, K)]``.
+            Images ``[num, 3, H, W]`` in (-1, 1), labels ``[num, max(1, K)]``.
         """
         rows = torch.randint(len(self.labels), (num,), generator=random, device=self.labels.device)
         return self.images(rows, self.labels[rows], random), self.labels[rows]
@@ -151,11 +151,11 @@ def even_shares(total: int, parts: int, turn: int) -> list[int]:
 
 def _fitting_generator(run: str, experiment: Experiment, data: ExperimentData, device: torch.device) -> SavedGenerator:
     folder = finished_run(run, "generator_runs")
-    side, info = folder.experiment().data.image_size, folder.info()
-    if side != experiment.data.image_size:
+    theirs, info = folder.experiment().data, folder.info()
+    if theirs.frame != experiment.data.frame:
         raise ConfigError(
-            f"generator_runs {run}: it makes images of {side} px, this run has {experiment.data.image_size}; "
-            f"use --image-size {side}"
+            f"generator_runs {run}: it makes images of {theirs.frame} px, this run has {experiment.data.frame}; "
+            f"use --image-size {theirs.image_size} --aspect {theirs.aspect}"
         )
     check_channels(f"generator_runs {run}", info, data.info)
     if (info.scenes, info.multi_hot) != (data.info.scenes, data.info.multi_hot):

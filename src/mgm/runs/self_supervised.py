@@ -87,7 +87,7 @@ def pretrain(experiment: Experiment, out: Path, *, resume: bool = False, exclude
     config = experiment.data
     source = open_photographs(config.data)
     experiment = with_channels(experiment, source.info)
-    store = cached_store(source, config.image_size, config.cache, skip_bad=config.skip_bad)
+    store = cached_store(source, config.frame, config.cache, skip_bad=config.skip_bad)
     if begun:
         begun.check(experiment)
         known = RunImages.read(folder.images)
@@ -123,6 +123,7 @@ def pretrain(experiment: Experiment, out: Path, *, resume: bool = False, exclude
                 "data": store.info.name,
                 "seed": experiment.seed,
                 "image_size": config.image_size,
+                "aspect": config.aspect,
                 "num_labelled": 0,
                 "num_photographs": len(indices),
                 "steps": experiment.training.steps,
@@ -145,7 +146,7 @@ def _without(store: Store, indices: np.ndarray, exclude: str, experiment: Experi
         return indices
     config = experiment.data
     source = open_source(exclude)
-    theirs = cached_store(source, config.image_size, config.cache, skip_bad=config.skip_bad)
+    theirs = cached_store(source, config.frame, config.cache, skip_bad=config.skip_bad)
     splits = make_splits(theirs, source, config, theirs.labelled(theirs.info.tasks))
     held_out = set(theirs.digests[np.concatenate([splits.validation, splits.test])])
     kept = [digest not in held_out for digest in store.digests[indices]]

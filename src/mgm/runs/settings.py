@@ -136,3 +136,5 @@ def _validated(kind: type[Any], values: dict[str, Any], where: str) -> Any:
         return schema(kind).validate_python(values)
     except ValidationError as error:
         raise ConfigError(f"{where}: {first_problem(error)}") from None
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None

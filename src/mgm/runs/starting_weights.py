@@ -97,11 +97,11 @@ def check_unseen(experiment: Experiment, data: ExperimentData) -> str:
     if not run or not len(data.splits.test):
         return ""
     folder = finished_run(run, "encoder_run")
-    size = folder.experiment().data.image_size
-    if size != experiment.data.image_size:
+    frame = folder.experiment().data.frame
+    if frame != experiment.data.frame:
         return (
-            f"whether {run} has seen test images cannot be told: its images are of {size} px, these of "
-            f"{experiment.data.image_size}"
+            f"whether {run} has seen test images cannot be told: its images are of {frame} px, these of "
+            f"{experiment.data.frame}"
         )
     seen = set(RunImages.read(folder.images).seen.values())
     count = sum(digest in seen for digest in data.reader.store.digests[data.splits.test])

@@ -330,6 +330,7 @@ def _finish(
         "fraction": experiment.data.fraction,
         "seed": experiment.seed,
         "image_size": experiment.data.image_size,
+        "aspect": experiment.data.aspect,
         "num_labelled": len(data.labelled),
         "steps": experiment.training.steps,
         "best_step": max(steps.values(), default=None),

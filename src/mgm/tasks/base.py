@@ -18,7 +18,7 @@ from mgm.tasks.files import FileSettings
 from mgm.tasks.legend import ColourScale, Legend
 from mgm.tasks.metrics import StreamingSums
 from mgm.tasks.pictures import colours_of
-from mgm.types import IGNORE_INDEX
+from mgm.types import IGNORE_INDEX, FrameLike
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 """A training loss of prediction, encoded target and mask of valid pixels: a scalar, the mean over the valid pixels of all
@@ -183,11 +183,11 @@ class Task(ABC):
 
     @classmethod
     @abstractmethod
-    def target_shape(cls, size: int) -> tuple[int, ...]:
-        """Shape of the target of one square image, ``size`` pixels a side."""
+    def target_shape(cls, size: FrameLike) -> tuple[int, ...]:
+        """Shape of the target of one image."""
 
     @classmethod
-    def missing_target(cls, size: int) -> np.ndarray:
+    def missing_target(cls, size: FrameLike) -> np.ndarray:
         """The target of an image without a label."""
         return np.full(cls.target_shape(size), np.nan, np.float32)
 

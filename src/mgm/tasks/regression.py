@@ -14,6 +14,7 @@ from mgm.functional.precision import at_least_float32
 from mgm.tasks.base import Loss, Span, Task
 from mgm.tasks.legend import ColourScale, Legend
 from mgm.tasks.pictures import paint_scale
+from mgm.types import Frame, FrameLike
 
 MEDIAN_VALUES = 2**22
 """Values per channel up to which a median is exact."""
@@ -44,9 +45,9 @@ class RegressionTask(Task):
         return self.num_channels
 
     @classmethod
-    def target_shape(cls, size: int) -> tuple[int, ...]:
+    def target_shape(cls, size: FrameLike) -> tuple[int, ...]:
         """Channels first."""
-        return (cls.num_channels, size, size)
+        return (cls.num_channels, *Frame.of(size).size)
 
     def valid(self, target: Tensor) -> Tensor:
         """Pixels whose every channel is finite."""

@@ -23,7 +23,7 @@ from mgm.tasks.files import ClassFiles, FileSettings, check_labels
 from mgm.tasks.legend import ClassColour, ColourScale, Legend
 from mgm.tasks.metrics import StreamingSums, ratio, wide_sum
 from mgm.tasks.pictures import MAX_CLASSES, colours_of, paint_classes, palette
-from mgm.types import IGNORE_INDEX
+from mgm.types import IGNORE_INDEX, Frame, FrameLike
 
 LOGITS_AT_ONCE = 8
 """Classes whose logits are enlarged together; 40 of them at 12 million pixels would take 2 GB."""
@@ -152,12 +152,12 @@ class Segmentation(Task):
     stored_dtype: ClassVar[str] = "uint8"
 
     @classmethod
-    def target_shape(cls, size: int) -> tuple[int, ...]:
+    def target_shape(cls, size: FrameLike) -> tuple[int, ...]:
         """One index per pixel, no channels."""
-        return (size, size)
+        return Frame.of(size).size
 
     @classmethod
-    def missing_target(cls, size: int) -> np.ndarray:
+    def missing_target(cls, size: FrameLike) -> np.ndarray:
         """All `IGNORE_INDEX`."""
         return np.full(cls.target_shape(size), IGNORE_INDEX, np.uint8)
 

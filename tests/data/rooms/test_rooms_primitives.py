@@ -33,7 +33,7 @@ def look(model: Model) -> tuple[np.ndarray, Hits, int]:
     """Rays ``[3, n]``, hits, and the number of primitives."""
     scene = scene_with(model)
     rows, columns = (grid.ravel() for grid in np.mgrid[0:SIZE, 0:SIZE])
-    rays = scene.camera.rays(columns + 0.5, rows + 0.5, SIZE)
+    rays = scene.camera.rays(columns + 0.5, rows + 0.5, (SIZE, SIZE))
     hits = locate(scene.primitives, EYE, rays, *cast(scene, scene.primitives, EYE, rays))
     return rays, hits, len(scene.primitives)
 

@@ -186,6 +186,19 @@ def test_any_resolution_works_and_shows_the_same_scene(samples, size):
     assert same.mean() > 0.8
 
 
+@pytest.mark.parametrize(("size", "middle"), [((32, 64), np.s_[16:48, :]), ((64, 20), np.s_[:, 22:42])])
+def test_a_picture_that_is_not_square_is_the_middle_of_the_square_one(samples, size, middle):
+    """So its pixels are square; rays differ in the last bits, so that a few hit the other side of an edge."""
+    source = RoomsSource(num_images=12, seed=3)
+    for index in (0, 4):
+        sample = source.read(index, size)
+        assert sample.image.shape == (3, *size)
+        assert (sample.targets["semantic"] == samples[index].targets["semantic"][middle]).mean() > 0.995
+        for task in ("depth", "normal", "reshading", "principal_curvature"):
+            error = np.abs(sample.targets[task] - samples[index].targets[task][:, *middle])
+            assert np.quantile(error, 0.99) < 1e-4, task
+
+
 def test_scene_types_come_evenly(survey):
     counts = np.sum([sample.scene for sample in survey], axis=0)
     np.testing.assert_array_equal(counts, NUM_SURVEY // len(SCENES))

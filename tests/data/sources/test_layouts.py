@@ -3,6 +3,7 @@
 import re
 import zipfile
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ import pytest
 from fake_layouts import write_authors, write_cityscapes, write_mtan, write_nyuv2_mat, write_taskonomy
 from fakes import write_camvid, write_nyuv2
 from mgm.data import DATASETS, open_source
+from mgm.data.checking import check_sample
 from mgm.data.store import build_store
 from mgm.errors import DataError
+from mgm.types import Aspect, Frame
 
 PAGE = Path(__file__).parents[3] / "docs" / "data_layouts.md"
 ROWS = {
@@ -68,6 +71,21 @@ def test_row(name, written, tmp_path, monkeypatch):
         np.testing.assert_array_equal(one.scene, other.scene)
         for task, target in other.targets.items():
             np.testing.assert_allclose(one.targets[task], target, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", sorted(WRITERS))
+def test_samples_of_any_shape(name, written):
+    """In a long letterbox all labels are missing at both ends."""
+    source = open_source(str(written[name]))
+    for aspect in get_args(Aspect):
+        for size in ((8, 40), (40, 8)):
+            frame = Frame(size, aspect)
+            sample = source.read(0, frame)
+            check_sample(sample, source.info, frame)
+            labelled = [np.isfinite(t).all(axis=0) if t.ndim == 3 else t != 255 for t in sample.targets.values()]
+            along = np.any(labelled, axis=(0, 1) if size == (8, 40) else (0, 2))
+            assert along[15:25].any()
+            assert aspect != "letterbox" or not (along[:10].any() or along[30:].any())
 
 
 @pytest.mark.parametrize("name", sorted(WRITERS))

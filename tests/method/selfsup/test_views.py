@@ -180,10 +180,21 @@ def test_blur_is_kornias(images: Tensor) -> None:
 
 def test_crop_of_everything_is_the_image_and_a_negative_width_mirrors_it(images: Tensor) -> None:
     whole, mirrored = torch.tensor([[1.0, 1, 0, 0]]), torch.tensor([[-1.0, 1, 0, 0]])
-    torch.testing.assert_close(crop(images[:1], whole, 32), images[:1], atol=1e-5, rtol=0)
-    torch.testing.assert_close(crop(images[:1], mirrored, 32), images[:1].flip(-1), atol=1e-5, rtol=0)
-    quarter = crop(images[:1], torch.tensor([[0.5, 0.5, -0.5, 0.5]]), 16)
+    torch.testing.assert_close(crop(images[:1], whole, (32, 32)), images[:1], atol=1e-5, rtol=0)
+    torch.testing.assert_close(crop(images[:1], mirrored, (32, 32)), images[:1].flip(-1), atol=1e-5, rtol=0)
+    quarter = crop(images[:1], torch.tensor([[0.5, 0.5, -0.5, 0.5]]), (16, 16))
     torch.testing.assert_close(quarter, images[:1, :, 16:, :16], atol=1e-5, rtol=0)
+    flat = images[:1, :, 8:24]  # 16 x 32, of which the right half
+    half = crop(flat, torch.tensor([[0.5, 1, 0.5, 0]]), (16, 16))
+    torch.testing.assert_close(half, flat[..., 16:], atol=1e-5, rtol=0)
+
+
+def test_views_have_the_shape_of_the_images(images: Tensor) -> None:
+    flat = images[:, :, 4:28]
+    views = TwoViews((24, 32))
+    assert all(view.shape == (6, 3, 24, 32) for view in views(flat, 0))
+    assert views.kernel_size == 3  # of the shorter side
+    assert TwoViews((64, 32)).kernel_size == TwoViews(32).kernel_size
 
 
 def test_crops_have_the_stated_areas_and_shapes_and_stay_inside() -> None:

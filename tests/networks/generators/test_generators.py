@@ -4,14 +4,18 @@ from copy import deepcopy
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
 from mgm.errors import ConfigError
 from mgm.networks.generators import GENERATORS, IMAGE_SIZES
-from mgm.networks.generators.base import sides
+from mgm.networks.generators.base import can_generate, feature_sizes, nearest_sizes
 from mgm.networks.normalization import BatchNorm2d, ConditionalBatchNorm2d, frozen_buffers
+from mgm.types import parse_size, plain_size
 
 SIZES = [size if size <= 64 else pytest.param(size, marks=pytest.mark.slow) for size in IMAGE_SIZES]
+SIZES += ["32x128", "96x64", "40x56", "48"]
 NUM_LABELS = 3
 LABELS = torch.eye(NUM_LABELS)
 
@@ -32,10 +36,10 @@ def make_generator(pair, size=32, num_labels=NUM_LABELS):
 def test_images_and_scores(pair, size):
     generator, discriminator = make_generator(pair, size), pair.discriminator(size, NUM_LABELS, width=4)
     images = generator(torch.randn(3, 8), LABELS)
-    assert images.shape == (3, 3, size, size)
+    assert images.shape == (3, 3, *parse_size(size))
     assert images.abs().max() < 1
     assert images.std() > 1e-3
-    assert (generator.image_size, generator.latent_size, generator.num_labels) == (size, 8, NUM_LABELS)
+    assert (generator.image_size, generator.latent_size, generator.num_labels) == (parse_size(size), 8, NUM_LABELS)
     scores = discriminator(images, LABELS)
     assert scores.shape == (3,)
     assert scores.isfinite().all()
@@ -59,16 +63,28 @@ def test_batch_of_one(pair, mode):
 
 
 def test_other_sizes_are_refused(pair):
-    for size in (16, 48, 512):
-        with pytest.raises(ConfigError, match="Choices: 32, 64, 128, 256"):
+    for size, near in ((16, "32 or "), (512, "256 or "), ("32x132", "32x128 or "), ((66, 97), "64x96 or ")):
+        with pytest.raises(ConfigError, match=f"{plain_size(size)} px, but of {near}"):
             pair.generator(size, 8, NUM_LABELS, width=4)
-        with pytest.raises(ConfigError, match="Choices: 32, 64, 128, 256"):
+        with pytest.raises(ConfigError, match=f"{plain_size(size)} px, but of {near}"):
             pair.discriminator(size, NUM_LABELS, width=4)
 
 
-def test_sides():
-    assert sides(32) == (4, 8, 16, 32)
-    assert sides(256) == (4, 8, 16, 32, 64, 128, 256)
+def test_feature_maps_double_from_a_shorter_side_of_four_to_seven():
+    assert feature_sizes(32) == ((4, 4), (8, 8), (16, 16), (32, 32))
+    assert [height for height, _ in feature_sizes(256)] == [4, 8, 16, 32, 64, 128, 256]
+    assert feature_sizes("96x128") == ((6, 8), (12, 16), (24, 32), (48, 64), (96, 128))
+    assert feature_sizes((64, 112))[0] == (4, 7)
+    assert feature_sizes((256, 64))[0] == (16, 4)
+
+
+@given(st.tuples(st.integers(1, 1200), st.integers(1, 1200)), st.sampled_from([1, 16, 32]))
+def test_sizes_that_are_named_can_be_generated(size, stride):
+    near = [parse_size(found) for found in nearest_sizes(size, stride)]
+    assert len(near) == 2
+    assert all(can_generate(found) and not (found[0] % stride or found[1] % stride) for found in near)
+    if can_generate(size) and not (size[0] % stride or size[1] % stride):
+        assert near[0] == size
 
 
 def test_labels_and_latent_matter(pair):

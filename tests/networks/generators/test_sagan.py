@@ -10,7 +10,6 @@ from mgm.networks.generators.sagan import (
     SAGANDiscriminator,
     SAGANGenerator,
     SelfAttention,
-    attention_side,
 )
 from mgm.networks.normalization import SpectralNorm
 
@@ -40,15 +39,16 @@ def test_attention_against_a_loop():
     torch.testing.assert_close(attention(features), features + 0.7 * attention.output(seen))
 
 
-@pytest.mark.parametrize(("size", "side"), [(32, 16), (64, 32), (128, 32), (256, 32)])
-def test_attention_is_at_32_pixels(size, side):
-    assert attention_side(size) == side
-    sides = {}
+@pytest.mark.parametrize(
+    ("size", "attended"), [(32, (16, 16)), (64, (32, 32)), (128, (32, 32)), (256, (32, 32)), ((96, 64), (48, 32))]
+)
+def test_attention_is_at_32_pixels(size, attended):
+    sizes = {}
     generator, discriminator = SAGANGenerator(size, 4, 1, 1), SAGANDiscriminator(size, 1, 1)
-    generator.attention.register_forward_hook(lambda _m, _i, output: sides.update(G=output.shape[-1]))
-    discriminator.attention.register_forward_hook(lambda _m, _i, output: sides.update(D=output.shape[-1]))
+    generator.attention.register_forward_hook(lambda _m, _i, output: sizes.update(G=output.shape[2:]))
+    discriminator.attention.register_forward_hook(lambda _m, _i, output: sizes.update(D=output.shape[2:]))
     discriminator(generator(torch.randn(1, 4), torch.ones(1, 1)), torch.ones(1, 1))
-    assert sides == {"G": side, "D": side}
+    assert sizes == {"G": attended, "D": attended}
 
 
 def test_residual_of_the_discriminator_is_not_rectified():

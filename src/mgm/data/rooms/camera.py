@@ -11,6 +11,7 @@ import numpy as np
 from mgm.data.rooms.casting import LANES
 from mgm.data.rooms.dice import Dice
 from mgm.data.rooms.room import Room
+from mgm.types import Size
 
 _TILE = 8
 """Side of the pixel blocks that are cast as one group."""
@@ -19,20 +20,24 @@ _CANDIDATES = 20
 
 @dataclass(frozen=True)
 class Camera:
-    """A pinhole camera with square pixels and equal fields of view."""
+    """A pinhole camera with square pixels."""
 
     position: np.ndarray
     """``[3]`` metres."""
     axes: np.ndarray
     """``[3, 3]``; rows are right, down and forward in world coordinates."""
     tangent: float
-    """Tangent of half the field of view."""
+    """Tangent of half the field of view along the longer side of a picture."""
 
-    def rays(self, x: np.ndarray, y: np.ndarray, size: int) -> np.ndarray:
+    def pixel(self, size: Size) -> float:
+        """Size of a pixel at distance 1. A picture that is not square is the middle of the square one."""
+        return 2 * self.tangent / max(size)
+
+    def rays(self, x: np.ndarray, y: np.ndarray, size: Size) -> np.ndarray:
         """World directions ``[3, n]`` whose forward part is 1, through image points (pixel (i, j) is at j + 0.5, i + 0.5)."""
-        scale = np.float32(2 * self.tangent / size)
-        right = (x.astype(np.float32) - np.float32(size / 2)) * scale
-        down = (y.astype(np.float32) - np.float32(size / 2)) * scale
+        scale, (height, width) = np.float32(self.pixel(size)), size
+        right = (x.astype(np.float32) - np.float32(width / 2)) * scale
+        down = (y.astype(np.float32) - np.float32(height / 2)) * scale
         return self.axes.T[:, 0:1] * right + self.axes.T[:, 1:2] * down + self.axes.T[:, 2:3]
 
 
@@ -50,19 +55,19 @@ def ungroup(values: np.ndarray, count: int) -> np.ndarray:
 
 
 @lru_cache(maxsize=8)
-def pixel_order(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def pixel_order(size: Size) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Order in which the pixels are cast: block by block of 8 by 8, so that groups are compact.
 
     Returns:
-        Rows and columns ``[size * size]`` in that order, and the place of each pixel in it, row by row.
+        Rows and columns ``[height * width]`` in that order, and the place of each pixel in it, row by row.
     """
-    blocks = -(-size // _TILE)
-    index = np.arange(blocks * _TILE).reshape(blocks, _TILE)
-    rows, columns = np.broadcast_arrays(index[:, None, :, None], index[None, :, None, :])
+    height, width = size
+    down, across = (np.arange(-(-side // _TILE) * _TILE).reshape(-1, _TILE) for side in size)
+    rows, columns = np.broadcast_arrays(down[:, None, :, None], across[None, :, None, :])
     rows, columns = rows.reshape(-1), columns.reshape(-1)
-    inside = (rows < size) & (columns < size)
+    inside = (rows < height) & (columns < width)
     rows, columns = rows[inside], columns[inside]
-    return rows, columns, np.argsort(rows * size + columns)
+    return rows, columns, np.argsort(rows * width + columns)
 
 
 def choose_camera(dice: Dice, room: Room) -> Camera:

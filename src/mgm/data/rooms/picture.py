@@ -9,6 +9,7 @@ from mgm.data.rooms.labels import edge_texture, geometry_labels
 from mgm.data.rooms.render import cast, locate, radiance
 from mgm.data.rooms.scene import Scene
 from mgm.data.rooms.vectors import pick
+from mgm.types import Size
 
 _SUBPIXELS = np.array([[0.17, 0.5, 0.83], [0.5, 0.83, 0.17]])
 """Places (x, y) of the extra samples inside a pixel: each alone in its third of both axes."""
@@ -16,15 +17,15 @@ _CONTRAST = 0.11
 """Difference between neighbours, of displayed brightness, above which both get extra samples."""
 
 
-def take(scene: Scene, size: int, noise: np.random.Generator) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """A square picture ``[3, size, size]`` uint8 and its labels, exact at the middles of the pixels.
+def take(scene: Scene, size: Size, noise: np.random.Generator) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """A picture ``[3, *size]`` uint8 and its labels, exact at the middles of the pixels.
 
     The colour is first sampled once per pixel. Pixels that differ from a neighbour in surface or brightness get three
     others instead (Whitted, "An improved illumination model for shaded display", 1980). Of those, the ones on the
     pixel's own surface keep its colour unless the brightness differed within that surface.
     """
     rows, columns, place_of = pixel_order(size)
-    camera, pixel = scene.camera, 2 * scene.camera.tangent / size
+    camera, pixel = scene.camera, scene.camera.pixel(size)
     rays = camera.rays(columns + 0.5, rows + 0.5, size)
     primitives, place = scene.primitives, camera.position
     hits = locate(primitives, place, rays, *cast(scene, primitives, place, rays))
@@ -32,8 +33,8 @@ def take(scene: Scene, size: int, noise: np.random.Generator) -> tuple[np.ndarra
     gain = _gain(light, scene.exposure)
 
     colours = develop(light * gain)
-    surface = hits.surface[place_of].reshape(size, size)
-    border, contrast = _uneven(pick(colours, place_of).reshape(3, size, size), surface)
+    surface = hits.surface[place_of].reshape(size)
+    border, contrast = _uneven(pick(colours, place_of).reshape(3, *size), surface)
     contrast = contrast[rows, columns]
     refined = np.flatnonzero(border[rows, columns] | contrast)
     if len(refined):
@@ -49,10 +50,9 @@ def take(scene: Scene, size: int, noise: np.random.Generator) -> tuple[np.ndarra
             extra[:, fresh] = develop(radiance(scene, place, again, found, pixel / 2) * gain)
         colours[:, refined] = extra.reshape(3, len(refined), -1).mean(2)
 
-    image = _sensor(pick(colours, place_of).reshape(3, size, size), scene.grain, noise)
+    image = _sensor(pick(colours, place_of).reshape(3, *size), scene.grain, noise)
     labels = {
-        task: pick(label, place_of).reshape(-1, size, size)
-        for task, label in geometry_labels(scene, rays, hits).items()
+        task: pick(label, place_of).reshape(-1, *size) for task, label in geometry_labels(scene, rays, hits).items()
     }
     labels["semantic"] = labels["semantic"][0]
     labels["edge_texture"] = edge_texture(image)
@@ -85,8 +85,10 @@ def _uneven(values: np.ndarray, surface: np.ndarray) -> tuple[np.ndarray, np.nda
 
 def _sensor(values: np.ndarray, grain: float, noise: np.random.Generator) -> np.ndarray:
     """Slight vignetting, noise that is stronger in the shade, and 8 bits."""
-    size = values.shape[1]
-    axis = np.linspace(-1, 1, size, dtype=np.float32) if size > 1 else np.zeros(1, dtype=np.float32)
-    shade = 1 - np.float32(0.06) * (axis[:, None] ** 2 + axis[None, :] ** 2)
+    down, across = (
+        np.linspace(-1, 1, side, dtype=np.float32) if side > 1 else np.zeros(1, dtype=np.float32)
+        for side in values.shape[1:]
+    )
+    shade = 1 - np.float32(0.06) * (down[:, None] ** 2 + across[None, :] ** 2)
     grains = noise.standard_normal(values.shape, dtype=np.float32) * np.float32(grain)
     return (np.clip(values * shade + grains * (1.3 - values), 0, 1) * 255 + 0.5).astype(np.uint8)

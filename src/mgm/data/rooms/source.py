@@ -12,7 +12,7 @@ from mgm.data.rooms.scene import Scene, compose
 from mgm.data.rooms.vocabulary import CLASSES, SCENES
 from mgm.data.splits import random_split
 from mgm.errors import ConfigError
-from mgm.types import DatasetInfo, Sample
+from mgm.types import DatasetInfo, Frame, FrameLike, Sample
 
 VERSION = 1
 """Raise whenever a change of the generator changes any sample: caches are keyed by it."""
@@ -68,13 +68,13 @@ class RoomsSource(DataSource):
         """Geometry, light and camera of one sample."""
         return compose(Dice([VERSION, self.seed, _LAYOUT, index]), SCENES[self.scene_type(index)])
 
-    def read(self, index: int, size: int) -> Sample:
+    def read(self, index: int, size: FrameLike) -> Sample:
         """Render one sample, see `DataSource.read`."""
         if not 0 <= index < self.num_images:
             raise IndexError(f"sample {index} of {self.num_images}")
         kind, scene = self.scene_type(index), self.scene(index)
         noise = np.random.default_rng([VERSION, self.seed, _NOISE, index])
-        image, targets = take(scene, size, noise)
+        image, targets = take(scene, Frame.of(size).size, noise)
         one_hot = np.zeros(len(SCENES), dtype=np.float32)
         one_hot[kind] = 1
         return Sample(image, {task: targets[task] for task in TASKS}, one_hot, f"rooms/{self.seed}/{index:05d}")

@@ -14,13 +14,13 @@ import numpy as np
 
 from mgm.data.base import DataSource, Splits
 from mgm.data.files import FileTree, open_tree
-from mgm.data.images import fitted, planes, read_labels, read_rgb, resize_rgb
+from mgm.data.images import fitted, in_view, read_labels, read_rgb, resize_image
 from mgm.data.splits import grouped_split, official_split, random_split
 from mgm.data.targets import classes_in_view, resize_target
 from mgm.errors import ConfigError, DataError, unknown
 from mgm.tasks import TASKS
 from mgm.tasks.files import MIN_DISPARITY_PX
-from mgm.types import IGNORE_INDEX, DatasetInfo, Sample
+from mgm.types import IGNORE_INDEX, DatasetInfo, FrameLike, Sample
 
 READER_VERSION = 1
 LABELS = (
@@ -56,7 +56,7 @@ class _Frame:
 
 
 class CityscapesSource(DataSource):
-    """Cityscapes: ``{leftImg8bit,gtFine,disparity,camera}/{train,val}/CITY/CITY_SEQ_FRAME_*``, pictures squeezed to a square.
+    """Cityscapes: ``{leftImg8bit,gtFine,disparity,camera}/{train,val}/CITY/CITY_SEQ_FRAME_*``, pictures of 2:1.
 
     The test part has no public labels and train_extra only coarse ones; neither is read. The scene label is multi-hot: the
     30 objects and surfaces (ids 4..33) that occur in the full-size label map. Depth is offered where there are disparity and
@@ -106,7 +106,7 @@ class CityscapesSource(DataSource):
                 "semantic": f"{len(self._classes)} classes; other labels are ignored",
                 "scene": "multi-hot: which of the ids 4..33 are in view",
                 "depth": "baseline x focal length / disparity, metres, of the picture's own camera file; invalid below 1 px",
-                "image": "2:1 pictures squeezed to a square",
+                "image": "2:1 pictures",
                 "files": f"{len(self)} images; {missing or 'all have every file'}",
             },
         )
@@ -127,8 +127,8 @@ class CityscapesSource(DataSource):
         """Number of images, 3,475 in the full set, 122 in Zurich."""
         return len(self._frames)
 
-    def read(self, index: int, size: int) -> Sample:
-        """One sample squeezed to a square; see `DataSource.read`."""
+    def read(self, index: int, size: FrameLike) -> Sample:
+        """One sample; see `DataSource.read`."""
         files = self._frames[index].files
         where = self._tree.describe(files["rgb"])
         rgb = self._tree.decode(files["rgb"], read_rgb)
@@ -142,10 +142,10 @@ class CityscapesSource(DataSource):
                     "labelIds picture: fetch gtFine again"
                 )
             targets["semantic"] = resize_target(self._table[ids], size)
-            scene = classes_in_view(self._object_table[ids], len(OBJECT_IDS))
+            scene = classes_in_view(self._object_table[in_view(ids, size)], len(OBJECT_IDS))
         if "disparity" in files and "camera" in files:
             targets["depth"] = resize_target(self._depth(files, where, rgb), size)
-        return Sample(planes(resize_rgb(rgb, size, size)), targets, scene, Path(files["rgb"]).stem)
+        return Sample(resize_image(rgb, size), targets, scene, Path(files["rgb"]).stem)
 
     def splits(self, kind: str, seed: int) -> Splits:
         """Split the images.

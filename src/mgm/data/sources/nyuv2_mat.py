@@ -14,7 +14,7 @@ import numpy as np
 
 from mgm.data.base import DataSource, Splits
 from mgm.data.geometry import NYUV2_CAMERA, RADIUS_PX, normals_from_depth
-from mgm.data.images import fitted, planes, read_labels, read_rgb, resize_nearest, resize_rgb
+from mgm.data.images import fitted, read_labels, read_rgb, resize_image
 from mgm.data.sources.nyuv2_tables import (
     MAPPING13,
     MAPPING40,
@@ -28,7 +28,7 @@ from mgm.data.targets import one_hot, resize_target
 from mgm.errors import ConfigError, DataError, unknown
 from mgm.tasks import TASKS
 from mgm.tasks.files import decode_rgb_normals, unit_normals
-from mgm.types import DatasetInfo, Sample
+from mgm.types import DatasetInfo, FrameLike, Sample
 
 if TYPE_CHECKING:
     import h5py
@@ -52,7 +52,7 @@ class NYUv2MatSource(DataSource):
     built in), ``normals_gt/normals/NNNN.png`` and ``normals_gt/masks/NNNN.png`` numbered from 0000 (published normals; without that
     folder normals are derived from the in-painted depth).
 
-    Only the valid region of 640 x 480 pixels is used (rows 45:471, columns 41:601), squeezed to a square.
+    Only the valid region of 640 x 480 pixels is used (rows 45:471, columns 41:601).
 
     Args:
         path: The ``.mat`` file, or the folder that holds it.
@@ -97,7 +97,7 @@ class NYUv2MatSource(DataSource):
                 "semantic": f"{len(self._classes)} classes; unlabelled pixels are ignored",
                 "depth": "in-painted, metres",
                 "normal": published if self._published else derived,
-                "image": "valid region squeezed to a square",
+                "image": "valid region",
                 "split": "random as in the paper mixes images of one scene; scene keeps scenes apart; official "
                 + (
                     "as in splits.mat"
@@ -126,8 +126,8 @@ class NYUv2MatSource(DataSource):
         """Number of images, 1,449 in the full set."""
         return self._file.count
 
-    def read(self, index: int, size: int) -> Sample:
-        """One sample, valid region only, squeezed to a square; see `DataSource.read`."""
+    def read(self, index: int, size: FrameLike) -> Sample:
+        """One sample, valid region only; see `DataSource.read`."""
         rgb, depth, raw = self._file.image(index), self._file.depth(index), self._file.labels(index)
         where = f"{self._file.path}, image {index + 1}"
         depth, raw = fitted(depth, f"{where}: depths", rgb, "images"), fitted(raw, f"{where}: labels", rgb, "images")
@@ -139,9 +139,9 @@ class NYUv2MatSource(DataSource):
         window = VALID_REGION if (width, height) == (640, 480) else np.s_[0:height, 0:width]
         metres = np.where(np.isfinite(depth) & (depth > 0), depth, np.nan)
         # unlabelled is 0 and becomes 255, class k becomes k - 1
-        semantic = (self._table[resize_nearest(raw[window], size, size)] - 1).astype(np.uint8)
+        semantic = resize_target((self._table[raw[window]] - 1).astype(np.uint8), size)
         return Sample(
-            image=planes(resize_rgb(rgb[window], size, size)),
+            image=resize_image(rgb[window], size),
             targets={
                 "semantic": semantic,
                 "depth": resize_target(metres[window], size),
@@ -172,17 +172,24 @@ class NYUv2MatSource(DataSource):
             return official_split(train, test, held_out, self._file.scenes, seed)
         raise ConfigError(unknown("split of nyuv2_mat", kind, _KINDS))
 
-    def _normals(self, index: int, depth: np.ndarray, window: tuple[slice, slice], size: int) -> np.ndarray:
-        """``[3, size, size]``: published normals, or those of the depth."""
+    def _normals(self, index: int, depth: np.ndarray, window: tuple[slice, slice], size: FrameLike) -> np.ndarray:
+        """``[3, *size]``: published normals, or those of the depth."""
         if not self._published:
-            rows, columns = (
-                extent.start + (2 * np.arange(size) + 1) * (extent.stop - extent.start) // (2 * size)
-                for extent in window
-            )
+            places = resize_target(np.indices(depth.shape).transpose(1, 2, 0)[window], size)
+            shown = np.isfinite(places[0])
+            rows, columns = shown.any(axis=1), shown.any(axis=0)
             scale = depth.shape[1] / 640
             camera = NYUV2_CAMERA.scaled(scale, depth.shape[0] / 480)
             radius = max(2, round(RADIUS_PX * scale))
-            return normals_from_depth(depth, camera, rows=rows, columns=columns, radius=radius)
+            normals = TASKS["normal"].missing_target(size)
+            normals[:, shown] = normals_from_depth(
+                depth,
+                camera,
+                rows=places[0][rows, columns.argmax()].astype(int),
+                columns=places[1][rows.argmax(), columns].astype(int),
+                radius=radius,
+            ).reshape(3, -1)
+            return normals
         picture, mask = (self._folder / NORMALS / part / f"{index:04d}.png" for part in ("normals", "masks"))
         if not picture.is_file() or not mask.is_file():
             return TASKS["normal"].missing_target(size)

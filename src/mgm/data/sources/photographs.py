@@ -9,18 +9,18 @@ import numpy as np
 
 from mgm.data.base import DataSource, Splits
 from mgm.data.files import open_tree
-from mgm.data.images import ENDINGS, PICTURE_ENDINGS, planes, resize_rgb
+from mgm.data.images import ENDINGS, PICTURE_ENDINGS, resize_image
 from mgm.data.sources.folder.pixels import image_format, read_levels
 from mgm.data.sources.folder.settings import read_settings
 from mgm.errors import ConfigError, DataError, unknown
-from mgm.types import DatasetInfo, Sample
+from mgm.types import DatasetInfo, FrameLike, Sample
 
 READER_VERSION = 1
 
 
 @final
 class PhotographsSource(DataSource):
-    """Pictures squeezed to a square, as those of a folder with labels are; no tasks, no scenes, all for training.
+    """Pictures without labels; no tasks, no scenes, all for training.
 
     A ``dataset.yaml`` may declare their channels, as that of such a folder does.
 
@@ -56,11 +56,11 @@ class PhotographsSource(DataSource):
         """Number of pictures."""
         return len(self._files)
 
-    def read(self, index: int, size: int) -> Sample:
+    def read(self, index: int, size: FrameLike) -> Sample:
         """One picture; see `DataSource.read`."""
         file = self._files[index]
         rgb = read_levels(self._tree, file, self._format)
-        return Sample(planes(resize_rgb(rgb, size, size)), {}, np.zeros(0, np.float32), file)
+        return Sample(resize_image(rgb, size), {}, np.zeros(0, np.float32), file)
 
     def splits(self, kind: str, seed: int) -> Splits:
         """All for training, as the only kind, ``random``."""

@@ -12,14 +12,14 @@ import numpy as np
 
 from mgm.data.base import DataSource, Splits
 from mgm.data.files import open_tree
-from mgm.data.images import fitted, planes, read_rgb, resize_rgb
+from mgm.data.images import fitted, read_rgb, resize_image
 from mgm.data.sources import taskonomy_values as values
 from mgm.data.sources.taskonomy_files import SUBSET, Listing, building_name, list_images, split_buildings
 from mgm.data.splits import random_split
 from mgm.data.targets import one_hot, resize_target
 from mgm.errors import ConfigError, DataError, unknown
 from mgm.tasks import TASKS
-from mgm.types import DatasetInfo, Sample
+from mgm.types import DatasetInfo, FrameLike, Sample
 
 READER_VERSION = 1
 MIN_SCENE_IMAGES = 1000
@@ -98,7 +98,7 @@ class TaskonomySource(DataSource):
         """Number of images with a picture and a kept (or unknown) scene."""
         return len(self._images)
 
-    def read(self, index: int, size: int) -> Sample:
+    def read(self, index: int, size: FrameLike) -> Sample:
         """One sample; see `DataSource.read`."""
         rgb_name = self._images.file(index, "rgb")
         assert rgb_name is not None
@@ -116,7 +116,7 @@ class TaskonomySource(DataSource):
                 plane = np.where(solid if plane.ndim == 2 else solid[:, :, None], plane, np.nan)
             full[task] = plane
         return Sample(
-            image=planes(resize_rgb(rgb, size, size)),
+            image=resize_image(rgb, size),
             targets={task: _target(task, full[task], size) for task in self._info.tasks},
             scene=self._scene(index),
             name=f"{self._images.buildings[index]}/{self._images.stems[index]}",
@@ -209,7 +209,7 @@ def open_subset(path: Path | str) -> TaskonomySource:
     return TaskonomySource(path, buildings=SUBSET, min_scene_images=SUBSET_MIN_SCENE_IMAGES)
 
 
-def _target(task: str, plane: np.ndarray | None, size: int) -> np.ndarray:
+def _target(task: str, plane: np.ndarray | None, size: FrameLike) -> np.ndarray:
     return TASKS[task].missing_target(size) if plane is None else resize_target(plane, size)
 
 

@@ -13,6 +13,7 @@ from mgm.functional.contrastive import nt_xent
 from mgm.method.selfsup.base import SelfSupervision
 from mgm.method.selfsup.views import TwoViews
 from mgm.networks.encoder import Encoder
+from mgm.types import Size
 
 if TYPE_CHECKING:
     from mgm.method.step import JointStep
@@ -42,7 +43,7 @@ class SimCLR(SelfSupervision):
     network: ClassVar[str] = "projection"
 
     def __init__(self) -> None:
-        self._views: dict[int, TwoViews] = {}
+        self._views: dict[Size, TwoViews] = {}
 
     @staticmethod
     def build_head(encoder: Encoder, model: ModelConfig) -> nn.Module:
@@ -52,8 +53,8 @@ class SimCLR(SelfSupervision):
     def loss(self, step: JointStep, source: str) -> Tensor:
         """NT-Xent over the 2N views of the source's images, both views in one pass of the encoder."""
         images = step.images_of(source).images
-        side = images.shape[-1]
-        views = self._views.setdefault(side, TwoViews(side))
+        size = (images.shape[-2], images.shape[-1])
+        views = self._views.setdefault(size, TwoViews(size))
         view_a, view_b = views(images, seed=step.views_seed(source))
         embeddings = step.networks[self.network](step.encode(torch.cat([view_a, view_b])))
         embeddings_a, embeddings_b = embeddings.chunk(2)

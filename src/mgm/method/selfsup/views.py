@@ -12,11 +12,12 @@ from torch import Tensor
 
 from mgm.functional.blur import blur, blur_kernels
 from mgm.functional.colours import hue
+from mgm.types import Size, SizeSetting, parse_size
 
 SCALE = (0.08, 1.0)
 """Share of the image's area that a crop keeps."""
 RATIO = (3 / 4, 4 / 3)
-"""Width of a crop over its height."""
+"""Width of a crop over its height, before it is stretched from a square to the shape of the image."""
 ATTEMPTS = 10
 """Draws of a crop before it is the whole image, as in torchvision."""
 STRENGTH, HUE = 0.8, 0.2
@@ -52,13 +53,13 @@ class TwoViews:
         (torch.Size([4, 3, 32, 32]), torch.Size([4, 3, 32, 32]))
     """
 
-    def __init__(self, image_size: int) -> None:
-        """Views of ``image_size`` pixels a side, at least 8."""
-        self.image_size = image_size
-        self.kernel_size = max(image_size // 10, 2) // 2 * 2 + 1  # odd
+    def __init__(self, image_size: SizeSetting) -> None:
+        """Views of this size in pixels, at least 8 a side."""
+        self.image_size = parse_size(image_size)
+        self.kernel_size = max(min(self.image_size) // 10, 2) // 2 * 2 + 1  # odd
 
     def __call__(self, images: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-        """Two views ``[B, C, image_size, image_size]``, float32 in (-1, 1), with a graph if the images have one.
+        """Two views ``[B, C, *image_size]``, float32 in (-1, 1), with a graph if the images have one.
 
         Args:
             images: ``[B, C, H, W]``, RGB or other channels in (-1, 1), on any device.
@@ -123,22 +124,21 @@ def draw(random: np.random.Generator, count: int, num_channels: int = 3) -> Draw
     return draws
 
 
-def crop(images: Tensor, windows: Tensor, size: int) -> Tensor:
-    """Windows of images, stretched to ``size`` pixels a side by bilinear interpolation.
+def crop(images: Tensor, windows: Tensor, size: Size) -> Tensor:
+    """Windows of images, stretched to a size by bilinear interpolation.
 
     Args:
         images: ``[B, C, H, W]``.
         windows: ``[B, 4]``: half the width (negative: mirrored), half the height, x and y of the centre; the image spans
             -1 .. 1.
-        size: Side of the result.
+        size: Of the result.
     """
-    middles = (2 * torch.arange(size, device=images.device) + 1) / size - 1
-    along = windows[:, 2:, None] + windows[:, :2, None] * middles  # [B, 2, size]
-    x, y = along[:, 0, None, :].expand(-1, size, -1), along[:, 1, :, None].expand(-1, -1, size)
+    height, width = size
+    down, across = ((2 * torch.arange(side, device=images.device) + 1) / side - 1 for side in size)
+    x, y = (windows[:, 2 + i, None] + windows[:, i, None] * middles for i, middles in ((0, across), (1, down)))
+    grid = torch.stack([x[:, None, :].expand(-1, height, -1), y[:, :, None].expand(-1, -1, width)], dim=-1)
     # borders are repeated: with zeros the outermost half pixel would darken
-    return F.grid_sample(
-        images, torch.stack([x, y], dim=-1), mode="bilinear", padding_mode="border", align_corners=False
-    )
+    return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
 def grey(images: Tensor) -> Tensor:

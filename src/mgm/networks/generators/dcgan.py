@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from math import prod
 from typing import TypeVar
 
 import torch
@@ -11,8 +12,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mgm.functional.precision import at_least_float32
-from mgm.networks.generators.base import BASE_SIDE, Discriminator, Generator, ProjectionScore
+from mgm.networks.generators.base import Discriminator, Generator, ProjectionScore
 from mgm.networks.normalization import ConditionalBatchNorm2d, spectral_norm
+from mgm.types import Size, SizeSetting
 
 MAX_MULTIPLE = 16
 """Channels of the lowest resolutions, in units of the width."""
@@ -28,9 +30,9 @@ def normal(layer: Layer) -> Layer:
     return layer
 
 
-def channels_at(image_size: int, side: int, width: int) -> int:
+def channels_at(size: Size, image_size: Size, width: int) -> int:
     """Channels of a feature map: ``width`` at half the image's side, doubled at every halving."""
-    return width * min(image_size // (2 * side), MAX_MULTIPLE)
+    return width * min(image_size[0] // (2 * size[0]), MAX_MULTIPLE)
 
 
 class DCGANGenerator(Generator):
@@ -40,11 +42,11 @@ class DCGANGenerator(Generator):
     """
 
     def __init__(
-        self, image_size: int, latent_size: int, num_labels: int, width: int = 64, image_channels: int = 3
+        self, image_size: SizeSetting, latent_size: int, num_labels: int, width: int = 64, image_channels: int = 3
     ) -> None:
         super().__init__(image_size, latent_size, num_labels, width, image_channels)
-        channels = [channels_at(image_size, side, width) for side in self.sides[:-1]]
-        self.dense = normal(nn.Linear(latent_size, channels[0] * BASE_SIDE**2, bias=False))
+        channels = [channels_at(size, self.image_size, width) for size in self.sizes[:-1]]
+        self.dense = normal(nn.Linear(latent_size, channels[0] * prod(self.sizes[0]), bias=False))
         self.norms = nn.ModuleList(ConditionalBatchNorm2d(width, num_labels) for width in channels)
         self.convolutions = nn.ModuleList(
             normal(nn.ConvTranspose2d(before, after, 4, stride=2, padding=1, bias=False))
@@ -53,9 +55,9 @@ class DCGANGenerator(Generator):
         # batch norm does not follow here, hence a bias
         self.convolutions.append(normal(nn.ConvTranspose2d(channels[-1], image_channels, 4, stride=2, padding=1)))
 
-    def forward(self, latent: Float[Tensor, "B Z"], labels: Float[Tensor, "B K"]) -> Float[Tensor, "B _ S S"]:
+    def forward(self, latent: Float[Tensor, "B Z"], labels: Float[Tensor, "B K"]) -> Float[Tensor, "B _ H W"]:
         """See `Generator.forward`."""
-        features = self.dense(latent).unflatten(1, (-1, BASE_SIDE, BASE_SIDE))
+        features = self.dense(latent).unflatten(1, (-1, *self.sizes[0]))
         for norm, convolution in zip(self.norms, self.convolutions, strict=True):
             features = convolution(F.relu(norm(features, labels)))
         return torch.tanh(at_least_float32(features))
@@ -68,16 +70,16 @@ class DCGANDiscriminator(Discriminator):
     batch together and does not bound the hinge loss' discriminator; and the label comes in by projection.
     """
 
-    def __init__(self, image_size: int, num_labels: int, width: int = 64, image_channels: int = 3) -> None:
+    def __init__(self, image_size: SizeSetting, num_labels: int, width: int = 64, image_channels: int = 3) -> None:
         super().__init__(image_size, num_labels, width, image_channels)
-        channels = [image_channels, *(channels_at(image_size, side, width) for side in reversed(self.sides[:-1]))]
+        channels = [image_channels, *(channels_at(size, self.image_size, width) for size in reversed(self.sizes[:-1]))]
         self.convolutions = nn.ModuleList(
             spectral_norm(normal(nn.Conv2d(before, after, 4, stride=2, padding=1)))
             for before, after in pairwise(channels)
         )
         self.score = ProjectionScore(normal(nn.Linear(channels[-1], 1)), normal(nn.Embedding(num_labels, channels[-1])))
 
-    def forward(self, images: Float[Tensor, "B _ S S"], labels: Float[Tensor, "B K"]) -> Float[Tensor, " B"]:
+    def forward(self, images: Float[Tensor, "B _ H W"], labels: Float[Tensor, "B K"]) -> Float[Tensor, " B"]:
         """See `Discriminator.forward`."""
         features = images
         for convolution in self.convolutions:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
+from math import prod
 from typing import TypeVar
 
 import torch
@@ -11,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mgm.functional.precision import at_least_float32
-from mgm.networks.generators.base import BASE_SIDE, Discriminator, Generator, ProjectionScore
+from mgm.networks.generators.base import Discriminator, Generator, ProjectionScore
 from mgm.networks.generators.resampling import (
     DownsampledConv2d,
     DownsampledShortcut,
@@ -19,9 +21,12 @@ from mgm.networks.generators.resampling import (
     UpsampledShortcut,
 )
 from mgm.networks.normalization import BatchNorm2d, ConditionalBatchNorm2d, spectral_norm
+from mgm.types import Size, SizeSetting
 
 MAX_MULTIPLE = 16
 """Channels of the lowest resolutions, in units of the width."""
+LARGEST_ATTENDED = 32
+"""Largest shorter side of a feature map with self-attention."""
 
 Layer = TypeVar("Layer", bound=nn.Conv2d | nn.Linear | nn.Embedding)
 
@@ -39,9 +44,9 @@ def normalised(layer: nn.Conv2d | nn.Linear) -> nn.Module:
     return spectral_norm(xavier(layer))
 
 
-def attention_side(image_size: int) -> int:
-    """Side of the feature map with self-attention: 32, or 16 where 32 px is the image itself."""
-    return min(32, image_size // 2)
+def attended(sizes: Sequence[Size]) -> int:
+    """Which of a generator's feature maps has self-attention: the last but the image whose shorter side is 32 at most."""
+    return max(index for index, size in enumerate(sizes[:-1]) if min(size) <= LARGEST_ATTENDED)
 
 
 class SelfAttention(nn.Module):
@@ -103,20 +108,20 @@ class SAGANGenerator(Generator):
     """
 
     def __init__(
-        self, image_size: int, latent_size: int, num_labels: int, width: int = 64, image_channels: int = 3
+        self, image_size: SizeSetting, latent_size: int, num_labels: int, width: int = 64, image_channels: int = 3
     ) -> None:
         super().__init__(image_size, latent_size, num_labels, width, image_channels)
-        channels = [width * min(image_size // side, MAX_MULTIPLE) for side in self.sides]
-        self.dense = normalised(nn.Linear(latent_size, channels[0] * BASE_SIDE**2))
+        channels = [width * min(self.image_size[0] // size[0], MAX_MULTIPLE) for size in self.sizes]
+        self.dense = normalised(nn.Linear(latent_size, channels[0] * prod(self.sizes[0])))
         self.blocks = nn.ModuleList(GeneratorBlock(before, after, num_labels) for before, after in pairwise(channels))
-        self.attended_block = self.sides.index(attention_side(image_size)) - 1
+        self.attended_block = attended(self.sizes) - 1
         self.attention = SelfAttention(channels[self.attended_block + 1])
         self.norm = BatchNorm2d(width)
         self.output = normalised(nn.Conv2d(width, image_channels, 3, padding=1))
 
-    def forward(self, latent: Float[Tensor, "B Z"], labels: Float[Tensor, "B K"]) -> Float[Tensor, "B _ S S"]:
+    def forward(self, latent: Float[Tensor, "B Z"], labels: Float[Tensor, "B K"]) -> Float[Tensor, "B _ H W"]:
         """See `Generator.forward`."""
-        features = self.dense(latent).unflatten(1, (-1, BASE_SIDE, BASE_SIDE))
+        features = self.dense(latent).unflatten(1, (-1, *self.sizes[0]))
         for index, block in enumerate(self.blocks):
             features = block(features, labels)
             if index == self.attended_block:
@@ -161,20 +166,20 @@ class SAGANDiscriminator(Discriminator):
     With 128 px and width 64 these are the channels of Zhang et al.: 64, 128, 256, 512, 1024, 1024.
     """
 
-    def __init__(self, image_size: int, num_labels: int, width: int = 64, image_channels: int = 3) -> None:
+    def __init__(self, image_size: SizeSetting, num_labels: int, width: int = 64, image_channels: int = 3) -> None:
         super().__init__(image_size, num_labels, width, image_channels)
-        down = self.sides[-2::-1]
-        channels = [image_channels, *(width * min(image_size // (2 * side), MAX_MULTIPLE) for side in down)]
+        down = self.sizes[-2::-1]
+        channels = [image_channels, *(width * min(self.image_size[0] // (2 * size[0]), MAX_MULTIPLE) for size in down)]
         self.blocks = nn.ModuleList(
             DiscriminatorBlock(before, after, first=index == 0)
             for index, (before, after) in enumerate(pairwise(channels))
         )
-        self.attended_block = down.index(attention_side(image_size))
+        self.attended_block = down.index(self.sizes[attended(self.sizes)])
         self.attention = SelfAttention(channels[self.attended_block + 1])
         self.final = FinalBlock(channels[-1])
         self.score = ProjectionScore(xavier(nn.Linear(channels[-1], 1)), xavier(nn.Embedding(num_labels, channels[-1])))
 
-    def forward(self, images: Float[Tensor, "B _ S S"], labels: Float[Tensor, "B K"]) -> Float[Tensor, " B"]:
+    def forward(self, images: Float[Tensor, "B _ H W"], labels: Float[Tensor, "B K"]) -> Float[Tensor, " B"]:
         """See `Discriminator.forward`."""
         features = images
         for index, block in enumerate(self.blocks):

@@ -16,7 +16,7 @@ from mgm.types import Targets
 SHEET = (16.0, 6.5)
 """Width and height in inches that the images share."""
 SMALLEST, LARGEST = 1.05, 2.0
-"""Side of an image in inches; of more samples than fit at the smallest, some are shown."""
+"""Longer side of an image in inches; of more samples than fit at the smallest, some are shown."""
 SAMPLE_GAP = 0.15
 """Between samples, in inches."""
 
@@ -34,10 +34,11 @@ def contact_sheet(path: Path, images: Tensor, targets: Targets, tasks: dict[str,
     count = min(len(images), _most(len(tasks) + 1))
     shown = spread_evenly(len(images), count)
     across, side = _columns(count, len(tasks) + 1)
+    height, width = (side * length / max(images.shape[-2:]) for length in images.shape[-2:])
     per_sample = len(tasks) + 2  # the last one is narrow: space between samples
     labelled = {name: task for name, task in tasks.items() if name in targets}
     down = -(-count // across)
-    widths = ([side] * (per_sample - 1) + [SAMPLE_GAP]) * across
+    widths = ([width] * (per_sample - 1) + [SAMPLE_GAP]) * across
     widths[-1] += max(0.0, LEGEND_WIDTH * len(labelled) - sum(widths))
     targets = {name: targets[name][shown] for name in labelled}
     spans = {name: task.span([targets[name]]) for name, task in labelled.items()}
@@ -50,7 +51,7 @@ def contact_sheet(path: Path, images: Tensor, targets: Targets, tasks: dict[str,
     ]
     footer = max((legend_height(*pair) + 0.3 for pair in zip(legends, rooms, strict=True)), default=0.0)
     with figure_style():
-        grid = ImageGrid(widths, down, side, row_gap=0.2, header=0.4, footer=footer)
+        grid = ImageGrid(widths, down, height, row_gap=0.2, header=0.4, footer=footer)
         for place, index in enumerate(shown):
             image, row, left = images[index], place // across, place % across * per_sample
             scene = scenes[index].replace("_", " ") if index < len(scenes) else ""
@@ -60,7 +61,7 @@ def contact_sheet(path: Path, images: Tensor, targets: Targets, tasks: dict[str,
                 pixels = value_pixels(task, targets[name][place], spans[name]) if known else None
                 grid.show(row, column, pixels, note="no label")
                 if row == 0:
-                    grid.heading(row, column, wrapped(task.title, side, 2), 0.06)
+                    grid.heading(row, column, wrapped(task.title, width, 2), 0.06)
         left = MARGIN
         for legend, room in zip(legends, rooms, strict=True):
             grid.legend(legend, left, grid.top(down) + 0.2, room - 0.15, title=True)

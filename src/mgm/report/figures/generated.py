@@ -12,7 +12,7 @@ from mgm.report.figures.panels import ImageGrid
 from mgm.report.figures.style import figure_style, save_figure
 
 LARGEST, SMALLEST = 1.5, 0.5
-"""Side of an image in inches."""
+"""Longer side of an image in inches."""
 HEIGHT = 6.5
 """Inches that the rows share."""
 GROUP_GAP = 0.2
@@ -30,11 +30,12 @@ def generated_figure(path: Path, groups: Mapping[str, Mapping[str, Tensor]]) -> 
             have the same scenes and as many images of each.
     """
     scenes = list(next(iter(groups.values())))
-    per_scene = len(next(iter(groups.values()))[scenes[0]])
-    side = min(LARGEST, max(SMALLEST, HEIGHT / len(scenes)))
-    widths = [LABEL] + ([side] * per_scene + [GROUP_GAP]) * len(groups)
+    first = next(iter(groups.values()))[scenes[0]]
+    per_scene, (height, width) = len(first), first.shape[-2:]
+    side = min(LARGEST, max(SMALLEST, HEIGHT / len(scenes))) / max(height, width)
+    widths = [LABEL] + ([side * width] * per_scene + [GROUP_GAP]) * len(groups)
     with figure_style():
-        grid = ImageGrid(widths, len(scenes), side, header=0.2)
+        grid = ImageGrid(widths, len(scenes), side * height, header=0.2)
         for row, scene in enumerate(scenes):
             grid.label(row, 0, scene.replace("_", " "))
             for number, (title, images) in enumerate(groups.items()):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mgm.config import Experiment, ModelConfig
+from mgm.config import DataConfig, Experiment, ModelConfig
 from mgm.method.algorithm import stages
 from mgm.method.extra_images import EXTRA_IMAGES
 from mgm.method.recipes import RECIPES
@@ -19,7 +19,7 @@ from mgm.tasks import loss_names, task_kinds
 from mgm.tasks.base import Task
 from mgm.training.metrics_log import read_metrics_log
 from mgm.training.optimizer_steps import OPTIMIZER_STEPS
-from mgm.types import DatasetInfo
+from mgm.types import Aspect, DatasetInfo
 
 PLAIN_LOSSES = {
     "task": "tasks",
@@ -38,6 +38,12 @@ MIXED = {
     "cutmix": "a rectangle of another image (CutMix)",
 }
 """What is pasted -> words."""
+ASPECTS: dict[Aspect, str] = {
+    "squeeze": "squeezed into it",
+    "letterbox": "scaled to fit into it, the rest filled and without labels",
+    "crop": "cut to their middle",
+}
+"""How pictures of another shape get into the size of the images -> words."""
 
 
 def setting(experiment: Experiment, result: Mapping[str, Any], info: DatasetInfo) -> list[tuple[str, str]]:
@@ -53,7 +59,7 @@ def setting(experiment: Experiment, result: Mapping[str, Any], info: DatasetInfo
         "Recipe": f"{experiment.recipe}: {recipe.description}" if recipe else experiment.recipe,
         "Data": f"{result.get('data', Path(data.data).name)}, {data.split} split {data.split_seed}",
         "Labelled images": labelled,
-        "Image size": f"{data.image_size} × {data.image_size} px",
+        "Image size": _image_size(data),
         "Augmentation": _augmentation(experiment, {name: kinds[name] for name in names}),
         "Network": f"{model.architecture.replace('_', ' ')}, {encoder_text(model)}, widths {'/'.join(map(str, model.widths))}",
         "Training": f"batch {training.batch_size}, {_optimiser(experiment)}",
@@ -74,6 +80,12 @@ def setting(experiment: Experiment, result: Mapping[str, Any], info: DatasetInfo
         facts["Generator"] = f"{model.generator.upper()}, width {model.generator_width}"
     facts["Seed"] = str(experiment.seed)
     return list(facts.items())
+
+
+def _image_size(data: DataConfig) -> str:
+    height, width = data.size
+    shape = "" if height == width else " (height × width)"
+    return f"{height} × {width} px{shape}, pictures of another shape {ASPECTS[data.aspect]}"
 
 
 def encoder_text(model: ModelConfig) -> str:

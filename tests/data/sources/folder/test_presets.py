@@ -13,6 +13,7 @@ from mgm.data import open_source
 from mgm.data.images import read_labels
 from mgm.data.sources.folder.presets import open_authors, open_mtan, open_preset
 from mgm.errors import ConfigError, DataError
+from mgm.types import Frame
 
 REAL = Path(os.environ.get("MGM_DATA", "no"))
 
@@ -157,6 +158,8 @@ def test_weak_labels_are_the_classes_of_the_full_label_map(tmp_path, first, seen
         assert np.isnan(sample.scene).all()
     else:
         assert sorted(np.flatnonzero(sample.scene)) == sorted(seen)
+        cropped = open_preset("camvid", tmp_path).read(0, Frame((16, 16), "crop"))
+        assert np.flatnonzero(cropped.scene).tolist() == [0]  # what is cut off is not in view
 
 
 def test_camvid_mistakes_are_named(tmp_path):

@@ -14,7 +14,7 @@ import numpy as np
 
 from mgm.data.base import DataSource, Splits
 from mgm.data.files import open_tree
-from mgm.data.images import fitted, planes, resize_rgb, same_shape
+from mgm.data.images import fitted, in_view, resize_image, same_shape
 from mgm.data.sources.folder.counting import INTERPOLATED, interpolated_share
 from mgm.data.sources.folder.label_maps import LabelMaps
 from mgm.data.sources.folder.parts import given_parts, lacking_parts, split_pictures
@@ -26,7 +26,7 @@ from mgm.data.targets import classes_in_view, resize_target
 from mgm.errors import ConfigError, DataError, unknown
 from mgm.tasks import SemanticSegmentation, Task
 from mgm.tasks.files import FileSettings, Pixels, typical
-from mgm.types import DatasetInfo, ImageFormat, Sample
+from mgm.types import DatasetInfo, FrameLike, ImageFormat, Sample
 
 READER_VERSION = 3
 NUM_PROBES = 12
@@ -39,7 +39,7 @@ SEMANTIC = SemanticSegmentation.name
 
 @final
 class FolderSource(DataSource):
-    """``rgb/`` and a folder per task, as a folder or zip; see ``docs/data.md``. Pictures are squeezed to a square.
+    """``rgb/`` and a folder per task, as a folder or zip; see ``docs/data.md``.
 
     Labels are matched by name. An image without the label of a task has an invalid target, so images without any label serve
     as weakly labelled or unlabelled ones; they are never in a validation or test set that is made with a seed.
@@ -84,7 +84,7 @@ class FolderSource(DataSource):
     @property
     def info(self) -> DatasetInfo:
         """The tasks that any image has a label of."""
-        settings, notes = self._settings, {"image": "squeezed to a square"}
+        settings, notes = self._settings, dict[str, str]()
         counts = {task: sum(task not in picture.labels for picture in self._pictures) for task in self._tasks}
         lacking = ", ".join(f"{count} without {task}" for task, count in counts.items() if count)
         if lacking:
@@ -120,8 +120,8 @@ class FolderSource(DataSource):
         """Number of images."""
         return len(self._pictures)
 
-    def read(self, index: int, size: int) -> Sample:
-        """One sample squeezed to a square; see `DataSource.read`."""
+    def read(self, index: int, size: FrameLike) -> Sample:
+        """One sample; see `DataSource.read`."""
         picture, settings = self._pictures[index], self._settings
         rgb = self._image(picture)
         window = self._window(rgb)
@@ -148,9 +148,9 @@ class FolderSource(DataSource):
             if mask is not None and values.ndim == 3:
                 values = np.where(mask[:, :, None], values, np.nan)
             if settings.scenes == "classes" and task == SEMANTIC:
-                scene = classes_in_view(values, len(self._label_maps.classes))
+                scene = classes_in_view(in_view(values[window], size), len(self._label_maps.classes))
             targets[task] = resize_target(values[window], size)
-        return Sample(planes(resize_rgb(rgb[window], size, size)), targets, scene, picture.name)
+        return Sample(resize_image(rgb[window], size), targets, scene, picture.name)
 
     def shape(self, index: int) -> tuple[int, int]:
         """That of the picture as far as it is used; see `DataSource.shape`."""
