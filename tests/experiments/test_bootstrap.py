@@ -8,8 +8,9 @@ import pytest
 from mgm.errors import RunError
 from mgm.experiments.bootstrap import read_sums, resampled
 from mgm.runs.folder import RunFolder
+from mgm.tasks import TASKS
 
-METRICS, HIGHER = {"depth": "abs_error_m"}, {"depth": False}
+METRICS = {"depth": (TASKS["depth"], "abs_error_m")}
 
 
 def sums(errors: np.ndarray, images: np.ndarray | None = None) -> dict[str, np.ndarray]:
@@ -29,7 +30,7 @@ def pairs_of(rng, seeds=8, images=50, gain=0.1, by_seed=0.0, by_image=0.2, split
 
 
 def found(pairs):
-    return resampled(pairs, METRICS, HIGHER, "mean")
+    return resampled(pairs, METRICS, "mean")
 
 
 def test_interval_is_that_of_the_mean_over_seeds_and_images():

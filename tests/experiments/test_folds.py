@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from fake_cells import write_cells
 from fake_folder import write_own
 from fake_trials import pretend, three_tasks
 from mgm.api import train_and_draw
@@ -15,7 +16,8 @@ from mgm.data.store import cached_store
 from mgm.errors import ConfigError
 from mgm.experiments.execution import run_trials
 from mgm.experiments.folds import FINAL, make_folds
-from mgm.experiments.plans import train_arguments
+from mgm.experiments.plans import make_plan, train_arguments
+from mgm.experiments.studies import MGM_G, MT, Asks, Setting, Study
 from mgm.experiments.study_files import Place, write_study
 from mgm.experiments.workers import InThisProcess
 from mgm.method.recipes import make_experiment
@@ -23,6 +25,7 @@ from mgm.report.html.page import make_page
 from mgm.runs.data import make_splits, parse_split
 from mgm.runs.folder import read_result
 from mgm.runs.images import RunImages
+from mgm.types import DatasetInfo
 
 TASKS = ("semantic", "depth", "normal")
 
@@ -30,7 +33,7 @@ TASKS = ("semantic", "depth", "normal")
 def folds(recipe="mgm", count=3, baseline=True, **data):
     experiment = make_experiment(recipe, "tiny")
     experiment = replace(experiment, data=replace(experiment.data, **data))
-    return make_folds(experiment, count, baseline=baseline, data="rooms", tasks=TASKS)
+    return make_folds(experiment, count, baseline=baseline, info=DatasetInfo("rooms", TASKS))
 
 
 def test_a_training_per_fold_and_recipe_and_one_from_everything():
@@ -67,11 +70,6 @@ def test_splits_that_cannot_be_folded_are_refused(split):
         folds(split=split)
     with pytest.raises(ConfigError, match="must be 2 or more"):
         folds(count=1)
-
-
-def test_tasks_without_a_table_are_refused():
-    with pytest.raises(ConfigError, match=r"that a data set defines \(height\)"):
-        make_folds(make_experiment("mt", "tiny"), 3, baseline=True, data="own", tasks=("depth", "height"))
 
 
 def test_the_final_model_trains_for_the_median_of_the_best_steps(tmp_path):
@@ -139,6 +137,33 @@ def test_labelled_images_are_tested_once_and_groups_stay_together(source, kind):
 def test_folds_that_do_not_exist_are_named(split):
     with pytest.raises(ConfigError, match="written like random:2/5"):
         parse_split(split)
+
+
+@pytest.mark.slow
+def test_tasks_of_the_data_set_are_cross_validated_and_compared_too(tmp_path):
+    cells = write_cells(tmp_path / "plate")
+    info = open_source(str(cells)).info
+    experiment = make_experiment("mgm_no_generator", "tiny", str(cells))
+    experiment = replace(experiment, data=replace(experiment.data, num_images=0))
+    of_folds = make_folds(experiment, 2, baseline=True, info=info)
+    of_seeds = make_plan(
+        "beside",
+        Study("", "", lambda _: (MT, MGM_G), (Setting(""),), (Asks("MGM/G", "MT"),)),
+        lambda recipe: replace(make_experiment(recipe, "tiny", str(cells)), data=experiment.data),
+        data=info.name,
+        offered=info.tasks,
+        own_tasks=info.own_tasks,
+        seeds=range(2),
+    )
+    for plan in (of_folds, of_seeds):
+        place = Place(tmp_path / plan.name)
+        assert not run_trials(plan.trials, place, InThisProcess(train_and_draw), preset="tiny")
+        table = write_study(plan, place, info.name, preset="tiny", errors={}, command="a test", seconds=1.0)
+        assert {column.task for column in table.columns} == {"cells", "damage", "heat", "drift"}
+        for text in ((place.study(plan.name) / "table.md").read_text(), make_page(place.study(plan.name))):
+            assert "°C" in text
+    assert table.answers[0].tasks.keys() == {"cells", "damage", "heat", "drift"}
+    assert table.answers[0].tasks["heat"].bootstrap
 
 
 @pytest.mark.slow

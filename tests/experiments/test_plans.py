@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from mgm.errors import ConfigError
+from mgm.experiments.catalogue import STUDIES
 from mgm.experiments.plans import changed_fields, make_plan, train_arguments, with_options
 from mgm.experiments.studies import MGM, MT, ST, Need, Row, Setting, Study, options
 from mgm.method.recipes import make_experiment
@@ -33,6 +34,21 @@ def test_equal_settings_are_one_trial_and_any_difference_another() -> None:
     assert names["MT", 0] == names["MT again", 0]
     assert len(set(names.values())) == 4
     assert names["MT", 0].startswith("mt-50pc-s0-")
+
+
+def test_tasks_of_the_data_set_are_part_of_every_study_that_is_not_about_certain_ones() -> None:
+    own = {"height": {"unit": "m", "range": (0, 40)}}
+    offered = (*TASKS, "height")
+    made = plan(study(MT), offered=offered, own_tasks=own)
+    assert made.tasks == offered
+    assert made.cells[0].trial.experiment.data.tasks == offered
+    assert made.kinds["height"].unit == "m"
+    singles = plan(STUDIES["table15"], offered=offered, own_tasks=own)
+    titles = [row.title for row in singles.rows if row.title.startswith("MGM-")]
+    assert titles == ["MGM-SS", "MGM-DE", "MGM-height", "MGM-Combine"]
+    assert plan(study(MT), offered=("height",), own_tasks=own).tasks == ("height",)
+    certain = replace(study(MT), required=TASKS[:1])
+    assert plan(certain, offered=offered, own_tasks=own).tasks == TASKS
 
 
 def test_every_seed_has_its_own_split_and_nothing_else_changes() -> None:

@@ -17,6 +17,7 @@ from mgm.experiments.study_records import ResultTable
 from mgm.experiments.tables import columns_for, make_table
 from mgm.method.recipes import make_experiment
 from mgm.report.html.experiment_table import table_section
+from mgm.tasks import TASKS
 from mgm.training.metrics_log import plain
 
 MAIN = ("semantic", "depth", "normal")
@@ -94,7 +95,7 @@ def test_a_metric_of_the_paper_that_we_do_not_show_stands_apart(place) -> None:
 
 
 def test_on_taskonomy_the_mean_losses_count() -> None:
-    assert [column.key for column in columns_for((*MAIN, "reshading"), "taskonomy")] == [
+    assert [column.key for column in columns_for({task: TASKS[task] for task in (*MAIN, "reshading")}, "taskonomy")] == [
         "semantic.cross_entropy", "depth.abs_error_m", "normal.l1_coded", "reshading.l1",
     ]  # fmt: skip
 

@@ -140,19 +140,14 @@ def _plan(name: str, options: ExperimentOptions, overrides: list[str], *, skip: 
     check_overrides(name, study, start, options.preset, data=options.data, augment=augment, same_split=same_split)
     source = open_source(start.data.data, start.data.num_images)
     info = source.info
-    if info.own_tasks:
-        print(f"left out: studies are about tasks of the paper, not about {', '.join(info.own_tasks)}", file=sys.stderr)
     try:
         return make_plan(
             name,
             study,
             lambda recipe: _base(recipe, options, overrides),
             data=info.name,
-            offered=[
-                task
-                for task in info.tasks
-                if task not in info.own_tasks and (not start.data.tasks or task in start.data.tasks)
-            ],
+            offered=[task for task in info.tasks if not start.data.tasks or task in start.data.tasks],
+            own_tasks=info.own_tasks,
             split_kinds=source.split_kinds,
             seeds=range(options.seeds),
             augment=options.augment,

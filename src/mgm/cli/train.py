@@ -89,8 +89,7 @@ def _cross_validate(options: TrainOptions, arguments: list[str]) -> None:
         experiment,
         options.folds,
         baseline=options.baseline,
-        data=info.name,
-        tasks=experiment.data.tasks or info.tasks,
+        info=info,
     )
     name = as_file_name(Path(experiment.data.data).stem, "data")
     out = options.out or Path("runs") / f"{experiment.recipe}-{name}-s{experiment.seed}-{options.folds}folds"

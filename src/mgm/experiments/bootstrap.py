@@ -12,12 +12,14 @@ import numpy as np
 
 from mgm.errors import RunError
 from mgm.runs.folder import RunFolder
-from mgm.tasks import TASKS
+from mgm.tasks.base import Task
 
 REPLICATES = 2000
 WEIGHTS_AT_ONCE = 2_000_000
 Sums = Mapping[str, np.ndarray]
 """``images`` ``[N]``, and ``TASK.SUM`` ``[N, n]`` (`RunFolder.test_images`)."""
+Metrics = Mapping[str, tuple[type[Task], str]]
+"""Task -> what it is, and one of its metrics."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +55,7 @@ def read_sums(run: RunFolder) -> Sums | None:
     return sums
 
 
-def resampled(
-    pairs: Sequence[tuple[Sums, Sums]], metrics: Mapping[str, str], higher_is_better: Mapping[str, bool], mean: str
-) -> dict[str, Resampled]:
+def resampled(pairs: Sequence[tuple[Sums, Sums]], metrics: Metrics, mean: str) -> dict[str, Resampled]:
     """Differences of two recipes, positive is better, when seeds are drawn anew, and for each of them test images.
 
     Both recipes of a pair are scored on the same resample. Where all pairs have the same test set, all are scored on the same
@@ -63,8 +63,7 @@ def resampled(
 
     Args:
         pairs: Sums of a recipe and its reference by seed, on the same images.
-        metrics: Task -> metric.
-        higher_is_better: Task -> direction.
+        metrics: The metric of each task.
         mean: Name under which the mean over tasks of the relative differences is returned.
 
     Returns:
@@ -74,7 +73,7 @@ def resampled(
     same = all(np.array_equal(pairs[0][0]["images"], ours["images"]) for ours, _ in pairs)
     images = [int(seed) for seed in random.integers(2**32, size=len(pairs))]
     by_seed = [
-        _differences(ours, theirs, metrics, higher_is_better, mean, images[0] if same else own)
+        _differences(ours, theirs, metrics, mean, images[0] if same else own)
         for (ours, theirs), own in zip(pairs, images, strict=True)
     ]
     rows = np.arange(REPLICATES)
@@ -93,20 +92,20 @@ def resampled(
     return found
 
 
-def _differences(
-    ours: Sums, theirs: Sums, metrics: Mapping[str, str], higher_is_better: Mapping[str, bool], mean: str, seed: int
-) -> dict[str, np.ndarray]:
+def _differences(ours: Sums, theirs: Sums, metrics: Metrics, mean: str, seed: int) -> dict[str, np.ndarray]:
     """Task or ``mean`` -> ``[replicates]`` on resamples of the images of one seed."""
     scores = [_scores(sums, metrics, seed) for sums in (ours, theirs)]
     found: dict[str, np.ndarray] = {}
     gains: list[np.ndarray] = []
     for task in scores[0].keys() & scores[1].keys():
-        found[task] = (scores[0][task] - scores[1][task]) * (1 if higher_is_better[task] else -1)
+        kind, metric = metrics[task]
+        direction = 1 if kind.metrics_info[metric].higher_is_better else -1
+        found[task] = direction * (scores[0][task] - scores[1][task])
         gains.append(found[task] / np.abs(scores[1][task]))
     return {**found, mean: np.mean(gains, axis=0)} if gains else {}
 
 
-def _scores(sums: Sums, metrics: Mapping[str, str], seed: int) -> dict[str, np.ndarray]:
+def _scores(sums: Sums, metrics: Metrics, seed: int) -> dict[str, np.ndarray]:
     """Task -> ``[replicates]``: its metric on resamples of the images."""
     random, count = np.random.default_rng(seed), len(sums["images"])
     block = max(1, WEIGHTS_AT_ONCE // count)
@@ -114,9 +113,9 @@ def _scores(sums: Sums, metrics: Mapping[str, str], seed: int) -> dict[str, np.n
     for start in range(0, REPLICATES, block):
         size = min(block, REPLICATES - start)
         weights = random.multinomial(count, np.full(count, 1 / count), size=size).astype(np.float64)
-        for task, metric in metrics.items():
+        for task, (kind, metric) in metrics.items():
             own = {key.partition(".")[2]: weights @ sums[key] for key in sums if key.startswith(f"{task}.")}
-            made = type(TASKS[task](("any",)).metrics()).from_sums(own) if own else {}
+            made = type(kind(("any",)).metrics()).from_sums(own) if own else {}
             if metric in made:
                 parts.setdefault(task, []).append(made[metric])
     return {task: np.concatenate(found) for task, found in parts.items()}

@@ -82,7 +82,8 @@ def _architectures(tasks: Tasks) -> tuple[Row, ...]:
 def _single_tasks(tasks: Tasks) -> tuple[Row, ...]:
     from mgm.tasks import TASKS
 
-    alone = tuple(Row(f"MGM-{TASKS[task].abbreviation or task}", "mgm", options(tasks=(task,))) for task in tasks)
+    short = {task: TASKS[task].abbreviation for task in tasks if task in TASKS}
+    alone = tuple(Row(f"MGM-{short.get(task) or task}", "mgm", options(tasks=(task,))) for task in tasks)
     combine = Row(
         "MGM-Combine", "mgm_combine", needs=(Need(alone, lambda runs: {"generator_runs": tuple(map(str, runs))}),)
     )

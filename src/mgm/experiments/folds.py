@@ -16,7 +16,7 @@ from mgm.method.recipes import baseline_of
 from mgm.runs.checks import check_experiment
 from mgm.runs.data import EVERYTHING
 from mgm.runs.folder import read_result
-from mgm.tasks import TASKS
+from mgm.types import DatasetInfo
 
 FINAL = "final model"
 """Title of the model that is trained on all images."""
@@ -29,15 +29,14 @@ NOTES = (
 )
 
 
-def make_folds(experiment: Experiment, folds: int, *, baseline: bool, data: str, tasks: Sequence[str]) -> Plan:
+def make_folds(experiment: Experiment, folds: int, *, baseline: bool, info: DatasetInfo) -> Plan:
     """The trials of a cross-validation.
 
     Args:
         experiment: Settings; the kind of split says what folds keep together.
         folds: How many.
         baseline: Whether to train the baseline in every fold as well, if the recipe is not its own.
-        data: `DatasetInfo.name`.
-        tasks: What is learned.
+        info: What the data offer.
 
     Raises:
         ConfigError: If there can be no such folds, or a setting is wrong.
@@ -49,11 +48,6 @@ def make_folds(experiment: Experiment, folds: int, *, baseline: bool, data: str,
         raise ConfigError(
             f"--folds with the split {split!r}: folds are made at random, of single images (--split random) or of whole "
             "groups (--split and the name of such a split)"
-        )
-    if own := [task for task in tasks if task not in TASKS]:
-        raise ConfigError(
-            f"--folds has no table for tasks that a data set defines ({', '.join(own)}); leave them out by --tasks, or train "
-            "single folds: --split random:1/5, random:2/5, ..."
         )
     # what a settings file of an earlier run knows of its pre-trained encoder is found out again
     experiment = replace(experiment, model=replace(experiment.model, backbone={}, pretrained_on=""))
@@ -73,14 +67,15 @@ def make_folds(experiment: Experiment, folds: int, *, baseline: bool, data: str,
     rows = tuple(Row(member.recipe, member.recipe) for member in both)
     study = Study(
         "Cross-validation",
-        f"{folds} folds of {data}",
+        f"{folds} folds of {info.name}",
         lambda _: rows,
         (Setting(""),),
         repeats="folds",
         notes=NOTES,
         all_metrics=True,
     )
-    return Plan("folds", study, tuple(tasks), rows, ("",), tuple(range(1, folds + 1)), tuple(cells))
+    tasks, seeds = tuple(experiment.data.tasks or info.tasks), tuple(range(1, folds + 1))
+    return Plan("folds", study, tasks, rows, ("",), seeds, tuple(cells), own_tasks=info.own_tasks)
 
 
 def _median_steps(folders: Sequence[Path]) -> Mapping[str, object]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from mgm.config import Experiment
 from mgm.errors import ConfigError, choose, unknown
@@ -14,6 +16,8 @@ from mgm.experiments.studies import Need, Options, Row, Setting, Study, options
 from mgm.method.recipes import make_experiment
 from mgm.runs.checks import check_experiment
 from mgm.runs.settings import GROUPS
+from mgm.tasks import Definitions, task_kinds
+from mgm.tasks.base import Task
 from mgm.types import is_sequence
 
 AUGMENTATION: dict[str, tuple[Setting, ...]] = {
@@ -70,6 +74,13 @@ class Plan:
     cells: tuple[Cell, ...]
     same_split: bool = False
     """Whether all seeds have the same split, instead of one each."""
+    own_tasks: Definitions = field(default_factory=dict[str, Any])
+    """Tasks that the data set defines (`DatasetInfo.own_tasks`)."""
+
+    @cached_property
+    def kinds(self) -> Mapping[str, type[Task]]:
+        """What the tasks mean."""
+        return task_kinds(self.own_tasks)
 
     @property
     def repetitions(self) -> str:
@@ -110,6 +121,7 @@ def make_plan(
     augment: str = "preset",
     only: Sequence[str] = (),
     same_split: bool = False,
+    own_tasks: Definitions | None = None,
 ) -> Plan:
     """All trials of a study.
 
@@ -124,6 +136,7 @@ def make_plan(
         augment: Key of `AUGMENTATION`.
         only: Titles of the settings to carry out; empty: all.
         same_split: Give all seeds the split of ``base``.
+        own_tasks: Tasks that the data set defines: part of every study but those that are about certain ones.
 
     Raises:
         ConfigError: If the data lack a task without which the study makes no sense, or settings contradict each other.
@@ -132,7 +145,10 @@ def make_plan(
     missing = [task for task in study.required if task not in offered]
     if missing:
         raise ConfigError(f"{name} ({study.title}) needs labels of {', '.join(missing)}, which {data} does not offer")
-    tasks = tuple(task for task in (study.tasks or offered) if task in offered)
+    own_tasks = own_tasks or {}
+    wanted = [task for task in (study.tasks or offered) if task in offered]
+    wanted += [task for task in offered if task in own_tasks and not study.required]
+    tasks = tuple(dict.fromkeys(wanted))
     if not tasks:
         raise ConfigError(f"{name} is about {', '.join(study.tasks)}; {data} offers none of them")
     rows = study.rows_with_controls(tasks)
@@ -155,9 +171,8 @@ def make_plan(
     splits = {cell.trial.experiment.data.split for cell in cells}
     for kind in sorted(splits.difference(split_kinds) if split_kinds else ()):
         raise ConfigError(f"{name} ({study.title}) on {data}: {unknown('split', kind, split_kinds)}")
-    return Plan(
-        name, study, tasks, rows, tuple(setting.title for setting, _ in settings), tuple(seeds), cells, same_split
-    )
+    titles = tuple(setting.title for setting, _ in settings)
+    return Plan(name, study, tasks, rows, titles, tuple(seeds), cells, same_split, own_tasks)
 
 
 def _chosen(settings: tuple[Setting, ...], titles: Sequence[str]) -> tuple[Setting, ...]:
@@ -269,9 +284,9 @@ def check_overrides(
         "seed": "use --seeds",
         "split_seed": "each seed has its own split, or with --same-split all have this one",
     }
-    for field in sorted(chosen & decided):
-        remedy = remedies.get(field, "leave it out")
-        raise ConfigError(f"{name} decides on {field} itself; {remedy}")
+    for setting in sorted(chosen & decided):
+        remedy = remedies.get(setting, "leave it out")
+        raise ConfigError(f"{name} decides on {setting} itself; {remedy}")
 
 
 def train_arguments(experiment: Experiment, preset: str) -> list[str]:

@@ -19,8 +19,7 @@ from mgm.experiments.statistics import spread
 from mgm.experiments.studies import Row
 from mgm.runs.folder import RunFolder, Scores, read_result
 from mgm.runs.pretraining import footnotes, marked, pretraining
-from mgm.tasks import TASKS
-from mgm.tasks.base import MetricInfo
+from mgm.tasks.base import MetricInfo, Task
 from mgm.tasks.metrics import relative_gain
 
 UNKNOWN = "–"
@@ -34,6 +33,8 @@ class Column:
 
     task: str
     metric: str
+    kind: type[Task]
+    """The task's."""
 
     @property
     def key(self) -> str:
@@ -43,7 +44,7 @@ class Column:
     @property
     def info(self) -> MetricInfo:
         """How to read it."""
-        return TASKS[self.task].metrics_info[self.metric]
+        return self.kind.metrics_info[self.metric]
 
     @property
     def title(self) -> str:
@@ -113,15 +114,15 @@ class Table:
         return _answers(self)
 
 
-def columns_for(tasks: Sequence[str], data: str) -> tuple[Column, ...]:
+def columns_for(kinds: Mapping[str, type[Task]], data: str) -> tuple[Column, ...]:
     """The paper's metrics: mean test losses on Taskonomy; elsewhere the primary ones, normals also in true degrees."""
     if data == "taskonomy":
-        return tuple(Column(task, LOSSES.get(task, TASKS[task].primary)) for task in tasks)
+        return tuple(Column(task, LOSSES.get(task, kind.primary), kind) for task, kind in kinds.items())
     columns: list[Column] = []
-    for task in tasks:
-        columns.append(Column(task, PRIMARY.get(task, TASKS[task].primary)))
-        if TASKS[task].primary != columns[-1].metric:
-            columns.append(Column(task, TASKS[task].primary))
+    for task, kind in kinds.items():
+        columns.append(Column(task, PRIMARY.get(task, kind.primary), kind))
+        if kind.primary != columns[-1].metric:
+            columns.append(Column(task, kind.primary, kind))
     return tuple(columns)
 
 
@@ -133,8 +134,9 @@ def make_table(plan: Plan, folder: Callable[[Trial], RunFolder], data: str) -> T
         folder: Where a trial lies.
         data: `DatasetInfo.name`.
     """
-    every = (Column(task, metric) for task in plan.tasks for metric in TASKS[task].metrics_info)
-    columns = tuple(every) if plan.study.all_metrics else columns_for(plan.tasks, data)
+    kinds = {task: plan.kinds[task] for task in plan.tasks}
+    every = (Column(task, metric, kind) for task, kind in kinds.items() for metric in kind.metrics_info)
+    columns = tuple(every) if plan.study.all_metrics else columns_for(kinds, data)
     paper = paper_table(plan.name, data)
     scores: dict[tuple[str, str, int], Scores] = {}
     for cell in plan.cells:
@@ -217,16 +219,13 @@ def _answers(table: Table) -> list[Answer]:
         for ask, setting, ours, theirs in asked
     ]
     directions = {task: column.info.higher_is_better for task, column in primary.items()}
-    metrics = {task: column.metric for task, column in primary.items()}
     return [
-        _with_bootstrap(answer, ours, theirs, metrics, directions)
+        _with_bootstrap(answer, ours, theirs, primary)
         for answer, (_, _, ours, theirs) in zip(answer_questions(results, questions, directions), asked, strict=True)
     ]
 
 
-def _with_bootstrap(
-    answer: Answer, ours: Line, theirs: Line, metrics: Mapping[str, str], directions: Mapping[str, bool]
-) -> Answer:
+def _with_bootstrap(answer: Answer, ours: Line, theirs: Line, columns: Mapping[str, Column]) -> Answer:
     """The answer of a primary question with what resampling seeds and test images says."""
     if not answer.question.primary:
         return answer
@@ -234,7 +233,8 @@ def _with_bootstrap(
     both = [(a, b) for a, b in pairs if a and b and np.array_equal(a["images"], b["images"])]
     if len(both) < 2:
         return answer
-    found = resampled(both, metrics, directions, MEAN)
+    metrics = {task: (column.kind, column.metric) for task, column in columns.items()}
+    found = resampled(both, metrics, MEAN)
     tasks = {task: replace(test, bootstrap=found.get(task)) for task, test in answer.tasks.items()}
     return replace(answer, tasks=tasks, mean=replace(answer.mean, bootstrap=found.get(MEAN)))
 
@@ -248,7 +248,9 @@ def _paper_gains(table: Table, ours: Line, theirs: Line) -> dict[str, float]:
     for task in set(table.plan.tasks) & set(paper.tasks):
         one, other = (paper.value(_paper_setting(line.setting), line.row.title, task) for line in (ours, theirs))
         if one is not None and other is not None:
-            gains[task] = relative_gain(one, other, TASKS[task].metrics_info[paper.metrics[task]].higher_is_better)
+            gains[task] = relative_gain(
+                one, other, table.plan.kinds[task].metrics_info[paper.metrics[task]].higher_is_better
+            )
     return {**gains, MEAN: fmean(gains.values())} if gains else {}
 
 
@@ -283,7 +285,7 @@ def worth(table: Table) -> list[str]:
 
 def _is_primary(column: Column, table: Table) -> bool:
     """The one metric per task that questions are about: the loss on Taskonomy, else the task's primary metric."""
-    return table.data == "taskonomy" or column.metric == TASKS[column.task].primary
+    return table.data == "taskonomy" or column.metric == column.kind.primary
 
 
 def _named(line: Line, plan: Plan) -> str:

@@ -15,7 +15,6 @@ from mgm.experiments.tables import Column, Line, Table
 from mgm.report.figures.paper import draw_comparison, draw_generation, in_every_format
 from mgm.report.figures.style import figure_style, new_figure, save_figure
 from mgm.runs.folder import RunFolder
-from mgm.tasks import TASKS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,7 +64,7 @@ def _dots(table: Table) -> Figure:
         for axes, column in zip(panels, table.columns, strict=True):
             for line, place in zip(table.models, places, strict=True):
                 _dots_of(axes, line, column, place)
-            axes.set_title(f"{TASKS[column.task].title}\n{column.title}")
+            axes.set_title(f"{column.kind.title}\n{column.title}")
             axes.grid(axis="y", visible=False)
             axes.locator_params(axis="x", nbins=5)
         panels[0].set_yticks(places, [line.row.title for line in table.models])
@@ -111,7 +110,7 @@ def _curves(table: Table) -> Figure:
         for axes, column in zip(panels, table.columns, strict=True):
             for number, row in enumerate(table.plan.rows):
                 _curve_of(axes, [line for line in table.models if line.row == row], column, f"C{number}", table)
-            axes.set_title(f"{TASKS[column.task].title}\n{column.title}")
+            axes.set_title(f"{column.kind.title}\n{column.title}")
             axes.set_xticks(range(len(table.plan.settings)), table.plan.settings)
             axes.tick_params(axis="x", labelrotation=30 if len(table.plan.settings) > 5 else 0)
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(table.plan.rows))
