@@ -154,7 +154,7 @@ def made_store(folder: Path, count: int, size: int) -> Path:
         layouts[name] = (str(values.dtype), values.shape)
     manifest: dict[str, Any] = {
         "version": FORMAT_VERSION, "info": info_to_plain(info), "source": "", "fingerprint": {}, "size": size,
-        "count": count, "labelled": {}, "skipped": [], "splits": {"random": list(range(10))}, "checksums": {},
+        "aspect": "squeeze", "count": count, "labelled": {}, "skipped": [], "splits": {"random": list(range(10))}, "checksums": {},
         "arrays": {name: {"dtype": dtype, "shape": list(shape)} for name, (dtype, shape) in layouts.items()},
     }  # fmt: skip
     (folder / MANIFEST).write_text(json.dumps(manifest))

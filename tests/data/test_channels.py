@@ -15,7 +15,7 @@ from fake_tiles import interleaved, tiff, tile
 from fakes import png
 from mgm.data import channels
 from mgm.data.channels import read_image, rgb_of, to_levels
-from mgm.data.images import read_photograph
+from mgm.data.images import read_photograph, read_rgb
 from mgm.errors import DataError
 from mgm.types import ImageFormat
 
@@ -105,9 +105,29 @@ def test_compressed_grey_is_read(compression):
     assert np.array_equal(read_image(stream.getvalue(), ImageFormat(1, "uint16"), "a")[:, :, 0], TILE[:, :, 0])
 
 
-def test_a_compression_that_needs_another_package_is_named(monkeypatch):
+def test_bands_of_16_bits_are_no_photograph_unless_they_are_declared():
+    bands = np.random.default_rng(0).integers(0, 4096, (6, 5, 4)).astype(np.uint16)
+    with pytest.raises(DataError, match=r"a: has 4 channels of 16 bits.*'rgb: \{channels: 4"):
+        read_rgb(tiff(16 * bands, photometric="rgb"), "a")
+    colours = tiff(bands[:, :, :3], photometric="rgb")
+    with pytest.raises(
+        DataError, match=r"a: has colours of 16 bits, of which the largest is about \d+ of 65535.*rgb: \{range"
+    ):
+        read_rgb(colours, "a")
+    bright = read_rgb(tiff(16 * bands[:, :, :3], photometric="rgb"), "a")
+    assert np.array_equal(bright, (16 * bands[:, :, :3]) >> 8)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("<COMPRESSION.LZW: 5> requires the 'imagecodecs' package"),
+        ModuleNotFoundError("No module named 'compression'"),
+    ],
+)
+def test_a_compression_that_needs_another_package_is_named(monkeypatch, error):
     def refuse(self, *args, **options):
-        raise ValueError("<COMPRESSION.LZW: 5> requires the 'imagecodecs' package")
+        raise error
 
     monkeypatch.setattr(tifffile.TiffPage, "asarray", refuse)
     with pytest.raises(DataError, match="pip install imagecodecs"):

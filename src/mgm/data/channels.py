@@ -184,7 +184,7 @@ def _read_tiff(content: bytes, name: str, most_pixels: int) -> tuple[np.ndarray,
     except DataError:
         raise
     except Exception as error:  # decoders of damaged files raise nearly anything
-        if "imagecodecs" not in str(error):
+        if "imagecodecs" not in str(error) and not isinstance(error, ImportError):
             raise DataError(f"{name}: is damaged or cut short ({error}); fetch or prepare it again") from error
         palette = True
     # what Pillow reads exactly: palettes, and by other libraries compressed grey and colours of 8 bits

@@ -16,6 +16,8 @@ from mgm.data.files import read_bounded
 from mgm.errors import DataError
 from mgm.types import Frame, FrameLike, Size
 
+DARKEST = 32
+"""Level of 255 that some pixel of a photograph of 16 bits reaches; with less, its numbers are those of a sensor of fewer bits."""
 MAX_PIXELS = 100_000_000
 """Larger pictures are refused before they are decoded: a small file can claim any size."""
 PICTURE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "PPM")
@@ -67,7 +69,8 @@ def read_photograph(source: str | Path | Image.Image | np.ndarray, name: str = "
 def read_rgb(source: Path | bytes, name: str = "") -> np.ndarray:
     """Decode a photograph: turned upright as its EXIF data say, as 8-bit RGB.
 
-    Grey, palette and CMYK pictures become RGB; transparency is dropped; grey of 16 bits is scaled so that 65535 is white.
+    Grey, palette and CMYK pictures become RGB; transparency is dropped; grey and colours of 16 bits are scaled so that 65535 is
+    white.
 
     Args:
         source: A file, or its content.
@@ -77,7 +80,8 @@ def read_rgb(source: Path | bytes, name: str = "") -> np.ndarray:
         ``[H, W, 3]`` uint8.
 
     Raises:
-        DataError: As of `decode`, or if it is of a pixel format that is no photograph.
+        DataError: As of `decode`, or if it is of a pixel format that is no photograph: colours of 16 bits with a fourth channel, or
+            with so small numbers that they are all but black.
     """
     return _eight_bits(*decode(source, name))
 
@@ -92,7 +96,19 @@ def _eight_bits(image: Image.Image, name: str) -> np.ndarray:
         raise DataError(f"{name}: mode {image.mode!r} is no photograph of 8 or 16 bits; save it as 8-bit RGB")
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")  # Pillow warns about a direct conversion
-    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+    if is_reduced(image) and image.format == "TIFF" and len(image.getbands()) > 3:
+        raise DataError(
+            f"{name}: has {len(image.getbands())} channels of 16 bits, which is no photograph; where a data set has such images, "
+            "dataset.yaml says so ('rgb: {channels: 4, range: [0, 4095]}'); else save it as 8-bit RGB"
+        )
+    levels = np.array(image if image.mode == "RGB" else image.convert("RGB"))
+    if is_reduced(image) and 0 < levels.max() < DARKEST:
+        raise DataError(
+            f"{name}: has colours of 16 bits, of which the largest is about {257 * int(levels.max())} of 65535: networks would see "
+            "black; where a data set has such images, dataset.yaml says what is bright ('rgb: {range: [0, 4095]}'); else save "
+            "it as 8-bit RGB"
+        )
+    return levels
 
 
 def read_labels(source: Path | bytes, name: str = "") -> np.ndarray:

@@ -203,7 +203,9 @@ def differences(groups: Mapping[str, Sequence[FinishedRun]]) -> list[str]:
     for other, runs in others:
         apart = [set(tests[run.pair].items()) ^ set(run.images.test.items()) for run in runs if run.pair in tests]
         if num := max(map(len, apart), default=0):
-            lines.append(f"not comparable, they are not tested on the same images: {title} and {other} differ in {num}")
+            lines.append(
+                f"not comparable, they are not tested on the same images: {title} and {other} differ in {num} images"
+            )
     pairs = [{run.pair for run in runs} for runs in groups.values()]
     if len(groups) > 1 and not set.intersection(*pairs):
         lines.append("the runs have no seed in common, so part of their difference is that of the seeds")

@@ -121,6 +121,8 @@ def autolabel(
         failed = predictor.run(left, skip_bad=skip_bad).failed if left else []
     except DataError as error:
         if not (skip_bad and done):  # of an earlier call, whose bad ones are all that is left
+            if not done:  # nothing to go on with
+                shutil.rmtree(begun)
             raise
         failed = [(photograph.name, str(error)) for photograph in left]
     if writer.broken:  # not the photographs' fault

@@ -61,7 +61,8 @@ EXTRA_IMAGES: dict[str, ExtraImages] = {
         loader=lambda loaders: loaders.saved_generators(),
     ),
     "weak": ExtraImages(
-        "real images of which only the scene is known (MGM_r)", loader=lambda loaders: loaders.weakly_labelled()
+        "real images whose labels are unknown or unused, but for the scene (MGM_r)",
+        loader=lambda loaders: loaders.weakly_labelled(),
     ),
     "labelled": ExtraImages(
         "the labelled images once more (the control of equal cost)",

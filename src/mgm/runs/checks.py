@@ -264,8 +264,11 @@ def check_image_size(experiment: Experiment) -> None:
         raise ConfigError(f"image_size is {shown}; it must be {MAX_IMAGE_SIZE} at most")
     if any(side % stride for side in size):
         height, width = (max(stride, round(side / stride) * stride) for side in size)
+        wrong = " and ".join(str(side) for side in dict.fromkeys(size) if side % stride)
         raise ConfigError(
-            f"image_size is {shown}; it must be a multiple of {stride}, for example {plain_size((height, width))}"
+            f"image_size is {shown}; {wrong} must be a multiple of {stride}, for example {height}x{width}"
+            if size[0] != size[1]
+            else f"image_size is {shown}; it must be a multiple of {stride}, for example {height}"
         )
     for side in experiment.training.early_sizes:
         if side % stride or not 0 < side <= min(size):

@@ -50,7 +50,7 @@ def setting(experiment: Experiment, result: Mapping[str, Any], info: DatasetInfo
     """The settings that matter, by name, and what the data set and the result of a finished run know about them."""
     data, model, method, training = experiment.data, experiment.model, experiment.method, experiment.training
     recipe = RECIPES.get(experiment.recipe)
-    labelled = f"{data.fraction:.0%} of the training images".replace("%", " %")
+    labelled = f"{data.fraction:.0%} of the training images that have labels".replace("%", " %")
     if "num_labelled" in result:
         labelled = f"{result['num_labelled']} ({labelled})"
     kinds = task_kinds(info.own_tasks)
