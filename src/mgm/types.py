@@ -34,6 +34,12 @@ SizeSetting = int | str | tuple[int, int]
 
 Aspect = Literal["squeeze", "letterbox", "crop"]
 """How a picture of another shape gets into a network's size: squeezed; scaled to fit, and the rest filled; or its middle alone."""
+ASPECTS: dict[Aspect, str] = {
+    "squeeze": "squeezed into it",
+    "letterbox": "scaled to fit into its middle, edges drawn out to fill the rest",
+    "crop": "cut to their middle",
+}
+"""How pictures of another shape get into the size of the images, in words."""
 
 
 def parse_size(value: SizeSetting) -> Size:

@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import nn
 
-from mgm.inference.generate import TrainedGenerator
+from fake_runs import begin_run
+from mgm.errors import RunError
+from mgm.inference.generate import TrainedGenerator, generate
+from mgm.method.recipes import make_experiment
+from mgm.runs.folder import RunFolder
 from mgm.runs.saved_generators import SavedGenerator
 from mgm.types import DatasetInfo
 
@@ -42,6 +47,16 @@ def test_the_same_seed_and_name_give_the_same_noise():
     label = made.label_of(["a"])
     assert torch.equal(made.sample("a", label, 4, 0), made.sample("a", label, 4, 0))
     assert not torch.equal(made.sample("a", label, 4, 0), made.sample("a", label, 4, 1))
+
+
+@pytest.mark.parametrize(
+    "recipe, remedy", [("mgm", "it was stopped before: mgm train --resume"), ("mt", "train one with: mgm train mgm")]
+)
+def test_a_run_without_a_generator_says_how_to_get_one(tmp_path, recipe, remedy):
+    folder = RunFolder(tmp_path / "run")
+    begin_run(folder, make_experiment(recipe, "tiny", str(tmp_path / "gone")), DatasetInfo("x", ()))
+    with pytest.raises(RunError, match=f"run holds no generator; {remedy}"):
+        generate(tmp_path / "run", 2)
 
 
 def test_labels_by_name():

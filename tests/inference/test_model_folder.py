@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -160,6 +161,12 @@ def test_card_of_one_run(run):
     assert 'mgm.load("rooms-small")' in text
     # higher is better for segmentation, and the constant predictor of these toys scores more
     assert "No better than a constant prediction: Semantic segmentation." in text
+
+
+def test_card_says_how_pictures_of_another_shape_get_into_the_images(run):
+    found = replace(TrainedModel.load(run).description, image_size="64x128", aspect="letterbox")
+    _, text = front_matter(model_card(found, Trials(), CardDetails()))
+    assert "images of 64 x 128 pixels (height x width), pictures of another shape scaled to fit into its middle" in text
 
 
 def test_card_over_seeds_and_licences(run, tmp_path):

@@ -18,7 +18,7 @@ from mgm.runs.pretraining import footnotes, marked, pretraining
 from mgm.tasks import tasks_for
 from mgm.tasks.base import Task
 from mgm.training.evaluate import Scores
-from mgm.types import parse_size
+from mgm.types import ASPECTS, parse_size
 
 UNKNOWN = "unknown"
 LICENCE_NOTES = ("licence", "license")
@@ -111,6 +111,7 @@ def model_card(found: ModelDescription, trials: Trials, details: CardDetails, fi
     return environment.get_template("model_card.md.jinja").render(
         model=found,
         example="photo.jpg" if found.image.is_photograph else "image.tif",
+        aspect=ASPECTS[found.aspect],
         size="{} x {}".format(*parse_size(found.image_size)),
         details=details,
         tasks=tasks,

@@ -13,6 +13,7 @@ from typing_extensions import TypedDict
 from mgm.config import Experiment
 from mgm.errors import ConfigError, RunError, choose
 from mgm.functional.distributed import rank, world_size
+from mgm.method.extra_images import EXTRA_IMAGES
 from mgm.networks.generators import GENERATORS
 from mgm.networks.generators.base import Generator
 from mgm.runs.data import ExperimentData
@@ -73,7 +74,9 @@ class SavedGenerator:
         experiment, info = folder.experiment(), folder.info()
         present = [name for name in ([stage] if stage else STAGES) if name in stages_with_generator(folder)]
         if not present:
-            raise RunError(f"{run} holds no generator; train one with: mgm train mgm")
+            begun = not folder.finished and EXTRA_IMAGES[experiment.method.extra_images].generator != "none"
+            remedy = f"it was stopped before: mgm train --resume {run}" if begun else "train one with: mgm train mgm"
+            raise RunError(f"{run} holds no generator; {remedy}")
         state = load_checkpoint(generator_path(folder, present[0]), GeneratorState, device)
         config = experiment.model
         kind = choose("generator", config.generator, GENERATORS).generator

@@ -19,7 +19,7 @@ from mgm.tasks import loss_names, task_kinds
 from mgm.tasks.base import Task
 from mgm.training.metrics_log import read_metrics_log
 from mgm.training.optimizer_steps import OPTIMIZER_STEPS
-from mgm.types import Aspect, DatasetInfo
+from mgm.types import ASPECTS, DatasetInfo
 
 PLAIN_LOSSES = {
     "task": "tasks",
@@ -38,12 +38,6 @@ MIXED = {
     "cutmix": "a rectangle of another image (CutMix)",
 }
 """What is pasted -> words."""
-ASPECTS: dict[Aspect, str] = {
-    "squeeze": "squeezed into it",
-    "letterbox": "scaled to fit into it, the rest filled and without labels",
-    "crop": "cut to their middle",
-}
-"""How pictures of another shape get into the size of the images -> words."""
 
 
 def setting(experiment: Experiment, result: Mapping[str, Any], info: DatasetInfo) -> list[tuple[str, str]]:
