@@ -203,6 +203,13 @@ def test_the_range_of_numbers_becomes_that_of_levels():
         to_levels(values.astype(np.uint8), ranged, "a")
 
 
+def test_an_image_of_nothing_but_nan_is_refused_and_single_nan_are_dark():
+    kind = ImageFormat(1, "uint16", ((0, 10),))
+    assert to_levels(np.float32([[[np.nan], [10]]]), kind, "a").ravel().tolist() == [0, 65535]
+    with pytest.raises(DataError, match="a: holds nothing but NaN"):
+        to_levels(np.full((2, 2, 1), np.nan, np.float32), kind, "a")
+
+
 def test_without_a_range_the_type_says_what_is_bright():
     for values in (
         np.uint8([[[0], [51], [255]]]),

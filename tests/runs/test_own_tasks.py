@@ -87,7 +87,7 @@ def test_a_model_folder_needs_no_data(cells, run, tmp_path):
     assert values["drift"].shape == (2, 40, 50)
     assert values["heat"].min() > 20  # shares of the range became degrees
     card = (tmp_path / "exported/README.md").read_text()
-    assert "| `heat` | `[1, H, W]`, 35 to 42 °C |" in card
+    assert "| `heat` | `[1, H, W]`, 35 to 42 °C in the data (predictions may lie beyond) |" in card
     assert "0 background, 1 cytoplasm, 2 nucleus" in card
 
 

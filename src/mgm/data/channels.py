@@ -85,6 +85,8 @@ def to_levels(values: np.ndarray, kind: ImageFormat, name: str) -> np.ndarray:
     top = np.iinfo(levels.dtype).max
     if values.dtype == bool:
         values = values.astype(np.uint8) * EIGHT_BITS
+    if values.dtype.kind == "f" and np.isnan(values).all():
+        raise DataError(f"{name}: holds nothing but NaN, so there is nothing to see; leave it out")
     spans = kind.value_range or (_range_by_type(values, name),)
     if kind.value_range and values.dtype == np.uint8 and max(high for _, high in spans) > EIGHT_BITS:
         raise DataError(

@@ -338,6 +338,11 @@ class OwnNumbers(OwnTask, RegressionTask):
     divides: ClassVar[bool]
     own_metrics: ClassVar[type[NumberMetrics]]
 
+    @property
+    def value_format(self) -> str:
+        """Shape and range; what is predicted is not cut off at its ends."""
+        return f"{super().value_format} in the data (predictions may lie beyond)"
+
     @classmethod
     def check_target(cls, target: np.ndarray, num_classes: int, where: str) -> None:
         """Raise `DataError` for infinite values."""
