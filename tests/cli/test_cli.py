@@ -329,7 +329,10 @@ ERRORS = [
         ["train", "--image-size", "144"],
         "can make 160 and 128, and recipes without a generator (mt, mgm_no_generator) take",
     ),
-    (["train", "mt", "--image-size", "96x100"], "image_size is 96x100; it must be a multiple of 16, for example 96"),
+    (
+        ["train", "mt", "--image-size", "96x100"],
+        "image_size is 96x100; 100 must be a multiple of 16, for example 96x96",
+    ),
     (["train", "--image-size", "32x64", "--quarter-turns"], "quarter_turns is on"),
     (["train", "mt", "--image-size", "64xwide"], "one number (a square) or HEIGHTxWIDTH"),
     (
