@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from mgm.data.augment import PairedAugmentation, flip, resize, turn, window_grid
+from mgm.data.augment import PairedAugmentation, flip, resize, turn
 from mgm.errors import ConfigError
 from mgm.tasks import TASKS, make_tasks
 from mgm.types import Batch, SizeSetting, parse_size
@@ -277,14 +277,6 @@ def test_resized_images_and_labels_stay_together():
     small = resize(batch, (24, 32), ALL)
     torch.testing.assert_close(small.images[:, :2, 2:-2, 2:-2], coordinates(2, (24, 32)).images[:, :2, 2:-2, 2:-2])
     assert torch.equal(small.targets["semantic"], coordinates(2, (24, 32)).targets["semantic"])
-
-
-def test_window_covers_what_it_says():
-    grid = window_grid(torch.tensor([1.0, 0.5]), torch.tensor([[0.0, 0.0], [0.5, -0.5]]), (4, 4))
-    torch.testing.assert_close(grid[0, 0, :, 0], torch.tensor([-0.75, -0.25, 0.25, 0.75]))
-    assert grid[1, ..., 0].min() == 0.125
-    assert grid[1, ..., 1].max() == -0.125
-    assert window_grid(torch.ones(3), torch.zeros(3, 2), (2, 4))[2, :, 1].tolist() == [[-0.25, -0.5], [-0.25, 0.5]]
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mgm.functional.resizing import enlarged_rows, resize_bilinear
+from mgm.functional.resizing import enlarged_rows, resize_bilinear, window_grid
 
 
 def test_same_size_is_the_same() -> None:
@@ -37,3 +37,15 @@ def test_rows_alone_are_those_of_the_whole() -> None:
     whole = resize_bilinear(values, (13, 4))
     parts = [enlarged_rows(values, top, min(4, 13 - top), 13) for top in range(0, 13, 4)]
     torch.testing.assert_close(torch.cat(parts, dim=-2), whole)
+
+
+def test_window_covers_what_it_says():
+    half_sides = torch.tensor([[1.0, 1.0], [0.5, 0.5], [-1.0, 0.5]])
+    grid = window_grid(half_sides, torch.tensor([[0.0, 0.0], [0.5, -0.5], [0.0, 0.0]]), (4, 4))
+    torch.testing.assert_close(grid[0, 0, :, 0], torch.tensor([-0.75, -0.25, 0.25, 0.75]))
+    assert grid[1, ..., 0].min() == 0.125
+    assert grid[1, ..., 1].max() == -0.125
+    assert grid[2, 0].tolist() == [[0.75, -0.375], [0.25, -0.375], [-0.25, -0.375], [-0.75, -0.375]], (
+        "mirrored, half as high"
+    )
+    assert window_grid(torch.ones(3, 2), torch.zeros(3, 2), (2, 4))[2, :, 1].tolist() == [[-0.25, -0.5], [-0.25, 0.5]]

@@ -13,6 +13,7 @@ from torch import Tensor
 from mgm.errors import ConfigError
 from mgm.functional.blur import blur, blur_kernels
 from mgm.functional.colours import hue
+from mgm.functional.resizing import window_grid
 from mgm.tasks.base import Task
 from mgm.types import Batch, Size, SizeSetting, Targets, parse_size
 
@@ -110,7 +111,8 @@ class PairedAugmentation:
         low, high = self._zoom
         factor = low * (high / low) ** draws[:, 1]
         room = (1 - 1 / factor).abs()[:, None]
-        grid = window_grid(1 / factor, (2 * draws[:, 2:4] - 1) * room, self._size)
+        half_sides = (1 / factor)[:, None].expand(-1, 2)
+        grid = window_grid(half_sides, (2 * draws[:, 2:4] - 1) * room, self._size)
         inside = (grid.abs() <= 1).all(dim=-1)
         # grey is filled in afterwards: padding by zeros would tint the outermost half pixel, which has a label
         padding = "border" if self._outside == "grey" else "reflection"
@@ -163,8 +165,8 @@ class PairedAugmentation:
 
 def resize(batch: Batch, size: Size, tasks: dict[str, Task]) -> Batch:
     """A batch of images of another size: images bilinearly, labels by the nearest pixel."""
-    whole = batch.images.new_ones(len(batch))
-    grid = window_grid(whole, whole.new_zeros(len(batch), 2), size)
+    whole = batch.images.new_ones(len(batch), 2)
+    grid = window_grid(whole, torch.zeros_like(whole), size)
     inside = torch.ones_like(grid[..., 0], dtype=torch.bool)
     images = F.interpolate(batch.images, size, mode="bilinear", antialias=True)
     targets = {name: _move(tasks[name], target, grid, inside) for name, target in batch.targets.items()}
@@ -193,17 +195,6 @@ def turn(images: Tensor, targets: Targets, quarters: Tensor, tasks: dict[str, Ta
                 for name, target in turned.items()
             }
     return images, turned
-
-
-def window_grid(half_side: Tensor, centre: Tensor, size: Size) -> Tensor:
-    """Positions ``[B, *size, 2]`` of the pixels of windows in the picture, which spans -1 .. 1 in x and y.
-
-    For `grid_sample` with ``align_corners=False``. Half a window's side ``[B]`` is 1 for the whole picture; centres are ``[B, 2]``.
-    """
-    height, width = size
-    down, across = ((2 * torch.arange(side, device=half_side.device) + 1) / side - 1 for side in size)
-    x, y = (centre[:, i, None] + half_side[:, None] * middles for i, middles in ((0, across), (1, down)))
-    return torch.stack([x[:, None, :].expand(-1, height, -1), y[:, :, None].expand(-1, -1, width)], dim=-1)
 
 
 def _move(task: Task, target: Tensor, grid: Tensor, inside: Tensor) -> Tensor:

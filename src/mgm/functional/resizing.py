@@ -1,4 +1,4 @@
-"""Change of resolution."""
+"""Change of resolution, and windows of pictures."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mgm.functional.precision import at_least_float32
+from mgm.types import Size
 
 
 def resize_bilinear(values: Float[Tensor, "B C _ _"], size: tuple[int, int]) -> Float[Tensor, "B C _ _"]:
@@ -43,3 +44,21 @@ def enlarged_rows(
     share = (place - above).to(values)[:, None]
     above = above.to(values.device)
     return torch.lerp(values[..., above, :], values[..., (above + 1).clamp(max=last), :], share)
+
+
+def window_grid(
+    half_sides: Float[Tensor, "B 2"], centres: Float[Tensor, "B 2"], size: Size
+) -> Float[Tensor, "B H W 2"]:
+    """Positions in the picture, which spans -1 .. 1 in x and y, of the pixels of windows of a size.
+
+    For `torch.nn.functional.grid_sample` with ``align_corners=False``.
+
+    Args:
+        half_sides: Half the width and height of each window, 1 for the whole picture; negative: mirrored.
+        centres: x and y of their middles.
+        size: Height and width of the windows in pixels.
+    """
+    height, width = size
+    down, across = ((2 * torch.arange(side, device=half_sides.device) + 1) / side - 1 for side in size)
+    x, y = (centres[:, i, None] + half_sides[:, i, None] * middles for i, middles in ((0, across), (1, down)))
+    return torch.stack([x[:, None, :].expand(-1, height, -1), y[:, :, None].expand(-1, -1, width)], dim=-1)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mgm.functional.blur import blur, blur_kernels
 from mgm.functional.colours import hue
+from mgm.functional.resizing import window_grid
 from mgm.types import Size, SizeSetting, parse_size
 
 SCALE = (0.08, 1.0)
@@ -133,10 +134,7 @@ def crop(images: Tensor, windows: Tensor, size: Size) -> Tensor:
             -1 .. 1.
         size: Of the result.
     """
-    height, width = size
-    down, across = ((2 * torch.arange(side, device=images.device) + 1) / side - 1 for side in size)
-    x, y = (windows[:, 2 + i, None] + windows[:, i, None] * middles for i, middles in ((0, across), (1, down)))
-    grid = torch.stack([x[:, None, :].expand(-1, height, -1), y[:, :, None].expand(-1, -1, width)], dim=-1)
+    grid = window_grid(windows[:, :2], windows[:, 2:], size)
     # borders are repeated: with zeros the outermost half pixel would darken
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
