@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from mgm.data import open_source
-from mgm.data.images import resize_nearest, resize_rgb
+from mgm.data.images import resize_levels, resize_nearest
 from mgm.inference.fit import Fit, make_fit
 from mgm.inference.model import TrainedModel
 
@@ -76,7 +76,7 @@ def main() -> None:
     samples: list[Sample] = []
     for index in chosen.tolist():
         sample = source.read(index, SIZE[0])
-        pixels = resize_rgb(sample.image.transpose(1, 2, 0), *SIZE)
+        pixels = resize_levels(sample.image.transpose(1, 2, 0), *SIZE)
         samples.append((pixels, {name: stretched(sample.targets[name]) for name in model.tasks}))
     results: dict[str, dict[str, Any]] = {}
     titles = [f"{task.title}: {task.metrics_info[task.primary].title}" for task in model.tasks.values()]

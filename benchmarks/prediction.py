@@ -21,7 +21,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from mgm.data.images import read_rgb, resize_rgb
+from mgm.data.images import read_rgb, resize_levels
 from mgm.inference.batch import Throughput, predict_many
 from mgm.inference.model import TrainedModel
 from mgm.method.networks import build_model
@@ -48,7 +48,7 @@ def functions(
     height, width = model.image_size
 
     def load(path: Path) -> Tensor:
-        return torch.from_numpy(resize_rgb(read_rgb(path), height, width)).permute(2, 0, 1).float() / 127.5 - 1
+        return torch.from_numpy(resize_levels(read_rgb(path), height, width)).permute(2, 0, 1).float() / 127.5 - 1
 
     def write(path: Path, predictions: Predictions) -> None:
         for name, task in model.tasks.items():

@@ -20,8 +20,8 @@ from mgm.data.images import (
     read_numbers,
     read_photograph,
     read_rgb,
+    resize_levels,
     resize_nearest,
-    resize_rgb,
 )
 from mgm.errors import DataError
 
@@ -184,15 +184,15 @@ def test_the_same_shape_is_scaled_and_another_one_refused():
 
 
 def test_shrinking_averages():
-    np.testing.assert_allclose(resize_rgb(RGB, 6, 10), RGB.reshape(6, 2, 10, 2, 3).mean((1, 3)), atol=1)
+    np.testing.assert_allclose(resize_levels(RGB, 6, 10), RGB.reshape(6, 2, 10, 2, 3).mean((1, 3)), atol=1)
 
 
 def test_growing_is_smooth_and_mixed_axes_work():
     ramp = np.repeat(np.arange(0, 200, 10, dtype=np.uint8)[None, :, None], 3, axis=2).repeat(12, 0)
-    grown = resize_rgb(ramp, 4, 80)
+    grown = resize_levels(ramp, 4, 80)
     assert grown.shape == (4, 80, 3)
     assert np.abs(np.diff(grown[0, 4:-4, 0].astype(int))).max() <= 4
-    assert resize_rgb(RGB, *RGB.shape[:2]).tolist() == RGB.tolist()
+    assert resize_levels(RGB, *RGB.shape[:2]).tolist() == RGB.tolist()
 
 
 @given(st.integers(1, 40), st.integers(1, 40))

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mgm.data.images import box_in, in_view, planes, resize_image, resize_rgb
+from mgm.data.images import box_in, in_view, planes, resize_image, resize_levels
 from mgm.data.targets import resize_target
 from mgm.types import IGNORE_INDEX, Frame
 
@@ -43,12 +43,12 @@ def test_crop_by_hand(values, turn):
     np.testing.assert_array_equal(in_view(values, frame), kept)
     np.testing.assert_array_equal(resize_target(values.astype(np.uint8), frame), labels)
     np.testing.assert_array_equal(resize_target(values.astype(float), frame), labels[None])
-    np.testing.assert_array_equal(resize_image(grey(values), frame), planes(resize_rgb(grey(kept), 4, 4)))
+    np.testing.assert_array_equal(resize_image(grey(values), frame), planes(resize_levels(grey(kept), 4, 4)))
 
 
 def test_a_square_is_squeezed_as_ever():
     picture = np.random.default_rng(0).integers(0, 256, (12, 20, 3)).astype(np.uint8)
-    np.testing.assert_array_equal(resize_image(picture, 8), planes(resize_rgb(picture, 8, 8)))
+    np.testing.assert_array_equal(resize_image(picture, 8), planes(resize_levels(picture, 8, 8)))
 
 
 @given(SIZES, SIZES, ASPECTS)

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mgm.data.images import planes, resize_image, resize_rgb
+from mgm.data.images import planes, resize_image, resize_levels
 from mgm.data.targets import resize_target
 from mgm.errors import ConfigError
 from mgm.functional.levels import normalise_levels
@@ -108,7 +108,7 @@ def test_pad_shows_photographs_as_training_with_a_letterbox_does(size, window):
 def test_padding_keeps_the_aspect_and_is_cut_off_again():
     pixels = photograph(20, 40)
     (window,) = Pad().windows(pixels, SIDE)
-    assert torch.equal(window[:, 4:12], torch.from_numpy(planes(resize_rgb(pixels, 8, 16))))
+    assert torch.equal(window[:, 4:12], torch.from_numpy(planes(resize_levels(pixels, 8, 16))))
     assert torch.equal(window[:, 0], window[:, 4])
     assert torch.equal(window[:, 15], window[:, 11])
     prediction = torch.arange(SIDE).float().view(1, 1, SIDE, 1).expand(1, 1, SIDE, SIDE)
@@ -118,11 +118,11 @@ def test_padding_keeps_the_aspect_and_is_cut_off_again():
 def test_resize_is_what_training_does():
     pixels = photograph(30, 50)
     (window,) = Resize().windows(pixels, SIDE)
-    assert torch.equal(window, torch.from_numpy(planes(resize_rgb(pixels, SIDE, SIDE))))
+    assert torch.equal(window, torch.from_numpy(planes(resize_levels(pixels, SIDE, SIDE))))
 
 
 def test_too_many_windows_are_refused_before_any_is_cut(monkeypatch):
-    monkeypatch.setattr(framing, "resize_rgb", None)
+    monkeypatch.setattr(framing, "resize_levels", None)
     monkeypatch.setattr(framing, "MAX_WINDOWS", 100)
     with pytest.raises(ConfigError, match="5000 x 16 pixels makes .* windows.*--detail"):
         Tile(0).windows(photograph(16, 5000), SIDE)

@@ -245,7 +245,7 @@ def same_shape(size: tuple[int, int], other: tuple[int, int]) -> bool:
     return difference < max(*size, *other) and (height == other_height) == (width == other_width)
 
 
-def resize_rgb(image: np.ndarray, height: int, width: int) -> np.ndarray:
+def resize_levels(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """Levels ``[H, W, C]``, uint8 or uint16, at another size: averages (box filter) where they shrink, bicubic where they grow."""
     if image.shape[2] != 3 or image.dtype != np.uint8:
         channels = [_resize_channel(image[:, :, channel], height, width) for channel in range(image.shape[2])]
@@ -280,7 +280,7 @@ def resize_image(rgb: np.ndarray, frame: FrameLike) -> np.ndarray:
     frame = Frame.of(frame)
     rgb = in_view(rgb, frame)
     top, left, height, width = box_in(rgb.shape[:2], frame)
-    return padded(planes(resize_rgb(rgb, height, width)), (top, left), frame.size, mode="edge")
+    return padded(planes(resize_levels(rgb, height, width)), (top, left), frame.size, mode="edge")
 
 
 def in_view(values: np.ndarray, frame: FrameLike) -> np.ndarray:

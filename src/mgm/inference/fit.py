@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mgm.data.images import box_in, planes, resize_image, resize_rgb
+from mgm.data.images import box_in, planes, resize_image, resize_levels
 from mgm.errors import ConfigError, choose
 from mgm.types import Aspect, Frame, Size, SizeSetting, parse_size, plain_size
 
@@ -126,7 +126,7 @@ class Tile(Fit):
         size = (pixels.shape[0], pixels.shape[1])
         self.count(size, window)
         height, width = window = parse_size(window)
-        canvas = planes(resize_rgb(pixels, *self._canvas(size, window)))
+        canvas = planes(resize_levels(pixels, *self._canvas(size, window)))
         places = _places((canvas.shape[1], canvas.shape[2]), window)
         return _stacked([canvas[:, top : top + height, left : left + width] for top, left in places])
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mgm.data.images import resize_nearest, resize_rgb
+from mgm.data.images import resize_levels, resize_nearest
 from mgm.tasks.base import ERROR_COLOURS, Span, Task
 from mgm.tasks.pictures import paint_scale
 
@@ -36,7 +36,7 @@ def resized(pixels: np.ndarray, size: Size | None) -> np.ndarray:
     if size is None or pixels.shape[:2] == size:
         return pixels
     smaller = pixels.shape[0] > size[0] or pixels.shape[1] > size[1]
-    return resize_rgb(pixels, *size) if smaller else resize_nearest(pixels, *size)
+    return resize_levels(pixels, *size) if smaller else resize_nearest(pixels, *size)
 
 
 def value_pixels(task: Task, value: Tensor, span: Span | None = None, size: Size | None = None) -> np.ndarray:
