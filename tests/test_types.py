@@ -41,6 +41,8 @@ def test_equal_sizes_are_equal_settings():
 def test_frames_have_names_of_their_own():
     names = [str(Frame(size, aspect)) for size in ((8, 8), (8, 9)) for aspect in ("squeeze", "letterbox", "crop")]
     assert names == ["8", "8-letterbox", "8-crop", "8x9", "8x9-letterbox", "8x9-crop"]
+    assert Frame((8, 9)).in_words == "8x9 px"
+    assert Frame((8, 8), "crop").in_words == "8 px (crop)"
     frame = Frame((8, 9), "crop")
     assert Frame.of(frame) is frame
     assert Frame.of((8, 9)) == Frame.of("8x9") == Frame((8, 9))

@@ -80,6 +80,11 @@ class Frame:
         """``64``, ``96x128``, ``96x128-letterbox``."""
         return str(plain_size(self.size)) + ("" if self.aspect == "squeeze" else f"-{self.aspect}")
 
+    @property
+    def in_words(self) -> str:
+        """``64 px``, ``96x128 px``, ``96x128 px (letterbox)``."""
+        return f"{plain_size(self.size)} px" + ("" if self.aspect == "squeeze" else f" ({self.aspect})")
+
 
 FrameLike = Frame | SizeSetting
 """What `Frame.of` takes."""
@@ -97,6 +102,9 @@ def is_sequence(value: object) -> TypeGuard[list[Any] | tuple[Any, ...]]:
 
 MAX_CHANNELS = 16
 """Channels that images can have at most."""
+
+SHOWN_SHARES = (0.02, 0.98)
+"""Shares of an image's numbers below what pictures of 16-bit images show as black and as white."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +141,11 @@ class ImageFormat:
     def is_photograph(self) -> bool:
         """Whether images are RGB of 8 bits, as cameras take them."""
         return self.channels == 3 and self.dtype == "uint8" and not self.value_range
+
+    @property
+    def is_stretched(self) -> bool:
+        """Whether pictures stretch each image, all its channels alike, between its `SHOWN_SHARES`: sensors fill few of 16 bits."""
+        return self.dtype == "uint16"
 
     @property
     def shown(self) -> tuple[int, int, int]:

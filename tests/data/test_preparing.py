@@ -227,7 +227,7 @@ def test_store_is_opened_as_it_is_or_scaled_down(tmp_path):
     assert cached_store(source, SIZE, str(tmp_path / "cache")) is source.store
     assert not (tmp_path / "cache").exists()
     assert cached_store(source, SIZE // 2, str(tmp_path / "cache")).frame == Frame.of(SIZE // 2)
-    with pytest.raises(DataError, match=r"holds images of 8 px, 16 are wanted; .*mgm data prepare SOURCE"):
+    with pytest.raises(DataError, match=r"holds images of 8 px, 16 px are wanted; .*mgm data prepare SOURCE"):
         cached_store(source, 16, str(tmp_path / "cache"))
 
 
@@ -245,7 +245,7 @@ def test_a_store_keeps_its_shape_and_aspect(tmp_path):
     np.testing.assert_array_equal(half.targets["depth"], first.targets["depth"][:, 1::2, 1::2])
     for other in ((16, 24), Frame((16, 24), "crop"), Frame((8, 8), "letterbox"), Frame((16, 32), "letterbox")):
         with pytest.raises(
-            DataError, match=r"images of 16x24-letterbox px, .*use --image-size 16x24 --aspect letterbox"
+            DataError, match=r"images of 16x24 px \(letterbox\), .*use --image-size 16x24 --aspect letterbox"
         ):
             source.read(3, other)
         with pytest.raises(DataError, match="mgm data prepare SOURCE --image-size [0-9x]+( --aspect [a-z]+)?$"):

@@ -280,6 +280,7 @@ def test_compare_what_cannot_be_compared(mgm, root, copy):
     assert "warning: not comparable" in err
     assert "image_size 32 (" in err
     assert "labels differ: fraction" in err
+    assert "differences are not tested: the warnings above say why" in out
     assert "p <" not in out
     code, _, err = mgm("compare", root / "decayed-s0", copy / "one", "--out", copy / "a.png")
     assert code == 2

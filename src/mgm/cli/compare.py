@@ -76,6 +76,7 @@ def _print_tables(found: RunComparison) -> None:
         console.print(table)
     print(
         found.statistics
+        or ("differences are not tested: the warnings above say why" if found.warnings else "")
         or "one seed, or runs that cannot be paired: differences of a few per cent are within its noise"
     )
     if found.leagues:

@@ -200,7 +200,7 @@ def _data_prepare(options: PrepareOptions) -> None:
     frame = Frame(parse_size(options.image_size), options.aspect)
     needed, free = needed_bytes(source, frame), free_bytes(options.out)
     print(
-        f"{len(source)} images at {frame} px with {', '.join(source.info.tasks)}: "
+        f"{len(source)} images at {frame.in_words} with {', '.join(source.info.tasks)}: "
         f"{needed / 1e9:.3f} GB are needed, {free / 1e9:.1f} GB are free",
         flush=True,
     )

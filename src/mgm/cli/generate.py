@@ -47,6 +47,6 @@ def generate(arguments: list[str]) -> None:
     from mgm.runs.folder import RunFolder
 
     images = inference.generate(options.run, options.num, stage=options.stage, seed=options.seed, device=options.device)
-    channels = RunFolder(options.run).info().image.shown
-    generated_figure(options.out, {"": {scene: shown_as_rgb(made, channels) for scene, made in images.items()}})
+    kind = RunFolder(options.run).info().image
+    generated_figure(options.out, {"": {scene: shown_as_rgb(made, kind) for scene, made in images.items()}})
     print(options.out)

@@ -27,7 +27,7 @@ from mgm.data.images import (
     upright,
 )
 from mgm.errors import DataError
-from mgm.types import MAX_CHANNELS, ImageFormat
+from mgm.types import MAX_CHANNELS, SHOWN_SHARES, ImageFormat
 
 EIGHT_BITS = 255
 """The largest number of a file of 8 bits."""
@@ -108,13 +108,21 @@ def to_levels(values: np.ndarray, kind: ImageFormat, name: str) -> np.ndarray:
 
 
 def rgb_of(levels: np.ndarray, kind: ImageFormat) -> np.ndarray:
-    """What is shown of levels ``[H, W, C]``: ``[H, W, 3]`` uint8; see `ImageFormat.show`."""
-    if kind.channels == 3 and kind.shown == (0, 1, 2):
-        shown = levels
-    else:
-        black = np.zeros_like(levels[:, :, 0])
-        shown = np.stack([levels[:, :, channel] if channel >= 0 else black for channel in kind.shown], axis=2)
-    return shown if shown.dtype == np.uint8 else (shown / 257).round().astype(np.uint8)
+    """What is shown of levels ``[H, W, C]``: ``[H, W, 3]`` uint8; see `ImageFormat.show` and `ImageFormat.is_stretched`."""
+    if kind.is_photograph and kind.shown == (0, 1, 2):
+        return levels
+    present = [channel for channel in kind.shown if channel >= 0]
+    low, high = (0.0, float(np.iinfo(kind.dtype).max))
+    if kind.is_stretched:
+        step = 1 + levels.shape[0] * levels.shape[1] // 1_000_000
+        darkest, brightest = np.quantile(levels[..., present].reshape(-1, len(present))[::step], SHOWN_SHARES)
+        low, high = (darkest, brightest) if darkest < brightest else (low, high)
+    shown = np.zeros((*levels.shape[:2], 3), np.uint8)
+    for place, channel in enumerate(present):  # one after another: as fractions they take eight times the memory
+        shown[..., place] = (
+            ((levels[..., channel].astype(np.float32) - low) * (255 / (high - low))).clip(0, 255).round()
+        )
+    return shown
 
 
 def _range_by_type(values: np.ndarray, name: str) -> tuple[float, float]:

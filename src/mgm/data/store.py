@@ -176,7 +176,7 @@ class StoreSource(DataSource):
                 for each in (own, frame)
             )
             raise DataError(
-                f"{self.store.path}: holds images of {own} px, {frame} are wanted; use {fitting} or less, "
+                f"{self.store.path}: holds images of {own.in_words}, {frame.in_words} are wanted; use {fitting} or less, "
                 f"or convert the original files again: mgm data prepare SOURCE {wanted}"
             )
 

@@ -47,7 +47,7 @@ def generated_html(run: ServedRun, stage: str, scenes: Sequence[str], num: int, 
     predictions = run.model.predict_batch(images)
     height, width = images.shape[-2:]
     size = fitted_size(height, width, SIDE)
-    shown = shown_as_rgb(images, run.model.info.image.shown)
+    shown = shown_as_rgb(images, run.model.info.image)
     rows, legends = [("generated", [image_pixels(image, size) for image in shown])], list[Legend]()
     for name, task in run.model.tasks.items():
         values = task.decode_at(predictions[name], size).cpu()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from jaxtyping import Float, Num
 from torch import Tensor
+
+from mgm.types import SHOWN_SHARES, ImageFormat
 
 LEVEL_CENTRE = 127.5
 """Level of 8 bits that networks see as 0; levels 0 and 255 are -1 and 1."""
@@ -22,9 +22,16 @@ def normalise_levels(levels: Num[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     return levels.float() / level_centre(levels.dtype) - 1
 
 
-def shown_as_rgb(images: Float[Tensor, "*B C H W"], channels: Sequence[int]) -> Float[Tensor, "*B 3 H W"]:
-    """Images in (-1, 1) as RGB: the channels of `ImageFormat.shown`, black for -1."""
-    if images.shape[-3] == 3 and tuple(channels) == (0, 1, 2):
+def shown_as_rgb(images: Float[Tensor, "*B C H W"], kind: ImageFormat) -> Float[Tensor, "*B 3 H W"]:
+    """Images in (-1, 1) as RGB: the channels of `ImageFormat.shown`, black for -1, each image stretched if it `is_stretched`."""
+    if kind.is_photograph and kind.shown == (0, 1, 2):
         return images
-    black = torch.full_like(images[..., 0, :, :], -1)
-    return torch.stack([images[..., channel, :, :] if channel >= 0 else black for channel in channels], dim=-3)
+    present = [channel for channel in kind.shown if channel >= 0]
+    shown = images[..., present, :, :]
+    if kind.is_stretched:
+        values = shown.flatten(-3)
+        sampled = values[..., :: 1 + values.shape[-1] // 1_000_000]  # torch.quantile takes no more than 16 million
+        low, high = sampled.quantile(values.new_tensor(SHOWN_SHARES), dim=-1)[..., None, None, None]
+        shown = torch.where(high > low, (2 * (shown - low) / (high - low) - 1).clamp(-1, 1), shown)
+    missing = torch.full_like(images[..., :1, :, :], -1)
+    return torch.cat([shown, *[missing] * (3 - len(present))], dim=-3)

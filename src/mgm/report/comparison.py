@@ -84,7 +84,7 @@ def compare(folders: Mapping[str, RunFolder], count: int = SHOWN_IMAGES, wanted:
             raise RunError(f"{', '.join(wanted)}: no longer among the test images of {data.info.name}")
     batch = reader.batch(chosen)
     return Comparison(
-        shown_as_rgb(batch.images, info.image.shown),
+        shown_as_rgb(batch.images, info.image),
         batch.targets,
         {title: model.predict_batch(batch.images) for title, model in models.items()},
         tasks,

@@ -37,10 +37,10 @@ def before_and_after(folder: RunFolder) -> dict[str, Mapping[str, Tensor]]:
     Raises:
         RunError: If there is no generator.
     """
-    channels = folder.info().image.shown
+    kind = folder.info().image
     groups: dict[str, Mapping[str, Tensor]] = {
         STAGES[stage]: {
-            scene: shown_as_rgb(images, channels)
+            scene: shown_as_rgb(images, kind)
             for scene, images in generate(folder.path, SHOWN_PER_SCENE, stage=stage, device="cpu").items()
         }
         for stage in reversed(stages_with_generator(folder))
@@ -87,5 +87,5 @@ def annotate_generated(folder: RunFolder) -> AnnotatedImages:
         values[title] = {
             name: model.tasks[name].decode_at(predictions[name], size) for name in own.tasks if name in predictions
         }
-    images = shown_as_rgb(images, own.info.image.shown)
+    images = shown_as_rgb(images, own.info.image)
     return AnnotatedImages(images, [names[index].replace("_", " ") for index in chosen], values, own.tasks)

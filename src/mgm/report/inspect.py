@@ -165,7 +165,7 @@ def _first(lines: list[str]) -> Iterator[str]:
 def _draw(samples: list[Sample], statistics: DatasetStatistics, out: Path) -> None:
     tasks, scenes = statistics.tasks, statistics.info.scenes
     images = normalise_levels(torch.from_numpy(np.stack([sample.image for sample in samples])))
-    images = shown_as_rgb(images, statistics.info.image.shown)
+    images = shown_as_rgb(images, statistics.info.image)
     targets = {
         name: torch.stack([task.from_array(sample.targets[name]) for sample in samples]) for name, task in tasks.items()
     }

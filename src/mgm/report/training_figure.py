@@ -60,7 +60,7 @@ class TrainingFigure(Progress):
         names = [scene_name(row, self.data.info.scenes) for row in batch.scene]
         title = f"{self._stage} {done}"
         targets = {name: target.cpu() for name, target in batch.targets.items()}
-        images = shown_as_rgb(batch.images.cpu(), self.data.info.image.shown)
+        images = shown_as_rgb(batch.images.cpu(), self.data.info.image)
         prediction_figure(self.path, Comparison(images, targets, {title: predictions}, self.data.tasks, names))
 
     def _images(self) -> Batch:

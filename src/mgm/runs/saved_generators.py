@@ -157,7 +157,7 @@ def _fitting_generator(run: str, experiment: Experiment, data: ExperimentData, d
     theirs, info = folder.experiment().data, folder.info()
     if theirs.frame != experiment.data.frame:
         raise ConfigError(
-            f"generator_runs {run}: it makes images of {theirs.frame} px, this run has {experiment.data.frame}; "
+            f"generator_runs {run}: it makes images of {theirs.frame.in_words}, this run has {experiment.data.frame.in_words}; "
             f"use --image-size {theirs.image_size} --aspect {theirs.aspect}"
         )
     check_channels(f"generator_runs {run}", info, data.info)

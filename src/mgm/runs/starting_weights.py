@@ -100,8 +100,8 @@ def check_unseen(experiment: Experiment, data: ExperimentData) -> str:
     frame = folder.experiment().data.frame
     if frame != experiment.data.frame:
         return (
-            f"whether {run} has seen test images cannot be told: its images are of {frame} px, these of "
-            f"{experiment.data.frame}"
+            f"whether {run} has seen test images cannot be told: its images are of {frame.in_words}, these of "
+            f"{experiment.data.frame.in_words}"
         )
     seen = set(RunImages.read(folder.images).seen.values())
     count = sum(digest in seen for digest in data.reader.store.digests[data.splits.test])
