@@ -14,6 +14,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +57,7 @@ def functions(
             np.save(out / f"{path.stem}_{name}.npy", value[0].numpy(), allow_pickle=False)
             Image.fromarray(task.colour(value)[0].permute(1, 2, 0).numpy()).save(out / f"{path.stem}_{name}.png")
 
-    return load, model.predict_batch, write
+    return load, partial(model.predict_batch, flip_average=False), write
 
 
 def measure(model: TrainedModel, images: list[Path], batch_size: int, workers: int, rounds: int) -> dict[str, object]:

@@ -86,7 +86,7 @@ def predict_files(
     save: Iterable[str] = ("png", "npy", "sheet"),
     fit: str | Fit = AS_TRAINED,
     detail: float = 1.0,
-    flip_average: bool = False,
+    flip_average: bool | None = None,
     camera: Callable[[Size], Intrinsics] | None = None,
     skip_bad: bool = False,
     device: str = "auto",
@@ -102,7 +102,8 @@ def predict_files(
         save: Keys of `mgm.report.prediction_files.OUTPUTS`.
         fit: How photographs go through the network, see `mgm.inference.fit.make_fit`; by default as in training.
         detail: See `mgm.inference.fit.Tile`.
-        flip_average: Average with the predictions for the mirrored photographs; takes twice as long.
+        flip_average: Average with the predictions for the mirrored photographs, which takes twice as long; None: as the settings
+            of the run say (`mgm.config.Experiment.flip_average`).
         camera: Height and width of a photograph -> its camera, in pixels of the photograph; a point cloud needs it.
         skip_bad: Leave out photographs that cannot be read; otherwise nothing is written if there is one.
         device: Where to compute.

@@ -143,6 +143,9 @@ class ModelConfig:
     """Channels of the decoder pyramid."""
     output_stride: int = 4
     """Pixels per place of the finest map of the decoder pyramid, 2 or 4; predictions are enlarged bilinearly from there."""
+    flip_average: bool = False
+    """Predict by the average with the prediction for the mirrored image, which takes twice as long: in the scores of a result,
+    and wherever the model is used unless told otherwise. Only if the augmentation mirrors (`flip`)."""
     loss_stride: int = 1
     """Training compares the predictions of the decoder pyramid with the labels of every pixel (1) or every second one (2), which
     takes a fifth off a step."""
@@ -311,6 +314,11 @@ class Experiment:
     model: ModelConfig = field(default_factory=ModelConfig)
     method: MethodConfig = field(default_factory=MethodConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+
+    @property
+    def flip_average(self) -> bool:
+        """Whether predictions are averaged with those for the mirrored image: what has never seen one mirrored must not."""
+        return self.model.flip_average and self.data.augment and self.data.flip
 
     def tiny(self) -> Experiment:
         """The same in a few seconds on one core, for tests."""

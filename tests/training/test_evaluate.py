@@ -17,6 +17,7 @@ from mgm.training.evaluate import (
     constant_predictor,
     evaluate,
     evaluate_model,
+    flip_averaged,
     image_scores,
     mean_gain,
     measure,
@@ -83,6 +84,21 @@ def test_constant_predictor_says_the_same_everywhere():
     assert torch.equal(predictions["depth"], torch.full((2, 1, 4, 5), 1.5))
     assert torch.equal(predictions["semantic"], torch.tensor([0.25, -1.0]).view(1, 2, 1, 1).expand(2, 2, 4, 5))
     assert evaluate(predict, BATCHES, TASKS)["depth"]["abs_error_m"] == pytest.approx((0.5 + 1.5 + 4.5) / 3)
+
+
+def test_a_flip_average_is_of_the_image_and_of_its_mirror_image_mirrored_back():
+    images = torch.rand(2, 3, 4, 6)
+    tasks = make_tasks(("depth", "normal"))
+
+    def predict(seen: torch.Tensor) -> dict[str, torch.Tensor]:
+        ramp = torch.linspace(0, 1, 6) * seen  # knows left from right
+        return {"depth": ramp[:, :1], "normal": ramp}
+
+    found = flip_averaged(predict, tasks)(images)
+    mirrored = predict(images.flip(-1))
+    x, others = 1 - mirrored["normal"][:, :1].flip(-1), mirrored["normal"][:, 1:].flip(-1)
+    torch.testing.assert_close(found["depth"], (predict(images)["depth"] + mirrored["depth"].flip(-1)) / 2)
+    torch.testing.assert_close(found["normal"], (predict(images)["normal"] + torch.cat((x, others), dim=1)) / 2)
 
 
 def scores(miou: float, depth_m: float) -> dict[str, dict[str, float]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import tyro
 
-from mgm.cli.parsing import parse
+from mgm.cli.parsing import AsTheRun, parse, unless_given
 
 MISTAKES = 5
 """Pairs of classes that are named as mistaken for each other."""
@@ -29,7 +29,7 @@ class EvaluateOptions:
     split: str = ""
     """train, validation, test or all; empty: test of the run's own data; of another data set all that the run has not
     seen in training."""
-    flip_average: bool = False
+    flip_average: AsTheRun = False
     """Average with the predictions for the mirrored images; takes twice as long."""
     calibrate: bool = False
     """Also score depth with scale and shift fitted on the validation set of the same data."""
@@ -49,7 +49,7 @@ def evaluate(arguments: list[str]) -> None:
         options.run,
         data=options.data,
         split=options.split,
-        flip_average=options.flip_average,
+        flip_average=unless_given(arguments, "flip-average", options.flip_average),
         calibrate=options.calibrate,
         device=options.device,
     )

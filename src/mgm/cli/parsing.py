@@ -7,7 +7,7 @@ import signal
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import tyro
 
@@ -28,6 +28,16 @@ def parse(kind: type[Options], verb: str, arguments: list[str], default: Options
     )
     assert isinstance(options, kind)
     return options
+
+
+AsTheRun = Annotated[bool, tyro.conf.arg(help_behavior_hint="(default: as the run's settings say)")]
+"""A switch whose default is the run's own setting; see `unless_given`."""
+
+
+def unless_given(arguments: Sequence[str], switch: str, value: bool) -> bool | None:
+    """The value of a switch such as ``flip-average`` if the command line has it, with or without ``no-``; else None."""
+    names = {f"--{switch}", f"--no-{switch}"}
+    return value if names & {argument.replace("_", "-") for argument in arguments} else None
 
 
 def check_resumes_alone(arguments: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import tyro
 
-from mgm.cli.parsing import parse
+from mgm.cli.parsing import AsTheRun, parse, unless_given
 from mgm.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class PredictOptions:
     auto: as in training (squeeze: resize, letterbox: pad, crop: tile, which predicts all of a photograph)."""
     detail: float = 1.0
     """tile: the photograph's shorter side in windows; 1: all of it in view; 0: the photograph's own pixels."""
-    flip_average: bool = False
+    flip_average: AsTheRun = False
     """Average with the prediction for the mirrored photograph; takes twice as long."""
     fov: float = 0.0
     """ply: horizontal field of view of the photographs in degrees."""
@@ -73,7 +73,7 @@ def predict(arguments: list[str]) -> None:
         save=kinds,
         fit=options.fit,
         detail=options.detail,
-        flip_average=options.flip_average,
+        flip_average=unless_given(arguments, "flip-average", options.flip_average),
         camera=camera,
         skip_bad=options.skip_bad,
         device=options.device,

@@ -107,7 +107,7 @@ def evaluate(
     *,
     data: str = "",
     split: str = "",
-    flip_average: bool = False,
+    flip_average: bool | None = None,
     calibrate: bool = False,
     device: str = "auto",
 ) -> Evaluation:
@@ -118,7 +118,7 @@ def evaluate(
         data: Name or path of another data set with the same classes; empty: the run's own.
         split: train, validation, test or all; empty: test for the run's own data, which is that of the training whatever has been
             added since; of another data set all images, as far as the run was neither trained nor selected on them.
-        flip_average: Average with the predictions for the mirrored images.
+        flip_average: Average with the predictions for the mirrored images; None: as the settings of the run say.
         calibrate: Also score with scale and shift of depth fitted on the validation set of the same data. An image does not
             say how large things are: depth of other cameras comes out too near or too far by a factor, and this shows how
             much of the error is that (Eigen et al., 2014, argue for errors that do not count it).
@@ -174,6 +174,7 @@ def evaluate(
         raise DataError(f"{info.name}: there is no image to score; {'; '.join(remarks) or 'the split is empty'}")
     reader = StoreReader(store, tuple(tasks), trained.device)
     size = trained.experiment.training.batch_size
+    flip_average = trained.experiment.flip_average if flip_average is None else flip_average
     predict = partial(trained.predict_batch, flip_average=flip_average)
     images = scoring.ImageSums(tasks, len(indices))
     meters = scoring.measure(predict, _batches(reader, indices, size), tasks, trained.device, images)

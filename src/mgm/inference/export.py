@@ -27,6 +27,7 @@ from mgm.inference.model_card import CardDetails, Trials, model_card
 from mgm.runs.folder import RunFolder
 from mgm.tasks.base import Task
 from mgm.training.checkpoint import make_folder
+from mgm.training.evaluate import flip_averaged
 from mgm.types import ImageFormat
 
 INPUT = "images"
@@ -94,6 +95,7 @@ class PredictionGraph(nn.Module):
         self.channels = trained.info.image.channels
         self.tasks: dict[str, Task] = trained.tasks
         self.image_size = trained.image_size
+        self.flip_average = trained.experiment.flip_average
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Images ``[B, C, H, W]``, as of `GraphInput`, to values.
@@ -101,7 +103,8 @@ class PredictionGraph(nn.Module):
         Returns:
             Task -> class indices int64 ``[B, H, W]``, others float32 ``[B, C, H, W]``.
         """
-        predictions = self.model(self.input(images))
+        predict = flip_averaged(self.model, self.tasks) if self.flip_average else self.model
+        predictions = predict(self.input(images))
         return {name: task.decode(predictions[name]) for name, task in self.tasks.items()}
 
     def example(self) -> Tensor:

@@ -26,6 +26,7 @@ from mgm.runs.folder import RunFolder
 from mgm.tasks import tasks_for
 from mgm.tasks.base import Task
 from mgm.training.checkpoint import SavedModel, Weights, load_checkpoint, rebuild
+from mgm.training.evaluate import average, flip_averaged, mirrored
 from mgm.types import DatasetInfo, Predictions, Size
 
 STRIP_PIXELS = 1 << 21
@@ -169,39 +170,43 @@ class TrainedModel:
         """A way to fit photographs by name, see `mgm.inference.fit.make_fit`; one is returned as it is."""
         return make_fit(fit, detail, self.experiment.data.aspect) if isinstance(fit, str) else fit
 
-    @torch.no_grad()
-    def predict_batch(self, images: Tensor, *, flip_average: bool = False) -> Predictions:
+    def predict_batch(self, images: Tensor, *, flip_average: bool | None = None) -> Predictions:
         """Raw predictions for images ``[B, C, H, W]`` in (-1, 1), sides multiples of the encoder's stride.
 
         Args:
             images: What to predict on.
-            flip_average: Average with the predictions for the mirrored images, mirrored back.
+            flip_average: Average with the predictions for the mirrored images, mirrored back; None: as
+                `Experiment.flip_average` says.
         """
-        predictions = {name: prediction.float() for name, prediction in self.model(images.to(self.device)).items()}
-        return _average(predictions, self.predict_mirrored(images)) if flip_average else predictions
+        predict = flip_averaged(self._predict, self.tasks) if self._averages(flip_average) else self._predict
+        return predict(images)
 
-    def predict_mirrored(self, images: Tensor) -> Predictions:
-        """Raw predictions for the mirrored images (left and right exchanged), mirrored back."""
-        mirrored = self.predict_batch(images.flip(-1))
-        return {name: task.mirror(mirrored[name]) for name, task in self.tasks.items()}
+    @torch.no_grad()
+    def _predict(self, images: Tensor) -> Predictions:
+        return {name: prediction.float() for name, prediction in self.model(images.to(self.device)).items()}
 
-    def predict_windows(self, windows: Tensor, *, flip_average: bool = False) -> Predictions:
+    def _averages(self, flip_average: bool | None) -> bool:
+        return self.experiment.flip_average if flip_average is None else flip_average
+
+    def predict_windows(self, windows: Tensor, *, flip_average: bool | None = None) -> Predictions:
         """Raw predictions for levels as they come from `Fit.windows`.
 
         Args:
             windows: ``[N, C, H, W]`` uint8 or uint16.
-            flip_average: Average with the predictions for the mirrored windows.
+            flip_average: As for `predict_batch`.
 
         Returns:
             Task -> ``[N, C, H, W]`` on the model's device.
         """
         return self._in_chunks(windows, lambda images: self.predict_batch(images, flip_average=flip_average))
 
-    def predict_both_ways(self, windows: Tensor, *, flip_average: bool = False) -> tuple[Predictions, Predictions]:
+    def predict_both_ways(
+        self, windows: Tensor, *, flip_average: bool | None = None
+    ) -> tuple[Predictions, Predictions]:
         """`predict_windows`, together with the predictions for the mirrored windows, mirrored back."""
-        mirrored = self._in_chunks(windows, self.predict_mirrored)
-        predictions = self.predict_windows(windows)
-        return _average(predictions, mirrored) if flip_average else predictions, mirrored
+        flipped = self._in_chunks(windows, mirrored(self._predict, self.tasks))
+        predictions = self.predict_windows(windows, flip_average=False)
+        return average(predictions, flipped) if self._averages(flip_average) else predictions, flipped
 
     def _in_chunks(self, windows: Tensor, predict: Callable[[Tensor], Predictions]) -> Predictions:
         chunks = cast(tuple[Tensor, ...], windows.split(WINDOWS_AT_ONCE))
@@ -236,7 +241,11 @@ class TrainedModel:
         }
 
     def predict(
-        self, image: str | Path | Image.Image | np.ndarray, *, fit: str | Fit = AS_TRAINED, flip_average: bool = False
+        self,
+        image: str | Path | Image.Image | np.ndarray,
+        *,
+        fit: str | Fit = AS_TRAINED,
+        flip_average: bool | None = None,
     ) -> dict[str, Tensor]:
         """Values of every task for one photograph of any size, at its own size.
 
@@ -245,7 +254,8 @@ class TrainedModel:
                 ``[H, W, C]`` or ``[C, H, W]`` in the numbers of its training files; see `mgm.data.channels.read_image`.
             fit: How the photograph is brought to the network's size, see `mgm.inference.fit.FITS`: ``resize`` squeezes
                 it and stretches predictions back; ``pad`` and ``tile`` keep its aspect; ``auto`` does as in training.
-            flip_average: Average with the prediction for the mirrored photograph; takes twice as long.
+            flip_average: Average with the prediction for the mirrored photograph, which takes twice as long; None: as
+                `Experiment.flip_average` says.
 
         Returns:
             Task -> value: class indices int64 ``[H, W]``, others float ``[C, H, W]`` (metres, unit vectors, ...).
@@ -261,7 +271,11 @@ class TrainedModel:
         return self.finish(predictions, fit, (pixels.shape[0], pixels.shape[1]))
 
     def predict_with_confidence(
-        self, image: str | Path | Image.Image | np.ndarray, *, fit: str | Fit = AS_TRAINED, flip_average: bool = False
+        self,
+        image: str | Path | Image.Image | np.ndarray,
+        *,
+        fit: str | Fit = AS_TRAINED,
+        flip_average: bool | None = None,
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """The values of `predict`, and how sure each pixel of them is; takes twice as long.
 
@@ -306,7 +320,3 @@ def _in_strips(compute: Callable[..., Tensor], predictions: list[Tensor], size: 
             whole = strip.new_empty((*strip.shape[:-2], height, width))
         whole[..., top : top + count, :] = strip
     return whole
-
-
-def _average(predictions: Predictions, mirrored: Predictions) -> Predictions:
-    return {name: (values + mirrored[name]) / 2 for name, values in predictions.items()}

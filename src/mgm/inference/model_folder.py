@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +76,7 @@ class ModelDescription:
             tasks=tuple(experiment.data.tasks or info.tasks),
             image_size=plain_size(experiment.data.size),
             aspect=experiment.data.aspect,
-            model=experiment.model,
+            model=replace(experiment.model, flip_average=experiment.flip_average),
             classes=info.classes,
             own_tasks=info.own_tasks,
             image=info.image,

@@ -49,7 +49,7 @@ class PhotographPredictor:
         model: The model.
         write: Called in threads with each photograph and its predictions.
         fit: How photographs of any size go through the network.
-        flip_average: Average with the predictions for the mirrored photographs.
+        flip_average: As for `TrainedModel.predict`.
         confidence: Also say how sure each pixel is; takes twice as long.
         check: Called with each photograph and its size; raises `ConfigError` if it cannot be used.
     """
@@ -57,7 +57,7 @@ class PhotographPredictor:
     model: TrainedModel
     write: Callable[[PredictedPhotograph], None]
     fit: Fit
-    flip_average: bool = False
+    flip_average: bool | None = None
     confidence: bool = False
     check: Callable[[PhotographFile, Size], object] = lambda photograph, size: None
 

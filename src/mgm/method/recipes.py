@@ -129,6 +129,7 @@ _base = _changed(
         "decoder": "pyramid",
         "decoder_width": 48,
         "loss_stride": 2,
+        "flip_average": True,
         "generator_width": 16,
         "discriminator_width": 16,
     },

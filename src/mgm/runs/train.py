@@ -208,7 +208,7 @@ def _fit_to_minutes(experiment: Experiment, minutes: float, data: ExperimentData
     """The experiment with the steps that fit into the time, the same in all processes."""
     if not (math.isfinite(minutes) and minutes > 0):
         raise ConfigError(f"minutes is {minutes}; it must be above 0")
-    num_final = 1 + len(data.splits.test) / max(1, len(data.splits.validation))
+    num_final = (1 + experiment.flip_average) * (1 + len(data.splits.test) / max(1, len(data.splits.validation)))
     with TemporaryDirectory() as scratch:
         cost = measure(_make_trainer(experiment, RunFolder(Path(scratch)), data, fabric, None, silent=True), num_final)
     fitted = fabric.broadcast(fit_to_minutes(experiment, minutes, cost))
@@ -310,11 +310,16 @@ def _finish(
     model = trainer.evaluated_model
     model.load_state_dict(load_checkpoint(folder.checkpoints / "best.pt", SavedModel, trainer.fabric.device)["model"])
     position, batch_size = trainer.position, experiment.training.batch_size
+    flip_average = experiment.flip_average
     steps = {part: step for part, (_, step) in position.best.items()}
     with trainer.fabric.autocast():
-        validation = evaluate_model(model, data.batches(data.splits.validation, batch_size), data.tasks)
+        validation = evaluate_model(
+            model, data.batches(data.splits.validation, batch_size), data.tasks, flip_average=flip_average
+        )
         images = ImageSums(data.tasks, len(data.splits.test))
-        meters = measure_model(model, data.batches(data.splits.test, batch_size), data.tasks, images)
+        meters = measure_model(
+            model, data.batches(data.splits.test, batch_size), data.tasks, images, flip_average=flip_average
+        )
     test, sums, confusions = scores_of(meters), images.arrays(trainer.fabric.device), confusions_of(meters)
     worst = data.splits.test[worst_images(image_scores(sums, data.tasks), data.tasks)]
     names = unique_names(data.reader.store)
@@ -347,10 +352,11 @@ def _finish(
         "classes": classes_of(meters),
         "worst": [names[index] for index in worst],
         "constant": constant,
+        "flip_average": flip_average,
         "pretrained": pretraining(experiment.model),
     }
     if position.earlier and _mean_score(position.earlier) > _mean_score(position.best):
-        result["earlier"] = _earlier(data, trainer, model, batch_size)
+        result["earlier"] = _earlier(data, trainer, model, batch_size, flip_average)
     if baseline:
         kept = ("recipe", "steps", "stopped", "validation", "test", "classes", "pretrained")
         result["baseline"] = {key: baseline[key] for key in kept}
@@ -368,14 +374,18 @@ def _finish(
     return result
 
 
-def _earlier(data: ExperimentData, trainer: Trainer, model: nn.Module, batch_size: int) -> dict[str, Any]:
+def _earlier(
+    data: ExperimentData, trainer: Trainer, model: nn.Module, batch_size: int, flip_average: bool
+) -> dict[str, Any]:
     """The best model from before the last stage, where it was better on the validation set than any of the last."""
     model.load_state_dict(
         load_checkpoint(trainer.folder / "best_earlier.pt", SavedModel, trainer.fabric.device)["model"]
     )
     with trainer.fabric.autocast():
-        validation = evaluate_model(model, data.batches(data.splits.validation, batch_size), data.tasks)
-        test = evaluate_model(model, data.batches(data.splits.test, batch_size), data.tasks)
+        validation, test = (
+            evaluate_model(model, data.batches(part, batch_size), data.tasks, flip_average=flip_average)
+            for part in (data.splits.validation, data.splits.test)
+        )
     best = trainer.position.earlier
     return {
         "step": max(step for _, step in best.values()), "score": _mean_score(best), "validation": validation, "test": test

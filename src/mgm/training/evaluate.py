@@ -143,20 +143,50 @@ def evaluate(
 
 
 def measure_model(
-    model: nn.Module, batches: Iterable[Batch], tasks: dict[str, Task], images: ImageSums | None = None
+    model: nn.Module,
+    batches: Iterable[Batch],
+    tasks: dict[str, Task],
+    images: ImageSums | None = None,
+    *,
+    flip_average: bool = False,
 ) -> dict[str, TaskMetrics]:
-    """`measure` with a network in evaluation mode; its mode is restored."""
+    """`measure` with a network in evaluation mode, its predictions as they are or `flip_averaged`; its mode is restored."""
     training = model.training
     model.eval()
     try:
-        return measure(model, batches, tasks, next(model.parameters()).device, images)
+        predict = flip_averaged(model, tasks) if flip_average else model
+        return measure(predict, batches, tasks, next(model.parameters()).device, images)
     finally:
         model.train(training)
 
 
-def evaluate_model(model: nn.Module, batches: Iterable[Batch], tasks: dict[str, Task]) -> Scores:
-    """`evaluate` with a network in evaluation mode; its mode is restored."""
-    return scores_of(measure_model(model, batches, tasks))
+def evaluate_model(
+    model: nn.Module, batches: Iterable[Batch], tasks: dict[str, Task], *, flip_average: bool = False
+) -> Scores:
+    """`evaluate` with a network in evaluation mode, as `measure_model`."""
+    return scores_of(measure_model(model, batches, tasks, flip_average=flip_average))
+
+
+def mirrored(predict: Callable[[Tensor], Predictions], tasks: Mapping[str, Task]) -> Callable[[Tensor], Predictions]:
+    """A predictor that sees the images mirrored, left and right exchanged; what it says is mirrored back."""
+
+    def predict_mirrored(images: Tensor) -> Predictions:
+        found = predict(images.flip(-1))
+        return {name: task.mirror(found[name]) for name, task in tasks.items()}
+
+    return predict_mirrored
+
+
+def average(first: Predictions, second: Predictions) -> Predictions:
+    """The mean of two predictions, before they are decoded."""
+    return {name: (values + second[name]) / 2 for name, values in first.items()}
+
+
+def flip_averaged(
+    predict: Callable[[Tensor], Predictions], tasks: Mapping[str, Task]
+) -> Callable[[Tensor], Predictions]:
+    """A predictor that averages with what it predicts for the mirrored images; takes twice as long."""
+    return lambda images: average(predict(images), mirrored(predict, tasks)(images))
 
 
 def constant_predictor(constants: dict[str, Tensor]) -> Callable[[Tensor], Predictions]:

@@ -1,0 +1,92 @@
+"""What `--flip-average` sets for a run: its scores, and every prediction of its model from then on, unless told otherwise."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mgm.config import Experiment
+from mgm.inference.export import PredictionGraph, export_model
+from mgm.inference.model import load
+from mgm.inference.model_card import CardDetails, Trials
+from mgm.method.recipes import make_experiment
+from trained_toys import toy_settings, write_run
+
+PICTURE = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+
+
+def settings(**data: bool) -> Experiment:
+    experiment = toy_settings()
+    model = replace(experiment.model, flip_average=True)
+    return replace(experiment, model=model, data=replace(experiment.data, **data))
+
+
+def depth_of(path: Path, flip_average: bool | None = None) -> torch.Tensor:
+    return load(path, "cpu").predict(PICTURE, flip_average=flip_average)["depth"]
+
+
+@pytest.mark.parametrize("preset", ["quick", "small", "best"])
+def test_presets_average_and_those_of_the_paper_do_not(preset):
+    assert make_experiment("mgm", preset).flip_average
+    assert not make_experiment("mgm", "paper").flip_average
+
+
+@pytest.mark.parametrize("unmirrored", [{"flip": False}, {"augment": False}])
+def test_what_has_never_seen_a_mirrored_image_is_not_asked_for_one(unmirrored):
+    assert settings().flip_average
+    assert not settings(**unmirrored).flip_average
+
+
+def test_the_model_of_the_run_averages_and_so_do_the_folder_and_the_graph(tmp_path):
+    run = write_run(tmp_path / "run", settings())
+    shown = depth_of(run)
+    assert torch.equal(shown, depth_of(run, flip_average=True))
+    assert not torch.allclose(shown, depth_of(run, flip_average=False), atol=1e-4)
+    export_model(load(run, "cpu"), tmp_path / "model", [], CardDetails("toy"), Trials())
+    assert torch.equal(depth_of(tmp_path / "model"), shown)
+    assert "the average with that for the mirrored image" in (tmp_path / "model" / "README.md").read_text()
+    graph = PredictionGraph(load(run, "cpu")).eval()
+    found = graph(torch.from_numpy(PICTURE).permute(2, 0, 1)[None])
+    torch.testing.assert_close(found["depth"][0], shown, atol=1e-5, rtol=0)
+
+
+def test_an_exported_model_does_not_average_if_its_training_never_mirrored(tmp_path):
+    run = write_run(tmp_path / "run", settings(flip=False))
+    export_model(load(run, "cpu"), tmp_path / "model", [], CardDetails("toy"), Trials())
+    assert torch.equal(depth_of(tmp_path / "model"), depth_of(run, flip_average=False))
+    assert "mirrored" not in (tmp_path / "model" / "README.md").read_text()
+
+
+def test_the_result_of_a_run_is_what_evaluate_says(mgm, tmp_path):
+    options = ["--preset", "tiny", "--no-baseline", "--cache", tmp_path / "cache", "--flip-average"]
+    assert mgm("train", "mt", *options, "--out", tmp_path / "run")[0] == 0
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["flip_average"]
+
+    def evaluated(*switches: str, split: str = "test") -> dict[str, dict[str, float]]:
+        found = json.loads(mgm("evaluate", tmp_path / "run", "--split", split, "--json", *switches)[1])
+        assert found["flip_average"] == ("--no-flip-average" not in switches)
+        return found["scores"]
+
+    assert evaluated() == evaluated("--flip-average")
+    for name in ("semantic", "depth", "normal"):
+        assert evaluated()[name] == pytest.approx(result["test"][name])
+        assert evaluated(split="validation")[name] == pytest.approx(result["validation"][name])
+    assert evaluated("--no-flip-average")["depth"] != pytest.approx(result["test"]["depth"], rel=1e-6)
+
+
+def test_predict_has_the_switch_too(mgm, tmp_path):
+    from PIL import Image
+
+    run = write_run(tmp_path / "run", settings())
+    Image.fromarray(PICTURE).save(tmp_path / "picture.png")
+    for switches, flip_average in (((), None), (("--no-flip-average",), False), (("--flip_average",), True)):
+        out = tmp_path / f"out{flip_average}"
+        code, _, err = mgm("predict", run, tmp_path / "picture.png", "--out", out, "--save", "npy", *switches)
+        assert code == 0, err
+        np.testing.assert_allclose(np.load(out / "picture_depth.npy"), depth_of(run, flip_average), atol=1e-5)
