@@ -208,6 +208,7 @@ def run(flags: tuple[str, ...], folder: Path, threads: int) -> dict[str, Any]:
         "device",
         "parameters",
         "command",
+        "flip_average",
         "pretrained",
     )
     return {
@@ -246,7 +247,9 @@ def table(name: str, group: Group, results: list[dict[str, Any]], rows: list[str
         f"# {name}",
         "",
         f"{group.split} set; {results[0]['num_labelled']} labelled images; seeds and splits {seeds[0]} to {seeds[-1]}; "
-        f"{group.threads} thread(s); commit {commits}; {time.strftime('%Y-%m-%d')}. Mean ± standard deviation over seeds"
+        f"{group.threads} thread(s); commit {commits}; {time.strftime('%Y-%m-%d')}; predictions are "
+        + ("averaged with those for the mirrored images" if results[0]["flip_average"] else "made once")
+        + ". Mean ± standard deviation over seeds"
         + ("; in brackets the paired difference to the first row, ± its standard error." if len(rows) > 1 else "."),
         f"Made by `python benchmarks/base.py {name} --seeds {len(seeds)}`; every run is `mgm train {shlex.join(group.flags)}` "
         "with the row's flags, its seed as `--seed` and `--split-seed`."
