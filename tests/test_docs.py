@@ -232,25 +232,16 @@ def test_symbols_of_the_method_exist():
     assert {row.split("|")[2].strip(" `") for row in table.splitlines()[2:]} == known
 
 
-@pytest.mark.parametrize("page", ["nyuv2_small", "camvid", "quick", "choices"])
-def test_numbers_of_the_guide_are_those_of_the_results(page):
-    """docs/choosing.md repeats test scores of results/: rounded, otherwise the same."""
-
-    def scores(model: str) -> list[str]:
-        row = next(line for line in results if line.startswith(f"| {model}"))
-        values = dict(zip(columns, (cell.split("±")[0].strip() for cell in row.split("|")), strict=True))
-        wanted = (("mIoU ↑", 3), ("absolute error ↓", 3), ("mean angle ↓", 1))
-        return [f"{float(values[name]):.{digits}f}".removeprefix("0") for name, digits in wanted if name in values]
-
-    results = (ROOT / "results" / f"{page}.md").read_text().split("Validation set")[0].splitlines()
-    columns = [cell.strip() for cell in next(line for line in results if line.startswith("| model")).split("|")]
-    guide = (DOCS / "choosing.md").read_text().splitlines()
-    row = next(line for line in guide if line.startswith("| [") and f"results/{page}.md" in line)
-    shown = [re.findall(r"\d*\.\d+", cell) for cell in row.split("|")[3:6]]
-    assert shown == [scores("constant"), scores("mt"), scores("mgm")]
-    if page == "choices":
-        row = next(line for line in guide if line.startswith("| `mgm_no_generator`"))
-        assert re.findall(r"\d*\.\d+", row) == scores("mgm_no_generator")
+@pytest.mark.parametrize("page", ["README.md", "docs/base.md"])
+@pytest.mark.parametrize("preset", ["quick", "small", "best"])
+def test_scores_of_the_presets_are_those_of_the_results(page, preset):
+    """They are repeated as results/base has them, without the zeros before the point."""
+    made = (ROOT / "results" / "base" / f"{preset}.md").read_text().splitlines()
+    found = next(line for line in made if line.startswith("| base |"))
+    scores = [re.sub(r"\b0\.", ".", cell.strip()) for cell in found.split("|")[2:6]]
+    row = next(line for line in (ROOT / page).read_text().splitlines() if line.startswith(f"| `{preset}`"))
+    shown = [cell.strip() for cell in row.split("|") if "±" in cell]
+    assert shown == scores
 
 
 RUN_HERE = [
