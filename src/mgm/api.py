@@ -1,4 +1,4 @@
-"""What takes a training or a prediction together with its pictures: functions above `mgm.report`, for scripts and commands."""
+"""Training and prediction including their figures and files: `mgm.train` and what `mgm predict` calls."""
 
 from __future__ import annotations
 
@@ -31,25 +31,26 @@ def train_and_draw(
     minutes: float = 0.0,
     stages: str | Path | None = None,
 ) -> dict[str, Any]:
-    """Train, evaluate, and write result and pictures to a folder; this is `mgm.train`.
+    """Train and evaluate an experiment, and write its results and figures to a folder; exported as `mgm.train`.
 
     Args:
-        experiment: Settings.
+        experiment: Settings of the run.
         out: The run's folder; must be new or empty unless ``resume``.
-        resume: Continue the run in ``out``, if there is one, from its last checkpoint, with the same settings, data and number of
-            processes; a finished run returns its result at once.
+        resume: Continue the run in ``out``, if there is one, from its last checkpoint. Settings, data and number of processes must
+            be the same. A finished run returns its result at once.
         baseline: Also train the multi-task baseline with the same budget, into ``out/baseline``, and report the gain over it. A
-            resumed run has one if it was begun with one.
-        minutes: Wall time to fit the steps to, for the run and for its baseline each; 0: take the steps of the settings.
-        stages: Folder of stages that runs have in common (`mgm.runs.stages`).
+            resumed run keeps the choice it was started with.
+        minutes: Approximate wall time, from which the number of steps follows; the baseline gets the same. 0: use the steps of the
+            settings.
+        stages: Folder of trained stages shared by runs (`mgm.runs.stages`).
 
     Returns:
         The content of ``result.json``.
 
     Raises:
-        ConfigError: If settings contradict each other or the data, or are not those that a run to resume was begun with.
-        DataError: If the data are missing, damaged, or no longer those that a run to resume was begun with.
-        RunError: If the folder is in use or holds something else.
+        ConfigError: If settings contradict each other or the data, or differ from those of the run to resume.
+        DataError: If the data are missing, damaged, or differ from those of the run to resume.
+        RunError: If the folder is in use or contains something else.
         TrainingDivergedError: If a loss is NaN or explodes.
     """
     from mgm.report.training_figure import TrainingFigure
@@ -93,30 +94,31 @@ def predict_files(
     standard_input: Iterable[str] | None = None,
     written: Callable[[Path], object] = lambda path: None,
 ) -> Throughput:
-    """Predict every task for photographs of any size, and write files for each.
+    """Predict every task for photographs of any size, and write the chosen files for each.
 
     Args:
         run: Folder of a run or of an exported model.
-        images: Files, folders (all images below them), patterns, or ``-`` for a list of files on standard input.
-        out: Folder for the results, whose names begin with the photograph's; those of a folder keep its sub-folders.
-        save: Keys of `mgm.report.prediction_files.OUTPUTS`.
-        fit: How photographs go through the network, see `mgm.inference.fit.make_fit`; by default as in training.
+        images: Files, folders (searched recursively), patterns, or ``-`` for a list of files on standard input.
+        out: Folder for the results; their file names start with that of the photograph, and results for a folder keep its
+            sub-folders.
+        save: Files to write: keys of `mgm.report.prediction_files.OUTPUTS`.
+        fit: How photographs are fitted to the network's size, see `mgm.inference.fit.make_fit`; by default as in training.
         detail: See `mgm.inference.fit.Tile`.
-        flip_average: Average with the predictions for the mirrored photographs, which takes twice as long; None: as the settings
-            of the run say (`mgm.config.Experiment.flip_average`).
-        camera: Height and width of a photograph -> its camera, in pixels of the photograph; a point cloud needs it.
-        skip_bad: Leave out photographs that cannot be read; otherwise nothing is written if there is one.
-        device: Where to compute.
-        standard_input: Lines that ``-`` stands for; None: those of `sys.stdin`.
-        written: Called with every file that was written, in threads, but never twice at once.
+        flip_average: Average each prediction with the one for the mirrored photograph, which takes twice as long; None: use the
+            run's setting (`mgm.config.Experiment.flip_average`).
+        camera: Height and width of a photograph in pixels -> its camera; needed for point clouds.
+        skip_bad: Skip unreadable photographs; otherwise one of them raises before anything is written.
+        device: Device to compute on: auto, cpu, cuda, mps.
+        standard_input: Lines to read for ``-``; None: those of `sys.stdin`.
+        written: Called with each file written; the calls come from several threads, one at a time.
 
     Returns:
-        Number of photographs, times, and with ``skip_bad`` what was left out.
+        Number of photographs, times, and the photographs skipped.
 
     Raises:
         ConfigError: If an option is unknown or does not fit the model, or results would overwrite photographs or each other.
-        DataError: If a photograph cannot be read or written, or there is none.
-        RunError: If the folder holds no model.
+        DataError: If a photograph cannot be read, a result cannot be written, or there are no photographs.
+        RunError: If the folder contains no model.
     """
     from mgm.report.prediction_files import CONFIDENCE, Predicted, choose_files, write_prediction
 
@@ -152,7 +154,11 @@ def predict_files(
 
 
 def _clear_places(photographs: Sequence[PhotographFile], endings: Iterable[str], out: Path) -> None:
-    """Raise if a result would take the place of a photograph; remove what calls that were killed have left of results."""
+    """Remove partial results of killed calls.
+
+    Raises:
+        ConfigError: If a result would overwrite a photograph.
+    """
     sources = {photograph.path.resolve() for photograph in photographs}
     places = [out / (photograph.name + ending) for photograph in photographs for ending in endings]
     for place in places:

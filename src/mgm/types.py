@@ -1,4 +1,4 @@
-"""The few data structures that pass between the parts of the package."""
+"""Data structures shared by all packages: sizes, data-set descriptions, samples, batches."""
 
 from __future__ import annotations
 
@@ -15,38 +15,38 @@ if TYPE_CHECKING:  # NumPy and torch cost a second to import; `mgm --help` needs
     from torch import Tensor
 
 Features = list["Tensor"]
-"""Feature maps of an encoder from fine to coarse, ``[B, C_i, H_i, W_i]`` each; the last is the paper's ``E(x)``."""
+"""Feature maps of an encoder, ``[B, C_i, H_i, W_i]``, from fine to coarse; the last is the paper's ``E(x)``."""
 
 Predictions = dict[str, "Tensor"]
 """Task name -> network output ``[B, C, H, W]``."""
 
 Targets = dict[str, "Tensor"]
-"""Task name -> target: class indices int64 ``[B, H, W]``, every other task float32 ``[B, C, H, W]``."""
+"""Task name -> target: int64 ``[B, H, W]`` for tasks with class indices, float32 ``[B, C, H, W]`` for all others."""
 
 IGNORE_INDEX = 255
-"""Label of a pixel without a class. In every other task a pixel without a value is NaN."""
+"""Class index of an unlabelled pixel. In tasks without classes, an unlabelled pixel is NaN."""
 
 Size = tuple[int, int]
 """Height and width in pixels."""
 
 SizeSetting = int | str | tuple[int, int]
-"""A size as users give it: one number is the side of a square, ``96x128`` or a pair are height and width."""
+"""A size as users write it: ``64`` (a square), or height and width as ``"96x128"`` or ``(96, 128)``."""
 
 Aspect = Literal["squeeze", "letterbox", "crop"]
-"""How a picture of another shape gets into a network's size: squeezed; scaled to fit, and the rest filled; or its middle alone."""
+"""How an image of another shape is fitted to the network's input size; see `ASPECTS`."""
 ASPECTS: dict[Aspect, str] = {
     "squeeze": "squeezed into it",
     "letterbox": "scaled to fit into its middle, edges drawn out to fill the rest",
     "crop": "cut to their middle",
 }
-"""How pictures of another shape get into the size of the images, in words."""
+"""`Aspect` -> what is done to images of another shape, in words."""
 
 
 def parse_size(value: SizeSetting) -> Size:
-    """Height and width of a size as users give it.
+    """Parse a size as users write it to height and width in pixels.
 
     Raises:
-        ConfigError: If it is none.
+        ConfigError: If it is not a valid size.
     """
     text = "x".join(map(str, value)) if is_sequence(value) else str(value)
     found = re.fullmatch(r"(\d{1,9})(?:x(\d{1,9}))?", text.strip().lower(), re.ASCII)
@@ -59,21 +59,21 @@ def parse_size(value: SizeSetting) -> Size:
 
 
 def plain_size(size: SizeSetting) -> int | str:
-    """A size as it stands in settings, files and messages: ``64`` for a square, else ``96x128``, height and width."""
+    """The canonical form of a size in settings, files and messages: ``64`` for a square, otherwise ``96x128`` (HxW)."""
     height, width = parse_size(size)
     return height if height == width else f"{height}x{width}"
 
 
 @dataclass(frozen=True)
 class Frame:
-    """The size of the images that a network sees, and how pictures of another shape get into it."""
+    """Input size of a network, and how images of another shape are fitted to it."""
 
     size: Size
     aspect: Aspect = "squeeze"
 
     @classmethod
     def of(cls, value: Frame | SizeSetting) -> Frame:
-        """A frame as it is; a size is one that pictures are squeezed into."""
+        """Convert a size to a frame with the aspect ``squeeze``; a frame is returned unchanged."""
         return value if isinstance(value, Frame) else cls(parse_size(value))
 
     def __str__(self) -> str:
@@ -87,45 +87,46 @@ class Frame:
 
 
 FrameLike = Frame | SizeSetting
-"""What `Frame.of` takes."""
+"""Argument of `Frame.of`."""
 
 
 def is_mapping(value: object) -> TypeGuard[dict[Any, Any]]:
-    """Whether a value from a file is a mapping; its content is for the caller to check."""
+    """Whether a value read from a file is a mapping; keys and values are not checked."""
     return isinstance(value, dict)
 
 
 def is_sequence(value: object) -> TypeGuard[list[Any] | tuple[Any, ...]]:
-    """Whether a value from a file or of a setting is a list or tuple."""
+    """Whether a value read from a file or given as a setting is a list or tuple."""
     return isinstance(value, list | tuple)
 
 
 MAX_CHANNELS = 16
-"""Channels that images can have at most."""
+"""Maximum number of channels of an image."""
 
 SHOWN_SHARES = (0.02, 0.98)
-"""Shares of an image's numbers below what pictures of 16-bit images show as black and as white."""
+"""Quantiles of a 16-bit image's values that are displayed as black and as white."""
 
 
 @dataclass(frozen=True)
 class ImageFormat:
-    """What the channels of images are, and which of their numbers networks see as -1 and 1. Default: RGB of 8 bits.
+    """Channels, data type and value range of a data set's images. Default: 8-bit RGB.
 
-    Images are kept as levels: whole numbers from 0 to the largest of `dtype`, on which `value_range` is mapped.
+    Images are stored as integers from 0 to the maximum of `dtype`, onto which `value_range` is mapped linearly; networks get
+    them scaled to -1 .. 1.
     """
 
     channels: int = 3
-    """1 to `MAX_CHANNELS`; three count as red, green and blue."""
+    """Number of channels, 1 to `MAX_CHANNELS`; three channels are taken as red, green and blue."""
     dtype: Literal["uint8", "uint16"] = "uint8"
-    """Type of the levels: 16 bits where the files have more than 8."""
+    """Data type of stored images: uint16 if the files have more than 8 bits."""
     value_range: tuple[tuple[float, float], ...] = ()
-    """Numbers of the files that become the lowest and the highest level, one pair for all channels or one for each; empty: by the
-    type of each file, 0 to 255, 0 to 65535, or 0 to 1 for fractions."""
+    """File values that become 0 and the maximum of `dtype`: one pair for all channels, or one per channel. Empty: the range of each
+    file's data type: 0 to 255, 0 to 65535, or 0 to 1 for floating point."""
     show: tuple[int, ...] = ()
-    """Channels that pictures show as red, green and blue (two: blue is black; one: as grey); empty: the first three there are."""
+    """Channels displayed as red, green and blue; with two, blue is black; one is displayed as grey; empty: the first three."""
 
     def __post_init__(self) -> None:
-        """Raise `ValueError`, with words for a user, where it describes no images."""
+        """Check the fields; raises `ValueError` with a message for users."""
         if not 1 <= self.channels <= MAX_CHANNELS:
             raise ValueError(f"channels is {self.channels}; it must be 1 to {MAX_CHANNELS}")
         if not all(low < high and isfinite(high - low) for low, high in self.value_range):
@@ -139,17 +140,17 @@ class ImageFormat:
 
     @property
     def is_photograph(self) -> bool:
-        """Whether images are RGB of 8 bits, as cameras take them."""
+        """Whether images are ordinary 8-bit RGB."""
         return self.channels == 3 and self.dtype == "uint8" and not self.value_range
 
     @property
     def is_stretched(self) -> bool:
-        """Whether pictures stretch each image, all its channels alike, between its `SHOWN_SHARES`: sensors fill few of 16 bits."""
+        """Whether images are displayed with their contrast stretched (`SHOWN_SHARES`), since sensors seldom use all 16 bits."""
         return self.dtype == "uint16"
 
     @property
     def shown(self) -> tuple[int, int, int]:
-        """The channels that are shown as red, green and blue; -1 for black."""
+        """Indices of the channels displayed as red, green and blue; -1: black."""
         first, *others = self.show or tuple(range(min(self.channels, 3)))
         if not others:
             return first, first, first
@@ -163,7 +164,7 @@ class ImageFormat:
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What a data set offers, apart from the samples themselves."""
+    """Description of a data set: its tasks, classes, scenes and image format."""
 
     name: str
     tasks: tuple[str, ...]
@@ -171,51 +172,51 @@ class DatasetInfo:
     classes: tuple[str, ...] = ()
     """Names of the semantic classes in index order; empty without segmentation."""
     scenes: tuple[str, ...] = ()
-    """Names of the scene classes (or, multi-hot, of the objects) in index order; empty without weak labels."""
+    """Names of the scene classes (if ``multi_hot``, of the objects) in index order; empty without weak labels."""
     multi_hot: bool = False
-    """Whether an image may carry several weak labels at once."""
+    """Whether an image may have several weak labels."""
     notes: dict[str, str] = field(default_factory=dict[str, str])
-    """What a reader of results has to know, e.g. how the normals were derived."""
+    """Facts that matter for reading results, e.g. how the normals were derived."""
     colours: tuple[tuple[int, int, int], ...] = ()
-    """RGB of the semantic classes in pictures, 0 to 255, in index order; empty: the data set has no colours of its own."""
+    """Display colours of the semantic classes, RGB in 0 .. 255, in index order; empty: none defined."""
     own_tasks: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
-    """Tasks that the data set defines itself -> their definitions as plain values, see `mgm.tasks.own.define`."""
+    """Name of a task that the data set itself defines -> its definition as plain values, see `mgm.tasks.own.define`."""
     image: ImageFormat = field(default_factory=ImageFormat)
-    """What the images hold."""
+    """Format of the images."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One image with its labels, as NumPy arrays; what a data source yields and a store keeps.
+    """One image with its labels, as NumPy arrays; the item of a data source and of a store.
 
-    A missing label is an invalid one: ``semantic`` all ``IGNORE_INDEX``, other tasks all NaN, scene all NaN. So a sample
-    always has every task that its data set offers.
+    A sample always has every task of its data set. Missing labels are invalid values: ``semantic`` all ``IGNORE_INDEX``, other
+    tasks all NaN, scene all NaN.
     """
 
     image: np.ndarray
-    """``[C, H, W]``, levels of `DatasetInfo.image`: uint8 RGB, or other channels and types."""
+    """``[C, H, W]`` in the format `DatasetInfo.image`; uint8 RGB by default."""
     targets: dict[str, np.ndarray]
     """``semantic`` uint8 ``[H, W]``; every other task float32 ``[C, H, W]``, NaN where invalid."""
     scene: np.ndarray
-    """``[K]`` float32: one-hot or multi-hot; NaN when unknown."""
+    """``[K]`` float32: one-hot or multi-hot; NaN if unknown."""
     name: str = ""
-    """Where the sample comes from, for messages and pictures."""
+    """Name of the sample in messages and figures, such as its file."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Samples stacked and normalised for a network."""
+    """A batch of samples, normalised for a network."""
 
     images: Tensor
     """``[B, C, H, W]`` float32 in (-1, 1), RGB unless the data have other channels."""
     targets: Targets
-    """Per task, see `Targets`; empty for images without pixel labels."""
+    """Task name -> target, see `Targets`; empty for images without pixel labels."""
     scene: Tensor
-    """``[B, K]`` float32 one-hot or multi-hot; a row of NaN is a missing label."""
+    """``[B, K]`` float32, one-hot or multi-hot; a row of NaN is a missing label."""
     shares: dict[str, Tensor] = field(default_factory=dict[str, "Tensor"])
-    """Of a part of a larger batch: task (or ``scene``) -> how much its mean counts in the mean over the parts."""
+    """For a micro-batch: task (or ``scene``) -> factor of its mean loss, see `weigh`; empty for a whole batch."""
     unmixed: Tensor | None = None
-    """The images before parts of others were pasted into them; None: they are whole."""
+    """The images before anything was pasted into them; None: nothing was."""
 
     def __len__(self) -> int:
         """Number of images."""
@@ -223,15 +224,15 @@ class Batch:
 
     @property
     def real_images(self) -> Tensor:
-        """Images as cameras take them, which a discriminator learns to know: without what was pasted into them."""
+        """The images without anything pasted into them, as real examples for a discriminator."""
         return self.images if self.unmixed is None else self.unmixed
 
     def weigh(self, name: str, loss: Tensor) -> Tensor:
-        """A loss that is a mean over labels of a task (or ``scene``), such that its mean over parts is that of the whole."""
+        """Scale a mean loss of a task (or ``scene``) so that its average over the micro-batches is the mean of the whole batch."""
         return self.shares[name] * loss if name in self.shares else loss
 
     def to(self, device: torch.device) -> Batch:
-        """The batch on another device."""
+        """Move the batch to a device (without `shares`)."""
         return Batch(
             self.images.to(device),
             {task: target.to(device) for task, target in self.targets.items()},
@@ -240,6 +241,6 @@ class Batch:
         )
 
     def every(self, stride: int, offset: int) -> Batch:
-        """The batch with the labels of every ``stride``-th pixel along each side, from the pixel ``offset`` on."""
+        """The batch with its targets subsampled to every ``stride``-th pixel along each side, starting at pixel ``offset``."""
         places = slice(offset, None, stride)
         return replace(self, targets={task: target[..., places, places] for task, target in self.targets.items()})

@@ -13,14 +13,14 @@ from mgm.cli.parsing import parse
 from mgm.errors import Interrupted
 
 LEAST_SURE = 5
-"""Images that are named as those to look at first."""
+"""How many of the least confident images to print."""
 
 
 @dataclass(frozen=True)
 class AutolabelOptions:
-    """Label photographs by a trained network, as a folder that people can correct and networks train on.
+    """Label photographs with a trained network, as a data folder to correct by hand and to train on.
 
-    Photographs are copied. A call that was stopped goes on where it was if it is made again.
+    Photographs are copied. After an interruption, the same command continues where it stopped.
 
     Example: mgm autolabel runs/first holiday --out labelled --confidence 0.6
     """
@@ -28,14 +28,14 @@ class AutolabelOptions:
     run: tyro.conf.Positional[Path]
     """Folder of a run or of an exported model."""
     folder: tyro.conf.Positional[Path]
-    """Photographs, with all below it; of a data folder those in its rgb/."""
+    """Folder of photographs, searched recursively; of a data folder, those in its rgb/ are used."""
     out: Path
-    """Folder to make, for --data."""
+    """Data folder to write, to be given as --data."""
     confidence: float = 0.0
-    """Leave pixels without a label where the network is less sure, 0 to 1: probability of the class, or agreement with the
-    prediction for the mirrored photograph."""
+    """Minimum confidence of a pixel, 0 to 1; pixels below it stay unlabelled. Confidence is the probability of the class, or for
+    other tasks the agreement with the prediction for the mirrored photograph."""
     skip_bad: bool = False
-    """Leave out photographs that cannot be read, and list them at the end; else nothing is written if there is one."""
+    """Skip unreadable photographs and list them at the end; by default, one of them stops the command before it writes anything."""
     device: str = "auto"
     """auto, cpu, cuda, mps."""
 

@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CompareOptions:
-    """Finished runs side by side on the test set; with several seeds of the same settings, paired statistics.
+    """Compare finished runs on the test set, with paired statistics if there are several seeds of the same settings.
 
     Example: mgm compare runs/mgm-s0 runs/mt-s0 --out compared.png
     """
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
-    """Folders of the runs; the first is what the others are compared with."""
+    """Folders of the runs; the others are compared with the first."""
     out: Path | None = None
-    """Picture to draw: what each predicts for the same test images."""
+    """PNG file for a figure of all runs' predictions for the same test images."""
     json: bool = False
     """Print JSON instead of a table."""
 
@@ -84,7 +84,7 @@ def _print_tables(found: RunComparison) -> None:
 
 
 def _draw(found: RunComparison, path: Path) -> None:
-    """What the first seed of each group predicts for the same test images."""
+    """Draw the predictions of the first seed of each group for the same test images."""
     from mgm.report.comparison import compare as predict
     from mgm.report.figures.predictions import prediction_figure
 

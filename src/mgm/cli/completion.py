@@ -1,4 +1,4 @@
-"""``mgm completion``: scripts by which a shell completes verbs, options and names; tyro writes them."""
+"""``mgm completion``: shell scripts, written by tyro, that complete verbs, options and file names."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ FILES_TOO = {
     ),
     'compgen -f -- "$cur"': 'compgen -f -- "${COMP_WORDS[COMP_CWORD]}"',
 }
-"""Changes of tyro's scripts, which complete no positional arguments by themselves; here most of them are files."""
+"""Replacements in tyro's scripts, which do not complete positional arguments; ours are mostly files."""
 
 
 @dataclass(frozen=True)
 class CompletionOptions:
-    """Print a script that completes mgm's verbs, options and files in a shell.
+    """Print a shell script that completes mgm's verbs, options and file names.
 
     Example: mgm completion bash > ~/.local/share/bash-completion/completions/mgm
 
@@ -71,7 +71,7 @@ def completion(arguments: list[str]) -> None:
 
 
 def _all_verbs() -> Any:
-    """The options of all verbs as one type of subcommands."""
+    """The options of all verbs as one union type, in which each verb is a subcommand."""
     return _one_of(
         {
             "train": _with_presets(TrainOptions),
@@ -95,7 +95,7 @@ def _all_verbs() -> Any:
 
 
 def _with_presets(options: type) -> type:
-    """Options of a verb whose preset can be completed, since its type lists all presets."""
+    """The options class with the presets as a `Literal` type, so that the shell can complete them."""
     preset = ("preset", Literal[tuple(PRESETS)], field(default="quick"))
     return make_dataclass(options.__name__, [preset], bases=(options,), frozen=True)
 

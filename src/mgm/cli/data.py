@@ -16,16 +16,16 @@ from mgm.errors import ConfigError, unknown
 from mgm.types import Aspect, Frame, parse_size
 
 BAD_FILES = 1
-"""Exit code of ``mgm data verify`` when a file is bad; 2 is for what cannot be opened at all."""
+"""Exit code of ``mgm data verify`` if a file is bad; a data set that cannot be opened at all gives 2."""
 
 
 VERIFIED_SIDE = 32
-"""Side in pixels that ``mgm data verify`` scales to; files are decoded at their own size."""
+"""Image size in pixels that ``mgm data verify`` converts to; files are still decoded at full resolution."""
 
 
 @dataclass(frozen=True)
 class ListOptions:
-    """List the built-in data sets and the layouts that are understood.
+    """List the built-in data sets and the supported layouts.
 
     Example: mgm data list
     """
@@ -33,22 +33,22 @@ class ListOptions:
 
 @dataclass(frozen=True)
 class RenderOptions:
-    """Render the embedded rooms into the cache (training does it by itself).
+    """Render the built-in rooms into the cache (training does so itself if needed).
 
     Example: mgm data render --num-images 2000 --image-size 128
     """
 
     num_images: int = 1000
-    """How many rooms."""
+    """Number of rooms."""
     image_size: ImageSize = 64
-    """Size in pixels: the side of a square, or HEIGHTxWIDTH."""
+    """Image size in pixels: the side of a square, or HEIGHTxWIDTH."""
     cache: str = ""
     """Folder for converted data; empty: $MGM_CACHE or ~/.cache/mgm."""
 
 
 @dataclass(frozen=True)
 class InspectOptions:
-    """Say what a data set holds and what is suspicious about it, and draw a contact sheet.
+    """Summarise a data set, report suspicious labels and images, and draw a contact sheet.
 
     Example: mgm data inspect photos --out photos.png
     """
@@ -56,22 +56,22 @@ class InspectOptions:
     data: tyro.conf.Positional[str]
     """Name or path: a folder, a zip archive, a store."""
     out: Path = Path("contact_sheet.png")
-    """Picture to write."""
+    """Contact sheet to write."""
     image_size: ImageSize = ""
-    """Size of the pictures in pixels; empty: 128, or that of a store."""
+    """Size of the images in pixels; empty: 128, or that of a store."""
     aspect: Aspect = "squeeze"
-    """As of `mgm train`."""
+    """How images of another shape are fitted, as for `mgm train`."""
     num: int = 12
-    """Samples in the picture."""
+    """Samples on the contact sheet."""
     most: int = 2000
-    """Samples to read, spread evenly over all; 0: all."""
+    """Maximum number of samples to read, evenly spaced over the data set; 0: all."""
     split: str = "random"
-    """The split to count by."""
+    """Kind of split for the sample counts (training, validation, test)."""
 
 
 @dataclass(frozen=True)
 class VerifyOptions:
-    """Decode every file of a data set (or compare a store with its checksums), and list the bad ones; exit code 1 if there are any.
+    """Decode every file of a data set (or check a store's checksums) and list the bad ones; exit code 1 if there are any.
 
     Example: mgm data verify photos
     """
@@ -82,7 +82,7 @@ class VerifyOptions:
 
 @dataclass(frozen=True)
 class PrepareOptions:
-    """Convert a data set once into fast arrays of one size, which train, evaluate and inspect take as --data.
+    """Convert a data set to arrays of one size (a store), which load fast and can be used wherever a data set is named.
 
     Example: mgm data prepare photos --out photos128 --image-size 128 --skip-bad
     """
@@ -90,21 +90,21 @@ class PrepareOptions:
     source: tyro.conf.Positional[str]
     """Name or path: a folder, a zip archive, another store."""
     out: Path
-    """Folder to make."""
+    """Folder to write the store to."""
     image_size: ImageSize = 128
-    """Size of the images in pixels: the side of a square, or HEIGHTxWIDTH."""
+    """Image size in pixels: the side of a square, or HEIGHTxWIDTH."""
     aspect: Aspect = "squeeze"
-    """As of `mgm train`, which has to get the same."""
+    """How images of another shape are fitted; `mgm train` needs the same setting."""
     tasks: tuple[str, ...] = ()
-    """Tasks to keep; empty: all that the data set offers."""
+    """Tasks to keep; empty: all tasks of the data set."""
     skip_bad: bool = False
-    """Leave out samples with bad files, and list them in the manifest."""
+    """Skip samples with bad files and list them in the manifest."""
     force: bool = False
-    """Replace a finished store, once the new one is finished."""
+    """Replace an existing store as soon as the new one is complete."""
     workers: int = 0
-    """Processes; 0: as many as pay."""
+    """Number of processes; 0: chosen automatically."""
     num_images: int = 0
-    """How many rooms to render, for the data set `rooms`; 0: 2,000."""
+    """Number of rooms to render, for the data set `rooms`; 0: 2,000."""
 
 
 def data(arguments: list[str]) -> None:
@@ -228,4 +228,4 @@ DATA_VERBS: dict[str, tuple[type, Callable[[Any], None]]] = {
     "verify": (VerifyOptions, _data_verify),
     "prepare": (PrepareOptions, _data_prepare),
 }
-"""Word behind ``mgm data`` -> its options and what carries it out."""
+"""Subcommand of ``mgm data`` -> its options and the function that runs it."""

@@ -1,4 +1,4 @@
-"""``mgm doctor``: what the package finds on this machine."""
+"""``mgm doctor``: diagnosis of the installation and the machine."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from dataclasses import asdict, dataclass
 from mgm.cli.parsing import parse
 
 BROKEN = 1
-"""Exit code if something is broken without which nothing works."""
+"""Exit code if something essential is broken."""
 
 
 @dataclass(frozen=True)
 class DoctorOptions:
-    """Say what the package finds on this machine, and what is missing for which feature; exit code 1 if something is broken.
+    """Check this machine and the installation, and list what each optional feature lacks; exit code 1 if something is broken.
 
     Example: mgm doctor --json
     """
 
     json: bool = False
-    """Print JSON."""
+    """Print JSON instead of text."""
     cache: str = ""
     """Folder for converted data; empty: $MGM_CACHE or ~/.cache/mgm."""
 

@@ -12,12 +12,12 @@ import tyro
 from mgm.cli.parsing import AsTheRun, parse, unless_given
 
 MISTAKES = 5
-"""Pairs of classes that are named as mistaken for each other."""
+"""How many of the most frequent confusions of classes to print."""
 
 
 @dataclass(frozen=True)
 class EvaluateOptions:
-    """Score the best model of a run, each class of a segmentation too.
+    """Score the best model of a run, with per-class scores for segmentation.
 
     Example: mgm evaluate runs/first --split validation --json
     """
@@ -25,14 +25,14 @@ class EvaluateOptions:
     run: tyro.conf.Positional[Path]
     """The run's folder."""
     data: str = ""
-    """Another data set, by name or path; empty: the run's own."""
+    """Name or path of another data set to score on; empty: the run's own."""
     split: str = ""
-    """train, validation, test or all; empty: test of the run's own data; of another data set all that the run has not
-    seen in training."""
+    """train, validation, test or all; empty: the test set of the run's own data or, of another data set, all images that the run
+    has not seen in training."""
     flip_average: AsTheRun = False
-    """Average with the predictions for the mirrored images; takes twice as long."""
+    """Average each prediction with the one for the mirrored image; takes twice as long."""
     calibrate: bool = False
-    """Also score depth with scale and shift fitted on the validation set of the same data."""
+    """Also score depth after a scale and shift fitted on the validation set of the same data."""
     json: bool = False
     """Print JSON instead of a table."""
     device: str = "auto"

@@ -24,48 +24,48 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ExperimentOptions:
-    """Rerun a table or figure of the paper on any data set: trials, statistics, table and figure.
+    """Reproduce a table or figure of the paper on any data set, with several seeds and statistics.
 
-    Every trial is a plain `mgm train` in its own folder OUT/trials/NAME, shared between experiments: finished ones are
-    skipped, killed ones continued, failed ones reported. Options of `mgm train` may follow behind `--`.
+    Every trial is an ordinary `mgm train` run in OUT/trials/NAME, shared between experiments: finished trials are skipped,
+    interrupted ones continued, failed ones reported. Options of `mgm train` may follow after `--`.
 
     Example: mgm experiment table2 --data nyuv2 --preset quick --seeds 3 --out runs/nyuv2 -- --steps 600
     """
 
     name: tyro.conf.Positional[str] = "list"
-    """Which: `list` shows all, `all` runs all of the paper's that the data allow."""
+    """Name of the experiment; `list` prints all names, `all` runs every experiment of the paper that the data allow."""
     data: str = "rooms"
     """Built-in name (`mgm data list`) or path of a data set."""
     preset: str = "quick"
     """Scale; `mgm --help` lists the presets."""
     seeds: int = 5
-    """Runs of every model: seeds 0 to SEEDS - 1, each with its own split of the data."""
+    """Number of seeds: every model is trained with seeds 0 to SEEDS - 1, each with its own split of the data."""
     same_split: bool = False
-    """Give all seeds the same split (that of --split-seed)."""
+    """Use the same split (that of --split-seed) for all seeds."""
     settings: tuple[str, ...] = ()
-    """Only these settings of the table, e.g. `25` or `100 25` (per cent of the labels); empty: all."""
+    """Settings of the table to run, e.g. `25` or `100 25` (per cent of the labels); empty: all."""
     out: Path = Path("runs/experiments")
-    """Where trials, tables and figures go."""
+    """Folder for trials, tables and figures."""
     augment: Literal["preset", "on", "off", "both"] = "preset"
-    """Augmentation of labelled images: as the preset has it, on, off, or the whole table under both."""
+    """Augmentation of labelled images: as in the preset, on, off, or both (the whole table with and without)."""
     workers: int = 0
-    """Trials at a time on this machine; 0: as many as its GPUs or cores carry."""
+    """Number of concurrent trials on this machine; 0: as many as its GPUs or cores allow."""
     in_process: bool = False
-    """One trial after another in this process, for debugging."""
+    """Run one trial after another in this process, for debugging."""
     ray: str = ""
-    """Run on a Ray cluster: its address, `auto` (one that runs, else a local one), or `local`; alone: auto."""
+    """Run on a Ray cluster: its address, `auto` (a running cluster, else a local one), or `local`; --ray alone: auto."""
     cpus_per_trial: float = 1.0
-    """Cores that a trial gets."""
+    """CPU cores per trial."""
     gpus_per_trial: float | None = None
-    """GPUs that a trial gets; a fraction lets trials share one. Default: 1 where there are any."""
+    """GPUs per trial; a fraction lets trials share one. Default: 1 if there are any."""
     processes: int = 1
-    """Processes of each trial, started by torchrun (one per GPU, say)."""
+    """Processes per trial, started by torchrun (one per GPU, for example)."""
     retries: int = 1
-    """How often a trial that was killed is continued before it counts as failed."""
+    """How often to continue a killed trial before it counts as failed."""
     dry_run: bool = False
     """Print the commands of all trials and stop."""
     plan: bool = False
-    """Print what SEEDS could show by the trials that are finished (pilot runs), and what is left would take, and stop."""
+    """From the finished trials (pilot runs), print which differences SEEDS could detect and how long the rest would take; stop."""
 
 
 def experiment(arguments: list[str]) -> None:
@@ -95,7 +95,7 @@ def experiment(arguments: list[str]) -> None:
 
 
 def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
-    """Our own options, and those of `mgm train` behind ``--``; ``--ray`` without a value means ``auto``."""
+    """Options of this verb, and those of `mgm train` after ``--``; ``--ray`` without a value becomes ``--ray auto``."""
     place = arguments.index("--") if "--" in arguments else len(arguments)
     own = list(arguments[:place])
     if "--ray" in own:
@@ -162,7 +162,7 @@ def _plan(name: str, options: ExperimentOptions, overrides: list[str], *, skip: 
 
 
 def _base(recipe: str, options: ExperimentOptions, overrides: list[str]) -> Experiment:
-    """Settings of a recipe with what the user overrides; a preset's choice of tasks is the study's business."""
+    """Settings of a recipe with the user's overrides, for all tasks: the study chooses among them, not the preset."""
     arguments = [recipe, "--preset", options.preset, "--data", options.data, *overrides]
     if "--tasks" not in overrides:
         arguments += ["--tasks"]
@@ -201,7 +201,7 @@ def _data_name(experiment: Experiment) -> str:
 
 
 def carry_out(plan: Plan, options: ExperimentOptions) -> dict[str, str]:
-    """Run a study, print its table; trial -> error, for those that failed."""
+    """Run a study and print its table. Returns failed trial -> error."""
     from rich.console import Console
     from rich.markdown import Markdown
 

@@ -11,14 +11,14 @@ from mgm.cli.parsing import parse
 from mgm.errors import ConfigError, unknown
 
 WEIGHTS = "safetensors"
-"""Part of every model folder, whatever else is asked for."""
+"""The format that every model folder contains."""
 
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """Write a trained model to a folder for others: weights, description, model card, and graphs that run without mgm.
+    """Write a trained model to a folder for sharing: weights, configuration, model card, and graphs that run without mgm.
 
-    The folder loads with mgm.load, and is what the Hugging Face Hub takes.
+    The folder can be loaded with mgm.load and uploaded to the Hugging Face Hub.
 
     Example: mgm export runs/first --format safetensors,onnx --out models/first
     """
@@ -26,17 +26,17 @@ class ExportOptions:
     run: tyro.conf.Positional[Path]
     """Folder of a run or of an exported model."""
     out: Path | None = None
-    """The model folder, new or empty; default: models/NAME of the run."""
+    """Model folder to write, new or empty; default: models/ and the name of the run's folder."""
     format: str = WEIGHTS
-    """What to write: safetensors (always), torch (a torch.export program), onnx; several with commas."""
+    """Formats to write, separated by commas: safetensors (always written), torch (a torch.export program), onnx."""
     seeds: tuple[Path, ...] = ()
-    """Runs that differ only in their seed, for the spread of the scores on the card."""
+    """Runs that differ only in their seed; the model card then gives the spread of the scores."""
     name: str = ""
     """Title of the model card; default: the folder's name."""
     license: str = "unknown"
-    """Licence of the weights for the card, as the Hub abbreviates it: apache-2.0, cc-by-nc-4.0, ..."""
+    """Licence of the weights for the model card, by the Hub's identifier: apache-2.0, cc-by-nc-4.0, ..."""
     data_license: str = ""
-    """Licence of the training data for the card; default: as the data set states it, else unknown."""
+    """Licence of the training data for the model card; default: the one that the data set states, else unknown."""
 
 
 def export(arguments: list[str]) -> None:

@@ -13,7 +13,7 @@ from mgm.errors import ConfigError
 
 @dataclass(frozen=True)
 class GenerateOptions:
-    """A grid of new images by scene, from the generator of a run.
+    """Draw a grid of generated images, with a row per scene, from the generator of a run.
 
     Example: mgm generate runs/first --num 8 --out generated.png
     """
@@ -23,9 +23,9 @@ class GenerateOptions:
     num: int = 8
     """Images per scene."""
     out: Path = Path("generated.png")
-    """Picture to write."""
+    """PNG file to write."""
     stage: str = ""
-    """generator: as it was before joint training; joint: after it; empty: the latest."""
+    """Which saved generator to use: generator (before joint training) or joint (after it); empty: the latest."""
     seed: int = 0
     """Seed of the noise."""
     device: str = "auto"

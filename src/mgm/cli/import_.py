@@ -12,19 +12,19 @@ from mgm.cli.parsing import parse
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """Turn annotations of a labelling tool into a folder of one's own: polygons and masks become class maps (extra: import).
+    """Convert the polygons and masks of a labelling tool to a data folder with class maps (extra: import).
 
     Example: mgm import coco export --out cells
     """
 
     format: tyro.conf.Positional[str]
-    """What the tool wrote: coco, cvat, voc."""
+    """Format of the annotations: coco, cvat, voc."""
     folder: tyro.conf.Positional[Path]
-    """The annotations, with the images."""
+    """Folder with the annotations and the images."""
     out: Path
-    """Folder to make, for --data."""
+    """Data folder to write, to be given as --data."""
     outside: str = "background"
-    """What pixels are that nothing is drawn on: background (a class), or ignore (without a label)."""
+    """Label of pixels outside all annotations: background (a class of its own), or ignore (no label)."""
 
 
 def import_(arguments: list[str]) -> None:

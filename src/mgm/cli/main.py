@@ -1,4 +1,4 @@
-"""The command line. Imports no torch before a verb needs it: ``mgm --help`` answers at once."""
+"""Entry point of the command line. Torch is imported only by verbs that need it, so that ``mgm --help`` answers at once."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from mgm.version import __version__
 
 @dataclass(frozen=True)
 class Verb:
-    """A command: the function of its name in the module ``mgm.cli.NAME``."""
+    """A command, implemented by the function NAME in the module ``mgm.cli.NAME``."""
 
     name: str
     summary: str
     example: str
 
     def run(self, arguments: list[str]) -> None:
-        """Carry it out."""
+        """Run the command with the arguments that follow it."""
         name = f"{self.name}_" if iskeyword(self.name) else self.name
         getattr(import_module(f"mgm.cli.{name}"), name)(arguments)
 
@@ -37,7 +37,7 @@ VERBS: dict[str, Verb] = {
         ("train", "train a recipe, evaluate it, compare it with the baseline", "mgm train mgm --out runs/first"),
         (
             "pretrain",
-            "an encoder from photographs without labels, for mgm train --encoder-run",
+            "pre-train an encoder on photographs without labels, for mgm train --encoder-run",
             "mgm pretrain photographs --out runs/encoder",
         ),
         ("evaluate", "score a run on a split of its own or another data set", "mgm evaluate runs/first"),
@@ -48,36 +48,36 @@ VERBS: dict[str, Verb] = {
         ),
         (
             "autolabel",
-            "predictions for photographs as labels, to correct and to train on",
+            "label photographs by predictions, to correct and to train on",
             "mgm autolabel runs/first holiday --out labelled --confidence 0.6",
         ),
         (
             "export",
-            "a folder, a torch.export program or ONNX that others can use",
+            "write a model for others: a folder, a torch.export program, ONNX",
             "mgm export runs/first --out models/first",
         ),
-        ("generate", "a grid of new images by scene", "mgm generate runs/first --num 8 --out generated.png"),
+        ("generate", "draw generated images, by scene", "mgm generate runs/first --num 8 --out generated.png"),
         (
             "experiment",
-            "rerun a table or figure of the paper, with seeds and statistics",
+            "reproduce a table or figure of the paper, with seeds and statistics",
             "mgm experiment table2 --data nyuv2 --seeds 3 --out runs/nyuv2",
         ),
-        ("report", "a run or an experiment on one page, to read and to share", "mgm report runs/first"),
+        ("report", "write one HTML page about a run or an experiment", "mgm report runs/first"),
         ("runs", "list runs with their state and key figures", "mgm runs runs"),
         (
             "compare",
-            "finished runs side by side: test scores, statistics over seeds, predictions",
+            "compare finished runs: test scores, statistics over seeds, predictions",
             "mgm compare runs/mgm-s0 runs/mt-s0 --out compared.png",
         ),
-        ("doctor", "what is found on this machine, and what is missing for which feature", "mgm doctor"),
+        ("doctor", "check the installation and list what each feature lacks", "mgm doctor"),
         (
             "completion",
-            "a script that completes mgm in bash, zsh or fish",
+            "print a completion script for bash, zsh or fish",
             "mgm completion bash > ~/.local/share/bash-completion/completions/mgm",
         ),
-        ("serve", "a web page for trying runs out and comparing them", "mgm serve runs/first"),
+        ("serve", "open a web page for trying out and comparing runs", "mgm serve runs/first"),
         ("data", "list, inspect, verify, prepare and render data sets", "mgm data inspect rooms --out rooms.png"),
-        ("import", "annotations of COCO, CVAT or VOC as a folder of one's own", "mgm import coco export --out cells"),
+        ("import", "convert COCO, CVAT or VOC annotations to a data folder", "mgm import coco export --out cells"),
     )
 }
 
@@ -97,16 +97,16 @@ def usage() -> str:
     lines += [f"  {verb.example}" for verb in VERBS.values()]
     lines += [
         "",
-        "mgm VERB --help says more; --plugin FILE.py loads tasks, data sets, ... of your own; mgm --version prints the version.",
+        "mgm VERB --help explains a verb; --plugin FILE.py loads your own tasks, data sets, ...; mgm --version prints the version.",
     ]
     return "\n".join(lines)
 
 
 def dispatch(arguments: Sequence[str]) -> None:
-    """Carry out one command line.
+    """Run one command line.
 
     Raises:
-        MgmError: Any error that the user can fix.
+        MgmError: For any error that the user can fix.
     """
     arguments, plugins = without_plugins(arguments)
     if not arguments or arguments[0] in ("-h", "--help", "help"):
@@ -121,7 +121,7 @@ def dispatch(arguments: Sequence[str]) -> None:
 
 
 def without_plugins(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The arguments without ``--plugin FILE``, which every verb takes, and its values.
+    """Split off ``--plugin FILE``, which every verb accepts: the other arguments, and the files.
 
     Raises:
         ConfigError: If the value is missing.
@@ -141,10 +141,10 @@ def without_plugins(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def set_waiting(environment: MutableMapping[str, str]) -> None:
-    """Set how idle threads wait for work, unless the user has; torch reads it when it loads.
+    """Set how idle OpenMP threads wait for work, unless the user has; must run before torch is loaded.
 
-    Threads that spin for long take the cores from other programs; threads that sleep at once have to be woken for every
-    layer. The number is a compromise by measurement (``benchmarks/threads.py``).
+    Threads that spin for long block the cores for other programs; threads that sleep at once must be woken for every layer.
+    The spin count is a compromise found by measurement (``benchmarks/threads.py``).
     """
     if "OMP_WAIT_POLICY" not in environment:
         environment["OMP_WAIT_POLICY"] = "PASSIVE"
@@ -152,7 +152,7 @@ def set_waiting(environment: MutableMapping[str, str]) -> None:
 
 
 def end_on_signals() -> None:
-    """Let the signals that end a process end it in order, as Ctrl-C does, except for those that are ignored (``nohup``)."""
+    """Make every signal that ends a process end it cleanly, as Ctrl-C does, unless the signal is ignored (``nohup``)."""
 
     def interrupt(number: int, frame: object) -> None:
         raise Interrupted(number)
@@ -163,7 +163,7 @@ def end_on_signals() -> None:
 
 
 def main() -> None:
-    """Entry point: an error that the user can fix is one line and exit code 2; a signal is exit code 128 and its number."""
+    """Run the command line: an error that the user can fix gives one line and exit code 2, a signal exit code 128 + its number."""
     set_waiting(os.environ)
     end_on_signals()
     tolerate_any_name()
@@ -172,7 +172,7 @@ def main() -> None:
             dispatch(sys.argv[1:])
             sys.stdout.flush()
         except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still to be flushed goes nowhere
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # discard what Python flushes at exit
             sys.exit(141)
         except MgmError as error:
             _end(2, f"error: {error}")

@@ -1,4 +1,4 @@
-"""What reaches standard output and standard error: any name in any encoding, no escape sequences but our own, no repetitions."""
+"""Safe standard output and error: any file name in any encoding, no foreign escape sequences, one message per error."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
 
 
 def printable(text: str) -> str:
-    """A message in which control characters, as names of files may hold, are written out."""
+    """The message with control characters escaped, since names of files may contain them."""
     return _CONTROL.sub(_written_out, text)
 
 
@@ -25,10 +25,10 @@ def _written_out(match: re.Match[str]) -> str:
 
 
 class PlainOutput:
-    """A text stream that writes control characters out; colours, and on a terminal the cursor of progress bars, stay.
+    """A text stream that escapes control characters; on a terminal, colours and cursor movements (progress bars) pass.
 
     Args:
-        stream: Where it goes to.
+        stream: The stream to write to.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -36,7 +36,7 @@ class PlainOutput:
         self._foreign = _FOREIGN if stream.isatty() or "FORCE_COLOR" in os.environ else _CONTROL
 
     def write(self, text: str) -> int:
-        """Write text; see the class."""
+        """Write text with control characters escaped; returns its length."""
         self._stream.write(self._foreign.sub(_written_out, text))
         return len(text)
 
@@ -45,17 +45,17 @@ class PlainOutput:
 
 
 def tolerate_any_name() -> None:
-    """Let names of files that are no text, and characters that an output does not have, pass through the standard streams."""
+    """Make the standard streams accept file names that are not valid text, and characters missing in their encoding."""
     for stream, errors in ((sys.stdin, "surrogateescape"), (sys.stdout, "replace"), (sys.stderr, "replace")):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors=errors)
 
 
 def reports(message: str) -> bool:
-    """Whether this process reports an error: of several that torchrun has started, the first one that comes upon it."""
+    """Whether this process reports an error: of several processes started by torchrun, only the first to meet it does."""
     if os.environ.get("WORLD_SIZE", "1") == "1":
         return True
-    with suppress(Exception):  # without torchrun's store everybody reports
+    with suppress(Exception):  # without torchrun's store, every process reports
         from torch.distributed import TCPStore  # pyright: ignore[reportPrivateImportUsage]
 
         place = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])

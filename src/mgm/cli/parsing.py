@@ -1,4 +1,4 @@
-"""Options of a verb: a dataclass whose fields are the flags and whose docstrings are their help. How runs are continued."""
+"""Parsing the options of a verb (a dataclass whose field docstrings are the help), and what verbs share on resuming runs."""
 
 from __future__ import annotations
 
@@ -17,38 +17,38 @@ Options = TypeVar("Options")
 
 
 def parse(kind: type[Options], verb: str, arguments: list[str], default: Options | None = None) -> Options:
-    """Options of a verb from its arguments; unknown ones are an error that lists the near ones (exit code 2)."""
+    """Parse the options of a verb; an unknown option prints similar ones and exits with code 2."""
     options = tyro.cli(
         kind,
         prog=f"mgm {verb}",
         args=arguments,
         default=default,
         config=(tyro.conf.OmitArgPrefixes,),
-        console_outputs=os.environ.get("RANK", "0") == "0",  # of several processes one says what is wrong
+        console_outputs=os.environ.get("RANK", "0") == "0",  # only one of several processes prints the error
     )
     assert isinstance(options, kind)
     return options
 
 
 AsTheRun = Annotated[bool, tyro.conf.arg(help_behavior_hint="(default: as the run's settings say)")]
-"""A switch whose default is the run's own setting; see `unless_given`."""
+"""A flag whose default is the run's own setting; see `unless_given`."""
 
 
 def unless_given(arguments: Sequence[str], switch: str, value: bool) -> bool | None:
-    """The value of a switch such as ``flip-average`` if the command line has it, with or without ``no-``; else None."""
+    """The value of a flag such as ``flip-average`` if it is on the command line, with or without ``no-``; otherwise None."""
     names = {f"--{switch}", f"--no-{switch}"}
     return value if names & {argument.replace("_", "-") for argument in arguments} else None
 
 
 def check_resumes_alone(arguments: Sequence[str]) -> None:
-    """Raise `ConfigError` if anything stands beside ``--resume DIR``."""
+    """Raise `ConfigError` if there is any argument besides ``--resume DIR``."""
     if len(arguments) > (1 if arguments[0].startswith("--resume=") else 2):
         raise ConfigError("--resume goes on with the run's own settings; leave out every other option")
 
 
 @contextmanager
 def says_how_to_go_on(verb: str, out: Path) -> Generator[None]:
-    """Name the command that continues the run, if a signal ends it."""
+    """If a signal interrupts the run, end with a message that names the command to continue it."""
     from mgm.runs.folder import RunFolder
 
     try:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class PredictOptions:
     """Predict every task for photographs of any size.
 
-    Photographs are files, folders (with all below them), quoted patterns such as "photos/**/*.jpg", or - for a list of files
-    on standard input. Results of a folder keep its sub-folders.
+    Photographs are files, folders (searched recursively), quoted patterns such as "photos/**/*.jpg", or - for a list of files on
+    standard input. The results for a folder keep its sub-folders.
 
     Example: mgm predict runs/first photo.jpg holiday --out predictions --save png,depth16
     """
@@ -33,23 +33,23 @@ class PredictOptions:
     images: tyro.conf.Positional[tuple[str, ...]]
     """Photographs: files, folders, patterns, or -."""
     out: Path = Path("predictions")
-    """Folder for the results, whose names begin with the photograph's."""
+    """Folder for the results; their file names start with that of the photograph."""
     save: str = "png,npy,sheet"
-    """What to write: png (coloured), npy (numbers), sheet (all tasks with legends), depth16 (millimetres), labels (classes as a
-    palette PNG), confidence (how sure each pixel is; takes twice as long), ply (point cloud)."""
+    """Files to write: png (coloured), npy (values), sheet (all tasks with legends), depth16 (16-bit PNG in millimetres), labels
+    (classes as a palette PNG), confidence (per pixel; takes twice as long), ply (point cloud)."""
     fit: str = "auto"
-    """resize: squeezed to the network's size; pad (edges drawn out to fill it), tile (overlapping windows): keep the aspect;
-    auto: as in training (squeeze: resize, letterbox: pad, crop: tile, which predicts all of a photograph)."""
+    """How a photograph is fitted to the network's size: resize (ignores the aspect ratio), pad (repeats its edges), tile
+    (overlapping windows); auto: as in training (squeeze: resize; letterbox: pad; crop: tile, so that nothing is cut off)."""
     detail: float = 1.0
-    """tile: the photograph's shorter side in windows; 1: all of it in view; 0: the photograph's own pixels."""
+    """For tile: length of the photograph's shorter side in window sides; 1: one window spans it; 0: full resolution."""
     flip_average: AsTheRun = False
-    """Average with the prediction for the mirrored photograph; takes twice as long."""
+    """Average each prediction with the one for the mirrored photograph; takes twice as long."""
     fov: float = 0.0
-    """ply: horizontal field of view of the photographs in degrees."""
+    """For ply: horizontal field of view of the photographs in degrees."""
     intrinsics: str = ""
-    """ply: fx,fy,cx,cy of the camera, in pixels of the upright photograph, pixel centres at whole numbers."""
+    """For ply: fx,fy,cx,cy of the camera, in pixels of the upright photograph, with pixel centres at whole numbers."""
     skip_bad: bool = False
-    """Leave out photographs that cannot be read, and list them at the end; else nothing is written if there is one."""
+    """Skip unreadable photographs and list them at the end; by default, one of them stops the command before it writes anything."""
     device: str = "auto"
     """auto, cpu, cuda, mps."""
 
@@ -87,10 +87,11 @@ def predict(arguments: list[str]) -> None:
 
 
 def _camera(options: PredictOptions, kinds: tuple[str, ...]) -> Callable[[Size], Intrinsics] | None:
-    """From the size of a photograph to its camera; None without a point cloud.
+    """A function from a photograph's size to its camera; None if no point cloud is requested.
 
     Raises:
-        ConfigError: If a point cloud is wanted without a camera, or a camera without a point cloud, or the camera is impossible.
+        ConfigError: If a point cloud is requested without a camera, a camera is given without a point cloud, or its numbers are
+            invalid.
     """
     given = [name for name, value in (("--fov", options.fov), ("--intrinsics", options.intrinsics)) if value]
     if "ply" not in kinds:
@@ -116,7 +117,11 @@ def _camera(options: PredictOptions, kinds: tuple[str, ...]) -> Callable[[Size],
 
 
 def _fitting(camera: Intrinsics, size: Size) -> Intrinsics:
-    """The camera, if it can have taken a photograph of this size."""
+    """The camera, checked against the size of the photograph.
+
+    Raises:
+        ConfigError: If the camera cannot have taken a photograph of this size.
+    """
     height, width = size
     if not (camera.fx > 0 and camera.fy > 0 and 0 <= camera.cx < width and 0 <= camera.cy < height):
         raise ConfigError(

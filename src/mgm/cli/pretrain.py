@@ -18,47 +18,47 @@ from mgm.types import Aspect
 
 @dataclass(frozen=True)
 class PretrainOptions:
-    """Pre-train an encoder by SimCLR on photographs without labels; `mgm train --encoder-run DIR` begins with it.
+    """Pre-train an encoder with SimCLR on photographs without labels; use it with `mgm train --encoder-run DIR`.
 
     Example: mgm pretrain holiday --preset small --out runs/encoder
     """
 
     photographs: tyro.conf.Positional[str] = ""
-    """Folder or zip of photographs, all below it; or a data set (as for --data), of which the training images are used."""
+    """Folder or zip of photographs, searched recursively; or a data set (as for --data), whose training images are used."""
     preset: str = "small"
-    """Encoder, image size and optimiser: those of this preset; train with the same one afterwards."""
+    """Preset that sets encoder, image size and optimiser; train with the same one afterwards."""
     out: Path | None = None
     """The run's folder; default: runs/pretrain-NAME-sSEED."""
     resume: Path | None = None
     """Continue the pre-training in this folder, with its own settings."""
     exclude: str = ""
-    """Data set that the encoder is meant for: its validation and test images are left out if they are among the photographs."""
+    """Data set that the encoder is meant for; photographs that are among its validation or test images are not used."""
     split: str = "random"
-    """Split of the data set (of `exclude`, too)."""
+    """Split of the data set, and of the one to exclude."""
     split_seed: int = 0
-    """Its seed: give `mgm train` the same."""
+    """Seed of the split; give `mgm train` the same."""
     steps: int = 2000
-    """Updates."""
+    """Training steps."""
     batch_size: int = 64
-    """Photographs per step, of each of which there are two views."""
+    """Photographs per step; each gives two views."""
     image_size: ImageSize = ""
-    """Size in pixels, the side of a square or HEIGHTxWIDTH; empty: the preset's."""
+    """Image size in pixels: the side of a square, or HEIGHTxWIDTH; empty: the preset's."""
     aspect: Aspect = "squeeze"
-    """As of `mgm train`: give it the same."""
+    """How images of another shape are fitted; give `mgm train` the same."""
     learning_rate: float = 0.0
-    """0: the preset's."""
+    """Learning rate; 0: the preset's."""
     encoder: str = ""
-    """As of `mgm train`; empty: the preset's."""
+    """Encoder, as for `mgm train`; empty: the preset's."""
     seed: int = 0
-    """Of weights, batches and views."""
+    """Random seed of weights, batches and views."""
     checkpoint_every: int = 200
     """Steps between checkpoints."""
     log: tuple[str, ...] = ()
-    """As of `mgm train`: tensorboard, wandb, mlflow."""
+    """Loggers, as for `mgm train`: tensorboard, wandb, mlflow."""
     cache: str = ""
     """Folder for converted photographs; empty: $MGM_CACHE or ~/.cache/mgm."""
     skip_bad: bool = False
-    """Leave out photographs that cannot be read."""
+    """Skip unreadable photographs instead of stopping."""
     device: str = "auto"
     """auto, cpu, cuda, mps."""
 

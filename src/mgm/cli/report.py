@@ -1,4 +1,4 @@
-"""``mgm report``: one page of a run or an experiment."""
+"""``mgm report``: an HTML page about a run or an experiment."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from mgm.cli.parsing import parse
 
 @dataclass(frozen=True)
 class ReportOptions:
-    """One self-contained HTML page of a run or an experiment, finished or not: tables, curves, pictures, cost, command.
+    """Write one HTML page about a run or an experiment, finished or not: tables, curves, pictures, cost, command.
 
-    Predictions are computed on the CPU from the checkpoints. The page needs no network and no other file.
+    Predictions are computed on the CPU from the checkpoints. The page is self-contained: it needs no network and no other file.
 
     Example: mgm report runs/first --out first.html
     """

@@ -26,7 +26,7 @@ class RunsOptions:
     """
 
     folder: tyro.conf.Positional[Path] = Path("runs")
-    """Where to look."""
+    """Folder to search for runs."""
     json: bool = False
     """Print JSON instead of a table."""
     csv: bool = False
@@ -58,7 +58,7 @@ def runs(arguments: list[str]) -> None:
 
 
 def _print_runs(found: list[RunSummary], folder: Path) -> None:
-    """A table, then a line for everything that is not finished."""
+    """Print a table, then a line for each run with something to report (`RunSummary.detail`), such as an unfinished one."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table

@@ -1,4 +1,4 @@
-"""``mgm serve``: a web page on which runs are tried out."""
+"""``mgm serve``: a web page for trying out runs."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from mgm.errors import ConfigError
 
 @dataclass(frozen=True)
 class ServeOptions:
-    """Try runs out on a web page: photographs with all tasks side by side, generated images, two runs compared.
+    """Serve a web page for trying out runs: predictions for your photographs, generated images, two runs compared.
 
-    The page needs no network, and by default only this machine can open it. Ctrl-C ends it.
+    The page needs no network and, by default, can be opened on this machine only. Ctrl-C stops the server.
 
     Example: mgm serve runs/first --port 7860
     """
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
-    """Folders of runs, or of models (mgm export); the first is shown first. A run alone brings its baseline, to compare it with."""
+    """Folders of runs or of exported models; the first is selected at first. A single run is shown together with its baseline."""
     host: str = "127.0.0.1"
-    """Address to listen at; 0.0.0.0: every network of this machine (there is no password)."""
+    """Address to listen on; 0.0.0.0: all networks of this machine (there is no password)."""
     allow_host: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """A further name under which the page is opened, such as that of a proxy in front of it; can be given several times."""
+    """Another host name under which the page may be opened, such as that of a reverse proxy; can be repeated."""
     port: int = 7860
-    """Port to listen at."""
+    """Port to listen on."""
     device: str = "auto"
     """auto, cpu, cuda, mps."""
 

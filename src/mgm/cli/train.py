@@ -19,29 +19,29 @@ from mgm.method.recipes import RECIPES, make_experiment
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """Train a recipe, evaluate the best model, and (unless it is a baseline itself) compare it with the equal-budget baseline.
+    """Train a recipe, evaluate its best model, and compare it with a baseline of equal budget (unless it is one itself).
 
     Example: mgm train mgm --data ../photos --preset small --fraction 0.25 --out runs/photos
     """
 
     recipe: tyro.conf.Positional[str] = "mgm"
-    """What to train; `mgm --help` lists the recipes."""
+    """Recipe to train; `mgm --help` lists the recipes."""
     preset: str = "quick"
-    """Scale; `mgm --help` lists the presets. Every field below overrides it."""
+    """Scale of the run; `mgm --help` lists the presets. Every setting below overrides the preset's."""
     config: Path | None = None
-    """Settings from a YAML file (config.yaml of a run) instead of a preset."""
+    """YAML file with settings (config.yaml of a run), instead of a preset."""
     out: Path | None = None
     """The run's folder; default: runs/RECIPE-DATA-sSEED."""
     resume: Path | None = None
-    """Continue the run in this folder, with its own settings."""
+    """Folder of a run to continue, with its own settings."""
     baseline: bool = True
-    """Also train the multi-task baseline at the same budget, and report the gain."""
+    """Also train the multi-task baseline with the same budget, and report the gain over it."""
     minutes: float = 0.0
-    """Train for about so long, the generator included, instead of for the preset's steps; the baseline gets as long."""
+    """Approximate training time, the generator's included, instead of the preset's number of steps; the baseline gets the same."""
     folds: int = 0
-    """Cross-validate: train as often, so that every labelled image is tested once, then once more on all of them; 0: do not."""
+    """Number of folds for cross-validation, which tests every labelled image once and then trains on all of them; 0: none."""
     stages: Path | None = None
-    """Folder of stages that runs have in common: what another run of the same settings has trained there is not trained again."""
+    """Folder of trained stages shared by runs: a stage that another run with the same settings has saved there is not retrained."""
     experiment: Annotated[Experiment, tyro.conf.arg(name="")] = field(default_factory=Experiment)
 
 
@@ -73,7 +73,7 @@ def train(arguments: list[str]) -> None:
 
 
 def _cross_validate(options: TrainOptions, arguments: list[str]) -> None:
-    """All folds, and the final model; the same command goes on where it was interrupted."""
+    """Train all folds and the final model; after an interruption, the same command continues."""
     from mgm.cli.experiment import ExperimentOptions, carry_out
     from mgm.data import open_source
     from mgm.experiments.folds import make_folds
@@ -104,10 +104,10 @@ def _cross_validate(options: TrainOptions, arguments: list[str]) -> None:
 
 
 def parse_train(arguments: list[str]) -> TrainOptions:
-    """Options of ``mgm train``: recipe and preset (or a file) give the defaults that the rest overrides.
+    """Parse the options of ``mgm train``: recipe and preset (or a file) give the defaults, which the other options override.
 
     Raises:
-        ConfigError: If the recipe, the preset or the file is unknown, or they exclude each other.
+        ConfigError: If the recipe, the preset or the file is unknown, or options exclude each other.
     """
     preset, file, data = (_value_of(option, arguments) for option in ("--preset", "--config", "--data"))
     if file and preset:
@@ -115,7 +115,7 @@ def parse_train(arguments: list[str]) -> TrainOptions:
     first = arguments[0] if arguments and not arguments[0].startswith("-") else ""
     options = parse(TrainOptions, "train", arguments, _train_defaults(first, preset, file, data))
     if options.recipe != options.experiment.recipe:
-        # the recipe stood behind the options, so that its defaults could not be known before
+        # the recipe came after the options, so its defaults were not known at the first pass
         options = parse(TrainOptions, "train", arguments, _train_defaults(options.recipe, preset, file, data))
     return options
 
