@@ -1,7 +1,7 @@
-"""The method as the paper lists it: which updates make up a step, and which stages make up the training.
+"""The paper's Algorithm 1 as data: the updates of one training step, and the stages of a training.
 
 Nothing is computed here. The losses are in `losses` and `selfsup`, the images of line 5 in `extra_images`, and
-`mgm.training.optimizer_steps` carries updates out. A variant of the paper changes the listing.
+`mgm.training.optimizer_steps` carries out the updates. Each variant in the paper is a change of the listing.
 """
 
 from __future__ import annotations
@@ -31,10 +31,11 @@ Listing = tuple[Update, ...]
 
 _simclr = SimCLR()
 
-# What trains, by which loss, on which images; whose buffers move; what the loss shares with others (`Update`).
+# An `Update` names the networks it trains, its loss, its images, the networks whose buffers change, and what it shares
+# with other losses.
 TASK = Update("task", ("encoder", "decoders"), task_loss, statistics=("encoder", "decoders"), reads=("labelled",))
 ADVERSARIAL: Listing = (
-    # the images of G are made in D's loss and used again in G's, hence the buffers of G move here
+    # G makes its images in D's loss and G's loss reuses them, so the buffers of G change here
     Update(
         "discriminator",
         ("discriminator",),
@@ -42,7 +43,7 @@ ADVERSARIAL: Listing = (
         statistics=("discriminator", "generator"),
         reads=("fakes",),
     ),
-    # the error reaches E through the embedding layer
+    # the gradient reaches E through the embedding layer
     Update("generator", ("generator", "embedding", "encoder"), generator_loss, reads=("fakes",)),
 )
 
@@ -64,29 +65,29 @@ ALGORITHM_1: Listing = (
 """One step of joint training (paper, Algorithm 1)."""
 
 LABELS = Update("extra_task", ("encoder", "decoders"), task_loss, "extra", reads=("extra",))
-"""Not in the paper's listing: the tasks on extra images that carry labels."""
+"""Not in the paper's listing: the task losses on extra images that have labels."""
 CONSISTENCY = Update("consistency", ("encoder", "decoders"), task_loss, "taught", reads=("taught",))
-"""Not in the paper's listing: the tasks on extra images that the moving average of M has labelled (`mgm.method.consistency`)."""
+"""Not in the paper's listing: the task losses on extra images labelled by the moving average of M (`mgm.method.consistency`)."""
 
 ARCHITECTURE_UPDATES: dict[str, Listing] = {
-    # AdaShare learns which blocks a task selects in turn with the weights
+    # AdaShare alternates between training the weights and the policy that selects each task's blocks
     "adashare": (Update("policy", ("policy",), policy_loss),),
 }
-"""Architecture -> what it needs in a step after the task update, for those that need anything."""
+"""Architecture -> further updates that it needs after the task update."""
 
 
 def changed(listing: Listing, name: str, **changes: object) -> Listing:
-    """The listing with changed fields in the updates of a name."""
+    """The listing with some fields replaced in all updates called ``name``."""
     return tuple(replace(update, **changes) if update.name == name else update for update in listing)  # type: ignore[arg-type]
 
 
 def without(listing: Listing, *names: str) -> Listing:
-    """The listing without the updates of some names."""
+    """The listing without the updates of these names."""
     return tuple(update for update in listing if update.name not in names)
 
 
 GENERATION = ("generator", "embedding")
-"""What a loss on synthesized images trains beside M if its gradient does not stop at the image."""
+"""Networks besides M that a loss on synthesized images trains if its gradient does not stop at the images."""
 
 
 def _end_to_end(listing: Listing) -> Listing:
@@ -96,17 +97,17 @@ def _end_to_end(listing: Listing) -> Listing:
 
 
 REFINEMENT: dict[str, Callable[[Listing], Listing]] = {
-    # EM-like (3.2): labelled images train R and E, synthesized ones E alone with R held
+    # EM-like learning (3.2): labelled images train R and E, synthesized ones only E, with R fixed
     "eml": lambda listing: listing,
     # the same with an explicit E-step (eq. 4, 5)
     "eml_explicit": lambda listing: changed(listing, "extra_refinement", loss=estimation_loss),
-    # plain end to end (D.2): the scene loss updates every network it passes through
+    # plain end-to-end training (D.2): the scene loss updates every network it passes through
     "peoe": _end_to_end,
-    # loosely separate (D.2): R learns from M's predictions as they are; its error reaches E on extra images only
+    # loosely separate training (D.2): R learns from M's detached predictions; E learns from R on extra images only
     "lset": lambda listing: changed(listing, "refinement", trains=("refinement",), loss=detached_refinement_loss),
     "none": lambda listing: without(listing, "refinement", "extra_refinement"),
 }
-"""`MethodConfig.refinement` -> what becomes of the listing (paper Tables 5 and C4 to C6)."""
+"""`MethodConfig.refinement` -> its change of the listing (paper Tables 5 and C4 to C6)."""
 
 
 def _self_supervised(listing: Listing, name: str) -> Listing:
@@ -119,7 +120,7 @@ def _self_supervised(listing: Listing, name: str) -> Listing:
 
 
 def _with_extra_images(listing: Listing, method: MethodConfig) -> Listing:
-    """Lines 4 to 6 for other sources and uses of extra images than a generator that is trained jointly."""
+    """Adapt lines 4 to 6 to the source and the uses of the extra images."""
     if EXTRA_IMAGES[method.extra_images].generator != "joint":
         listing = without(listing, "discriminator", "generator")
         listing = tuple(replace(u, trains=tuple(n for n in u.trains if n not in GENERATION)) for u in listing)
@@ -130,7 +131,7 @@ def _with_extra_images(listing: Listing, method: MethodConfig) -> Listing:
 
 
 def _adversarial_updates(listing: Listing, count: int) -> Listing:
-    """Line 4 ``count`` times instead of twice."""
+    """Repeat line 4 ``count`` times instead of twice."""
     names = [update.name for update in listing]
     if "discriminator" not in names:
         return listing
@@ -152,16 +153,16 @@ def _weighted(listing: Listing, method: MethodConfig) -> Listing:
 
 
 def _as_control(listing: Listing, count: int) -> Listing:
-    """The auxiliary updates on extra images once more for every update by which G would have trained the encoder.
+    """Append ``count`` auxiliary updates on extra images, in place of the generator updates that would have trained the encoder.
 
-    So the control spends on labelled images exactly as many updates of the encoder as MGM does.
+    So the control updates the encoder exactly as often as MGM does, on labelled images.
     """
     auxiliary = [u for u in reversed(listing) if u.name in ("extra_refinement", "extra_self_supervision")]
     return (*listing, *(auxiliary[number % len(auxiliary)] for number in range(count if auxiliary else 0)))
 
 
 def _into_generator(listing: Listing) -> Listing:
-    """Let every loss on synthesized images train G (the paper's algorithm stops at the image)."""
+    """Let every loss on synthesized images train G (in the paper's algorithm, gradients stop at the images)."""
     return tuple(
         replace(update, trains=tuple(dict.fromkeys((*update.trains, *GENERATION))))
         if update.source == "extra"
@@ -171,15 +172,17 @@ def _into_generator(listing: Listing) -> Listing:
 
 
 def images_attached(listing: Listing) -> bool:
-    """Whether gradients flow from the losses on synthesized images into the generator."""
+    """Whether losses on synthesized images train the generator, so that the images need a graph."""
     return any(update.source == "extra" and "generator" in update.trains for update in listing)
 
 
 def joint_updates(method: MethodConfig, *, combined: bool = False) -> Listing:
-    """One step of joint training for a variant of the method.
+    """The updates of one step of joint training for a variant of the method.
 
-    ``combined``: all losses are computed at the same weights, where a second adversarial update would repeat the first, so
-    there is one.
+    Args:
+        method: The variant.
+        combined: All losses are computed at the same weights, where a second adversarial update would repeat the first; so there
+            is only one.
     """
     listing = REFINEMENT[method.refinement](ALGORITHM_1)
     listing = _self_supervised(listing, method.self_supervision)
@@ -196,27 +199,27 @@ def joint_updates(method: MethodConfig, *, combined: bool = False) -> Listing:
 
 
 def generator_updates(method: MethodConfig) -> Listing:
-    """Stage 2: the adversarial updates with M frozen; a generator that stays frozen later has no embedding layer."""
+    """The updates of stage 2: adversarial, with M frozen. A generator that is not trained jointly later has no embedding layer."""
     joint = EXTRA_IMAGES[method.extra_images].generator == "joint"
     return changed(ADVERSARIAL, "generator", trains=("generator", "embedding") if joint else ("generator",))
 
 
 def stages(experiment: Experiment) -> tuple[Stage, ...]:
-    """The training (paper B): M alone, then the generator with M frozen, then all together.
+    """The stages of a training (paper B): M alone, then the generator with M frozen, then all networks jointly.
 
-    The budget `TrainingConfig.steps` counts updates of M on labelled batches. A method without joint updates goes on with those of
-    stage 1, so that its stages, and the models that are chosen among, are those of every other recipe. A frozen encoder is
-    taken out of every update.
+    The budget `TrainingConfig.steps` counts updates of M on labelled batches. A method without joint updates repeats the updates
+    of stage 1 in stage 3, so that every recipe has the same schedule and the same checkpoints to select from. A frozen encoder
+    is removed from every update.
 
     Raises:
-        ConfigError: See `check_method`; also if a loss would train nothing of M because the encoder is frozen.
+        ConfigError: See `check_method`; also if a loss would train no part of M because the encoder is frozen.
     """
     method, training = experiment.method, experiment.training
     check_method(method, REFINEMENT)
     joint = joint_updates(method, combined=training.optimizer_step == "combined")
     if not method.supervised:
         views = next(update for update in joint if update.name == "self_supervision")
-        alone = replace(views, statistics=views.trains)  # no other update tells the encoder what photographs look like
+        alone = replace(views, statistics=views.trains)  # no other update sets the encoder's batch-norm statistics
         return (Stage("self_supervision", (alone,), training.steps, training.batch_size, data="photographs"),)
     model = (joint[0], *ARCHITECTURE_UPDATES.get(experiment.model.architecture, ()))
     has_generator = EXTRA_IMAGES[method.extra_images].generator != "none"
@@ -235,7 +238,7 @@ def stages(experiment: Experiment) -> tuple[Stage, ...]:
 
 
 def _with_statistics(stage: Stage, policy: str) -> Stage:
-    """Under the policy ``all``, every pass through M in training moves its running statistics."""
+    """With the policy ``all``, let every update of a stage that trains M update M's batch-norm statistics."""
     if policy == "labelled" or not stage.trains_model:
         return stage
     moved = tuple(replace(u, statistics=tuple({*u.statistics, "encoder", "decoders"})) for u in stage.updates)
@@ -243,7 +246,7 @@ def _with_statistics(stage: Stage, policy: str) -> Stage:
 
 
 def _without_encoder(stage: Stage) -> Stage:
-    """The stage with an encoder that neither learns nor moves its statistics."""
+    """The stage with the encoder frozen, batch-norm statistics included."""
     idle = [u.name for u in stage.updates if "encoder" in u.trains and not {"decoders", "generator"} & set(u.trains)]
     if idle:
         raise ConfigError(

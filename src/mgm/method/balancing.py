@@ -1,4 +1,4 @@
-"""How several task losses share one encoder: the entries of ``MethodConfig.balance``."""
+"""Balancing of the task losses on the shared encoder: the choices of `MethodConfig.balance`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mgm.training.gradients import Aggregated
 from mgm.training.updates import Update
 
 AGGREGATORS = ("AlignedMTL", "ConFIG", "GradDrop", "IMTLG", "MGDA", "PCGrad", "Random", "UPGrad")
-"""Aggregators of TorchJD that can be used: those that need no setting and remember nothing from step to step."""
+"""Supported aggregators of TorchJD: those without parameters and without state between steps."""
 
 
 def _aggregated(update: Update, name: str) -> Update:
@@ -21,7 +21,7 @@ def _aggregated(update: Update, name: str) -> Update:
         aggregator = getattr(import_module("torchjd.aggregation"), name)()
     except ModuleNotFoundError:
         raise ConfigError(f"balance torchjd:{name} needs TorchJD: pip install 'mgm[balance]'") from None
-    except ImportError:  # its solver of quadratic programs is not part of the extra
+    except ImportError:  # the extra does not include TorchJD's solver of quadratic programs
         raise ConfigError(
             f"balance torchjd:{name} needs a solver that TorchJD does not bring along: "
             "pip install 'torchjd[quadprog_projector]'; or use another, such as torchjd:PCGrad"
@@ -34,4 +34,4 @@ BALANCES: dict[str, Callable[[Update], Update]] = {
     "uncertainty": lambda update: replace(update, trains=(*update.trains, "uncertainty"), loss=uncertainty_loss),
     **{f"torchjd:{name}": partial(_aggregated, name=name) for name in AGGREGATORS},
 }
-"""Name -> what becomes of an update by the sum of the task losses."""
+"""Name -> function that adapts an update whose loss is the sum of the task losses."""

@@ -1,4 +1,4 @@
-"""Choices of the method that do not exist or exclude each other."""
+"""Validation of `MethodConfig`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ from mgm.method.selfsup import SELF_SUPERVISION
 
 
 def check_method(method: MethodConfig, refinements: Iterable[str]) -> None:
-    """Raise `ConfigError` for names that do not exist and for choices that exclude each other."""
+    """Check the method's settings.
+
+    Raises:
+        ConfigError: If a name is unknown or settings exclude each other.
+    """
     if method.refinement not in refinements:
         raise ConfigError(unknown("refinement", method.refinement, refinements))
     choose("balance", method.balance, BALANCES)
@@ -34,7 +38,7 @@ def check_method(method: MethodConfig, refinements: Iterable[str]) -> None:
 
 
 def _check_runs(method: MethodConfig) -> None:
-    """Raise `ConfigError` where an earlier run is missing, or named for nothing."""
+    """Raise `ConfigError` if an earlier run is needed but not given, or given but not used."""
     if (method.extra_images == "saved_generators") != bool(method.generator_runs):
         raise ConfigError(
             "extra images from 'saved_generators' need runs that have trained one: --generator-runs RUN [RUN ...]"

@@ -1,8 +1,8 @@
-"""Labels by the network's own moving average, for images without any: mean teacher with weak and strong views.
+"""Mean teacher: pseudo-labels for unlabelled images from the moving average of the network.
 
-Not from the paper. As in Tarvainen and Valpola (Mean teachers, NeurIPS 2017) the teacher is the average of the network's
-weights, and as in Sohn et al. (FixMatch, NeurIPS 2020) it sees an image as it is, is believed where it is sure, and the network
-learns its answer for a strongly changed version of the image.
+Not from the paper. As in Tarvainen and Valpola (Mean teachers, NeurIPS 2017), the teacher is the moving average of the network's
+weights. As in Sohn et al. (FixMatch, NeurIPS 2020), it predicts on the unchanged image, only confident pixels are kept, and the
+network learns them on a strongly augmented version of the image.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from mgm.types import Batch
 
 @torch.no_grad()
 def taught(teacher: nn.Module, batch: Batch, tasks: dict[str, Task], confidence: float) -> Batch:
-    """The same images with the teacher's values as targets; pixels that it is not sure of are invalid.
+    """The batch with the teacher's predictions as targets; pixels below the confidence threshold are invalid.
 
-    Its prediction is the mean of those for the image and for its mirror image.
+    Predictions are averaged over the image and its mirror image.
 
     Args:
-        teacher: Images ``[B, C, H, W]`` to a prediction per task. It is left in evaluation mode.
-        batch: What to label; its own labels are replaced.
+        teacher: Maps images ``[B, C, H, W]`` to a prediction per task; left in evaluation mode.
+        batch: Images to label; their own targets are replaced.
         tasks: Task name -> task, the tasks to label.
-        confidence: Least `Task.confidence` of a label that counts, in [0, 1].
+        confidence: Minimum `Task.confidence` of a valid pixel, in [0, 1].
     """
     teacher.eval()
     images = batch.images.detach()

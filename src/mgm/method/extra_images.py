@@ -1,4 +1,4 @@
-"""Images beyond the labelled minibatch (Algorithm 1, line 5): where they come from, and the generator's."""
+"""Sources of extra images (Algorithm 1, line 5), and the synthesis of images by the generator."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from mgm.types import Batch
 
 
 class Loaders(Protocol):
-    """Makes loaders of a run's data for the sources of extra images."""
+    """Makes the loaders of extra images from a run's data."""
 
     def labelled(self) -> Loader:
-        """The labelled images, in another order and with other augmentation than in the minibatches."""
+        """The labelled images, in a different order and with different augmentation than in the minibatches."""
         ...
 
     def weakly_labelled(self) -> Loader:
-        """Training images of which the scene label alone is used."""
+        """Training images of which only the scene label is used."""
         ...
 
     def composites(self) -> Loader:
@@ -34,7 +34,7 @@ class Loaders(Protocol):
         ...
 
     def saved_generators(self) -> Loader:
-        """Images of the generators of earlier runs."""
+        """Images synthesized by the generators of earlier runs."""
         ...
 
 
@@ -44,11 +44,11 @@ class ExtraImages:
 
     description: str
     generator: Literal["none", "frozen", "joint"] = "none"
-    """Whether a generator of this run makes them, and whether joint training goes on training it."""
+    """Whether this run's generator makes the images, and if so, whether it is frozen or trained further in joint training."""
     labelled: bool = False
-    """Whether they carry pixel labels, so that `labels` is a possible use."""
+    """Whether the images have pixel labels, so that they can be used for `labels`."""
     loader: Callable[[Loaders], Loader] | None = None
-    """Where they come from, unless a generator of this run makes them."""
+    """Chooses the loader; None if this run's generator makes the images."""
 
 
 EXTRA_IMAGES: dict[str, ExtraImages] = {
@@ -82,19 +82,19 @@ EXTRA_IMAGES: dict[str, ExtraImages] = {
 """`MethodConfig.extra_images` -> the source."""
 
 EXTRA_USES = ("refinement", "self_supervision", "labels", "consistency")
-"""What extra images may be used for."""
+"""Choices of `MethodConfig.extra_uses`."""
 
 
 def synthesize(step: JointStep, count: int, *, attached: bool) -> Batch:
-    """``(x~, c)`` with ``x~ = G(z, c)``: images of which only the scene label is known (Algorithm 1, line 5).
+    """Synthesize a batch ``(x~, c)`` with ``x~ = G(z, c)``, labelled by scene only (Algorithm 1, line 5).
 
-    The label is the minibatch's for one scene per image, and random where several may hold (G.1). The images of the adversarial
-    losses are used again while they are there (`JointStep.current_fakes`).
+    Scene labels are those of the minibatch, or random ones if an image may have several (G.1). The images of the adversarial
+    losses are reused while they are valid (`JointStep.current_fakes`).
 
     Args:
-        step: The step in which they are used.
-        count: How many.
-        attached: Whether they carry a graph, by which losses on them reach the generator.
+        step: The step to synthesize for.
+        count: Number of images.
+        attached: Whether the images keep their graph, so that losses on them train the generator.
     """
     if step.current_fakes is not None and count == len(step.batch) and not step.multi_hot and not attached:
         return Batch(step.current_fakes.float(), {}, step.labels())
@@ -107,9 +107,9 @@ def synthesize(step: JointStep, count: int, *, attached: bool) -> Batch:
 
 
 def random_multi_hot(labels: Tensor, step: JointStep) -> Tensor:
-    """Every class drawn by itself, as often as it occurs in the minibatch: its column, shuffled.
+    """Shuffle each class's column of ``labels`` (``[B, K]``) independently, which keeps how often each class occurs.
 
-    A draw without any class keeps the image's own labels.
+    A row that ends up without any class keeps its original labels.
     """
     order = step.noise(*labels.shape).argsort(dim=0)
     shuffled = labels.gather(0, order)

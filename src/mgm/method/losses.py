@@ -1,7 +1,7 @@
-"""The losses of the method: one function per line of Algorithm 1. Each returns a scalar and changes nothing.
+"""The losses of the method: one function per line of Algorithm 1. Each returns a scalar and has no side effects.
 
-``source`` names the images of a loss: ``"labelled"`` (the minibatch) or ``"extra"`` (synthesized, or what the recipe puts in
-their place).
+``source`` names the images of a loss: ``"labelled"`` (the minibatch) or ``"extra"`` (synthesized images, or those that the recipe
+uses instead).
 """
 
 from __future__ import annotations
@@ -19,32 +19,32 @@ from mgm.types import Batch, Predictions
 
 
 def task_loss(step: JointStep, source: str) -> Tensor:
-    """``L_multi(y, M(x))``: the sum of the tasks' losses, each averaged over its valid pixels (Algorithm 1, line 1)."""
+    """``L_multi(y, M(x))``: the sum of the task losses, each averaged over its valid pixels (Algorithm 1, line 1)."""
     return task_losses(step, source).sum()
 
 
 def refinement_loss(step: JointStep, source: str) -> Tensor:
-    """``L_CE(c, R(M(x)))`` (Algorithm 1, lines 2 and 5); binary cross-entropy for multi-hot labels (G.1)."""
+    """``L_CE(c, R(M(x)))``: scene cross-entropy (Algorithm 1, lines 2 and 5); binary cross-entropy for multi-hot labels (G.1)."""
     logits = step.networks["refinement"](step.refinement_inputs(step.predictions(source)))
     batch = step.images_of(source)
     return batch.weigh("scene", scene_loss(logits, batch.scene, step.multi_hot))
 
 
 def discriminator_loss(step: JointStep, source: str) -> Tensor:
-    """Hinge loss of D on the minibatch and on images synthesized with its labels (Algorithm 1, line 4)."""
+    """Hinge loss of D on the minibatch and on images synthesized with the same labels (Algorithm 1, line 4)."""
     labels, discriminator = step.labels(), step.networks["discriminator"]
     if step.inputs.combined:
         real_scores = discriminator(step.batch.real_images, labels)
-        with frozen_buffers(discriminator):  # one power iteration per update
+        with frozen_buffers(discriminator):  # only one power iteration (spectral norm) per update
             return discriminator_hinge_loss(real_scores, step.fake_scores())
     images = torch.cat([step.batch.real_images, step.fakes().detach().to(step.batch.images.dtype)])
-    # one pass for both halves: D holds no batch statistics, so they do not see each other
+    # one pass for both halves is safe: without batch norm in D, images do not influence each other
     real_scores, fake_scores = discriminator(images, labels.repeat(2, 1)).chunk(2)
     return discriminator_hinge_loss(real_scores, fake_scores)
 
 
 def generator_loss(step: JointStep, source: str) -> Tensor:
-    """Hinge loss of G; its gradient runs on through the embedding layer into E (Algorithm 1, line 4; Figure 3)."""
+    """Hinge loss of G; its gradient also reaches E through the embedding layer (Algorithm 1, line 4; Figure 3)."""
     return generator_hinge_loss(step.fake_scores())
 
 
@@ -52,20 +52,20 @@ def generator_loss(step: JointStep, source: str) -> Tensor:
 
 
 def task_losses(step: JointStep, source: str) -> Tensor:
-    """The losses that `task_loss` adds up, ``[T]``: one per task that the images have labels for."""
+    """The terms of `task_loss`, ``[T]``: one loss per task that the images have labels for."""
     return torch.stack(list(_losses(step, step.all_predictions(source), step.images_of(source)).values()))
 
 
 def uncertainty_loss(step: JointStep, source: str) -> Tensor:
-    """The sum in which the network ``uncertainty`` weighs the tasks (Kendall et al., 2018)."""
+    """Sum of the task losses with learned uncertainty weights (Kendall et al., 2018)."""
     return step.networks["uncertainty"](_losses(step, step.all_predictions(source), step.images_of(source)))
 
 
 def policy_loss(step: JointStep, source: str) -> Tensor:
-    """``L_multi + λ_sp L_sparsity + λ_sh L_sharing`` of AdaShare's policy, M's weights held (Sun et al., 2020, eq. 5).
+    """``L_multi + λ_sp L_sparsity + λ_sh L_sharing`` for AdaShare's policy, with M's weights fixed (Sun et al., 2020, eq. 5).
 
-    Weights and policy train in turn, as in the paper; there on halves of the data, here on the same minibatch. While
-    there is nothing to decide (warm-up, fixed decisions) it is 0 without a gradient.
+    Weights and policy are trained alternately, as in the paper, but on the same minibatch instead of on halves of the data.
+    The loss is 0, without a gradient, while no decision is open (warm-up, fixed decisions).
     """
     encoder, policy = step.networks["encoder"], step.networks["policy"]
     assert isinstance(encoder, AdaShareEncoder)
@@ -81,7 +81,7 @@ def policy_loss(step: JointStep, source: str) -> Tensor:
 
 
 def _losses(step: JointStep, predictions: Predictions, batch: Batch) -> dict[str, Tensor]:
-    """Task -> loss of its heads together, for the tasks that the images have labels for."""
+    """Task -> loss summed over its heads, for the tasks that the images have labels for."""
     losses: dict[str, Tensor] = {}
     for head, prediction in predictions.items():
         task = task_of(head)
@@ -95,7 +95,7 @@ def _losses(step: JointStep, predictions: Predictions, batch: Batch) -> dict[str
 
 
 def detached_refinement_loss(step: JointStep, source: str) -> Tensor:
-    """`refinement_loss` with M's predictions taken as data: R learns apart from M (LSeT, D.2)."""
+    """`refinement_loss` on detached predictions, so that R is trained separately from M (LSeT, D.2)."""
     predictions = {task: prediction.detach() for task, prediction in step.predictions(source).items()}
     logits = step.networks["refinement"](step.refinement_inputs(predictions))
     batch = step.images_of(source)
@@ -103,17 +103,17 @@ def detached_refinement_loss(step: JointStep, source: str) -> Tensor:
 
 
 def estimation_loss(step: JointStep, source: str) -> Tensor:
-    """Error between M's predictions and their estimate ``y†`` (the explicit EM reading: eq. 4, then eq. 5)."""
+    """Divergence between M's predictions and their estimate ``y†``, summed over tasks (explicit EM: eq. 4, then eq. 5)."""
     predictions = step.predictions(source)
     estimate = estimate_predictions(step, source, predictions)
     return torch.stack([task.divergence(predictions[name], estimate[name]) for name, task in step.tasks.items()]).sum()
 
 
 def estimate_predictions(step: JointStep, source: str, predictions: Predictions) -> Predictions:
-    """E-step (eq. 4): ``y† = argmax_y log P(y | x; M) + log P(c | y; R)``, by a few ascent steps from ``y = M(x)``.
+    """E-step (eq. 4): ``y† = argmax_y log P(y | x; M) + log P(c | y; R)``, by a few gradient steps from ``y = M(x)``.
 
-    Each task's gradient is scaled to unit root mean square and the step to the spread of its prediction, so that one rate
-    serves logits, metres and normals alike.
+    Each task's gradient is scaled to unit root mean square, and its step to the standard deviation of its prediction, so that
+    one step size suits logits, metres and normals alike.
     """
     start = {task: prediction.detach().float() for task, prediction in predictions.items()}
     estimate = {task: prediction.clone().requires_grad_() for task, prediction in start.items()}

@@ -1,4 +1,4 @@
-"""The networks of a run, each initialised from its own random stream."""
+"""Construction of a run's networks, each initialised from its own random stream."""
 
 from __future__ import annotations
 
@@ -23,7 +23,11 @@ from mgm.types import SizeSetting
 
 
 def build_model(tasks: dict[str, Task], config: ModelConfig, seed: int) -> MultiTaskModel:
-    """M alone: the encoder and a decoder per task."""
+    """Build M, the encoder with one decoder per task.
+
+    Raises:
+        ConfigError: If the architecture is unknown.
+    """
     with seeded(seed, "model"):
         architecture = choose("architecture", config.architecture, MODELS)
         return architecture({name: task.channels for name, task in tasks.items()}, config)
@@ -38,16 +42,16 @@ def build_networks(
     num_scenes: int,
     seed: int,
 ) -> Networks:
-    """M and whatever other networks the stages train.
+    """Build M and all other networks that the stages train.
 
-    Every network draws from its own random stream, so networks that two recipes have in common start from the same weights.
+    Every network is initialised from its own random stream, so networks that two recipes share start from the same weights.
 
     Args:
         names: Networks that some stage trains (`Stage.trains`).
         tasks: The tasks to learn.
-        config: Shapes.
-        image_size: Size of the images that a generator makes.
-        num_scenes: Number of weak labels; without any, the generator is unconditional.
+        config: Architecture and sizes of the networks.
+        image_size: Size of the images that the generator makes.
+        num_scenes: Number of scene labels; with 0, the generator is unconditional.
         seed: The run's seed.
     """
     model = build_model(tasks, config, seed)

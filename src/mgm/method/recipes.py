@@ -1,4 +1,4 @@
-"""The models that are compared, each derived from another, and the presets that fit them to a machine.
+"""Recipes (the models of the paper, each derived from another) and presets (their scale).
 
 Imports no torch, so that the command line can list its choices at once.
 """
@@ -14,17 +14,17 @@ from mgm.errors import choose
 
 @dataclass(frozen=True)
 class Recipe:
-    """A named way to train."""
+    """A named change of an experiment."""
 
     description: str
     derive: Callable[[Experiment], Experiment]
-    """Makes it out of the full method."""
+    """Derives the recipe's experiment from that of the full method."""
 
 
 def _changed(
     of: Callable[[Experiment], Experiment], /, **sections: Mapping[str, object]
 ) -> Callable[[Experiment], Experiment]:
-    """What ``of`` makes, with other values in some sections of the settings."""
+    """Apply ``of``, then replace values in some sections of the settings."""
 
     def derive(experiment: Experiment) -> Experiment:
         base = of(experiment)
@@ -49,7 +49,7 @@ TASKS_ALONE = {
     "generator_runs": (),
     "annotator": "",
 }
-"""What `MethodConfig` is without the method."""
+"""Values of `MethodConfig` that switch the whole method off."""
 
 RECIPES: dict[str, Recipe] = {
     "mgm": Recipe("the full method: refinement, SimCLR, a generator trained jointly", _method()),
@@ -117,7 +117,7 @@ RECIPES: dict[str, Recipe] = {
         _model("mgm_no_refinement", architecture="single_task"),
     ),
 }
-"""Recipe name -> how it follows from the full method (paper C; further ones are further entries)."""
+"""Recipe name -> its derivation from the full method (paper C)."""
 
 
 _base = _changed(
@@ -155,11 +155,11 @@ _base = _changed(
         "checkpoint_every": 150,
     },
 )
-"""What the presets for one machine have in common: a network with skip connections, one optimiser per network.
+"""Settings shared by the presets for one machine: a network with skip connections, one optimiser per network.
 
-With one optimiser per loss, as in the paper, one of the encoder's several steps per minibatch is the tasks', which costs
-more than it brings in a few hundred steps (results/README.md). So there is one backward pass, with task losses in the lead
-and one adversarial update. What was chosen by measurement: docs/base.md."""
+With one optimiser per loss, as in the paper, only one of the encoder's several steps per minibatch follows the task losses,
+which costs more than it gains within a few hundred steps (results/README.md). So there is one backward pass, in which the task
+losses dominate, and one adversarial update. docs/base.md says which choices rest on measurements."""
 
 _quick = _changed(
     _base,
@@ -207,8 +207,8 @@ def make_experiment(recipe: str, preset: str = "quick", data: str = "rooms") -> 
     Args:
         recipe: Key of `RECIPES`.
         preset: Key of `PRESETS`.
-        data: Built-in name or path of a data set. Of any but ``rooms`` all images, labels and tasks are used, whatever the preset
-            uses of the rooms; ``tiny`` keeps its limit on the number of images.
+        data: Built-in name or path of a data set. The preset's limits on images, labels and tasks are for ``rooms``; other data
+            sets are used whole, except that ``tiny`` keeps its limit on the number of images.
 
     Raises:
         ConfigError: If the recipe or the preset is unknown; the message lists the choices.
@@ -221,7 +221,7 @@ def make_experiment(recipe: str, preset: str = "quick", data: str = "rooms") -> 
 
 
 def baseline_of(experiment: Experiment) -> Experiment:
-    """The same architecture trained on its tasks alone: same data, same networks, same budget of labelled updates."""
+    """The baseline of an experiment: the same architecture, data and budget of labelled updates, trained with task losses alone."""
     architecture = experiment.model.architecture
     name = {"multi_task": "mt", "single_task": "st", "task_groups": "task_grouping"}.get(architecture, architecture)
     return replace(RECIPES["mt"].derive(experiment), recipe=name)

@@ -1,4 +1,4 @@
-"""What the losses of the method see in a step, beside what every multi-task training has."""
+"""The training step that MGM's losses are given: the generic step plus extra and synthesized images."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ class JointStep(Step):
         tasks: Task name -> task, the tasks to learn.
         inputs: See `StepInputs`.
         method: Weights and options of the losses.
-        draw: Makes the step's images of a source; called at most once for each unless they carry a graph.
+        draw: Makes the images of a source for this step; called once per source, unless the images carry a graph, which a change of
+            its networks invalidates.
         multi_hot: Whether an image may have several scene labels.
     """
 
@@ -46,10 +47,15 @@ class JointStep(Step):
         self._fake_scores: Tensor | None = None
         self._fakes_noise: Tensor | None = None
         self.current_fakes: Tensor | None = None
-        """What `fakes` made, without a graph, as long as G is what it was then."""
+        """The images of `fakes`, detached, until a network that they depend on changes."""
 
     def images_of(self, source: str) -> Batch:
-        """``"labelled"``: the minibatch; ``"extra"``: the step's extra images; ``"taught"``: these with the average's labels."""
+        """The images of a source.
+
+        Args:
+            source: ``"labelled"``: the minibatch; ``"extra"``: extra images; ``"taught"``: extra images with the labels of M's moving
+                average.
+        """
         if source == "labelled":
             return self.batch
         if source not in self._drawn:
@@ -57,26 +63,26 @@ class JointStep(Step):
         return self._drawn[source]
 
     def refinement_inputs(self, predictions: Predictions) -> Predictions:
-        """Predictions in the form in which R reads them."""
+        """Convert predictions ``[B, C, H, W]`` to inputs of R."""
         return {name: task.refinement_input(predictions[name]) for name, task in self.tasks.items()}
 
     def views_seed(self, source: str) -> int:
-        """Seed of the random views of a source; another one every time that a loss asks."""
+        """Seed for random views of a source; a new one at each call."""
         self._views[source] += 1
         again = self._views[source] - 1
         return self.stream_seed("views", source, *([again] if again else []))
 
     @property
     def latent_size(self) -> int:
-        """Length of the generator's latent."""
+        """Dimension of the generator's latent vector."""
         size = self.networks["generator"].latent_size
         assert isinstance(size, int)
         return size
 
     def labels(self) -> Tensor:
-        """Scene labels of the minibatch for conditioning, ``[B, max(1, K)]``.
+        """Scene labels of the minibatch that condition G and D, ``[B, max(1, K)]``.
 
-        An unknown label is a row of zeros (no active class); data without scene labels have one class for all images.
+        An unknown label is a row of zeros; data without scene labels get one class for all images.
         """
         scene = self.batch.scene
         return scene.nan_to_num(0.0) if scene.shape[1] else scene.new_ones(len(scene), 1)
@@ -84,7 +90,11 @@ class JointStep(Step):
     def latent(self, count: int, noise: Tensor | None = None) -> Tensor:
         """``z = embed(E(x)) + noise`` (paper 3.2, Figure 3), ``[count, L]``; x cycles through the minibatch.
 
-        Without an embedding layer (a generator that is trained apart, MGM/j) ``z`` is the noise, which is drawn unless given.
+        Without an embedding layer (a generator that is not trained jointly, MGM/j), ``z`` is the noise alone.
+
+        Args:
+            count: Number of latents.
+            noise: ``[count, L]``; None: drawn from the step's random stream.
         """
         noise = self.noise(count, self.latent_size) if noise is None else noise
         if "embedding" not in self.networks:
@@ -93,7 +103,7 @@ class JointStep(Step):
         return noise + shift[torch.arange(count, device=shift.device) % len(shift)]
 
     def fakes(self) -> Tensor:
-        """``x~ = G(z, c)`` for the minibatch's features and labels, with a graph, shared by the losses of D and G."""
+        """``x~ = G(z, c)``, ``[B, C, H, W]``, for the minibatch's features and labels, with a graph; D's and G's losses share it."""
         fakes = self._fakes
         if fakes is None:
             if self._fakes_noise is None:
@@ -104,14 +114,14 @@ class JointStep(Step):
         return fakes
 
     def fake_scores(self) -> Tensor:
-        """``D(x~, c)``, ``[B]``, with a graph through D and the images, shared by losses until D changes."""
+        """``D(x~, c)``, ``[B]``, with a graph through D and the images; cached until D or the images change."""
         scores = self._fake_scores
         if scores is None:
             scores = self._fake_scores = self.networks["discriminator"](self.fakes(), self.labels())
         return scores
 
     def forget(self, changed: tuple[str, ...]) -> None:
-        """Drop what was computed with networks that have changed."""
+        """Drop cached results that depend on networks that have changed."""
         super().forget(changed)
         changed_set = set(changed)
         if "discriminator" in changed_set:
@@ -123,19 +133,19 @@ class JointStep(Step):
                 self._predictions.pop(source, None)
 
     def keep(self, read: set[str]) -> None:
-        """Drop the graphs of what no later loss reads."""
+        """Drop the graphs of cached results that no later loss reads."""
         super().keep(read)
         if "fakes" not in read:
             self._fakes = self._fake_scores = None
 
     def release(self) -> None:
-        """Drop what takes memory, so that the next micro-batch has room."""
+        """Drop all cached images and scores to free memory for the next micro-batch."""
         super().release()
         self._fakes = self._fake_scores = self.current_fakes = None
         self._forget_attached()
 
     def _forget_attached(self) -> list[str]:
-        """Drop images with a graph; returns their sources."""
+        """Drop drawn images that carry a graph. Returns their sources."""
         attached = [source for source, batch in self._drawn.items() if batch.images.requires_grad]
         for source in attached:
             del self._drawn[source]

@@ -1,4 +1,4 @@
-"""What the generic trainer has to know of the method: how a step is made, and what is kept of a generator."""
+"""What the method passes to the generic trainer: a factory of steps, and the snapshot of a trained generator."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from mgm.training.updates import Stage
 from mgm.types import Batch
 
 SNAPSHOT_IMAGES = 128
-"""Images whose latent means are kept with a generator."""
+"""Number of images whose latent means are saved with a generator."""
 
 
 @dataclass(frozen=True)
@@ -33,14 +33,14 @@ class JointSteps:
     """Makes the steps of a run (`mgm.training.trainer.Trainer.make_step`).
 
     Args:
-        networks: What is trained.
+        networks: Networks of the run.
         tasks: Task name -> task.
-        method: Weights and options of the losses, and where extra images come from.
-        loaders: Name -> loader: ``extra`` unless a generator of this run makes the extra images, and ``generator``.
+        method: Weights and options of the losses, and the source of extra images.
+        loaders: Name -> loader: ``generator``, and ``extra`` unless this run's generator makes the extra images.
         multi_hot: Whether an image may have several scene labels.
-        annotate: Gives extra images their labels; by default they keep what they have.
-        strengthen: Changes images that the moving average has labelled, by a seed, before the network sees them.
-        label_stride: Labels of extra images are used at every so many pixels along each side (`ModelConfig.loss_stride`).
+        annotate: Labels extra images; by default they keep the labels they have.
+        strengthen: Strong augmentation of images labelled by the moving average, with a seed.
+        label_stride: Stride in pixels at which the labels of extra images are used (`ModelConfig.loss_stride`).
     """
 
     networks: Networks
@@ -74,7 +74,7 @@ class JointSteps:
             return self._labelled(images, step, source)
 
     def _labelled(self, extra: Batch, step: JointStep, source: str) -> Batch:
-        """Extra images with the labels that the losses on them are to see."""
+        """Extra images with the labels for their losses: by the moving average, by the annotator, or their own."""
         if source == "taught":
             assert step.inputs.average is not None  # `mgm.runs.checks`
             labelled = taught(step.inputs.average, extra, self.tasks, self.method.confidence)
@@ -86,9 +86,10 @@ class JointSteps:
 
     @torch.no_grad()
     def generator_snapshot(self, stage: Stage) -> dict[str, dict[str, Any]]:
-        """After a stage that trained the generator: file name -> its weights and the latent means of some labelled images.
+        """File name -> state to save after a stage that trained the generator; empty after other stages.
 
-        With them it can be used without the data (`mgm.runs.saved_generators`).
+        The state holds the generator's weights, and latent means and scene labels of some labelled images, so that later runs
+        can use the generator without the data (`mgm.runs.saved_generators`).
         """
         if "generator" not in stage.trains:
             return {}

@@ -1,4 +1,4 @@
-"""The contract of a self-supervised task on the shared encoder."""
+"""Interface of a self-supervised task on the shared encoder."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 
 class SelfSupervision(ABC):
-    """A task that needs no labels. Subclasses are final; `mgm.method.selfsup.SELF_SUPERVISION` is the registry."""
+    """A task without labels. Subclasses are final; `mgm.method.selfsup.SELF_SUPERVISION` is the registry."""
 
     network: ClassVar[str]
-    """Name of the head that it trains beside the encoder."""
+    """Name of the head, which is trained together with the encoder."""
 
     @staticmethod
     @abstractmethod
     def build_head(encoder: Encoder, model: ModelConfig) -> nn.Module:
-        """The head on ``E(x)``."""
+        """Build the head, which takes the coarsest features ``E(x)``."""
 
     @abstractmethod
     def loss(self, step: JointStep, source: str) -> Tensor:

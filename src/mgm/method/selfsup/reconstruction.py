@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 
 class Reconstruction(SelfSupervision):
-    """The image back from ``E(x)``, by mean squared error."""
+    """Reconstruct the image from ``E(x)``; the loss is the mean squared error."""
 
     network: ClassVar[str] = "reconstruction"
 
     @staticmethod
     def build_head(encoder: Encoder, model: ModelConfig) -> nn.Module:
-        """A decoder of the tasks' kind whose outputs are the channels of the images."""
+        """Build a decoder like those of the tasks, with the image's channels as output."""
         return Decoder(encoder.channels[-1], model.image_channels, model.widths, model.depth, encoder.strides[-1])
 
     def loss(self, step: JointStep, source: str) -> Tensor:
-        """Mean squared error in the image's range (-1, 1)."""
+        """Mean squared error of the reconstruction, in the image range (-1, 1)."""
         restored = step.networks[self.network](step.features(source)[-1])
         return F.mse_loss(restored.float(), step.images_of(source).images.detach().float())

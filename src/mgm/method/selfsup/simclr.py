@@ -23,8 +23,8 @@ class ProjectionHead(nn.Module):
     """SimCLR's ``E_self``: average pooling, a hidden layer, a linear output (paper A; Chen et al., 2020).
 
     Args:
-        in_channels: Channels of the features, also the size of the hidden layer.
-        size: Length of the embedding (paper: 128).
+        in_channels: Channels of the features; also the size of the hidden layer.
+        size: Dimension of the embedding (paper: 128).
     """
 
     def __init__(self, in_channels: int, size: int = 128) -> None:
@@ -33,12 +33,12 @@ class ProjectionHead(nn.Module):
         self.output = nn.Linear(in_channels, size)
 
     def forward(self, features: Tensor) -> Tensor:
-        """``[B, in_channels, H, W]`` features to embeddings ``[B, size]``, not normalised (NT-Xent does that)."""
+        """Map features ``[B, in_channels, H, W]`` to embeddings ``[B, size]``, not normalised (NT-Xent does that)."""
         return self.output(F.relu(self.hidden(features.mean(dim=(2, 3)))))
 
 
 class SimCLR(SelfSupervision):
-    """Two random views of an image belong together, all others apart."""
+    """SimCLR: embeddings of two random views of an image attract each other and repel those of all other images."""
 
     network: ClassVar[str] = "projection"
 
@@ -47,11 +47,11 @@ class SimCLR(SelfSupervision):
 
     @staticmethod
     def build_head(encoder: Encoder, model: ModelConfig) -> nn.Module:
-        """``E_self``: features to a vector of `ModelConfig.projection_size`."""
+        """Build ``E_self``, which maps features to embeddings of `ModelConfig.projection_size`."""
         return ProjectionHead(encoder.channels[-1], model.projection_size)
 
     def loss(self, step: JointStep, source: str) -> Tensor:
-        """NT-Xent over the 2N views of the source's images, both views in one pass of the encoder."""
+        """NT-Xent over the 2N views of the source's images; both views go through the encoder in one pass."""
         images = step.images_of(source).images
         size = (images.shape[-2], images.shape[-1])
         views = self._views.setdefault(size, TwoViews(size))

@@ -1,4 +1,4 @@
-"""The random views of SimCLR, for a whole batch at once and without waiting for the device."""
+"""Random views for SimCLR, batched and without synchronising with the device."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ from mgm.functional.resizing import window_grid
 from mgm.types import Size, SizeSetting, parse_size
 
 SCALE = (0.08, 1.0)
-"""Share of the image's area that a crop keeps."""
+"""Range of a crop's area, as a fraction of the image's."""
 RATIO = (3 / 4, 4 / 3)
-"""Width of a crop over its height, before it is stretched from a square to the shape of the image."""
+"""Range of a crop's aspect ratio (width / height), in coordinates in which the image is a square."""
 ATTEMPTS = 10
-"""Draws of a crop before it is the whole image, as in torchvision."""
+"""Random crops to try before the whole image is used, as in torchvision."""
 STRENGTH, HUE = 0.8, 0.2
-"""Of the jitter: relative change of brightness, contrast and saturation; share of the colour circle."""
+"""Colour jitter: largest relative change of brightness, contrast and saturation; largest hue shift as a fraction of the circle."""
 SIGMA = (0.1, 2.0)
 """Standard deviation of the blur in pixels."""
 LUMA = (0.299, 0.587, 0.114)
-"""Weights of red, green and blue in grey (ITU-R BT.601)."""
+"""Weights of red, green and blue in greyscale (ITU-R BT.601)."""
 
 Draws = dict[str, np.ndarray]
-"""Name -> ``[B]``, what is drawn for each view."""
+"""Parameter of the transforms -> its random values ``[B]``, one per view."""
 
 
 class TwoViews:
     """Two random views of each image, by the five transforms of SimCLR (paper A; Chen et al., 2020, appendix A).
 
-    Resized crop (8 to 100 % of the area), flip (p = 0.5), colour jitter (p = 0.5), grey (p = 0.2), Gaussian blur
+    Resized crop (8 to 100 % of the area), flip (p = 0.5), colour jitter (p = 0.5), greyscale (p = 0.2), Gaussian blur
     (p = 0.5). Strengths are SimCLR's: brightness, contrast and saturation 0.8, hue 0.2; blur with a kernel of a tenth
     of the image and a standard deviation of 0.1 to 2 pixels. SimCLR itself jitters with p = 0.8; the paper says 0.5.
-    Each image and view has draws of its own, except for the order of the steps of the jitter: one per call.
+    Parameters are drawn for each view of each image, but the order of the jitter's steps is the same for the whole call.
 
-    Saturation, hue and grey are of RGB. Images of other channels have brightness and contrast (about the mean of each channel),
-    and, if several, a factor for each channel, all of strength 0.8.
+    Saturation, hue and greyscale apply to RGB only. Images with other channels get brightness, contrast (about the mean of each
+    channel) and, if there are several channels, a random factor per channel, all of strength 0.8.
 
-    Not kornia, whose transforms ask the device for values (74 times a call) and launch four times as many kernels. Here all is
-    drawn on the host, sent over at once, and applied to every view, with a factor that changes nothing to those that stay as
-    they are. The single steps are those of kornia (and torchvision), which the tests hold them against.
+    This does not use kornia, whose transforms synchronise with the device (74 times a call) and launch four times as many
+    kernels. Here all parameters are drawn on the host, copied at once, and applied to every view; a view that skips a transform
+    gets a neutral parameter. The single steps equal those of kornia and torchvision, against which they are tested.
 
     Example:
         >>> images = torch.rand(4, 3, 32, 32) * 2 - 1
@@ -55,7 +55,7 @@ class TwoViews:
     """
 
     def __init__(self, image_size: SizeSetting) -> None:
-        """Views of this size in pixels, at least 8 a side."""
+        """Set the size of the views in pixels, at least 8 per side."""
         self.image_size = parse_size(image_size)
         self.kernel_size = max(min(self.image_size) // 10, 2) // 2 * 2 + 1  # odd
 
@@ -64,7 +64,7 @@ class TwoViews:
 
         Args:
             images: ``[B, C, H, W]``, RGB or other channels in (-1, 1), on any device.
-            seed: What the draws depend on; no global random state is used.
+            seed: Seed of all random parameters; the global random state is not used.
         """
         random = np.random.default_rng(seed)
         num_channels = images.shape[1]
@@ -90,9 +90,10 @@ class TwoViews:
 
 
 def draw(random: np.random.Generator, count: int, num_channels: int = 3) -> Draws:
-    """What happens to each of ``count`` views. The first four entries are the windows of `crop`.
+    """Draw the transform parameters of ``count`` views.
 
-    The last ones, for images that are no RGB, are the factors of their channels.
+    The first four entries are the windows of `crop`. For images that are not RGB, the last ``num_channels`` entries are the
+    factors of the channels.
     """
     area = random.uniform(*SCALE, (count, ATTEMPTS))
     ratio = np.exp(random.uniform(math.log(RATIO[0]), math.log(RATIO[1]), (count, ATTEMPTS)))
@@ -126,37 +127,37 @@ def draw(random: np.random.Generator, count: int, num_channels: int = 3) -> Draw
 
 
 def crop(images: Tensor, windows: Tensor, size: Size) -> Tensor:
-    """Windows of images, stretched to a size by bilinear interpolation.
+    """Crop a window of each image and resize it bilinearly to ``[B, C, *size]``.
 
     Args:
         images: ``[B, C, H, W]``.
         windows: ``[B, 4]``: half the width (negative: mirrored), half the height, x and y of the centre; the image spans
             -1 .. 1.
-        size: Of the result.
+        size: Height and width of the result.
     """
     grid = window_grid(windows[:, :2], windows[:, 2:], size)
-    # borders are repeated: with zeros the outermost half pixel would darken
+    # border padding, because zeros would darken the outermost half pixel
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
 def grey(images: Tensor) -> Tensor:
-    """``[B, 3, H, W]`` RGB to ``[B, 1, H, W]``."""
+    """Convert RGB ``[B, 3, H, W]`` to greyscale ``[B, 1, H, W]``."""
     red, green, blue = torch.split(images, 1, dim=1)
     return LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
 
 
 def brightness(images: Tensor, factor: Tensor) -> Tensor:
-    """Times the factor ``[B, 1, 1, 1]``, clipped to (0, 1)."""
+    """Multiply images by the factor ``[B, 1, 1, 1]``, clipped to (0, 1)."""
     return (images * factor).clamp(0, 1)
 
 
 def contrast(images: Tensor, factor: Tensor) -> Tensor:
-    """Distance to the image's mean grey times the factor, clipped."""
+    """Scale each image's difference from its mean grey value by the factor, clipped to (0, 1)."""
     return torch.lerp(grey(images).mean(dim=(1, 2, 3), keepdim=True), images, factor).clamp(0, 1)
 
 
 def saturation(images: Tensor, factor: Tensor) -> Tensor:
-    """Distance to the pixel's grey times the factor, clipped."""
+    """Scale each pixel's difference from its grey value by the factor, clipped to (0, 1)."""
     return torch.lerp(grey(images), images, factor).clamp(0, 1)
 
 
@@ -166,11 +167,11 @@ JITTER: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "saturation": saturation,
     "hue": hue,
 }
-"""The steps of the colour jitter: images ``[B, 3, H, W]`` in (0, 1) and a value per image."""
+"""Steps of the colour jitter; each takes images ``[B, 3, H, W]`` in (0, 1) and a parameter per image."""
 
 
 def channel_contrast(images: Tensor, factor: Tensor) -> Tensor:
-    """Distance to the mean of each channel times the factor, clipped."""
+    """Scale each pixel's difference from the mean of its channel by the factor, clipped to (0, 1)."""
     return torch.lerp(images.mean(dim=(2, 3), keepdim=True), images, factor).clamp(0, 1)
 
 
@@ -179,4 +180,4 @@ CHANNEL_JITTER: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "contrast": channel_contrast,
     "gains": brightness,
 }
-"""Likewise for images ``[B, C, H, W]`` of other channels; the gains are ``[B, C, 1, 1]``."""
+"""Steps of the jitter for images ``[B, C, H, W]`` that are not RGB; the gains are ``[B, C, 1, 1]``."""
