@@ -273,7 +273,7 @@ class TrainingConfig:
     warm_up: float = 0.0
     """Fraction of the steps over which the learning rates rise at the start."""
     weight_decay: float = 0.0
-    """Weight decay of the network, in its updates from labels only."""
+    """Weight decay of encoder and decoders; with optimizer_step separate, applied in the task update only."""
     optimizer_step: Literal["separate", "combined"] = "separate"
     """separate: one optimiser per loss, one after another (paper, Algorithm 1); combined: one backward pass for all losses, one
     optimiser per network (docs/speed.md)."""

@@ -53,7 +53,7 @@ class JointStep(Step):
         """The images of a source.
 
         Args:
-            source: ``"labelled"``: the minibatch; ``"extra"``: extra images; ``"taught"``: extra images with the labels of M's moving
+            source: ``"labelled"``: the minibatch; ``"extra"``: extra images; ``"taught"``: extra images labelled by M's moving
                 average.
         """
         if source == "labelled":
@@ -103,7 +103,7 @@ class JointStep(Step):
         return noise + shift[torch.arange(count, device=shift.device) % len(shift)]
 
     def fakes(self) -> Tensor:
-        """``x~ = G(z, c)``, ``[B, C, H, W]``, for the minibatch's features and labels, with a graph; D's and G's losses share it."""
+        """``x~ = G(z, c)``, ``[B, C, H, W]``, for the minibatch's features and labels; cached, with its graph, for D and G."""
         fakes = self._fakes
         if fakes is None:
             if self._fakes_noise is None:

@@ -1,1 +1,1 @@
-"""The loop that carries out an algorithm of updates."""
+"""The generic training loop: updates, optimisers, checkpoints, logs."""

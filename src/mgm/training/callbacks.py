@@ -1,4 +1,4 @@
-"""Several callbacks of the trainer as one."""
+"""Composition of the trainer's callbacks."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from mgm.training.trainer import Progress
 
 
 class Watchers(Progress):
-    """Several callbacks as one.
+    """A callback that calls several others.
 
     Args:
-        members: In the order in which they are called.
+        members: Callbacks in calling order.
     """
 
     def __init__(self, members: Sequence[Progress]) -> None:
@@ -31,12 +31,12 @@ class Watchers(Progress):
         self._entered.close()
 
     def stage(self, name: str, done: int, total: int) -> None:
-        """A stage begins, or goes on after a pause."""
+        """A stage starts or resumes."""
         for member in self.members:
             member.stage(name, done, total)
 
     def step(self, done: int, figures: dict[str, float]) -> None:
-        """Steps were done; figures are the latest losses or scores."""
+        """Losses or scores were logged after step ``done``."""
         for member in self.members:
             member.step(done, figures)
 

@@ -1,4 +1,4 @@
-"""Files that are whole or absent, such as checkpoints: written beside their place, then moved there."""
+"""Checkpoints: written atomically, and loaded without running code from them."""
 
 from __future__ import annotations
 
@@ -19,44 +19,45 @@ from mgm.data.files import check_bounded, schema, write_atomically
 from mgm.errors import RunError, first_problem
 
 WEIGHTS = ("model", "networks", "generator")
-"""Entries of checkpoints that are weights, which have to be finite."""
+"""Entries of checkpoints that hold weights, which must be finite."""
 MAX_CHECKPOINT_BYTES = 1 << 36
-"""A larger file of weights is refused unread."""
+"""Largest checkpoint that is read, in bytes."""
 Weights = dict[str, Tensor]
 
 
 @dataclass
 class Position:
-    """How far a training has come: everything that a checkpoint holds apart from weights."""
+    """Progress of a training: the plain values of a checkpoint."""
 
     stage: int = 0
     step: int = 0
     """Steps done in the stage."""
     best: dict[str, tuple[float, int]] = field(default_factory=dict[str, tuple[float, int]])
-    """Score on the validation set and step (`Trainer.steps_done`) of the best model of the last stage, which is the run's; where
-    tasks share no layer, task -> those of its own network, else under the name `WHOLE`."""
+    """Validation score and step (`Trainer.steps_done`) of the last stage's best model, which is the run's model. If tasks share no
+    layer, one entry per task for its own network; otherwise one entry named `WHOLE`."""
     earlier: dict[str, tuple[float, int]] = field(default_factory=dict[str, tuple[float, int]])
-    """The same before the last stage."""
+    """The same for the stages before the last."""
     top: float = -math.inf
-    """Best score of the stage so far."""
+    """Best validation score of the current stage."""
     waited: int = 0
-    """Validations since then."""
+    """Validations since the best one (`TrainingConfig.patience`)."""
     stopped: dict[str, int] = field(default_factory=dict[str, int])
-    """Stage that was ended early -> its steps."""
+    """Stage that was stopped early -> steps done in it."""
     log_size: int = 0
+    """Size of the metrics log in bytes (`MetricsLog.cut`)."""
     seconds: float = 0.0
-    """Time spent training, in all sittings."""
+    """Time spent training, interruptions excluded."""
 
 
 class SavedModel(TypedDict):
-    """``best.pt`` and ``best_earlier.pt``."""
+    """Content of ``best.pt`` and ``best_earlier.pt``."""
 
     __pydantic_config__ = ConfigDict(arbitrary_types_allowed=True)  # pyright: ignore[reportGeneralTypeIssues]
     model: Weights
 
 
 class TrainingState(TypedDict):
-    """``last.pt``: all that a training needs to go on."""
+    """Content of ``last.pt``, from which a training resumes."""
 
     __pydantic_config__ = ConfigDict(arbitrary_types_allowed=True)  # pyright: ignore[reportGeneralTypeIssues]
     position: dict[str, Any]
@@ -64,19 +65,19 @@ class TrainingState(TypedDict):
     networks: Weights
     optimizers: dict[str, dict[str, Any]]
     recent: list[dict[str, Tensor]]
-    """Losses of the steps that the metrics log does not have yet."""
+    """Losses of the steps since the last line of the metrics log."""
     average: dict[str, Any] | None
-    """Of `mgm.training.ema.WeightAverage`, if there is one."""
+    """State of `mgm.training.ema.WeightAverage`, if there is one."""
 
 
 State = TypeVar("State")
 
 
 def make_folder(path: Path) -> None:
-    """Create a folder unless it is there.
+    """Create a folder unless it exists.
 
     Raises:
-        RunError: If that is not possible.
+        RunError: If it cannot be created.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -85,22 +86,22 @@ def make_folder(path: Path) -> None:
 
 
 def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
-    """Save tensors and plain values; whatever was at ``path`` stays until the new file is complete."""
-    content = io.BytesIO()  # of a disk that is full while torch writes to it, torch makes errors of its own, or aborts
+    """Save tensors and plain values atomically: an existing file is replaced only when the new one is complete."""
+    content = io.BytesIO()  # written to a full disk, torch raises its own errors or aborts the process
     torch.save(dict(state), content)
     write_atomically(path, lambda file: file.write(content.getbuffer()))
 
 
 def load_checkpoint(path: Path, kind: type[State] = dict[str, Any], device: torch.device | str = "cpu") -> State:
-    """Load a checkpoint without running any code from it (``weights_only=True``), and check it: every byte, types, weights.
+    """Load a checkpoint without running code from it (``weights_only=True``), and check its checksums, types and weights.
 
     Args:
         path: The file.
-        kind: What it has to hold, a `TypedDict`.
-        device: Where its tensors are wanted.
+        kind: `TypedDict` that describes the expected content.
+        device: Device to load the tensors to.
 
     Raises:
-        RunError: If the file is missing, damaged, or holds anything else, or weights that are not finite.
+        RunError: If the file is missing or damaged, has other content, or contains weights that are not finite.
     """
     try:
         check_bounded(path, MAX_CHECKPOINT_BYTES)
@@ -115,7 +116,7 @@ def load_checkpoint(path: Path, kind: type[State] = dict[str, Any], device: torc
         raise RunError(
             f"{path} is no checkpoint of this kind ({first_problem(error)}); delete it or train again"
         ) from None
-    except Exception as error:  # a damaged file can fail in any way the unpickler knows
+    except Exception as error:  # a damaged file can make the unpickler raise anything
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise RunError(f"{path} is damaged or no checkpoint of mgm ({reason}); delete it or train again") from None
     return state
@@ -125,15 +126,15 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def rebuild(build: Callable[[], Network], weights: Weights, where: Path) -> Network:
-    """A network with saved weights. Its shapes are compared with theirs before it takes any memory.
+    """Build a network and load saved weights; shapes are compared first, before the network takes any memory.
 
     Args:
         build: Makes the network; called twice.
-        weights: Its state.
-        where: They come from, for the message.
+        weights: State dict to load.
+        where: File that the weights come from, for the error message.
 
     Raises:
-        RunError: If they do not fit.
+        RunError: If names or shapes of the weights do not match.
     """
     try:
         with torch.device("meta"):
@@ -153,7 +154,12 @@ def rebuild(build: Callable[[], Network], weights: Weights, where: Path) -> Netw
 
 
 def _check_archive(path: Path) -> None:
-    """Raise unless a file is what `torch.save` writes: an archive, nothing in it compressed, its checksums right."""
+    """Check that a file is an archive as `torch.save` writes it, uncompressed and with correct checksums.
+
+    Raises:
+        ValueError: If its content is compressed or a checksum is wrong.
+        zipfile.BadZipFile: If it is not an archive.
+    """
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
         packed = any(member.compress_type != zipfile.ZIP_STORED for member in members)
@@ -164,7 +170,7 @@ def _check_archive(path: Path) -> None:
 
 
 def check_finite(name: str, weights: Weights) -> None:
-    """Raise `ValueError` for weights that are NaN or infinite, whose network is called ``name``."""
+    """Raise `ValueError` if any weight of the network ``name`` is NaN or infinite."""
     for key, values in weights.items():
         if values.is_floating_point() and not values.isfinite().all():
             raise ValueError(f"{name}.{key} is not finite")

@@ -1,4 +1,4 @@
-"""Compiled networks (`torch.compile`)."""
+"""Compilation of networks with `torch.compile`."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from mgm.models.adashare import AdaShareEncoder
 from mgm.models.base import StepwiseModule
 
 MAX_FORMS = 64
-"""Forms of one network (batch sizes, modes, frozen or moving statistics) that are compiled; torch's default is 8."""
+"""Maximum number of compiled variants of one network (batch sizes, modes, frozen or updated statistics); torch's default is 8."""
 
 
 def compile_networks(networks: nn.Module, mode: str, device: torch.device, *, backend: str = "inductor") -> int:
-    """Compile the forward passes in place, each network on its own, when they are first called; returns how many.
+    """Set up each network's forward pass to be compiled, in place, at its first call. Returns the number of networks.
 
-    The loop around them, losses and updates stay as they are, and so do names of parameters and buffers: a checkpoint does not know
-    whether its run was compiled. What cannot be compiled runs as it is, with torch's warning.
+    Losses, updates and the training loop are not compiled. Names of parameters and buffers do not change, so checkpoints are
+    the same with and without compilation. A network that cannot be compiled runs eagerly, with torch's warning.
 
     Args:
-        networks: From `build_networks`; those whose passes differ from step to step (AdaShare) are left out.
-        mode: Of `torch.compile`: ``default`` or ``reduce-overhead`` (CUDA graphs).
-        device: Where they compute.
-        backend: Of `torch.compile`.
+        networks: From `build_networks`; networks whose forward pass differs from step to step (AdaShare) are skipped.
+        mode: Mode of `torch.compile`: ``default`` or ``reduce-overhead`` (CUDA graphs).
+        device: Device of the networks.
+        backend: Backend of `torch.compile`.
 
     Raises:
-        ConfigError: If CUDA graphs are asked for where there is no CUDA.
+        ConfigError: If CUDA graphs are requested without CUDA.
     """
     if mode == "reduce-overhead" and device.type != "cuda":
         raise ConfigError(
@@ -45,7 +45,7 @@ def compile_networks(networks: nn.Module, mode: str, device: torch.device, *, ba
     torch._functorch.config.donated_buffer = False
     found = list(_compilable(networks))
     for network in found:
-        # torch takes a mode for its own backend alone
+        # torch accepts a mode only for its own backend
         network.compile(backend=backend, dynamic=False, **({"mode": mode} if backend == "inductor" else {}))
     if rank() == 0:
         print(
@@ -55,7 +55,7 @@ def compile_networks(networks: nn.Module, mode: str, device: torch.device, *, ba
 
 
 def begin_compiled_step(networks: nn.Module, mode: str) -> None:
-    """Give back to CUDA graphs what they put out in the last step, gradients included."""
+    """Release the outputs of the last step, gradients included, whose memory CUDA graphs reuse."""
     if mode == "reduce-overhead":
         networks.zero_grad(set_to_none=True)
         torch.compiler.cudagraph_mark_step_begin()
@@ -66,7 +66,7 @@ def _compilable(networks: nn.Module) -> Iterator[nn.Module]:
     for name, module in networks.named_children():
         if isinstance(module, (StepwiseModule, AdaShareEncoder)):
             continue
-        # a container has none, and that of M is made of those of its parts
+        # a container has no forward pass, and that of M only calls its parts
         if isinstance(module, nn.ModuleDict) or name == "model":
             yield from _compilable(module)
         else:

@@ -1,4 +1,4 @@
-"""A moving average of M's weights, for evaluation."""
+"""The moving average of M's weights, for evaluation."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 
 class WeightAverage:
-    """Exponential moving average with warm-up: at update ``t`` the decay is ``min(decay, (1 + t) / (10 + t))``.
+    """Exponential moving average of weights: at update ``t``, the decay is ``min(decay, (1 + t) / (10 + t))``.
 
-    So the first steps, far from where training ends, are soon forgotten. Running statistics are averaged alike: those of the
-    last step belong to other weights. Whole numbers are copied.
+    With this warm-up, the weights of the first steps soon lose their influence. Batch-norm statistics are averaged too, since
+    those of the last step belong to other weights. Integer buffers are copied.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
@@ -23,10 +23,10 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
-        """Take in the weights after a step."""
+        """Add the weights of ``model`` to the average."""
         self.updates += 1
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
-        # all tensors at once: torch's own optimisers work so, though it does not list these operators
+        # all tensors in one call, as in torch's own optimisers, although the operator is not documented
         pairs = list(zip(_tensors(self.model), _tensors(model), strict=True))
         averaged, current = (
             list(side) for side in zip(*((a, b) for a, b in pairs if a.is_floating_point()), strict=True)

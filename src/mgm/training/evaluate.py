@@ -1,4 +1,4 @@
-"""Scores of M over a set of images."""
+"""Evaluation: scores of predictors over a set of images."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from mgm.types import Batch, Predictions
 Scores = dict[str, dict[str, float]]
 """Task -> metric -> value."""
 WORST = 8
-"""Images that are named as the worst ones."""
+"""Number of worst images to report."""
 Classes = dict[str, dict[str, dict[str, float]]]
-"""Task -> class -> ``iou`` and ``pixels`` (`mgm.tasks.base.ClassScore`), as result files hold them; tasks with classes alone."""
+"""Task -> class -> ``iou`` and ``pixels`` (`mgm.tasks.base.ClassScore`), as stored in result files; only for tasks with classes."""
 
 
 @torch.no_grad()
@@ -30,16 +30,20 @@ def measure(
     device: torch.device | str = "cpu",
     images: ImageSums | None = None,
 ) -> dict[str, TaskMetrics]:
-    """Stream batches through a predictor: task -> metrics that have seen them all, to be read by every process.
+    """Stream batches through a predictor and accumulate each task's metrics.
 
-    In several processes each passes its own part of the images, which may be none, and all get the scores of the whole.
+    With several processes, each passes its own share of the images (possibly none); reading the metrics, which all processes
+    must do, gives the scores of all images.
 
     Args:
-        predict: Images ``[B, 3, H, W]`` to predictions.
+        predict: Maps images ``[B, C, H, W]`` to predictions.
         batches: Images with targets; a task without targets in any batch scores NaN.
-        tasks: What to score.
-        device: Where the batches are.
-        images: Notes down the sums of every single image.
+        tasks: Task name -> task, the tasks to score.
+        device: Device of the batches.
+        images: If given, also records the sums of every single image.
+
+    Returns:
+        Task name -> its metrics.
     """
     meters = {name: task.metrics(device) for name, task in tasks.items()}
     for batch in batches:
@@ -53,11 +57,11 @@ def measure(
 
 
 class ImageSums:
-    """The sums that scores are made of (`TaskMetrics.image_sums`), image by image, so that images can be resampled afterwards.
+    """Per-image sums from which scores are computed (`TaskMetrics.image_sums`), so that images can be resampled afterwards.
 
     Args:
-        tasks: What is scored.
-        count: Images of all processes, each of which has every ``world_size``-th.
+        tasks: Task name -> task, the tasks to score.
+        count: Number of images of all processes together; each process has every ``world_size``-th.
     """
 
     def __init__(self, tasks: Mapping[str, Task], count: int) -> None:
@@ -70,7 +74,7 @@ class ImageSums:
         self._next = rank()
 
     def note(self, predictions: Predictions, batch: Batch) -> None:
-        """Take in the next images of this process."""
+        """Record the next images of this process."""
         for row in range(len(batch)):
             for name in self.tasks.keys() & batch.targets.keys():
                 meter = self.tasks[name].metrics(batch.images.device)
@@ -80,18 +84,21 @@ class ImageSums:
             self._next += world_size()
 
     def arrays(self, device: torch.device) -> dict[str, np.ndarray]:
-        """``TASK.SUM`` -> ``[count, n]`` float32; every process has to ask, on its own device."""
+        """The sums of all images as ``TASK.SUM`` -> ``[count, n]`` float32.
+
+        All processes must call it together, each with its own device.
+        """
         whole = self._sums if world_size() == 1 else {k: global_sum(v.to(device)) for k, v in self._sums.items()}
         return {key: values.cpu().numpy().astype(np.float32) for key, values in whole.items()}
 
 
 def scores_of(meters: Mapping[str, TaskMetrics]) -> Scores:
-    """What metrics say; every process has to ask for every task, since this is where they exchange their sums."""
+    """Compute all metrics. All processes must call it together, because they exchange their sums here."""
     return {name: meter.compute() for name, meter in meters.items()}
 
 
 def classes_of(meters: Mapping[str, TaskMetrics]) -> Classes:
-    """What metrics say of single classes; every process has to ask."""
+    """Compute the per-class scores of tasks with classes. All processes must call it together."""
     found = {name: meter.classes() for name, meter in meters.items()}
     return {
         name: {title: asdict(score) for title, score in classes.items()} for name, classes in found.items() if classes
@@ -99,13 +106,13 @@ def classes_of(meters: Mapping[str, TaskMetrics]) -> Classes:
 
 
 def confusions_of(meters: Mapping[str, TaskMetrics]) -> dict[str, Confusion]:
-    """Task -> its confusion matrix, for tasks with classes of which any was seen; every process has to ask for every task."""
+    """Task -> confusion matrix, for tasks with classes that occurred. All processes must call it together."""
     found = {name: meter.confusion() for name, meter in meters.items()}
     return {name: confusion for name, confusion in found.items() if confusion and confusion.classes}
 
 
 def image_scores(sums: Mapping[str, np.ndarray], tasks: Mapping[str, Task]) -> dict[str, np.ndarray]:
-    """Task -> ``[N]``: its primary metric on every single image, from `ImageSums.arrays`; NaN without a label."""
+    """Compute each task's primary metric for every single image, ``[N]``, from `ImageSums.arrays`; NaN without a label."""
     found: dict[str, np.ndarray] = {}
     for name, task in tasks.items():
         own = {key.removeprefix(f"{name}."): values for key, values in sums.items() if key.startswith(f"{name}.")}
@@ -115,12 +122,12 @@ def image_scores(sums: Mapping[str, np.ndarray], tasks: Mapping[str, Task]) -> d
 
 
 def worst_images(scores: Mapping[str, np.ndarray], tasks: Mapping[str, Task], most: int = WORST) -> np.ndarray:
-    """Places of the images on which a model errs most, the worst first, by their mean rank over the tasks.
+    """Indices of the images with the largest errors, worst first, by their mean rank over the tasks.
 
     Args:
         scores: From `image_scores`.
-        tasks: Which of their primary metrics is better.
-        most: How many.
+        tasks: Task name -> task; tells whether a higher score is better.
+        most: Maximum number of images.
     """
     ranks: list[np.ndarray] = []
     for name, values in scores.items():
@@ -138,7 +145,7 @@ def evaluate(
     tasks: Mapping[str, Task],
     device: torch.device | str = "cpu",
 ) -> Scores:
-    """The scores of a predictor; arguments as for `measure`."""
+    """Score a predictor; arguments as for `measure`."""
     return scores_of(measure(predict, batches, tasks, device))
 
 
@@ -150,7 +157,7 @@ def measure_model(
     *,
     flip_average: bool = False,
 ) -> dict[str, TaskMetrics]:
-    """`measure` with a network in evaluation mode, its predictions as they are or `flip_averaged`; its mode is restored."""
+    """`measure` a network in evaluation mode, optionally `flip_averaged`; restores the network's mode afterwards."""
     training = model.training
     model.eval()
     try:
@@ -163,12 +170,12 @@ def measure_model(
 def evaluate_model(
     model: nn.Module, batches: Iterable[Batch], tasks: dict[str, Task], *, flip_average: bool = False
 ) -> Scores:
-    """`evaluate` with a network in evaluation mode, as `measure_model`."""
+    """Score a network in evaluation mode; arguments as for `measure_model`."""
     return scores_of(measure_model(model, batches, tasks, flip_average=flip_average))
 
 
 def mirrored(predict: Callable[[Tensor], Predictions], tasks: Mapping[str, Task]) -> Callable[[Tensor], Predictions]:
-    """A predictor that sees the images mirrored, left and right exchanged; what it says is mirrored back."""
+    """Wrap a predictor to run on left-right mirrored images; its predictions are mirrored back."""
 
     def predict_mirrored(images: Tensor) -> Predictions:
         found = predict(images.flip(-1))
@@ -185,15 +192,15 @@ def average(first: Predictions, second: Predictions) -> Predictions:
 def flip_averaged(
     predict: Callable[[Tensor], Predictions], tasks: Mapping[str, Task]
 ) -> Callable[[Tensor], Predictions]:
-    """A predictor that averages with what it predicts for the mirrored images; takes twice as long."""
+    """Wrap a predictor to average its predictions with those for the mirrored images; takes twice as long."""
     return lambda images: average(predict(images), mirrored(predict, tasks)(images))
 
 
 def constant_predictor(constants: dict[str, Tensor]) -> Callable[[Tensor], Predictions]:
-    """A predictor that says the same for every pixel: what a model has to beat.
+    """A predictor with the same output at every pixel, as the reference that a model has to beat.
 
     Args:
-        constants: Task -> ``[C]``, from `Task.constant`.
+        constants: Task -> output ``[C]``, from `Task.constant`.
     """
 
     def predict(images: Tensor) -> Predictions:

@@ -1,4 +1,4 @@
-"""How the gradient of an update is formed from its loss and averaged over processes."""
+"""Gradients of an update: computed from its loss, averaged over processes, and compared between losses."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from mgm.training.updates import Stage
 
 GradientRule = Callable[[Tensor, Step, tuple[str, ...], bool], None]
-"""``rule(loss, step, trains, keep_graph)`` adds to ``.grad`` of the networks in ``trains``, or, with combined updates, of the
-encoder's outputs; ``keep_graph`` says whether other losses still need the graph."""
+"""``rule(loss, step, trains, keep_graph)`` adds to ``.grad`` of the networks in ``trains`` or, with combined updates, of the
+encoder's outputs; ``keep_graph``: whether other losses still need the graph."""
 
 
 def parameters_of(networks: Mapping[str, nn.Module], names: Iterable[str]) -> list[nn.Parameter]:
@@ -28,7 +28,7 @@ def parameters_of(networks: Mapping[str, nn.Module], names: Iterable[str]) -> li
 
 
 def average_gradients(parameters: Sequence[nn.Parameter]) -> None:
-    """Replace every gradient by its mean over processes; all processes have to have gradients of the same parameters."""
+    """Replace every gradient by its mean over processes; all processes must have gradients for the same parameters."""
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     if world_size() == 1 or not gradients:
         return
@@ -40,24 +40,24 @@ def average_gradients(parameters: Sequence[nn.Parameter]) -> None:
 
 
 def summed(loss: Tensor, step: Step, trains: tuple[str, ...], keep_graph: bool) -> None:
-    """The gradient of a scalar loss, as it is."""
+    """The plain gradient of a scalar loss."""
     leaves = step.encoder_outputs if "encoder" in trains else []
     loss.backward(inputs=[*parameters_of(step.networks, trains), *leaves], retain_graph=keep_graph)
 
 
 @dataclass(frozen=True)
 class Aggregated:
-    """The encoder gets what an aggregator makes of the losses' gradients; every other network the gradient of their sum.
+    """Aggregates the gradients of several losses for the encoder; all other networks get the gradient of their sum.
 
-    It costs a backward pass through the encoder per loss. Gradients are those of the global batch, and all processes aggregate
-    alike.
+    This takes one backward pass through the encoder per loss. Gradients are averaged over processes first, so all processes
+    get the same result.
     """
 
     aggregator: Callable[[Tensor], Tensor]
-    """``[T, P]``, a row per loss and a column per parameter of the encoder, to ``[P]``; may draw random numbers."""
+    """Maps gradients ``[T, P]`` (T losses, P encoder parameters) to one ``[P]``; may draw random numbers."""
 
     def __call__(self, loss: Tensor, step: Step, trains: tuple[str, ...], keep_graph: bool) -> None:
-        """Carry out the rule on losses ``[T]``."""
+        """Apply the rule to losses ``[T]``."""
         rows = torch.stack([step.encoder_gradient(single) for single in loss])
         if world_size() > 1:
             dist.all_reduce(rows)
@@ -67,7 +67,7 @@ class Aggregated:
         encoder = parameters_of(step.networks, ("encoder",))
         pieces = torch.split(combined, [parameter.numel() for parameter in encoder])
         for parameter, piece in zip(encoder, pieces, strict=True):
-            # in the parameter's own memory format, as autograd leaves it
+            # in the parameter's memory format, as autograd does
             gradient = torch.empty_like(parameter).copy_(piece.view_as(parameter))
             parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
         others = tuple(name for name in trains if name != "encoder")
@@ -75,15 +75,15 @@ class Aggregated:
 
 
 def compares(stage: Stage) -> bool:
-    """Whether several losses of a stage move the encoder, so that there is something to compare."""
+    """Whether several updates of a stage train the encoder, so that their gradients can be compared."""
     return sum("encoder" in update.trains for update in stage.updates) > 1
 
 
 class GradientShares:
-    """What each loss of a step does to the encoder, beside the first one, which is the tasks': measured, and nothing changed by it.
+    """Measures each loss's gradient at the encoder, relative to that of the first loss, the tasks'. Does not affect training.
 
-    On the first micro-batch of the first process, at the weights that the loss is computed at, with its weight. It costs one more
-    backward pass per loss, and the memory of the encoder's gradient twice.
+    Gradients are those of the weighted losses on the first micro-batch of the first process. This takes an additional backward
+    pass per loss, and memory for two more gradients of the encoder.
     """
 
     def __init__(self) -> None:
@@ -92,7 +92,7 @@ class GradientShares:
         self._found: dict[str, tuple[Tensor, Tensor]] = {}
 
     def note(self, name: str, loss: Tensor, step: Step) -> None:
-        """Take in the loss of an update; one that stands several times in a step is reported as of the last time."""
+        """Measure the loss of an update; of an update that occurs several times in a step, the last one is reported."""
         gradient = step.encoder_gradient(loss.sum()).detach()
         if self._reference is None:
             self._reference = gradient
@@ -102,9 +102,9 @@ class GradientShares:
         self._found[name] = gradient.norm(), cosine
 
     def figures(self) -> dict[str, dict[str, float]]:
-        """Update -> ``norm`` of its gradient on the encoder and ``cosine`` to the first one's.
+        """Update -> ``norm`` of its gradient at the encoder, and ``cosine`` to that of the first update.
 
-        ``auxiliary`` is the sum of all but the first; it also has the ``ratio`` of its norm to the first one's.
+        The entry ``auxiliary`` is the sum of all gradients but the first; it also has the ``ratio`` of its norm to the first's.
         """
         assert self._reference is not None
         others = torch.zeros_like(self._reference) if self._others is None else self._others

@@ -1,4 +1,4 @@
-"""``metrics.jsonl``: one line per logged step or evaluation, cut back to the checkpoint on resuming."""
+"""The metrics log ``metrics.jsonl``: one line per logged step or evaluation, truncated to the checkpoint when a run resumes."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ class Record(TypedDict, total=False):
     step: Required[int]
     """Steps done in the stage."""
     losses: dict[str, float | None]
-    """Update -> mean loss since the line before."""
+    """Update -> mean loss since the previous line."""
     gradients: dict[str, Any]
-    """What the updates of a step share of their gradients (`mgm.training.gradients`)."""
+    """Norms and cosines of the updates' gradients (`mgm.training.gradients.GradientShares`)."""
     stopped: int
-    """The stage ended early, after so many validations without a better score."""
+    """The stage ended early, after this many validations without a better score."""
     validation: dict[str, dict[str, float | None]]
     """Task -> metric -> value."""
     score: float | None
-    """By which the best model is kept."""
+    """Validation score that selects the best model."""
 
 
 def plain(value: Any) -> Any:
-    """The value with NaN and infinity as None, because JSON has neither."""
+    """Replace NaN and infinity by None, at any depth, because JSON has neither."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if is_mapping(value):
@@ -47,20 +47,20 @@ def plain(value: Any) -> Any:
 
 
 class MetricsLog:
-    """Appends records to a file; `size` marks a place to come back to.
+    """Appends records to a file.
 
     Args:
-        path: The file; None keeps nothing (processes other than the first).
+        path: The file; None: discard all records (processes other than the first).
     """
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
 
     def write(self, **record: Any) -> None:
-        """Append one record and hand it to the operating system.
+        """Append a record and close the file, so that a crash of the process loses nothing.
 
         Raises:
-            RunError: If that is not possible.
+            RunError: If the file cannot be written.
         """
         if not self.path:
             return
@@ -74,20 +74,20 @@ class MetricsLog:
 
     @property
     def size(self) -> int:
-        """Bytes written so far."""
+        """Size of the file in bytes; a checkpoint stores it for `cut`."""
         return self.path.stat().st_size if self.path and self.path.exists() else 0
 
     def cut(self, size: int) -> None:
-        """Forget what was written after `size` bytes: a resumed run writes it again."""
+        """Truncate the file to ``size`` bytes; a resumed run writes the rest again."""
         if self.path and self.path.exists() and self.size > size:
             os.truncate(self.path, size)
 
 
 def read_metrics_log(path: Path) -> Iterator[Record]:
-    """The records of a metrics log.
+    """Yield the records of a metrics log; a missing file has none, and an incomplete last line of a killed run is skipped.
 
     Raises:
-        RunError: If a line is no record (a half-written last line of a run that was killed is skipped).
+        RunError: If the file cannot be read or another line is not a record.
     """
     try:
         lines = read_bounded(path).splitlines()

@@ -1,4 +1,4 @@
-"""A minibatch in parts that are computed one after another (gradient accumulation)."""
+"""Splitting of minibatches into micro-batches (gradient accumulation)."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from mgm.types import Batch
 
 
 def split_batch(batch: Batch, parts: int, tasks: dict[str, Task]) -> tuple[Batch, ...]:
-    """Equal parts of a minibatch, each knowing how much its labels weigh in the whole.
+    """Split a minibatch into micro-batches of equal size, and set the weights of their losses (`Batch.shares`).
 
-    A loss is a mean over valid labels, which the parts have unequally many of. So a part with ``n_k`` of the ``n`` valid
-    labels weighs ``parts * n_k / n``: the mean of the weighed losses over parts and processes is the loss of the whole.
+    A loss is a mean over valid labels, whose number differs between micro-batches. So a micro-batch with ``n_k`` of the ``n``
+    valid labels gets the weight ``parts * n_k / n``: the mean of the weighted losses over micro-batches and processes is the loss
+    of the whole minibatch.
 
     Args:
-        batch: This process' share of the minibatch.
-        parts: How many; 1 gives the batch itself.
-        tasks: What the targets mean.
+        batch: This process's share of the minibatch.
+        parts: Number of micro-batches; 1 returns the batch itself.
+        tasks: Task name -> task, for each task with targets.
 
     Raises:
-        ConfigError: If the images cannot be shared out equally.
+        ConfigError: If the number of images is not divisible by ``parts``.
     """
     if parts == 1:
         return (batch,)

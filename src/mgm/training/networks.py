@@ -1,4 +1,4 @@
-"""All networks of a run by name."""
+"""The container of a run's networks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Networks(nn.Module, Mapping[str, nn.Module]):
     Args:
         model: M.
         others: Name -> network.
-        fixed: Names of those that stay as they are, and in evaluation mode: their features do not depend on the batch.
+        fixed: Names of frozen networks. They stay in evaluation mode, so that their features do not depend on the batch.
     """
 
     def __init__(self, model: MultiTaskModel, others: dict[str, nn.Module], fixed: tuple[str, ...] = ()) -> None:
@@ -25,7 +25,7 @@ class Networks(nn.Module, Mapping[str, nn.Module]):
         self.fixed = fixed
 
     def train(self, mode: bool = True) -> Networks:
-        """Set all to training or evaluation mode, but for those that are fixed."""
+        """Set all networks to training or evaluation mode, except fixed ones, which stay in evaluation mode."""
         super().train(mode)
         for name in self.fixed:
             self[name].eval()

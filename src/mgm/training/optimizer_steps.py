@@ -1,8 +1,8 @@
-"""How the updates of a step are carried out: when which network steps, and what the losses may share until then.
+"""Execution of a step's updates.
 
 - separate: every loss has its own optimiser, which steps before the next loss is computed (the paper's Algorithm 1).
-- combined: every network has its own optimiser, and all step at the end. So all losses share what they can, and there can be
-  only one adversarial update.
+- combined: every network has its own optimiser, and all step at the end. So losses can share features and predictions, and
+  there is only one adversarial update.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from mgm.training.step import Step
 from mgm.training.updates import Stage, Update, still_read
 
 Autocast = Callable[[], AbstractContextManager[object]]
-"""Makes the context that losses are computed in."""
+"""Makes the mixed-precision context for computing losses."""
 
 
 @dataclass
 class OptimizerStep(ABC):
-    """Carries out the updates of a stage once.
+    """Carries out all updates of a stage once.
 
     Args:
         networks: Network name -> module.
-        optimizers: Those of `build_optimizers`.
+        optimizers: From `build_optimizers`.
         training: Settings.
-        autocast: Makes the context that losses are computed in.
+        autocast: Makes the mixed-precision context for computing losses.
     """
 
     networks: Mapping[str, nn.Module]
@@ -43,30 +43,30 @@ class OptimizerStep(ABC):
     training: TrainingConfig
     autocast: Autocast
     shares: GradientShares | None = None
-    """Takes note of the losses of the next step; None: of none."""
+    """Measures the gradients of the next step, if set."""
 
     description: ClassVar[str]
-    """For run pages and reports."""
+    """One phrase for run pages and reports."""
     combined: ClassVar[bool]
     """Whether all losses are computed at the same weights (`StepInputs.combined`)."""
 
     @abstractmethod
     def __call__(self, stage: Stage, steps: Sequence[Step]) -> dict[str, Tensor]:
-        """Compute the losses, their gradients and the optimisers' steps.
+        """Compute losses and gradients, and step the optimisers.
 
         Args:
-            stage: Whose updates.
-            steps: The micro-batches of the minibatch.
+            stage: The stage whose updates to carry out.
+            steps: One step per micro-batch of the minibatch.
 
         Returns:
-            Update name -> its loss (of the last time, if the update stands several times), still on the device.
+            Update name -> loss, still on the device; the last loss of an update that occurs several times.
         """
 
     def loss(self, update: Update, step: Step) -> Tensor:
-        """The weighted loss of a micro-batch, with the buffers of all networks frozen but those that the update names.
+        """The weighted loss of a micro-batch. Only networks in `Update.statistics` change their buffers.
 
-        They move once per update, on the first micro-batch: the estimate of a spectral norm is then the same for all, and
-        running statistics keep their momentum.
+        They do so once per update, on the first micro-batch: so the spectral-norm estimate is the same for all micro-batches,
+        and running statistics keep their effective momentum.
         """
         moving = update.statistics if step.is_first else ()
         held = [network for name, network in self.networks.items() if name not in moving]
@@ -74,12 +74,12 @@ class OptimizerStep(ABC):
             return update.weight / step.inputs.num_micro_batches * update.loss(step, update.source)
 
     def note(self, update: Update, loss: Tensor, step: Step) -> None:
-        """Measure what the loss of a first micro-batch does to the encoder, where that is asked for."""
+        """Measure the loss's gradient at the encoder on the first micro-batch, if `shares` is set."""
         if self.shares and step.is_first and "encoder" in update.trains:
             self.shares.note(update.name, loss, step)
 
     def apply(self, optimizer: torch.optim.Optimizer) -> None:
-        """Clip the gradients, step."""
+        """Clip the gradients if configured, then step the optimiser."""
         limit = self.training.max_gradient_norm
         if limit:
             parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
@@ -88,7 +88,7 @@ class OptimizerStep(ABC):
 
 
 class Separate(OptimizerStep):
-    """Algorithm 1 as it stands: after each loss its own optimiser, before the next loss is computed."""
+    """Algorithm 1 as written: each loss has its own optimiser, which steps before the next loss is computed."""
 
     description = "one optimiser per loss, one after another"
     combined = False
@@ -98,7 +98,7 @@ class Separate(OptimizerStep):
         return {update.name: self._learn(update, steps) for update in stage.updates}
 
     def _learn(self, update: Update, steps: Sequence[Step]) -> Tensor:
-        """One update, with one micro-batch at a time in memory; returns its loss."""
+        """Carry out one update, with one micro-batch at a time in memory. Returns its loss."""
         optimizer = self.optimizers[update.name]
         optimizer.zero_grad(set_to_none=True)
         losses: list[Tensor] = []
@@ -107,7 +107,7 @@ class Separate(OptimizerStep):
             self.note(update, loss, step)
             update.gradient(loss, step, update.trains, False)
             losses.append(loss.detach().sum())
-            del loss  # and with it whatever it alone has kept for its gradient
+            del loss  # frees the graph
             if len(steps) > 1:
                 step.release()
         average_gradients(parameters_of(self.networks, update.trains))
@@ -135,14 +135,14 @@ class Combined(OptimizerStep):
         return {name: torch.stack([found[name] for found in losses]).sum() for name in losses[0]}
 
     def _backward(self, stage: Stage, step: Step) -> dict[str, Tensor]:
-        """Gradients of all losses on one micro-batch."""
+        """Accumulate the gradients of all losses on one micro-batch. Returns the losses."""
         losses: dict[str, Tensor] = {}
         for number, update in enumerate(stage.updates, 1):
             loss = self.loss(update, step)
             self.note(update, loss, step)
             update.gradient(loss, step, update.trains, True)
             losses[update.name] = loss.detach().sum()
-            del loss  # and with it whatever it alone has kept for its gradient
+            del loss  # frees the part of the graph that no other loss shares
             step.keep(still_read(stage.updates[number:]))
         step.backward_through_encoder()
         step.release()
@@ -150,4 +150,4 @@ class Combined(OptimizerStep):
 
 
 OPTIMIZER_STEPS: dict[str, type[OptimizerStep]] = {"separate": Separate, "combined": Combined}
-"""`TrainingConfig.optimizer_step` -> how updates are carried out."""
+"""`TrainingConfig.optimizer_step` -> class."""

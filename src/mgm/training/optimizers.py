@@ -1,4 +1,4 @@
-"""An optimiser for every update (or, combined, for every network), with the paper's rates, and their schedule."""
+"""Optimisers for the updates (or, combined, for the networks), and their learning rates."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mgm.config import TrainingConfig
 from mgm.training.updates import Stage, Update
 
 GAN_BETAS = (0.0, 0.9)
-"""Of generator and discriminator (Zhang et al., SAGAN, 4)."""
+"""Adam's betas for generator and discriminator (Zhang et al., SAGAN, 4)."""
 BETAS = (0.9, 0.999)
 MODEL = ("encoder", "decoders")
 """The networks of M, whose rates follow the schedule."""
@@ -39,7 +39,7 @@ def _group(networks: Mapping[str, nn.Module], name: str, config: TrainingConfig,
 
 
 def optimizer_names(updates: tuple[Update, ...], optimizer_step: str) -> dict[str, tuple[str, ...]]:
-    """Optimiser name -> networks that it steps: one per update, named after it, or (combined) one per network."""
+    """Optimiser name -> networks that it updates: one optimiser per update, named after it, or (combined) one per network."""
     if optimizer_step == "combined":
         return {network: (network,) for update in updates for network in update.trains}
     return {update.name: update.trains for update in updates if update.trains}
@@ -48,14 +48,15 @@ def optimizer_names(updates: tuple[Update, ...], optimizer_step: str) -> dict[st
 def build_optimizers(
     networks: Mapping[str, nn.Module], stages: tuple[Stage, ...], config: TrainingConfig
 ) -> dict[str, torch.optim.Optimizer]:
-    """All optimisers of a run. An update that occurs in several stages keeps its moments from one to the next.
+    """Build all optimisers of a run. An update that occurs in several stages keeps its optimiser and its moments.
 
-    Weight decay acts once per step on M, in the task update (two optimisers that own the encoder must not both shrink it).
+    With separate optimisers, only the task update applies weight decay to M; otherwise several optimisers would decay the
+    encoder in the same step.
     """
     optimizers: dict[str, torch.optim.Optimizer] = {}
     for stage in stages:
         for name, trained in optimizer_names(stage.updates, config.optimizer_step).items():
-            # the generator's update trains the encoder too, but only in joint training: keep the widest set
+            # the generator's update trains the encoder only in joint training: collect the networks of all stages
             decays = name == "task" or config.optimizer_step == "combined"
             decaying = MODEL if decays else ()
             groups = [
@@ -68,7 +69,7 @@ def build_optimizers(
 
 
 def _add_missing(optimizer: torch.optim.Optimizer, groups: list[dict[str, Any]]) -> None:
-    """Give an optimiser the networks that it does not step yet."""
+    """Add the parameter groups that an optimiser does not have yet."""
     known = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
     for group in groups:
         parameters = group["params"]
@@ -77,7 +78,7 @@ def _add_missing(optimizer: torch.optim.Optimizer, groups: list[dict[str, Any]])
 
 
 def set_rates(optimizers: Iterable[torch.optim.Optimizer], factor: float) -> None:
-    """Give the networks of M their base rates times a factor (`mgm.training.schedules`)."""
+    """Set the learning rates of M's networks to their base rates times a factor (`mgm.training.schedules`)."""
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             if group["base_rate"] is not None:
@@ -85,10 +86,10 @@ def set_rates(optimizers: Iterable[torch.optim.Optimizer], factor: float) -> Non
 
 
 def match_layouts(optimizer: torch.optim.Optimizer) -> None:
-    """Store an optimiser's moments in the order of the parameters that they belong to, after loading them from a file.
+    """Convert an optimiser's loaded moments to the memory format of their parameters.
 
-    The fused Adam of torch takes the same order for granted and silently mixes up channels otherwise, and a checkpoint may
-    come from a device or setting with another one (`TrainingConfig.channels_last`).
+    Torch's fused Adam assumes equal formats and otherwise silently mixes up channels, and a checkpoint may come from a device
+    or setting with another format (`TrainingConfig.channels_last`).
     """
     for parameter, state in optimizer.state.items():
         for name, value in state.items():

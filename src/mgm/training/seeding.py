@@ -1,7 +1,7 @@
-"""Randomness as a function of names: nothing is drawn from a shared stream, so nothing has to be saved to resume.
+"""Named random streams: seeds are derived from names, so no random state has to be saved to resume a run.
 
-The batch, the noise and the augmentation of step ``t`` depend on the run's seed, on their own name and on ``t`` alone. A recipe
-that draws more random numbers than another therefore still sees the same batches and starts from the same weights.
+The batch, the noise and the augmentation of step ``t`` depend only on the run's seed, on their own name and on ``t``. So two
+recipes see the same batches and start from the same weights even if one draws more random numbers than the other.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ import torch
 
 
 def derive_seed(*parts: object) -> int:
-    """A 63-bit seed from names and numbers, the same on every machine and in every Python."""
+    """Derive a 63-bit seed from names and numbers; the same on every machine and Python version."""
     digest = hashlib.sha256("\x1f".join(str(part) for part in parts).encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
 
 def random_generator(device: torch.device, *parts: object) -> torch.Generator:
-    """A fresh generator for the stream named by ``parts``."""
+    """A new generator for the random stream named by ``parts``."""
     return torch.Generator(device).manual_seed(derive_seed(*parts))
 
 
 @contextmanager
 def seeded(*parts: object) -> Generator[None]:
-    """Draw from the stream named by ``parts`` inside the block; the global state is as before afterwards."""
+    """Context in which torch's global random state is that of the stream ``parts``; restored afterwards."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(*parts))
         yield

@@ -1,4 +1,4 @@
-"""By which the best model of a run is chosen on the validation set."""
+"""The score that selects the best model of a run on the validation set."""
 
 from __future__ import annotations
 
@@ -9,26 +9,28 @@ from mgm.tasks.base import Task
 from mgm.training.evaluate import Scores
 
 LEAST = 1e-6
-"""A metric below this counts as this."""
+"""Lower bound of metrics before the logarithm."""
 
 Skills = dict[str, float]
-"""Task -> how much better than the constant predictor a model is; NaN where either is unknown."""
+"""Task -> log ratio to the constant predictor, see `task_skills`; NaN if either score is unknown."""
 
 
 def task_skills(scores: Scores, constant: Scores, tasks: Mapping[str, Task]) -> Skills:
-    """Logarithm of each task's primary metric relative to the constant predictor's, positive is better.
+    """Log ratio of each task's primary metric to that of the constant predictor; positive is better.
 
-    The difference between two models is, to first order, the mean relative gain over tasks, which tables report, whatever the
-    constant predictor scores: 1 % of mIoU counts as much as 1 % of the depth error. In the second half of a training, where the
-    choice is made, mIoU moves by 1 to 3 % from one validation to the next, depth by .5 to 1 %, normals by .1 to .6 % (presets
-    `quick`, `small`, `best`). As shares of the constant predictor's error mIoU moved less than depth, and segmentation hardly
-    counted. Cross-entropy would choose too early: on 262 photographs it is best halfway (`small`), and mIoU grows by another 9 to
-    18 % from there.
+    The mean difference between two models is, to first order, the mean relative gain that tables report, whatever the constant
+    predictor scores: 1 % of mIoU counts as much as 1 % of depth error. In the second half of a training, where the best model is
+    selected, mIoU changes by 1 to 3 % from one validation to the next, depth by .5 to 1 %, normals by .1 to .6 % (presets
+    `quick`, `small`, `best`).
+
+    Alternatives: measured relative to the constant predictor's error, mIoU changed less than depth, so that segmentation hardly
+    counted. Cross-entropy selects too early: on 262 photographs it is best halfway through (`small`), after which mIoU grows by
+    another 9 to 18 %.
 
     Args:
-        scores: Of a model.
-        constant: Of the constant predictor, on the same images.
-        tasks: Whose skills are wanted.
+        scores: Scores of a model.
+        constant: Scores of the constant predictor on the same images.
+        tasks: Task name -> task, the tasks to include.
     """
     skills: Skills = {}
     for name, task in tasks.items():
@@ -39,6 +41,6 @@ def task_skills(scores: Scores, constant: Scores, tasks: Mapping[str, Task]) -> 
 
 
 def mean_skill(skills: Skills) -> float:
-    """Mean over the tasks that are known; NaN without any."""
+    """Mean over the tasks whose skill is not NaN; NaN if there is none."""
     known = [skill for skill in skills.values() if not math.isnan(skill)]
     return sum(known) / len(known) if known else math.nan

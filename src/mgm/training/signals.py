@@ -1,4 +1,4 @@
-"""Signals that end a training: held back to the end of a step, when its state can be saved."""
+"""Signals that end a training, deferred to the end of the current step so that its state can be saved."""
 
 from __future__ import annotations
 
@@ -15,20 +15,24 @@ from mgm.functional.distributed import world_size
 
 
 class HeldSignals:
-    """What has arrived while signals are held back; the second one is not."""
+    """Signal handler that records the first signal; a second one interrupts at once."""
 
     def __init__(self) -> None:
         self.number = 0
-        """The signal that wants an end; 0: none."""
+        """Number of the signal received; 0: none."""
 
     def __call__(self, number: int, frame: object) -> None:
-        """The handler."""
+        """Record the signal.
+
+        Raises:
+            Interrupted: If it is the second one.
+        """
         if self.number:
             raise Interrupted(number)
         self.number = number
 
     def agreed(self, device: torch.device) -> int:
-        """`number`, of any of the processes; all of them have to ask."""
+        """The signal received by any process; 0: none. All processes must call it together."""
         if world_size() > 1:
             number = torch.tensor(self.number, device=device)
             dist.all_reduce(number, dist.ReduceOp.MAX)
@@ -38,9 +42,9 @@ class HeldSignals:
 
 @contextmanager
 def held_signals() -> Generator[HeldSignals]:
-    """Context in which Ctrl-C and the other `ENDING_SIGNALS` are held back, except for those that are ignored (``nohup``).
+    """Context that defers Ctrl-C and the other `ENDING_SIGNALS`, except those that are ignored (``nohup``).
 
-    Does nothing in a thread other than the main one, which receives no signals.
+    Does nothing outside the main thread, since only that receives signals.
     """
     held = HeldSignals()
     if threading.current_thread() is not threading.main_thread():

@@ -1,4 +1,4 @@
-"""What the losses of one training step see, and what they may share with one another."""
+"""One training step as its losses see it: images, and features and predictions that losses share."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ from mgm.types import Batch, Features, Predictions
 
 @dataclass(frozen=True)
 class StepInputs:
-    """What the trainer gives to one step on one minibatch, or on one of its micro-batches."""
+    """What the trainer passes to a step on a minibatch or on one of its micro-batches."""
 
     batch: Batch
     """Labelled images."""
     index: int
-    """Number of the step in its stage."""
+    """Index of the step within its stage."""
     seed: int
-    """Seed of the step's noise and views, another one in every process."""
+    """Seed of the step's noise and views; different in each process."""
     common_seed: int
-    """Seed of what has to be random in the same way in all processes."""
+    """Seed for random choices that must be the same in all processes."""
     micro_batch: int = 0
-    """Which micro-batch of the minibatch ``batch`` is."""
+    """Index of the micro-batch within the minibatch."""
     num_micro_batches: int = 1
-    """How many there are (`TrainingConfig.accumulate`)."""
+    """Number of micro-batches per minibatch (`TrainingConfig.accumulate`)."""
     combined: bool = False
-    """All losses are computed at the same weights (``optimizer_step: combined``). The gradients of the losses that share features
-    collect at the encoder's output, for one backward pass through it."""
+    """Whether all losses are computed at the same weights (``optimizer_step: combined``). Losses that share features then add up
+    their gradients at the encoder's output, for a single backward pass through the encoder."""
     average: nn.Module | None = None
-    """The moving average of the model, where there is one (`TrainingConfig.ema`)."""
+    """The moving average of the model, if there is one (`TrainingConfig.ema`)."""
 
 
 class Step:
-    """One step of training a multi-task model on labelled images.
+    """One training step of a multi-task model on labelled images.
 
-    What losses have in common (features, predictions) is computed once and forgotten as soon as a network that it came
-    from has changed, so sharing never alters the result.
+    Features and predictions are computed once for all losses and dropped as soon as a network that they depend on has
+    changed, so sharing never alters the result.
 
     Args:
-        networks: Network name -> module; ``encoder`` and ``decoders`` among them.
+        networks: Network name -> module, including ``encoder`` and ``decoders``.
         tasks: Task name -> task, the tasks to learn.
         inputs: See `StepInputs`.
     """
@@ -65,28 +65,28 @@ class Step:
         return self.inputs.micro_batch == 0
 
     def images_of(self, source: str) -> Batch:
-        """The images of a source; here there are ``"labelled"`` ones alone."""
+        """The images of a source; this class knows only ``"labelled"``."""
         return {"labelled": self.batch}[source]
 
     def encode(self, images: Tensor) -> Tensor:
-        """``E(x)``, the coarsest features ``[B, C, h, w]``, for one loss alone; losses share `features`."""
+        """``E(x)``, the coarsest features ``[B, C, h, w]``, for a single loss; for features that losses share, use `features`."""
         return self.networks["encoder"](images)[-1]
 
     def features(self, source: str) -> Features:
-        """The feature pyramid of a source, shared by all losses that ask before the encoder changes.
+        """The feature pyramid of a source, cached until the encoder changes.
 
-        With combined updates its levels are leaves that collect gradients.
+        With combined updates, its levels are leaves that accumulate gradients.
         """
         if source not in self._features:
             images = self.images_of(source).images
             levels = self.networks["encoder"](images)
-            # images with a graph: the gradient has to run on into what made them
+            # if the images have a graph, gradients must flow through the encoder into them at once
             defers = self._defer_encoder and not images.requires_grad
             self._features[source] = [self._leaf(level) for level in levels] if defers else levels
         return self._features[source]
 
     def _leaf(self, level: Tensor) -> Tensor:
-        """A leaf in place of a level of features, whose gradient is sent through the encoder later."""
+        """Replace a feature map by a leaf, whose gradient `backward_through_encoder` propagates later."""
         if not level.requires_grad:
             return level
         leaf = level.detach().requires_grad_()
@@ -94,7 +94,7 @@ class Step:
         return leaf
 
     def all_predictions(self, source: str) -> Predictions:
-        """Head -> prediction for the images of a source, shared likewise; auxiliary heads included."""
+        """Head -> prediction for the images of a source, auxiliary heads included; cached until M changes."""
         if source not in self._predictions:
             self._predictions[source] = self.networks["decoders"](self.features(source))
         return self._predictions[source]
@@ -105,11 +105,11 @@ class Step:
         return {task: predictions[task] for task in self.tasks}
 
     def stream_seed(self, *names: object) -> int:
-        """Seed of a random stream of this step."""
+        """Seed of a named random stream of this step."""
         return derive_seed(self.inputs.seed, *names)
 
     def noise(self, *shape: int) -> Tensor:
-        """Standard normal numbers, a row per image, new ones at every call; each micro-batch has its own rows."""
+        """Standard normal noise, one row per image; new values at each call, and different rows for each micro-batch."""
         self._draws += 1
         device = self.batch.images.device
         generator = random_generator(device, self.inputs.seed, "noise", self._draws)
@@ -118,7 +118,7 @@ class Step:
         return drawn[self.inputs.micro_batch * rows :][:rows]
 
     def forget(self, changed: tuple[str, ...]) -> None:
-        """Drop what was computed with networks that have changed."""
+        """Drop cached results that depend on networks that have changed."""
         changed_set = set(changed)
         if changed_set & {"encoder", "policy"}:
             self._features.clear()
@@ -126,23 +126,23 @@ class Step:
             self._predictions.clear()
 
     def keep(self, read: set[str]) -> None:
-        """Drop the graphs of what no later loss reads (`Update.reads`); if asked for all the same, it is computed again."""
+        """Drop predictions that no later loss declares in `Update.reads`; if needed after all, they are recomputed."""
         for source in self._predictions.keys() - read:
             del self._predictions[source]
 
     def release(self) -> None:
-        """Drop what takes memory; it is computed again, from the same images and noise, where it is asked for again."""
+        """Drop all cached tensors to free memory; if needed again, they are recomputed from the same images and noise."""
         self._features.clear()
         self._predictions.clear()
         self._deferred.clear()
 
     @property
     def encoder_outputs(self) -> list[Tensor]:
-        """Leaves at which deferred gradients collect."""
+        """Leaves at the encoder's output that accumulate deferred gradients."""
         return [leaf for _, leaf in self._deferred]
 
     def encoder_gradient(self, loss: Tensor) -> Tensor:
-        """Gradient of a scalar with respect to all parameters of the encoder, as one vector; graphs and ``.grad`` stay."""
+        """Gradient ``[P]`` of a scalar loss with respect to all encoder parameters; keeps the graph, does not change ``.grad``."""
         parameters = list(self.networks["encoder"].parameters())
         reached = _gradients([loss], [*parameters, *self.encoder_outputs])
         own, at_outputs = reached[: len(parameters)], reached[len(parameters) :]
@@ -155,7 +155,7 @@ class Step:
         return torch.cat([gradient.flatten() for gradient in gradients])
 
     def backward_through_encoder(self) -> None:
-        """Send the collected gradients through the encoder, all at once; what is encoded later has its own backward pass."""
+        """Propagate the accumulated gradients through the encoder in one pass; later features are not deferred any more."""
         pairs = [(features, leaf.grad) for features, leaf in self._deferred if leaf.grad is not None]
         if pairs:
             outputs, gradients = zip(*pairs, strict=True)
@@ -167,5 +167,5 @@ class Step:
 def _gradients(
     outputs: Sequence[Tensor], inputs: Sequence[Tensor], given: Sequence[Tensor] | None = None
 ) -> list[Tensor | None]:
-    """Gradients of ``outputs``, weighed by ``given``, with respect to inputs; None where an input is not reached."""
+    """Gradients of ``outputs``, weighted by ``given``, with respect to ``inputs``; None for inputs that do not contribute."""
     return list(torch.autograd.grad(outputs, inputs, given, retain_graph=True, allow_unused=True))

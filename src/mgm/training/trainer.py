@@ -1,4 +1,4 @@
-"""The training loop: stages, checkpoints, logs. It knows updates and networks by name, and nothing of any method."""
+"""The training loop: stages, checkpoints, logs. It knows updates and networks only by name, and is independent of the method."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ from mgm.training.updates import Stage, trained_networks
 from mgm.types import Batch
 
 EXPLODED = 1e6
-"""A loss beyond this is taken as a diverged training, though it is still finite."""
+"""Loss above which a training counts as diverged, even if it is finite."""
 TIMED_PLACES = 10
-"""Places of a stage with images of several sizes at which its cost is measured."""
+"""Number of steps, spread over a stage, at which the cost of a stage with images of several sizes is measured."""
 WHOLE = "all"
-"""Name of a model that is chosen as a whole."""
+"""Key in `Position.best` for a model that is selected as a whole."""
 LOG_EVERY = 20
-"""Steps between looks at the losses; each look waits for the device."""
+"""Steps between reads of the losses; each read synchronises with the device."""
 
 Loader = Callable[[int, int], Batch]
-"""``loader(step, count)``: this process' share of the batch of a step, the same whenever it is asked for."""
+"""``loader(step, count)``: this process's share of the batch of ``count`` images for a step; deterministic."""
 
 
 class Progress:
@@ -63,36 +63,36 @@ class Progress:
         return None
 
     def stage(self, name: str, done: int, total: int) -> None:
-        """A stage begins, or goes on after a pause."""
+        """A stage starts or resumes; ``done`` of its ``total`` steps are done."""
 
     def step(self, done: int, figures: dict[str, float]) -> None:
-        """Steps were done; figures are the latest losses or scores."""
+        """Losses or scores were logged after step ``done``."""
 
     def validated(self, done: int, scores: Scores, score: float, model: nn.Module) -> None:
-        """The model was scored on the validation set; ``score`` is the number by which the best is kept."""
+        """The model was scored on the validation set; ``score`` selects the best model."""
 
     def stopped(self, done: int, waited: int) -> None:
-        """The stage ends early, after so many validations without a better score."""
+        """The stage ends early, after ``waited`` validations without a better score."""
 
 
 @dataclass
 class Trainer:
-    """Runs stages from wherever the last checkpoint left them.
+    """Trains the stages in order, starting from the last checkpoint if there is one.
 
     Args:
-        config: Optimisers, precision, when to validate and to save.
-        seed: Of noise and views.
-        stages: What to do.
-        networks: What to train, on the fabric's device.
+        config: Optimisers, precision, intervals of validation and checkpoints.
+        seed: Seed of noise and views.
+        stages: The training schedule.
+        networks: Networks to train, on the fabric's device.
         tasks: Task name -> task.
-        loaders: Where batches come from, by the names that stages give (`Stage.data`).
-        make_step: A step on one micro-batch, which the losses of the updates are given.
-        validate: Scores of a model on the validation set, and each task's skill, by which the best is kept.
+        loaders: Name (`Stage.data`) -> loader.
+        make_step: Makes the step object of a micro-batch, which is passed to the losses.
+        validate: Returns a model's scores on the validation set, and each task's skill, which selects the best model.
         fabric: Device, precision, processes.
-        folder: Where checkpoints go.
-        log: Losses and scores.
-        progress: Told about every logged step.
-        artifacts: File name -> state, for what is to be kept beside the checkpoints after a stage.
+        folder: Folder for checkpoints.
+        log: Metrics log for losses and scores.
+        progress: Callbacks.
+        artifacts: Returns file name -> state to save beside the checkpoints after a stage.
         after_stage: Called when a stage is done and its checkpoint is written.
     """
 
@@ -124,20 +124,20 @@ class Trainer:
         if config.compile != "never":
             compile_networks(self.networks, config.compile, self.fabric.device)
         self._clock = time.perf_counter()
-        self._recent: list[dict[str, Tensor]] = []  # losses since the last look
+        self._recent: list[dict[str, Tensor]] = []  # losses since the last log entry
         self._signals = HeldSignals()
 
     @property
     def evaluated_model(self) -> nn.Module:
-        """The weights that are validated, tested and used: the moving average, where there is one."""
+        """The model to validate, test and use: the moving average if there is one, otherwise M."""
         return self.average.model if self.average else self.networks.model
 
     def run(self) -> None:
-        """Do all that is left to do.
+        """Train all remaining steps.
 
         Raises:
-            TrainingDivergedError: If a loss is NaN or explodes; the last checkpoint stays as it was.
-            Interrupted: If a signal asks for an end; the state after the step that was under way is saved.
+            TrainingDivergedError: If a loss is NaN or explodes; the last checkpoint is kept.
+            Interrupted: If a signal stops the training; the current step is finished and saved first.
         """
         self._clock = time.perf_counter()
         with held_signals() as self._signals:
@@ -155,7 +155,7 @@ class Trainer:
                     raise Interrupted(number, f"stopped; all steps of stage {stage.name!r} are saved")
 
     def enter_stage(self, number: int) -> None:
-        """Set up a stage: its networks can be trained, all others are frozen."""
+        """Start a stage: thaw the networks that it trains and freeze all others."""
         self.position.stage = number
         self.networks.train()
         for name, network in self.networks.items():
@@ -175,12 +175,12 @@ class Trainer:
             validates = stage.trains_model and stage.data == "labelled" and done % config.validate_every == 0
             saves = done % config.checkpoint_every == 0
             last = done == stage.steps
-            # several processes look together, where they wait for each other anyway
-            looks = validates or saves or last or done % LOG_EVERY == 0
-            stops = not last and (looks or world_size() == 1) and self._signals.agreed(self.fabric.device)
-            if looks or stops:
+            logs = validates or saves or last or done % LOG_EVERY == 0
+            # several processes agree on signals only at log steps, where they synchronise anyway
+            stops = not last and (logs or world_size() == 1) and self._signals.agreed(self.fabric.device)
+            if logs or stops:
                 self._check_losses(stage)
-            if looks:
+            if logs:
                 self._log(stage)
             if validates or (last and stage.trains_model and stage.data == "labelled"):
                 self._validate(stage)
@@ -192,12 +192,12 @@ class Trainer:
                 raise Interrupted(stops, f"stopped; step {done} of stage {stage.name!r} is saved")
 
     def train_step(self, stage: Stage, index: int) -> dict[str, Tensor]:
-        """One step of a stage: every update of it, in order (`optimizer_steps`).
+        """Carry out one step of a stage: all its updates in order (`optimizer_steps`).
 
         Returns:
-            Update name -> its loss (of the last time, if the update stands several times), still on the device.
+            Update name -> loss, still on the device; the last loss of an update that occurs several times.
         """
-        # the same in all processes: they have to take the same paths through the model
+        # the same in all processes, which must take the same path through the model
         model_seed = derive_seed(self.seed, "model", stage.name, index)
         config = self.config
         begin_compiled_step(self.networks, config.compile)
@@ -224,18 +224,18 @@ class Trainer:
         return losses
 
     def representative_steps(self, stage: Stage) -> tuple[int, ...]:
-        """Steps of a stage whose mean cost is that of all of its steps: images may have several sizes."""
+        """Indices of steps whose mean cost estimates that of the whole stage; several if image sizes differ between steps."""
         if not self.config.early_sizes or stage.data != "labelled":
             return (0,)
         return tuple(int((number + 0.5) / TIMED_PLACES * stage.steps) for number in range(TIMED_PLACES))
 
     def _mean_losses(self) -> dict[str, float]:
-        """Mean losses since the last look."""
+        """Update name -> mean loss since the last log entry."""
         names = self._recent[-1].keys() if self._recent else ()
         return {name: torch.stack([losses[name] for losses in self._recent]).float().mean().item() for name in names}
 
     def _check_losses(self, stage: Stage) -> None:
-        """Stop a training that has diverged."""
+        """Raise `TrainingDivergedError` if a mean loss is NaN or above `EXPLODED`."""
         done = self.position.step
         saved = (self.folder / "last.pt").exists()
         kept = f"The last good checkpoint is kept in {self.folder}" if saved else "No checkpoint had been saved yet"
@@ -253,12 +253,12 @@ class Trainer:
         self._recent = []
 
     def _validate(self, stage: Stage) -> None:
-        """Score M on the validation set; keep the best weights.
+        """Score M on the validation set and keep the best weights.
 
-        The run's model is one of its last stage: a recipe is judged by what its joint training makes, not by the multi-task
-        training before it. The best from before is kept beside it.
+        The run's model is selected in the last stage, because a recipe is judged by its joint training, not by the multi-task
+        training before it. The best model of earlier stages is saved separately.
         """
-        # compiled for training alone: evaluation is a small share of the time, and its batches have more shapes
+        # evaluate without compilation: it takes little time, and its batches have more shapes
         eager = self.config.compile != "never"
         with torch.compiler.set_stance("force_eager") if eager else nullcontext():
             scores, skills = self.validate(self.evaluated_model)
@@ -272,11 +272,13 @@ class Trainer:
         if stage is self.stages[-1]:
             self._keep(self.position.best, skills, "best.pt")
         else:
-            self._keep(self.position.earlier, skills, "best_earlier.pt", "best.pt")  # until the last stage has a model
+            self._keep(
+                self.position.earlier, skills, "best_earlier.pt", "best.pt"
+            )  # best.pt until the last stage has one
         self.networks.train()
 
     def _out_of_patience(self, stage: Stage) -> bool:
-        """Whether the stage ends here (`TrainingConfig.patience`); the next one begins at its own place in the schedule."""
+        """Whether to stop the stage early (`TrainingConfig.patience`); the schedule of the next stage is not affected."""
         position, config = self.position, self.config
         if not config.patience or position.waited < config.patience:
             return False
@@ -286,33 +288,40 @@ class Trainer:
         return True
 
     def _keep(self, best: dict[str, tuple[float, int]], skills: Skills, name: str, *copies: str) -> None:
-        """Write the weights that are better than those in a file; of networks that share no layer each for itself."""
+        """Save the model if its score is better than the best so far; networks that share no layer are selected one by one.
+
+        Args:
+            best: Entry of `Position` to compare with and to update.
+            skills: Skills of the current model.
+            name: File with the best weights so far.
+            copies: Further files to write the same weights to.
+        """
         own, mean = self.networks.model.own_weights, mean_skill(skills)
         found = {task: mean if math.isnan(skills[task]) else skills[task] for task in own} or {WHOLE: mean}
         before = {part: best.get(part, (math.nan, 0))[0] for part in found}
-        # without any score yet, as without a validation set, the latest weights are kept
+        # NaN: without a previous score, as without a validation set, keep the latest weights
         better = [part for part, score in found.items() if math.isnan(before[part]) or score > before[part]]
         if not better:
             return
         weights = {key: value.contiguous() for key, value in self.evaluated_model.state_dict().items()}
-        if len(better) < len(found) and self.fabric.is_global_zero:  # which alone writes
+        if len(better) < len(found) and self.fabric.is_global_zero:  # only this process writes
             kept = tuple(prefix for part, prefixes in own.items() if part not in better for prefix in prefixes)
-            before = load_checkpoint(self.folder / name, SavedModel, self.fabric.device)["model"]
-            weights |= {key: value for key, value in before.items() if key.startswith(kept)}
+            saved = load_checkpoint(self.folder / name, SavedModel, self.fabric.device)["model"]
+            weights |= {key: value for key, value in saved.items() if key.startswith(kept)}
         best |= {part: (found[part], self.steps_done) for part in better}
         for file in (name, *copies):
             self._save(file, model=weights)
 
     @property
     def stages_as_trained(self) -> tuple[Stage, ...]:
-        """The stages with the steps after which they ended, early or not."""
+        """The stages with the number of steps they were actually trained for."""
         return tuple(replace(stage, steps=self.position.stopped.get(stage.name, stage.steps)) for stage in self.stages)
 
     @property
     def steps_done(self) -> int:
-        """Steps of M on labelled batches over all stages so far: what budgets are counted in.
+        """Steps of M on labelled batches over all stages so far, in which budgets are counted.
 
-        It is the place in the schedule: steps that `TrainingConfig.patience` has left out are counted.
+        This is the position in the schedule, so steps skipped by early stopping (`TrainingConfig.patience`) count as done.
         """
         done = [(stage, stage.steps) for stage in self.stages[: self.position.stage]]
         if self.position.stage < len(self.stages):
@@ -320,7 +329,7 @@ class Trainer:
         return sum(steps for stage, steps in done if stage.trains_model and stage.data == "labelled")
 
     def save(self) -> None:
-        """Write the checkpoint from which `restore` continues bitwise."""
+        """Write the checkpoint ``last.pt``, from which `restore` continues bitwise."""
         now = time.perf_counter()
         self.position.seconds += now - self._clock
         self._clock = now
@@ -341,7 +350,7 @@ class Trainer:
             dist.barrier()
 
     def _checked(self, state: TrainingState) -> Position:
-        """The position in a checkpoint, which has to lie in the schedule."""
+        """The position in a checkpoint; raises `ValueError` if it is outside the schedule."""
         position = schema(Position).validate_python(state["position"])
         ends = [*(stage.steps for stage in self.stages), 0]
         if not (0 <= position.stage < len(ends) and 0 <= position.step <= ends[position.stage]):
@@ -349,10 +358,10 @@ class Trainer:
         return position
 
     def adopt(self, state: TrainingState) -> None:
-        """Begin where another run with the same first stages ended them.
+        """Continue from the checkpoint of another run that has trained the same first stages.
 
         Args:
-            state: Its checkpoint. Networks and optimisers that these stages do not train are left as they are.
+            state: Checkpoint of the other run. Networks and optimisers that those stages do not train stay unchanged.
         """
         position = self._checked(state)
         done = self.stages[: position.stage]
@@ -369,10 +378,10 @@ class Trainer:
         self.position = position
 
     def restore(self) -> bool:
-        """Continue from the last checkpoint, if there is one.
+        """Load the last checkpoint. Returns whether there was one.
 
         Raises:
-            RunError: If the checkpoint does not fit the settings.
+            RunError: If the checkpoint cannot be read or does not match the settings.
         """
         path = self.folder / "last.pt"
         if not path.exists():
@@ -388,7 +397,7 @@ class Trainer:
                 self.average.load_state_dict(state["average"] or {})
             self.position = self._checked(state)
             self._recent = state["recent"]
-        except Exception as error:  # of states of other shapes optimisers raise many kinds
+        except Exception as error:  # optimisers raise many kinds of errors for mismatched states
             reason = (str(error) or type(error).__name__).splitlines()[0]
             raise RunError(
                 f"{path} does not fit this run's settings ({reason}); start a new run in another folder"

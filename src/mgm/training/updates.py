@@ -12,45 +12,45 @@ from mgm.training.gradients import GradientRule, summed
 
 @dataclass(frozen=True)
 class Update:
-    """One line of the algorithm: a loss and what it trains.
+    """One line of the algorithm: a loss and the networks that it trains.
 
-    Gradients pass *through* every network but are accumulated in those of ``trains`` alone: the backward pass is given exactly
-    these parameters and computes no other weight gradient.
+    Gradients pass *through* every network but are accumulated only in those of ``trains``: the backward pass is given exactly
+    these parameters and computes no other weight gradients.
 
     With separate optimisers, Adam's moments belong to the update (paper, Algorithm 1: every loss has its own optimiser): updates
-    that train the same network do not share them, and one that stands twice in a stage has one state. With combined updates they
-    belong to the network (`mgm.training.optimizer_steps`).
+    that train the same network do not share them, and an update that occurs twice in a stage has one state. With combined
+    updates, the moments belong to the network (`mgm.training.optimizer_steps`).
     """
 
     name: str
     trains: tuple[str, ...]
     loss: Callable[..., Tensor]
-    """``loss(step, source)`` is a scalar and changes nothing."""
+    """``loss(step, source)`` returns a scalar and has no side effects."""
     source: str = "labelled"
     """The images that the loss is computed on (`Step.images_of`)."""
     weight: float = 1.0
     statistics: tuple[str, ...] = ()
-    """Networks whose buffers (batch-norm statistics, the power iteration of spectral norm) move in this update.
+    """Networks whose buffers (batch-norm statistics, vectors of spectral norm's power iteration) this update changes.
 
-    All others normalise with the statistics of their batch and do not remember them. So the running statistics of M describe
-    labelled images, like those it is used on, and not synthesized ones or the views of SimCLR."""
+    All other networks normalise with batch statistics and do not record them. So the running statistics of M describe labelled
+    images, like those it is used on, and not synthesized images or the views of SimCLR."""
     reads: tuple[str, ...] = ()
-    """What the loss shares with others computed at the same weights: ``labelled``, ``extra`` (M's predictions for these images),
-    ``fakes``. Its graph is dropped after the last loss that reads it."""
+    """Cached results that the loss shares with others computed at the same weights: ``labelled``, ``extra`` (M's predictions for
+    these images), ``fakes``. Their graphs are dropped after the last loss that reads them."""
     gradient: GradientRule = summed
-    """How the gradient is formed from the loss; under another rule than `summed` the loss may be a vector."""
+    """How gradients are computed from the loss; with a rule other than `summed`, the loss may be a vector."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A phase of the training: the same updates, over and over."""
+    """A phase of the training, in which every step carries out the same updates."""
 
     name: str
     updates: tuple[Update, ...]
     steps: int
     batch_size: int
     data: str = "labelled"
-    """Name of the loader that its batches come from."""
+    """Name of the loader that provides the batches."""
 
     @property
     def trains(self) -> frozenset[str]:
@@ -59,15 +59,15 @@ class Stage:
 
     @property
     def trains_model(self) -> bool:
-        """Whether the predictions of M change, so that evaluating is worth while."""
+        """Whether the stage trains M's predictions, so that M has to be validated."""
         return "decoders" in self.trains
 
 
 def trained_networks(stages: Iterable[Stage]) -> frozenset[str]:
-    """Networks that some stage trains: those that have to be built."""
+    """Names of the networks that at least one stage trains, and which therefore must be built."""
     return frozenset(name for stage in stages for name in stage.trains)
 
 
 def still_read(updates: Iterable[Update]) -> set[str]:
-    """What the losses to come share with earlier ones (`Update.reads`)."""
+    """Cached results that the given updates still read (`Update.reads`)."""
     return {name for update in updates for name in update.reads}
