@@ -1,4 +1,4 @@
-"""Predictors; `MODELS` is the registry: classes with constructors ``(channels, config)``."""
+"""Multi-task models; `MODELS` is the registry of classes, which are constructed with ``(channels, config)``."""
 
 from mgm.models.adashare import AdaShareNetwork
 from mgm.models.base import MultiTaskModel

@@ -19,16 +19,16 @@ from mgm.networks.encoder import Encoder, ResNetEncoder
 from mgm.types import Features
 
 Gates = Sequence[Sequence[float | Tensor]]
-"""Block -> task -> 1 (selected), 0 (skipped), or a scalar tensor of that value through which a gradient reaches the policy."""
+"""``gates[block][task]``: 1 (selected), 0 (skipped), or a scalar tensor with that value, whose gradient reaches the policy."""
 
 
 @dataclass(frozen=True)
 class PolicySchedule:
-    """When the policy learns, in shares of the training of M. The defaults follow the authors' settings for NYUv2.
+    """When the policy is trained, in fractions of M's training. The defaults follow the authors' settings for NYUv2.
 
-    Before `warm_up` every task selects every block. From then on decisions are sampled and learned, for the last block
-    first and for all from `curriculum` on. From `fixed` on the decisions are the likelier ones and only the weights train;
-    the paper trains a new network with them instead, which would be twice the budget.
+    Before `warm_up`, every task selects every block. From then on, decisions are sampled and learned, starting with the last
+    block and including all blocks from `curriculum` on. From `fixed` on, the more likely decisions are used and only the
+    weights are trained; the paper instead trains a new network with them, which would double the budget.
     """
 
     warm_up: float = 0.2
@@ -39,19 +39,19 @@ class PolicySchedule:
 
 
 class Policy(StepwiseModule):
-    """The probability ``α_lk = σ(logit_lk)`` with which task k selects block l, of L blocks and K tasks.
+    """The probabilities ``α_lk = σ(logit_lk)`` that task k selects block l, for L blocks and K tasks.
 
-    A decision is sampled by the Gumbel-Max trick and differentiated by its relaxation (Sun et al., eq. 1, 2): of two
-    classes only the difference of logits and of Gumbel noises counts, the latter a logistic number ``g``. So task k
+    Decisions are sampled with the Gumbel-Max trick and differentiated through its relaxation (Sun et al., eq. 1, 2). With two
+    classes, only the differences of logits and of Gumbel noises matter, and the latter is logistic noise ``g``. So task k
     selects block l iff ``logit + g > 0``, and the gradient is that of ``σ((logit + g) / τ)``.
 
-    Deviation: decisions in training are 0 or 1 (straight-through), not relaxed, so the weights are trained under the same
-    kind of decisions as they are used with. Without noise (evaluation, warm-up, blocks that the curriculum has not
-    reached, the end of training) the likelier decision holds. A policy starts in favour of selecting everything.
+    Deviation: decisions in training are 0 or 1 (straight-through), not relaxed, so that the weights are trained with the kind
+    of decisions that they are used with. Without noise (evaluation, warm-up, blocks that the curriculum has not reached, the
+    end of training), the more likely decision is taken. Initially, every task favours every block.
     """
 
     INITIAL_LOGIT: ClassVar[float] = 1.0
-    """α = 0.73 (the authors begin undecided): the change from the warm-up to sampled decisions is gentle."""
+    """α = 0.73 (the authors start at 0.5), so that the transition from warm-up to sampled decisions is gentle."""
 
     def __init__(self, num_blocks: int, num_tasks: int, schedule: PolicySchedule | None = None) -> None:
         super().__init__()
@@ -60,14 +60,14 @@ class Policy(StepwiseModule):
         self.begin_step(seed=0, progress=0.0)
 
     def begin_step(self, seed: int, progress: float) -> None:
-        """Draw this step's noise; arguments as of `StepwiseModule`."""
+        """Draw the noise of a step; arguments as for `StepwiseModule.begin_step`."""
         self.progress = progress
         uniform = torch.rand(self.logits.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
         self._noise = torch.logit(uniform, eps=1e-9).float()
 
     @property
     def num_open(self) -> int:
-        """How many blocks, counted from the last, are sampled and learned in this step."""
+        """Number of blocks, counted from the last, whose decisions are sampled and learned in this step."""
         schedule = self.schedule
         if not schedule.warm_up <= self.progress < schedule.fixed:
             return 0
@@ -77,14 +77,14 @@ class Policy(StepwiseModule):
 
     @property
     def temperature(self) -> float:
-        """τ of this step, which falls by the same factor every step of the learning time."""
+        """Temperature τ of this step, which decays exponentially while the policy is trained."""
         schedule = self.schedule
         span = schedule.fixed - schedule.warm_up
         share = min(max((self.progress - schedule.warm_up) / span, 0.0), 1.0) if span > 0 else 1.0
         return schedule.first_temperature * (schedule.last_temperature / schedule.first_temperature) ** share
 
     def _selection(self) -> Tensor:
-        """``[L, K]`` of exactly 0 and 1, with the gradient of the relaxed decisions."""
+        """Decisions ``[L, K]``, exactly 0 or 1, with the gradient of the relaxed decisions."""
         is_open = torch.arange(len(self.logits)) >= len(self.logits) - self.num_open
         noise = self._noise * (is_open[:, None] & self.training)
         scores = self.logits + noise.to(self.logits.device)
@@ -92,24 +92,24 @@ class Policy(StepwiseModule):
         return (scores > 0).to(relaxed.dtype) + (relaxed - relaxed.detach())
 
     def decisions(self) -> Gates:
-        """Decisions of this step, or in evaluation the likelier ones, as plain numbers."""
+        """Decisions of this step (in evaluation, the more likely ones) as plain numbers."""
         return cast(list[list[float]], self._selection().detach().tolist())
 
     def gates(self) -> Gates:
-        """`decisions`, with those that are being learned as tensors that carry a gradient to the policy."""
+        """`decisions`, in which those being learned are tensors with a gradient to the policy."""
         closed = len(self.logits) - self.num_open
         selection = self._selection()
         decided = cast(list[list[float]], selection[:closed].detach().tolist())
         return [*decided, *(list(row) for row in selection[closed:])]
 
     def sparsity(self) -> Tensor:
-        """``L_sparsity = Σ_lk log α_lk`` over the blocks that are being learned (Sun et al., eq. 3), a scalar."""
+        """``L_sparsity = Σ_lk log α_lk``, a scalar, over the blocks whose decisions are being learned (Sun et al., eq. 3)."""
         return F.logsigmoid(self._open_logits()).sum()
 
     def sharing(self) -> Tensor:
-        """``L_sharing = Σ_l (L - l)/L Σ_{k<j} |α_lk - α_lj|``, ``l`` from 0 (Sun et al., eq. 4), a scalar.
+        """``L_sharing = Σ_l (L - l)/L Σ_{k<j} |α_lk - α_lj|``, a scalar, with ``l`` from 0 (Sun et al., eq. 4).
 
-        Early blocks should be shared. Over the blocks that are being learned.
+        Encourages tasks to share blocks, early ones above all. The sum is over the blocks whose decisions are being learned.
         """
         probabilities = torch.sigmoid(self._open_logits())
         total, count = len(self.logits), len(probabilities)
@@ -122,14 +122,14 @@ class Policy(StepwiseModule):
 
 
 class AdaShareEncoder(Encoder, DecidingModule):
-    """A ResNet in which each task takes its own path; the features of all tasks stand one after another in the channels.
+    """A ResNet in which each task takes its own path; the features of all tasks are concatenated along the channels.
 
-    A skipped block leaves its shortcut. Tasks share the computation as far as they have decided alike, so with every
-    block selected a pass does what `ResNetEncoder` does, running statistics included.
+    A skipped block is replaced by its shortcut. Tasks share the computation up to their first different decision, so with
+    every block selected, a forward pass equals that of `ResNetEncoder`, including running statistics.
     """
 
     decide: Callable[[], Gates]
-    """Decisions of a pass: those of the policy that it follows; until then everything is selected."""
+    """Returns the decisions of a forward pass; selects everything until `follow` sets a policy."""
 
     def __init__(self, num_tasks: int, config: ModelConfig) -> None:
         super().__init__()
@@ -149,26 +149,26 @@ class AdaShareEncoder(Encoder, DecidingModule):
         return [[1.0] * self.num_tasks for _ in self.blocks]
 
     def follow(self, policy: Policy) -> None:
-        """Take decisions from a policy, which stays a module of its own: its parameters are not those of the encoder."""
+        """Use the decisions of a policy; its parameters do not become parameters of the encoder."""
         self.decide = policy.decisions
 
     def fix_decisions(self) -> None:
-        """Take for good the paths that the policy favours now."""
+        """Fix the current decisions of the policy from now on."""
         favoured = self.decide()
         self.decide = lambda: favoured
 
     def forward(self, images: Float[Tensor, "B _ H W"]) -> Features:
-        """See `Encoder`; the channels of a level are those of all tasks. No gradient reaches the policy."""
+        """See `Encoder`; each level has the channels of all tasks. No gradient reaches the policy."""
         return self.take(images, self.decide())
 
     def take(self, images: Tensor, gates: Gates) -> Features:
-        """The same along given paths: ``gates`` for every block and task."""
+        """Forward pass with given ``gates`` for every block and task; gradients reach gates that are tensors."""
         fine, pooled = self.trunk.stem(images)
         levels = [torch.cat([fine] * self.num_tasks, dim=1)]
         paths = [(pooled, list(range(self.num_tasks)))]
         rows = iter(gates)
         for stage in self.trunk.stages:
-            for block, row in zip(stage.children(), rows):  # noqa: B905 - the rows go on in the next stage
+            for block, row in zip(stage.children(), rows):  # noqa: B905 - the next stage continues with the remaining rows
                 assert isinstance(block, BasicBlock)
                 paths = [
                     (_gated(block, features, row[tasks[0]]), tasks)
@@ -181,7 +181,7 @@ class AdaShareEncoder(Encoder, DecidingModule):
 
 
 def _alike(tasks: Sequence[int], row: Sequence[float | Tensor]) -> list[list[int]]:
-    """The tasks in groups that decide alike; one whose decision carries a gradient goes its own way."""
+    """Group tasks by equal decisions; a task whose decision carries a gradient forms its own group."""
     groups: dict[float | int, list[int]] = {}
     for task in tasks:
         gate = row[task]
@@ -190,19 +190,18 @@ def _alike(tasks: Sequence[int], row: Sequence[float | Tensor]) -> list[list[int
 
 
 def _gated(block: BasicBlock, features: Tensor, gate: float | Tensor) -> Tensor:
-    """``relu(gate * residual + shortcut)``, computing the residual only where it counts."""
+    """``relu(gate * residual + shortcut)``, without computing the residual if the gate is 0."""
     if isinstance(gate, Tensor):
         return F.relu(gate * block.residual(features) + block.shortcut(features))
     return block(features) if gate else F.relu(block.shortcut(features))
 
 
 class AdaShareNetwork(MultiTaskModel):
-    """AdaShare as a predictor. Arguments: see `MultiTaskModel`.
+    """AdaShare as a multi-task model. Arguments: see `MultiTaskModel`.
 
-    The losses of M train the encoder under the decisions of the step; the policy, a part of its own, is trained apart from it
-    by the task losses, the sparsity and the sharing loss (`mgm.method.losses.policy_loss`). With everything selected and the
-    paper's decoders it is `MultiTaskNetwork`, and starts from the same weights; of pyramid decoders each task has layers of its
-    own here.
+    The losses of M train the encoder with the decisions of the step. The policy is a separate part, trained by the task losses
+    plus sparsity and sharing losses (`mgm.method.losses.policy_loss`). With everything selected and the paper's decoders, it
+    equals `MultiTaskNetwork` and starts from the same weights; with pyramid decoders, each task has its own pyramid here.
 
     Example:
         >>> model = AdaShareNetwork({"semantic": 40, "depth": 1})
@@ -222,7 +221,7 @@ class AdaShareNetwork(MultiTaskModel):
 
     @staticmethod
     def build(channels: Mapping[str, int], config: ModelConfig) -> tuple[Encoder, nn.Module]:
-        """The encoder with a path per task; a decoder reads the end of its own."""
+        """The encoder with a path per task, and decoders that each read the features of their task's path."""
         encoder = AdaShareEncoder(len(channels), config)
         parts = [encoder.trunk] * len(channels)
         return encoder, DecodersOfParts(parts, [{task: size} for task, size in channels.items()], config)

@@ -1,4 +1,4 @@
-"""The contract of a predictor ``M``: one encoder module, one decoder per task."""
+"""Interface of the multi-task model ``M``: an encoder, and decoders for the tasks."""
 
 from __future__ import annotations
 
@@ -16,57 +16,57 @@ from mgm.types import Predictions
 
 
 def task_of(head: str) -> str:
-    """The task of a head of `MultiTaskModel.decoders`, which most heads are called after.
+    """The task of a head of `MultiTaskModel.decoders`, given the head's name.
 
-    ``TASK/NETWORK`` is an auxiliary head: it learns the task in another network than the one that predicts it
-    (`mgm.models.task_groups`), and its predictions are not used.
+    Most heads have the name of their task. ``TASK/NETWORK`` is an auxiliary head, which learns the task in a network other than
+    the one that predicts it (`mgm.models.task_groups`); its predictions are not used.
     """
     return head.partition("/")[0]
 
 
 class StepwiseModule(nn.Module, ABC):
-    """A module whose passes in training depend on the step: on the progress of training, or on noise of that step."""
+    """A module whose forward passes in training depend on the step, by the training's progress or by noise."""
 
     @abstractmethod
     def begin_step(self, seed: int, progress: float) -> None:
-        """Prepare for the passes of one step, by the arguments alone, so that a resumed run repeats them.
+        """Prepare for the forward passes of a step. Depends only on the arguments, so that resumed runs repeat it exactly.
 
         Args:
-            seed: Of this step's noise, the same in all processes.
-            progress: Share of the training of M that is done, in [0, 1].
+            seed: Seed of the step's noise, the same in all processes.
+            progress: Fraction of M's training that is done, in [0, 1].
         """
 
 
 class DecidingModule(nn.Module, ABC):
-    """A module that decides anew on each pass which of its parts to use."""
+    """A module that decides in each forward pass which of its parts to use."""
 
     @abstractmethod
     def fix_decisions(self) -> None:
-        """Take for good what it would decide now."""
+        """Fix the decisions that it would make now."""
 
 
 class MultiTaskModel(nn.Module, ABC):
-    """``M``: images to predictions of all tasks (paper 3.1), in two halves that are trained and frozen apart.
+    """``M``: maps images to predictions of all tasks (paper 3.1) by an encoder and decoders, which can be trained separately.
 
-    How tasks share layers, in which architectures differ, lies inside the encoder and in what of its output a decoder
-    reads. So whatever works on features (self-supervision, the embedding layer) works for every architecture.
-    Subclasses are final and only say what the halves are; `mgm.models.MODELS` is the registry.
+    Architectures differ in how tasks share layers. This is hidden in the encoder and in which of its features a decoder reads,
+    so that whatever works on features (self-supervision, the embedding layer) works for every architecture. Subclasses are
+    final and only implement `build`; `mgm.models.MODELS` is the registry.
 
     Args:
         channels: Task -> channels of its prediction.
         config: Kinds and sizes of encoder and decoders; default: the paper's.
 
     Raises:
-        ConfigError: If there is no task, or the settings describe no network.
+        ConfigError: If there is no task or the settings are invalid.
     """
 
     takes_any_encoder: ClassVar[bool] = False
-    """Whether the encoder may be another than the paper's ResNet (`mgm.models.encoders`)."""
+    """Whether encoders other than the paper's ResNet are supported (`mgm.models.encoders`)."""
     encoder: Encoder
-    """``[B, C, H, W]`` to a pyramid of features."""
+    """Maps images ``[B, C, H, W]`` to a pyramid of features."""
     decoders: nn.Module
-    """The pyramid to head -> ``[B, C, H, W]``, for the tasks and auxiliary heads (`task_of`): all that lies between the
-    features and the predictions, layers that tasks share there included."""
+    """Maps the pyramid to head -> ``[B, C, H, W]``, for tasks and auxiliary heads (`task_of`). Includes any layers that tasks share
+    between features and predictions."""
 
     def __init__(self, channels: Mapping[str, int], config: ModelConfig | None = None) -> None:
         super().__init__()
@@ -78,32 +78,36 @@ class MultiTaskModel(nn.Module, ABC):
     @staticmethod
     @abstractmethod
     def build(channels: Mapping[str, int], config: ModelConfig) -> tuple[Encoder, nn.Module]:
-        """The encoder and the decoders. Arguments as of the class."""
+        """Build the encoder and the decoders; arguments as for the class."""
 
     @property
     def parts(self) -> dict[str, nn.Module]:
-        """The halves, and what else an architecture trains apart, by name; together all parameters."""
+        """Name -> separately trained part: ``encoder``, ``decoders``, and any others; together they hold all parameters."""
         return dict(self.named_children())
 
     @property
     def own_weights(self) -> dict[str, tuple[str, ...]]:
-        """Task -> how the names of all weights begin that its prediction depends on, where tasks share none; empty: they share."""
+        """Task -> prefixes of the names of all weights that its prediction depends on; empty if tasks share weights."""
         return {}
 
     def begin_step(self, seed: int, progress: float) -> None:
-        """Tell every `StepwiseModule` inside that a training step begins; arguments as there."""
+        """Call `StepwiseModule.begin_step` of all such modules; arguments as there."""
         for module in self.modules():
             if isinstance(module, StepwiseModule):
                 module.begin_step(seed, progress)
 
     def fix_decisions(self) -> None:
-        """Make a constant of what evaluation decides anew on each pass, so that a graph can be traced."""
+        """Fix all decisions that depend on the forward pass, so that the model can be traced."""
         for module in self.modules():
             if isinstance(module, DecidingModule):
                 module.fix_decisions()
 
     def start_at(self, constants: Mapping[str, Tensor]) -> None:
-        """Let decoders that can begin with the best constant predictions, task -> ``[C]``; the paper's begin at random."""
+        """Initialise pyramid decoders to the best constant predictions; the paper's decoders keep their random initialisation.
+
+        Args:
+            constants: Task -> output ``[C]``.
+        """
         for module in self.decoders.modules():
             if isinstance(module, PyramidDecoders):
                 module.start_at({head: constants[task_of(head)] for head in module.outputs})
@@ -115,7 +119,7 @@ class MultiTaskModel(nn.Module, ABC):
 
     @property
     def stride(self) -> int:
-        """What both sides of an image have to be multiples of."""
+        """The total stride in pixels; both sides of an image must be multiples of it."""
         return max(self.encoder.strides)
 
     def forward(self, images: Tensor) -> Predictions:

@@ -16,19 +16,19 @@ from mgm.networks.encoder import Encoder
 from mgm.types import Features
 
 OWN_SHARE = 0.9
-"""What a task's mixture begins with of its own feature map; the others share the rest evenly."""
+"""Initial weight of a task's own feature map in its mixture; the other tasks share the rest evenly."""
 
 
 class CrossStitchUnit(nn.Module):
     """A learned linear combination of all tasks' feature maps, per task (Misra et al., 2016, eq. 1).
 
-    ``x'_k = Σ_j w_kj x_j``, the same at every pixel. At first ``w_kk`` = 0.9 and ``w_kj = (1 - 0.9) / (T - 1)``: every row
-    sums to 1, so the scale of the features stays (a convex combination, as in the paper, for any number of tasks). With
-    the identity the tasks do not see each other.
+    ``x'_k = Σ_j w_kj x_j``, the same at every pixel. Initially ``w_kk`` = 0.9 and ``w_kj = (1 - 0.9) / (T - 1)``: each row sums
+    to 1, which preserves the scale of the features (a convex combination, as in the paper, for any number of tasks). With the
+    identity matrix, tasks do not exchange features.
 
     Args:
-        num_tasks: Tasks ``T``.
-        channels: 1: one T x T matrix for the whole feature map; its number of channels: one per channel.
+        num_tasks: Number of tasks ``T``.
+        channels: 1 for a single T x T matrix; the number of feature channels for one matrix per channel.
 
     Example:
         >>> CrossStitchUnit(num_tasks=3).weight[0, :, 0].tolist()
@@ -43,15 +43,18 @@ class CrossStitchUnit(nn.Module):
         self.weight = nn.Parameter(weight[:, :, None].repeat(1, 1, channels))
 
     def forward(self, columns: Sequence[Tensor]) -> list[Tensor]:
-        """A feature map ``[B, C, H, W]`` per task to as many mixed ones."""
+        """Mix one feature map ``[B, C, H, W]`` per task to as many of the same shape."""
         stacked = torch.stack(list(columns))
         return [(weight[:, None, :, None, None] * stacked).sum(dim=0) for weight in self.weight.to(stacked.dtype)]
 
 
 class CrossStitchEncoder(Encoder):
-    """One encoder per task with a cross-stitch unit (``per_channel``: a matrix per channel) after each of the four stages.
+    """One encoder per task, with a cross-stitch unit after each of the four stages; the stem's level is not mixed.
 
-    The level of the stem is not mixed.
+    Args:
+        tasks: Names of the tasks.
+        config: Encoder of each task.
+        per_channel: Use one matrix per channel instead of one per stage.
     """
 
     def __init__(self, tasks: Iterable[str], config: ModelConfig, *, per_channel: bool) -> None:
@@ -62,7 +65,7 @@ class CrossStitchEncoder(Encoder):
         self.units = nn.ModuleList(CrossStitchUnit(count, width if per_channel else 1) for width in config.widths)
 
     def forward(self, images: Float[Tensor, "B _ H W"]) -> Features:
-        """See `Encoder`; the channels of a level are those of all tasks."""
+        """See `Encoder`; each level has the channels of all tasks."""
         fine, features = zip(*(column.stem(images) for column in self.columns), strict=True)
         levels = [torch.cat(fine, dim=1)]
         for unit, *stages in zip(self.units, *(column.stages for column in self.columns), strict=True):
@@ -72,11 +75,11 @@ class CrossStitchEncoder(Encoder):
 
 
 class CrossStitchNetworks(MultiTaskModel):
-    """`SingleTaskNetworks` that exchange features, by one matrix per stage. Arguments: see `MultiTaskModel`.
+    """`SingleTaskNetworks` that exchange features, with one matrix per stage. Arguments: see `MultiTaskModel`.
 
-    The units train with the encoder, at its rate. (Misra et al., with plain gradient descent, need a far higher rate for
-    the units than for the layers; the size of Adam's steps does not depend on the scale of the gradients.) With identity
-    units it is `SingleTaskNetworks`, and its columns start from the same weights.
+    The units are trained with the encoder, at its learning rate. (Misra et al. use plain gradient descent and need a much higher
+    rate for the units than for the layers; Adam's step size does not depend on the scale of gradients.) With identity units it
+    equals `SingleTaskNetworks`, and its encoders start from the same weights.
 
     Example:
         >>> model = CrossStitchNetworks({"semantic": 40, "depth": 1})
@@ -86,12 +89,12 @@ class CrossStitchNetworks(MultiTaskModel):
 
     @staticmethod
     def build(channels: Mapping[str, int], config: ModelConfig) -> tuple[Encoder, nn.Module]:
-        """Stitched encoders; a decoder reads the part of the features that is its own column's."""
+        """Stitched encoders, and decoders that each read the features of their own encoder."""
         return _stitched(channels, config, per_channel=False)
 
 
 class ChannelCrossStitchNetworks(MultiTaskModel):
-    """The same with one matrix per stage and channel. Arguments: see `MultiTaskModel`.
+    """`CrossStitchNetworks` with one matrix per stage and channel. Arguments: see `MultiTaskModel`.
 
     Example:
         >>> ChannelCrossStitchNetworks({"semantic": 40, "depth": 1}).encoder.units[0].weight.shape
@@ -100,7 +103,7 @@ class ChannelCrossStitchNetworks(MultiTaskModel):
 
     @staticmethod
     def build(channels: Mapping[str, int], config: ModelConfig) -> tuple[Encoder, nn.Module]:
-        """Stitched encoders; a decoder reads the part of the features that is its own column's."""
+        """Stitched encoders, and decoders that each read the features of their own encoder."""
         return _stitched(channels, config, per_channel=True)
 
 

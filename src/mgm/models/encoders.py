@@ -1,4 +1,4 @@
-"""The encoder of a model: the paper's ResNet, or one with pre-trained weights."""
+"""Choice of the encoder: the paper's ResNet, or a pre-trained one."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from mgm.networks.pretrained import PretrainedEncoder
 
 
 def make_encoder(config: ModelConfig) -> Encoder:
-    """The encoder that settings describe, with random weights (`mgm.runs.starting_weights` puts in pre-trained ones).
+    """Build the encoder of a configuration, with random weights (`mgm.runs.starting_weights` loads pre-trained ones).
 
     Raises:
-        ConfigError: If the settings describe none.
+        ConfigError: If the settings are invalid.
     """
     if config.encoder == "lite0":
         return EfficientNetLite0(
@@ -20,7 +20,7 @@ def make_encoder(config: ModelConfig) -> Encoder:
         )
     if config.backbone:
         return PretrainedEncoder(config.backbone, config.image_channels)
-    # the paper's decoders in this format have crashed inside torch 2.13 at 256 px
+    # with the paper's decoders, this format has crashed inside torch 2.13 at 256 px
     channels_last = config.decoder == "pyramid"
     return ResNetEncoder(
         config.image_channels, config.depth, config.widths, config.encoder_stride, channels_last=channels_last

@@ -27,6 +27,6 @@ class MultiTaskNetwork(MultiTaskModel):
 
     @staticmethod
     def build(channels: Mapping[str, int], config: ModelConfig) -> tuple[Encoder, nn.Module]:
-        """One encoder; the decoders read all of its features."""
+        """One encoder, all of whose features the decoders read."""
         encoder = make_encoder(config)
         return encoder, make_decoders(encoder, channels, config)

@@ -17,11 +17,11 @@ from mgm.types import Features
 
 
 class ParallelEncoders(Encoder):
-    """Several encoders; at every level their features stand one after another in the channels.
+    """Several encoders, whose features are concatenated along the channels at every level.
 
     Args:
-        names: One per encoder, in the order of the features.
-        config: What each encoder is.
+        names: Names of the encoders, in the order of the features.
+        config: Configuration of each encoder.
     """
 
     def __init__(self, names: Iterable[str], config: ModelConfig) -> None:
@@ -32,20 +32,20 @@ class ParallelEncoders(Encoder):
         self.strides = self.parts[0].strides
 
     def __iter__(self) -> Iterator[ResNetEncoder]:
-        """The encoders in the order of the features, where they are ResNets of our own."""
+        """The encoders that are `ResNetEncoder`, in the order of the features."""
         return (encoder for encoder in self.parts if isinstance(encoder, ResNetEncoder))
 
     def forward(self, images: Float[Tensor, "B _ H W"]) -> Features:
-        """See `Encoder`; the channels of a level are those of all encoders."""
+        """See `Encoder`; each level has the channels of all encoders."""
         levels = zip(*(encoder(images) for encoder in self.parts), strict=True)
         return [torch.cat(level, dim=1) for level in levels]
 
 
 class SingleTaskNetworks(MultiTaskModel):
-    """No layer is shared: a task's loss reaches its own network alone. Arguments: see `MultiTaskModel`.
+    """One network per task, without shared layers; a task's loss reaches only its own network. Arguments: see `MultiTaskModel`.
 
-    The networks train together, on the same batches. Losses on features (self-supervision, the embedding layer) see
-    those of all networks.
+    All networks are trained together on the same batches. Losses on features (self-supervision, the embedding layer) get the
+    features of all networks.
 
     Example:
         >>> model = SingleTaskNetworks({"semantic": 40, "depth": 1})
@@ -57,11 +57,11 @@ class SingleTaskNetworks(MultiTaskModel):
 
     @staticmethod
     def build(channels: Mapping[str, int], config: ModelConfig) -> tuple[Encoder, nn.Module]:
-        """One encoder per task; a decoder reads the part of the features that is its own encoder's."""
+        """One encoder per task, and decoders that each read the features of their own encoder."""
         encoders = ParallelEncoders(channels, config)
         return encoders, DecodersOfParts(encoders.parts, [{task: size} for task, size in channels.items()], config)
 
     @property
     def own_weights(self) -> dict[str, tuple[str, ...]]:
-        """Encoder and decoder of each task."""
+        """Task -> prefixes of its encoder's and decoder's weights."""
         return {task: (f"encoder.encoders.{task}.", f"decoders.{number}.") for number, task in enumerate(self.tasks)}

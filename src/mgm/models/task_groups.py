@@ -22,7 +22,7 @@ class TaskGroup:
     predicted: tuple[str, ...]
     """Tasks that this network predicts."""
     auxiliary: tuple[str, ...] = ()
-    """Tasks that it only learns because that helps the others; another network predicts them."""
+    """Tasks that this network only learns to help the others; another network predicts them."""
 
     @property
     def name(self) -> str:
@@ -36,10 +36,14 @@ class TaskGroup:
 
 
 def parse_groups(texts: Sequence[str], tasks: Iterable[str]) -> tuple[TaskGroup, ...]:
-    """Read groups as a user writes them (see `TaskGroup.text`), one per network, for the tasks to learn.
+    """Parse groups as users write them (see `TaskGroup.text`), one per network.
+
+    Args:
+        texts: The groups.
+        tasks: Names of the tasks to learn.
 
     Raises:
-        ConfigError: Unless every task is predicted by exactly one network and each network has a task at most once.
+        ConfigError: If a task is not predicted by exactly one network, or occurs twice in a network.
     """
     names = tuple(tasks)
     groups = tuple(_parse_group(text) for text in texts)
@@ -77,13 +81,12 @@ def _parse_group(text: str) -> TaskGroup:
 
 
 class TaskGroupNetworks(MultiTaskModel):
-    """A multi-task network per group of `ModelConfig.groups`, side by side. Arguments: see `MultiTaskModel`.
+    """One multi-task network per group of `ModelConfig.groups`. Arguments: see `MultiTaskModel`.
 
-    The networks train together, on the same batches; a group's losses reach its own network alone, so each becomes what
-    it would become if it were trained by itself. A network may learn more tasks than it predicts: Standley et al. train
-    networks on subsets of the tasks and take each task from the network that does it best, so the others keep their head
-    for it in training (an auxiliary head). With one group it is `MultiTaskNetwork`, with groups of one task each
-    `SingleTaskNetworks`, and starts from the same weights.
+    All networks are trained together on the same batches, but a group's losses reach only its own network, so the result is the
+    same as if each were trained alone. A network may learn more tasks than it predicts (auxiliary heads): Standley et al. train
+    networks on subsets of the tasks and take each task from the network that predicts it best. With a single group, it equals
+    `MultiTaskNetwork`; with one task per group, `SingleTaskNetworks`; both start from the same weights.
 
     Raises:
         ConfigError: See `parse_groups`.
@@ -102,7 +105,7 @@ class TaskGroupNetworks(MultiTaskModel):
 
     @staticmethod
     def build(channels: Mapping[str, int], config: ModelConfig) -> tuple[Encoder, nn.Module]:
-        """One encoder per group; its decoders read the part of the features that is its own."""
+        """One encoder per group, and decoders that read the features of their group's encoder."""
         groups = parse_groups(config.groups, channels)
         encoder = ParallelEncoders((group.name for group in groups), config)
         heads = [
