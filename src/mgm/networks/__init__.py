@@ -1,4 +1,4 @@
-"""The networks of the method. They receive channel counts, not tasks."""
+"""The networks of the method. They depend on channel counts, not on tasks."""
 
 from mgm.networks.decoder import Decoder
 from mgm.networks.efficientnet_lite import EfficientNetLite0

@@ -1,4 +1,4 @@
-"""Parameter vectors per class, for images with none, one or several active classes."""
+"""Class-conditional parameters for images with none, one or several active classes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from mgm.functional.precision import at_least_float32
 
 
 def class_weights(labels: Tensor) -> Tensor:
-    """Share of each class in an image, ``[B, K]`` float32 (float64 stays); rows sum to one.
+    """Weight of each class in an image, ``[B, K]`` float32 (float64 is kept); rows sum to one.
 
-    Active classes share evenly. Where none is active all do, which is what is best known of an image without a label.
+    Active classes have equal weights. If none is active, all classes have, as the best guess for an image without a label.
 
     Args:
         labels: ``[B, K]`` float, 0 or 1: one-hot or multi-hot.
@@ -25,11 +25,11 @@ def mean_over_classes(table: Tensor, labels: Tensor) -> Tensor:
     """Mean of the active classes' rows of ``table`` (paper eq. 1; multi-hot: G.1), in full precision under autocast.
 
     Args:
-        table: ``[K, C]``; several tables side by side cost no more than one.
+        table: ``[K, C]``, a row per class; several tables can be concatenated along ``C`` to look them up at once.
         labels: ``[B, K]`` float, one-hot or multi-hot.
 
     Returns:
-        ``[B, C]`` in the table's type.
+        ``[B, C]`` in the table's dtype.
     """
     with torch.autocast(table.device.type, enabled=False):
         return class_weights(labels).to(table.dtype) @ table

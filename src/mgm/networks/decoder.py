@@ -1,4 +1,4 @@
-"""The paper's task decoder: features back to full resolution."""
+"""The paper's task decoder, from the coarsest features to full resolution."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ from mgm.networks.blocks import ConvBlock, UpBlock, initialise_convolutions
 from mgm.networks.encoder import WIDTHS
 
 REPEATS: dict[int, int] = {10: 1, 18: 1, 34: 2}
-"""Depth of the encoder -> how often each plain convolution of a decoder that matches it stands."""
+"""Depth of the encoder -> number of repetitions of each plain convolution in the matching decoder."""
 
 TAIL = ((64, 64), (32, 32), (16, 32), (16, 0))
-"""Taskonomy's channels from stride 16 on: of each transposed convolution and of the plain one behind it (0: none)."""
+"""Taskonomy's channels from stride 16 on: of each transposed convolution, and of the plain one that follows (0: none)."""
 
 
 class Decoder(nn.Module):
-    """Decoder in the style of Taskonomy (paper A; Zamir et al., 2018): no skip connections, everything passes ``E(x)``.
+    """Decoder in the style of Taskonomy (paper A; Zamir et al., 2018), on ``E(x)`` alone, without skip connections.
 
     As in Taskonomy's published networks: plain 3x3 convolutions at the features' resolution (there 1024, 1024, 512, 256, 256,
-    128 channels), then transposed convolutions of stride 2 and plain ones in turn (there 64, 64, 32, 32, 16, 32, 16), then a 3x3
-    convolution for the output, without its final tanh, since outputs are logits and metres.
-    The paper says nothing of widths. Here the widths of the encoder's stages, last to first, take the place of 1024, 512, 256 and
-    128; the channels behind them are Taskonomy's own, but no more than the first stage has. Features with other channels than
-    the last stage (a pre-trained encoder) pass a 1x1 convolution first; every factor of 2 beyond stride 16 adds a pair of a
-    transposed and a plain convolution.
+    128 channels), then alternating transposed convolutions of stride 2 and plain ones (there 64, 64, 32, 32, 16, 32, 16), then a
+    3x3 convolution for the output, without Taskonomy's final tanh, since outputs are logits and metres.
+
+    The paper does not give widths. Here the widths of the encoder's stages, last to first, replace 1024, 512, 256 and 128; the
+    channels after them are Taskonomy's, but at most those of the first stage. Features whose number of channels differs from the
+    last stage's (a pre-trained encoder) first pass a 1x1 convolution. Each factor of 2 beyond stride 16 adds a transposed and a
+    plain convolution.
 
     Args:
         in_channels: Channels of the features.
         out_channels: Channels of the prediction.
         widths: Channels of the encoder's four stages.
-        depth: Of the encoder, which the decoder matches (Table 8: ST_l and MT_l have larger decoders too).
-        stride: Pixels per place of the features, a power of two.
+        depth: Depth of the encoder, which the decoder matches (Table 8: ST_l and MT_l have larger decoders too).
+        stride: Stride of the features in pixels, a power of two.
 
     Raises:
         ConfigError: If the depth is unknown.
 
     Example:
-        >>> from jaxtyping import Float
-    import torch
+        >>> import torch
         >>> Decoder(in_channels=360, out_channels=40)(torch.zeros(2, 360, 8, 8)).shape
         torch.Size([2, 40, 128, 128])
     """
@@ -80,10 +80,10 @@ class Decoder(nn.Module):
             if plain:
                 convolve(min(plain, first))
         initialise_convolutions(layers)
-        # no batch norm follows this one: fan-out initialisation would be far too wide for one or three outputs
+        # no batch norm follows, so fan-out initialisation would be far too large for one or three outputs
         layers.append(nn.Conv2d(channels, out_channels, 3, padding=1))
         self.layers = layers
 
     def forward(self, features: Float[Tensor, "B C _ _"]) -> Float[Tensor, "B D H W"]:
-        """``[B, in_channels, H/stride, W/stride]`` to ``[B, out_channels, H, W]``, any real number."""
+        """Map features ``[B, in_channels, H/stride, W/stride]`` to an unbounded prediction ``[B, out_channels, H, W]``."""
         return self.layers(features)

@@ -1,4 +1,4 @@
-"""The decoders of a model together: a pyramid of features to the predictions of several heads."""
+"""Decoders of a model: from a pyramid of features to the predictions of all heads."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from mgm.types import Features, Predictions
 
 @runtime_checkable
 class FeatureShape(Protocol):
-    """What decoders have to know of the features that they read; every `Encoder` has it."""
+    """Channels and strides of a pyramid of features; every `Encoder` has these attributes."""
 
     channels: tuple[int, ...]
     strides: tuple[int, ...]
 
 
 class SeparateDecoders(nn.ModuleDict):
-    """The paper's: one `Decoder` per head, which reads the coarsest level alone.
+    """The paper's decoders: one `Decoder` per head, which reads only the coarsest level.
 
     Args:
         features: Shape of the features.
         channels: Head -> channels of its prediction.
-        config: ``widths`` and ``depth`` are those of the encoder, which decoders match.
+        config: ``widths`` and ``depth`` of the encoder, which decoders match.
     """
 
     def __init__(self, features: FeatureShape, channels: Mapping[str, int], config: ModelConfig) -> None:
@@ -46,18 +46,19 @@ class SeparateDecoders(nn.ModuleDict):
 
 
 class PyramidDecoders(nn.Module):
-    """A feature pyramid network that all heads share, and a small head for each (Lin et al., 2017).
+    """A feature pyramid network shared by all heads, with a small head for each (FPN; Lin et al., 2017).
 
-    Top down, every level passes a 1x1 convolution to a common width; its sum with the enlarged level above passes a 3x3
-    convolution. Each head is a 3x3 convolution and the output convolution on the finest map; its prediction is enlarged
+    Top-down, each level is projected to a common width by a 1x1 convolution; its sum with the upsampled coarser level passes a 3x3
+    convolution. Each head consists of a 3x3 convolution and an output convolution on the finest map; its prediction is upsampled
     bilinearly to the image's resolution. Batch norm and ReLU follow every convolution but the last of a head.
-    Not the paper's, whose decoders see neither fine detail nor each other.
+
+    Not from the paper, whose decoders have neither skip connections nor shared layers.
 
     Args:
         features: Shape of the features.
         channels: Head -> channels of its prediction.
-        config: ``decoder_width``: the common width; ``output_stride``: resolution of the heads (finer levels are not read,
-            coarser ones are enlarged and convolved on); ``loss_stride``: pixels per place of the predictions in training mode.
+        config: ``decoder_width``: the common width; ``output_stride``: stride of the heads (finer levels are not read; if all are
+            coarser, upsampling and convolution are repeated); ``loss_stride``: stride of the predictions in training mode.
     """
 
     def __init__(self, features: FeatureShape, channels: Mapping[str, int], config: ModelConfig) -> None:
@@ -79,7 +80,7 @@ class PyramidDecoders(nn.Module):
         self.outputs = nn.ModuleDict({head: nn.Conv2d(width, size, 1) for head, size in channels.items()})
 
     def forward(self, features: Features) -> Predictions:
-        """Head -> prediction ``[B, C, H, W]`` at the resolution of the image, in training mode at that of the labels in use."""
+        """Head -> prediction ``[B, C, H, W]`` at the image's resolution, divided by ``loss_stride`` in training mode."""
         stride = self.loss_stride if self.training else 1
         size = [side * self.full_size // stride for side in features[0].shape[-2:]]
         levels = [lateral(level) for lateral, level in zip(self.laterals, features[self.first :], strict=True)]
@@ -95,7 +96,7 @@ class PyramidDecoders(nn.Module):
 
     @torch.no_grad()
     def start_at(self, constants: Mapping[str, Tensor]) -> None:
-        """Make constant predictions ``[C]`` the biases of the heads, so that no step is spent on the mean."""
+        """Set the biases of the heads to constant predictions, head -> ``[C]``, so that no step is spent on learning the mean."""
         for head, output in self.outputs.items():
             assert isinstance(output, nn.Conv2d)
             assert output.bias is not None
@@ -114,16 +115,16 @@ DECODERS: dict[str, type[SeparateDecoders] | type[PyramidDecoders]] = {
     "paper": SeparateDecoders,
     "pyramid": PyramidDecoders,
 }
-"""`ModelConfig.decoder` -> decoders."""
+"""`ModelConfig.decoder` -> class."""
 
 
 def make_decoders(features: FeatureShape, channels: Mapping[str, int], config: ModelConfig) -> Decoders:
-    """Decoders of the kind that settings name.
+    """Build the decoders of a configuration.
 
     Args:
-        features: An encoder, or one of its parts.
+        features: Shape of the features, such as an encoder.
         channels: Head -> channels of its prediction.
-        config: Kind and sizes.
+        config: Kind and sizes of the decoders.
 
     Raises:
         ConfigError: If the kind is unknown.
@@ -132,12 +133,12 @@ def make_decoders(features: FeatureShape, channels: Mapping[str, int], config: M
 
 
 class DecodersOfParts(nn.ModuleList):
-    """Decoders for several encoders side by side, each of which reads its own encoder's channels.
+    """Decoders for the concatenated features of several encoders; each reads the channels of its own encoder.
 
     Args:
-        parts: Shape of each encoder's features, in the order of the channels.
-        channels: For each, head -> channels of its prediction.
-        config: Kind and sizes.
+        parts: Shape of each encoder's features, in the order of concatenation.
+        channels: For each encoder, head -> channels of its prediction.
+        config: Kind and sizes of the decoders.
     """
 
     def __init__(
@@ -147,7 +148,7 @@ class DecodersOfParts(nn.ModuleList):
         self.sizes = [list(sizes) for sizes in zip(*(part.channels for part in parts), strict=True)]
 
     def forward(self, features: Features) -> Predictions:
-        """Predictions ``[B, C, H, W]`` of all heads."""
+        """Head -> prediction ``[B, C, H, W]``, for all heads."""
         levels = [torch.split(level, sizes, dim=1) for level, sizes in zip(features, self.sizes, strict=True)]
         predictions: Predictions = {}
         for decoders, own in zip(self, zip(*levels, strict=True), strict=True):

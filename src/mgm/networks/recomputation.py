@@ -1,4 +1,4 @@
-"""Blocks that keep their input alone and compute the rest again in the backward pass (Chen et al., 2016)."""
+"""Activation checkpointing: blocks that store only their input and recompute the rest in the backward pass (Chen et al., 2016)."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from mgm.networks.normalization import BatchNorm2d, SpectralNorm
 BLOCKS: tuple[type[nn.Module], ...] = (
     BasicBlock, MBConv, ConvBlock, ConvReLU, UpBlock, GeneratorBlock, DiscriminatorBlock, FinalBlock, SelfAttention
 )  # fmt: skip
-"""What is recomputed as a whole: blocks of encoders, decoders and refinement, of the SAGAN and its discriminator."""
+"""Modules that are recomputed as a whole: blocks of encoders, decoders and refinement, of the SAGAN and its discriminator."""
 
 
 class Recomputed:
-    """The forward pass of a block, repeated when its gradient is asked for. Without gradients the block runs as it is.
+    """Forward pass of a block that is recomputed in the backward pass; without gradients, the block runs normally.
 
-    The repetition is bitwise the first pass: it works on copies of the buffers (running statistics, power iterations) as they were
-    before it, so whatever has moved them since does not matter, and they move once. The block may have no noise such as
-    dropout: the random state is not kept.
+    The recomputation is bitwise equal to the first pass: it uses copies of the buffers (running statistics, power iterations) as
+    they were before the first pass, so later changes have no effect, and buffers are updated only once. The block must not contain
+    random layers such as dropout, since the random state is not saved.
     """
 
     def __init__(self, block: nn.Module) -> None:
@@ -42,12 +42,12 @@ class Recomputed:
         return cast(Tensor, output)
 
     def _contexts(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        """Around the first pass and around its repetition."""
+        """Contexts for the first pass and for the recomputation."""
         return nullcontext(), _AsItWas(self.layers)
 
 
 class _AsItWas(AbstractContextManager[None]):
-    """Puts layers back into their present state inside the context; may be entered again, as a retained graph does."""
+    """Restores the state that layers had at construction inside the context; can be entered repeatedly, for retained graphs."""
 
     def __init__(self, layers: list[BatchNorm2d | SpectralNorm]) -> None:
         self.layers = layers
@@ -76,7 +76,10 @@ def _copied(buffers: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def recompute_blocks(networks: nn.Module) -> int:
-    """Let every block of `BLOCKS` inside repeat its forward pass, and count them; names of parameters and buffers stay."""
+    """Make all modules of the types `BLOCKS` recompute their forward pass. Returns their number.
+
+    Names of parameters and buffers do not change.
+    """
     blocks = [module for module in networks.modules() if isinstance(module, BLOCKS)]
     for block in blocks:
         object.__setattr__(block, "forward", Recomputed(block))

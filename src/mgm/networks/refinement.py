@@ -1,4 +1,4 @@
-"""The refinement network ``R``: scene class from the predictions of ``M``."""
+"""The refinement network ``R``, which classifies the scene from the predictions of ``M``."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from mgm.networks.encoder import WIDTHS, resnet
 class RefinementNetwork(nn.Module):
     """``P(c | y)``: one ResNet-10 per task, features concatenated, one hidden layer (paper 3.2, appendix A).
 
-    The logits are linear; the authors' code ends in a ReLU, which makes negative evidence impossible.
+    The logits are linear. The authors' code ends with a ReLU, which rules out negative logits.
 
     Args:
-        input_channels: Task -> channels of its prediction; any set of tasks.
-        num_scenes: Classes ``K``; with multi-hot labels each logit is a classifier of its own.
+        input_channels: Task -> channels of its prediction.
+        num_scenes: Number of classes ``K``; with multi-hot labels, each logit is a binary classifier.
         depth: Layers of each encoder: 10, 18 or 34.
         widths: Channels of the encoders' four stages (paper: those of ``M``).
         hidden: Size of the hidden layer.
@@ -49,6 +49,6 @@ class RefinementNetwork(nn.Module):
         self.output = nn.Linear(hidden, num_scenes)
 
     def forward(self, inputs: Mapping[str, Float[Tensor, "B _ _ _"]]) -> Float[Tensor, "B K"]:
-        """Task -> ``[B, C, H, W]``, at any resolution, to scene logits ``[B, K]``, any real number."""
+        """Map task -> ``[B, C, H, W]``, at any resolution, to scene logits ``[B, K]``."""
         pooled = [encoder(inputs[task]).mean(dim=(2, 3)) for task, encoder in self.encoders.items()]
         return self.output(F.relu(self.hidden(torch.cat(pooled, dim=1))))

@@ -1,4 +1,4 @@
-"""Learned weights of several losses."""
+"""Learned weights of task losses."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from torch import Tensor, nn
 class UncertaintyWeights(nn.Module):
     """``sum_t exp(-s_t) L_t + s_t / 2`` with a learned log-variance ``s_t`` per task (Kendall et al., 2018, eq. 7-10).
 
-    ``s_t`` starts at 0, so the gradients of all other networks are at first those of the plain sum. Kendall's factor 1/2 for
-    regression only shifts ``s_t`` by a constant and is left out.
+    ``s_t`` starts at 0, so initially the gradients of all other networks are those of the plain sum. Kendall's factor 1/2 for
+    regression only shifts ``s_t`` by a constant and is omitted.
 
     Example:
         >>> UncertaintyWeights(("depth",))({"depth": torch.tensor(2.0)}).item()
@@ -25,7 +25,7 @@ class UncertaintyWeights(nn.Module):
         self.log_variances = nn.ParameterDict({task: nn.Parameter(torch.zeros(())) for task in tasks})
 
     def forward(self, losses: Mapping[str, Float[Tensor, ""]]) -> Float[Tensor, ""]:
-        """Task -> scalar loss to the weighted sum, a scalar; a task without a loss counts for nothing."""
+        """Weighted sum, a scalar, of task -> scalar loss; tasks without a loss contribute nothing."""
         terms = [
             torch.exp(-self.log_variances[task]) * loss + self.log_variances[task] / 2 for task, loss in losses.items()
         ]

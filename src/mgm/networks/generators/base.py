@@ -1,4 +1,4 @@
-"""What every generator and discriminator has in common."""
+"""Interfaces of generators and discriminators, and the image sizes that they support."""
 
 from __future__ import annotations
 
@@ -16,20 +16,19 @@ from mgm.networks.normalization import spectral_norm
 from mgm.types import Size, SizeSetting, parse_size, plain_size
 
 IMAGE_SIZES = (32, 64, 128, 256)
-"""Sides of square images that begin at 4x4, as in the paper."""
+"""Sides of square images whose first feature map is 4x4, as in the paper."""
 
 BASE_SIDE = 4
-"""Shorter side of the first feature map of a generator and the last one of a discriminator; up to 7 where the image's is no power
-of two."""
+"""Shorter side of a generator's first and a discriminator's last feature map; up to 7 if the image's side is not a power of two."""
 MOST_ELONGATED = 4
-"""Largest ratio of the sides of an image that can be generated."""
+"""Largest aspect ratio of a generated image."""
 
 
 def feature_sizes(image_size: SizeSetting) -> tuple[Size, ...]:
-    """Sizes of a generator's feature maps, each twice the one before: 4x4 (or 6x8), ..., ``image_size``.
+    """Sizes of a generator's feature maps, each twice the previous one: 4x4 (or 6x8), ..., ``image_size``.
 
     Raises:
-        ConfigError: If images of that size cannot be generated.
+        ConfigError: If images of this size cannot be generated.
     """
     size = parse_size(image_size)
     if not can_generate(size):
@@ -40,7 +39,7 @@ def feature_sizes(image_size: SizeSetting) -> tuple[Size, ...]:
 
 
 def can_generate(size: Size) -> bool:
-    """Whether images of that size can be generated: both sides are whole multiples of a first feature map's, not too elongated."""
+    """Whether images of this size can be generated, by repeated doubling of a small feature map that is not too elongated."""
     shorter, longer = sorted(size)
     unit = 1 << _doublings(shorter)
     within = IMAGE_SIZES[0] <= shorter <= IMAGE_SIZES[-1] and longer <= MOST_ELONGATED * shorter
@@ -48,7 +47,7 @@ def can_generate(size: Size) -> bool:
 
 
 def nearest_sizes(size: Size, stride: int = 1, most: int = 2) -> list[int | str]:
-    """Sizes like this one, of sides that are multiples of ``stride``, that can be generated; the nearest first."""
+    """Up to ``most`` sizes near ``size`` that can be generated, nearest first; sides are multiples of ``stride``."""
     units = [1 << _doublings(side) for side in IMAGE_SIZES]
     bases = [(a, b) for a in range(BASE_SIDE, 2 * BASE_SIDE) for b in range(a, MOST_ELONGATED * a + 1)]
     found = ((unit * a, unit * b) for unit in units for base in bases for a, b in (base, base[::-1]))
@@ -56,7 +55,7 @@ def nearest_sizes(size: Size, stride: int = 1, most: int = 2) -> list[int | str]
 
     def distance(each: Size) -> float:
         down, across = (math.log(one / other) for one, other in zip(each, size, strict=True))
-        return abs(down + across) + 2 * abs(down - across)  # rather another size than another shape
+        return abs(down + across) + 2 * abs(down - across)  # prefer another size to another aspect ratio
 
     able.sort(key=distance)
     return list(dict.fromkeys(map(plain_size, able)))[:most]
@@ -67,17 +66,17 @@ def _doublings(side: int) -> int:
 
 
 class Generator(nn.Module, ABC):
-    """Latent and scene label to an image: ``G(z, c)`` (paper 3.2).
+    """``G(z, c)``: maps a latent and a scene label to an image (paper 3.2).
 
     Args:
         image_size: Size of the images, see `can_generate`.
-        latent_size: Length ``L`` of the latent.
-        num_labels: Classes ``K``; 1 is an unconditional generator.
-        width: Channels at the highest resolution; lower ones have multiples of it.
+        latent_size: Dimension ``L`` of the latent.
+        num_labels: Number of classes ``K``; 1: an unconditional generator.
+        width: Channels at the highest resolution; lower resolutions have multiples of it.
         image_channels: Channels of the images.
 
     Raises:
-        ConfigError: If images of that size cannot be generated.
+        ConfigError: If images of this size cannot be generated.
     """
 
     def __init__(
@@ -93,19 +92,19 @@ class Generator(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, latent: Float[Tensor, "B Z"], labels: Float[Tensor, "B K"]) -> Float[Tensor, "B _ H W"]:
-        """Images ``[B, image_channels, H, W]`` in (-1, 1), float32 under autocast too.
+        """Generate images ``[B, image_channels, H, W]`` in (-1, 1), float32 even under autocast.
 
         Args:
             latent: ``[B, L]``.
-            labels: ``[B, K]`` float, one-hot or multi-hot; a row of zeros is an image of no known class.
+            labels: ``[B, K]`` float, one-hot or multi-hot; a row of zeros means an unknown class.
         """
 
 
 class Discriminator(nn.Module, ABC):
-    """Image and scene label to a score: ``D(x, c)``, the higher the more real. Arguments and errors: see `Generator`.
+    """``D(x, c)``: scores how real an image is, given its scene label. Arguments and errors: see `Generator`.
 
-    No discriminator uses batch statistics: the score of an image does not depend on the images beside it, so real and
-    fake images may share a pass.
+    Discriminators do not use batch statistics. So the score of an image does not depend on the rest of the batch, and real and
+    fake images can share a forward pass.
     """
 
     def __init__(self, image_size: SizeSetting, num_labels: int, width: int, image_channels: int = 3) -> None:
@@ -118,11 +117,11 @@ class Discriminator(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, images: Float[Tensor, "B _ H W"], labels: Float[Tensor, "B K"]) -> Float[Tensor, " B"]:
-        """Scores ``[B]`` for the hinge loss, any real number, float32 under autocast too.
+        """Compute unbounded scores ``[B]`` for the hinge loss, higher is more real; float32 even under autocast.
 
         Args:
             images: ``[B, image_channels, H, W]`` in (-1, 1).
-            labels: As of `Generator.forward`.
+            labels: As for `Generator.forward`.
         """
 
 
@@ -132,8 +131,8 @@ class ProjectionScore(nn.Module):
     ``e(c)`` is the mean of the active classes' embeddings. Both weights are spectrally normalised.
 
     Args:
-        dense: A layer from the features' channels to 1, initialised.
-        embedding: A table ``[K, channels]``, initialised.
+        dense: Initialised layer from the features' channels to 1.
+        embedding: Initialised table ``[K, channels]``.
     """
 
     def __init__(self, dense: nn.Linear, embedding: nn.Embedding) -> None:
@@ -142,7 +141,7 @@ class ProjectionScore(nn.Module):
         self.embedding = spectral_norm(embedding)
 
     def forward(self, pooled: Float[Tensor, "B C"], labels: Float[Tensor, "B K"]) -> Float[Tensor, " B"]:
-        """Pooled features ``[B, C]`` and labels ``[B, K]`` to scores ``[B]``."""
+        """Map pooled features ``[B, C]`` and labels ``[B, K]`` to scores ``[B]``."""
         table = self.embedding.weight
         assert isinstance(table, Tensor)
         with torch.autocast(pooled.device.type, enabled=False):
@@ -152,7 +151,7 @@ class ProjectionScore(nn.Module):
 
 @dataclass(frozen=True)
 class GeneratorPair:
-    """A generator and the discriminator that belongs to it."""
+    """A generator and its discriminator."""
 
     generator: type[Generator]
     discriminator: type[Discriminator]

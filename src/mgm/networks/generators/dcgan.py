@@ -17,7 +17,7 @@ from mgm.networks.normalization import ConditionalBatchNorm2d, spectral_norm
 from mgm.types import Size, SizeSetting
 
 MAX_MULTIPLE = 16
-"""Channels of the lowest resolutions, in units of the width."""
+"""Maximum number of channels, as a multiple of the width."""
 
 Layer = TypeVar("Layer", bound=nn.Conv2d | nn.ConvTranspose2d | nn.Linear | nn.Embedding)
 
@@ -31,14 +31,14 @@ def normal(layer: Layer) -> Layer:
 
 
 def channels_at(size: Size, image_size: Size, width: int) -> int:
-    """Channels of a feature map: ``width`` at half the image's side, doubled at every halving."""
+    """Channels of a feature map: ``width`` at half the image's resolution, and twice as many at each halving."""
     return width * min(image_size[0] // (2 * size[0]), MAX_MULTIPLE)
 
 
 class DCGANGenerator(Generator):
     """A dense layer and transposed convolutions; conditional batch norm and ReLU in between.
 
-    With 64 px and width 64 these are the layers of Radford et al.: 512, 256, 128, 64 and 3 channels.
+    With 64 px and width 64, these are the layers of Radford et al.: 512, 256, 128, 64 and 3 channels.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class DCGANGenerator(Generator):
             normal(nn.ConvTranspose2d(before, after, 4, stride=2, padding=1, bias=False))
             for before, after in pairwise(channels)
         )
-        # batch norm does not follow here, hence a bias
+        # no batch norm follows here, hence the bias
         self.convolutions.append(normal(nn.ConvTranspose2d(channels[-1], image_channels, 4, stride=2, padding=1)))
 
     def forward(self, latent: Float[Tensor, "B Z"], labels: Float[Tensor, "B K"]) -> Float[Tensor, "B _ H W"]:
@@ -66,8 +66,8 @@ class DCGANGenerator(Generator):
 class DCGANDiscriminator(Discriminator):
     """Strided convolutions with leaky ReLU down to 4x4, sum pooling, projection output.
 
-    Two departures from Radford et al.: spectral norm takes the place of batch norm, which would tie the scores of a
-    batch together and does not bound the hinge loss' discriminator; and the label comes in by projection.
+    Two deviations from Radford et al.: spectral norm replaces batch norm, which would make scores depend on the rest of the batch
+    and does not bound the discriminator for the hinge loss; and the discriminator is conditional, by projection.
     """
 
     def __init__(self, image_size: SizeSetting, num_labels: int, width: int = 64, image_channels: int = 3) -> None:

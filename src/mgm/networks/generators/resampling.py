@@ -1,9 +1,9 @@
-"""A convolution and the resampling beside it, computed as they stand or by an exact identity for less arithmetic.
+"""Convolutions combined with up- or downsampling, computed directly or by an exact identity with less arithmetic.
 
-Three identities (residual blocks of SAGAN): nearest doubling, then a 3x3 convolution, is one 4x4 transposed convolution of
-stride 2; a 3x3 convolution, then the mean of 2x2 pixels, is one 4x4 convolution of stride 2 (each 4/9 of the arithmetic); a
-1x1 convolution commutes with both resamplings (a quarter). Weights are the same in all forms: the 4x4 kernel is derived from
-the 3x3 one at each pass, so checkpoints do not know of the choice.
+There are three identities, for the residual blocks of SAGAN. Nearest-neighbour upsampling and a 3x3 convolution are one 4x4
+transposed convolution of stride 2; a 3x3 convolution and 2x2 average pooling are one 4x4 convolution of stride 2 (each with 4/9 of
+the arithmetic); a 1x1 convolution commutes with both resamplings (a quarter). Weights are the same in all forms: the 4x4 kernel is
+derived from the 3x3 kernel in each forward pass, so checkpoints do not depend on the choice.
 """
 
 from __future__ import annotations
@@ -18,30 +18,33 @@ from torch import Tensor, nn
 from mgm.errors import ConfigError, unknown
 
 SETTINGS = ("auto", "on", "off")
-"""`ModelConfig.identities`: where the identity is expected to be faster, always, never."""
+"""`ModelConfig.identities`: use identities where they are expected to be faster, always, or never."""
 
 
 class Resampling(nn.Module):
-    """A layer that can be computed as it stands or by an identity."""
+    """A layer that can be computed directly or by an identity."""
 
     smallest_side: ClassVar[Mapping[str, int]] = {}
-    """Type of device -> smallest side of an input for which ``auto`` takes the identity; elsewhere it always does, less
-    arithmetic being taken for less time. A table (docs/speed.md), since the forms round differently and a continued run has to
-    take the same one."""
+    """Device type -> smallest width of the input for which ``auto`` uses the identity; on other devices it always does. This is a
+    fixed table (docs/speed.md) rather than a timing, because the forms round differently and a resumed run must use the same."""
     identities: str = "auto"
 
     def uses_identity(self, images: Tensor) -> bool:
-        """Whether to compute an input ``[..., H, W]`` by the identity."""
+        """Whether to use the identity for an input ``[..., H, W]``."""
         if self.identities == "auto":
             return images.shape[-1] >= self.smallest_side.get(images.device.type, 0)
         return self.identities == "on"
 
 
 def set_identities(module: nn.Module, setting: str) -> None:
-    """Let all layers inside a module compute by a setting of `SETTINGS`.
+    """Set `Resampling.identities` of all layers of a module.
+
+    Args:
+        module: The module.
+        setting: One of `SETTINGS`.
 
     Raises:
-        ConfigError: If there is no such setting.
+        ConfigError: If the setting is unknown.
     """
     if setting not in SETTINGS:
         raise ConfigError(unknown("setting of identities", setting, SETTINGS))
@@ -51,12 +54,15 @@ def set_identities(module: nn.Module, setting: str) -> None:
 
 
 def spreading(factor: float = 1.0, *, flipped: bool = False) -> Tensor:
-    """``[9, 16]``: takes a flattened 3x3 kernel to ``factor`` times the 4x4 sum of it and its copies moved by a pixel right,
-    down and both.
+    """Matrix ``[9, 16]`` that maps a flattened 3x3 kernel to a 4x4 kernel.
 
-    ``flipped`` mirrors the kernel in both directions first.
+    The 4x4 kernel is the sum of the 3x3 kernel and its copies shifted by one pixel right, down, and both.
+
+    Args:
+        factor: Factor of the result.
+        flipped: Mirror the kernel in both directions first.
     """
-    # along one side: where the 3 weights and their copies go in 4 places
+    # in one dimension: the 3 weights and their shifted copies in 4 places
     places = torch.tensor([[1.0, 0.0, 0.0], [1.0, 1.0, 0.0], [0.0, 1.0, 1.0], [0.0, 0.0, 1.0]])
     if flipped:
         places = places.flip(1)
@@ -64,19 +70,18 @@ def spreading(factor: float = 1.0, *, flipped: bool = False) -> Tensor:
 
 
 def spread(kernel: Tensor, places: Tensor) -> Tensor:
-    """Kernels ``[out, in, 3, 3]`` as ``[out, in, 4, 4]`` by a matrix from `spreading`, in full precision under autocast."""
+    """Convert kernels ``[out, in, 3, 3]`` to ``[out, in, 4, 4]`` by a matrix from `spreading`, in full precision under autocast."""
     with torch.autocast(kernel.device.type, enabled=False):
         return torch.unflatten(kernel.flatten(2) @ places, 2, (4, 4))
 
 
 class UpsampledConv2d(nn.Conv2d, Resampling):
-    """Nearest-neighbour doubling, then a 3x3 convolution with zero padding.
+    """Nearest-neighbour upsampling by 2, then a 3x3 convolution with zero padding.
 
-    Doubling repeats each pixel in 2x2 outputs, so its contributions are those of a 4x4 kernel that moves two pixels at a
-    time: a transposed convolution.
+    Upsampling repeats each pixel 2x2 times, so together its contributions form a 4x4 kernel at stride 2: a transposed convolution.
     """
 
-    # deriving the kernel costs more than it saves where channels are many and pixels few
+    # for small inputs, with many channels, deriving the kernel takes longer than it saves
     smallest_side: ClassVar[Mapping[str, int]] = {"cpu": 8}
     places: Tensor
 
@@ -85,7 +90,7 @@ class UpsampledConv2d(nn.Conv2d, Resampling):
         self.register_buffer("places", spreading(flipped=True), persistent=False)
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's name
-        """``[B, in, H, W]`` to ``[B, out, 2H, 2W]``."""
+        """Map ``[B, in, H, W]`` to ``[B, out, 2H, 2W]``."""
         if not self.uses_identity(input):
             return super().forward(doubled(input))
         kernel = spread(self.weight, self.places).transpose(0, 1)
@@ -93,7 +98,7 @@ class UpsampledConv2d(nn.Conv2d, Resampling):
 
 
 class DownsampledConv2d(nn.Conv2d, Resampling):
-    """3x3 convolution with zero padding, then the mean of each 2x2 pixels."""
+    """3x3 convolution with zero padding, then 2x2 average pooling."""
 
     places: Tensor
 
@@ -102,38 +107,38 @@ class DownsampledConv2d(nn.Conv2d, Resampling):
         self.register_buffer("places", spreading(0.25), persistent=False)
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's name
-        """``[B, in, H, W]`` with even sides to ``[B, out, H/2, W/2]``."""
+        """Map ``[B, in, H, W]`` with even sides to ``[B, out, H/2, W/2]``."""
         if not self.uses_identity(input):
             return F.avg_pool2d(super().forward(input), 2)
         return F.conv2d(input, spread(self.weight, self.places), self.bias, stride=2, padding=1)
 
 
 class UpsampledShortcut(nn.Conv2d, Resampling):
-    """Nearest-neighbour doubling and a 1x1 convolution."""
+    """Nearest-neighbour upsampling by 2 and a 1x1 convolution."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(in_channels, out_channels, 1)
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's name
-        """``[B, in, H, W]`` to ``[B, out, 2H, 2W]``."""
+        """Map ``[B, in, H, W]`` to ``[B, out, 2H, 2W]``."""
         if not self.uses_identity(input):
             return super().forward(doubled(input))
         return doubled(super().forward(input))
 
 
 class DownsampledShortcut(nn.Conv2d, Resampling):
-    """A 1x1 convolution and the mean of each 2x2 pixels."""
+    """A 1x1 convolution and 2x2 average pooling."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(in_channels, out_channels, 1)
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's name
-        """``[B, in, H, W]`` with even sides to ``[B, out, H/2, W/2]``."""
+        """Map ``[B, in, H, W]`` with even sides to ``[B, out, H/2, W/2]``."""
         if not self.uses_identity(input):
             return F.avg_pool2d(super().forward(input), 2)
         return super().forward(F.avg_pool2d(input, 2))
 
 
 def doubled(images: Tensor) -> Tensor:
-    """Each pixel repeated in 2x2."""
+    """Upsample ``[B, C, H, W]`` by 2 with nearest-neighbour interpolation."""
     return F.interpolate(images, scale_factor=2, mode="nearest")

@@ -24,9 +24,9 @@ from mgm.networks.normalization import BatchNorm2d, ConditionalBatchNorm2d, spec
 from mgm.types import Size, SizeSetting
 
 MAX_MULTIPLE = 16
-"""Channels of the lowest resolutions, in units of the width."""
+"""Maximum number of channels, as a multiple of the width."""
 LARGEST_ATTENDED = 32
-"""Largest shorter side of a feature map with self-attention."""
+"""Largest shorter side of the feature map with self-attention."""
 
 Layer = TypeVar("Layer", bound=nn.Conv2d | nn.Linear | nn.Embedding)
 
@@ -40,20 +40,20 @@ def xavier(layer: Layer) -> Layer:
 
 
 def normalised(layer: nn.Conv2d | nn.Linear) -> nn.Module:
-    """Initialise, then normalise spectrally."""
+    """Apply Xavier initialisation, then spectral normalisation."""
     return spectral_norm(xavier(layer))
 
 
 def attended(sizes: Sequence[Size]) -> int:
-    """Which of a generator's feature maps has self-attention: the last but the image whose shorter side is 32 at most."""
+    """Index of the generator's feature map with self-attention: the largest whose shorter side is at most 32, except the image."""
     return max(index for index, size in enumerate(sizes[:-1]) if min(size) <= LARGEST_ATTENDED)
 
 
 class SelfAttention(nn.Module):
-    """Every position looks at all others: ``x + γ·attention(x)``, γ starting at 0 (Zhang et al., 2019, eq. 1-3).
+    """Self-attention over all positions: ``x + γ·attention(x)``, with γ initially 0 (Zhang et al., 2019, eq. 1-3).
 
-    Of ``C`` channels, queries and keys have ``C/8`` and values ``C/2``. Keys and values are max-pooled by 2, as in the authors'
-    code, which leaves a quarter of the positions to look at.
+    For ``C`` input channels, queries and keys have ``C/8`` and values ``C/2``. Keys and values are max-pooled by 2, as in the
+    authors' code, so that each position attends to a quarter of the positions.
     """
 
     def __init__(self, channels: int) -> None:
@@ -66,7 +66,7 @@ class SelfAttention(nn.Module):
         self.gamma = nn.Parameter(torch.zeros(()))
 
     def forward(self, features: Tensor) -> Tensor:
-        """``[B, C, H, W]`` with even sides to the same shape."""
+        """Map ``[B, C, H, W]`` with even sides to the same shape."""
         value = F.max_pool2d(self.value(features), 2)
         key = F.max_pool2d(self.key(features), 2)
         query, key, value = (as_tokens(part, value.shape[1]) for part in (self.query(features), key, value))
@@ -75,16 +75,16 @@ class SelfAttention(nn.Module):
 
 
 def as_tokens(features: Tensor, channels: int) -> Tensor:
-    """``[B, C, H, W]`` to ``[B, 1, H·W, channels]``, filled up with zeros, which no product of a query and a key sees.
+    """Reshape ``[B, C, H, W]`` to ``[B, 1, H·W, channels]``, padded with zeros, which do not change products of queries and keys.
 
-    For tensors of this form and equally many channels torch has kernels that never hold the matrix of all pairs of positions.
+    With this shape and equal numbers of channels, torch has attention kernels that never store the full attention matrix.
     """
     tokens = features.flatten(2).mT
     return F.pad(tokens, (0, channels - tokens.shape[2])).contiguous()[:, None]
 
 
 class GeneratorBlock(nn.Module):
-    """Residual block that doubles the size: CBN, ReLU, upsampled convolution, CBN, ReLU, convolution; 1x1 shortcut."""
+    """Residual block that doubles the resolution: CBN, ReLU, upsampling convolution, CBN, ReLU, convolution; 1x1 shortcut."""
 
     def __init__(self, in_channels: int, out_channels: int, num_labels: int) -> None:
         super().__init__()
@@ -130,8 +130,9 @@ class SAGANGenerator(Generator):
 
 
 class DiscriminatorBlock(nn.Module):
-    """Residual block: ReLU (but not of an image, in the ``first`` block), convolution, ReLU, convolution that halves the size;
-    1x1 shortcut.
+    """Residual block that halves the resolution: ReLU, convolution, ReLU, downsampling convolution; 1x1 shortcut.
+
+    The ``first`` block, whose input is the image, has no initial ReLU.
     """
 
     def __init__(self, in_channels: int, out_channels: int, *, first: bool = False) -> None:
@@ -142,13 +143,13 @@ class DiscriminatorBlock(nn.Module):
         self.shortcut = normalised(DownsampledShortcut(in_channels, out_channels))
 
     def forward(self, features: Tensor) -> Tensor:
-        """``[B, in, H, W]`` to ``[B, out, H/2, W/2]``."""
+        """Map ``[B, in, H, W]`` to ``[B, out, H/2, W/2]``."""
         residual = self.conv1(features if self.first else F.relu(features))
         return self.conv2(F.relu(residual)) + self.shortcut(features)
 
 
 class FinalBlock(nn.Module):
-    """Residual block that keeps size and channels: ReLU, convolution, ReLU, convolution."""
+    """Residual block that keeps resolution and channels: ReLU, convolution, ReLU, convolution."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -156,14 +157,14 @@ class FinalBlock(nn.Module):
         self.conv2 = normalised(nn.Conv2d(channels, channels, 3, padding=1))
 
     def forward(self, features: Tensor) -> Tensor:
-        """``[B, C, H, W]`` to the same shape."""
+        """Map ``[B, C, H, W]`` to the same shape."""
         return features + self.conv2(F.relu(self.conv1(F.relu(features))))
 
 
 class SAGANDiscriminator(Discriminator):
     """Residual blocks down to 4x4, self-attention at 32 px, sum pooling, projection output; spectral norm throughout.
 
-    With 128 px and width 64 these are the channels of Zhang et al.: 64, 128, 256, 512, 1024, 1024.
+    With 128 px and width 64, these are the channels of Zhang et al.: 64, 128, 256, 512, 1024, 1024.
     """
 
     def __init__(self, image_size: SizeSetting, num_labels: int, width: int = 64, image_channels: int = 3) -> None:
