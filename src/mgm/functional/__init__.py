@@ -1,1 +1,1 @@
-"""Tensor mathematics without state: losses, means over valid pixels, statistics over processes."""
+"""Stateless tensor functions: losses, masked means, statistics over processes."""

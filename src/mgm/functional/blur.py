@@ -1,4 +1,4 @@
-"""Gaussian blur, of each image by its own width."""
+"""Gaussian blur with an own width per image."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from torch import Tensor
 
 
 def blur_kernels(sigma: np.ndarray, size: int) -> np.ndarray:
-    """Normalised Gaussian weights, ``[B, size]``; sigma 0 leaves the picture as it is."""
+    """Normalised Gaussian kernels ``[B, size]`` for standard deviations ``[B]`` in pixels; 0 gives the identity."""
     distance = np.arange(size) - size // 2
-    # so narrow that all weight is in the middle
+    # at 1e-3, all weight is at the centre
     spread = np.maximum(sigma, 1e-3)[:, None]
     weights = np.exp(-(distance**2) / (2 * spread**2))
     return weights / weights.sum(axis=1, keepdims=True)
 
 
 def blur(images: Tensor, kernels: Tensor) -> Tensor:
-    """Each image with its own kernel ``[B, size]``, first along rows, then along columns; borders are reflected."""
+    """Convolve images ``[B, C, H, W]`` with kernels ``[B, size]`` along both axes, with reflected borders."""
     count, channels, height, width = images.shape
     size = kernels.shape[1]
     weights = kernels.repeat_interleave(channels, dim=0)[:, None, None, :]

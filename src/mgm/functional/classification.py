@@ -1,4 +1,4 @@
-"""Losses of the scene label, the weak label of an image."""
+"""Classification losses for scene labels (the weak labels of images)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mgm.functional.precision import at_least_float32
 
 
 def labelled_rows(scene: Float[Tensor, "B K"]) -> Bool[Tensor, " B"]:
-    """``[B]`` bool: images that have a scene label; a row of ``[B, K]`` with any NaN is a missing one."""
+    """Which images have a scene label, ``[B]`` bool; a row of ``[B, K]`` with any NaN is a missing label."""
     return ~scene.isnan().any(dim=1)
 
 
@@ -24,14 +24,14 @@ def scene_log_likelihood(
     Args:
         logits: ``[B, K]``, unbounded.
         scene: ``[B, K]`` one-hot (or any distribution over classes), or multi-hot in {0, 1}; NaN rows are missing.
-        multi_hot: Whether an image may have several labels at once (paper G.1): then the classes are independent and
-            their log-likelihoods are averaged, which keeps the scale independent of K.
+        multi_hot: Whether an image may have several labels (paper G.1); then classes are independent and their log-likelihoods
+            are averaged, which keeps the scale independent of K.
 
     Returns:
-        ``[B]``, float32, at most 0; 0 and without gradient where the label is missing.
+        ``[B]``, float32, at most 0; 0 without gradient if the label is missing.
     """
     labelled = labelled_rows(scene).unsqueeze(1)
-    # a missing row meets zero logits and a zero label, whatever the network said
+    # replace rows without a label by zeros, so that NaN in them does not reach the gradient
     scores = torch.where(labelled, at_least_float32(logits), 0.0)
     label = torch.where(labelled, scene, 0.0).to(scores.dtype)
     if multi_hot:
@@ -42,12 +42,12 @@ def scene_log_likelihood(
 
 
 def scene_loss(logits: Float[Tensor, "B K"], scene: Float[Tensor, "B K"], multi_hot: bool) -> Float[Tensor, ""]:
-    """Cross-entropy of the scene label: multi-class, or (``multi_hot``) binary per class and averaged over classes.
+    """Cross-entropy of the scene label: multi-class, or binary and averaged over classes if ``multi_hot``.
 
     Args:
         logits: ``[B, K]``, unbounded.
         scene: ``[B, K]`` one-hot or multi-hot; a row of NaN is a missing label.
-        multi_hot: Which of the two.
+        multi_hot: Whether an image may have several labels.
 
     Returns:
         Scalar, float32: the mean over the labelled images of all processes; 0 with a graph if there is none.

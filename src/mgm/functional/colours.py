@@ -1,4 +1,4 @@
-"""Changes of colour, a value per image."""
+"""Colour transforms with a parameter per image."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from torch import Tensor
 
 
 def hue(images: Float[Tensor, "B 3 H W"], turn: Float[Tensor, "B 1 1 1"]) -> Float[Tensor, "B 3 H W"]:
-    """Hue of the HSV colour moved by so many turns of the circle; value and saturation stay.
+    """Rotate the hue of images in HSV; value and saturation are kept.
+
+    With the hue ``h`` in sixths of the circle, a channel is ``v - c · clamp(min(k, 4 - k), 0, 1)`` with ``k = (n + h) mod 6`` and
+    n = 5, 3, 1 for red, green, blue. Grey pixels have chroma ``c = 0`` and do not change.
 
     Args:
         images: ``[B, 3, H, W]``, RGB in (0, 1).
-        turn: ``[B, 1, 1, 1]``, 1 is the whole circle.
-
-    With ``h`` in sixths of the circle, a channel is ``v - c · clamp(min(k, 4 - k), 0, 1)``, ``k = (n + h) mod 6``, and n = 5,
-    3, 1 for red, green, blue. Grey pixels have chroma ``c = 0`` and stay.
+        turn: ``[B, 1, 1, 1]``, in turns of the colour circle.
     """
     top = images.amax(dim=1, keepdim=True)
     chroma = top - images.amin(dim=1, keepdim=True)

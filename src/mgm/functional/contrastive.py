@@ -17,13 +17,13 @@ def nt_xent(embeddings_a: Tensor, embeddings_b: Tensor, temperature: float) -> T
     the temperature, it is the mean over all 2N views of ``-log(exp(s(i, p(i)) / t) / sum_{k != i} exp(s(i, k) / t))``.
 
     Args:
-        embeddings_a: ``[N, C]``, first views, of any length. N is the same in all processes.
+        embeddings_a: ``[N, C]``, first views, not necessarily normalised. N is the same in all processes.
         embeddings_b: ``[N, C]``, second views of the same images.
         temperature: Above 0; 0.5 in the paper's code.
 
     Returns:
-        Scalar, in float32 even under autocast. The negatives are those of all processes, and the value is the mean over the
-        own views, so that the average over processes is the loss of the global batch. Without negatives it is 0 with a graph.
+        Scalar, float32 even under autocast. Negatives come from all processes, and the mean is over this process's views, so that
+        the average over processes is the loss of the global batch. Without negatives, it is 0 with a graph.
 
     Raises:
         ValueError: If the shapes differ or are not ``[N, C]``, or the temperature is not positive.

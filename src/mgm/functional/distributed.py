@@ -1,4 +1,4 @@
-"""Differentiable statistics over all processes, free of cost in a single one.
+"""Sums and gathers over all processes, partly differentiable; with a single process they do nothing.
 
 Convention: every process computes a loss on its part of the global batch, scaled such that the *mean* over processes of
 its gradients is the gradient of the loss on the whole batch.
@@ -15,20 +15,20 @@ import torch.distributed as dist
 from torch import Tensor
 
 GATHERED_BYTES = 2**16
-"""Sums of no more than this, over all processes together, are gathered and added up by each process: one message instead of the
-two of an all-reduce, whose latency is what counts for batch statistics."""
+"""Tensors of at most this size, over all processes together, are gathered and summed locally instead of all-reduced. That takes one
+message instead of two, and latency dominates for batch statistics."""
 
 _alone = False
 
 
 def world_size() -> int:
-    """Number of processes that train together; 1 without `torch.distributed`, and inside `alone`."""
+    """Number of processes that train together; 1 without `torch.distributed` and inside `alone`."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() and not _alone else 1
 
 
 @contextmanager
 def alone() -> Generator[None]:
-    """What one process does by itself while the others go on, such as drawing a figure."""
+    """Context for code that only one process runs, such as drawing a figure: `world_size` is 1, so nothing communicates."""
     global _alone
     before, _alone = _alone, True
     try:
@@ -43,7 +43,7 @@ def rank() -> int:
 
 
 def gather(values: Tensor) -> Tensor:
-    """What every process holds, ``[world, ...]`` in order of rank, without gradient; shapes must agree."""
+    """Gather tensors of equal shape from all processes to ``[world, ...]``, in order of rank, without gradient."""
     values = values.detach().contiguous()
     if world_size() == 1:
         return values[None]
@@ -53,7 +53,7 @@ def gather(values: Tensor) -> Tensor:
 
 
 def global_sum(values: Tensor) -> Tensor:
-    """Sum over processes, without gradient; the argument is left alone."""
+    """Sum over processes, without gradient; does not modify the argument."""
     if world_size() == 1:
         return values.detach()
     if values.nbytes * world_size() <= GATHERED_BYTES:
@@ -64,9 +64,9 @@ def global_sum(values: Tensor) -> Tensor:
 
 
 def global_total(values: Tensor) -> Tensor:
-    """Sum over processes, for statistics that a loss is a function of.
+    """Differentiable sum over processes, for statistics from which a loss is computed.
 
-    The loss is then the same in all processes, and the mean over processes of its gradients is that of the whole batch.
+    The loss is then the same in all processes, and the mean of its gradients over processes is the gradient of the whole batch.
     """
     if world_size() == 1:
         return values
@@ -74,7 +74,7 @@ def global_total(values: Tensor) -> Tensor:
 
 
 class _GatherBatch(torch.autograd.Function):
-    """Rows of all processes; the gradient of a row is the sum of what all processes make of it."""
+    """Gathers rows of all processes; the gradient of a row is the sum of its gradients in all processes."""
 
     @staticmethod
     def forward(ctx: object, values: Tensor) -> Tensor:
@@ -87,7 +87,7 @@ class _GatherBatch(torch.autograd.Function):
 
 
 def gather_batch(values: Tensor) -> Tensor:
-    """Rows of all processes, ``[world * B, ...]``, in order of rank; differentiable. All must hold equally many."""
+    """Gather rows of all processes to ``[world * B, ...]``, in order of rank; differentiable. B must be the same in all."""
     if world_size() == 1:
         return values
     return cast(Tensor, _GatherBatch.apply(values))

@@ -1,4 +1,4 @@
-"""Means over the valid pixels alone."""
+"""Means over valid pixels."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def masked_mean(values: Float[Tensor, "*shape"], mask: Bool[Tensor, "*shape"]) -
         mask: Same shape, bool.
 
     Returns:
-        Scalar, scaled for averaging gradients over processes (see `mgm.functional.distributed`). Without any valid
-        value it is 0 and still has a graph, so that a batch without labels trains nothing and breaks nothing.
+        Scalar, scaled for averaging gradients over processes (see `mgm.functional.distributed`). Without any valid value, it is 0
+        with a graph, so that a batch without labels has zero gradients.
     """
     kept = torch.where(mask, values, torch.zeros_like(values))
     count = global_sum(mask.sum()).clamp(min=1)
@@ -46,7 +46,7 @@ def masked_l1(
 def masked_l2(
     prediction: Float[Tensor, "B C H W"], target: Float[Tensor, "B C H W"], mask: Bool[Tensor, "B _ H W"]
 ) -> Float[Tensor, ""]:
-    """Mean squared difference where ``mask`` holds; arguments and result as of `masked_l1`."""
+    """Mean squared difference where ``mask`` holds; arguments and result as for `masked_l1`."""
     mask = mask.expand_as(prediction)
     return masked_mean(_difference(prediction, target, mask).square(), mask)
 
@@ -54,6 +54,6 @@ def masked_l2(
 def _difference(
     prediction: Float[Tensor, "B C H W"], target: Float[Tensor, "B C H W"], mask: Bool[Tensor, "B C H W"]
 ) -> Float[Tensor, "B C H W"]:
-    # masked right after the difference, whose derivatives are constants: what follows would multiply a zero gradient
-    # by derivatives at NaN, and zero times NaN is NaN
+    # mask directly after the difference, whose derivative is constant; later, the zero gradient would be multiplied by a
+    # derivative at NaN, which is NaN
     return torch.where(mask, at_least_float32(prediction) - target, 0.0)

@@ -1,4 +1,4 @@
-"""Change of resolution, and windows of pictures."""
+"""Resizing of images and feature maps, and sampling grids of windows."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ from mgm.types import Size
 
 
 def resize_bilinear(values: Float[Tensor, "B C _ _"], size: tuple[int, int]) -> Float[Tensor, "B C _ _"]:
-    """Bilinear interpolation of ``[B, C, h, w]`` to ``[B, C, *size]``, float32 (float64 stays), low-pass filtered where the image
-    shrinks.
-    """
+    """Bilinear interpolation of ``[B, C, h, w]`` to ``[B, C, *size]``, float32 (float64 is kept), antialiased when shrinking."""
     values = at_least_float32(values)
     if tuple(values.shape[2:]) == tuple(size):
         return values
@@ -25,16 +23,16 @@ def resize_bilinear(values: Float[Tensor, "B C _ _"], size: tuple[int, int]) -> 
 def enlarged_rows(
     values: Float[Tensor, "B C _ W"], top: int, count: int, height: int
 ) -> Float[Tensor, "B C {count} W"]:
-    """Some of the rows that `resize_bilinear` makes where it enlarges, along this axis alone.
+    """A band of the rows that `resize_bilinear` gives when upsampling along the vertical axis only.
 
     Args:
         values: ``[B, C, h, w]``, float, with ``h <= height``.
-        top: The first row.
-        count: Number of rows.
-        height: Number of rows of the whole.
+        top: Index of the first row of the band.
+        count: Number of rows of the band.
+        height: Number of rows of the whole result.
 
     Returns:
-        ``[B, C, count, w]``, float32 (float64 stays).
+        ``[B, C, count, w]``, float32 (float64 is kept).
     """
     values = at_least_float32(values)
     last = values.shape[-2] - 1
@@ -49,13 +47,11 @@ def enlarged_rows(
 def window_grid(
     half_sides: Float[Tensor, "B 2"], centres: Float[Tensor, "B 2"], size: Size
 ) -> Float[Tensor, "B H W 2"]:
-    """Positions in the picture, which spans -1 .. 1 in x and y, of the pixels of windows of a size.
-
-    For `torch.nn.functional.grid_sample` with ``align_corners=False``.
+    """Sampling grid ``[B, H, W, 2]`` of windows in images, for `torch.nn.functional.grid_sample` with ``align_corners=False``.
 
     Args:
-        half_sides: Half the width and height of each window, 1 for the whole picture; negative: mirrored.
-        centres: x and y of their middles.
+        half_sides: ``[B, 2]``: half the width and height of each window; the image spans -1 .. 1; negative: mirrored.
+        centres: ``[B, 2]``: x and y of the windows' centres.
         size: Height and width of the windows in pixels.
     """
     height, width = size

@@ -1,8 +1,8 @@
-"""Losses of a class per pixel: cross-entropy, balanced over classes, and with a term for the overlap of regions.
+"""Segmentation losses: cross-entropy, class-balanced cross-entropy, and cross-entropy with Dice or Lovász loss.
 
-Every one takes logits ``[B, K, H, W]``, labels ``[B, H, W]`` (`mgm.types.IGNORE_INDEX` where there is none) and the mask
-``[B, H, W]`` of labelled pixels, and returns a scalar, at least float32, scaled for averaging gradients over processes (see
-`mgm.functional.distributed`). What is counted per class is counted over all processes. Without any label it is 0 with a graph.
+All take logits ``[B, K, H, W]``, labels ``[B, H, W]`` (`mgm.types.IGNORE_INDEX` where unlabelled) and the mask ``[B, H, W]`` of
+labelled pixels. All return a scalar, float32 or wider, scaled for averaging gradients over processes (see
+`mgm.functional.distributed`). Class counts are over all processes. Without any label, the loss is 0 with a graph.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from mgm.functional.precision import at_least_float32
 from mgm.types import IGNORE_INDEX
 
 RAREST_SHARE = 0.01
-"""Rarer classes weigh as much as one with this share of the pixels, so that single pixels do not rule a step."""
+"""Lower bound of a class's share of the pixels for its weight, so that single pixels do not dominate a step."""
 
 LEVELS = 1024
-"""Steps in which the errors of the Lovász loss are ordered."""
+"""Number of bins into which the Lovász loss sorts errors."""
 
 
 def cross_entropy_loss(
     logits: Float[Tensor, "B K H W"], labels: Int[Tensor, "B H W"], mask: Bool[Tensor, "B H W"]
 ) -> Float[Tensor, ""]:
-    """Cross-entropy in nats, the mean over labelled pixels."""
+    """Cross-entropy in nats, averaged over labelled pixels."""
     per_pixel = F.cross_entropy(at_least_float32(logits), labels, ignore_index=IGNORE_INDEX, reduction="none")
     return masked_mean(per_pixel, mask)
 
@@ -35,11 +35,11 @@ def cross_entropy_loss(
 def balanced_cross_entropy_loss(
     logits: Float[Tensor, "B K H W"], labels: Int[Tensor, "B H W"], mask: Bool[Tensor, "B H W"]
 ) -> Float[Tensor, ""]:
-    """Cross-entropy in which a pixel of a class with share ``p`` of the labelled pixels counts ``1 / sqrt(p)``.
+    """Cross-entropy with class weights ``1 / sqrt(p)``, where ``p`` is the class's share of the labelled pixels.
 
-    The square root lies between counting pixels and counting classes. ``p`` is that of the batch, which needs no pass over the
-    data, and at least 1 %, so no weight is above ten times that of the commonest class. Weights are divided by their mean over
-    pixels, so that the loss keeps its scale.
+    The square root is a compromise between weighting pixels and weighting classes equally. ``p`` is computed from the batch, which
+    needs no pass over the data, and is at least 1 %, so that weights differ by at most a factor of ten. Weights are divided by
+    their mean over pixels, which preserves the scale of the loss.
     """
     counts = global_sum(class_counts(labels, mask, logits.shape[1]))
     shares = counts / counts.sum().clamp(min=1)
@@ -54,11 +54,11 @@ def dice_cross_entropy_loss(
 ) -> Float[Tensor, ""]:
     """Cross-entropy plus the soft Dice loss, ``mean_c 1 - 2 sum(p_c y_c) / (sum(p_c) + sum(y_c))`` (Milletari et al., 2016).
 
-    The mean is over classes that have a pixel in the batch; the sums are over all its labelled pixels.
+    The mean is over the classes that occur in the batch; the sums are over all labelled pixels of the batch.
     """
     log_likelihood, per_pixel = _log_likelihood(logits, labels)
     counts = class_counts(labels, mask, logits.shape[1])
-    # not a product of matrices, which autocast would compute in half precision
+    # not a matrix product, which autocast would compute in half precision
     predicted = (log_likelihood.exp() * mask.unsqueeze(1)).sum(dim=(0, 2, 3))
     right = torch.where(mask, (-per_pixel).exp(), 0.0).flatten()
     hits = torch.zeros_like(predicted).index_add(0, labels.masked_fill(~mask, 0).flatten(), right)
@@ -73,10 +73,10 @@ def lovasz_cross_entropy_loss(
 ) -> Float[Tensor, ""]:
     """Cross-entropy plus the Lovász-Softmax loss, a surrogate of ``1 - IoU`` (Berman et al., CVPR 2018, eq. 11).
 
-    For each class that has a pixel in the batch, the errors ``|y_c - p_c|`` of all labelled pixels are put in descending order, and
-    each counts by how much its pixel adds to the Jaccard loss of those before it. Here errors are ordered in steps of 1 / 1024
-    (within a step, pixels of the class come first): counting takes a quarter of the time of sorting, and counts of several
-    processes add up. The Jaccard loss is submodular, so the result is at most 1 / 1024 below the exact one.
+    For each class that occurs in the batch, the errors ``|y_c - p_c|`` of all labelled pixels are sorted in descending order, and
+    each error is weighted by the increase of the Jaccard loss that its pixel causes. Here errors are sorted into bins of width
+    1 / 1024 (within a bin, pixels of the class come first). That takes a quarter of the time of sorting, and the counts of several
+    processes can be added. The Jaccard loss is submodular, so the result is at most 1 / 1024 below the exact one.
     """
     log_likelihood, per_pixel = _log_likelihood(logits, labels)
     num_classes = logits.shape[1]
@@ -90,11 +90,11 @@ def lovasz_cross_entropy_loss(
     others = log_likelihood.index_select(1, classes).exp()  # [B, P, H, W]
     row = torch.zeros(num_classes, dtype=torch.int64, device=labels.device)
     row[classes] = torch.arange(len(classes), device=labels.device)
-    row = row[labels.masked_fill(~mask, 0)]  # [B, H, W], where a pixel's class is among those present
+    row = row[labels.masked_fill(~mask, 0)]  # [B, H, W]: index of a pixel's class among those present
     own_cell = _level(1 - own) + row * (LEVELS + 1)
     first = torch.arange(len(classes), dtype=torch.int32, device=labels.device) * (LEVELS + 1)
     cell = _level(others).add_(first.view(1, -1, 1, 1))  # [B, P, H, W]
-    falsely = cell.gather(1, row.unsqueeze(1)).squeeze(1)  # of a pixel's own class, where it is no error
+    falsely = cell.gather(1, row.unsqueeze(1)).squeeze(1)  # cells of pixels' own classes, to be subtracted
     size = len(classes) * (LEVELS + 1)
     hits = torch.bincount(own_cell[mask], minlength=size)
     misses = torch.bincount(cell.flatten(), minlength=size) - torch.bincount(falsely[mask], minlength=size)
@@ -102,7 +102,7 @@ def lovasz_cross_entropy_loss(
         misses -= torch.bincount(cell.movedim(1, -1)[~mask].flatten(), minlength=size)
     gain_of_own, gain_of_others = _jaccard_gains(global_sum(torch.stack([hits, misses])), counts[classes])
     gain_of_own, gain_of_others = gain_of_own.to(own.dtype), gain_of_others.to(own.dtype)
-    # not by brackets, which take three times as long
+    # index_select, because indexing with brackets takes three times as long
     gains = gain_of_others.index_select(0, cell.flatten()).view_as(cell)
     weighed = (gains * others).sum(dim=1) - gain_of_others[falsely] * own + gain_of_own[own_cell] * (1 - own)
     return cross_entropy + torch.where(mask, weighed, 0.0).sum() * world_size() / len(classes)
@@ -111,39 +111,39 @@ def lovasz_cross_entropy_loss(
 def class_counts(
     labels: Int[Tensor, "B H W"], mask: Bool[Tensor, "B H W"], num_classes: int
 ) -> Int[Tensor, "{num_classes}"]:
-    """``[K]`` int64: labelled pixels of each class."""
+    """Number of labelled pixels of each class, ``[K]`` int64."""
     return torch.bincount(labels.masked_fill(~mask, num_classes).flatten(), minlength=num_classes + 1)[:num_classes]
 
 
 def _log_likelihood(
     logits: Float[Tensor, "B K H W"], labels: Int[Tensor, "B H W"]
 ) -> tuple[Float[Tensor, "B K H W"], Float[Tensor, "B H W"]]:
-    """Of all classes ``[B, K, H, W]``, and the negative one of the label ``[B, H, W]``, 0 without a label."""
+    """Log-likelihood of all classes ``[B, K, H, W]``, and negative log-likelihood of the label ``[B, H, W]`` (0 if unlabelled)."""
     log_likelihood = F.log_softmax(at_least_float32(logits), dim=1)
     return log_likelihood, F.nll_loss(log_likelihood, labels, ignore_index=IGNORE_INDEX, reduction="none")
 
 
 def _level(errors: Float[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
-    """Errors in [0, 1] as whole numbers, int32."""
-    return (errors.detach() * LEVELS).int().clamp_(0, LEVELS)  # of NaN too, which the loss then passes on
+    """Bins of errors in [0, 1], int32."""
+    return (errors.detach() * LEVELS).int().clamp_(0, LEVELS)  # also for NaN, which the loss then propagates
 
 
 def _jaccard_gains(
     cells: Int[Tensor, "2 cells"], count: Int[Tensor, " P"]
 ) -> tuple[Float[Tensor, " cells"], Float[Tensor, " cells"]]:
-    """What a pixel adds to the Jaccard loss of the pixels with larger errors.
+    """Increase of the Jaccard loss when a pixel is added to those with larger errors.
 
-    With ``F`` pixels of the class and ``B`` others wrong, of a class of ``G`` pixels, that loss is ``1 - (G - F) / (G + B)``.
+    If ``F`` pixels of the class and ``B`` other pixels are wrong, the loss of a class of ``G`` pixels is ``1 - (G - F) / (G + B)``.
 
     Args:
-        cells: ``[2, P * levels]``: pixels of the class and others by class and level of error.
-        count: ``[P]``: pixels of each class.
+        cells: ``[2, P * bins]``: number of pixels of the class, and of others, by class and bin.
+        count: ``[P]``: number of pixels of each class.
 
     Returns:
-        Of a pixel of the class, and of another: ``[P * levels]`` float64 each, the mean over those of a level.
+        The increases by a pixel of the class, and by another pixel: each ``[P * bins]`` float64, averaged over the bin.
     """
     by_level = torch.unflatten(cells.double(), 1, (len(count), -1))
-    so_far = torch.flip(torch.cumsum(torch.flip(by_level, (2,)), 2), (2,))  # level included
+    so_far = torch.flip(torch.cumsum(torch.flip(by_level, (2,)), 2), (2,))  # including this bin
     (own_so_far, others_so_far), others = so_far.unbind(), by_level[1]
     before = count.unsqueeze(1) + others_so_far - others
     gain_of_own = 1 / before

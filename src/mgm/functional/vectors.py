@@ -1,4 +1,4 @@
-"""Unit vectors: angles between them and their coding as colours."""
+"""Unit vectors: angles, normalisation, and encoding as colours."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from torch.nn import functional as F
 from mgm.functional.precision import at_least_float32
 
 SHORTEST = 0.1
-"""`shortened` divides shorter vectors by this length in place of their own."""
+"""Minimum length by which `shortened` divides."""
 
 
 def angle_degrees(first: Float[Tensor, "B C *place"], second: Float[Tensor, "..."]) -> Float[Tensor, "B *place"]:
-    """Angle between vectors of any length in degrees, exact also near 0 and 180, where the arc cosine is not.
+    """Angle in degrees between vectors of any length, accurate even near 0 and 180, where the arc cosine is not.
 
-    W. Kahan, "How futile are mindless assessments of roundoff" (2006), section 12: for unit vectors ``u``, ``v`` the
-    angle is ``2 atan2(|u - v|, |u + v|)``. For metrics: its gradient is not finite at 0.
+    For unit vectors ``u``, ``v``, the angle is ``2 atan2(|u - v|, |u + v|)`` (W. Kahan, "How futile are mindless assessments of
+    roundoff", 2006, section 12). It is meant for metrics, since its gradient is not finite at 0.
 
     Args:
         first: ``[B, C, ...]``, vectors along the second dimension.
@@ -35,32 +35,32 @@ def angle_degrees(first: Float[Tensor, "B C *place"], second: Float[Tensor, "...
 
 
 def shortened(vectors: Float[Tensor, "B C *place"]) -> Float[Tensor, "B C *place"]:
-    """Vectors ``[B, C, ...]`` scaled to length 1, those shorter than 0.1 by the factor 10.
+    """Scale vectors ``[B, C, ...]`` to length 1, or by a factor of 10 if they are shorter than 0.1.
 
-    So gradients with respect to the vectors are at most 10 times those with respect to their directions, and the zero vector stays,
-    at 90 degrees from every other one. For losses; values are made by `unit_vectors`.
+    So gradients with respect to the vectors are at most 10 times those with respect to their directions, and the zero vector stays
+    zero, at 90 degrees to every other vector. This is for losses; for final values, use `unit_vectors`.
     """
     vectors = at_least_float32(vectors)
     return vectors / length(vectors, SHORTEST)
 
 
 def length(vectors: Float[Tensor, "B C *place"], shortest: float) -> Float[Tensor, "B 1 *place"]:
-    """Euclidean norm along the second dimension, which is kept; ``shortest`` at least, where its gradient is 0 and not infinite.
+    """Euclidean norm along the second dimension (kept), at least ``shortest``; below that its gradient is 0 instead of infinite.
 
-    On a CPU it takes a tenth of the time of `torch.linalg.vector_norm`, which is slow along any other dimension than the last.
+    On a CPU it takes a tenth of the time of `torch.linalg.vector_norm`, which is slow along dimensions other than the last.
     """
     return vectors.square().sum(dim=1, keepdim=True).clamp(min=shortest**2).sqrt()
 
 
 def encode_normals(normals: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Components in (-1, 1) to (0, 1), as in the 8-bit pictures that normals are stored in."""
+    """Map components from (-1, 1) to (0, 1), as in the 8-bit images in which normals are stored."""
     return (normals + 1) / 2
 
 
 def unit_vectors(vectors: Float[Tensor, "*shape"], dim: int = 1) -> Float[Tensor, "*shape"]:
-    """Vectors of three components along ``dim`` scaled to length 1, at least float32.
+    """Scale vectors with three components along ``dim`` to length 1, float32 or wider.
 
-    The zero vector, without direction, becomes ``(0, 0, -1)``, which faces the viewer (z is forward).
+    The zero vector becomes ``(0, 0, -1)``, which faces the viewer (z points forward).
     """
     vectors = at_least_float32(vectors)
     norm = cast(Tensor, vectors.norm(dim=dim, keepdim=True))
@@ -71,5 +71,5 @@ def unit_vectors(vectors: Float[Tensor, "*shape"], dim: int = 1) -> Float[Tensor
 
 
 def decode_normals(encoded: Float[Tensor, "B 3 *place"]) -> Float[Tensor, "B 3 *place"]:
-    """Components ``[B, 3, ...]`` in (0, 1), or beyond, to unit vectors; see `unit_vectors`."""
+    """Map encoded components ``[B, 3, ...]`` in (0, 1), or outside of it, to unit vectors; see `unit_vectors`."""
     return unit_vectors(at_least_float32(encoded) * 2 - 1)
