@@ -1,1 +1,1 @@
-"""A run from its settings to its result: data, training, the folder that it leaves."""
+"""Runs from settings to result: checks, data, training, and the run folder."""

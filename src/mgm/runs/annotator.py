@@ -1,4 +1,4 @@
-"""A trained network in the place of a human annotator: its predictions label the extra images (paper Table 1)."""
+"""The oracle annotator: a trained network whose predictions label the extra images (paper Table 1)."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from mgm.types import Batch, SizeSetting, parse_size
 
 
 class Annotator:
-    """Labels images by the best model of a run. Paper, pilot study: a large network trained on all labels.
+    """Labels images with a trained model (in the paper's pilot study, a large network trained on all labels).
 
-    The network sees the images at the size that it was trained at; its predictions are stretched back. What it says
-    replaces any labels that the images came with; tasks that it has not learned get none.
+    Images are resized to the size that the model was trained at, and its predictions are resized back. They replace all labels
+    of the images; tasks that the model has not learned get no labels.
 
     Args:
-        model: The network, on the device of the images, in evaluation mode.
-        size: Of its images.
-        tasks: Tasks to label, which it has learned.
+        model: The model, on the device of the images; it is set to evaluation mode and frozen.
+        size: Image size that the model was trained at.
+        tasks: Tasks to label, which the model has learned.
     """
 
     def __init__(self, model: MultiTaskModel, size: SizeSetting, tasks: dict[str, Task]) -> None:
@@ -40,7 +40,7 @@ class Annotator:
 
     @torch.no_grad()
     def __call__(self, batch: Batch) -> Batch:
-        """The same images with the network's predictions as targets; no gradient passes."""
+        """The batch with the model's predictions as targets, without gradient."""
         size = (batch.images.shape[2], batch.images.shape[3])
         predictions = self.model(resize_bilinear(batch.images, self.size))
         targets = {name: task.decode(task.resize(predictions[name], size)) for name, task in self.tasks.items()}
@@ -48,10 +48,10 @@ class Annotator:
 
 
 def make_annotator(experiment: Experiment, data: ExperimentData, device: torch.device) -> Callable[[Batch], Batch]:
-    """What labels the extra images of an experiment: the run that it names, or nobody.
+    """Make the function that labels extra images by the run `MethodConfig.annotator`; the identity if none is set.
 
     Raises:
-        ConfigError: If it has no task in common with the experiment, or its classes mean something else.
+        ConfigError: If the run has no task in common with the experiment, or other classes or channels.
         RunError: If there is no such run, or it is not finished.
     """
     run = experiment.method.annotator

@@ -1,4 +1,4 @@
-"""How a run was begun, so that continuing it is the same run: command, baseline, processes, settings."""
+"""Record of how a run was started (command, baseline, processes, settings), to check that resuming it gives the same run."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ from mgm.runs.settings import to_dict
 from mgm.types import is_mapping, is_sequence
 
 FREE = ("data.cache", "training.device", "training.log", "training.checkpoint_every")
-"""Settings that may be edited before a run is continued: they change no number."""
+"""Settings that may be edited before a run is resumed, because they do not affect its results."""
 PLACES = ("data.data", "data.pretrain", "model.encoder_run", "method.generator_runs", "method.annotator")
-"""Settings that may name another place, where a folder has moved."""
+"""Settings whose paths may be edited, because a folder may have been moved."""
 DERIVED = ("method.refinement", "model.backbone", "model.pretrained_on", "model.image_channels")
-"""Settings that a run may have adapted to its data."""
+"""Settings that a run may adapt to its data."""
 FITTED = tuple(f"training.{name}" for name in ("steps", "generator_steps", "pretrain_steps", "validate_every"))
-"""Settings that a run may have adapted to its minutes."""
+"""Settings that a run adapts to its minutes."""
 
 
 @dataclass(frozen=True)
 class Beginning:
-    """``begun.json`` of a run."""
+    """Content of ``begun.json`` of a run."""
 
     command: str
     baseline: bool
-    """Whether a baseline belongs to it."""
+    """Whether the run trains a baseline too."""
     minutes: float
-    """The time that its steps were fitted to; 0: to none."""
+    """Minutes from which the number of steps followed; 0: the steps are those of the settings."""
     world_size: int
     """Number of processes."""
     settings: dict[str, Any]
-    """As in ``config.yaml``, to notice when that is edited."""
+    """Copy of ``config.yaml``, to detect whether that was edited."""
 
     @classmethod
     def read(cls, path: Path) -> Beginning:
-        """Of a run that was begun.
+        """Read the file.
 
         Raises:
             RunError: If the file is missing or damaged.
@@ -49,11 +49,14 @@ class Beginning:
         return read_json(path, cls)
 
     def check(self, experiment: Experiment, *, derived: bool = False) -> None:
-        """Raise `ConfigError` unless the run can be continued with these settings by these processes.
+        """Check that the run can be resumed with these settings and the current number of processes.
 
         Args:
             experiment: The settings.
-            derived: Whether they are those that the run was asked for, before it adapted them to its data and its minutes.
+            derived: Whether ``experiment`` holds the user's settings, which the run has yet to adapt to its data and minutes.
+
+        Raises:
+            ConfigError: If settings or number of processes differ.
         """
         free = (*FREE, *(DERIVED if derived else ()), *(FITTED if derived and self.minutes else ()))
         edited = [
@@ -79,7 +82,7 @@ class Beginning:
 
 
 def _differences(then: dict[str, Any], now: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Setting, its value then, its value now; settings that a later version has added count for nothing."""
+    """Yield (setting, old value, new value) for each difference, ignoring settings that were added since."""
     for name, old in then.items():
         if is_mapping(old) and is_mapping(now.get(name)) and not prefix:
             yield from _differences(old, now[name], f"{name}.")

@@ -1,4 +1,4 @@
-"""A budget in minutes: the steps that fit into it on this machine, measured before the training."""
+"""Training budget in minutes: measures the cost of steps on this machine, and fits the number of steps to the time."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from mgm.training.trainer import Trainer
 from mgm.training.updates import Stage
 
 WARM_UP_STEPS = 2
-"""Steps that are not counted: caches fill, kernels are chosen."""
+"""Untimed steps before each measurement, in which caches are filled and kernels selected."""
 MEASURED_STEPS = 4
 MEASURED_S = 2.0
-"""A stage is measured for at least so many steps and seconds, shared among the places that stand for it."""
+"""Minimum number of steps and of seconds for which a stage is measured, divided among `Trainer.representative_steps`."""
 LEAST_STEPS = 20
-"""Updates of the model below which nothing is worth training."""
+"""Minimum number of updates of the model in a training."""
 RESERVE = 0.03
-"""Share of the budget that is kept for reading data, checkpoints and pictures."""
+"""Fraction of the budget reserved for reading data, checkpoints and figures."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a training takes on this machine."""
+    """Duration of the parts of a training on this machine."""
 
     step_s: Mapping[str, float]
-    """Stage -> seconds of a step, the mean over its image sizes."""
+    """Stage -> seconds per step, averaged over its image sizes."""
     validation_s: float
-    """Seconds of one validation."""
+    """Seconds per validation."""
     final_s: float
-    """Seconds of the last evaluation."""
+    """Seconds of the final evaluation."""
 
     def total_s(self, experiment: Experiment, schedule: tuple[Stage, ...]) -> float:
-        """Seconds of a whole run."""
+        """Estimated seconds of a whole run."""
         every = experiment.training.validate_every
         validations = sum(math.ceil(stage.steps / every) for stage in schedule if stage.trains_model)
         steps = sum(stage.steps * self.step_s[stage.name] for stage in schedule)
@@ -44,11 +44,11 @@ class Cost:
 
 
 def measure(trainer: Trainer, num_final: float) -> Cost:
-    """Time some steps of every stage; the trainer's networks are changed, so it must not be used for training.
+    """Time some steps of every stage.
 
     Args:
-        trainer: A new one.
-        num_final: What the last evaluation takes, in validations.
+        trainer: A new trainer; its networks change, so it must not be used for training afterwards.
+        num_final: Duration of the final evaluation in units of a validation.
     """
     step_s: dict[str, float] = {}
     for number, stage in enumerate(trainer.stages):
@@ -64,16 +64,16 @@ def measure(trainer: Trainer, num_final: float) -> Cost:
 def _step_s(trainer: Trainer, stage: Stage, index: int, places: int) -> float:
     trainer.position.step = index
     for _ in range(WARM_UP_STEPS):
-        _wait(trainer, stage, index)
+        _time_step(trainer, stage, index)
     seconds: list[float] = []
     while len(seconds) < max(1, MEASURED_STEPS // places) or sum(seconds) < MEASURED_S / places:
-        seconds.append(_wait(trainer, stage, index))
+        seconds.append(_time_step(trainer, stage, index))
     trainer.position.step = 0
     return sum(seconds) / len(seconds)
 
 
-def _wait(trainer: Trainer, stage: Stage, index: int) -> float:
-    """Seconds of a step, the device's work included: reading a loss waits for it."""
+def _time_step(trainer: Trainer, stage: Stage, index: int) -> float:
+    """Seconds of one step, including work on the device, since reading a loss synchronises with it."""
     begin = time.perf_counter()
     for loss in trainer.train_step(stage, index).values():
         loss.item()
@@ -81,20 +81,20 @@ def _wait(trainer: Trainer, stage: Stage, index: int) -> float:
 
 
 def fit_to_minutes(experiment: Experiment, minutes: float, cost: Cost) -> Experiment:
-    """The experiment with as many steps as take so many minutes, the generator's among them; proportions stay.
+    """Scale all numbers of steps, the generator's included, so that the run takes about ``minutes``.
 
     Args:
-        experiment: Settings; their steps say how the budget is shared among stages, and how often is validated.
+        experiment: Settings; their steps give the proportions of the stages and the interval of validations.
         minutes: Wall time of the run.
         cost: From `measure`.
 
     Raises:
-        ConfigError: If the time is too short for a training worth the name.
+        ConfigError: If there is time for fewer than `LEAST_STEPS` steps.
     """
     available_s = 60 * minutes * (1 - RESERVE) - cost.final_s
     factor = available_s / (cost.total_s(experiment, stages(experiment)) - cost.final_s)
     fitted = _scaled(experiment, factor)
-    # all numbers of steps are rounded, and the last validation of a stage is one more than is planned
+    # rounding of steps, and the additional validation at the end of a stage, can exceed the budget
     while fitted.training.steps >= LEAST_STEPS and cost.total_s(fitted, stages(fitted)) > available_s + cost.final_s:
         factor *= 0.99
         fitted = _scaled(experiment, factor)
@@ -109,7 +109,7 @@ def fit_to_minutes(experiment: Experiment, minutes: float, cost: Cost) -> Experi
 
 
 def _scaled(experiment: Experiment, factor: float) -> Experiment:
-    """All steps times a factor."""
+    """Multiply all numbers of steps by a factor."""
     training = experiment.training
 
     def times(steps: int) -> int:

@@ -1,4 +1,4 @@
-"""Settings that no run can have, found before anything is written."""
+"""Validation of all settings of a run, before anything is written."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ WIDTHS = (
     "discriminator_width",
     "latent_size",
 )
-"""Fields of the model that are numbers of channels."""
+"""Fields of `ModelConfig` that are numbers of channels."""
 MAX_WIDTH = 8192
-"""More channels than any of them can have."""
+"""Largest number of channels."""
 
 OUTPUT_STRIDES = (2, 4)
-"""What `ModelConfig.output_stride` can be."""
+"""Choices of `ModelConfig.output_stride`."""
 LOSS_STRIDES = (1, 2)
-"""What `ModelConfig.loss_stride` can be."""
+"""Choices of `ModelConfig.loss_stride`."""
 
 NOT_NEGATIVE = {
     "data": ("num_images", "split_seed"),
@@ -90,10 +90,10 @@ NOT_NEGATIVE = {
 
 
 def check_experiment(experiment: Experiment) -> None:
-    """Check names and ranges of all settings, without touching data or disk.
+    """Check names and ranges of all settings, without opening data.
 
     Raises:
-        ConfigError: For the first setting that cannot be; the message says what it could be.
+        ConfigError: For the first invalid setting; the message lists the valid values.
     """
     check_numbers(experiment, "settings")
     for fields, least, text in ((POSITIVE, math.ulp(0.0), "above 0"), (NOT_NEGATIVE, 0, "0 or above")):
@@ -135,7 +135,7 @@ def check_experiment(experiment: Experiment) -> None:
     if training.early_sizes and data.mix != "none" and (data.mix_flip or tuple(data.mix_scale) != (1, 1)):
         raise ConfigError("mix_flip and mix_scale work at one size of images; leave them out, or early_sizes")
     check_method(experiment.method, REFINEMENT)
-    # tasks that a data set defines are known once it is open
+    # tasks that a data set defines are unknown until it is opened
     parse_losses(
         [entry for entry in experiment.method.losses if entry.partition(":")[0] in TASKS or ":" not in entry], TASKS
     )
@@ -166,7 +166,7 @@ def check_experiment(experiment: Experiment) -> None:
 
 
 def check_widths(model: ModelConfig) -> None:
-    """Raise `ConfigError` for numbers of channels that no network has."""
+    """Raise `ConfigError` for numbers of channels out of range."""
     for name in WIDTHS:
         value = getattr(model, name)
         if not all(0 < width <= MAX_WIDTH for width in (value if is_sequence(value) else (value,))):
@@ -174,7 +174,7 @@ def check_widths(model: ModelConfig) -> None:
 
 
 def warnings_of(experiment: Experiment) -> list[str]:
-    """What can be set and yet does nothing, in words."""
+    """Warnings, in words, about valid settings that have no effect."""
     method, training = experiment.method, experiment.training
     alone = training.batch_size // training.accumulate == 1
     if method.self_supervision == "simclr" and method.self_supervision_weight and alone:
@@ -187,7 +187,7 @@ def warnings_of(experiment: Experiment) -> list[str]:
 
 
 def check_augmentation(data: DataConfig) -> None:
-    """Raise `ConfigError` for changes of the images that cannot be, or would not be made."""
+    """Raise `ConfigError` for settings of augmentation or mixing that are out of range."""
     augmentation(data, {})
     if not 0 < data.mix_share <= 1:
         raise ConfigError(f"mix_share is {data.mix_share}; it must lie in (0, 1]")
@@ -204,7 +204,7 @@ def check_augmentation(data: DataConfig) -> None:
 
 
 def check_compilation(training: TrainingConfig) -> None:
-    """Raise `ConfigError` where the networks cannot be compiled as well."""
+    """Raise `ConfigError` for settings that cannot be combined with compilation."""
     if training.compile == "never":
         return
     if training.checkpoint_activations:
@@ -220,7 +220,7 @@ def check_compilation(training: TrainingConfig) -> None:
 
 
 def check_parts(experiment: Experiment) -> None:
-    """Raise `ConfigError` unless every process can compute its share of a batch in equal parts."""
+    """Raise `ConfigError` unless every process's share of a batch can be split into equal micro-batches."""
     training = experiment.training
     if training.accumulate == 1:
         return
@@ -240,7 +240,7 @@ def check_parts(experiment: Experiment) -> None:
 
 
 def check_sharing(model: ModelConfig) -> None:
-    """Raise `ConfigError` for settings of the encoder that would do nothing, or cannot be."""
+    """Raise `ConfigError` for settings of task groups and encoder that contradict each other."""
     if model.groups and model.architecture != "task_groups":
         raise ConfigError(
             f"groups are given but the architecture is {model.architecture!r}; use the recipe task_grouping or mgm_task_grouping"
@@ -257,7 +257,7 @@ def check_sharing(model: ModelConfig) -> None:
 
 
 def check_image_size(experiment: Experiment) -> None:
-    """Raise `ConfigError` unless the networks can work at the image size."""
+    """Raise `ConfigError` unless the networks support the image size."""
     size, stride = experiment.data.size, required_stride(experiment.model)
     shown = experiment.data.image_size
     if max(size) > MAX_IMAGE_SIZE:

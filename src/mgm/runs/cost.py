@@ -1,4 +1,4 @@
-"""What a run costs: parameters, encoder updates, memory."""
+"""Cost of a run: parameters, encoder updates, memory."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from mgm.training.updates import Stage
 
 
 def parameter_counts(networks: Mapping[str, nn.Module]) -> dict[str, int]:
-    """Network -> number of its parameters; those of M (``encoder``, ``decoders``, ...) first."""
+    """Number of parameters of each network; the parts of M (``encoder``, ``decoders``, ...) come first."""
     return {name: sum(parameter.numel() for parameter in network.parameters()) for name, network in networks.items()}
 
 
 def encoder_updates(stages: Iterable[Stage]) -> dict[str, int]:
-    """Update -> how often its loss trains the encoder over the whole training, in the order of the stages.
+    """Number of times that each update trains the encoder in the whole training, in the order of the stages.
 
-    With ``optimizer_step: combined`` all losses of a step move the encoder together, in one step of its optimiser.
+    With ``optimizer_step: combined``, all losses of a step train the encoder together, in one step of its optimiser.
     """
     counts: Counter[str] = Counter()
     for stage in stages:
@@ -31,9 +31,9 @@ def encoder_updates(stages: Iterable[Stage]) -> dict[str, int]:
 
 
 def peak_memory_mb(device: torch.device) -> float | None:
-    """The most memory used so far, in MiB: on a CUDA device what tensors took, elsewhere what this whole process took.
+    """Peak memory so far in MiB: of tensors on a CUDA device, otherwise of the whole process.
 
-    It includes the baseline, if the same process trained it before. None where the system does not say (Windows).
+    It includes the baseline if the same process has trained it. None if the system does not report it (Windows).
     """
     if device.type == "cuda":
         return round(torch.cuda.max_memory_allocated(device) / 2**20, 1)

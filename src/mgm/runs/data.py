@@ -1,4 +1,4 @@
-"""The data of an experiment: which images are labelled, what is checked of them, how they are augmented and mixed."""
+"""The data of an experiment: split, choice of labelled images, checks, augmentation and mixing."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ from mgm.training.seeding import derive_seed
 from mgm.types import IGNORE_INDEX, Batch, DatasetInfo
 
 EVERYTHING = "all"
-"""The split by which all images are for training: nothing to validate or to test on."""
+"""Name of the split in which all images are for training, without validation and test sets."""
 FOLD_VALIDATION = 0.15
-"""Share of the labelled images that a fold is validated on."""
+"""Fraction of the labelled images used for validation in each fold."""
 
 
 @dataclass(frozen=True)
 class ExperimentData:
-    """Samples on the training device, their split, and who is labelled.
+    """The samples of an experiment, their split, and the choice of labelled images.
 
     Args:
-        info: What the data set offers.
-        tasks: The tasks to learn.
-        reader: Batches of samples by index.
-        splits: Train, validation and test.
-        labelled: Training indices whose labels are used; each has labels of at least one task.
-        weak: The other training indices, of which only the scene is used.
-        derived_scenes: Whether the scene labels were made from the segmentation.
+        info: Description of the data set.
+        tasks: Task name -> task, the tasks to learn.
+        reader: Reads batches of samples by index.
+        splits: Training, validation and test indices.
+        labelled: Training indices whose labels are used; each has labels for at least one task.
+        weak: Other training indices, of which only the scene label is used.
+        derived_scenes: Whether the scene labels were derived from the segmentation.
     """
 
     info: DatasetInfo
@@ -59,17 +59,17 @@ class ExperimentData:
 
     @property
     def num_scenes(self) -> int:
-        """Number of weak labels."""
+        """Number of scene classes."""
         return len(self.info.scenes)
 
     def batches(self, indices: np.ndarray, batch_size: int) -> Iterator[Batch]:
-        """This process' part of the samples, in order and without augmentation."""
+        """Yield this process's share of the samples in order, without augmentation."""
         own = indices[rank() :: world_size()]
         for start in range(0, len(own), batch_size):
             yield self.reader.batch(own[start : start + batch_size])
 
     def constants(self, batch_size: int) -> dict[str, torch.Tensor]:
-        """Task -> best constant prediction for the labelled images."""
+        """Task -> best constant prediction ``[C]`` for the labelled images."""
         batches = [
             self.reader.batch(self.labelled[start : start + batch_size]).targets
             for start in range(0, len(self.labelled), batch_size)
@@ -78,21 +78,21 @@ class ExperimentData:
 
 
 def load_data(experiment: Experiment, device: torch.device) -> ExperimentData:
-    """Read, convert (once, into the cache) and split the data of an experiment.
+    """Open, convert (once, into the cache) and split the data of an experiment.
 
     Args:
         experiment: Settings.
-        device: Where small data sets are kept as a whole.
+        device: Device for batches; small data sets are kept there as a whole.
 
     Raises:
-        ConfigError: If settings do not fit the data.
-        DataError: If the data are missing or damaged.
+        ConfigError: If the settings do not match the data.
+        DataError: If the data are missing, damaged, or too few.
     """
     config = experiment.data
     source = open_source(config.data, config.num_images)
     kind, _, _ = parse_split(config.split)
     if kind != EVERYTHING:
-        source.splits(kind, config.split_seed)  # a split that cannot be shows before anything is converted
+        source.splits(kind, config.split_seed)  # raises for an impossible split before anything is converted
     info = source.info
     tasks = tasks_for(info, config.tasks, experiment.method.losses)
     missing = [name for name in tasks if name not in info.tasks]
@@ -100,13 +100,13 @@ def load_data(experiment: Experiment, device: torch.device) -> ExperimentData:
         raise ConfigError(f"{info.name} has no labels for {', '.join(missing)}; it offers {', '.join(info.tasks)}")
     for warning in source.warnings():
         warn_once(f"{info.name}: {warning}")
-    # of several processes one converts, the others wait
+    # with several processes, one converts and the others wait
     store = cached_store(source, config.frame, config.cache, skip_bad=config.skip_bad)
     if skipped := store.manifest["skipped"]:
         warn_once(f"{info.name}: {len(skipped)} bad samples are left out, such as {skipped[0]}")
     has = store.labelled(tasks)
     splits = make_splits(store, source, config, has)
-    if not isinstance(source, RoomsSource):  # of which only as many are rendered
+    if not isinstance(source, RoomsSource):  # rooms are limited when they are rendered
         splits = limit_training(splits, config.num_images, config.split_seed)
     seen = "" if info.scenes else label_map_of(tasks)
     derived = bool(seen)
@@ -118,7 +118,7 @@ def load_data(experiment: Experiment, device: torch.device) -> ExperimentData:
     candidates = splits.train[has.sum(axis=1)[splits.train] > 0]
     if not len(candidates):
         raise DataError(f"{info.name}: no training image has a label of {', '.join(tasks)}")
-    # by the set's own scenes, so that the same images are labelled whatever the weak labels are
+    # stratify by the data set's own scenes, so that the choice does not depend on `weak_labels`
     groups = strata(np.asarray(store.arrays["scene"]), candidates, source.info.multi_hot)
     labelled = labelled_subset(candidates, groups, config.fraction, config.split_seed, has[candidates])
     weak = weak_subset(splits.train, labelled, config.weak_fraction, config.split_seed)
@@ -134,10 +134,10 @@ def load_data(experiment: Experiment, device: torch.device) -> ExperimentData:
 
 
 def parse_split(split: str) -> tuple[str, int, int]:
-    """A split in settings as its kind, and the number of the fold and of all folds (``random:2/5``), 0 and 0 without any.
+    """Parse a split setting such as ``random:2/5`` to its kind, fold and number of folds; ``random`` has fold 0 of 0.
 
     Raises:
-        ConfigError: If there is no such fold.
+        ConfigError: If the fold is not valid.
     """
     kind, colon, place = split.partition(":")
     fold, _, folds = place.partition("/")
@@ -151,20 +151,20 @@ def parse_split(split: str) -> tuple[str, int, int]:
 
 
 def make_splits(store: Store, source: DataSource, config: DataConfig, has: np.ndarray) -> Splits:
-    """The split of the settings: one of the source's, a fold, or all images for training.
+    """Make the split of the settings: one of the source's, a fold, or all images for training.
 
-    Folds keep together what no split of their kind tears apart, whatever the source knows as a group. Images without labels are
-    in no test set. Exact copies of an image are drawn as one; where parts are given, test images that are copies of others for
-    training or validation are left out, and that is said.
+    Folds keep images together that no split of their kind separates, and put no unlabelled images into test sets. Exact copies of
+    an image stay in the same part; if the data set fixes its parts, test images that are copies of training or validation images
+    are left out, with a warning.
 
     Args:
-        store: What the source has been converted into.
+        store: The converted data set.
         source: The data set.
         config: Settings.
-        has: ``[N, tasks]`` bool, which image has labels of which task.
+        has: ``[N, tasks]`` bool: whether an image has labels for a task.
 
     Raises:
-        DataError: If a given test set has nothing but copies, or folds have too few different images.
+        DataError: If a fixed test set consists of copies only, or there are too few different images for the folds.
     """
     source = rows_of(store, source)
     kind, fold, folds = parse_split(config.split)
@@ -172,7 +172,7 @@ def make_splits(store: Store, source: DataSource, config: DataConfig, has: np.nd
         none = np.zeros(0, np.int64)
         return Splits(np.arange(len(source)), none, none)
     _, first, inverse = np.unique(store.digests, return_index=True, return_inverse=True)
-    originals = first[inverse]  # of each image the first with the same pixels
+    originals = first[inverse]  # index of the first image with the same pixels
     if not folds:
         splits = source.splits(kind, config.split_seed)
         if len(first) == len(store):
@@ -202,14 +202,14 @@ def make_splits(store: Store, source: DataSource, config: DataConfig, has: np.nd
 
 
 def _has_given_part(source: DataSource) -> bool:
-    """Whether random splits leave a validation or test set as the data set gives it."""
+    """Whether random splits keep a validation or test set that the data set fixes."""
     drawn = [source.splits("random", seed) for seed in range(KEPT_SEEDS)]
     parts = ([getattr(splits, part) for splits in drawn] for part in ("validation", "test"))
     return any(all(np.array_equal(part, of_one[0]) for part in of_one) for of_one in parts)
 
 
 def _without_copies(store: Store, splits: Splits, originals: np.ndarray) -> Splits:
-    """A split without the test images that are copies of others for training or validation; says which.
+    """Remove test images that are copies of training or validation images, with a warning.
 
     Raises:
         DataError: If no test image is left.
@@ -235,17 +235,17 @@ def _without_copies(store: Store, splits: Splits, originals: np.ndarray) -> Spli
 
 
 def weak_subset(train: np.ndarray, labelled: np.ndarray, fraction: float, seed: int) -> np.ndarray:
-    """Up to ``fraction`` of the training images among those that are not labelled, drawn at random, sorted."""
+    """Draw ``fraction * len(train)`` images at random from the training images that are not labelled, or all of them; sorted."""
     others = np.setdiff1d(train, labelled)
     count = min(len(others), round(fraction * len(train)))
     return np.sort(np.random.default_rng((seed, 1)).permutation(others)[:count])
 
 
 def _objects_of(config: DataConfig, info: DatasetInfo) -> str:
-    """The task whose classes in view replace the scene labels: where objects are wanted and the data set labels none itself.
+    """The task whose classes in view serve as object labels; empty if these are not requested or the data set has its own.
 
     Raises:
-        ConfigError: If they are wanted of data without segmentation.
+        ConfigError: If object labels are requested and the data set has no segmentation.
     """
     if config.weak_labels != "objects" or info.multi_hot:
         return ""
@@ -258,7 +258,10 @@ def _objects_of(config: DataConfig, info: DatasetInfo) -> str:
 
 
 def strata(scenes: np.ndarray, indices: np.ndarray, multi_hot: bool) -> np.ndarray:
-    """What labelled subsets are balanced over: the scene (multi-hot: nothing, since most combinations occur once)."""
+    """Stratum ``[N]`` of each sample, by which labelled subsets are balanced: its scene.
+
+    Multi-hot labels form a single stratum, since most combinations occur only once.
+    """
     if multi_hot or not scenes.shape[1]:
         return np.zeros(len(indices), dtype=np.int64)
     known = np.nan_to_num(scenes[indices], nan=-1.0)
@@ -266,7 +269,7 @@ def strata(scenes: np.ndarray, indices: np.ndarray, multi_hot: bool) -> np.ndarr
 
 
 def _check_amounts(experiment: Experiment, data: ExperimentData) -> None:
-    """Raise where there are too few images, or labels, for what the method wants of them."""
+    """Raise `DataError` or `ConfigError` if there are too few images or scene labels for the method."""
     method, training = experiment.method, experiment.training
     if len(data.labelled) < training.batch_size:
         raise DataError(
@@ -287,12 +290,15 @@ def _check_amounts(experiment: Experiment, data: ExperimentData) -> None:
 
 
 def _check_labels(config: DataConfig, data: ExperimentData, has: np.ndarray) -> None:
-    """Raise where a task has nothing to learn from; say where one has nothing to be measured on.
+    """Check that every task has labels to learn; warn if it has none to be scored on.
 
     Args:
         config: Settings.
         data: Images, split, tasks.
-        has: ``[N, tasks]`` bool, which images have labels of which task.
+        has: ``[N, tasks]`` bool: whether an image has labels for a task.
+
+    Raises:
+        DataError: If no labelled image has labels for a task, or they are all of one class.
     """
     name = data.info.name
     for column, (task, kind) in enumerate(data.tasks.items()):
@@ -320,7 +326,7 @@ def _check_labels(config: DataConfig, data: ExperimentData, has: np.ndarray) -> 
 
 
 def _first_classes(labels: np.ndarray, indices: np.ndarray) -> set[int]:
-    """Two or more of the classes that occur, as soon as so many are found; else all."""
+    """Collect the classes that occur in some label maps, stopping as soon as there are at least two."""
     found: set[int] = set()
     for index in indices:
         found |= set(np.unique(labels[index]).tolist()) - {IGNORE_INDEX}
@@ -331,16 +337,16 @@ def _first_classes(labels: np.ndarray, indices: np.ndarray) -> set[int]:
 
 @cache
 def warn_once(text: str) -> None:
-    """Say something once."""
+    """Log a warning in the first process, only once per text."""
     if rank() == 0:
         logging.getLogger("mgm").warning(text)
 
 
 def augmentation(config: DataConfig, tasks: dict[str, Task]) -> PairedAugmentation | None:
-    """The paired augmentation of some tasks, if there is to be one.
+    """The paired augmentation that the settings describe; None if it is off.
 
     Raises:
-        ConfigError: If a setting of it is out of range.
+        ConfigError: If a setting is out of range.
     """
     if not config.augment:
         return None
@@ -349,10 +355,10 @@ def augmentation(config: DataConfig, tasks: dict[str, Task]) -> PairedAugmentati
 
 
 def strengthening(config: DataConfig, tasks: dict[str, Task]) -> Callable[[Batch, int], Batch]:
-    """What images go through, by a seed, between their labelling by the moving average and the network (extra_uses consistency).
+    """Strong augmentation, by a seed, of images labelled by the moving average (extra_uses consistency).
 
-    Strong changes of the colours, a blur of up to a 64th of the shorter side, and a rectangle of another image in every second
-    one, as in UniMatch (Yang et al., CVPR 2023); places stay, so that labels do.
+    Strong colour changes, a blur of up to a 64th of the shorter side, and CutMix in half of the images, as in UniMatch (Yang et
+    al., CVPR 2023). There are no geometric changes, so that the labels stay valid.
     """
     recolour = PairedAugmentation(
         tasks, config.image_size, flip=False, zoom=(1.0, 1.0), colour=0.5, hue=0.1, blur=min(config.size) / 64
@@ -362,20 +368,20 @@ def strengthening(config: DataConfig, tasks: dict[str, Task]) -> Callable[[Batch
 
 
 def mixing(config: DataConfig, tasks: dict[str, Task]) -> Composites | None:
-    """What pastes labelled images into one another, if anything does.
+    """The mixing of labelled images that the settings describe (`DataConfig.mix`); None if there is none.
 
     Raises:
-        ConfigError: If the tasks do not say what to paste.
+        ConfigError: If there is no segmentation to select what is pasted.
     """
     pieces = mixed_pieces(config, tasks)
     return composites(config, tasks, pieces, config.mix_share) if pieces else None
 
 
 def composites(config: DataConfig, tasks: dict[str, Task], pieces: str = "classes", share: float = 1.0) -> Composites:
-    """What pastes images into one another as the settings `DataConfig.mix_count` to `mix_match` say.
+    """Make `Composites` with the settings `DataConfig.mix_count` to `mix_match`.
 
     Raises:
-        ConfigError: If the tasks do not say what to paste, or a setting is out of range.
+        ConfigError: If there is no segmentation to select what is pasted, or a setting is out of range.
     """
     vary = None
     if config.mix_flip or tuple(config.mix_scale) != (1.0, 1.0):
@@ -387,7 +393,7 @@ def composites(config: DataConfig, tasks: dict[str, Task], pieces: str = "classe
 
 
 def mixed_pieces(config: DataConfig, tasks: Mapping[str, Task | type[Task]]) -> str:
-    """What labelled images get of one another: a key of `mgm.data.composites.PIECES`; empty: nothing."""
+    """What is pasted between labelled images, a key of `mgm.data.composites.PIECES`; empty: nothing."""
     if not config.augment or config.mix == "none":
         return ""
     return ("classes" if label_map_of(tasks) else "cutmix") if config.mix == "auto" else config.mix

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 TORCHRUN = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
-"""What torchrun tells processes beside their number."""
+"""Environment variables that torchrun sets besides the number of processes."""
 _PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
 
 
 def check_device(name: str) -> None:
-    """Raise `ConfigError` for a device that does not exist or is not there."""
+    """Raise `ConfigError` for a device that is unknown or not available."""
     if name not in DEVICES:
         raise ConfigError(unknown("device", name, DEVICES))
     if name == "cuda" and not torch.cuda.is_available():
@@ -31,10 +31,10 @@ def check_device(name: str) -> None:
 
 
 def single_device(name: str) -> torch.device:
-    """The device to predict on; ``auto`` is the GPU where there is one.
+    """The device to predict on; ``auto`` is a GPU if there is one.
 
     Raises:
-        ConfigError: If it is unknown or not there.
+        ConfigError: If the device is unknown or not available.
     """
     check_device(name)
     if name != "auto":
@@ -45,12 +45,12 @@ def single_device(name: str) -> torch.device:
 
 
 def launch(config: TrainingConfig) -> Fabric:
-    """A Fabric for this process, connected with the others if torchrun started several.
+    """Make this process's Fabric, connected with the other processes if torchrun started several.
 
     Raises:
-        ConfigError: If the device is unknown or not there.
+        ConfigError: If the device is unknown or not available, or not all processes train together.
     """
-    from lightning_fabric import Fabric  # takes seconds to import, and prediction does without
+    from lightning_fabric import Fabric  # takes seconds to import and is not needed for prediction
     from lightning_fabric.plugins.environments.lightning import LightningEnvironment
     from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
@@ -60,7 +60,7 @@ def launch(config: TrainingConfig) -> Fabric:
         accelerator=config.device,
         devices=local,
         num_nodes=max(1, world // local),
-        # by itself Fabric looks for Slurm, LSF and MPI, whose tasks are not ours: one job may hold a whole node for one training
+        # otherwise Fabric uses Slurm's, LSF's or MPI's tasks, which need not be processes of one training
         plugins=[TorchElasticEnvironment() if world > 1 else LightningEnvironment()],
         strategy="ddp" if world > 1 else "auto",
         precision=choose("precision", config.precision, _PRECISIONS),  # type: ignore[arg-type]
@@ -74,10 +74,10 @@ def launch(config: TrainingConfig) -> Fabric:
 
 
 def started_processes(variable: str = "WORLD_SIZE") -> int:
-    """Processes that torchrun has started: in all, or (``LOCAL_WORLD_SIZE``) on this machine.
+    """Number of processes that torchrun has started: in total or, for ``LOCAL_WORLD_SIZE``, on this machine.
 
     Raises:
-        ConfigError: If its variables are not whole.
+        ConfigError: If torchrun's environment variables are invalid or incomplete.
     """
     text = os.environ.get(variable, "1")
     number = int(text) if text.isdecimal() else 0
@@ -89,12 +89,12 @@ def started_processes(variable: str = "WORLD_SIZE") -> int:
 
 
 def is_first_process() -> bool:
-    """Whether this is the process that prints and writes; also right before processes join and after they have left the group."""
+    """Whether this process prints and writes; valid even before processes join their group and after they have left it."""
     return os.environ.get("RANK", "0") == "0"
 
 
 def leave_process_group() -> None:
-    """Wait for all processes; from here on each works alone."""
+    """Wait for all processes, then destroy the process group."""
     if dist.is_available() and dist.is_initialized():
         dist.barrier()
         dist.destroy_process_group()

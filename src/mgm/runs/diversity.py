@@ -1,4 +1,4 @@
-"""How much the layouts of generated images differ, so that a generator that draws one and the same image shows."""
+"""Diversity of generated images, measured by their layouts, to detect mode collapse."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from mgm.runs.saved_generators import SavedGenerator, stages_with_generator
 from mgm.training.seeding import random_generator
 
 SIDE = 8
-"""Images are compared as grey pictures of this many pixels a side: layout without texture."""
+"""Side in pixels of the grey images that are compared, which have a layout but no texture."""
 LABELS, PER_LABEL = 8, 8
-"""Images that are compared: of the most frequent scene labels, and of each."""
+"""Number of scene labels (the most frequent ones), and number of images per label, that are compared."""
 COLLAPSED = 0.5
-"""Share of the diversity of real images below which a generator is said to have collapsed."""
+"""Ratio to the diversity of real images below which a generator counts as collapsed."""
 
 
 def layout_distances(images: Tensor) -> Tensor:
-    """``[N, N]``: 1 minus the correlation of images ``[N, 3, H, W]``, each as `SIDE` x `SIDE` grey values.
+    """Distances ``[N, N]`` of images ``[N, C, H, W]``: 1 minus the correlation of their `SIDE` x `SIDE` grey values.
 
-    0 for the same layout, whatever its brightness and contrast; about 1 for layouts that have nothing in common.
+    0 for the same layout, regardless of brightness and contrast; about 1 for unrelated layouts.
     """
     grey = F.adaptive_avg_pool2d(images.float().mean(1, keepdim=True), SIDE).flatten(1).cpu()
     unit = F.normalize(grey - grey.mean(1, keepdim=True))
@@ -33,11 +33,14 @@ def layout_distances(images: Tensor) -> Tensor:
 
 
 def diversity(images: Tensor, labels: Tensor) -> dict[str, float]:
-    """Means of `layout_distances` ``within`` a label and ``between`` labels; without a pair of a kind, NaN.
+    """Mean `layout_distances` between images with the same label (``within``) and with different labels (``between``).
 
     Args:
-        images: ``[N, 3, H, W]``.
-        labels: ``[N]``, equal numbers for images of the same kind.
+        images: ``[N, C, H, W]``.
+        labels: ``[N]``, integers.
+
+    Returns:
+        ``within`` and ``between`` -> mean; NaN if there is no such pair.
     """
     distances, same = layout_distances(images), labels[:, None] == labels
     own = torch.eye(len(images), dtype=torch.bool)
@@ -46,7 +49,7 @@ def diversity(images: Tensor, labels: Tensor) -> dict[str, float]:
 
 @torch.no_grad()
 def generator_diversity(folder: RunFolder, data: ExperimentData, seed: int) -> dict[str, dict[str, float]] | None:
-    """`diversity` of images from a run's latest generator, and of training images with the same labels; None without one.
+    """`diversity` of images from a run's latest generator and of training images with the same labels; None without a generator.
 
     Returns:
         ``generated`` and ``real`` -> ``within`` and ``between``.
@@ -77,18 +80,18 @@ def generator_diversity(folder: RunFolder, data: ExperimentData, seed: int) -> d
 
 
 def diversity_shares(found: Mapping[str, Mapping[str, float | None]]) -> dict[str, float]:
-    """``within`` and ``between`` of generated images as shares of those of real ones, as far as they are known."""
+    """Ratios of the diversity of generated to real images, ``within`` and ``between`` labels, as far as they are known."""
     pairs = {name: (found["generated"].get(name), found["real"].get(name)) for name in ("within", "between")}
     return {name: a / b for name, (a, b) in pairs.items() if a is not None and b and a == a and b == b}
 
 
 def has_collapsed(found: Mapping[str, Mapping[str, float | None]]) -> bool:
-    """Whether neither noise nor scene changes the layout of generated images: all shares are below `COLLAPSED`."""
+    """Whether neither noise nor scene changes the layout of generated images: all ratios are below `COLLAPSED`."""
     return 0 <= max(diversity_shares(found).values(), default=-1) < COLLAPSED
 
 
 def diversity_sentence(found: Mapping[str, Mapping[str, float | None]]) -> str:
-    """What the numbers of `generator_diversity` say; empty where there is nothing to compare with."""
+    """The result of `generator_diversity` in a sentence; empty if there is nothing to compare with."""
     words = {"within": "within a scene", "between": "between scenes"}
     parts = [f"{100 * share:.0f} % ({words[name]})" for name, share in diversity_shares(found).items()]
     if not parts:

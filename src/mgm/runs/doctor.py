@@ -1,4 +1,4 @@
-"""A check of this machine: versions, devices, threads, disk, data sets, and what is missing for which feature."""
+"""Diagnosis of the machine and the installation: versions, devices, threads, disk, data sets, and missing extras."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FEATURES = {
     "import": "annotations of labelling tools, mgm import",
     "docs": "building the documentation",
 }
-"""Extra -> what it is for."""
+"""Extra -> the features that need it."""
 
 
 @dataclass(frozen=True)
@@ -43,14 +43,14 @@ class Finding:
     group: str
     name: str
     state: State
-    """ok; note: works, but worth knowing; missing: optional; broken: nothing works without it."""
+    """ok; note: works, with a caveat; missing: optional and absent; broken: essential."""
     detail: str
     remedy: str = ""
-    """What to do about it."""
+    """How to fix it."""
 
 
 def examine(cache: str = "") -> list[Finding]:
-    """Check everything; a check that fails is a finding too.
+    """Run all checks; a check that raises becomes a finding too.
 
     Args:
         cache: Folder for converted data; empty: ``$MGM_CACHE`` or ``~/.cache/mgm``.
@@ -82,7 +82,7 @@ def _versions() -> Iterator[Finding]:
 
 
 def _requirements(extra: str = "") -> list[Requirement]:
-    """What the package, or one of its extras, needs."""
+    """Requirements of the package or of one of its extras."""
     found = [Requirement(line) for line in metadata.requires("mgm") or ()]
     if not extra:
         return [requirement for requirement in found if not requirement.marker]

@@ -1,4 +1,4 @@
-"""The folder of a run: its files, how they are read and written, and its lock."""
+"""The run folder: its files, reading and writing them, and its lock."""
 
 from __future__ import annotations
 
@@ -35,15 +35,16 @@ MAX_JSON_BYTES = 1 << 28
 
 
 class Stopped(TypedDict):
-    """Where a stage ended early."""
+    """Early end of a stage."""
 
     step: int
+    """Steps done."""
     of: int
-    """Its steps in the settings."""
+    """Steps that the settings give the stage."""
 
 
 class Baseline(TypedDict, total=False):
-    """What ``result.json`` says of the baseline."""
+    """The baseline's entry in ``result.json``."""
 
     recipe: Required[str]
     steps: Required[int]
@@ -55,7 +56,7 @@ class Baseline(TypedDict, total=False):
 
 
 class Result(TypedDict, total=False):
-    """``result.json`` of a finished run."""
+    """Content of ``result.json`` of a finished run."""
 
     __pydantic_config__ = ConfigDict(extra="allow")  # pyright: ignore[reportGeneralTypeIssues]
     recipe: Required[str]
@@ -67,15 +68,15 @@ class Result(TypedDict, total=False):
     aspect: str
     num_labelled: Required[int]
     steps: Required[int]
-    """Updates of M on labelled batches that the settings give; of these `stopped` may have left out some."""
+    """Updates of M on labelled batches according to the settings; early stopping may have skipped some (`stopped`)."""
     best_step: int | None
     best_steps: dict[str, int]
-    """Step of the best model, under the name ``all``; where tasks share no layer, task -> that of its own network."""
+    """Step of the best model under the key ``all``; if tasks share no layer, one entry per task for its own network."""
     best_stage: str
     stopped: dict[str, Stopped]
     """Stage that ended early (`TrainingConfig.patience`) -> where."""
     earlier: dict[str, Any]
-    """The best model from before the last stage, where it was better on the validation set."""
+    """Step and scores of the best model of earlier stages, if it was better on the validation set."""
     seconds: float
     command: str
     commit: str | None
@@ -88,21 +89,22 @@ class Result(TypedDict, total=False):
     validation: Scores
     test: Required[Scores]
     classes: Classes
-    """On the test set; classes that are neither labelled nor predicted are absent."""
+    """Per-class scores on the test set; classes that are neither labelled nor predicted are absent."""
     worst: list[str]
-    """Names of the test images on which it errs most, the worst first (`mgm.training.evaluate.worst_images`)."""
+    """Names of the test images with the largest errors, worst first (`mgm.training.evaluate.worst_images`)."""
     diversity: dict[str, dict[str, float | None]]
-    """Of generated and of real images (`mgm.runs.diversity`)."""
+    """Diversity of generated and of real images (`mgm.runs.diversity`)."""
     constant: Scores
+    """Scores of the constant predictor on the test set."""
     pretrained: str
-    """What the encoder was pre-trained on; empty: from scratch."""
+    """Data that the encoder was pre-trained on; empty: trained from scratch."""
     baseline: Baseline
     gain: dict[str, float | None]
-    """Task -> improvement over the baseline, a fraction; and their ``mean``."""
+    """Task -> relative improvement over the baseline, a fraction; ``mean`` -> their mean."""
 
 
 class Failure(TypedDict):
-    """``failure.json`` of a run whose training failed."""
+    """Content of ``failure.json`` of a run whose training failed."""
 
     error: str
     """Name of the exception."""
@@ -111,7 +113,7 @@ class Failure(TypedDict):
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Paths of a run and access to its files."""
+    """Paths of a run's files, and access to them."""
 
     path: Path
 
@@ -122,17 +124,17 @@ class RunFolder:
 
     @property
     def dataset(self) -> Path:
-        """What the data set offers, so that prediction works without it."""
+        """Description of the data set, so that prediction works without the data."""
         return self.path / "dataset.json"
 
     @property
     def beginning(self) -> Path:
-        """How the run was begun, see `Beginning`."""
+        """Command, settings and processes that the run was started with, see `Beginning`."""
         return self.path / "begun.json"
 
     @property
     def images(self) -> Path:
-        """Its images, see `RunImages`."""
+        """Images that the run uses, see `RunImages`."""
         return self.path / "images.json"
 
     @property
@@ -142,7 +144,7 @@ class RunFolder:
 
     @property
     def checkpoints(self) -> Path:
-        """Folder of weights."""
+        """Folder of checkpoints."""
         return self.path / "checkpoints"
 
     @property
@@ -157,7 +159,7 @@ class RunFolder:
 
     @property
     def test_images(self) -> Path:
-        """Which images the test set has (``images``, indices) and the sums over each that scores are made of (``TASK.SUM``)."""
+        """Indices of the test images (``images``) and the per-image sums from which scores are computed (``TASK.SUM``)."""
         return self.path / "test_images.npz"
 
     @property
@@ -172,17 +174,17 @@ class RunFolder:
 
     @property
     def failure(self) -> Path:
-        """Why the training failed; exists until it is continued."""
+        """Error with which the training failed; removed when it is resumed."""
         return self.path / "failure.json"
 
     @property
     def baseline(self) -> RunFolder:
-        """The equal-budget multi-task run that belongs to this one."""
+        """Folder of the baseline trained with the same budget."""
         return RunFolder(self.path / "baseline")
 
     @property
     def exists(self) -> bool:
-        """Whether a run was begun here."""
+        """Whether the folder contains a run."""
         return self.config.exists()
 
     @property
@@ -196,7 +198,7 @@ class RunFolder:
 
     @property
     def in_use(self) -> bool:
-        """Whether a process is training here now."""
+        """Whether a process is currently training in the folder."""
         if not self._lock_file.exists():
             return False
         lock = FileLock(self._lock_file)
@@ -204,16 +206,16 @@ class RunFolder:
             lock.acquire(timeout=0)
         except Timeout:
             return True
-        except OSError:  # not writable, so nobody trains there
+        except OSError:  # not writable, so no process can train there
             return False
         lock.release()
         return False
 
     def create(self, experiment: Experiment, info: DatasetInfo, beginning: Beginning, images: RunImages) -> FileLock:
-        """Create the folder of a new run, and lock it. The settings come last: they are what a run is recognised by.
+        """Create and lock the folder of a new run. The settings are written last, since they mark the folder as a run.
 
         Raises:
-            RunError: If the folder is not empty, cannot be created, or another process is training there.
+            RunError: If the folder is not empty, cannot be created, or is used by another process.
         """
         self._check_empty()
         try:
@@ -230,11 +232,11 @@ class RunFolder:
         return lock
 
     def _check_empty(self) -> None:
-        """Raise `RunError` where there is more than a run that was killed at its start leaves."""
+        """Raise `RunError` if the folder contains more than what a run killed at its start leaves behind."""
         begun = {self.dataset, self.images, self.beginning, self._lock_file}
         if any(file.is_file() and file not in begun and not file.match(DRAFT) for file in self.path.rglob("*")):
             if self.exists:
-                self.lock().release()  # says so if another process is training here
+                self.lock().release()  # raises the more specific error if another process is training here
             remedy = f"continue it with --resume {self.path}, or choose" if self.exists else "choose"
             raise RunError(f"{self.path} is not empty; {remedy} another folder with --out")
 
@@ -242,7 +244,7 @@ class RunFolder:
         """The run's settings.
 
         Raises:
-            RunError: If the folder holds no run.
+            RunError: If the folder contains no run.
         """
         if not self.exists:
             raise RunError(
@@ -251,14 +253,18 @@ class RunFolder:
         return from_yaml(self.config)
 
     def info(self) -> DatasetInfo:
-        """What the run's data set offers."""
+        """The description of the run's data set.
+
+        Raises:
+            RunError: If the file is missing or damaged.
+        """
         return read_json(self.dataset, DatasetInfo)
 
     def lock(self) -> FileLock:
-        """Lock the folder, so that no second process trains in it, and sweep what killed ones left.
+        """Lock the folder against other trainings, and remove partial files of killed processes.
 
         Raises:
-            RunError: If another process has locked it.
+            RunError: If another process has locked the folder, or it is not writable.
         """
         lock = FileLock(self._lock_file)
         try:
@@ -271,30 +277,30 @@ class RunFolder:
         return lock
 
     def remove_drafts(self) -> None:
-        """Remove what processes have left that were killed while they wrote; nobody else may train here."""
+        """Remove partial files that killed processes left; no other process may be training in the folder."""
         for draft in self.path.rglob(DRAFT):
             with suppress(OSError):
                 draft.unlink()
 
 
 def read_result(path: Path) -> dict[str, Any]:
-    """A ``result.json``.
+    """Read a ``result.json``.
 
     Raises:
-        RunError: If it is missing or damaged, or an entry has another type than in `Result`.
+        RunError: If it is missing or damaged, or an entry does not have the type given in `Result`.
     """
     return dict(read_json(path, Result))
 
 
 def read_json(path: Path, kind: type[Content]) -> Content:
-    """A JSON file of a run or an experiment.
+    """Read and validate a JSON file of a run or an experiment.
 
     Args:
         path: The file.
-        kind: What it holds, a `TypedDict` or a dataclass.
+        kind: Expected content, a `TypedDict` or a dataclass.
 
     Raises:
-        RunError: If it is missing, damaged, too large or no file, or has an entry of another type than in ``kind``.
+        RunError: If the file is missing, unreadable, damaged or too large, or an entry does not have the type given in ``kind``.
     """
     try:
         return schema(kind).validate_json(read_bounded(path, MAX_JSON_BYTES))

@@ -1,4 +1,4 @@
-"""The images that a run was trained, selected and tested on, by name and content, so that data that have changed since show."""
+"""Record of the images that a run was trained, selected and tested on, by name and content, to detect changes of the data."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from mgm.runs.folder import RunFolder, read_json
 from mgm.types import DatasetInfo
 
 Images = dict[str, str]
-"""Name of an image -> digest of its pixels as the networks see them."""
+"""Name of an image -> digest of its converted pixels."""
 SHOWN_NAMES = 3
 
 
 @dataclass(frozen=True)
 class RunImages:
-    """``images.json`` of a run."""
+    """Content of ``images.json`` of a run."""
 
     labelled: Images
     """Training images whose labels are used."""
@@ -34,13 +34,13 @@ class RunImages:
     validation: Images
     test: Images
     unused: Images
-    """All others."""
+    """All other images."""
     checksums: dict[str, str]
-    """Of the converted data, which hold all labels and splits: file -> checksum."""
+    """File -> checksum of the converted data, labels and splits included."""
 
     @classmethod
     def of(cls, store: Store, splits: Splits, labelled: np.ndarray, weak: np.ndarray) -> RunImages:
-        """Those of a run that begins."""
+        """Make the record for a new run."""
         names = unique_names(store)
         used = (labelled, weak, splits.validation, splits.test)
         unused = np.setdiff1d(np.arange(len(store)), np.concatenate(used))
@@ -49,7 +49,7 @@ class RunImages:
 
     @classmethod
     def read(cls, path: Path) -> RunImages:
-        """Those of a run that was begun.
+        """Read the record of a run.
 
         Raises:
             RunError: If the file is missing or damaged.
@@ -57,19 +57,19 @@ class RunImages:
         return read_json(path, cls)
 
     def write(self, path: Path) -> None:
-        """Write the file, a line per part."""
+        """Write the file, with one line per field."""
         lines = (f"{json.dumps(name)}: {json.dumps(images)}" for name, images in asdict(self).items())
         write_text(path, "{\n" + ",\n".join(lines) + "\n}\n")
 
     @property
     def seen(self) -> Images:
-        """All that the run was trained or selected on."""
+        """All images that the run was trained or selected on."""
         return self.labelled | self.weak | self.validation
 
     def splits(self, store: Store) -> Splits:
-        """The recorded images that the data still have, as indices; images that are new belong to no part.
+        """Indices of the recorded images in the current data; missing ones are skipped, new ones are in no part.
 
-        A test image whose pixels have become those of one that the run has seen is left out.
+        A test image is left out if its pixels have changed to those of an image that the run has seen.
         """
         places = {name: index for index, name in enumerate(unique_names(store))}
 
@@ -85,16 +85,16 @@ class RunImages:
         return Splits(present(self.labelled | self.weak), present(self.validation), present(test))
 
     def unseen(self, store: Store) -> np.ndarray:
-        """Indices of the images of any data that the run was neither trained nor selected on, whatever they are called now."""
+        """Indices of the images of any store that the run was neither trained nor selected on, compared by content."""
         known = set(self.seen.values())
         return np.flatnonzero([digest not in known for digest in store.digests])
 
     def changes(self, store: Store, then: DatasetInfo) -> str:
-        """What has changed in the run's own data since it was begun, in words; empty: nothing.
+        """Describe in words how the run's data have changed since it was started; empty if they have not.
 
         Args:
-            store: The data as they are now.
-            then: What they offered then.
+            store: The current data.
+            then: Description of the data when the run was started.
         """
         own = store.info.own_tasks
         redefined = [name for name, was in then.own_tasks.items() if own.get(name, was) != was]
@@ -126,22 +126,22 @@ class RunImages:
 
 @dataclass(frozen=True)
 class RunData:
-    """The data of a run as they are now."""
+    """The current data of a run."""
 
     source: DataSource
     store: Store
     images: RunImages
     then: DatasetInfo
-    """What they offered when the run was begun."""
+    """Description of the data when the run was started."""
     changes: str
-    """What has changed since; empty: nothing."""
+    """Changes since then, in words; empty: none."""
 
     @cached_property
     def info(self) -> DatasetInfo:
-        """What they offer now, with the classes that the run learned.
+        """Description of the current data, with the classes that the run learned.
 
         Raises:
-            DataError: If labels no longer mean what the run learned.
+            DataError: If the meaning of images or labels has changed.
         """
         try:
             return with_classes_of(self.source.info, self.then)
@@ -152,7 +152,7 @@ class RunData:
             ) from None
 
     def check_unchanged(self) -> None:
-        """Raise `DataError` unless they are those that the run was begun with."""
+        """Raise `DataError` if the data have changed since the run was started."""
         if self.changes:
             raise DataError(
                 f"the run cannot be continued: {self.then.name} has changed since it was begun ({self.changes}); restore it, or "
@@ -166,11 +166,11 @@ class RunData:
 
 
 def open_run_data(folder: RunFolder) -> RunData:
-    """Open the data that a run was begun on.
+    """Open the data of a run.
 
     Raises:
-        DataError: If they are not there, unreadable, or their labels no longer mean what the run learned.
-        ConfigError: If what the run calls them is no data set here.
+        DataError: If the data are missing or unreadable.
+        ConfigError: If their name is not a known data set.
     """
     config, then, images = folder.experiment().data, folder.info(), RunImages.read(folder.images)
     try:
@@ -182,10 +182,10 @@ def open_run_data(folder: RunFolder) -> RunData:
 
 
 def with_classes_of(info: DatasetInfo, learned: DatasetInfo) -> DatasetInfo:
-    """What data offer, with the classes that a run learned: label maps may happen to lack the last ones.
+    """The description of a data set with the classes that a run learned, since its label maps may lack the last ones.
 
     Raises:
-        ConfigError: If a label would mean another class, or the images hold other channels, or numbers of another range.
+        ConfigError: If classes, channels or value range of the images differ.
     """
     check_channels("data", info, learned)
     if info.image.value_range != learned.image.value_range:
@@ -209,7 +209,7 @@ def with_classes_of(info: DatasetInfo, learned: DatasetInfo) -> DatasetInfo:
 
 
 def check_channels(what: str, theirs: DatasetInfo, ours: DatasetInfo) -> None:
-    """Raise `ConfigError` unless images of two data sets can go through the same networks; ``what`` says where theirs come from."""
+    """Raise `ConfigError` unless images of two data sets have equally many channels; ``what`` says where ``theirs`` come from."""
     if theirs.image.channels != ours.image.channels:
         raise ConfigError(
             f"{what}: images of {theirs.name} have {theirs.image.channels} channels, those of {ours.name} {ours.image.channels}; "
@@ -218,7 +218,7 @@ def check_channels(what: str, theirs: DatasetInfo, ours: DatasetInfo) -> None:
 
 
 def unique_names(store: Store) -> list[str]:
-    """Name of every sample; where several have the same, numbered."""
+    """Names of all samples, made unique by numbering equal ones."""
     names = [*store.names]
     if len(set(names)) == len(names):
         return names
@@ -234,12 +234,12 @@ def _counted(what: str, names: Sequence[str]) -> str:
 
 
 def listed(names: Sequence[str]) -> str:
-    """The first few names."""
+    """The first few names, separated by commas."""
     return ", ".join(names[:SHOWN_NAMES]) + (", ..." if len(names) > SHOWN_NAMES else "")
 
 
 def _meaning(file: str) -> str:
-    """What an array of a store says, in words."""
+    """Content of an array of a store, in words."""
     name = file.removesuffix(".npy")
     words = {"splits": "splits", "scene": "scene labels", "labelled": "labels", "image": "images of no part"}
     return words.get(name, f"labels of {name}")

@@ -1,4 +1,4 @@
-"""Runs below a folder: what each is, how far it has come, what it scored. Whatever files are there, listing does not fail."""
+"""Summaries of all runs below a folder: settings, progress, scores. Damaged runs are listed as such instead of raising."""
 
 from __future__ import annotations
 
@@ -23,44 +23,44 @@ STATES = ("finished", "running", "stopped", "diverged", "failed", "damaged")
 
 @dataclass(frozen=True)
 class RunSummary:
-    """A run in a list."""
+    """Summary of a run."""
 
     path: str
     state: str
     """One of `STATES`."""
     detail: str = ""
-    """Progress, or what is wrong."""
+    """Progress, or the error."""
     recipe: str = ""
     data: str = ""
     labelled: int | None = None
-    """Labelled images; None unless finished."""
+    """Number of labelled images; None unless finished."""
     seed: int | None = None
     steps: int = 0
-    """Steps of the network on labelled images so far."""
+    """Steps of M on labelled batches so far."""
     total_steps: int = 0
     scores: dict[str, float] = field(default_factory=dict[str, float])
-    """Task -> its primary metric: on the test set if finished, else the validation scores of the best step so far."""
+    """Task -> value of its primary metric: on the test set if finished, otherwise on the validation set at the best step so far."""
     metrics: dict[str, MetricInfo] = field(default_factory=dict[str, MetricInfo], repr=False)
-    """Task -> its primary metric."""
+    """Task -> description of its primary metric."""
     gain: float | None = None
-    """Mean improvement over the baseline, a fraction."""
+    """Mean relative improvement over the baseline, a fraction."""
     seconds: float | None = None
     """Training time of a finished run."""
     pretrained: str = ""
-    """What its encoder was pre-trained on; empty: from scratch."""
+    """Data that the encoder was pre-trained on; empty: trained from scratch."""
 
     def to_dict(self) -> dict[str, Any]:
         """All fields but `metrics`, as plain values."""
         return {name: value for name, value in asdict(self).items() if name != "metrics"}
 
     def to_row(self) -> dict[str, Any]:
-        """The same in one level, for a row of a CSV file: scores are ``score/TASK``."""
+        """`to_dict` flattened for a row of a CSV file; scores are named ``score/TASK``."""
         fields = self.to_dict()
         return fields | {f"score/{task}": value for task, value in fields.pop("scores").items()}
 
 
 def find_runs(folder: Path) -> Iterator[Path]:
-    """Run folders below a folder (or that folder itself), sorted by name, without the baselines inside runs.
+    """Yield the run folders below a folder (or the folder itself), sorted by name, without the baselines inside runs.
 
     Raises:
         RunError: If there is no such folder.
@@ -74,7 +74,7 @@ def find_runs(folder: Path) -> Iterator[Path]:
 
 
 def summarise(path: Path) -> RunSummary:
-    """The summary of a run; for a damaged one it says what is wrong."""
+    """Summarise a run; a damaged one has the state ``damaged`` and the error as detail."""
     try:
         return _summary(RunFolder(path))
     except MgmError as error:
@@ -134,7 +134,7 @@ def _state(folder: RunFolder, experiment: Experiment, records: Sequence[Record])
 
 
 def _steps(experiment: Experiment, records: Sequence[Record]) -> int:
-    """Steps of the network on labelled images until the last record."""
+    """Steps of M on labelled batches up to the last record."""
     if not records:
         return 0
     last, done = records[-1], 0

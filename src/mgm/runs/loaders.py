@@ -1,4 +1,4 @@
-"""The batches of a run: of its stages, and of the sources of extra images."""
+"""The loaders of a run: for its stages, and for extra images."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from mgm.types import IGNORE_INDEX, Batch, Size
 
 @dataclass(frozen=True)
 class RunLoaders:
-    """Makes the loaders of a run: those of the stages, and those of the sources of extra images (`Loaders`).
+    """Makes the loaders of a run, for its stages and for extra images (`Loaders`).
 
-    Every loader draws from its own random streams, so the labelled batches are the same whatever else a recipe uses.
+    Every loader has its own random streams, so labelled batches are the same whatever other images a recipe uses.
 
     Args:
         experiment: Settings.
         data: Images, split, tasks.
-        device: Where generators of earlier runs compute.
+        device: Device of the batches.
     """
 
     experiment: Experiment
@@ -46,26 +46,26 @@ class RunLoaders:
     device: torch.device
 
     def minibatches(self) -> Loader:
-        """The labelled images of every step: mixed, at sizes that may grow (`TrainingConfig.early_sizes`)."""
+        """The labelled minibatches: augmented, mixed, and of increasing size if so set (`TrainingConfig.early_sizes`)."""
         mix = mixing(self.experiment.data, self.data.tasks)
         load = self._loader(self.data.labelled, "labelled", mix=mix, progressive=True)
         return with_used_labels(load, self.experiment.model)
 
     def generator(self) -> Loader:
-        """The labelled images for the generator: unmixed, since it learns what images look like."""
+        """The labelled images for training the generator, not mixed, since it learns to imitate them."""
         return self._loader(self.data.labelled, "generator")
 
     def pretraining(self) -> Loader:
-        """Batches of the data set that M is trained on first."""
+        """Batches of the data set that M is pre-trained on."""
         load = foreign_loader(self.experiment, self.data, self.experiment.data.pretrain, "pretrain", self.device)
         return with_used_labels(load, self.experiment.model)
 
     def labelled(self) -> Loader:
-        """The labelled images, in another order and with other augmentation than in the minibatches."""
+        """The labelled images, in a different order and with different augmentation than in the minibatches."""
         return self._loader(self.data.labelled, "again")
 
     def weakly_labelled(self) -> Loader:
-        """Training images of which the scene label alone is used."""
+        """Training images of which only the scene label is used."""
         return self._loader(self.data.weak, "weak", keep_targets=False)
 
     def composites(self) -> Loader:
@@ -79,7 +79,7 @@ class RunLoaders:
         return foreign_loader(self.experiment, self.data, "rooms", "rooms", self.device)
 
     def saved_generators(self) -> Loader:
-        """Images of the generators of earlier runs."""
+        """Images synthesized by the generators of earlier runs."""
         return saved_generators_loader(self.experiment, self.data, self.device)
 
     def _loader(
@@ -92,7 +92,7 @@ class RunLoaders:
         mix: Composites | None = None,
         progressive: bool = False,
     ) -> Loader:
-        """Batches of some of the images, augmented if the experiment augments, then mixed."""
+        """A loader of some of the images, which augments them as configured and then mixes them."""
         experiment, data = self.experiment, self.data
         sizes = progressive_sizes(experiment)
         augments = {size: augmentation(replace(experiment.data, image_size=size), data.tasks) for size in sizes}
@@ -116,7 +116,7 @@ class RunLoaders:
 
 
 def make_loaders(experiment: Experiment, data: ExperimentData, device: torch.device) -> dict[str, Loader]:
-    """Name -> batches by step: those that stages ask for (`Stage.data`), and ``extra`` where the run loads extra images."""
+    """Make all loaders of a run: name (`Stage.data`) -> loader, and ``extra`` for extra images unless a generator makes them."""
     make = RunLoaders(experiment, data, device)
     loaders = {"labelled": make.minibatches(), "generator": make.generator()}
     source = EXTRA_IMAGES[experiment.method.extra_images]
@@ -129,25 +129,28 @@ def make_loaders(experiment: Experiment, data: ExperimentData, device: torch.dev
 
 
 def label_stride(model: ModelConfig) -> int:
-    """Every how manyeth pixel of the labels is used along each side."""
+    """Stride in pixels at which labels are used in training."""
     return model.loss_stride if model.decoder == "pyramid" else 1
 
 
 def with_used_labels(load: Loader, model: ModelConfig) -> Loader:
-    """Batches with the labels that `ModelConfig.loss_stride` leaves.
+    """Wrap a loader to subsample its labels by `ModelConfig.loss_stride`.
 
-    A pixel of a prediction at half the resolution lies between the labels that it could be held against: the choice
-    changes from step to step.
+    A pixel of a prediction at half resolution lies between several labels. Which of them is used changes from step to step.
     """
     stride = label_stride(model)
     return load if stride == 1 else lambda step, count: load(step, count).every(stride, step % stride)
 
 
 def size_at(experiment: Experiment, step: int) -> Size:
-    """Size of the labelled images of an update of M, counted over all stages (progressive resizing).
+    """Size of the labelled images at a step (progressive resizing; Tan and Le, EfficientNetV2, 2021).
 
-    As in Tan and Le (EfficientNetV2, 2021). The sizes change within the share of the steps that comes before joint training,
-    also where a recipe has none: step t of a baseline sees images of the size that step t of any other recipe sees.
+    Sizes change during the steps before joint training, also for recipes without joint training, so that step t of a baseline has
+    the same image size as step t of any other recipe.
+
+    Args:
+        experiment: Settings.
+        step: Update of M, counted over all stages.
     """
     training = experiment.training
     sizes = progressive_sizes(experiment)
@@ -156,10 +159,10 @@ def size_at(experiment: Experiment, step: int) -> Size:
 
 
 def progressive_sizes(experiment: Experiment) -> tuple[Size, ...]:
-    """Sizes of the labelled images in their order: those of `TrainingConfig.early_sizes`, in the shape of the last.
+    """Sizes of the labelled images in order: those of `TrainingConfig.early_sizes`, with the aspect ratio of the last.
 
     Raises:
-        ConfigError: If there is none of that shape.
+        ConfigError: If a size with this aspect ratio would not have whole pixels.
     """
     height, width = experiment.data.size
     shorter = min(height, width)
@@ -173,7 +176,7 @@ def progressive_sizes(experiment: Experiment) -> tuple[Size, ...]:
 
 
 def draws(reader: StoreReader, indices: np.ndarray, seed: int, *, targets: bool = True) -> Loader:
-    """Batches of some of the samples by step, read ahead where they come from disk."""
+    """A loader of the samples ``indices`` in random order, which prefetches if they are read from disk."""
 
     def load(step: int, count: int) -> Batch:
         return reader.batch(_draw(indices, count, step, seed), targets=targets)
@@ -182,7 +185,7 @@ def draws(reader: StoreReader, indices: np.ndarray, seed: int, *, targets: bool 
 
 
 def _draw(indices: np.ndarray, count: int, step: int, seed: int) -> np.ndarray:
-    """This process' share of a step's samples; few samples are repeated to fill a large batch."""
+    """Indices of this process's samples of a step; samples are repeated if there are fewer than the batch needs."""
     pool = np.tile(indices, -(-count // len(indices)))
     return epoch_indices(pool, count, step, seed, rank=rank(), world_size=world_size())
 
@@ -190,16 +193,16 @@ def _draw(indices: np.ndarray, count: int, step: int, seed: int) -> np.ndarray:
 def foreign_loader(
     experiment: Experiment, data: ExperimentData, name: str, stream: str, device: torch.device
 ) -> Loader:
-    """Batches of another data set, with the labels that mean something in the experiment's; says which those are.
+    """A loader of another data set, with its labels translated to those of the experiment; logs which labels are used.
 
-    Tasks of the same name and meaning are taken as they are. Of other classes those of the same name count, unless no training
-    image of the experiment shows them (NYUv2's otherprop, which is never labelled); pixels of the others are without a label, like
-    scenes that the experiment's data do not know.
+    Tasks with the same name and meaning are used unchanged. If classes differ, those with the same name are matched, unless no
+    training image of the experiment contains them (NYUv2's otherprop, which is never labelled). Pixels of other classes, and scenes
+    that the experiment does not have, become unlabelled.
 
     Raises:
         ConfigError: If the data sets have no label in common that is learned.
     """
-    # other rooms than those of the experiment itself, whose test images must not be seen in training
+    # seed 1 gives other rooms than those of the experiment, whose test images must not be trained on
     source = RoomsSource(experiment.data.num_rooms, seed=1) if name == "rooms" else open_source(name)
     check_channels("pretrain" if stream == "pretrain" else "extra_images", source.info, data.info)
     theirs = tasks_for(source.info)
@@ -244,7 +247,7 @@ def foreign_loader(
 
 
 def shared_classes(data: ExperimentData, task: str, other: Task) -> dict[int, int]:
-    """Class of another data set's task -> the class of the same name, if a training image shows it."""
+    """Class index of another data set's task -> index of the experiment's class with the same name, if a training image has it."""
     shared = namesakes(other.classes, data.tasks[task].classes)
     unseen = set(shared.values())
     for index in data.splits.train:
@@ -255,15 +258,15 @@ def shared_classes(data: ExperimentData, task: str, other: Task) -> dict[int, in
 
 
 def translate_scenes(scene: torch.Tensor, names: tuple[str, ...], wanted: tuple[str, ...]) -> torch.Tensor:
-    """Labels over ``names`` as labels over ``wanted``; NaN for an image whose scene has no namesake.
+    """Translate scene labels of one data set to those of another by their names.
 
     Args:
         scene: ``[B, len(names)]`` one-hot.
-        names: Scenes of the data set that the labels come from.
-        wanted: Scenes of the data set that they are meant for.
+        names: Scene classes of the labels.
+        wanted: Scene classes to translate to.
 
     Returns:
-        ``[B, max(1, len(wanted))]``.
+        ``[B, max(1, len(wanted))]``; NaN for images whose scene has no match.
     """
     table = torch.zeros(len(names), max(1, len(wanted)), device=scene.device)
     for row, column in namesakes(names, wanted).items():

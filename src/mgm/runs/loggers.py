@@ -1,4 +1,4 @@
-"""Losses, scores, settings, results and pictures for TensorBoard, Weights & Biases and MLflow (`TrainingConfig.log`)."""
+"""Loggers for TensorBoard, Weights & Biases and MLflow (`TrainingConfig.log`): losses, scores, settings, results, figures."""
 
 from __future__ import annotations
 
@@ -25,17 +25,18 @@ from mgm.training.updates import Stage
 
 
 class Logger(ABC):
-    """A service that keeps the figures of runs. Its methods may fail in any way: `Logged` sees to it that nothing else does.
+    """Interface to an experiment tracker. Methods may raise anything; `Logged` handles the errors.
 
     Args:
-        folder: The run, which keeps the identity that the service gave it, so that a continued run goes on there.
+        folder: The run's folder, which also stores the tracker's identifier of the run, so that a resumed run continues there.
+        name: Key in `LOGGERS`.
 
     Raises:
-        ConfigError: If its package is not installed.
+        ConfigError: If the tracker's package is not installed.
     """
 
     module: ClassVar[str]
-    """What has to be installed; the extra of `mgm` is called like the key in `LOGGERS`."""
+    """Module of the package; the extra of `mgm` that installs it has the name of the key in `LOGGERS`."""
 
     def __init__(self, folder: RunFolder, name: str) -> None:
         self.folder = folder
@@ -47,7 +48,7 @@ class Logger(ABC):
 
     @property
     def title(self) -> str:
-        """Name of the run: that of its folder; of a baseline also that of the run it belongs to."""
+        """Title of the run: the name of its folder; for a baseline, preceded by that of its run."""
         path = self.folder.path.resolve()
         return f"{path.parent.name}/{path.name}" if path.name == "baseline" else path.name
 
@@ -61,48 +62,48 @@ class Logger(ABC):
         return self.folder.path / "loggers.json"
 
     def known_id(self) -> str:
-        """What `keep_id` has kept; empty: nothing."""
+        """The tracker's identifier that `keep_id` has saved; empty if there is none."""
         return read_json(self._ids, dict[str, str]).get(self.name, "") if self._ids.exists() else ""
 
     def keep_id(self, identity: str) -> None:
-        """Keep the identity of the run for when it is continued."""
+        """Save the tracker's identifier of the run, for resuming."""
         known = read_json(self._ids, dict[str, str]) if self._ids.exists() else {}
         write_json(self._ids, known | {self.name: identity})
 
     @abstractmethod
     def open(self, step: int) -> None:
-        """Begin, or go on after so many steps of all stages."""
+        """Start logging, or resume it after ``step`` steps of all stages."""
 
     @abstractmethod
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Figures after so many steps."""
+        """Log values after ``step`` steps."""
 
     @abstractmethod
     def finish(self, step: int, values: Mapping[str, float], pictures: Sequence[Path]) -> None:
-        """The scores on the test set and the pictures of a run that is finished after so many steps."""
+        """Log test scores and figures of a finished run of ``step`` steps."""
 
     @abstractmethod
     def close(self) -> None:
-        """Send what is left."""
+        """Flush and close."""
 
 
 @final
 class TensorBoard(Logger):
-    """Event files in the run's folder. A continued run writes another one, which replaces what earlier ones say of later steps."""
+    """Event files in the run's folder. A resumed run starts a new file, which supersedes later steps in earlier files."""
 
     module = "torch.utils.tensorboard"
 
     def open(self, step: int) -> None:
-        """Begin a file."""
+        """Start an event file."""
         self._writer = self.package.SummaryWriter(str(self.folder.path / "tensorboard"), purge_step=step + 1)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """A point in each curve."""
+        """Add a point to each curve."""
         for name, value in values.items():
             self._writer.add_scalar(name, value, step)
 
     def finish(self, step: int, values: Mapping[str, float], pictures: Sequence[Path]) -> None:
-        """Points after the last step, and images."""
+        """Add the scores as points at the last step, and the figures as images."""
         import numpy as np
         from PIL import Image
 
@@ -112,18 +113,18 @@ class TensorBoard(Logger):
                 self._writer.add_image(path.stem, np.array(picture.convert("RGB")), step, dataformats="HWC")
 
     def close(self) -> None:
-        """Write the file to the end."""
+        """Flush and close the event file."""
         self._writer.close()
 
 
 @final
 class WandB(Logger):
-    """Weights & Biases, by the environment's settings (``WANDB_PROJECT``, else ``mgm``; ``WANDB_MODE=offline`` writes files)."""
+    """Weights & Biases, configured by environment variables (``WANDB_PROJECT``, default ``mgm``; ``WANDB_MODE=offline``)."""
 
     module = "wandb"
 
     def open(self, step: int) -> None:
-        """Begin or resume the run."""
+        """Start or resume the run."""
         identity = self.known_id() or secrets.token_hex(4)
         self.keep_id(identity)
         self._run = self.package.init(
@@ -133,37 +134,37 @@ class WandB(Logger):
             resume="allow",
             dir=str(self.folder.path),
             config=self.settings,
-            # a server that is away is not worth minutes of waiting
+            # do not wait for minutes for a server that cannot be reached
             settings=self.package.Settings(console="off", quiet=True, init_timeout=30, finish_timeout=120),
         )
-        # steps of its own could not go back to those that a killed run had logged already
+        # W&B's own steps cannot go back, as they would have to after a killed run
         self._run.define_metric("*", step_metric="step")
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """A point in each curve."""
+        """Add a point to each curve."""
         self._run.log({"step": step, **values})
 
     def finish(self, step: int, values: Mapping[str, float], pictures: Sequence[Path]) -> None:
-        """The run's summary, and images."""
+        """Write the scores to the run's summary, and log the figures as images."""
         self._run.summary.update(dict(values))
         if pictures:
             images = {f"pictures/{path.stem}": self.package.Image(str(path)) for path in pictures}
             self._run.log({"step": step, **images})
 
     def close(self) -> None:
-        """End the run as the service sees it."""
+        """Finish the run on the server."""
         self._run.finish()
 
 
 @final
 class MLflow(Logger):
-    """MLflow, where ``MLFLOW_TRACKING_URI`` points; the experiment is ``MLFLOW_EXPERIMENT_NAME``, else ``mgm``."""
+    """MLflow at ``MLFLOW_TRACKING_URI``; the experiment is ``MLFLOW_EXPERIMENT_NAME``, by default ``mgm``."""
 
     module = "mlflow"
 
     def open(self, step: int) -> None:
-        """Begin or resume the run."""
-        # as for the service above
+        """Start or resume the run."""
+        # do not wait for minutes for a server that cannot be reached
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
         self._client = self.package.MlflowClient()
@@ -180,31 +181,31 @@ class MLflow(Logger):
             self._client.log_param(self._id, key, value)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """A point in each curve."""
+        """Add a point to each curve."""
         metric: Any = import_module("mlflow.entities").Metric
         now = int(1000 * time.time())
         self._client.log_batch(self._id, metrics=[metric(name, value, now, step) for name, value in values.items()])
 
     def finish(self, step: int, values: Mapping[str, float], pictures: Sequence[Path]) -> None:
-        """Metrics, images and the result as a file."""
+        """Log the scores as metrics, and the figures and ``result.json`` as artifacts."""
         self.scalars(step, values)
         for path in pictures:
             self._client.log_artifact(self._id, str(path), "pictures")
         self._client.log_artifact(self._id, str(self.folder.result))
 
     def close(self) -> None:
-        """End the run as the service sees it; one that goes on is resumed."""
+        """Mark the run as finished on the server; `open` reopens it."""
         self._client.set_terminated(self._id)
 
 
 LOGGERS: dict[str, type[Logger]] = {"tensorboard": TensorBoard, "wandb": WandB, "mlflow": MLflow}
-"""`TrainingConfig.log` -> where the figures go. Each is an extra."""
+"""`TrainingConfig.log` -> class. Each needs the extra of the same name."""
 
 
 class Logged(Progress):
-    """Tells a logger about a training, by the names of the metrics log and against the steps of all stages together.
+    """Callback that passes losses and scores of a training to a logger, with steps counted over all stages.
 
-    A logger that fails (no network, no account) is given up with a warning; it never stops a training.
+    A logger that raises (no network, no account) is disabled with a warning; it never stops the training.
     """
 
     def __init__(self, logger: Logger, schedule: Sequence[Stage]) -> None:
@@ -218,25 +219,25 @@ class Logged(Progress):
             self._try(self.logger.close)
 
     def stage(self, name: str, done: int, total: int) -> None:
-        """A stage begins, or goes on after a pause; with the first one the logger does."""
+        """A stage starts or resumes; the logger is opened with the first one."""
         self._start = self._starts[name]
         if not self._open:
             self._open = True
             self._try(lambda: self.logger.open(self._start + done))
 
     def step(self, done: int, figures: dict[str, float]) -> None:
-        """Losses; scores come by `validated`."""
+        """Log losses; scores are logged by `validated`."""
         losses = {f"loss/{name}": value for name, value in figures.items() if name != "score"}
         if losses:
             self._try(lambda: self.logger.scalars(self._start + done, losses))
 
     def validated(self, done: int, scores: Scores, score: float, model: nn.Module) -> None:
-        """Scores."""
+        """Log validation scores."""
         values = {"score": score, **_flat(scores, "validation/")}
         self._try(lambda: self.logger.scalars(self._start + done, values))
 
     def finish(self, result: Mapping[str, Any], pictures: Sequence[Path]) -> None:
-        """The result of a finished run and its pictures."""
+        """Log the result of a finished run and its figures."""
         kept = {name: value for name, value in _flat(result["test"], "test/").items() if value is not None}
         self._try(lambda: self.logger.open(self._total))
         self._try(lambda: self.logger.finish(self._total, kept, pictures))
@@ -247,14 +248,14 @@ class Logged(Progress):
             return
         try:
             call()
-        except Exception as error:  # of networks, accounts, disks: any kind
+        except Exception as error:  # trackers raise many kinds of errors: network, account, disk
             self._failed = True
             reason = shorten((str(error) or type(error).__name__).splitlines()[0], 200)
             print(f"warning: {self.logger.name} logs no more of this run ({reason})", file=sys.stderr, flush=True)
 
 
 def make_loggers(folder: RunFolder, names: Sequence[str], schedule: Sequence[Stage]) -> list[Logged]:
-    """One for each name.
+    """Make the logger callbacks with the given names (keys of `LOGGERS`).
 
     Raises:
         ConfigError: If a package is not installed.
@@ -263,14 +264,14 @@ def make_loggers(folder: RunFolder, names: Sequence[str], schedule: Sequence[Sta
 
 
 def log_result(folder: RunFolder) -> None:
-    """Tell the loggers of a finished run its result, with the pictures that its folder has."""
+    """Pass the result of a finished run, and the figures in its folder, to its loggers."""
     experiment = folder.experiment()
     for logged in make_loggers(folder, experiment.training.log, stages(experiment)):
         logged.finish(read_result(folder.result), sorted(folder.pictures.glob("*.png")))
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested values in one level, the names joined by slashes."""
+    """Flatten nested values, joining names with slashes."""
     flat: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""The metrics log as a table (``metrics.csv``), and a record of why a training failed."""
+"""The metrics log as a table (``metrics.csv``), and the record of a failed training."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mgm.training.metrics_log import Record, read_metrics_log
 
 @contextmanager
 def recorded(folder: RunFolder) -> Generator[None]:
-    """Context of a training: records why it failed, unless a user stopped it, and writes the metrics log as a table."""
+    """Context of a training: records an error (not an interruption) in ``failure.json``, and always writes ``metrics.csv``."""
     if rank() > 0:
         yield
         return
@@ -31,10 +31,10 @@ def recorded(folder: RunFolder) -> Generator[None]:
 
 
 def write_history(folder: RunFolder) -> None:
-    """``metrics.csv``: a row per record of the metrics log, a column per loss and per metric.
+    """Write ``metrics.csv``, with a row per record of the metrics log and a column per loss and metric.
 
-    Columns are called ``loss/UPDATE``, ``validation/TASK/METRIC`` and ``gradients/UPDATE/norm`` (``cosine``,
-    ``ratio``); cells without a value are empty.
+    Columns are named ``loss/UPDATE``, ``validation/TASK/METRIC`` and ``gradients/UPDATE/norm`` (``cosine``, ``ratio``); missing
+    values are empty cells.
     """
     rows = [flat_record(record) for record in read_metrics_log(folder.metrics_log)]
     columns = list(dict.fromkeys(column for row in rows for column in row))
@@ -47,7 +47,7 @@ def write_history(folder: RunFolder) -> None:
 
 
 def flat_record(record: Record) -> dict[str, Any]:
-    """A record of the metrics log in one level."""
+    """Flatten a record of the metrics log."""
     losses = {f"loss/{name}": value for name, value in record.get("losses", {}).items()}
     nested = {
         f"{kind}/{name}/{figure}": value

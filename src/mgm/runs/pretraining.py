@@ -1,4 +1,4 @@
-"""Marks of runs with a pre-trained encoder, which tables show so that they are not compared with runs from scratch unawares."""
+"""Marking of runs with a pre-trained encoder in tables, so that they are not compared with runs from scratch by accident."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from pathlib import Path
 from mgm.config import ModelConfig
 
 RECIPE = "pretrain"
-"""What runs of `mgm pretrain` are called in the place of a recipe."""
+"""Name used in place of a recipe for runs of `mgm pretrain`."""
 MARK = "†"
-"""Follows the name of every such run in tables."""
+"""Mark after the name of a run whose encoder is pre-trained."""
 
 
 def pretraining(model: ModelConfig) -> str:
-    """What the encoder was pre-trained on, in short; empty for one from scratch.
+    """Short description of the encoder's pre-training; empty for an encoder trained from scratch.
 
-    ``hf:NAME`` stays as it is; of a folder only the last part of the path is shown. Weights that come with an encoder of the
-    package are from ImageNet.
+    ``hf:NAME`` is kept, and of a folder only the last part of the path is shown. Encoders of this package are pre-trained on
+    ImageNet.
     """
     found: list[str] = []
     if model.encoder != "resnet" and model.pretrained:
@@ -28,12 +28,12 @@ def pretraining(model: ModelConfig) -> str:
 
 
 def marked(title: str, pretrained: str) -> str:
-    """The name of a run, with the mark if its encoder is pre-trained."""
+    """Add the mark to the name of a run if its encoder is pre-trained."""
     return f"{title} {MARK}" if pretrained else title
 
 
 def footnotes(pretrained: Iterable[str]) -> list[str]:
-    """The meaning of the mark: a line for each kind of pre-training."""
+    """Footnotes that explain the mark, one for each kind of pre-training."""
     return [
         f"{MARK} pre-trained encoder, {kind}: not comparable with runs from scratch"
         for kind in dict.fromkeys(pretrained)

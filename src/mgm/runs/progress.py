@@ -1,4 +1,4 @@
-"""A progress bar with the key figures, on standard error; plain lines where it is no terminal."""
+"""Progress bar with key figures on standard error; plain lines if that is not a terminal."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from mgm.training.trainer import Progress as TrainingProgress
 from mgm.training.updates import Stage
 
 BAR_WIDTH = 96
-"""Columns that description, bar, count, times, speed and memory take up."""
+"""Width in characters of everything but the losses: description, bar, count, times, speed, memory."""
 NO_BREAK = "\N{NO-BREAK SPACE}"
 LINE_EVERY_S = 30.0
-"""Seconds between lines if no bar can be drawn."""
+"""Minimum seconds between lines without a progress bar."""
 
 
 class RichProgress(TrainingProgress):
@@ -34,8 +34,8 @@ class RichProgress(TrainingProgress):
     Args:
         title: What is being trained, e.g. the recipe.
         tasks: Task name -> task, for the names and units of validation scores.
-        stages: Of the training; they know how many images a step has.
-        device: Whose peak memory is shown: on a GPU that of tensors, else that of the process.
+        stages: Stages of the training, for the number of images per step.
+        device: Device whose peak memory is shown: of tensors on a GPU, otherwise of the process.
     """
 
     def __init__(self, title: str, tasks: Mapping[str, Task], stages: Sequence[Stage], device: torch.device) -> None:
@@ -71,7 +71,7 @@ class RichProgress(TrainingProgress):
         self.bar.stop()
 
     def stage(self, name: str, done: int, total: int) -> None:
-        """A stage begins, or goes on after a pause."""
+        """A stage starts or resumes."""
         self._stage, self._total, self._begun = name, total, done
         self._clock = time.monotonic()
         self._figures = {key: value for key, value in self._figures.items() if key == "score"}
@@ -81,7 +81,7 @@ class RichProgress(TrainingProgress):
         self._print_line(done)
 
     def step(self, done: int, figures: dict[str, float]) -> None:
-        """Steps are done; figures are the latest losses or scores."""
+        """Update the bar with the latest losses or scores."""
         self._figures |= {name: value for name, value in figures.items() if not math.isnan(value)}
         if self._task is not None:
             shown = self._shown(self.console.width - BAR_WIDTH)
@@ -89,7 +89,7 @@ class RichProgress(TrainingProgress):
         self._print_line(done)
 
     def validated(self, done: int, scores: Scores, score: float, model: nn.Module) -> None:
-        """Print each task's primary metric in its unit, and how all compare with the constant prediction, where any is known."""
+        """Print each task's primary metric with its unit, and the overall ratio to the constant prediction, if they are known."""
         if math.isnan(score):
             return
         best = " (best so far)" if score > self._best else ""
@@ -110,13 +110,13 @@ class RichProgress(TrainingProgress):
         )
 
     def stopped(self, done: int, waited: int) -> None:
-        """Say that the stage ends early."""
+        """Print that the stage ends early."""
         self._print(
             f"{self.title} {self._stage} {done}/{self._total}  ends early: {waited} validations without a better score"
         )
 
     def _print_line(self, done: int) -> None:
-        """Without a terminal (a log file, CI), print a line now and then."""
+        """Print a line every `LINE_EVERY_S` if there is no terminal (log file, CI)."""
         now = time.monotonic()
         due = now - self._last_line >= LINE_EVERY_S or done == self._total
         if not self.bar.disable or not due or self._last_done == done:
@@ -126,7 +126,7 @@ class RichProgress(TrainingProgress):
         self._print(["  ".join(part for part in parts if part)])
 
     def _print(self, parts: Sequence[str]) -> None:
-        """Print a line; on a terminal it breaks between its parts alone, and the rest is indented."""
+        """Print a line; on a terminal, it is wrapped only between parts, with an indent."""
         if rank() == 0:
             if self.bar.disable:
                 print(" ".join(parts), file=sys.stderr, flush=True)
@@ -147,7 +147,7 @@ class RichProgress(TrainingProgress):
         return f"{left // 3600}:{left // 60 % 60:02}:{left % 60:02} left  {images:.{0 if images >= 10 else 1}f} img/s{used}"
 
     def _shown(self, width: int = 1000) -> str:
-        """As many figures as fit, the validation score and the tasks' loss first."""
+        """The latest figures, as many as fit into ``width`` characters; validation score and task loss come first."""
         order = sorted(
             self._figures, key=lambda name: ("score", "task").index(name) if name in ("score", "task") else 2
         )
@@ -163,5 +163,5 @@ class RichProgress(TrainingProgress):
 
 
 def with_unit(value: float, info: MetricInfo) -> str:
-    """A metric with its unit: ``mIoU 0.123``, ``absolute error 0.610 m``."""
+    """Format a metric with its unit: ``mIoU 0.123``, ``absolute error 0.610 m``."""
     return f"{info.title} {info.text(value)}"

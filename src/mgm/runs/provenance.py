@@ -1,4 +1,4 @@
-"""What the numbers of a run were made with."""
+"""Provenance of a run's results: command, code, machine, cost."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from mgm.version import __version__
 
 @lru_cache(maxsize=1)
 def current_commit() -> str | None:
-    """The commit of the source code that runs, with ``+changes`` when it was edited; None outside a checkout of its own."""
+    """Commit of the running source code, with ``+changes`` if it was edited; None if it is not run from a checkout of `mgm`."""
     place = Path(__file__).parents[1]
 
     def git(*arguments: str) -> str:
@@ -32,7 +32,7 @@ def current_commit() -> str | None:
         ).stdout.strip()
 
     try:
-        if git("rev-parse", "--show-prefix") != "src/mgm/":  # an environment inside some other repository
+        if git("rev-parse", "--show-prefix") != "src/mgm/":  # installed in an environment inside another repository
             return None
         return git("rev-parse", "--short", "HEAD") + (
             "+changes" if git("status", "--porcelain", "--", str(place)) else ""
@@ -42,7 +42,7 @@ def current_commit() -> str | None:
 
 
 def versions() -> dict[str, str]:
-    """What the numbers were made with."""
+    """Versions of `mgm`, torch, NumPy and Python."""
     return {
         "mgm": __version__,
         "torch": torch.__version__,
@@ -52,14 +52,14 @@ def versions() -> dict[str, str]:
 
 
 def command_line() -> str:
-    """The command that runs, as one would type it."""
+    """The command line of this process, as a user would type it."""
     program = Path(sys.argv[0])
     started_as_module = Path(__file__).parents[1] in program.resolve().parents  # python -m mgm
     return shlex.join(["mgm" if started_as_module else program.name, *sys.argv[1:]])
 
 
 def made_with(folder: RunFolder, trainer: Trainer) -> dict[str, Any]:
-    """What ``result.json`` says of the making of a run: command, code, machine, and what it cost."""
+    """Entries of ``result.json`` about how a run was made: time, command, code, machine, and cost."""
     device = trainer.fabric.device
     return {
         "seconds": round(trainer.position.seconds, 1),

@@ -1,4 +1,4 @@
-"""Generators of earlier runs, as they are: new images from them, also as extra images of another run (MGM-Combine)."""
+"""Trained generators of earlier runs: loading, drawing images, and their use as extra images of another run (MGM-Combine)."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ from mgm.training.trainer import Loader
 from mgm.types import Batch
 
 STAGES = {"joint": "after joint training", "generator": "before joint training"}
-"""Stages that leave a generator behind, the latest first -> when that is."""
+"""Stage that saves a generator -> description; latest first."""
 
 
 def generator_path(folder: RunFolder, stage: str) -> Path:
-    """Where a stage leaves its generator."""
+    """File of the generator that a stage saved."""
     return folder.checkpoints / f"generator_after_{stage}.pt"
 
 
 def stages_with_generator(folder: RunFolder) -> tuple[str, ...]:
-    """Those of `STAGES` whose generator the run holds."""
+    """The stages of `STAGES` whose generator the run has saved, latest first."""
     return tuple(stage for stage in STAGES if generator_path(folder, stage).exists())
 
 
 class GeneratorState(TypedDict):
-    """``generator_after_STAGE.pt``; see `SavedGenerator`."""
+    """Content of ``generator_after_STAGE.pt``; see `SavedGenerator`."""
 
     __pydantic_config__ = ConfigDict(arbitrary_types_allowed=True)  # pyright: ignore[reportGeneralTypeIssues]
     generator: Weights
@@ -50,25 +50,25 @@ class GeneratorState(TypedDict):
 
 @dataclass(frozen=True)
 class SavedGenerator:
-    """A frozen generator with the labels and latent means of some of the images that it was trained with."""
+    """A frozen generator, with scene labels and latent means of some of its training images."""
 
     network: Generator
     latent_means: Tensor
-    """``[N, L]``: what the embedding layer made of the images; zeros for a generator without one."""
+    """``[N, L]``: outputs of the embedding layer for the images; zeros for a generator without one."""
     labels: Tensor
-    """``[N, max(1, K)]``: their scene labels."""
+    """``[N, max(1, K)]``: scene labels of the images."""
 
     @classmethod
     def load(cls, run: Path, device: torch.device, stage: str = "") -> SavedGenerator:
-        """Read the generator of a run.
+        """Load the generator of a run.
 
         Args:
             run: The run's folder.
-            device: Where it is to work.
-            stage: ``generator`` (before joint training) or ``joint`` (after it); empty: the latest there is.
+            device: Device to load it to.
+            stage: ``generator`` (before joint training) or ``joint`` (after it); empty: the latest saved.
 
         Raises:
-            RunError: If the run trained no generator.
+            RunError: If the run has saved no generator, or its file is damaged.
         """
         folder = RunFolder(run)
         experiment, info = folder.experiment(), folder.info()
@@ -100,35 +100,35 @@ class SavedGenerator:
         return cls(network, means, labels)
 
     def images(self, rows: Tensor, labels: Tensor, random: torch.Generator) -> Tensor:
-        """New images ``[B, 3, H, W]`` in (-1, 1) from ``z = latent mean + noise``.
+        """Generate images ``[B, C, H, W]`` in (-1, 1) from ``z = latent mean + noise``.
 
         Args:
-            rows: ``[B]`` images whose latent means are taken.
-            labels: ``[B, max(1, K)]`` what is to be seen.
-            random: Where the noise comes from.
+            rows: ``[B]``: indices of the latent means to use.
+            labels: ``[B, max(1, K)]``: scene labels of the images to generate.
+            random: Random generator of the noise.
         """
         means = self.latent_means[rows]
         return self.network(means + torch.randn(means.shape, generator=random, device=means.device), labels)
 
     def draw(self, num: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
-        """New images with the labels of randomly chosen training images, and around their latent means.
+        """Generate images with labels and latent means of randomly chosen training images.
 
         Returns:
-            Images ``[num, 3, H, W]`` in (-1, 1), labels ``[num, max(1, K)]``.
+            Images ``[num, C, H, W]`` in (-1, 1), labels ``[num, max(1, K)]``.
         """
         rows = torch.randint(len(self.labels), (num,), generator=random, device=self.labels.device)
         return self.images(rows, self.labels[rows], random), self.labels[rows]
 
 
 def saved_generators_loader(experiment: Experiment, data: ExperimentData, device: torch.device) -> Loader:
-    """Extra images from the generators of ``generator_runs``, as many from each.
+    """A loader of extra images from the generators of ``generator_runs``, equally many from each.
 
-    Paper, Table 15, MGM-Combine: "equivalently sampled data" of the generators of three single-task models, which are
-    not trained on.
+    Paper, Table 15, MGM-Combine: "equivalently sampled data" of the generators of three single-task models, which are not trained
+    further.
 
     Raises:
-        ConfigError: If a run has other scenes or images of another size.
-        RunError: If there is no such run, it is not finished or trained no generator.
+        ConfigError: If a run has other scenes, channels, or image sizes.
+        RunError: If there is no such run, it is not finished, or it has no generator.
     """
     generators = [_fitting_generator(run, experiment, data, device) for run in experiment.method.generator_runs]
 
@@ -147,7 +147,7 @@ def saved_generators_loader(experiment: Experiment, data: ExperimentData, device
 
 
 def even_shares(total: int, parts: int, turn: int) -> list[int]:
-    """Split a number into parts that differ by one at most; who gets more goes round with the turn."""
+    """Split ``total`` into parts that differ by at most one; which parts are larger rotates with ``turn``."""
     share, rest = divmod(total, parts)
     return [share + ((part - turn) % parts < rest) for part in range(parts)]
 

@@ -1,4 +1,4 @@
-"""What takes the place of scene labels where a data set has none."""
+"""Substitutes for scene labels, for data sets that have none."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 
 def scenes_from_segmentation(store: Store, task: str, num_classes: int) -> np.ndarray:
-    """``[N, K]`` multi-hot: the classes in the label map of each image; a row of NaN without one."""
+    """Multi-hot labels ``[N, K]`` of the classes in each image's label map; a row of NaN for images without labels."""
     labels = store.arrays[task]
     return np.stack([classes_in_view(labels[index], num_classes) for index in range(len(store))])
 
 
 def info_with_derived_scenes(info: DatasetInfo, task: str, classes: tuple[str, ...]) -> DatasetInfo:
-    """What a data set offers once the classes of a task serve as its scene labels."""
+    """The description of a data set in which the classes of a task serve as scene labels."""
     maps = "label maps" if task not in info.own_tasks else f"label maps of {task}"
     note = f"the classes in view of the {maps} serve as multi-hot labels"
     note = note if info.scenes else f"no scene labels: {note}"
@@ -34,9 +34,9 @@ def info_with_derived_scenes(info: DatasetInfo, task: str, classes: tuple[str, .
 
 
 def without_scenes(experiment: Experiment, data: ExperimentData) -> Experiment:
-    """The experiment as far as it can be carried out without scene labels; says so on standard error.
+    """Adapt an experiment to data without scene labels, with a message on standard error.
 
-    With derived labels nothing changes, unless all labelled images show the same classes. Without any label the refinement
+    With derived labels nothing changes, unless all labelled images contain the same classes. Without any labels, the refinement
     network, which predicts them, is left out, and the generator is unconditional.
     """
     if data.num_scenes and not data.derived_scenes:
@@ -59,6 +59,6 @@ def without_scenes(experiment: Experiment, data: ExperimentData) -> Experiment:
 
 
 def count_kinds(scenes: np.ndarray) -> int:
-    """Number of different known labels."""
+    """Number of distinct labels among the rows ``[N, K]`` without NaN."""
     known = scenes[~np.isnan(scenes).any(axis=1)]
     return len(np.unique(known, axis=0))

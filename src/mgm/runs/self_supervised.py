@@ -1,4 +1,4 @@
-"""Pre-training of M's encoder by SimCLR on photographs without labels (``mgm pretrain``); `encoder_run` takes it from there."""
+"""Pre-training of M's encoder with SimCLR on unlabelled photographs (``mgm pretrain``), for use as `ModelConfig.encoder_run`."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ from mgm.training.updates import trained_networks
 
 
 def without_tasks(experiment: Experiment) -> Experiment:
-    """The settings of a pre-training by SimCLR with the network, the size and the optimiser of an experiment."""
+    """Settings for pre-training with SimCLR, with the network, image size and optimiser of an experiment."""
     method = replace(experiment.method, **TASKS_ALONE)  # type: ignore[arg-type]
     training = replace(experiment.training, joint_share=1.0, ema=0.0, early_sizes=(), gradients_every=0)
     return replace(
@@ -58,23 +58,22 @@ def without_tasks(experiment: Experiment) -> Experiment:
 
 
 def pretrain(experiment: Experiment, out: Path, *, resume: bool = False, exclude: str = "") -> dict[str, Any]:
-    """Train an encoder on photographs, and write a run folder that `ModelConfig.encoder_run` takes.
+    """Pre-train an encoder on photographs, and write a run folder for `ModelConfig.encoder_run`.
 
     Args:
-        experiment: Settings, from `without_tasks`; its data are a folder of photographs, or a data set, of which the training
-            images of its split are used.
-        out: The folder; must be new or empty unless ``resume``.
-        resume: Continue from the last checkpoint.
-        exclude: Data set whose validation and test images, by the settings' split, are left out where they are among the
-            photographs.
+        experiment: Settings, from `without_tasks`. The data are a folder of photographs, or a data set whose training images are
+            used.
+        out: The run's folder; must be new or empty unless ``resume``.
+        resume: Continue the run in ``out``, if there is one, from its last checkpoint.
+        exclude: Data set whose validation and test images, by the split of the settings, are removed from the photographs.
 
     Returns:
-        What ``result.json`` holds.
+        The content of ``result.json``.
 
     Raises:
-        ConfigError: If settings contradict each other, or are not those that a run to resume was begun with.
-        DataError: If the data are missing or damaged, or no longer those that a run to resume was begun with.
-        RunError: If the folder is in use or holds something else.
+        ConfigError: If settings contradict each other, or differ from those of the run to resume.
+        DataError: If the data are missing, damaged or too few, or differ from those of the run to resume.
+        RunError: If the folder is in use or contains something else.
         TrainingDivergedError: If the loss is NaN or explodes.
     """
     folder = RunFolder(out)
@@ -98,7 +97,7 @@ def pretrain(experiment: Experiment, out: Path, *, resume: bool = False, exclude
         indices = known.splits(store).train
     else:
         splits = make_splits(store, source, config, store.labelled(store.info.tasks))
-        indices = _without(store, splits.train, exclude, experiment)
+        indices = _exclude_held_out(store, splits.train, exclude, experiment)
     if len(indices) < experiment.training.batch_size:
         raise DataError(
             f"{len(indices)} photographs are too few for batches of {experiment.training.batch_size}; lower --batch-size"
@@ -140,8 +139,8 @@ def pretrain(experiment: Experiment, out: Path, *, resume: bool = False, exclude
             lock.release()
 
 
-def _without(store: Store, indices: np.ndarray, exclude: str, experiment: Experiment) -> np.ndarray:
-    """The photographs that are not held out in a data set, by content."""
+def _exclude_held_out(store: Store, indices: np.ndarray, exclude: str, experiment: Experiment) -> np.ndarray:
+    """Remove photographs that equal, by content, validation or test images of the data set ``exclude``."""
     if not exclude:
         return indices
     config = experiment.data
@@ -164,7 +163,7 @@ def _make_trainer(
     schedule = stages(experiment)
     networks = build_networks(
         trained_networks(schedule),
-        make_tasks(("depth",)),  # M has to have a decoder, which here is never asked
+        make_tasks(("depth",)),  # M needs a decoder, but it is never used here
         experiment.model,
         image_size=experiment.data.image_size,
         num_scenes=0,
@@ -193,7 +192,7 @@ def _make_trainer(
         folder.checkpoints,
         MetricsLog(None if rank() else folder.metrics_log),
         Watchers(shown),
-        # what `start_encoder` reads
+        # the file that `start_encoder` reads
         lambda stage: {
             "best.pt": {"model": {f"encoder.{name}": value for name, value in networks["encoder"].state_dict().items()}}
         },

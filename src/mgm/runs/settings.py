@@ -1,4 +1,4 @@
-"""Settings as YAML: written, read, and checked field by field."""
+"""Reading, writing and validation of settings as YAML."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from mgm.errors import ConfigError, first_problem, unknown
 from mgm.types import is_mapping, is_sequence
 
 LARGEST_NUMBER = 1 << 31
-"""Bound of every number in settings."""
+"""Numbers in settings must be smaller than this in absolute value."""
 GROUPS = {"data": DataConfig, "model": ModelConfig, "method": MethodConfig, "training": TrainingConfig}
 
 
 def to_dict(experiment: Experiment) -> dict[str, Any]:
-    """Plain nested values."""
+    """Convert settings to plain nested values."""
 
     def listed(value: Any) -> Any:
         if is_mapping(value):
@@ -33,15 +33,15 @@ def to_dict(experiment: Experiment) -> dict[str, Any]:
 
 
 def to_yaml(experiment: Experiment) -> str:
-    """The settings as a YAML file."""
+    """Convert settings to the text of a YAML file."""
     return yaml.safe_dump(to_dict(experiment), sort_keys=False)
 
 
 def from_yaml(path: Path) -> Experiment:
-    """Read settings; fields that are not in the file keep their defaults.
+    """Read settings from a YAML file; missing fields have their defaults.
 
     Raises:
-        ConfigError: If the file is missing, is no YAML, or has unknown fields or values of the wrong type.
+        ConfigError: If the file is missing or not YAML, or has unknown fields or values of the wrong type.
     """
     try:
         values = parse_yaml(read_bounded(path))
@@ -60,7 +60,7 @@ def from_dict(values: dict[str, Any], where: str = "settings") -> Experiment:
     """Build an experiment from plain values.
 
     Raises:
-        ConfigError: If a field is unknown (the message lists the choices) or a value does not fit it.
+        ConfigError: If a field is unknown (the message lists the choices) or a value has the wrong type.
     """
     check_names(values, Experiment, where)
     built: dict[str, Any] = {}
@@ -79,7 +79,7 @@ def from_dict(values: dict[str, Any], where: str = "settings") -> Experiment:
 
 
 def check_names(values: dict[str, Any], kind: type, where: str) -> None:
-    """Raise `ConfigError` for a key that is no field of a dataclass; the message lists the choices."""
+    """Raise `ConfigError` for a key that is not a field of the dataclass; the message lists the choices."""
     names = [field.name for field in dataclasses.fields(kind)]
     for name in values:
         if name not in names:
@@ -87,7 +87,7 @@ def check_names(values: dict[str, Any], kind: type, where: str) -> None:
 
 
 def check_numbers(settings: object, where: str) -> None:
-    """Raise `ConfigError` for a number in a dataclass, at any depth, that is infinite, NaN or absurdly large."""
+    """Raise `ConfigError` if a dataclass contains, at any depth, a number that is NaN, infinite or too large."""
     for field in dataclasses.fields(settings):  # type: ignore[arg-type]
         value = getattr(settings, field.name)
         if dataclasses.is_dataclass(value):
@@ -98,9 +98,9 @@ def check_numbers(settings: object, where: str) -> None:
 
 
 def with_absolute_paths(experiment: Experiment) -> Experiment:
-    """The experiment with every setting that is a path made absolute, so that it means the same place from everywhere.
+    """Make all paths in settings absolute, so that they do not depend on the working directory.
 
-    What is no path that exists stays as it is where it may be a name: of a data set, of an encoder.
+    Settings that may also be names (of a data set or an encoder) are changed only if the path exists.
     """
     data, model, method = experiment.data, experiment.model, experiment.method
     hub = "hf:"

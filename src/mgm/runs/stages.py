@@ -1,8 +1,8 @@
-"""Stages that runs have in common are trained once: their end state is kept, and other runs start from it.
+"""Sharing of trained stages between runs: the state after a stage is saved, and other runs start from it.
 
-Stage 1 (M alone) is the same for a baseline, MGM and its ablations of one seed; stage 2 for all that have the same generator. A run
-that starts from a kept stage is bitwise the run that trained it, since no random number depends on anything but the seed, the name
-of the stage and the step.
+Stage 1 (M alone) is the same for a baseline, MGM and its ablations with the same seed; stage 2 for all with the same generator. A
+run that starts from a saved stage is bitwise equal to one that trains it itself, since random numbers depend only on the seed, the
+name of the stage and the step.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ from mgm.training.updates import Stage, Update
 from mgm.version import __version__
 
 METHOD_FIELDS = ("losses", "balance", "sparsity_weight", "sharing_weight")
-"""Settings of the method that act in stages before joint training, beside the updates themselves."""
+"""Settings of the method that affect stages before joint training, besides the updates themselves."""
 NOT_DECISIVE = ("log", "checkpoint_every", "gradients_every")
-"""Settings of the training that change no number."""
+"""Settings of the training that do not affect its results."""
 LOG = "metrics.jsonl"
 
 
 class SharedStages:
-    """End states of stages in a folder, by what determined them.
+    """A folder with states after stages, each under a hash of everything that determines it.
 
-    Sharing saves time and nothing depends on it: what cannot be written is not kept.
+    Sharing only saves time, so a state that cannot be written is skipped with a warning.
 
     Args:
         root: The folder.
         experiment: Settings of the run.
-        data: Its data.
-        trainer: What trains it.
+        data: Data of the run.
+        trainer: Trainer of the run.
     """
 
     def __init__(self, root: Path, experiment: Experiment, data: ExperimentData, trainer: Trainer) -> None:
@@ -54,11 +54,11 @@ class SharedStages:
         self._schedule = trainer.stages
 
     def place(self, count: int) -> Path:
-        """Where the state after the first ``count`` stages is kept."""
+        """Folder of the state after the first ``count`` stages."""
         done = self._schedule[:count]
         mode = str(self._settings["training"]["optimizer_step"])
         used = {name for stage in done for name in optimizer_names(stage.updates, mode)}
-        # an optimiser owns the networks that any stage of its run trains by it
+        # an optimiser has the parameters of all networks that it trains in any stage of the run
         owners = sorted(
             (name, network)
             for stage in self._schedule
@@ -71,7 +71,7 @@ class SharedStages:
         return self.root / digest[:24]
 
     def keep(self, trainer: Trainer) -> None:
-        """Keep the state of a trainer that has just ended a stage and saved its checkpoint; the last stage is not kept."""
+        """Save the state of a trainer that has just finished a stage and written its checkpoint, unless it was the last stage."""
         count = trainer.position.stage
         place = self.place(count)
         if count >= len(self._schedule) or place.exists() or not trainer.fabric.is_global_zero:
@@ -85,13 +85,13 @@ class SharedStages:
                     shutil.copy2(file, copy)
                 if trainer.log.path:
                     shutil.copy2(trainer.log.path, copy / LOG)
-                copy.rename(place)  # in one go; fails if another run was faster
+                copy.rename(place)  # atomic; fails if another run was faster
         except OSError as error:
             if not place.exists():
                 print(f"the stage is not shared: cannot write {self.root} ({error.strerror or error})", file=sys.stderr)
 
     def start(self, trainer: Trainer) -> bool:
-        """Let a new trainer begin after the most stages that are kept; whether there are any."""
+        """Load the latest saved state into a new trainer. Returns whether there was one."""
         for count in range(len(self._schedule) - 1, 0, -1):
             place = self.place(count)
             if not place.is_dir():
@@ -123,7 +123,7 @@ def _settings(experiment: Experiment, data: ExperimentData, device: str) -> dict
         "data": data.reader.store.manifest["checksums"],
     }
     about |= {"device": device, "processes": world_size()}
-    if data.info.own_tasks:  # the same numbers, and yet something else to learn
+    if data.info.own_tasks:  # their definitions matter, even if the arrays are the same
         about["own_tasks"] = data.info.own_tasks
     code = {"version": __version__, "commit": current_commit()}
     return {

@@ -1,4 +1,4 @@
-"""What M's encoder starts from: pre-trained weights (its structure goes into the settings), or a finished run's encoder."""
+"""Initial weights of M's encoder: pre-trained ones, or those of a finished run."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from mgm.runs.data import ExperimentData
 
 LITE = "lite0"
-"""EfficientNet-Lite0 in settings."""
+"""Name of EfficientNet-Lite0 in settings."""
 
 
 def check_encoder(model: ModelConfig) -> None:
-    """Raise `ConfigError` for an encoder that does not exist, or that the architecture cannot take."""
+    """Raise `ConfigError` for an unknown encoder, or one that the architecture does not support."""
     if not 0 <= model.frozen_stages <= len(EfficientNetLite0.strides):
         raise ConfigError(f"frozen_stages is {model.frozen_stages}; it must be 0 to {len(EfficientNetLite0.strides)}")
     if (model.frozen_stages or model.frozen_statistics) and not (model.encoder == LITE and model.pretrained):
@@ -50,14 +50,14 @@ def check_encoder(model: ModelConfig) -> None:
 
 
 def required_stride(model: ModelConfig) -> int:
-    """The number that the side of an image has to be a multiple of."""
+    """The number of pixels of which both sides of an image must be multiples."""
     return model.encoder_stride if model.encoder == "resnet" else 32
 
 
 def with_structure(experiment: Experiment) -> Experiment:
-    """The experiment with the structure of its pre-trained encoder filled in, if it has one.
+    """Fill in the structure of the experiment's pre-trained encoder, if it has one, and what ``encoder_run`` learned from.
 
-    Settings from a file may hold the structure of another encoder, which is replaced.
+    Settings from a file may contain the structure of another encoder, which is replaced.
 
     Raises:
         ConfigError: If the encoder cannot be found.
@@ -72,12 +72,12 @@ def with_structure(experiment: Experiment) -> Experiment:
 
 
 def with_channels(experiment: Experiment, info: DatasetInfo) -> Experiment:
-    """The experiment with the channels of its images filled in."""
+    """Fill in the number of image channels."""
     return replace(experiment, model=replace(experiment.model, image_channels=info.image.channels))
 
 
 def _learned_from(config: ModelConfig) -> str:
-    """What the encoder of ``encoder_run`` was pre-trained on without labels, in words; empty unless it was."""
+    """Description of the unlabelled data that ``encoder_run`` was pre-trained on; empty if it was not pre-trained so."""
     if not config.encoder_run:
         return ""
     folder = finished_run(config.encoder_run, "encoder_run")
@@ -88,10 +88,13 @@ def _learned_from(config: ModelConfig) -> str:
 
 
 def check_unseen(experiment: Experiment, data: ExperimentData) -> str:
-    """Raise `DataError` if the encoder of ``encoder_run`` has seen test images, as far as that can be told.
+    """Check that the encoder of ``encoder_run`` was not trained on test images of this run.
 
     Returns:
-        Why it cannot be told, in words; empty: none was seen.
+        A warning if this cannot be determined; empty if no test image was used.
+
+    Raises:
+        DataError: If test images were used.
     """
     run = experiment.model.encoder_run
     if not run or not len(data.splits.test):
@@ -117,7 +120,7 @@ def load_pretrained(model: nn.Module, config: ModelConfig) -> None:
     """Load the pre-trained weights of every pre-trained encoder of a model.
 
     Raises:
-        ConfigError: If they cannot be read or do not fit.
+        ConfigError: If the weights cannot be read or do not fit the encoder.
     """
     if not config.pretrained:
         return
@@ -129,11 +132,11 @@ def load_pretrained(model: nn.Module, config: ModelConfig) -> None:
 
 
 def finished_run(run: str, setting: str) -> RunFolder:
-    """The folder of a run that another one builds upon.
+    """The folder of a finished run that this run builds upon.
 
     Args:
-        run: Its path.
-        setting: The setting that names it, for messages.
+        run: Path of the folder.
+        setting: Name of the setting that gave the path, for error messages.
 
     Raises:
         RunError: If there is no run, or it is not finished.
@@ -147,10 +150,10 @@ def finished_run(run: str, setting: str) -> RunFolder:
 
 
 def start_encoder(model: MultiTaskModel, config: ModelConfig) -> None:
-    """Load M's encoder, weights and statistics, from the best model of the run ``encoder_run``, if there is one (paper Table 11).
+    """Load the encoder (weights and batch-norm statistics) of the best model of ``encoder_run``, if it is set (paper Table 11).
 
     Raises:
-        ConfigError: If that run's encoder is of another kind or size, or belongs to other tasks.
+        ConfigError: If the encoder of that run has a different kind or size, or belongs to other tasks.
         RunError: If there is no such run, it is not finished, or its weights are damaged.
     """
     if not config.encoder_run:

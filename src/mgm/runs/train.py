@@ -1,4 +1,4 @@
-"""A run from its settings to its result: data, training, the best model's scores, pictures."""
+"""A complete run: load the data, train, score the best model, write the result."""
 
 from __future__ import annotations
 
@@ -78,35 +78,35 @@ def train(
     shared: Path | None = None,
     of: RunFolder | None = None,
 ) -> dict[str, Any]:
-    """Train, evaluate, and write everything to a folder.
+    """Train and evaluate an experiment, and write its results to a folder.
 
     Args:
-        experiment: Settings.
+        experiment: Settings of the run.
         out: The run's folder; must be new or empty unless ``resume``.
-        resume: Continue the run in ``out``, if there is one, from its last checkpoint, with the same settings, data and number of
-            processes; a finished run returns its result at once.
-        baseline: Also train the multi-task baseline with the same budget (for recipes that are more than it), into
-            ``out/baseline``, and report the gain over it. A resumed run has one if it was begun with one.
-        minutes: Wall time to fit the steps to (`mgm.runs.budget`), for the run and for its baseline each; 0: take the
-            steps of the settings. A resumed run keeps the steps that it was begun with.
-        watch: Makes another callback in the first process, beside the progress bar.
-        shared: Folder of stages that runs have in common (`mgm.runs.stages`); a run with a baseline has one of its own, which is
-            removed at the end.
-        of: The run whose baseline this one is.
+        resume: Continue the run in ``out``, if there is one, from its last checkpoint. Settings, data and number of processes must
+            be the same. A finished run returns its result at once.
+        baseline: Also train the multi-task baseline with the same budget, into ``out/baseline``, and report the gain over it;
+            ignored for recipes that are baselines themselves. A resumed run keeps the choice it was started with.
+        minutes: Approximate wall time, from which the number of steps follows (`mgm.runs.budget`); the baseline gets the same.
+            0: use the steps of the settings. A resumed run keeps its number of steps.
+        watch: Makes a further callback, used in the first process in addition to the progress bar.
+        shared: Folder of trained stages shared by runs (`mgm.runs.stages`). By default, a run with a baseline shares stages with it
+            in a temporary folder.
+        of: The run whose baseline this is, if it is one.
 
     Returns:
-        What `result.json` holds.
+        The content of ``result.json``.
 
     Raises:
-        ConfigError: If settings contradict each other or the data, or are not those that a run to resume was begun with.
-        DataError: If the data are missing, damaged, or no longer those that a run to resume was begun with.
-        RunError: If the folder is in use or holds something else.
+        ConfigError: If settings contradict each other or the data, or differ from those of the run to resume.
+        DataError: If the data are missing, damaged, or differ from those of the run to resume.
+        RunError: If the folder is in use or contains something else.
         TrainingDivergedError: If a loss is NaN or explodes.
     """
     folder = RunFolder(out)
     begun = Beginning.read(folder.beginning) if resume and folder.exists else None
     if begun and folder.finished:
-        if rank() == 0:  # it may have been killed just before this
+        if rank() == 0:  # the process may have been killed before it did this
             write_history(folder)
             folder.remove_drafts()
             shutil.rmtree(folder.path / "stages", ignore_errors=True)
@@ -122,14 +122,14 @@ def train(
         baseline, minutes = begun.baseline, begun.minutes
     data = load_data(experiment, fabric.device)
     experiment = with_channels(without_scenes(experiment, data), data.info)
-    # everything that can be wrong with settings or data shows here, before anything is written
+    # all errors in settings and data are raised up to `_make_trainer`, before anything is written
     unfitted = experiment
     if minutes and not begun:
         experiment = _fit_to_minutes(experiment, minutes, data, fabric)
     trainer = _make_trainer(experiment, folder, data, fabric, watch)
     doubt = check_unseen(experiment, data)
     if of is None and rank() == 0:
-        _say(experiment, data)
+        _print_summary(experiment, data)
         if doubt:
             print(f"warning: {doubt}", file=sys.stderr)
     has_baseline = baseline and len(joint_updates(experiment.method)) > 1
@@ -154,7 +154,7 @@ def train(
             )
         with recorded(folder):
             common = SharedStages(place, experiment, data, trainer) if place else None
-            _run(trainer, common, keep=shared is not None)  # of a baseline's own, nobody else will start from
+            _run(trainer, common, keep=shared is not None)  # no other run would start from a private folder of stages
             result = _finish(experiment, folder, data, trainer, reference)
         if place and not shared and fabric.is_global_zero:
             shutil.rmtree(place, ignore_errors=True)
@@ -165,7 +165,7 @@ def train(
 
 
 def _run(trainer: Trainer, common: SharedStages | None, *, keep: bool) -> None:
-    """Do what is left, from the last checkpoint, or else from stages that another run has done; keep its own for others."""
+    """Train from the last checkpoint or else from stages of another run; with ``keep``, save own stages for other runs."""
     if common and keep:
         trainer.after_stage = common.keep
     if not trainer.restore() and common:
@@ -182,15 +182,15 @@ def _create(
     minutes: float,
     of: RunFolder | None,
 ) -> FileLock:
-    """Begin a run in its folder; a baseline's command is that of the run that it belongs to."""
+    """Create the run's folder; for a baseline, record the command of the run that it belongs to. Returns the folder's lock."""
     command = Beginning.read(of.beginning).command if of else command_line()
     beginning = Beginning(command, baseline, minutes, world_size(), to_dict(experiment))
     images = RunImages.of(data.reader.store, data.splits, data.labelled, data.weak)
     return folder.create(experiment, data.info, beginning, images)
 
 
-def _say(experiment: Experiment, data: ExperimentData) -> None:
-    """What the run is about to use, and what of it does nothing."""
+def _print_summary(experiment: Experiment, data: ExperimentData) -> None:
+    """Print which data the run uses, and warn of settings that have no effect."""
     parts, num_images = data.splits, experiment.data.num_images
     print(
         f"{len(data.labelled)} of {len(parts.train)} training images labelled, {len(data.tasks)} "
@@ -205,7 +205,7 @@ def _say(experiment: Experiment, data: ExperimentData) -> None:
 
 
 def _fit_to_minutes(experiment: Experiment, minutes: float, data: ExperimentData, fabric: Fabric) -> Experiment:
-    """The experiment with the steps that fit into the time, the same in all processes."""
+    """The experiment with the number of steps that fit into ``minutes``, the same in all processes."""
     if not (math.isfinite(minutes) and minutes > 0):
         raise ConfigError(f"minutes is {minutes}; it must be above 0")
     num_final = (1 + experiment.flip_average) * (1 + len(data.splits.test) / max(1, len(data.splits.validation)))
@@ -238,7 +238,7 @@ def _make_trainer(
         num_scenes=data.num_scenes,
         seed=experiment.seed,
     )
-    if not (folder.checkpoints / "last.pt").exists():  # which has all weights
+    if not (folder.checkpoints / "last.pt").exists():  # a checkpoint contains all weights
         load_pretrained(networks.model, experiment.model)
     batch_size = experiment.training.batch_size
     constants = data.constants(batch_size)
@@ -290,7 +290,7 @@ def _watchers(
     fabric: Fabric,
     watch: Callable[[RunFolder, ExperimentData], Progress] | None,
 ) -> Progress:
-    """Everything that shows how the training goes."""
+    """The callbacks of a training: progress bar, loggers, and the one that ``watch`` makes."""
     shown: list[Progress] = [RichProgress(experiment.recipe, data.tasks, schedule, fabric.device)]
     if fabric.is_global_zero:
         shown += make_loggers(folder, experiment.training.log, schedule)
@@ -306,7 +306,7 @@ def _finish(
     trainer: Trainer,
     baseline: dict[str, Any] | None,
 ) -> dict[str, Any]:
-    """Score the best model, on the test set for the first and only time, and write result and pictures."""
+    """Score the best model on validation and test set, and write the result; the test set is used here only."""
     model = trainer.evaluated_model
     model.load_state_dict(load_checkpoint(folder.checkpoints / "best.pt", SavedModel, trainer.fabric.device)["model"])
     position, batch_size = trainer.position, experiment.training.batch_size
@@ -377,7 +377,7 @@ def _finish(
 def _earlier(
     data: ExperimentData, trainer: Trainer, model: nn.Module, batch_size: int, flip_average: bool
 ) -> dict[str, Any]:
-    """The best model from before the last stage, where it was better on the validation set than any of the last."""
+    """Step and scores of the best model of the earlier stages, for runs in which the last stage was not better."""
     model.load_state_dict(
         load_checkpoint(trainer.folder / "best_earlier.pt", SavedModel, trainer.fabric.device)["model"]
     )
