@@ -69,5 +69,5 @@ def autolabel(arguments: list[str]) -> None:
         total = done.total(name)
         table.add_row(escape(task.title), f"{100 * total.labelled:.1f} %", f"{total.confidence:.2f}")
     Console().print(table)
-    print(f"least sure, to look at first (all: confidence.csv): {', '.join(list(done.images)[:LEAST_SURE])}")
+    print(f"least confident, to check first (all: confidence.csv): {', '.join(list(done.images)[:LEAST_SURE])}")
     print(f"{options.out}: {len(done.images)} images labelled; next: mgm data inspect {options.out}")

@@ -42,6 +42,6 @@ def doctor(arguments: list[str]) -> None:
                 print(group)
             remedy = f"\n      {finding.remedy}" if finding.remedy else ""
             print(f"  {marks[finding.state]}{finding.name:<20}  {finding.detail}{remedy}")
-        print("! worth knowing   - not there, needed for this alone   X broken")
+        print("! note   - missing, needed only for this feature   X broken")
     if any(finding.state == "broken" for finding in findings):
         sys.exit(BROKEN)

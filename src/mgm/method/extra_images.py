@@ -57,15 +57,15 @@ EXTRA_IMAGES: dict[str, ExtraImages] = {
         "synthesized by a generator trained beforehand and frozen (MGM/j)", generator="frozen"
     ),
     "saved_generators": ExtraImages(
-        "synthesized by the generators of earlier runs, as they are (MGM-Combine)",
+        "synthesized by the trained generators of earlier runs (MGM-Combine)",
         loader=lambda loaders: loaders.saved_generators(),
     ),
     "weak": ExtraImages(
-        "real images whose labels are unknown or unused, but for the scene (MGM_r)",
+        "real images of which at most the scene label is used (MGM_r)",
         loader=lambda loaders: loaders.weakly_labelled(),
     ),
     "labelled": ExtraImages(
-        "the labelled images once more (the control of equal cost)",
+        "the labelled images again (control of equal cost)",
         labelled=True,
         loader=lambda loaders: loaders.labelled(),
     ),

@@ -55,7 +55,7 @@ RECIPES: dict[str, Recipe] = {
     "mgm": Recipe("the full method: refinement, SimCLR, a generator trained jointly", _method()),
     "mgm_no_generator": Recipe("MGM/G: refinement and SimCLR on labelled images only", _method(extra_images="none")),
     "mgm_control": Recipe(
-        "MGM/G with its auxiliary losses again on labelled images, until the encoder has had MGM's updates; no generator",
+        "control for MGM: no generator, but as many encoder updates, by repeated auxiliary losses on labelled images",
         _method(extra_images="labelled"),
     ),
     "mgm_real": Recipe("MGM_r: weakly labelled real images in place of synthesized ones", _method(extra_images="weak")),
@@ -98,7 +98,7 @@ RECIPES: dict[str, Recipe] = {
     ),
     "mgm_dcgan": Recipe("MGM-DCGAN: the full method with a DCGAN", _model("mgm", generator="dcgan")),
     "mgm_combine": Recipe(
-        "MGM-Combine: images from the generators of earlier runs, as they are; needs --generator-runs",
+        "MGM-Combine: images from the trained generators of earlier runs; needs --generator-runs",
         _method(extra_images="saved_generators"),
     ),
     "st_synthesized": Recipe(
@@ -192,11 +192,9 @@ _paper = _changed(
 PRESETS: dict[str, Recipe] = {
     "quick": Recipe("minutes on two cores: 64 px, from scratch, 1,900 steps; 350 labelled rooms", _quick),
     "small": Recipe("photographs from scratch in minutes on two cores: 64 px, 2,800 steps", _small),
-    "best": Recipe(
-        "what to begin with on photographs: 128 px, an encoder pre-trained on ImageNet (extra: lite)", _best
-    ),
+    "best": Recipe("recommended for photographs: 128 px, an encoder pre-trained on ImageNet (extra: lite)", _best),
     "paper": Recipe("the paper's networks and optimisers at 128 px, no augmentation; needs a GPU", _paper),
-    "tiny": Recipe("seconds; for trying things out, its numbers mean nothing", lambda experiment: experiment.tiny()),
+    "tiny": Recipe("seconds, to try things out; its scores mean nothing", lambda experiment: experiment.tiny()),
 }
 """Preset name -> how it changes an experiment. Any field can be overridden afterwards."""
 
