@@ -41,8 +41,8 @@ class DataConfig:
     fraction: float = 1.0
     """Fraction of the training images used with all their labels; the others have scene labels at most."""
     weak_fraction: float = 1.0
-    """Size of the weakly labelled set (scene labels only) as a fraction of the training images; it is drawn from the images not
-    used as labelled ones; 1: all of those."""
+    """Number of weakly labelled images (scene labels only) as a fraction of the training images; they are drawn from those that are
+    not labelled; 1: all of these."""
     image_size: ImageSize = 64
     """Image size in pixels: the side of a square, or HEIGHTxWIDTH (96x128); sides must be multiples of the encoder's stride."""
     aspect: Aspect = "squeeze"
@@ -76,13 +76,13 @@ class DataConfig:
     mix_share: float = 0.5
     """Fraction of the labelled images that are pasted into, in (0, 1]."""
     mix_count: int = 1
-    """Number of images to paste from; like the other `mix_*` settings below, also applies to extra_images composites."""
+    """Number of source images to paste from; like the `mix_*` settings below, applies to extra_images composites too."""
     mix_flip: bool = False
-    """Mirror the images pasted from left-right with probability 0.5."""
+    """Mirror the source images left-right with probability 0.5."""
     mix_scale: tuple[float, float] = (1.0, 1.0)
-    """Smallest and largest zoom of the images pasted from; their depth is divided by the zoom."""
+    """Smallest and largest zoom of the source images; their depth is divided by the zoom."""
     mix_match: float = 0.0
-    """How far to move the colours of the images pasted from towards the mean and contrast of the image pasted into, in [0, 1]."""
+    """How far to move the colours of the source images towards the mean and contrast of the image pasted into, in [0, 1]."""
     weak_labels: Literal["scene", "objects"] = "scene"
     """scene: the data set's scene labels, or objects if it has none; objects: multi-hot labels of the objects in view (paper G.1),
     taken from the data set (Cityscapes: 30) or else from the classes in the label map."""
@@ -229,8 +229,8 @@ class MethodConfig:
     balance: str = "sum"
     """How the task losses are balanced: sum, uncertainty, torchjd:NAME (docs/balancing.md)."""
     losses: tuple[str, ...] = ()
-    """Losses of single tasks as TASK:LOSS (semantic:lovasz depth:log; docs/losses.md); the other tasks use the paper's loss or, if
-    the word recommended is listed too, the loss that validated best."""
+    """Losses of single tasks as TASK:LOSS (semantic:lovasz depth:log; docs/losses.md); all other tasks use the paper's loss or, if
+    the word recommended is listed too, the loss that was best in validation."""
 
 
 @dataclass(frozen=True)
@@ -238,8 +238,8 @@ class TrainingConfig:
     """Budget, optimisers, validation and hardware."""
 
     early_sizes: tuple[int, ...] = ()
-    """Progressive resizing: shorter sides of the labelled images in pixels for the early steps, which makes them cheaper. The steps
-    before joint training are divided equally among these sizes and `image_size`, which comes last."""
+    """Progressive resizing, which makes early steps cheaper: shorter sides of the labelled images in pixels. The steps before joint
+    training are divided equally among these sizes and `image_size`, which comes last."""
     steps: int = 2000
     """Training steps of the network (the paper's M) on labelled batches, over all stages; recipes are compared at equal steps."""
     joint_share: float = 0.5
@@ -281,7 +281,7 @@ class TrainingConfig:
     """Images that update the batch norms' running means and variances, which predictions use: the labelled ones only, or all that
     pass through the network in training."""
     ema: float = 0.0
-    """Decay of the moving average of the network's weights, which is the model evaluated (warms up from less); 0: no average."""
+    """Decay of the moving average of the network's weights, with warm-up; the average is the model evaluated; 0: no average."""
     max_gradient_norm: float = 0.0
     """Clip the gradient of each update to this norm; 0: no clipping."""
     validate_every: int = 200
