@@ -153,9 +153,9 @@ def parse_split(split: str) -> tuple[str, int, int]:
 def make_splits(store: Store, source: DataSource, config: DataConfig, has: np.ndarray) -> Splits:
     """Make the split of the settings: one of the source's, a fold, or all images for training.
 
-    Folds keep images together that no split of their kind separates, and put no unlabelled images into test sets. Exact copies of
-    an image stay in the same part; if the data set fixes its parts, test images that are copies of training or validation images
-    are left out, with a warning.
+    Folds keep images together that no split of their kind separates, and put no unlabelled images into test sets. Random splits
+    keep exact copies of an image in the same part. In other splits, and where the data set fixes a part, test images that are
+    copies of training or validation images are left out, with a warning.
 
     Args:
         store: The converted data set.

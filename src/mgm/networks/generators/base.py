@@ -39,7 +39,11 @@ def feature_sizes(image_size: SizeSetting) -> tuple[Size, ...]:
 
 
 def can_generate(size: Size) -> bool:
-    """Whether images of this size can be generated, by repeated doubling of a small feature map that is not too elongated."""
+    """Whether images of this size can be generated.
+
+    The shorter side must be 32 to 256 px, the longer side at most 4 times that, and both must be reached from a first feature map
+    with a shorter side of 4 to 7 by doubling.
+    """
     shorter, longer = sorted(size)
     unit = 1 << _doublings(shorter)
     within = IMAGE_SIZES[0] <= shorter <= IMAGE_SIZES[-1] and longer <= MOST_ELONGATED * shorter
