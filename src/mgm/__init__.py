@@ -36,7 +36,7 @@ _PLACES = {
     "make_experiment": "mgm.method.recipes.make_experiment",
     "MgmError": "mgm.errors.MgmError",
 }
-"""Public name -> where it is."""
+"""Public name -> its module and name there."""
 
 __all__ = [
     "Experiment",

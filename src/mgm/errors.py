@@ -1,4 +1,4 @@
-"""Errors that users can meet. Each says what is wrong, where, and what to do; the command line prints it and exits with 2."""
+"""Errors for users. Messages state what is wrong, where, and how to fix it; the command line prints them and exits with code 2."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 Value = TypeVar("Value")
 
 ENDING_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-"""Signals that ask a process to end: Ctrl-C, a scheduler, a terminal that is closed."""
+"""Signals that ask a process to end: from Ctrl-C, a scheduler, or a closed terminal."""
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal ended the work.
+    """Work was ended by a signal.
 
     Args:
-        number: Of the signal.
-        message: What is kept, and how to go on.
+        number: Number of the signal.
+        message: What has been saved, and how to continue.
     """
 
     def __init__(self, number: int, message: str = "stopped") -> None:
@@ -30,35 +30,35 @@ class Interrupted(KeyboardInterrupt):
 
 
 class MgmError(Exception):
-    """Base of every error that a user can cause and fix."""
+    """Base class of all errors that a user can cause and fix."""
 
 
 class ConfigError(MgmError):
-    """A setting that does not exist, does not fit another one, or lies outside its range."""
+    """A setting is unknown, out of range, or contradicts another setting or the data."""
 
 
 class DataError(MgmError):
-    """A data set, folder or file that is missing, unreadable or contradicts itself."""
+    """A data set, folder or file is missing, unreadable or inconsistent."""
 
 
 class RunError(MgmError):
-    """A run folder that is missing, incomplete, damaged, or already in use."""
+    """A run folder is missing, incomplete, damaged, or already in use."""
 
 
 class TrainingDivergedError(MgmError):
-    """A loss became NaN, infinite or exploded; the last good checkpoint is kept."""
+    """A loss became NaN or exploded; the last good checkpoint is kept."""
 
 
 def choose(kind: str, name: str, choices: dict[str, Value]) -> Value:
     """Look up ``name`` in a registry.
 
     Args:
-        kind: What the registry holds, for the message: ``"task"``, ``"recipe"``.
-        name: The name a user gave.
+        kind: Kind of the registry's entries, for the message: ``"task"``, ``"recipe"``.
+        name: Name given by the user.
         choices: The registry.
 
     Raises:
-        ConfigError: If there is no such name; the message lists the choices and the nearest one.
+        ConfigError: If the name is unknown; the message lists the choices and the most similar one.
     """
     if name in choices:
         return choices[name]
@@ -66,7 +66,7 @@ def choose(kind: str, name: str, choices: dict[str, Value]) -> Value:
 
 
 def unknown(kind: str, name: str, choices: Iterable[str]) -> str:
-    """The message for an unknown name: the nearest choice, then all of them."""
+    """Error message for an unknown name, with the most similar choice and all choices."""
     names = sorted(choices)
     near = get_close_matches(name, names, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
@@ -74,7 +74,7 @@ def unknown(kind: str, name: str, choices: Iterable[str]) -> str:
 
 
 def first_problem(error: ValidationError) -> str:
-    """The first problem that pydantic found, as ``place: what (got value)``; a long value is cut."""
+    """Format the first problem of a pydantic error as ``field: problem (got value)``; long values are truncated."""
     first = error.errors()[0]
     place = ".".join(map(str, first["loc"]))
     return f"{place}{': ' if place else ''}{first['msg']} (got {repr(first['input'])[:80]})"

@@ -1,4 +1,4 @@
-"""Modules of a user's own that enter tasks, data sets, generators, ... into the package's dictionaries (docs/extending.md)."""
+"""Loading of plugins: users' modules that register tasks, data sets, generators, ... (docs/extending.md)."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from pathlib import Path
 from mgm.errors import ConfigError
 
 GROUP = "mgm.plugins"
-"""Entry points of installed packages; each names a module."""
+"""Group of the entry points by which installed packages name their plugin modules."""
 VARIABLE = "MGM_PLUGINS"
-"""Plugins of this process and of those that it starts, as in PATH."""
+"""Environment variable with the plugins of this process and its children, separated as in PATH."""
 
 
 def load_plugins(plugins: Iterable[str] = ()) -> None:
     """Import the given plugins, those of `VARIABLE`, and those of installed packages, each once.
 
     Args:
-        plugins: Files (``my_tasks.py``) or names of modules. This runs their code.
+        plugins: Files (``my_tasks.py``) or module names. Their code is run.
 
     Raises:
-        ConfigError: If one does not exist or cannot be imported.
+        ConfigError: If a plugin does not exist or cannot be imported.
     """
     files = [os.path.abspath(name) if name.endswith(".py") else name for name in plugins]
     wanted = list(dict.fromkeys([*filter(None, os.environ.get(VARIABLE, "").split(os.pathsep)), *files]))
@@ -34,7 +34,7 @@ def load_plugins(plugins: Iterable[str] = ()) -> None:
     for name in [*wanted, *(point.value for point in entry_points(group=GROUP))]:
         try:
             _load(name)
-        except Exception as error:  # it is the user's code
+        except Exception as error:  # a plugin may raise anything
             raise ConfigError(f"the plugin {name} cannot be imported ({type(error).__name__}: {error})") from error
 
 
@@ -51,7 +51,7 @@ def _load(name: str) -> None:
     spec = spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
-    sys.path.append(str(path.parent))  # for processes that have to import what was pickled here
+    sys.path.append(str(path.parent))  # for worker processes, which unpickle the plugin's classes
     sys.modules[path.stem] = module = module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
