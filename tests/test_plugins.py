@@ -98,7 +98,7 @@ def test_runs_of_a_task_of_ones_own_are_listed_and_used(mgm, plugin, tmp_path):
     assert code == 0
     assert "damaged" not in out
     assert "inverse_depth: no task that is loaded (--plugin FILE.py)" in out
-    needed = "A task of your own has to be loaded: --plugin FILE.py"
+    needed = "To use a task of your own, load it with --plugin FILE.py"
     assert mgm("report", run)[0] == 0
     assert needed in (run / "report.html").read_text()
     code, _, err = mgm("predict", run, "a.png")

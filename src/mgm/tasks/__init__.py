@@ -1,4 +1,4 @@
-"""Dense prediction tasks. A new one is a class in a file of its own and a line in `TASKS`; data sets may define more (`own`)."""
+"""Dense prediction tasks. A new one is a class in its own file, registered in `TASKS`; data sets may define more (`own`)."""
 
 from __future__ import annotations
 
@@ -33,28 +33,28 @@ __all__ = [
 ]
 
 Definitions = Mapping[str, Mapping[str, Any]]
-"""Task that a data set defines -> its definition (`mgm.types.DatasetInfo.own_tasks`)."""
+"""Name of a task defined by a data set -> its definition (`mgm.types.DatasetInfo.own_tasks`)."""
 
 TASKS: dict[str, type[Task]] = {
     task.name: task
     for task in (SemanticSegmentation, Depth, SurfaceNormals, EdgeTexture, Reshading, PrincipalCurvature)
 }
-"""Name -> task, in the order of tables."""
+"""Task name -> task class, in the order used in tables."""
 
 
 def task_kinds(own: Definitions) -> dict[str, type[Task]]:
-    """`TASKS`, and after them those that a data set defines.
+    """Task classes by name: `TASKS`, followed by the tasks that a data set defines.
 
     Raises:
-        ConfigError: If a definition is none, or its name is taken.
+        ConfigError: If a definition is invalid, or its name is that of a built-in task.
     """
     if taken := next((name for name in own if name in TASKS), None):
-        raise ConfigError(f"tasks: {taken!r} is a task of mgm, which cannot be defined again; choose another name")
+        raise ConfigError(f"tasks: {taken!r} is a built-in task of mgm and cannot be redefined; choose another name")
     return TASKS | {name: define(name, definition) for name, definition in own.items()}
 
 
 def tasks_for(info: DatasetInfo, names: Sequence[str] = (), losses: Sequence[str] = ()) -> dict[str, Task]:
-    """The tasks of a run on a data set: those of some names, or all that it offers. See `make_tasks`."""
+    """Make the tasks for a run on a data set: the named ones, or all that it offers. See `make_tasks`."""
     tasks = make_tasks(names or info.tasks, info.classes, losses, info.own_tasks)
     if semantic := tasks.get(SemanticSegmentation.name):
         semantic.own_colours = info.colours
@@ -62,7 +62,7 @@ def tasks_for(info: DatasetInfo, names: Sequence[str] = (), losses: Sequence[str
 
 
 def label_map_of(tasks: Mapping[str, Task | type[Task]]) -> str:
-    """The task whose classes stand for what is in an image: ``semantic``, or else the first one with classes; empty without any."""
+    """Name of the task whose classes describe image content: ``semantic``, else the first categorical task, else ``""``."""
     if SemanticSegmentation.name in tasks:
         return SemanticSegmentation.name
     return next((name for name, task in tasks.items() if task.categorical), "")
@@ -71,18 +71,18 @@ def label_map_of(tasks: Mapping[str, Task | type[Task]]) -> str:
 def make_tasks(
     names: Sequence[str], classes: Sequence[str] = (), losses: Sequence[str] = (), own: Definitions | None = None
 ) -> dict[str, Task]:
-    """The tasks of a run.
+    """Make task objects from their names.
 
     Args:
         names: Keys of `TASKS` or of ``own``, in the wanted order.
         classes: Names of the semantic classes in index order; only ``semantic`` needs them.
-        losses: What tasks train by, see `parse_losses`; all others train by the paper's loss, or the recommended one if the word
-            `mgm.config.RECOMMENDED` is among them. Nothing else depends on them.
-        own: Tasks that the data set defines.
+        losses: Training losses, see `parse_losses`. A task that is not listed uses the paper's loss, or its recommended loss if
+            `mgm.config.RECOMMENDED` is in the list. The choice affects training only.
+        own: Definitions of the tasks that the data set defines.
 
     Raises:
-        ConfigError: If there is no name, one is unknown or occurs twice, ``semantic`` has no classes, or ``losses`` are not
-            among the choices or speak of another task.
+        ConfigError: If ``names`` is empty, a name is unknown or repeated, ``semantic`` has no classes, or ``losses`` has an
+            unknown loss or a task that is not in ``names``.
     """
     kinds = task_kinds(own or {})
     chosen = parse_losses(losses, kinds)
@@ -99,7 +99,7 @@ def make_tasks(
 
 
 def loss_names(names: Iterable[str], losses: Sequence[str], kinds: Mapping[str, type[Task]]) -> dict[str, str]:
-    """Task -> name of what it trains by, from the setting ``losses`` (see `make_tasks`)."""
+    """Task name -> name of its training loss, from the setting ``losses`` (see `make_tasks`)."""
     chosen = parse_losses(losses, kinds)
     recommended = RECOMMENDED in losses
     return {
@@ -111,23 +111,23 @@ def loss_names(names: Iterable[str], losses: Sequence[str], kinds: Mapping[str, 
 
 
 def find_task(name: str, kinds: Mapping[str, type[Task]]) -> type[Task]:
-    """The task of a name.
+    """Look up a task class by name.
 
     Raises:
-        ConfigError: If there is none.
+        ConfigError: If the name is unknown.
     """
     try:
         return choose("task", name, dict(kinds))
     except ConfigError as error:
-        loaded = "A task of your own has to be loaded: --plugin FILE.py, or defined in the data's dataset.yaml"
+        loaded = "To use a task of your own, load it with --plugin FILE.py, or define it in the data's dataset.yaml"
         raise ConfigError(f"{error}. {loaded}") from None
 
 
 def parse_losses(losses: Sequence[str], kinds: Mapping[str, type[Task]]) -> dict[str, str]:
-    """Task -> name of its loss, from entries such as ``depth:log``, leaving out the word recommended.
+    """Task name -> loss name, from entries such as ``depth:log``; the entry ``recommended`` is skipped.
 
     Raises:
-        ConfigError: If an entry is none, names an unknown task or loss, or a task a second time.
+        ConfigError: If an entry is malformed, names an unknown task or loss, or repeats a task.
     """
     chosen: dict[str, str] = {}
     for entry in losses:

@@ -1,4 +1,4 @@
-"""The contract of a task, the one object that owns all that differs between tasks."""
+"""Abstract base classes of tasks and their metrics. A task object owns everything that differs between tasks."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ from mgm.tasks.pictures import colours_of
 from mgm.types import IGNORE_INDEX, FrameLike
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""A training loss of prediction, encoded target and mask of valid pixels: a scalar, the mean over the valid pixels of all
-processes. Without any it is 0 and has a graph."""
+"""Training loss ``(prediction, encoded target, valid mask) -> scalar``: the mean over the valid pixels of all processes.
+Without a valid pixel it is 0 and still attached to the graph."""
 
 Span = tuple[float, float]
-"""Values at the two ends of a colour scale."""
+"""Values at the low and the high end of a colour scale."""
 
 ERROR_COLOURS = "YlOrRd"
-"""Matplotlib colour map of error maps, from right (bright) to wrong (dark)."""
+"""Matplotlib colour map of error maps: bright is a small error, dark a large one."""
 
 
 @dataclass(frozen=True)
 class MetricInfo:
-    """How to read a metric."""
+    """How a metric is displayed and compared."""
 
     title: str
     higher_is_better: bool
     unit: str = ""
     decimals: int = 3
-    """Digits after the point."""
+    """Decimal places."""
 
     def text(self, value: float) -> str:
-        """A value with its unit, for sentences and captions; a dash for NaN."""
+        """Format a value with its unit, for sentences and captions; a dash if it is not finite."""
         if not math.isfinite(value):
             return "–"
         return f"{value:.1f}°" if self.unit == "°" else f"{value:.{self.decimals}f} {self.unit}".rstrip()
@@ -56,25 +56,25 @@ class MetricInfo:
 
 @dataclass(frozen=True)
 class ClassScore:
-    """How well a class is found, and how much of it there is."""
+    """IoU and frequency of one class."""
 
     iou: float
-    """Intersection over union of its pixels, in [0, 1]."""
+    """Intersection over union, in [0, 1]."""
     pixels: float
-    """Its share of the labelled pixels, in [0, 1]; 0: predicted, but never there."""
+    """Fraction of the labelled pixels that have this class, in [0, 1]; 0 if it is predicted but never a target."""
 
 
 @dataclass(frozen=True)
 class Confusion:
-    """What the pixels of each class are taken for."""
+    """Confusion matrix of a segmentation task."""
 
     classes: list[str]
-    """Those that targets or predictions have, the largest first."""
+    """Classes that occur in targets or predictions, the most frequent first."""
     pixels: list[list[int]]
-    """Pixels by class of the target (row) and of the prediction (column)."""
+    """Pixel counts by target class (row) and predicted class (column)."""
 
     def mistakes(self, most: int) -> list[tuple[str, str, float]]:
-        """Class, what it is taken for, and the share of the class' pixels; those with most pixels first."""
+        """The ``most`` largest confusions, by pixel count: target class, predicted class, fraction of the target class' pixels."""
         found = [
             (count, true, predicted, count / sum(row))
             for true, row in zip(self.classes, self.pixels, strict=True)
@@ -85,27 +85,27 @@ class Confusion:
 
 
 class TaskMetrics(ABC):
-    """Streaming scores of one task: ``update`` per batch, ``compute`` at the end.
+    """Streaming metrics of one task: ``update`` per batch, ``compute`` at the end.
 
-    The result over batches, and over several processes, is that over all data at once.
+    The result does not depend on how the data are divided into batches and processes.
     """
 
     _sums: StreamingSums
     ratios: ClassVar[Mapping[str, tuple[str, str]]] = {}
-    """Metrics that are one sum by another: name -> the sums' names."""
+    """Metrics that are a ratio of two sums: metric name -> names of numerator and denominator."""
 
     @abstractmethod
     def update(self, prediction: Tensor, target: Tensor) -> None:
-        """Take in a batch of predictions (as decoders put them out) and targets; invalid pixels do not count."""
+        """Add a batch of predictions (decoder outputs) and targets; invalid pixels are ignored."""
 
     @abstractmethod
     def compute(self) -> dict[str, float]:
         """Metric name -> value; NaN where no valid pixel was seen. All processes have to call it."""
 
     def image_sums(self) -> dict[str, Tensor]:
-        """Name -> ``[n]``: sums of what this process took in, which add up over images, and from which `from_sums` makes scores.
+        """Name -> ``[n]``: the sums of this process. They are additive over images; `from_sums` computes metrics from them.
 
-        Empty for a task whose scores are no ratios; nothing is then resampled over its images.
+        Empty for a task whose metrics are not ratios: these cannot be resampled over images.
         """
         names = dict.fromkeys(name for pair in self.ratios.values() for name in pair)
         own = self._sums.own() if names else {}
@@ -113,72 +113,72 @@ class TaskMetrics(ABC):
 
     @classmethod
     def from_sums(cls, sums: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Metric -> ``[...]`` from added up `image_sums` ``[..., n]``; NaN where no pixel was seen."""
+        """Metric name -> ``[...]``, from summed `image_sums` ``[..., n]``; NaN where no pixel was seen."""
         with np.errstate(invalid="ignore", divide="ignore"):
             return {metric: (sums[over] / sums[under])[..., 0] for metric, (over, under) in cls.ratios.items()}
 
     def classes(self) -> dict[str, ClassScore]:
-        """Class -> how well it is found, the largest first, without those that neither targets nor predictions have.
+        """Class name -> score, the most frequent class first; classes in neither targets nor predictions are left out.
 
         Empty for tasks without classes. All processes have to call it.
         """
         return {}
 
     def confusion(self) -> Confusion | None:
-        """What the pixels of each class are taken for; None for tasks without classes. All processes have to call it."""
+        """The confusion matrix; None for tasks without classes. All processes have to call it."""
         return None
 
 
 class Task(ABC):
     """A dense prediction task. Subclasses are final; `mgm.tasks.TASKS` is the registry.
 
-    A *prediction* is what a decoder puts out, ``[B, channels, H, W]`` float. A *target* is what a data set stores (see
-    `mgm.types.Targets`). A *value* is a prediction turned into the space of targets by `decode`.
+    A *prediction* is the output of a decoder, ``[B, channels, H, W]`` float. A *target* is what a data set stores (see
+    `mgm.types.Targets`). A *value* is a prediction converted to target space by `decode`.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     abbreviation: ClassVar[str] = ""
-    """In names of models that learn this task alone (``MGM-SS``); empty: its name."""
+    """Used in names of models that learn only this task (``MGM-SS``); empty: the task's name."""
     unit: ClassVar[str] = ""
     values: ClassVar[str] = ""
-    """What the numbers of a value mean."""
+    """Meaning of the numbers in a value."""
     hub_tag: ClassVar[str] = "image-to-image"
-    """What the Hugging Face Hub calls the task."""
+    """Name of the task on the Hugging Face Hub."""
     caveat: ClassVar[str] = ""
-    """What users of a model have to know about its values: a sentence for the model card."""
+    """What users of a model must know about its values: a sentence for the model card."""
     metrics_info: ClassVar[dict[str, MetricInfo]]
-    """Metric name -> how to read it, in the order of tables."""
+    """Metric name -> how to display it, in the order used in tables."""
     primary: ClassVar[str]
-    """The metric that the task is judged by."""
+    """Name of the metric that models are selected and ranked by."""
     losses: ClassVar[Mapping[str, Loss]]
-    """Name -> training loss; the first one is the paper's, and the default."""
+    """Name -> training loss; the first is the paper's, and the default."""
     recommended_loss: ClassVar[str] = ""
-    """The one that scored best on validation (docs/base.md); empty: the paper's."""
+    """Name of the loss with the best validation score (docs/base.md); empty: the paper's."""
     calibratable: ClassVar[bool] = False
-    """Whether scale and shift of values (of one channel) may be fitted, because they depend on the camera."""
+    """Whether scale and shift of the (single-channel) values may be fitted, because they depend on the camera."""
     vector: ClassVar[bool] = False
-    """Whether the first two channels of a target are a vector in the picture, to the right and downwards."""
+    """Whether the first two channels of a target are an image-plane vector: x to the right, y down."""
     categorical: ClassVar[bool] = False
     """Whether values are class indices."""
     error_end: ClassVar[str] = "1"
-    """What an error of 1 (see `error`) means, with its unit."""
+    """The difference that `error` maps to 1, as text with its unit."""
     error_size: ClassVar[float] = 1.0
-    """A difference of values that is a large one, in their unit."""
+    """A difference between values that counts as large, in the task's unit."""
     file_settings: ClassVar[type[FileSettings]] = FileSettings
-    """What ``dataset.yaml`` may say about files of this task, and how they are decoded."""
+    """Settings of this task's files in ``dataset.yaml``, which also decode the files."""
     stored_dtype: ClassVar[str] = "float16"
-    """Type of the targets in a store."""
+    """NumPy dtype of the targets in a store."""
 
     @property
     def value_format(self) -> str:
-        """Shape and meaning of a value of one image, for model cards."""
+        """Shape and meaning of the value of one image, for model cards."""
         shape = "`[H, W]` int64" if self.categorical else f"`[{self.channels}, H, W]`"
         return f"{shape}, {self.values}" if self.values else shape
 
     @classmethod
     def target_format(cls) -> str:
-        """What the numbers of a target mean, for the manifest of a store."""
+        """Meaning of the numbers in a target, for the manifest of a store."""
         return f"{cls.values or 'any number'}; {IGNORE_INDEX if cls.categorical else 'NaN'} where there is no label"
 
     @classmethod
@@ -188,7 +188,7 @@ class Task(ABC):
 
     @classmethod
     def missing_target(cls, size: FrameLike) -> np.ndarray:
-        """The target of an image without a label."""
+        """Target of one image without labels: every pixel is missing."""
         return np.full(cls.target_shape(size), np.nan, np.float32)
 
     @classmethod
@@ -198,18 +198,22 @@ class Task(ABC):
 
     @classmethod
     def check_target(cls, target: np.ndarray, num_classes: int, where: str) -> None:
-        """Raise `DataError` if a target has values that cannot be."""
+        """Raise `DataError` if a target has impossible values."""
         if (np.abs(target) > np.finfo(np.float16).max).any():
             raise DataError(f"{where}: {cls.name} is infinite or above 65504; mark pixels without a value by NaN")
 
     own_colours: Sequence[tuple[int, int, int]] = ()
-    """RGB of each class, 0 to 255, as the data set has them; empty: it has none."""
+    """RGB colour of each class as defined by the data set, 0 to 255; empty: the default palette."""
 
     def __init__(self, classes: Sequence[str] = (), loss: str = "") -> None:
-        """A task over some classes, trained by one of its `losses`; empty: the first.
+        """A task with these class names and this training loss.
+
+        Args:
+            classes: Class names in index order; only categorical tasks use them.
+            loss: Key of `losses`; empty: the first.
 
         Raises:
-            ConfigError: If there is no such loss.
+            ConfigError: If the loss is unknown.
         """
         self.classes = tuple(classes)
         self.loss_name = loss or next(iter(self.losses))
@@ -218,15 +222,15 @@ class Task(ABC):
     @property
     @abstractmethod
     def channels(self) -> int:
-        """Channels of a prediction."""
+        """Number of channels of a prediction."""
 
     @abstractmethod
     def valid(self, target: Tensor) -> Tensor:
-        """``[B, H, W]`` bool: pixels that have a label."""
+        """``[B, H, W]`` bool: which pixels have a label."""
 
     @abstractmethod
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Scalar training loss, the mean over the valid pixels of all processes; 0 with a graph if there is none."""
+        """Scalar training loss: the mean over the valid pixels of all processes; without any, 0 still attached to the graph."""
 
     @abstractmethod
     def divergence(self, prediction: Tensor, estimate: Tensor) -> Tensor:
@@ -237,48 +241,48 @@ class Task(ABC):
 
     @abstractmethod
     def refinement_input(self, prediction: Tensor) -> Tensor:
-        """``[B, channels, H, W]``: the form in which the refinement network reads a prediction."""
+        """``[B, channels, H, W]``: the prediction in the form that the refinement network takes as input."""
 
     @abstractmethod
     def decode(self, prediction: Tensor) -> Tensor:
-        """Prediction -> value in target space (class index, metres, unit vector, ...)."""
+        """Convert a prediction to a value in target space (class index, metres, unit vector, ...)."""
 
     def resize(self, prediction: Tensor, size: tuple[int, int]) -> Tensor:
-        """A prediction at another resolution: interpolated bilinearly, logits too."""
+        """Resize a prediction (of segmentation: its logits) bilinearly to ``size`` (height, width)."""
         return resize_bilinear(prediction, size)
 
     def decode_at(self, prediction: Tensor, size: tuple[int, int]) -> Tensor:
-        """Values at another resolution: `resize`, then `decode`."""
+        """`resize` a prediction, then `decode` it."""
         return self.decode(self.resize(prediction, size))
 
     @abstractmethod
     def confidence(self, prediction: Tensor, mirrored: Tensor) -> Tensor:
-        """How sure a prediction is of itself, ``[B, H, W]`` in [0, 1]; no promise about how often it is right.
+        """``[B, H, W]``: confidence of each pixel, in [0, 1]. It is not calibrated.
 
         Args:
-            prediction: ``[B, C, H, W]``, what is shown.
-            mirrored: ``[B, C, H, W]``, the prediction for the left-right mirrored image, mirrored back (see `mirror`).
+            prediction: ``[B, C, H, W]``, the prediction to judge.
+            mirrored: ``[B, C, H, W]``, the prediction for the horizontally flipped image, flipped back (see `mirror`).
         """
 
     def confidence_at(self, prediction: Tensor, mirrored: Tensor, size: tuple[int, int]) -> Tensor:
-        """`confidence` of the values of `decode_at`, at that resolution."""
+        """`confidence` at another resolution, matching `decode_at`."""
         return self.confidence(self.resize(prediction, size), self.resize(mirrored, size))
 
     @abstractmethod
     def metrics(self, device: torch.device | str = "cpu") -> TaskMetrics:
-        """New streaming scores."""
+        """New streaming metrics of this task."""
 
     @abstractmethod
     def constant(self, targets: Iterable[Tensor]) -> Tensor:
-        """``[channels]``: the best constant prediction for some targets (mode, median or mean)."""
+        """``[channels]``: the best constant prediction for these targets (mode, median or mean)."""
 
     def flip(self, target: Tensor) -> Tensor:
-        """The target of the left-right mirrored image: pixels change place, and vectors change sign in x as well."""
+        """Target of the horizontally flipped image: pixels are flipped, and vectors also change the sign of x."""
         flipped = target.flip(-1)
         return torch.cat((-flipped[:, :1], flipped[:, 1:]), dim=1) if self.vector else flipped
 
     def turn(self, target: Tensor, quarters: int) -> Tensor:
-        """The target of the image turned counter-clockwise by so many right angles: pixels change place, and vectors turn too."""
+        """Target of the image rotated counter-clockwise by ``quarters`` right angles: pixels move, and vectors rotate too."""
         turned = torch.rot90(target, quarters, (-2, -1))
         if not self.vector:
             return turned
@@ -288,11 +292,14 @@ class Task(ABC):
         return torch.cat((x, y, turned[:, 2:]), dim=1)
 
     def mirror(self, prediction: Tensor) -> Tensor:
-        """The prediction for the left-right mirrored image: `flip` in the space of predictions."""
+        """Prediction for the horizontally flipped image: `flip` in prediction space."""
         return prediction.flip(-1)
 
     def zoom(self, target: Tensor, factor: Tensor) -> Tensor:
-        """Values (not places) after magnifying the image by ``factor`` ``[B]``: depth is divided by it, others stay."""
+        """Adjust target values after the image is magnified by ``factor`` ``[B]``: depth is divided by it, others are unchanged.
+
+        Pixels are not moved.
+        """
         return target
 
     @abstractmethod
@@ -301,71 +308,71 @@ class Task(ABC):
 
     @abstractmethod
     def error(self, value: Tensor, target: Tensor) -> Tensor:
-        """``[B, H, W]`` float in [0, 1]: 0 right, 1 as wrong as the scale shows; NaN where invalid."""
+        """``[B, H, W]`` float in [0, 1]: 0 is correct, 1 the end of the error scale (`error_end`) or beyond; NaN where invalid."""
 
     def span(self, values: Iterable[Tensor]) -> Span:
-        """The ends of a colour scale on which these values, with or without batch dimension, can be compared."""
+        """Ends of one colour scale for all these values, each with or without a batch dimension."""
         return 0.0, 1.0
 
     @abstractmethod
     def colour(self, value: Tensor, span: Span | None = None) -> Tensor:
-        """Values as a picture, ``[B, 3, H, W]`` uint8; invalid pixels are dark grey.
+        """Colour a value as an RGB image, ``[B, 3, H, W]`` uint8; invalid pixels are dark grey.
 
         Args:
-            value: As of `decode`.
-            span: The ends of the colour scale, of tasks that have one; None: `span` of this value.
+            value: As returned by `decode`.
+            span: Ends of the colour scale, for tasks that have one; None: `span` of this value.
         """
 
     @abstractmethod
     def legend(self, values: Sequence[Tensor], span: Span | None = None) -> Legend:
-        """What the colours mean.
+        """Legend of the colours.
 
         Args:
-            values: All values that are shown, with or without batch dimension.
-            span: What they were coloured with; None: `span` of ``values``.
+            values: All values that are shown, with or without a batch dimension.
+            span: The span they were coloured with; None: `span` of ``values``.
         """
 
     def error_scale(self) -> ColourScale:
-        """The colours of error maps."""
+        """Colour scale of error maps."""
         return ColourScale(colours_of(ERROR_COLOURS), "0", f"≥ {self.error_end}")
 
     def holes(self, value: Tensor) -> Tensor:
-        """``[B, H, W]`` bool: pixels that `colour` draws in dark grey."""
+        """``[B, H, W]`` bool: which pixels `colour` draws in dark grey."""
         return ~self.valid(value)
 
     def unlabelled(self, values: Iterable[Tensor]) -> float:
-        """Share of `holes` in values with or without batch dimension."""
+        """Fraction of `holes` in values with or without a batch dimension."""
         masks = [self.holes(self.batched(value)) for value in values]
         return sum(int(mask.sum()) for mask in masks) / max(1, sum(mask.numel() for mask in masks))
 
     def batched(self, value: Tensor) -> Tensor:
-        """A value with a batch dimension, if it had none."""
+        """Add a batch dimension to a value without one."""
         return value if value.dim() == (3 if self.categorical else 4) else value[None]
 
     @abstractmethod
     def describe(self, value: Tensor) -> str:
-        """The value of one pixel, ``[]`` (a class index) or ``[C]``, in words."""
+        """Describe the value of one pixel, ``[]`` (a class index) or ``[C]``, in words."""
 
     @abstractmethod
     def describe_difference(self, first: Tensor, second: Tensor) -> str:
-        """How two values of the same image, without batch dimension, differ, in words."""
+        """Describe in words how two values of the same image differ, both without a batch dimension."""
 
     def comparable(self, other: Task) -> bool:
-        """Whether values mean the same as those of another task of this class."""
+        """Whether values have the same meaning as those of another task of this class."""
         return True
 
     def from_array(self, array: np.ndarray) -> Tensor:
-        """A stored target (see `mgm.types.Sample`) as a tensor of the type that `valid`, `colour`, ... take."""
+        """Convert a stored target (see `mgm.types.Sample`) to a tensor of the dtype that `valid`, `colour`, ... take."""
         return torch.from_numpy(np.array(array)).float()
 
     def class_counts(self, value: Tensor) -> Tensor:
-        """``[K]`` int64: pixels of each class in a value; empty for tasks without classes."""
+        """``[K]`` int64: pixel count of each class in a value; empty for tasks without classes."""
         return torch.zeros(0, dtype=torch.int64)
 
     def suspicions(self, target: Tensor) -> list[str]:
-        """What looks wrong about the label of one image, ``[1, ...]`` with a valid pixel."""
+        """Warnings about the target of one image, ``[1, ...]`` with at least one valid pixel."""
         return []
 
     def doubt_about(self, median: float) -> str:
-        """What looks wrong about a data set whose images have this median value; empty: nothing."""
+        """Warning about a data set whose images have this median value; empty if it is plausible."""
         return ""

@@ -17,15 +17,15 @@ from mgm.tasks.metrics import StreamingSums, ratio, wide_sum
 from mgm.tasks.regression import RegressionTask
 
 PLAUSIBLE_MEDIANS_M = (0.05, 100.0)
-"""A median depth beyond these is rather in kilometres, a share, or in millimetres."""
+"""Range of plausible median depths. A smaller one suggests kilometres or fractions, a larger one millimetres."""
 
 CLOSEST_M = 1e-3
-"""Smaller predictions count as this one in ratios, where 0 and negative depths have no meaning."""
+"""Predictions are clamped to this minimum in ratios, which are undefined for 0 and negative depths."""
 
 
 @final
 class DepthMetrics(TaskMetrics):
-    """The usual errors of depth (Eigen et al., 2014), each over all valid pixels of the data set."""
+    """Standard depth metrics (Eigen et al., 2014), each over all valid pixels of the data set."""
 
     ratios: ClassVar[Mapping[str, tuple[str, str]]] = {"abs_error_m": ("absolute", "count")}
 
@@ -34,7 +34,7 @@ class DepthMetrics(TaskMetrics):
         self._sums = StreamingSums(dict.fromkeys(names, 1), device)
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
-        """Take in metres, ``[B, 1, H, W]``."""
+        """Add predictions and targets in metres, ``[B, 1, H, W]``."""
         valid = Depth.has_depth(target)
         predicted = at_least_float32(prediction)[valid]
         true = target[valid]
@@ -61,28 +61,28 @@ class DepthMetrics(TaskMetrics):
 
 
 GRADIENT_WEIGHT = 0.5
-"""Weight of the gradient matching in the loss ``log_gradient`` (Li & Snavely, 2018; Ranftl et al., 2020)."""
+"""Weight of the gradient matching term in the loss ``log_gradient`` (Li & Snavely, 2018; Ranftl et al., 2020)."""
 
 
 def log_loss(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """Mean absolute error of the logarithm (`mgm.functional.log_depth.log_error`)."""
+    """Mean absolute error of log depth (`mgm.functional.log_depth.log_error`)."""
     return masked_mean(log_error(prediction, target, mask).abs(), mask)
 
 
 def log_gradient_loss(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """The error of the logarithm plus that of its differences between pixels."""
+    """Mean absolute error of log depth, plus a term that matches its spatial gradients."""
     error = log_error(prediction, target, mask)
     return masked_mean(error.abs(), mask) + GRADIENT_WEIGHT * gradient_matching(error, mask)
 
 
 def l1_log_loss(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """The error in metres, by which depth is judged, plus that of the logarithm, in which near pixels count more."""
+    """L1 in metres (the primary metric) plus L1 of log depth, which gives near pixels more weight."""
     return masked_l1(prediction, target, mask) + log_loss(prediction, target, mask)
 
 
 @final
 class Depth(RegressionTask):
-    """Distance of each pixel in metres, as it is (paper A): L1, or a loss in which ratios count."""
+    """Depth in metres, predicted without encoding (paper A) and trained with L1 or a loss on log depth."""
 
     name: ClassVar[str] = "depth"
     title: ClassVar[str] = "Depth"
@@ -115,7 +115,7 @@ class Depth(RegressionTask):
 
     @staticmethod
     def has_depth(target: Tensor) -> Tensor:
-        """Same shape as ``target``, bool: finite and above 0, which many sensors write for a missing value."""
+        """Bool, same shape as ``target``: finite and above 0. Many sensors write 0 for a missing value."""
         return target.isfinite() & (target > 0)
 
     def valid(self, target: Tensor) -> Tensor:
@@ -123,24 +123,24 @@ class Depth(RegressionTask):
         return self.has_depth(target).squeeze(1)
 
     def zoom(self, target: Tensor, factor: Tensor) -> Tensor:
-        """What looks twice as large is half as far away."""
+        """Divide depth by the factor: an object that looks twice as large is half as far away."""
         return target / factor.view(-1, 1, 1, 1)
 
     def metrics(self, device: torch.device | str = "cpu") -> TaskMetrics:
-        """Absolute and relative error, root mean square, share within 25 %."""
+        """Absolute error, relative error, RMSE, and fraction of pixels within 25 %."""
         return DepthMetrics(device)
 
     def distance(self, value: Tensor, target: Tensor) -> Tensor:
-        """1 at an error of 1 m."""
+        """Absolute difference in metres."""
         return (value - target).abs().squeeze(1)
 
     def suspicions(self, target: Tensor) -> list[str]:
-        """Depth that is the same everywhere, or negative."""
+        """Warn of depth that is the same everywhere, or negative."""
         negative = ["depth is negative"] if bool((target[target.isfinite()] < 0).any()) else []
         return super().suspicions(target) + negative
 
     def doubt_about(self, median: float) -> str:
-        """A scale that is not metres."""
+        """Warn of a median that suggests a unit other than metres."""
         low, high = PLAUSIBLE_MEDIANS_M
         if median > high:
             return f"the median depth is {median:.0f} m; is it in millimetres?"

@@ -1,4 +1,4 @@
-"""How the label files of a task are read: the settings that ``dataset.yaml`` may give, and how they decode pixels."""
+"""Settings of label files in ``dataset.yaml``, and the decoding of label files to targets."""
 
 from __future__ import annotations
 
@@ -13,84 +13,84 @@ from mgm.types import IGNORE_INDEX
 
 Colour = tuple[int, int, int]
 Pixels = Literal["colours", "exact colours", "indices", "numbers"]
-"""How a picture file is decoded: as RGB, as RGB that stands for something, as one index per pixel (of a palette or grey), or as
-numbers of any depth."""
+"""How an image file is decoded: ``colours`` as RGB, ``exact colours`` as RGB that must not be altered, ``indices`` as one index per
+pixel (palette or grey), ``numbers`` as numbers of any bit depth."""
 METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 MIN_DISPARITY_PX = 1.0
-"""Smaller disparities tell nothing about distance: they lie beyond several hundred metres."""
-HINT_255 = "; 255 means no class: if it is one, say 'values: {background: 0, object: 255}' of the task in dataset.yaml"
+"""Smaller disparities are treated as missing: they lie several hundred metres away, too far for a useful depth."""
+HINT_255 = "; 255 means no class: if it is a class here, set 'values: {background: 0, object: 255}' for the task in dataset.yaml"
 ANOTHER_UNIT = 150.0
-"""Factor between a file and the others, from which on it must be in another unit, such as millimetres among metres."""
+"""Ratio between the medians of a file and of the others above which the file must be in another unit (mm instead of m)."""
 MANY = 0.02
-"""Share of the pixels from which on a number far from all others is suspected to mean no value."""
+"""Fraction of the pixels above which an outlying number is suspected to mark missing values."""
 UNKNOWN = (65535, 32767, 10000, -9999, -32768)
-"""Numbers that sensors and programs write for no value, or for all that is too far."""
+"""Numbers that sensors and programs commonly write for missing or out-of-range values."""
 UNIT_TOLERANCE = 0.1
-"""Difference from length 1 up to which a vector counts as a unit vector, and length up to which it counts as absent."""
+"""A vector whose length differs from 1 by less than this is a unit vector; one no longer than this counts as missing."""
 
 
 @dataclass(frozen=True)
 class FileSettings:
-    """Where the files of one kind lie, and what their values mean."""
+    """Location of the label files of one task, and the meaning of their values."""
 
     folder: str = ""
-    """Name of the folder; empty: that of the task."""
+    """Name of the folder; empty: the name of the task."""
     suffix: str = ""
-    """Added to the name of the image in file names, e.g. ``_depth`` for ``0001_depth.png``."""
+    """Added to the image's name in file names, e.g. ``_depth`` for ``0001_depth.png``."""
 
     @property
     def pixels(self) -> Pixels:
-        """How picture files of this kind are decoded."""
+        """How image files of this task are decoded."""
         return "numbers"
 
     remarkable: ClassVar[bool] = False
-    """Whether `remark` can have anything to say."""
+    """Whether `remark` can return a warning."""
     comparable: ClassVar[bool] = False
-    """Whether values of all files must be of a similar magnitude, since all have one unit."""
+    """Whether values of all files must be of similar magnitude because they share one unit."""
 
     def problem(self) -> str:
-        """What is wrong with these settings, in words; empty if nothing is."""
+        """Error message about these settings; empty if they are valid."""
         return ""
 
     def remark(self, values: np.ndarray, where: str) -> str:
-        """What looks wrong with the values of a file that can be read, in words; empty if nothing does."""
+        """Warning about suspicious values in a readable file; empty if there is none."""
         return ""
 
     def check_against(self, usual: float, values: np.ndarray, where: str) -> None:
-        """Raise `DataError` where decoded values are of another magnitude than usual, the `typical` value of most files."""
+        """Raise `DataError` if the magnitude of decoded values is far from ``usual``, the `typical` value of most files."""
         if self.comparable and usual == usual:
             own = typical(values)
             if own > usual * ANOTHER_UNIT or own * ANOTHER_UNIT < usual:
                 raise DataError(
-                    f"{where}: the median is {own:.3g} where most files have about {usual:.3g}: it is in another unit; "
-                    "write it again in that of the others, or remove it"
+                    f"{where}: the median is {own:.3g}, but about {usual:.3g} in most files: this file is in another unit; "
+                    "convert it to the unit of the others, or remove it"
                 )
 
     def decode(self, values: np.ndarray, channels: int, classes: tuple[str, ...], where: str) -> np.ndarray:
-        """The target at the size of the file.
+        """Decode the values of a file to a target of the same height and width.
 
         Args:
-            values: ``[H, W]`` or ``[H, W, C]``, as the file has them.
+            values: ``[H, W]`` or ``[H, W, C]``, as read from the file.
             channels: Number of channels of the target.
             classes: Names of the semantic classes.
-            where: Name of the file for messages.
+            where: Name of the file, for messages.
 
         Returns:
             ``[H, W, channels]`` float32, NaN where there is no value.
 
         Raises:
-            DataError: If the file has another number of channels or impossible values.
+            DataError: If the file has the wrong number of channels or impossible values.
         """
         return _with_channels(values, channels, where)[:, :, :channels].astype(np.float32)
 
     def encode(self, target: np.ndarray) -> np.ndarray:
-        """What a file holds of a target, such that `decode` of default settings makes the target of it again.
+        """Encode a target as the values of a file, the inverse of `decode` with default settings.
 
         Args:
-            target: ``[C, H, W]`` float, NaN where there is no value; ``[H, W]`` class index, 255 without one.
+            target: ``[C, H, W]`` float, NaN where there is no value; or ``[H, W]`` class indices, 255 for no class.
 
         Returns:
-            ``[H, W]`` or ``[H, W, C]``: fractions for ``.npy``, whole numbers for PNG.
+            ``[H, W]`` or ``[H, W, C]``: floats for ``.npy``, integers for PNG.
         """
         values = np.moveaxis(target, 0, 2).astype(np.float32)
         return values[:, :, 0] if values.shape[2] == 1 else values
@@ -101,40 +101,42 @@ class ClassFiles(FileSettings):
     """Label maps: a class index or a colour per pixel."""
 
     ignore: tuple[int, ...] = (IGNORE_INDEX,)
-    """Labels of pixels without a class; 255 always is one."""
+    """Labels of pixels without a class; 255 is always ignored, unless ``values`` assigns it to a class."""
     first: int | Literal["auto"] | None = None
-    """Number of the first class; smaller numbers mean no class. auto: 1 if the number of classes occurs as a label, else 0.
-    By default 0, and negative labels are errors."""
+    """Label of the first class; smaller labels mean no class. auto: 1 if a label equals the number of classes, else 0.
+    None: 0, and negative labels are errors."""
     values: dict[str, int] = field(default_factory=dict[str, int])
-    """Class -> its number in the files, where they do not count 0, 1, 2; any other one is an error unless it is ignored."""
+    """Class -> its label in the files, if labels are not 0, 1, 2, ...; any other label is an error unless it is ignored."""
     colours: dict[str, Colour] = field(default_factory=dict[str, Colour])
-    """Class -> colour, for coloured label maps; any other colour is an error unless listed in ``ignore_colours``."""
+    """Class -> RGB, for coloured label maps; any other colour is an error unless it is in ``ignore_colours``."""
     ignore_colours: tuple[Colour, ...] = ((0, 0, 0),)
-    """Colours of pixels without a class, unless a class has that colour."""
+    """Colours of pixels without a class; a class that has one of these colours takes precedence."""
 
     @property
     def pixels(self) -> Pixels:
-        """Colours where classes have colours, else indices."""
+        """``exact colours`` if classes are given by colour, else ``indices``."""
         return "exact colours" if self.colours else "indices"
 
     def problem(self) -> str:
-        """Colours out of range or given twice, or numbers given twice."""
-        if len(set(self.values.values())) < len(self.values) or (self.values and self.colours):
-            return "values are different numbers of the classes, where these have no colours"
+        """Error message if colours are out of range or repeated, or labels are repeated."""
+        if self.values and self.colours:
+            return "give values or colours of the classes, not both"
+        if len(set(self.values.values())) < len(self.values):
+            return "values gives two classes the same label; each class needs its own"
         for colour in (*self.colours.values(), *self.ignore_colours):
             if not all(0 <= part <= 255 for part in colour):
                 return f"colour {list(colour)} must be three numbers in 0..255"
         return "two classes have the same colour" if len(set(self.colours.values())) < len(self.colours) else ""
 
     def decode(self, values: np.ndarray, channels: int, classes: tuple[str, ...], where: str) -> np.ndarray:
-        """``[H, W]`` uint8 class index, `IGNORE_INDEX` where there is no class."""
+        """``[H, W]`` uint8 class indices, `IGNORE_INDEX` where there is no class."""
         if self.colours:
             return self._from_colours(values, classes, where)
         labels, ignored = self.labels(values, where)
         if self.values:
             found = _positions(labels, [self.values[name] for name in classes])
             if (odd := labels[(found == IGNORE_INDEX) & ~ignored]).size:
-                raise DataError(f"{where}: label {odd[0]} is none of {sorted(self.values.values())}{_remedy(odd[0])}")
+                raise DataError(f"{where}: label {odd[0]} is not in {sorted(self.values.values())}{_remedy(odd[0])}")
             return np.where(ignored, IGNORE_INDEX, found)
         first = int(self.first or 0)
         check_labels(np.where(ignored, IGNORE_INDEX, labels), len(classes), where, first)
@@ -145,10 +147,14 @@ class ClassFiles(FileSettings):
         return target.astype(np.uint8)
 
     def labels(self, values: np.ndarray, where: str) -> tuple[np.ndarray, np.ndarray]:
-        """Labels as whole numbers ``[H, W]``, counted as in the file, and where they mean no class ``[H, W]``."""
+        """Labels as numbered in the file, ``[H, W]`` int64, and a mask ``[H, W]`` of the pixels without a class.
+
+        Raises:
+            DataError: If the file is not ``[H, W]``, or has fractions as labels.
+        """
         if values.ndim != 2:
             raise DataError(
-                f"{where}: is {values.dtype} {values.shape}; labels are whole numbers, H x W; write it again"
+                f"{where}: is {values.dtype} {values.shape}; labels must be integers of shape H x W; write the file again"
             )
         missing = np.isin(values, list({IGNORE_INDEX, *self.ignore} - set(self.values.values())))
         if values.dtype.kind == "f":
@@ -157,7 +163,9 @@ class ClassFiles(FileSettings):
             missing |= values < int(self.first)
         labels = np.where(missing, 0, values).astype(np.int64)
         if (fractions := values[~missing & (values != labels)]).size:
-            raise DataError(f"{where}: label {fractions[0]:g}; labels are whole numbers: write the file again")
+            raise DataError(
+                f"{where}: label {fractions[0]:g} is not an integer; write the file again with integer labels"
+            )
         return labels, missing
 
     def _from_colours(self, pixels: np.ndarray, classes: tuple[str, ...], where: str) -> np.ndarray:
@@ -169,7 +177,7 @@ class ClassFiles(FileSettings):
         known = (labels != IGNORE_INDEX) | np.isin(codes, code(np.reshape(self.ignore_colours, (-1, 3))))
         if not known.all():
             raise DataError(
-                f"{where}: colour {pixels[~known][0].tolist()} is that of no class; add it to 'colours' (or ignore_colours) "
+                f"{where}: colour {pixels[~known][0].tolist()} belongs to no class; add it to 'colours' (or ignore_colours) "
                 "of the task in dataset.yaml"
             )
         return labels
@@ -177,28 +185,28 @@ class ClassFiles(FileSettings):
 
 @dataclass(frozen=True)
 class DepthFiles(FileSettings):
-    """Depth maps: metres = number × scale + offset."""
+    """Depth maps: metres = stored number × scale + offset."""
 
     unit: Literal["", "m", "cm", "mm"] = ""
-    """Of the numbers; empty: mm for whole numbers, m for fractions."""
+    """Unit of the stored numbers; empty: mm for integers, m for floats."""
     scale: float = 0.0
-    """Metres per number, instead of a unit."""
+    """Metres per stored unit, instead of ``unit``."""
     offset: float = 0.0
-    """Metres that are added."""
+    """Metres added after scaling."""
     bits: Literal[0, 8, 16] = 0
-    """Bits per number that the files must have; 0: any."""
+    """Required bits per number; 0: any."""
     missing: tuple[float, ...] = (0.0,)
-    """Numbers without a value; so are negative, infinite and NaN ones."""
+    """Numbers that mark missing values. Depths that are not positive and finite are missing too."""
     max_m: float = 0.0
-    """Larger values in metres count as missing; 0: no limit."""
+    """Depths in metres above this are missing; 0: no limit."""
     comparable: ClassVar[bool] = True
     remarkable: ClassVar[bool] = True
     baseline_focal: float = 0.0
-    """Baseline in metres times focal length in pixels: number × scale + offset is then a disparity in pixels, and depth is this
-    divided by it; disparities below 1 px are missing."""
+    """Baseline in metres × focal length in pixels, for disparity files; 0: files hold depth. Then stored number × scale + offset is
+    a disparity in pixels, and depth = baseline_focal / disparity; disparities below 1 px are missing."""
 
     def problem(self) -> str:
-        """Contradicting units, or negative numbers."""
+        """Error message if both unit and scale are given, or a number is negative or not finite."""
         if self.unit and self.scale:
             return "give unit or scale, not both"
         if not (0 <= self.scale < float("inf") and self.max_m >= 0 and 0 <= self.baseline_focal < float("inf")):
@@ -206,7 +214,7 @@ class DepthFiles(FileSettings):
         return ""
 
     def remark(self, values: np.ndarray, where: str) -> str:
-        """That a number which many pixels have looks like that of a missing value."""
+        """Warn of a frequent number that probably marks missing values."""
         return "" if self.max_m else odd_number(values[values > 0], self.missing, where)
 
     def decode(self, values: np.ndarray, channels: int, classes: tuple[str, ...], where: str) -> np.ndarray:
@@ -217,11 +225,14 @@ class DepthFiles(FileSettings):
             )
         whole, eight_bits = values.dtype.kind != "f", values.dtype.itemsize == 1
         if self.bits and values.dtype.itemsize * 8 != self.bits:
-            raise DataError(f"{where}: depth of {'more' if self.bits == 8 else 'other'} than {self.bits} bits")
+            raise DataError(
+                f"{where}: has {values.dtype.itemsize * 8} bits per number, but depth is declared with 'bits: {self.bits}'; "
+                "convert the file, or correct 'bits'"
+            )
         scale = self.scale or METRES.get(self.unit, 0.0)
         if not scale and whole and eight_bits:
             raise DataError(
-                f"{where}: is 8-bit, which cannot hold millimetres; save it as 16-bit PNG, or say what a number means: "
+                f"{where}: is 8-bit, which cannot hold millimetres; save it as 16-bit PNG, or give the scale of its numbers: "
                 "'depth: {scale: METRES_PER_NUMBER}' in dataset.yaml"
             )
         scale = scale or METRES["mm" if whole else "m"]
@@ -235,11 +246,11 @@ class DepthFiles(FileSettings):
                 valid &= metres <= self.max_m
         metres = np.where(valid, metres, np.nan)
         if (metres > np.finfo(np.float16).max).any():
-            raise DataError(f"{where}: a depth of {np.nanmax(metres):g} m cannot be; say the unit in dataset.yaml")
+            raise DataError(f"{where}: a depth of {np.nanmax(metres):g} m is impossible; set the unit in dataset.yaml")
         return metres[:, :, None].astype(np.float32)
 
     def encode(self, target: np.ndarray) -> np.ndarray:
-        """Millimetres in 16 bits, 0 without a value; metres as fractions if one is too far for that."""
+        """Millimetres as uint16, 0 for a missing value; metres as float32 if a depth does not fit into 16 bits."""
         metres = np.where(target[0] > 0, target[0], np.nan)
         millimetres = np.nan_to_num(metres / METRES["mm"], nan=0.0).round()
         return (
@@ -251,31 +262,31 @@ class DepthFiles(FileSettings):
 
 @dataclass(frozen=True)
 class NumberFiles(FileSettings):
-    """Maps of numbers of a task that the data set defines: value = number × scale + offset."""
+    """Maps of a numeric task that the data set defines: value = stored number × scale + offset."""
 
     scale: float = 1.0
-    """Units per number."""
+    """Units of the task per stored unit."""
     offset: float = 0.0
-    """Units that are added."""
+    """Added after scaling, in the unit of the task."""
     missing: tuple[float, ...] = ()
-    """Numbers without a value; so are infinite ones and NaN."""
+    """Numbers that mark missing values; infinite numbers and NaN are missing too."""
     outside: Literal["keep", "missing"] = "keep"
-    """Whether values outside the range are missing."""
+    """Whether to keep values outside the range, or treat them as missing."""
     remarkable: ClassVar[bool] = True
     range: tuple[float, float] = (-float("inf"), float("inf"))
-    """Lowest and highest value, as the task is defined."""
+    """Lowest and highest value, from the definition of the task."""
 
     def problem(self) -> str:
-        """Factors that are no numbers."""
+        """Error message if scale or offset is not finite, or scale is 0."""
         usable = np.isfinite([self.scale, self.offset]).all() and self.scale
-        return "" if usable else "scale and offset must be numbers, and scale not 0"
+        return "" if usable else "scale and offset must be finite numbers, and scale must not be 0"
 
     def remark(self, values: np.ndarray, where: str) -> str:
-        """That a number which many pixels have looks like that of a missing value."""
+        """Warn of a frequent number that probably marks missing values."""
         return "" if self.outside == "missing" else odd_number(values, self.missing, where)
 
     def decode(self, values: np.ndarray, channels: int, classes: tuple[str, ...], where: str) -> np.ndarray:
-        """``[H, W, channels]`` float32 in the unit, NaN where any channel is missing."""
+        """``[H, W, channels]`` float32 in the unit of the task, NaN where any channel is missing."""
         values = _with_channels(values, channels, where)[:, :, :channels]
         with np.errstate(over="ignore", invalid="ignore"):
             scaled = (values.astype(np.float64) * self.scale + self.offset).astype(np.float32)
@@ -287,22 +298,31 @@ class NumberFiles(FileSettings):
 
 @dataclass(frozen=True)
 class NormalFiles(FileSettings):
-    """Normal maps: (n + 1) / 2 × 255 in 8 bits, or fractions in -1..1, or (n + 1) / 2 in 0..1, which their lengths tell."""
+    """Normal maps: (n + 1) / 2 × 255 in 8 bits, or floats n in -1..1 or (n + 1) / 2 in 0..1.
+
+    The two float encodings are told apart by which of them yields unit vectors.
+    """
 
     axes: Literal["opencv", "opengl"] = "opencv"
     """opencv: x right, y down, z forward; opengl: x right, y up, z towards the camera."""
     lengths: tuple[float, float] = (0.5, 1.5)
-    """Shortest and longest vector that counts as a normal; others are missing."""
+    """Minimum and maximum length of a vector that counts as a normal; other vectors are missing."""
     remarkable: ClassVar[bool] = True
 
     def vectors(self, values: np.ndarray, where: str) -> np.ndarray:
-        """``[H, W, 3]`` float vectors of any length, in the axes of the file."""
+        """Decode to ``[H, W, 3]`` float vectors of any length, in the axes of the file.
+
+        Raises:
+            DataError: If the file does not have three channels of uint8 or floats.
+        """
         if values.ndim != 3 or values.shape[2] != 3:
-            raise DataError(f"{where}: is {values.dtype} {values.shape}; normals have three channels: RGB PNG or .npy")
+            raise DataError(f"{where}: is {values.dtype} {values.shape}; normals need three channels: RGB PNG or .npy")
         if values.dtype == np.uint8:
             return decode_rgb_normals(values)
         if values.dtype.kind != "f":
-            raise DataError(f"{where}: is {values.dtype}; normals are 8-bit RGB or fractions in -1..1; write it again")
+            raise DataError(
+                f"{where}: is {values.dtype}; normals must be 8-bit RGB or floats in -1..1; write the file again"
+            )
         values = values.astype(np.promote_types(values.dtype, np.float32))
         known = values[np.isfinite(values).all(axis=2) & (values != 0).any(axis=2)]
         if not known.size or known.min() < 0 or known.max() > 1:
@@ -319,11 +339,11 @@ class NormalFiles(FileSettings):
         return unit * np.array([1, -1, -1], np.float32) if self.axes == "opengl" else unit
 
     def encode(self, target: np.ndarray) -> np.ndarray:
-        """RGB of 8 bits; grey, which is no direction, without a value."""
+        """8-bit RGB; a missing value is grey, which decodes to a vector of nearly zero length."""
         return ((np.nan_to_num(np.moveaxis(target, 0, 2), nan=0.0) + 1) * 127.5).round().clip(0, 255).astype(np.uint8)
 
     def remark(self, values: np.ndarray, where: str) -> str:
-        """That more than a fifth of the normals are not of unit length."""
+        """Warn if more than a fifth of the normals are not of unit length."""
         with np.errstate(over="ignore", invalid="ignore"):
             lengths = np.linalg.norm(self.vectors(values, where), axis=2)
         present = lengths > UNIT_TOLERANCE
@@ -333,13 +353,13 @@ class NormalFiles(FileSettings):
 
 @dataclass(frozen=True)
 class CodedFiles(FileSettings):
-    """Maps of values in [0, 1]; of two channels or more, a pixel of zeros is missing."""
+    """Maps of values in [0, 1]. With two channels or more, a pixel that is zero in all channels is missing."""
 
     maximum: float = 0.0
-    """Number that stands for 1; 0: 255 in 8 bits, 65,535 in 16, and 1 for fractions."""
+    """Stored number that means 1; 0: 255 for 8 bits, 65,535 for 16 bits, 1 for floats."""
 
     def problem(self) -> str:
-        """A negative maximum."""
+        """Error message if the maximum is negative or not finite."""
         return "" if 0 <= self.maximum < float("inf") else "maximum must be a positive number"
 
     def decode(self, values: np.ndarray, channels: int, classes: tuple[str, ...], where: str) -> np.ndarray:
@@ -352,27 +372,27 @@ class CodedFiles(FileSettings):
             coded = np.where(missing, np.nan, values[:, :, :channels] / maximum).astype(np.float32)
         if ((coded < 0) | (coded > 1)).any():
             raise DataError(
-                f"{where}: values reach from {np.nanmin(coded):g} to {np.nanmax(coded):g}; they must lie in 0..1 after "
-                f"division by {maximum:g}, which 'maximum' in dataset.yaml can change"
+                f"{where}: values range from {np.nanmin(coded):g} to {np.nanmax(coded):g} after division by {maximum:g}; they "
+                "must be in 0..1: set 'maximum' of the task in dataset.yaml"
             )
         return coded
 
     def encode(self, target: np.ndarray) -> np.ndarray:
-        """Fractions in [0, 1], also of predictions that leave it."""
+        """Floats, clipped to [0, 1]."""
         return super().encode(target.clip(0, 1))
 
 
 def typical(values: np.ndarray) -> float:
-    """Median of the finite values of a map, about; NaN if it has none."""
+    """Approximate median of the finite values of a map, from about 100 × 100 pixels; NaN if there are none."""
     known = values[:: -(-len(values) // 100), :: -(-values.shape[1] // 100)]
     known = known[np.isfinite(known)]
     return float(np.median(known)) if known.size else float("nan")
 
 
 def odd_number(values: np.ndarray, missing: tuple[float, ...], where: str) -> str:
-    """That a number that means no value is perhaps not named as one, in words; empty if it seems not to be so.
+    """Warning that a number probably marks missing values but is not listed in ``missing``; empty if there is none.
 
-    Such is a largest or smallest number that many pixels have, if it lies far from all others, or is one that sensors write.
+    Suspicious is a maximum or minimum that many pixels have and that is far from all other numbers or in `UNKNOWN`.
     """
     known = values[np.isfinite(values) & ~np.isin(values, missing)]
     if not known.size:
@@ -387,13 +407,13 @@ def odd_number(values: np.ndarray, missing: tuple[float, ...], where: str) -> st
         if number in UNKNOWN or (high > low and gap > high - low):
             return (
                 f"{where}: {100 * share:.0f} % of the pixels have the number {number:g}, all others {low:g} to {high:g}; if "
-                f"it means no value, say 'missing: {number:g}' of the task in dataset.yaml"
+                f"it means no value, set 'missing: {number:g}' for the task in dataset.yaml"
             )
     return ""
 
 
 def unit_normals(vectors: np.ndarray, shortest: float = 0.1, longest: float = float("inf")) -> np.ndarray:
-    """Vectors ``[H, W, 3]`` brought to length 1, float32; NaN where the length is not finite or out of bounds."""
+    """Normalise vectors ``[H, W, 3]`` to length 1, float32; NaN where the length is not finite or out of bounds."""
     with np.errstate(over="ignore", invalid="ignore"):
         length = np.linalg.norm(vectors, axis=2, keepdims=True)
         usable = np.isfinite(length) & (length >= shortest) & (length <= longest)
@@ -401,12 +421,12 @@ def unit_normals(vectors: np.ndarray, shortest: float = 0.1, longest: float = fl
 
 
 def decode_rgb_normals(picture: np.ndarray) -> np.ndarray:
-    """Vectors ``[H, W, 3]`` float32, of any length, from uint8 colours that show (n + 1) / 2."""
+    """Decode uint8 RGB of (n + 1) / 2 to vectors ``[H, W, 3]`` float32 of any length."""
     return picture / np.float32(127.5) - 1
 
 
 def _positions(codes: np.ndarray, numbers: Sequence[int]) -> np.ndarray:
-    """``[H, W]`` uint8: where among the numbers each code is; `IGNORE_INDEX` for any other."""
+    """``[H, W]`` uint8: index of each code in ``numbers``; `IGNORE_INDEX` if it is not among them."""
     found = np.full(codes.shape, IGNORE_INDEX, np.uint8)
     for index, number in enumerate(numbers):
         found[codes == number] = index
@@ -414,12 +434,12 @@ def _positions(codes: np.ndarray, numbers: Sequence[int]) -> np.ndarray:
 
 
 def _remedy(label: int) -> str:
-    ignore = f"'ignore: {label}' of the task in dataset.yaml"
-    return f"; if it is a class, name it (classes.txt, dataset.yaml); if it means none, {ignore}; else mend the file"
+    ignore = f"set 'ignore: {label}' for the task in dataset.yaml"
+    return f"; if it is a class, name it (classes.txt, dataset.yaml); if it means no class, {ignore}; else fix the file"
 
 
 def check_labels(labels: np.ndarray, num_classes: int, where: str, first: int = 0) -> None:
-    """Raise `DataError` unless every label is `IGNORE_INDEX` or a class, counted from ``first``."""
+    """Raise `DataError` unless every label is `IGNORE_INDEX` or one of ``num_classes`` classes, numbered from ``first``."""
     wrong = ((labels < first) | (labels >= first + num_classes)) & (labels != IGNORE_INDEX)
     if wrong.any():
         raise DataError(
@@ -432,6 +452,7 @@ def _with_channels(values: np.ndarray, channels: int, where: str) -> np.ndarray:
     values = values if values.ndim == 3 else values[:, :, None]
     if values.shape[2] < channels:
         raise DataError(
-            f"{where}: has {values.shape[2]} channel, {channels} are needed: the first {channels} of an RGB PNG"
+            f"{where}: has {values.shape[2]} channel{'s' * (values.shape[2] > 1)}, but {channels} are needed; "
+            f"use an image or .npy with at least {channels} channels"
         )
     return values

@@ -1,4 +1,4 @@
-"""What the colours of a task mean, as data that figures and web pages draw in their own ways."""
+"""Legends of coloured predictions, as data that figures and web pages each draw in their own way."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ class ClassColour:
     colour: tuple[int, int, int]
     """RGB, 0 to 255."""
     share: float
-    """Share of the pixels that the legend is about, in [0, 1]."""
+    """Fraction of the shown pixels, in [0, 1]."""
 
 
 @dataclass(frozen=True)
 class ColourScale:
-    """A colour bar and the values at its ends."""
+    """A colour bar and the labels at its ends."""
 
     colours: np.ndarray
     """``[N, 3]`` uint8, from the low to the high end."""
@@ -30,7 +30,7 @@ class ColourScale:
 
 @dataclass(frozen=True)
 class Legend:
-    """All that is needed to read the pictures of one task. What does not apply to it is empty."""
+    """Everything needed to read the coloured images of one task. Fields that do not apply to it are empty."""
 
     title: str
     errors: ColourScale
@@ -39,8 +39,8 @@ class Legend:
     """Classes that occur, the most frequent first."""
     scale: ColourScale | None = None
     picture: np.ndarray | None = None
-    """``[S, S, 4]`` uint8 RGBA: a small picture that explains the colours of vectors."""
+    """``[S, S, 4]`` uint8 RGBA: a small image that explains the colours of vectors."""
     text: str = ""
     """A short note, such as the range of the values."""
     unlabelled: float = 0.0
-    """Share of the pixels without a value, which are drawn in dark grey."""
+    """Fraction of the pixels without a value, which are drawn in dark grey."""

@@ -1,4 +1,4 @@
-"""Sums over a data set, from which metrics are computed, and relative improvements of metrics."""
+"""Streaming sums over a data set, from which metrics are computed, and relative improvements between metrics."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from mgm.functional.precision import widest_float
 
 
 class StreamingSums:
-    """Named sums that grow batch by batch and are added up over processes when read.
+    """Named sums, accumulated batch by batch and summed over processes when read.
 
-    They are float64 (whole numbers are exact up to 2^53), so neither the order nor the number of batches shows.
+    They are float64 (integers are exact up to 2^53), so results do not depend on the order or number of batches.
 
     Args:
         sizes: Name -> number of elements.
-        device: Where they are kept.
+        device: Device that holds the sums.
 
     Example:
         >>> sums = StreamingSums({"count": 1, "error": 1}, "cpu")
@@ -34,16 +34,16 @@ class StreamingSums:
         }
 
     def update(self, **values: Tensor) -> None:
-        """Add to each named sum a tensor of its size; all names, each time."""
+        """Add a tensor of matching size to each sum; every call must give all names."""
         for name, total in self._sums.items():
             total += values[name].detach().to(total.dtype)
 
     def own(self) -> dict[str, Tensor]:
-        """Name -> float64 sum of this process alone, on the CPU."""
+        """Name -> float64 sum of this process only, on the CPU."""
         return {name: total.cpu().double() for name, total in self._sums.items()}
 
     def totals(self) -> dict[str, Tensor]:
-        """Name -> float64 sum over all processes, on the CPU; all of them have to call it."""
+        """Name -> float64 sum over all processes, on the CPU. All processes have to call it."""
         return {name: global_sum(total).clone().cpu().double() for name, total in self._sums.items()}
 
 
@@ -53,12 +53,15 @@ def wide_sum(values: Tensor) -> Tensor:
 
 
 def ratio(numerator: Tensor, denominator: Tensor) -> float:
-    """Quotient of two sums of one element; NaN when nothing was counted."""
+    """Quotient of two one-element sums; NaN if the denominator is not positive."""
     return float(numerator) / float(denominator) if float(denominator) > 0 else float("nan")
 
 
 def relative_gain(value: float, reference: float, higher_is_better: bool) -> float:
-    """``± (value - reference) / |reference|``, positive is better; NaN where either is unknown or the reference is next to 0."""
+    """Relative improvement ``± (value - reference) / |reference|``, positive is better.
+
+    NaN if either argument is NaN, or the reference is nearly 0 (at most 1e-6).
+    """
     sign = 1.0 if higher_is_better else -1.0
     return sign * (value - reference) / abs(reference) if abs(reference) > 1e-6 else math.nan
 
@@ -66,16 +69,15 @@ def relative_gain(value: float, reference: float, higher_is_better: bool) -> flo
 def mean_relative_gain(
     values: Mapping[str, float], reference: Mapping[str, float], higher_is_better: Mapping[str, bool]
 ) -> float:
-    """Mean relative improvement over tasks, positive is better; Δm when the reference are single-task models (Maninis et al.,
-    2019).
+    """Mean relative improvement over tasks, positive is better. With single-task models as reference: Δm (Maninis et al., 2019).
 
-    A task that is unknown for both (the images have no labels of it) is left out. Where only one of them is unknown, or the
-    reference is next to 0, the mean is NaN: one over fewer tasks could not be compared with others.
+    A task that is NaN for both models (no image has labels for it) is left out. If only one of them is NaN, or the reference is
+    nearly 0, the result is NaN: a mean over fewer tasks would not be comparable.
 
     Args:
-        values: Task -> value of its metric; NaN: unknown.
-        reference: The same of the model to compare with.
-        higher_is_better: Task -> direction of its metric.
+        values: Task name -> value of its metric; NaN: unknown.
+        reference: The same for the model to compare with.
+        higher_is_better: Task name -> direction of its metric.
     """
     known = [task for task in higher_is_better if not (math.isnan(values[task]) and math.isnan(reference[task]))]
     gains = [relative_gain(values[task], reference[task], higher_is_better[task]) for task in known]

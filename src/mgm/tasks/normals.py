@@ -20,19 +20,19 @@ from mgm.tasks.pictures import paint
 from mgm.tasks.regression import RegressionTask, vector_text
 
 WITHIN_DEG = {"within_11_25": 11.25, "within_22_5": 22.5, "within_30": 30.0}
-"""Metric -> angle below which a normal counts as right (Fouhey et al., 2013)."""
+"""Metric -> angle in degrees below which a normal counts as correct (Fouhey et al., 2013)."""
 
 BINS_PER_DEGREE = 100
-"""Resolution of the streamed median."""
+"""Histogram bins per degree: the resolution of the streaming median."""
 
 ERROR_SCALE_DEG = 60.0
-"""Angle at the end of the scale of error maps."""
+"""Angle at the end of the error scale."""
 
 LENGTH_TOLERANCE = 0.05
-"""By how much the length of a stored normal may differ from 1."""
+"""Largest deviation from 1 of the length of a stored normal."""
 
 DIRECTIONS = (("to the left", "to the right"), ("up", "down"), ("towards the viewer", "away"))
-"""Per axis of the camera, what faces its negative and its positive end."""
+"""For each camera axis, its negative and its positive direction in words."""
 
 
 @final
@@ -48,7 +48,7 @@ class NormalMetrics(TaskMetrics):
         self._sums = StreamingSums(sizes | dict.fromkeys(WITHIN_DEG, 1), device)
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
-        """Take in (0, 1)-encoded predictions and unit vectors, ``[B, 3, H, W]``."""
+        """Add predictions encoded in (0, 1) and targets as unit vectors, ``[B, 3, H, W]``."""
         valid = SurfaceNormals.has_normal(target)
         predicted = at_least_float32(prediction).movedim(1, -1)[valid]  # [N, 3]
         true = target.movedim(1, -1)[valid]
@@ -77,7 +77,7 @@ class NormalMetrics(TaskMetrics):
 
 
 def histogram_median(histogram: Tensor) -> float:
-    """Median in units of bins: the centre of the bin of the lower median, so exact to half a bin; NaN without a count.
+    """Median in units of bins: the centre of the bin that holds the lower median; exact to half a bin; NaN if all counts are 0.
 
     Args:
         histogram: ``[bins]``, counts.
@@ -89,46 +89,46 @@ def histogram_median(histogram: Tensor) -> float:
 
 
 SMALLEST = 1e-7
-"""Distance between unit vectors (6 millionths of a degree) below which they count as the same in the loss ``angle``."""
+"""Distance between unit vectors (6e-6 degrees) below which the loss ``angle`` treats them as equal."""
 
 
 def cosine_loss(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """``1 - cos`` of the angle between predicted and true normals, both encoded in (0, 1), ``[B, 3, H, W]``.
+    """Mean of ``1 - cos`` of the angle between predicted and true normals, both encoded in (0, 1), ``[B, 3, H, W]``.
 
-    The length of a prediction does not matter, unless it is next to 0 (`shortened`).
+    The length of a predicted vector has no influence unless it is nearly 0 (`shortened`).
     """
     u, v = _directions(prediction, target, mask)
     return masked_mean(1 - (u * v).sum(dim=1, keepdim=True), mask)
 
 
 def l1_cosine_loss(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """L1 plus `cosine_loss`: the one keeps the length, the other sees directions alone."""
+    """L1 plus `cosine_loss`: L1 also constrains the length, the cosine only the direction."""
     return masked_l1(prediction, target, mask) + cosine_loss(prediction, target, mask)
 
 
 def angle_loss(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """Mean angle in radians between predicted and true normals, both encoded in (0, 1): what normals are judged by.
+    """Mean angle in radians between predicted and true normals, both encoded in (0, 1): the primary metric as a loss.
 
-    The gradient of the arc cosine (Bae et al., ICCV 2021) is infinite where a prediction is right;
-    ``2 atan2(|u - v|, |u + v|)`` is the same angle, and its gradient with respect to the direction has length 1
-    everywhere (but for 0 and 180 degrees, where it is 0 here).
+    The gradient of the arc cosine (Bae et al., ICCV 2021) is infinite at a correct prediction. ``2 atan2(|u - v|, |u + v|)`` is
+    the same angle, and its gradient with respect to the direction has length 1 everywhere, except at 0 and 180 degrees, where
+    it is 0 here.
     """
     u, v = _directions(prediction, target, mask)
     return masked_mean(2 * torch.atan2(length(u - v, SMALLEST), length(u + v, SMALLEST)), mask)
 
 
 def _directions(prediction: Tensor, target: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Vectors of encoded normals; the same ones where masked out, so that their gradients are finite."""
+    """Decode both to vectors. Masked-out pixels get the same vector in both, so that their gradients are finite."""
     u, v = (shortened(torch.where(mask, at_least_float32(code), 1.0) * 2 - 1) for code in (prediction, target))
     return u, v
 
 
 @final
 class SurfaceNormals(RegressionTask):
-    """Direction that the surface faces: L1 on the vector encoded in (0, 1) (paper A), or a loss of the angle.
+    """Surface normals, trained with L1 on the vector encoded in (0, 1) (paper A) or with a loss on the angle.
 
-    Targets are unit vectors in the camera's frame, x to the right, y down, z forward, so that a surface facing the viewer
-    has a negative z; a pixel without a normal is NaN, or the zero vector.
+    Targets are unit vectors in the camera frame (x right, y down, z forward), so a surface facing the viewer has negative z.
+    A pixel without a normal is NaN or the zero vector.
     """
 
     name: ClassVar[str] = "normal"
@@ -168,37 +168,37 @@ class SurfaceNormals(RegressionTask):
         return self.has_normal(target)
 
     def encode(self, target: Tensor) -> Tensor:
-        """Components from (-1, 1) to (0, 1)."""
+        """Map components from (-1, 1) to (0, 1)."""
         return encode_normals(target)
 
     def decode(self, prediction: Tensor) -> Tensor:
-        """Unit vectors; what has no direction faces the viewer."""
+        """Unit vectors; a vector without a direction becomes one that faces the viewer."""
         return decode_normals(prediction)
 
     def constant(self, targets: Iterable[Tensor]) -> Tensor:
-        """The mean direction, encoded; towards the viewer without any valid pixel."""
+        """The mean direction, encoded; without any valid pixel, the direction towards the viewer."""
         total = torch.zeros(3, dtype=torch.float64)
         for target in targets:
             total += target.movedim(1, -1)[self.valid(target)].cpu().double().sum(dim=0)
         return encode_normals(unit_vectors(total, dim=0)).float()
 
     def mirror(self, prediction: Tensor) -> Tensor:
-        """Pixels change place, and the coded x is mirrored about 0.5, its zero."""
+        """Flip the pixels, and mirror the encoded x about 0.5, which encodes 0."""
         flipped = prediction.flip(-1)
         return torch.cat((1 - flipped[:, :1], flipped[:, 1:]), dim=1)
 
     def metrics(self, device: torch.device | str = "cpu") -> TaskMetrics:
-        """Mean and median angle, the paper's angle between encoded vectors and its loss, shares within three angles."""
+        """Mean and median angle, the paper's angle and L1 between encoded vectors, and fractions within three angles."""
         return NormalMetrics(device)
 
     def colour(self, value: Tensor, span: Span | None = None) -> Tensor:
-        """Red to the right, green up, blue towards the viewer, as most tools show normals."""
+        """Red is right, green up, blue towards the viewer, as most tools show normals."""
         absent = self.holes(value).unsqueeze(1)
         shown = value * value.new_tensor([1.0, -1.0, -1.0]).view(1, 3, 1, 1)
         return paint(encode_normals(shown).masked_fill(absent, float("nan")))
 
     def distance(self, value: Tensor, target: Tensor) -> Tensor:
-        """1 at an angle of 60 degrees."""
+        """Angle between the vectors, divided by 60 degrees."""
         return angle_degrees(value, target) / ERROR_SCALE_DEG
 
     def holes(self, value: Tensor) -> Tensor:
@@ -206,7 +206,7 @@ class SurfaceNormals(RegressionTask):
         return ~self.has_normal(value)
 
     def legend(self, values: Sequence[Tensor], span: Span | None = None) -> Legend:
-        """A ball as the viewer sees it, in the colours of its normals."""
+        """A ball seen by the viewer, coloured by its normals."""
         across = torch.linspace(-1.02, 1.02, 72).expand(72, 72)
         square = across**2 + across.T**2
         ball = self.colour(torch.stack((across, across.T, -(1 - square).clamp(min=0).sqrt()))[None])[0]
@@ -215,14 +215,14 @@ class SurfaceNormals(RegressionTask):
         return Legend(self.title, self.error_scale(), picture=picture, text=text, unlabelled=self.unlabelled(values))
 
     def describe(self, value: Tensor) -> str:
-        """The vector and which way the surface mostly faces."""
+        """The vector, and the main direction that the surface faces."""
         if not self.has_normal(value[None, :, None, None]).all():
             return "unknown"
         axis = int(value.abs().argmax())
         return f"{vector_text(value)}, facing {DIRECTIONS[axis][int(value[axis] > 0)]}"
 
     def suspicions(self, target: Tensor) -> list[str]:
-        """Normals that are the same everywhere, of another length than 1, or that face away from the camera."""
+        """Warn of normals that are the same everywhere, are not of unit length, or face away from the camera."""
         normals = target.movedim(1, -1)[target.isfinite().all(dim=1)].double()
         found = super().suspicions(target)
         if ((normals.norm(dim=1) - 1).abs() > LENGTH_TOLERANCE).double().mean() > 0.01:

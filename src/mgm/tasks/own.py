@@ -1,8 +1,8 @@
-"""Tasks that a data set defines (``tasks`` in its ``dataset.yaml``): numbers per pixel, or classes, from plain values.
+"""Tasks that a data set defines (``tasks`` in its ``dataset.yaml``): numbers or classes per pixel, built from plain values.
 
-A definition makes a class, the same one for the same definition; none is entered in `mgm.tasks.TASKS`. So what a name means is
-never known to the process as a whole, only to what carries the definition (`mgm.types.DatasetInfo.own_tasks`): data sets may
-define the same name differently side by side.
+Each definition yields a task class; equal definitions yield the same class. These classes are not added to `mgm.tasks.TASKS`:
+the definition travels with the data (`mgm.types.DatasetInfo.own_tasks`), so that two data sets in one process may define the
+same name differently.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from mgm.types import is_mapping, is_sequence
 
 MAX_CHANNELS = 16
 MAX_NAME = 40
-"""Characters of a task's name."""
+"""Maximum length of a task's name in characters."""
 SHOWN_CLASSES = 20
-"""Classes that are listed where the values of a task are explained."""
+"""Maximum number of classes listed in the description of a task's values."""
 ERROR_SHARE = 0.25
-"""Share of the range at the end of the scale of error maps."""
+"""End of the error scale, as a fraction of the range."""
 LARGEST = 1e30
-"""Bound of the ends of a range, well inside float32."""
+"""Bound of the absolute value of a range's ends, well inside float32."""
 RESERVED = {
     "rgb",
     "mask",
@@ -54,69 +54,76 @@ RESERVED = {
     "all",
     "mean",
 } | {*dir(torch.nn.ModuleDict)}
-"""Names that something else has: kinds of files, arrays of a store, entries of a result, attributes of a network."""
+"""Names that are already used by kinds of files, arrays of a store, entries of a result, or attributes of a network."""
 
 
 @dataclass(frozen=True)
 class NumberDefinition:
-    """Numbers per pixel."""
+    """Definition of a task with numbers per pixel."""
 
     range: tuple[float, float]
-    """Lowest and highest value that is expected, in the unit: networks put out shares of it, colours are drawn over it."""
+    """Lowest and highest expected value, in the unit. Networks predict fractions of this range, and it is the colour scale."""
     channels: int = 1
     """Numbers per pixel."""
     title: str = ""
-    """In tables and pictures; empty: made of the name."""
+    """Used in tables and figures; empty: derived from the name."""
     unit: str = ""
     loss: Literal["l1", "l2", "log"] = "l1"
-    """Mean absolute or squared difference as a share of the range; log: the absolute difference of logarithms, so that ratios
-    count (the network then puts out logarithms, and values are above 0)."""
+    """l1, l2: mean absolute or squared difference as a fraction of the range. log: mean absolute difference of logarithms; the
+    network then predicts logarithms, and values must be above 0."""
     metrics: tuple[Literal["abs_error", "relative_error", "rmse"], ...] = ()
-    """Scores, in the order of tables; the task is judged by the first one that is a mean over pixels. Empty: all that there are."""
+    """Metrics in the order of tables; the first one that is a mean over pixels is the primary one. Empty: all that apply."""
     flips: Literal["scalar", "vector"] = "scalar"
-    """vector: the first channel points to the right and changes sign in the mirrored image."""
+    """vector: the first channel is an x component, which changes sign when the image is flipped horizontally."""
     zoom: Literal["none", "divide"] = "none"
-    """divide: values are distances from the camera; what looks twice as large is half as far away."""
+    """divide: values are distances from the camera, divided by the magnification when the image is zoomed."""
 
     def problem(self) -> str:
-        """The first value that cannot be, in words; empty: none."""
+        """Error message about the first invalid value; empty if there is none."""
         low, high = self.range
         if not -LARGEST < low < high < LARGEST:
             return f"range is [{low:g}, {high:g}]; write the lowest value, then a higher one: range: [0, 40]"
         if not 1 <= self.channels <= MAX_CHANNELS:
             return f"channels is {self.channels}; it must be 1 to {MAX_CHANNELS}"
         if self.loss == "log" and low <= 0:
-            return f"loss is log, and the range [{low:g}, {high:g}] includes values without a logarithm; let it begin above 0"
-        if len(set(self.metrics)) < len(self.metrics) or self.metrics == ("rmse",):
-            return "metrics must be different ones, and abs_error or relative_error among them, by which the task is judged"
+            return (
+                f"loss is log, but the range [{low:g}, {high:g}] includes values without a logarithm; start it above 0"
+            )
+        if len(set(self.metrics)) < len(self.metrics):
+            return "metrics names a metric twice; name each once"
+        if self.metrics == ("rmse",):
+            return "metrics is rmse alone; add abs_error or relative_error, which the task is ranked by"
         if "relative_error" in self.metrics and low <= 0:
-            return f"metrics has relative_error, and the range [{low:g}, {high:g}] includes values that nothing is relative to"
+            return (
+                f"metrics has relative_error, but the range [{low:g}, {high:g}] includes values that are not positive; "
+                "start the range above 0, or leave the metric out"
+            )
         if self.flips == "vector" and self.channels not in (2, 3):
-            return f"flips is vector, and channels is {self.channels}; vectors have 2 or 3"
+            return f"flips is vector, but channels is {self.channels}; vectors need 2 or 3 channels"
         if self.zoom == "divide" and self.flips == "vector":
-            return "zoom is divide and flips is vector; distances are scalar"
+            return "zoom: divide is for distances, which are scalar; it cannot be combined with flips: vector"
         return ""
 
 
 @dataclass(frozen=True)
 class ClassDefinition:
-    """Classes."""
+    """Definition of a task with one class per pixel."""
 
     classes: tuple[str, ...]
     """Names in index order."""
     colours: dict[str, Colour] = field(default_factory=dict[str, Colour])
-    """Class -> RGB, 0 to 255, in pictures and legends; the others have one of the usual colours."""
+    """Class -> RGB in figures and legends, 0 to 255; other classes get a colour of the default palette."""
     title: str = ""
-    """In tables and pictures; empty: made of the name."""
+    """Used in tables and figures; empty: derived from the name."""
     loss: str = ""
-    """Key of `Segmentation.losses`; empty: as for ``semantic``."""
+    """Key of `Segmentation.losses`; empty: the default of ``semantic``."""
 
     def problem(self) -> str:
-        """The first value that cannot be, in words; empty: none."""
+        """Error message about the first invalid value; empty if there is none."""
         if not 2 <= len(self.classes) <= MAX_CLASSES or len(set(self.classes)) < len(self.classes):
             return f"classes must be 2 to {MAX_CLASSES} different names"
         if odd := next((name for name in self.classes if not name.strip() or not name.isprintable()), None):
-            return f"class {odd!r} has characters that cannot be shown; write a name"
+            return f"class name {odd!r} is blank or has characters that cannot be displayed; choose another name"
         for name, colour in self.colours.items():
             if name not in self.classes:
                 return unknown("class of colours", name, self.classes)
@@ -130,13 +137,13 @@ class ClassDefinition:
 
 
 def split_entry(name: str, entry: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """An entry of ``tasks`` in ``dataset.yaml``: the checked definition as plain values, and what is said about files.
+    """Split an entry of ``tasks`` in ``dataset.yaml`` into the checked definition, as plain values, and its file settings.
 
-    ``classes`` may be names, or names with their colours; where label maps are coloured (``colours``), their colours are those of
-    pictures too, and may name the classes.
+    ``classes`` is a list of names, or maps names to display colours. The colours of coloured label maps (``colours``) are also
+    display colours; the classes may be named there, or by ``values``, instead of in ``classes``.
 
     Raises:
-        ConfigError: If a key is unknown, or a value cannot be.
+        ConfigError: If a key is unknown, or a value is invalid.
     """
     numbers = not {"classes", "colours", "values"} & entry.keys()
     kinds = (NumberDefinition, NumberFiles) if numbers else (ClassDefinition, ClassFiles)
@@ -159,7 +166,8 @@ def _classes_and_colours(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
         )
     if coded and (odd := sorted(map(str, coded.keys() ^ set(map(str, classes))))):
         raise ConfigError(
-            f"tasks: {name}: class {odd[0]!r} is in only one of classes and {'colours' if 'colours' in entry else 'values'}"
+            f"tasks: {name}: class {odd[0]!r} is in only one of classes and {'colours' if 'colours' in entry else 'values'}; "
+            "both must name the same classes"
         )
     shown = classes if is_mapping(classes) and "classes" in entry else {}
     colours = coded if "colours" in entry else {}
@@ -167,17 +175,17 @@ def _classes_and_colours(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class OwnTask(Task):
-    """What all tasks of a definition have."""
+    """Base class of tasks made by `define`."""
 
     definition: ClassVar[dict[str, Any]]
-    """Plain values, all of them, see `define`."""
+    """The definition as plain values, defaults included."""
 
 
 def define(name: str, definition: Mapping[str, Any]) -> type[OwnTask]:
-    """The task of a definition, as plain values: those of `ClassDefinition` if it has ``classes``, else of `NumberDefinition`.
+    """Make a task class from a definition as plain values: a `ClassDefinition` if it has ``classes``, else a `NumberDefinition`.
 
     Raises:
-        ConfigError: If it defines no task, or the name is that of something else.
+        ConfigError: If the definition is invalid, or the name is malformed or reserved.
     """
     return _define(name, json.dumps(definition, sort_keys=True, default=str))
 
@@ -188,14 +196,14 @@ def _define(name: str, text: str) -> type[OwnTask]:
 
     if not re.fullmatch("[a-z][a-z0-9_]*", name) or len(name) > MAX_NAME:
         raise ConfigError(
-            f"tasks: {name!r} is no name of a task: up to {MAX_NAME} lower-case letters, digits and _, a letter first"
+            f"tasks: {name!r} is not a valid task name; use up to {MAX_NAME} lower-case letters, digits and _, a letter first"
         )
     if name in RESERVED:
-        raise ConfigError(f"tasks: {name!r} means something else here; choose another name")
+        raise ConfigError(f"tasks: {name!r} is a reserved name; choose another name")
     values = json.loads(text)
     kind = ClassDefinition if "classes" in values else NumberDefinition
     if kind is NumberDefinition and "range" not in values:
-        raise ConfigError(f"tasks: {name}: give range: [LOW, HIGH] of its numbers, or classes: [NAME, NAME]")
+        raise ConfigError(f"tasks: {name}: give the range of its numbers, range: [LOW, HIGH], or classes: [NAME, NAME]")
     for key in values:
         if key not in (known := [item.name for item in fields(kind)]):
             raise ConfigError(f"tasks: {name}: {unknown('key', key, known)}")
@@ -204,11 +212,11 @@ def _define(name: str, text: str) -> type[OwnTask]:
     except ValidationError as error:
         raise ConfigError(f"tasks: {name}: {first_problem(error)}") from None
     if not (found.title + getattr(found, "unit", "")).isprintable():
-        raise ConfigError(f"tasks: {name}: title and unit must be lines of text")
+        raise ConfigError(f"tasks: {name}: title and unit must be one line of printable text")
     if problem := found.problem():
         raise ConfigError(f"tasks: {name}: {problem}")
     plain = json.loads(json.dumps(asdict(found)))
-    if plain != values:  # one class, however much of it was written out
+    if plain != values:  # equal definitions share one class, whether or not defaults are written out
         return define(name, plain)
     title = found.title or name.replace("_", " ").capitalize()
     shared: dict[str, Any] = {"__module__": __name__, "name": name, "title": title, "definition": plain}
@@ -235,7 +243,7 @@ def _class_attributes(found: ClassDefinition) -> dict[str, Any]:
 
 
 class OwnClasses(OwnTask, Segmentation):
-    """Classes of a data set's own, beside or in place of ``semantic``."""
+    """A segmentation task that a data set defines, beside or instead of ``semantic``."""
 
     own_classes: ClassVar[tuple[str, ...]]
     own_palette: ClassVar[np.ndarray]
@@ -245,7 +253,7 @@ class OwnClasses(OwnTask, Segmentation):
 
     @classmethod
     def has_labels(cls, target: np.ndarray, num_classes: int) -> bool:
-        """Whether any pixel has a class of its own, whatever ``semantic`` has."""
+        """Whether any pixel has a class of this task; ``num_classes``, that of ``semantic``, is ignored."""
         return super().has_labels(target, len(cls.own_classes))
 
     @classmethod
@@ -305,7 +313,7 @@ class NumberMetrics(TaskMetrics):
         self._sums = StreamingSums(dict.fromkeys(names, 1), device)
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
-        """Take in predictions as a network puts them out, and targets, ``[B, C, H, W]``."""
+        """Add predictions (network outputs) and targets, ``[B, C, H, W]``."""
         valid = self._task.valid(target).unsqueeze(1).expand_as(target)
         true = target[valid]
         difference = (self._task.decode(prediction)[valid] - true).abs()
@@ -319,7 +327,7 @@ class NumberMetrics(TaskMetrics):
         )
 
     def compute(self) -> dict[str, float]:
-        """The scores of the task's `metrics_info`."""
+        """The metrics of the task's `metrics_info`."""
         sums = self._sums.totals()
         found = {name: ratio(sums[over], sums[under]) for name, (over, under) in self.ratios.items()}
         rmse = math.sqrt(ratio(sums["squared"], sums["count"]))
@@ -327,20 +335,21 @@ class NumberMetrics(TaskMetrics):
 
 
 class OwnNumbers(OwnTask, RegressionTask):
-    """Numbers of a data set's own. What a network puts out is 0 at the low end of the range and 1 at the high one."""
+    """A regression task that a data set defines. Predictions are 0 at the low end of the range and 1 at the high end."""
 
     ends: ClassVar[Span]
-    """The range."""
+    """Low and high end of the range."""
     file_settings: ClassVar[type[FileSettings]] = NumberFiles
     stored_dtype: ClassVar[str] = "float32"  # elevations and temperatures need more than 11 bits
     logarithmic: ClassVar[bool]
-    """Whether the way from 0 to 1 is one of equal ratios instead of equal steps."""
+    """Whether predictions from 0 to 1 are logarithmic in the value instead of linear."""
     divides: ClassVar[bool]
+    """Whether values are divided by the magnification, see `NumberDefinition.zoom`."""
     own_metrics: ClassVar[type[NumberMetrics]]
 
     @property
     def value_format(self) -> str:
-        """Shape and range; what is predicted is not cut off at its ends."""
+        """Shape and range. Predictions are not clipped to the range."""
         return f"{super().value_format} in the data (predictions may lie beyond)"
 
     @classmethod
@@ -350,41 +359,41 @@ class OwnNumbers(OwnTask, RegressionTask):
             raise DataError(f"{where}: {cls.name} is infinite; mark pixels without a value by NaN")
 
     def valid(self, target: Tensor) -> Tensor:
-        """Pixels whose every channel is finite and, where logarithms are learned, above 0."""
+        """Pixels whose every channel is finite and, for the loss ``log``, above 0."""
         known = super().valid(target)
         return known & (target > 0).all(dim=1) if self.logarithmic else known
 
     def encode(self, target: Tensor) -> Tensor:
-        """Values to shares of the range; NaN stays NaN."""
+        """Convert values to fractions of the range; NaN stays NaN."""
         low, high = self.ends
         if self.logarithmic:
             return (target / low).log() / math.log(high / low)
         return (target - low) / (high - low)
 
     def decode(self, prediction: Tensor) -> Tensor:
-        """Shares of the range to values, which may lie outside."""
+        """Convert fractions of the range to values, which may be outside the range."""
         low, high = self.ends
         share = at_least_float32(prediction)
         return low * (share * math.log(high / low)).exp() if self.logarithmic else low + share * (high - low)
 
     def mirror(self, prediction: Tensor) -> Tensor:
-        """`flip` of what is meant."""
+        """`flip`, applied to the decoded values of vectors."""
         return self.encode(self.flip(self.decode(prediction))) if self.vector else prediction.flip(-1)
 
     def zoom(self, target: Tensor, factor: Tensor) -> Tensor:
-        """Divided by the factor, if the definition says so."""
+        """Divide by the factor if the definition has ``zoom: divide``."""
         return target / factor.view(-1, 1, 1, 1) if self.divides else target
 
     def metrics(self, device: torch.device | str = "cpu") -> TaskMetrics:
-        """Absolute error and RMSE in the unit; where the range begins above 0 also the relative error."""
+        """Absolute error and RMSE in the unit, and the relative error if the range is above 0."""
         return self.own_metrics(self, device)
 
     def distance(self, value: Tensor, target: Tensor) -> Tensor:
-        """1 at a quarter of the range, averaged over channels."""
+        """Mean absolute difference over channels, divided by a quarter of the range."""
         return (value - target).abs().mean(dim=1) / self.error_size
 
     def colour(self, value: Tensor, span: Span | None = None) -> Tensor:
-        """One channel by the colour map; of several the first three as red, green and blue, the missing one half lit."""
+        """One channel is coloured by the colour map. Of more, the first three are red, green and blue; a missing blue is 0.5."""
         if self.num_channels == 1:
             return super().colour(value, span)
         low, high = self.ends
@@ -393,7 +402,7 @@ class OwnNumbers(OwnTask, RegressionTask):
         return paint(torch.cat((shares, lacking), dim=1)[:, :3])
 
     def legend(self, values: Sequence[Tensor], span: Span | None = None) -> Legend:
-        """A colour bar over the range; of several channels what each colour means."""
+        """A colour bar over the range; for several channels, the meaning of each colour as text."""
         if self.num_channels == 1:
             return super().legend(values, span)
         shown = ("red", "green", "blue")[: self.num_channels]
@@ -401,20 +410,20 @@ class OwnNumbers(OwnTask, RegressionTask):
         return Legend(self.title, self.error_scale(), text=text, unlabelled=self.unlabelled(values))
 
     def comparable(self, other: Task) -> bool:
-        """With numbers of the same unit and kind, whatever their range."""
+        """Whether the other task has the same unit, number of channels and flips; the range may differ."""
         same = ("unit", "channels", "flips")
         return isinstance(other, OwnNumbers) and all(self.definition[key] == other.definition[key] for key in same)
 
     def suspicions(self, target: Tensor) -> list[str]:
-        """Values that are the same everywhere, or outside the range."""
+        """Warn of values that are the same everywhere, or outside the range."""
         low, high = self.ends
         known = target[target.isfinite()]
         outside = [f"{self.name} leaves its range, {self.values}"] if known.min() < low or known.max() > high else []
         return super().suspicions(target) + outside
 
     def doubt_about(self, median: float) -> str:
-        """A scale other than that of the range."""
+        """Warn of a median outside the range, which suggests a wrong scale or unit."""
         low, high = self.ends
         if low <= median <= high:
             return ""
-        return f"the median {self.name} is {median:.3g}, outside its range, {self.values}; are scale and unit right?"
+        return f"the median {self.name} is {median:.3g}, outside its range, {self.values}; check scale and unit"

@@ -1,4 +1,4 @@
-"""Values as colours."""
+"""Colour maps and palettes: values to RGB images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ INVALID_COLOUR = (40, 40, 40)
 """RGB of a pixel without a value: dark grey."""
 
 MAX_CLASSES = 255
-"""Label maps are stored in 8 bits, and 255 is the pixel without a class."""
+"""Label maps are stored in 8 bits, and 255 marks a pixel without a class."""
 
 _RGB_TO_CONES = np.array(
     [
@@ -31,7 +31,7 @@ _CONES_TO_LAB = np.array(
 
 
 def paint(unit_rgb: Tensor) -> Tensor:
-    """Colours in [0, 1] as 8-bit pictures: ``[B, 3, H, W]`` float to uint8, clipped, dark grey where any channel is NaN."""
+    """RGB in [0, 1] to uint8, ``[B, 3, H, W]``: clipped, and dark grey where any channel is not finite."""
     known = unit_rgb.isfinite().all(dim=1, keepdim=True)
     levels = (unit_rgb.clamp(0, 1) * 255).round()
     grey = levels.new_tensor(INVALID_COLOUR).view(1, 3, 1, 1)
@@ -39,10 +39,10 @@ def paint(unit_rgb: Tensor) -> Tensor:
 
 
 def paint_scale(position: Tensor, colormap: str) -> Tensor:
-    """Positions on a scale as colours, ``[B, 3, H, W]`` uint8.
+    """Colour positions on a scale, ``[B, 3, H, W]`` uint8.
 
     Args:
-        position: ``[B, 1, H, W]``, 0 at the start of the scale and 1 at its end; clipped; NaN is dark grey.
+        position: ``[B, 1, H, W]``, 0 at the start of the scale and 1 at its end; clipped; dark grey where not finite.
         colormap: Name of a matplotlib colormap.
     """
     known = position.isfinite()
@@ -53,7 +53,7 @@ def paint_scale(position: Tensor, colormap: str) -> Tensor:
 
 
 def paint_classes(labels: Tensor, colours: np.ndarray) -> Tensor:
-    """Class indices ``[B, H, W]`` in their colours ``[K, 3]``, ``[B, 3, H, W]`` uint8; an index that is no class is dark grey."""
+    """Colour class indices ``[B, H, W]`` by ``colours`` ``[K, 3]``: ``[B, 3, H, W]`` uint8; other indices are dark grey."""
     known = (labels >= 0) & (labels < len(colours))
     table = torch.from_numpy(np.concatenate([colours, np.array([INVALID_COLOUR], dtype=np.uint8)])).to(labels.device)
     return table[torch.where(known, labels, len(colours)).long()].movedim(-1, 1)
@@ -61,16 +61,16 @@ def paint_classes(labels: Tensor, colours: np.ndarray) -> Tensor:
 
 @lru_cache
 def colours_of(name: str) -> np.ndarray:
-    """``[256, 3]`` uint8: the colours of a matplotlib colormap."""
+    """``[256, 3]`` uint8: the colours of a matplotlib colormap, from low to high."""
     import matplotlib
 
     return (matplotlib.colormaps[name](np.linspace(0, 1, 256))[:, :3] * 255).round().astype(np.uint8)
 
 
 def palette(num_classes: int) -> np.ndarray:
-    """``[num_classes, 3]`` uint8: colours as far as possible from each other, from dark grey and from the white of pages.
+    """``[num_classes, 3]`` uint8: colours as far apart as possible from each other, from dark grey and from white.
 
-    A class has the same colour however many there are.
+    The colour of a class does not depend on ``num_classes``.
 
     Raises:
         ValueError: If there are more classes than `MAX_CLASSES`.
@@ -82,9 +82,9 @@ def palette(num_classes: int) -> np.ndarray:
 
 @lru_cache
 def _all_colours() -> np.ndarray:
-    """Greedy choice: each colour is the candidate whose nearest predecessor is farthest in OKLab.
+    """Choose colours greedily: each is the candidate whose nearest already chosen colour is farthest in OKLab.
 
-    Candidates have a lightness of 0.35 at least: darker colours look alike, and like holes, on most screens.
+    Candidates have a lightness of at least 0.35: on most screens, darker colours look alike and resemble missing pixels.
     """
     levels = np.linspace(0, 255, 12).round()
     candidates = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(-1, 3)
@@ -100,7 +100,7 @@ def _all_colours() -> np.ndarray:
 
 
 def _oklab(rgb: np.ndarray) -> np.ndarray:
-    """``[N, 3]`` 8-bit sRGB to the perceptual space OKLab (B. Ottosson, 2020, bottosson.github.io/posts/oklab)."""
+    """Convert ``[N, 3]`` 8-bit sRGB to the perceptual space OKLab (B. Ottosson, 2020, bottosson.github.io/posts/oklab)."""
     unit = rgb / 255
     linear = np.where(unit <= 0.04045, unit / 12.92, ((unit + 0.055) / 1.055) ** 2.4)
     cones = np.cbrt(linear @ _RGB_TO_CONES.T)

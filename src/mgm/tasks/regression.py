@@ -1,4 +1,4 @@
-"""What tasks with real values share: L1 loss by default, NaN for a missing value, the median as the best constant."""
+"""Base class of tasks with real values: L1 loss by default, NaN for missing values, the median as the best constant."""
 
 from __future__ import annotations
 
@@ -17,36 +17,36 @@ from mgm.tasks.pictures import paint_scale
 from mgm.types import Frame, FrameLike
 
 MEDIAN_VALUES = 2**22
-"""Values per channel up to which a median is exact."""
+"""Number of values per channel up to which a median is exact."""
 SPAN_QUANTILES = (0.02, 0.98)
-"""Quantiles of the values at which a colour scale that follows the data begins and ends."""
+"""Quantiles of the values at the two ends of a colour scale that is fitted to the data."""
 SPAN_VALUES = 2**18
-"""Values, evenly spread, from which they are computed."""
+"""Largest number of evenly spaced values that these quantiles are computed from."""
 
 
 class RegressionTask(Task):
-    """A task whose prediction and target differ by a fixed coding at most.
+    """A task whose predictions are targets under a fixed encoding (`encode`, `decode`), by default the identity.
 
-    Its losses see the target coded like predictions, and a mask ``[B, 1, H, W]``.
+    Its losses receive the encoded target and a valid mask ``[B, 1, H, W]``.
     """
 
     num_channels: ClassVar[int] = 1
     losses: ClassVar[Mapping[str, Loss]] = {"l1": masked_l1}
     colormap: ClassVar[str] = "viridis"
-    """Matplotlib's colour map for pictures of a task with one channel."""
+    """Matplotlib colour map of a task with one channel."""
     fixed_span: ClassVar[Span | None] = None
-    """Ends of its colour scale; None: those of the data."""
+    """Fixed ends of the colour scale; None: fitted to the data."""
     digits: ClassVar[int] = 2
-    """Digits after the point in texts."""
+    """Decimal places in texts."""
 
     @property
     def channels(self) -> int:
-        """As many as the target has."""
+        """Number of channels of predictions and targets."""
         return self.num_channels
 
     @classmethod
     def target_shape(cls, size: FrameLike) -> tuple[int, ...]:
-        """Channels first."""
+        """``(channels, height, width)``."""
         return (cls.num_channels, *Frame.of(size).size)
 
     def valid(self, target: Tensor) -> Tensor:
@@ -54,11 +54,11 @@ class RegressionTask(Task):
         return target.isfinite().all(dim=1)
 
     def encode(self, target: Tensor) -> Tensor:
-        """Target -> the prediction that would be perfect; NaN stays NaN."""
+        """Convert a target to the perfect prediction for it; NaN stays NaN."""
         return target
 
     def decode(self, prediction: Tensor) -> Tensor:
-        """The prediction as it is, in float32."""
+        """The prediction unchanged, in at least float32."""
         return at_least_float32(prediction)
 
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
@@ -66,23 +66,23 @@ class RegressionTask(Task):
         return self._loss(prediction, self.encode(target), self.valid(target).unsqueeze(1))
 
     def divergence(self, prediction: Tensor, estimate: Tensor) -> Tensor:
-        """Mean absolute difference: the Laplace likelihood that the L1 loss stands for."""
+        """Mean absolute difference: the L1 loss corresponds to a Laplace likelihood."""
         return (at_least_float32(prediction) - at_least_float32(estimate)).abs().mean()
 
     def refinement_input(self, prediction: Tensor) -> Tensor:
-        """The prediction as it is."""
+        """The prediction unchanged."""
         return prediction
 
     def confidence(self, prediction: Tensor, mirrored: Tensor) -> Tensor:
-        """1 minus the distance to the prediction of the mirrored image, on the scale of `error`.
+        """1 minus the distance to the prediction for the flipped image, on the scale of `error`.
 
-        So 0.8 is 20 cm of depth or 12° between normals, and 0 the end of the scale or more. Where the prediction is the average of
-        both, each of them is half as far away.
+        For example, 0.8 means a difference of 20 cm in depth or 12° between normals; 0 means the end of the scale or more. If
+        ``prediction`` is the average of both predictions, the distance is half of that between them.
         """
         return 1 - self.distance(self.decode(prediction), self.decode(mirrored)).clamp(0, 1)
 
     def constant(self, targets: Iterable[Tensor]) -> Tensor:
-        """Median of each channel over the valid pixels, 0 without any; see `channel_medians`."""
+        """Median of each channel over the valid pixels; 0 if there are none. See `channel_medians`."""
         return channel_medians(((self.encode(target), self.valid(target)) for target in targets), self.channels)
 
     def missing(self, batch: int, height: int, width: int) -> Tensor:
@@ -90,7 +90,7 @@ class RegressionTask(Task):
         return torch.full((batch, self.channels, height, width), float("nan"))
 
     def span(self, values: Iterable[Tensor]) -> Span:
-        """`fixed_span`, or else the 2nd and 98th percentile of the valid values; 0 and 1 without any."""
+        """`fixed_span`, or else the 2nd and 98th percentile of the valid values; (0, 1) if there are none."""
         if self.fixed_span is not None:
             return self.fixed_span
         known = self._known(values)
@@ -101,21 +101,21 @@ class RegressionTask(Task):
         return (low, high) if high - low > 1e-3 * max(abs(low), abs(high)) else (low - 0.5, high + 0.5)
 
     def _known(self, values: Iterable[Tensor]) -> Tensor:
-        """``[N]``: all valid entries."""
+        """``[N]`` float32: the entries of all valid pixels, on the CPU."""
         parts = [value.movedim(1, -1)[self.valid(value)] for value in map(self.batched, values)]
         return torch.cat([part.detach().float().cpu().flatten() for part in parts]) if parts else torch.zeros(0)
 
     def colour(self, value: Tensor, span: Span | None = None) -> Tensor:
-        """Each value at its place in `colormap`."""
+        """Colour each value by `colormap`."""
         low, high = span or self.span([value])
         return paint_scale((value - low) / (high - low), self.colormap)
 
     def holes(self, value: Tensor) -> Tensor:
-        """What is not finite. A predicted depth of 0 or less is drawn as the nearest."""
+        """Pixels that are not finite. A predicted depth of 0 or less is not a hole: it gets the colour of the nearest depth."""
         return ~value.isfinite().all(dim=1)
 
     def legend(self, values: Sequence[Tensor], span: Span | None = None) -> Legend:
-        """A colour bar with the values at its ends, and the range of the data."""
+        """A colour bar with the values at its ends, and minimum, median and maximum of the data."""
         span = span or self.span(values)
         places = torch.linspace(*span, 256).clamp(min=min(span)).view(1, 1, 1, -1)
         colours = paint_scale((places - span[0]) / (span[1] - span[0]), self.colormap)[0, :, 0].T.numpy()
@@ -131,14 +131,14 @@ class RegressionTask(Task):
         return Legend(self.title, self.error_scale(), scale=scale, text=text, unlabelled=self.unlabelled(values))
 
     def describe(self, value: Tensor) -> str:
-        """Numbers with the unit."""
+        """The numbers with their unit."""
         if not value.isfinite().all():
             return "unknown"
         text = vector_text(value, self.digits) if len(value) > 1 else f"{value.item():.{self.digits}f}"
         return f"{text} {self.unit}".rstrip()
 
     def describe_difference(self, first: Tensor, second: Tensor) -> str:
-        """The primary metric of one against the other."""
+        """The primary metric between the two values."""
         metrics = self.metrics()
         metrics.update(self.encode(first[None]), second[None])
         apart = metrics.compute()[self.primary]
@@ -147,29 +147,29 @@ class RegressionTask(Task):
         return f"{self.metrics_info[self.primary].text(apart)} apart on average"
 
     def suspicions(self, target: Tensor) -> list[str]:
-        """Values that are the same everywhere."""
+        """Warn of values that are the same everywhere."""
         values = target.movedim(1, -1)[self.valid(target)]
         same = values.numel() > 1 and bool(values.min() == values.max())
         return [f"{self.name} is the same everywhere"] if same else []
 
     def error(self, value: Tensor, target: Tensor) -> Tensor:
-        """Distance to the target on the task's own scale."""
+        """`distance` to the target, clipped to [0, 1]."""
         return torch.where(self.valid(target), self.distance(value, target).clamp(0, 1), float("nan"))
 
     @abstractmethod
     def distance(self, value: Tensor, target: Tensor) -> Tensor:
-        """``[B, H, W]``: how wrong a value is; 1 is the end of the scale of `error`."""
+        """``[B, H, W]``: distance between value and target; 1 is the end of the error scale (`error_end`)."""
 
 
 def channel_medians(batches: Iterable[tuple[Tensor, Tensor]], channels: int, limit: int = MEDIAN_VALUES) -> Tensor:
-    """Lower median per channel of a stream, ``[C]`` float32, in bounded memory; deterministic; 0 without any valid pixel.
+    """Lower median of each channel of a stream, ``[C]`` float32; 0 without any valid pixel. Deterministic, in bounded memory.
 
-    Keeps every ``stride``-th valid pixel and triples the stride when there are more than ``limit``, so a third of them stay. An odd
-    stride meets all columns of an image whose width is a power of two.
+    Keeps every ``stride``-th valid pixel. When there are more than ``limit``, it triples the stride and keeps every third. The
+    stride is odd so that it visits all columns of an image whose width is a power of two.
 
     Args:
-        batches: Values ``[B, C, H, W]`` and their validity ``[B, H, W]``.
-        channels: C, for a stream without batches.
+        batches: Values ``[B, C, H, W]`` and their valid masks ``[B, H, W]``.
+        channels: C, used for the result of a stream without valid pixels.
         limit: Number of pixels up to which the result is exact.
     """
     kept: list[Tensor] = []
@@ -187,5 +187,5 @@ def channel_medians(batches: Iterable[tuple[Tensor, Tensor]], channels: int, lim
 
 
 def vector_text(value: Tensor, digits: int = 2) -> str:
-    """``[C]`` numbers as text."""
+    """Format ``[C]`` numbers as ``(0.10, −0.25)``."""
     return "(" + ", ".join(f"{float(number):.{digits}f}".replace("-", "−") for number in value) + ")"

@@ -26,30 +26,30 @@ from mgm.tasks.pictures import MAX_CLASSES, colours_of, paint_classes, palette
 from mgm.types import IGNORE_INDEX, Frame, FrameLike
 
 LOGITS_AT_ONCE = 8
-"""Classes whose logits are enlarged together; 40 of them at 12 million pixels would take 2 GB."""
+"""Number of classes whose logits are upsampled together: 40 classes at 12 million pixels would take 2 GB."""
 
 
 def class_ious(confusion: Tensor) -> Tensor:
-    """``[K]``: intersection over union of each class, in [0, 1]; NaN for one that neither targets nor predictions have.
+    """``[K]``: intersection over union of each class, in [0, 1]; NaN for a class in neither targets nor predictions.
 
     Args:
-        confusion: ``[K, K]``, pixels by target (row) and prediction (column), float.
+        confusion: ``[K, K]`` float, pixel counts by target (row) and prediction (column).
     """
     both = confusion.diagonal()
     return both / (confusion.sum(0) + confusion.sum(1) - both)  # 0 / 0 is NaN
 
 
 def mean_iou(confusion: Tensor) -> float:
-    """Mean of `class_ious` over the classes that occur in targets or predictions, in [0, 1]; NaN without a pixel."""
+    """Mean of `class_ious` over the classes in targets or predictions, in [0, 1]; NaN if no pixel was counted."""
     ious = class_ious(confusion)
     return float(ious[~ious.isnan()].mean())
 
 
 @final
 class SegmentationMetrics(TaskMetrics):
-    """Scores from one confusion matrix over the whole data set, not averaged over images.
+    """Metrics of one confusion matrix over the whole data set, not averaged over images.
 
-    A class that neither targets nor predictions have is left out of the mean; one that is predicted but never there counts as 0.
+    A class in neither targets nor predictions is left out of the mean IoU; one that is only predicted counts as 0.
     """
 
     def __init__(self, names: Sequence[str], device: torch.device | str) -> None:
@@ -58,9 +58,9 @@ class SegmentationMetrics(TaskMetrics):
         self._sums = StreamingSums({"confusion": self.num_classes**2, "cross_entropy": 1}, device)
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
-        """Take in logits ``[B, K, H, W]`` and labels ``[B, H, W]``."""
+        """Add logits ``[B, K, H, W]`` and labels ``[B, H, W]``."""
         cell = target * self.num_classes + prediction.argmax(dim=1)
-        # unlabelled pixels go to one cell too many, which is dropped: no copy of the labelled ones
+        # unlabelled pixels go to one extra cell, dropped below: this avoids copying the labelled pixels
         cell = torch.where(target != IGNORE_INDEX, cell, self.num_classes**2)
         loss = F.cross_entropy(at_least_float32(prediction), target, ignore_index=IGNORE_INDEX, reduction="none")
         self._sums.update(
@@ -69,7 +69,7 @@ class SegmentationMetrics(TaskMetrics):
         )
 
     def compute(self) -> dict[str, float]:
-        """``miou`` and ``pixel_accuracy`` in [0, 1], and ``cross_entropy`` in nats, the mean loss."""
+        """``miou`` and ``pixel_accuracy`` in [0, 1], and the mean ``cross_entropy`` in nats."""
         sums = self._sums.totals()
         confusion = sums["confusion"].view(self.num_classes, self.num_classes)
         return {
@@ -79,7 +79,7 @@ class SegmentationMetrics(TaskMetrics):
         }
 
     def image_sums(self) -> dict[str, Tensor]:
-        """Pixels of each class where target and prediction agree, of the target, of the prediction; the cross-entropy."""
+        """Pixel counts of each class in the intersection, the target and the prediction, and the summed cross-entropy."""
         own = self._sums.own()
         confusion = own["confusion"].view(self.num_classes, self.num_classes)
         counts = {"both": confusion.diagonal(), "target": confusion.sum(1), "prediction": confusion.sum(0)}
@@ -87,7 +87,7 @@ class SegmentationMetrics(TaskMetrics):
 
     @classmethod
     def from_sums(cls, sums: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """`miou`, `pixel_accuracy` and `cross_entropy`."""
+        """``miou``, ``pixel_accuracy`` and ``cross_entropy`` from summed `image_sums`."""
         both, target = sums["both"], sums["target"]
         union = target + sums["prediction"] - both
         pixels = target.sum(-1)
@@ -100,32 +100,32 @@ class SegmentationMetrics(TaskMetrics):
             }
 
     def classes(self) -> dict[str, ClassScore]:
-        """Those that `miou` is the mean over."""
+        """IoU and frequency of the classes that ``miou`` averages over."""
         confusion, order = self._ranked()
         ious, shares = class_ious(confusion), confusion.sum(1) / confusion.sum()
         return {self._title(index): ClassScore(float(ious[index]), float(shares[index])) for index in order}
 
     def confusion(self) -> Confusion:
-        """The matrix, without classes that neither targets nor predictions have."""
+        """The confusion matrix, without classes in neither targets nor predictions."""
         confusion, order = self._ranked()
         pixels = [[int(count) for count in row] for row in confusion[order][:, order].round()]
         return Confusion([self._title(index) for index in order], pixels)
 
     def _ranked(self) -> tuple[Tensor, list[int]]:
-        """Confusion matrix ``[K, K]``, and the classes that occur in it, those with most labelled pixels first."""
+        """Confusion matrix ``[K, K]``, and the indices of the classes in it, those with the most labelled pixels first."""
         confusion = self._sums.totals()["confusion"].view(self.num_classes, self.num_classes)
         present = (confusion.sum(0) + confusion.sum(1)) > 0
         ranked = confusion.sum(1).argsort(descending=True, stable=True)
         return confusion, [int(index) for index in ranked[present[ranked]]]
 
     def _title(self, index: int) -> str:
-        """The name of a class; nothing keeps a data set from calling two of its classes the same."""
+        """Name of a class, with its index if the data set has several classes of that name."""
         name = self.names[index]
         return f"{name} ({index})" if self.names.count(name) > 1 else name
 
 
 class Segmentation(Task):
-    """A class per pixel: cross-entropy on logits, alone or with a term that counts classes instead of pixels.
+    """One class per pixel, trained with cross-entropy on logits: plain, class-balanced, or with a term that averages over classes.
 
     Raises:
         ConfigError: If there are no classes, or more than 255.
@@ -153,7 +153,7 @@ class Segmentation(Task):
 
     @classmethod
     def target_shape(cls, size: FrameLike) -> tuple[int, ...]:
-        """One index per pixel, no channels."""
+        """``(height, width)``: one index per pixel, no channel dimension."""
         return Frame.of(size).size
 
     @classmethod
@@ -175,7 +175,7 @@ class Segmentation(Task):
         super().__init__(classes, loss)
         if not self.classes:
             raise ConfigError(
-                f"the task {self.name!r} needs classes, and the data set names none: leave the task out, or name them"
+                f"the task {self.name!r} needs classes, but the data set names none: leave the task out, or name the classes"
             )
         if len(self.classes) > MAX_CLASSES:
             raise ConfigError(f"the task {self.name!r} takes up to {MAX_CLASSES} classes, not {len(self.classes)}")
@@ -187,7 +187,7 @@ class Segmentation(Task):
 
     @property
     def palette(self) -> np.ndarray:
-        """``[K, 3]`` uint8: the colour of each class, see `mgm.tasks.pictures.palette`."""
+        """``[K, 3]`` uint8: the data set's colour of each class, or those of `mgm.tasks.pictures.palette`."""
         if len(self.own_colours) == self.channels:
             return np.array(self.own_colours, np.uint8)
         return palette(self.channels)
@@ -201,7 +201,7 @@ class Segmentation(Task):
         return self._loss(prediction, target, self.valid(target))
 
     def divergence(self, prediction: Tensor, estimate: Tensor) -> Tensor:
-        """Kullback-Leibler divergence of the prediction's distribution from the estimate's, in nats."""
+        """Kullback-Leibler divergence ``KL(estimate || prediction)`` of the class distributions in nats, averaged over pixels."""
         predicted = F.log_softmax(at_least_float32(prediction), dim=1)
         estimated = F.log_softmax(at_least_float32(estimate), dim=1)
         return (estimated.exp() * (estimated - predicted)).sum(dim=1).mean()
@@ -215,7 +215,7 @@ class Segmentation(Task):
         return prediction.argmax(dim=1)
 
     def decode_at(self, prediction: Tensor, size: tuple[int, int]) -> Tensor:
-        """The most probable class at another resolution, without holding all logits of a large picture."""
+        """The most probable class at another resolution, without holding all logits of a large image in memory."""
         best = at_least_float32(prediction).new_full((len(prediction), *size), -torch.inf)
         winner = torch.zeros_like(best, dtype=torch.int64)
         for start in range(0, self.channels, LOGITS_AT_ONCE):
@@ -226,11 +226,11 @@ class Segmentation(Task):
         return winner
 
     def confidence(self, prediction: Tensor, mirrored: Tensor) -> Tensor:
-        """Probability of the most probable class, at least 1 over the number of classes; needs no second prediction."""
+        """Probability of the most probable class, at least 1 / K. Ignores ``mirrored``."""
         return F.softmax(at_least_float32(prediction), dim=1).amax(dim=1)
 
     def confidence_at(self, prediction: Tensor, mirrored: Tensor, size: tuple[int, int]) -> Tensor:
-        """Likewise, without holding all logits of a large picture."""
+        """`confidence` at another resolution, without holding all logits of a large image in memory."""
         best = total = at_least_float32(prediction).new_full((len(prediction), *size), -torch.inf)
         for start in range(0, self.channels, LOGITS_AT_ONCE):
             logits = self.resize(prediction[:, start : start + LOGITS_AT_ONCE], size)
@@ -243,9 +243,9 @@ class Segmentation(Task):
         return SegmentationMetrics(self.classes, device)
 
     def constant(self, targets: Iterable[Tensor]) -> Tensor:
-        """Log frequencies of the classes: the least cross-entropy, and the mode as the most probable class.
+        """Log frequencies of the classes: they minimise the cross-entropy, and their argmax is the mode.
 
-        A class that never occurs gets a finite but hopeless logit; without any label all are alike.
+        A class that never occurs gets a very low but finite logit. Without any label all logits are equal.
         """
         counts = torch.zeros(self.channels, dtype=torch.int64)
         for target in targets:
@@ -262,11 +262,11 @@ class Segmentation(Task):
         return torch.where(self.valid(target), (value != target).float(), float("nan"))
 
     def error_scale(self) -> ColourScale:
-        """Right or wrong, with nothing between."""
+        """Two colours: right and wrong."""
         return ColourScale(colours_of(ERROR_COLOURS)[[0, -1]], "right", "wrong")
 
     def colour(self, value: Tensor, span: Span | None = None) -> Tensor:
-        """The colour of each class in `palette`."""
+        """Colour each class by `palette`."""
         return paint_classes(value, self.palette)
 
     def legend(self, values: Sequence[Tensor], span: Span | None = None) -> Legend:
@@ -287,26 +287,26 @@ class Segmentation(Task):
         return self.classes[int(value)] if int(value) < self.channels else "no class"
 
     def describe_difference(self, first: Tensor, second: Tensor) -> str:
-        """Share of the pixels with another class."""
-        return f"another class at {100 * (first != second).float().mean().item():.0f} % of the pixels"
+        """Percentage of the pixels whose class differs."""
+        return f"different class at {100 * (first != second).float().mean().item():.0f} % of the pixels"
 
     def comparable(self, other: Task) -> bool:
-        """Only with the same classes in the same order."""
+        """Whether the other task has the same classes in the same order."""
         return self.classes == other.classes
 
     def from_array(self, array: np.ndarray) -> Tensor:
-        """``int64``."""
+        """The stored labels as int64."""
         return torch.from_numpy(np.array(array)).long()
 
     def class_counts(self, value: Tensor) -> Tensor:
-        """Pixels of each class; those without one count for nothing."""
+        """``[K]`` int64: pixel count of each class; pixels without a class are ignored."""
         known = value[(value >= 0) & (value < self.channels)].flatten().cpu().long()
         return torch.bincount(known, minlength=self.channels)
 
 
 @final
 class SemanticSegmentation(Segmentation):
-    """The segmentation of the paper, over the classes of the data set."""
+    """Semantic segmentation as in the paper, over the classes of the data set."""
 
     name: ClassVar[str] = "semantic"
     title: ClassVar[str] = "Semantic segmentation"

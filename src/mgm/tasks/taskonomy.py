@@ -1,7 +1,7 @@
-"""Edge texture, reshading and principal curvature: the further tasks of Taskonomy (Zamir et al., 2018).
+"""Edge texture, reshading and principal curvature: additional tasks of Taskonomy (Zamir et al., 2018).
 
-Values are pixel values in [0, 1], coded as the data set has them. A zoom keeps them: reshading and edges do not depend on
-distance, and the scale that a curvature is coded on is the data set's own.
+Values are pixel values in [0, 1], encoded as in the data set. Zooming does not change them: reshading and edges do not depend
+on distance, and the scale of the encoded curvature is specific to the data set.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from mgm.tasks.pictures import paint
 from mgm.tasks.regression import RegressionTask
 
 ERROR_SCALE = 0.25
-"""Difference at the end of the scale of error maps."""
+"""Absolute difference at the end of the error scale."""
 
 
 @final
@@ -35,7 +35,7 @@ class L1Metrics(TaskMetrics):
         self._sums = StreamingSums({"count": 1, "absolute": 1}, device)
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
-        """Take in ``[B, C, H, W]``."""
+        """Add predictions and targets, ``[B, C, H, W]``."""
         valid = target.isfinite().all(dim=1, keepdim=True).expand_as(target)
         difference = at_least_float32(prediction)[valid] - target[valid]
         self._sums.update(count=valid.sum(), absolute=wide_sum(difference.abs()))
@@ -47,7 +47,7 @@ class L1Metrics(TaskMetrics):
 
 
 class CodedTask(RegressionTask):
-    """Values in [0, 1], judged by their mean absolute difference."""
+    """Regression of values in [0, 1], evaluated by the mean absolute difference."""
 
     metrics_info: ClassVar[dict[str, MetricInfo]] = {"l1": MetricInfo("L1", higher_is_better=False)}
     primary: ClassVar[str] = "l1"
@@ -60,11 +60,11 @@ class CodedTask(RegressionTask):
         return L1Metrics(device)
 
     def distance(self, value: Tensor, target: Tensor) -> Tensor:
-        """1 at a difference of 0.25."""
+        """Mean absolute difference over channels, divided by 0.25."""
         return (value - target).abs().mean(dim=1) / ERROR_SCALE
 
     def suspicions(self, target: Tensor) -> list[str]:
-        """Values that are the same everywhere, or outside 0 to 1."""
+        """Warn of values that are the same everywhere, or outside 0 to 1."""
         known = target[target.isfinite()]
         outside = [f"{self.name} leaves 0..1"] if known.min() < 0 or known.max() > 1 else []
         return super().suspicions(target) + outside
@@ -77,26 +77,26 @@ class EdgeTexture(CodedTask):
     name: ClassVar[str] = "edge_texture"
     title: ClassVar[str] = "Edge texture"
     colormap: ClassVar[str] = "gray"
-    """White on black."""
+    """Edges are white on black."""
     values: ClassVar[str] = "strength in [0, 1]"
     abbreviation: ClassVar[str] = "ET"
 
 
 @final
 class Reshading(CodedTask):
-    """Shading of the scene by one light at the camera."""
+    """Shading of the scene under a single light at the camera."""
 
     name: ClassVar[str] = "reshading"
     title: ClassVar[str] = "Reshading"
     colormap: ClassVar[str] = "gray"
-    """Lit is white."""
+    """Lit surfaces are white."""
     values: ClassVar[str] = "brightness in [0, 1]"
     abbreviation: ClassVar[str] = "Re"
 
 
 @final
 class PrincipalCurvature(CodedTask):
-    """The two principal curvatures of the surface; 0.5 is flat."""
+    """The two principal curvatures of the surface; 0.5 means flat."""
 
     name: ClassVar[str] = "principal_curvature"
     title: ClassVar[str] = "Principal curvature"
@@ -105,11 +105,11 @@ class PrincipalCurvature(CodedTask):
     num_channels: ClassVar[int] = 2
 
     def colour(self, value: Tensor, span: Span | None = None) -> Tensor:
-        """The curvatures in red and green over grey: flat is grey, and colours diverge from it."""
+        """The two curvatures as red and green, with blue at 0.5, so that a flat surface is grey."""
         return paint(torch.cat((value, torch.full_like(value[:, :1], 0.5)), dim=1))
 
     def legend(self, values: Sequence[Tensor], span: Span | None = None) -> Legend:
-        """The colours of all pairs, the first curvature to the right and the second up."""
+        """A square of all colours: the first curvature increases to the right, the second upwards."""
         across = torch.linspace(0, 1, 72).expand(72, 72)
         square = self.colour(torch.stack((across, across.T.flip(0)))[None])[0].permute(1, 2, 0).numpy()
         picture = np.dstack((square, np.full((72, 72), 255, np.uint8)))

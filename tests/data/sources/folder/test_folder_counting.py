@@ -47,7 +47,7 @@ def test_named_shades(tmp_path):
     labels = source.read(0, 40).targets["semantic"]
     assert (np.unique(labels) == [0, 1, 255]).all()
     assert (labels == 255).sum() == (labels == 255)[:, :20].sum() > 0
-    with pytest.raises(DataError, match=r"0.png: label 7 is none of \[0, 255\]; if it is a class, .*ignore: 7"):
+    with pytest.raises(DataError, match=r"0.png: label 7 is not in \[0, 255\]; if it is a class, .*ignore: 7"):
         folder_of(tmp_path / "b", BLOCKS * 7, yaml="semantic: {values: {object: 255, ground: 0}}").read(0, 8)
     with pytest.raises(DataError, match="'thing' is in only one of classes and semantic: values"):
         folder_of(tmp_path / "c", BLOCKS, yaml="classes: [a, thing]\nsemantic: {values: {a: 0}}")
@@ -66,7 +66,7 @@ def test_negative_labels_name_the_setting(tmp_path):
         return (tmp_path / "x.npy").read_bytes()
 
     labels = BLOCKS.astype(np.int64) - 1
-    with pytest.raises(DataError, match=r"label -1 is neither .*'ignore: -1' of the task in dataset.yaml"):
+    with pytest.raises(DataError, match=r"label -1 is neither .*'ignore: -1' for the task in dataset.yaml"):
         folder_of(tmp_path / "a", labels, encode=npy, ending="npy").read(0, 8)
     source = folder_of(tmp_path / "b", labels, encode=npy, ending="npy", yaml="semantic: {ignore: -1}")
     assert len(source.info.classes) == 2

@@ -92,7 +92,7 @@ def test_a_task_without_a_file_is_named(cells):
 
 def test_wrong_numbers_name_the_file(cells):
     write_files(cells, {"marks/02.png": png(np.full((32, 32), 30, np.uint8))})
-    with pytest.raises(DataError, match=r"marks/02.png: label 30 is none of \[10, 20\]"):
+    with pytest.raises(DataError, match=r"marks/02.png: label 30 is not in \[10, 20\]"):
         FolderSource(cells).read(2, 8)
 
 
@@ -102,10 +102,10 @@ def test_wrong_numbers_name_the_file(cells):
         ("tasks: [heat]", "tasks must be a mapping"),
         ("tasks: {heat: 3}", "tasks: heat must be a mapping"),
         ("tasks: {heat: {range: [0, 1], skale: 2}}", "tasks: heat: unknown key 'skale'. Did you mean 'scale'"),
-        ("tasks: {heat: {range: [0, 1], scale: 0}}", "heat: scale and offset must be numbers, and scale not 0"),
+        ("tasks: {heat: {range: [0, 1], scale: 0}}", "heat: scale and offset must be finite numbers, and scale must not be 0"),
         ("tasks: {heat: {range: [0, 1], outside: drop}}", "tasks.heat.outside: .*'keep' or 'missing'"),
         ("tasks: {heat: {range: [1, 0]}}", r"tasks: heat: range is \[1, 0\]"),
-        ("tasks: {depth: {range: [0, 1]}}", "'depth' is a task of mgm, which cannot be defined again"),
+        ("tasks: {depth: {range: [0, 1]}}", "'depth' is a built-in task of mgm and cannot be redefined"),
         ("tasks: {heat: {range: [0, 1], folder: rgb}}", "folder of its own"),
         ("tasks: {heat: {range: [0, 1], folder: depth}}", "folder of its own"),
         ("tasks: {crop: {classes: [a, b], first: auto}}", "first must be a number"),

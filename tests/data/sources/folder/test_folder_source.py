@@ -120,7 +120,7 @@ def test_labels_by_colour_and_names_in_order(tmp_path):
     yaml = "classes: [road, sky]\nsemantic: {colours: {sky: [0, 0, 255], road: [255, 0, 0]}}"
     sample = one(tmp_path, yaml, semantic__a_dot_png=png(colours[labels]))
     np.testing.assert_array_equal(sample.targets["semantic"], nearest(np.array([0, 1, 255])[labels]))
-    with pytest.raises(DataError, match=r"a.png: colour \[9, 9, 9\] is that of no class"):
+    with pytest.raises(DataError, match=r"a.png: colour \[9, 9, 9\] belongs to no class"):
         one(tmp_path, yaml, semantic__a_dot_png=png(np.full((30, 40, 3), 9, np.uint8)))
 
 
@@ -218,11 +218,11 @@ def test_what_does_not_belong_together(tmp_path, files, message):
         ("depth__a_dot_png", png(np.ones((30, 40, 3), np.uint8)), "depth is one number per pixel"),
         ("depth__a_dot_png", png(np.ones((31, 40), np.uint16)), "40 x 31 pixels but .*rgb/a.png is 40 x 30"),
         ("depth__a_dot_npy", npy(np.ones((2, 30, 40, 3))), "not H x W"),
-        ("depth__a_dot_npy", npy(np.full((30, 40), 1e6)), "1e\\+06 m cannot be"),
+        ("depth__a_dot_npy", npy(np.full((30, 40), 1e6)), "1e\\+06 m is impossible"),
         ("normal__a_dot_png", png(np.ones((30, 40), np.uint8)), "three channels"),
-        ("normal__a_dot_npy", npy(np.ones((30, 40, 3), np.int32)), "8-bit RGB or fractions"),
-        ("semantic__a_dot_npy", npy(np.full((30, 40), 1.5)), "labels are whole numbers"),
-        ("reshading__a_dot_npy", npy(np.full((30, 40), 3.0)), "'maximum' in dataset.yaml"),
+        ("normal__a_dot_npy", npy(np.ones((30, 40, 3), np.int32)), "8-bit RGB or floats"),
+        ("semantic__a_dot_npy", npy(np.full((30, 40), 1.5)), "label 1.5 is not an integer"),
+        ("reshading__a_dot_npy", npy(np.full((30, 40), 3.0)), "set 'maximum' of the task in dataset.yaml"),
         ("principal_curvature__a_dot_png", png(np.ones((30, 40), np.uint8)), "2 are needed"),
         ("depth__a_dot_png", b"", "empty"),
     ],
@@ -346,7 +346,7 @@ def test_a_file_in_another_unit_than_the_others_is_refused(tmp_path):
     source = depths(tmp_path, depth, depth * 9, depth * 1000, depth / 9)
     for index in (0, 1, 3):
         source.read(index, 8)
-    with pytest.raises(DataError, match=r"depth/2.npy: the median is .*where most files have about .*in another unit"):
+    with pytest.raises(DataError, match=r"depth/2.npy: the median is .*in most files: this file is in another unit"):
         source.read(2, 8)
 
 

@@ -120,7 +120,7 @@ def test_nyuv2_missing_file_is_named(tmp_path, file):
     [
         ("semantic40/0001.png", np.full((192, 256), 40, np.uint8), "label 40"),
         ("depth/0001.png", np.zeros((90, 128), np.uint8), "128 x 90 pixels but .*rgb/0001.jpg is 256 x 192"),
-        ("depth/0001.png", np.full((192, 256), 3000, np.uint16), "depth of more than 8 bits"),
+        ("depth/0001.png", np.full((192, 256), 3000, np.uint16), "has 16 bits per number, but depth is declared with 'bits: 8'"),
     ],
 )
 def test_nyuv2_bad_files_are_named(tmp_path, file, picture, message):
