@@ -114,19 +114,19 @@ def test_pixels_outside_can_stay_without_a_label_and_boxes_are_counted(tmp_path)
     assert done.classes == ["cell", "nucleus"]
     assert set(np.unique(labels)) == {0, 1, 255}
     assert labels[0, 0] == 255
-    assert done.remarks == ["left out: 1 annotations that are no areas (bbox)"]
+    assert done.remarks == ["left out: 1 annotations that are not areas (bbox)"]
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda folder: write_coco(folder, name="gone.jpg"), "none of the 1 annotated images is there"),
+        (lambda folder: write_coco(folder, name="gone.jpg"), "none of the 1 annotated images was found"),
         (
             lambda folder: write_coco(folder, name="../../secret.jpg"),
             "is not allowed to reference the parent|leads out of",
         ),
-        (lambda folder: write_coco(folder, annotations="nonsense"), "cannot be read as annotations of coco"),
-        (lambda folder: folder, "is no folder"),
+        (lambda folder: write_coco(folder, annotations="nonsense"), "cannot be read as coco annotations"),
+        (lambda folder: folder, "is not a folder"),
     ],
 )
 def test_what_cannot_be_read_is_one_error_and_leaves_nothing(make, message, tmp_path):
@@ -141,7 +141,7 @@ def test_a_folder_in_use_and_unknown_words_are_refused(tmp_path):
     export = write_coco(tmp_path / "export")
     (tmp_path / "full").mkdir()
     (tmp_path / "full/mine.txt").write_text("mine")
-    with pytest.raises(DataError, match="is there already"):
+    with pytest.raises(DataError, match="already exists"):
         import_annotations("coco", export, tmp_path / "full")
     with pytest.raises(ConfigError, match="unknown format 'coca'. Did you mean 'coco'"):
         import_annotations("coca", export, tmp_path / "out")

@@ -72,7 +72,7 @@ def test_neither_folder_nor_archive(tmp_path):
 
 
 def test_list_that_is_no_text(tmp_path):
-    with pytest.raises(DataError, match=r"list.txt: is no UTF-8"):
+    with pytest.raises(DataError, match=r"list.txt: is not UTF-8"):
         open_tree(write_files(tmp_path, {"list.txt": b"\xff\xfe\x00"})).lines("list.txt")
 
 
@@ -81,7 +81,7 @@ def test_archives_with_unsafe_paths_are_refused(tmp_path, name):
     with zipfile.ZipFile(tmp_path / "data.zip", "w") as archive:
         archive.writestr("rgb/a.png", b"x")
         archive.writestr(name, b"x")
-    with pytest.raises(DataError, match="data.zip: holds a file with the unsafe path"):
+    with pytest.raises(DataError, match="data.zip: has a file with the unsafe path"):
         open_tree(tmp_path / "data.zip").names()
 
 
@@ -141,7 +141,7 @@ def test_ordinary_names_stay(name):
 def test_a_folder_gives_out_no_files_outside_of_it(tmp_path, name):
     (tmp_path / "secret.txt").write_text("secret")
     tree = open_tree(write_files(tmp_path / "data", {"a/1.png": b"one"}))
-    with pytest.raises(DataError, match=r"lies outside of it; mend the list of its files"):
+    with pytest.raises(DataError, match=r"outside of the folder; correct the list of files"):
         tree.read(name)
     with pytest.raises(DataError, match="cannot be read"):
         tree.read("a\0b")

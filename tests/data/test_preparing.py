@@ -97,7 +97,7 @@ def test_nothing_left(tmp_path):
         def read(self, index, size):
             raise DataError(f"sample {index} is bad")
 
-    with pytest.raises(DataError, match=r"none of the 70 samples can be used. The first: sample 0 is bad"):
+    with pytest.raises(DataError, match=r"none of the 70 samples can be used. First error: sample 0 is bad"):
         build_store(AllBad(), SIZE, tmp_path / "store", workers=1, skip_bad=True)
 
 
@@ -120,7 +120,7 @@ def test_finished_stores_and_other_folders_are_never_overwritten(tmp_path):
     other.mkdir()
     (other / "mine.jpg").write_bytes(b"x")
     for force in (False, True):
-        with pytest.raises(DataError, match="is no store"):
+        with pytest.raises(DataError, match="is not a store"):
             prepare_store(FakeSource(), SIZE, other, force=force)
     assert (other / "mine.jpg").read_bytes() == b"x"
 
@@ -145,7 +145,7 @@ def test_full_disk_loses_nothing(tmp_path, monkeypatch):
         original(*arguments)
 
     monkeypatch.setattr(conversion, "_write_rows", full)
-    with pytest.raises(DataError, match=r"No space left.*it goes on where it stopped"):
+    with pytest.raises(DataError, match=r"No space left.*to continue where it stopped"):
         build_store(FakeSource(), SIZE, path, workers=1)
     monkeypatch.undo()
     read = []
@@ -227,7 +227,7 @@ def test_store_is_opened_as_it_is_or_scaled_down(tmp_path):
     assert cached_store(source, SIZE, str(tmp_path / "cache")) is source.store
     assert not (tmp_path / "cache").exists()
     assert cached_store(source, SIZE // 2, str(tmp_path / "cache")).frame == Frame.of(SIZE // 2)
-    with pytest.raises(DataError, match=r"holds images of 8 px, 16 px are wanted; .*mgm data prepare SOURCE"):
+    with pytest.raises(DataError, match=r"holds images of 8 px, but 16 px are needed; .*mgm data prepare SOURCE"):
         cached_store(source, 16, str(tmp_path / "cache"))
 
 

@@ -35,7 +35,7 @@ def test_random_split_is_pinned():
 
 @pytest.mark.parametrize("sizes", [(5, 3, 2), (5, 6, 0), (0, 0, 0), (5, -1, 2)])
 def test_random_split_needs_training_images(sizes):
-    with pytest.raises(DataError, match="any to train on"):
+    with pytest.raises(DataError, match="at least one for training"):
         random_split(*sizes, seed=0)
 
 

@@ -131,7 +131,7 @@ build_store({source}(count=100), 8, {path!r}, workers=2)
 """
 
 
-@pytest.mark.parametrize(("source", "says"), [("FakeSource", ""), ("Own", "going on in one process")])
+@pytest.mark.parametrize(("source", "says"), [("FakeSource", ""), ("Own", "continuing in one process")])
 def test_a_script_needs_no_guarded_main_part(tmp_path, source, says):
     """Nor does a class of its own, which no worker can load, end it."""
     file, path = tmp_path / "script.py", tmp_path / "store"
@@ -214,7 +214,7 @@ def test_killed_process_leaves_no_lock_and_half_its_work(reference, tmp_path):
 
 def test_a_store_that_another_process_makes(tmp_path, monkeypatch):
     monkeypatch.setattr(store_module, "PATIENCE_SECONDS", 0.05)
-    with FileLock(tmp_path / ".store.lock"), pytest.raises(DataError, match="wait for it or end it"):
+    with FileLock(tmp_path / ".store.lock"), pytest.raises(DataError, match="wait for it, or end it"):
         build_store(FakeSource(), SIZE, tmp_path / "store")
 
 
@@ -254,7 +254,7 @@ def test_cache_that_cannot_be_written(tmp_path):
 def test_no_room_on_the_disk(tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(conversion.shutil, "disk_usage", lambda path: usage._replace(free=1000))
-    with pytest.raises(DataError, match=r"GB are needed.*MGM_CACHE"):
+    with pytest.raises(DataError, match=r"needs .* GB but has .* GB free.*MGM_CACHE"):
         build_store(FakeSource(), SIZE, tmp_path / "store")
 
 
@@ -306,8 +306,8 @@ class WrongSource(FakeSource):
         ("lacking", r"has targets \['depth'\]"),
         ("image", "image is float32"),
         ("scenes", "3 scene classes"),
-        ("two_hot", "no one-hot vector"),
-        ("negative", "no one-hot vector"),
+        ("two_hot", "not a one-hot vector"),
+        ("negative", "not a one-hot vector"),
     ],
 )
 def test_broken_promises_name_the_sample(tmp_path, wrong, message):
@@ -383,5 +383,5 @@ def test_a_store_names_no_files_outside_of_it(tmp_path, kind, name):
     manifest = json.loads((store.path / "manifest.json").read_text())
     manifest[kind][name] = {"arrays": {"dtype": "float64", "shape": [4]}, "checksums": "0"}[kind]
     (store.path / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(DataError, match="the store is damaged"):
+    with pytest.raises(DataError, match="the store cannot be used"):
         open_store(store.path)

@@ -57,7 +57,7 @@ def test_a_large_photograph_is_scaled_down_and_keeps_its_shape(tmp_path):
         (claimed_png(60_000, 60_000), "mine: the picture is too large; up to 40 million pixels"),
         (claimed_png(8_000, 8_000), r"mine: the picture is too large \(8000 × 8000\)"),
         (claimed_png(900, 100), "mine: 900 × 100 pixels is too long and thin"),
-        (claimed_png(64, 64), "mine: is damaged or cut short"),
+        (claimed_png(64, 64), "mine: is damaged or truncated"),
     ],
 )
 def test_what_is_no_usable_picture_is_refused_with_a_sentence(tmp_path, content, says):

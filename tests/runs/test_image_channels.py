@@ -118,7 +118,7 @@ def test_images_of_other_channels_than_the_models_are_one_clear_error(run, tmp_p
     assert not (tmp_path / "out").exists()
     np.save(tmp_path / "a.npy", tile(0))
     assert predict_files(run, [str(tmp_path)], tmp_path / "out", save=("npy",)).images == 1  # arrays of folders, too
-    with pytest.raises(DataError, match="is no photograph; give"):
+    with pytest.raises(DataError, match="it must be uint8 RGB"):
         TrainedModel.load(write_run(tmp_path / "rgb"), "cpu").predict(tile(0))
 
 

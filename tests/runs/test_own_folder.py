@@ -198,7 +198,7 @@ def test_bad_files_are_left_out_on_demand(tmp_path, caplog):
     (folder / "depth/photo_003.png").write_bytes(b"")
     (folder / "depths").mkdir()
     (folder / "depths/a.exr").write_bytes(b"x")
-    with pytest.raises(DataError, match="photo_003.png: the file is empty.*left out with --skip-bad"):
+    with pytest.raises(DataError, match="photo_003.png: the file is empty.*to leave out bad samples, add --skip-bad"):
         load_data(experiment_on(folder), "cpu")
     runs_data.warn_once.cache_clear()
     data = load_data(experiment_on(folder, skip_bad=True), "cpu")

@@ -70,7 +70,7 @@ def test_packed_content_is_refused_unread(tmp_path):
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "best.pt")
-    with pytest.raises(RunError, match="it is no file"):
+    with pytest.raises(RunError, match="it is not a regular file"):
         load_checkpoint(tmp_path / "best.pt")
 
 

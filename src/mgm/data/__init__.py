@@ -1,7 +1,7 @@
 """Data sets: reading, splitting, converting, loading and augmentation.
 
-`DATASETS` lists the built-in ones; `open_source` opens one by name or path. This file imports neither NumPy nor torch,
-so that the command line can list data sets without delay.
+`DATASETS` lists the built-in data sets; `open_source` opens one by name or path. This file imports neither NumPy nor torch, so
+that the command line can list data sets without delay.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ DEFAULT_ROOMS = 2000
 
 @dataclass(frozen=True)
 class Dataset:
-    """An entry of the registry."""
+    """A registry entry: how to recognise, obtain and open a data set."""
 
     description: str
     """One line for lists."""
     open: Callable[[Path | None, int], DataSource]
-    """Opens it, given its folder (None if it is generated) and the wanted number of images (0: all or the default)."""
+    """Opens the data set, given its path (None if it is generated) and the number of images (0: all, or the default)."""
     recognises: Callable[[FileTree], bool]
-    """Whether files look like this data set."""
+    """Whether the files look like this data set."""
     layout: str
-    """What its folder contains; empty for a generated set."""
+    """Contents of its folder; empty for a generated data set."""
     instructions: str = ""
-    """How to get it."""
+    """How to obtain it."""
     folder: str = ""
-    """Name of its folder or zip below ``$MGM_DATA``, if it is not that of the entry."""
+    """Name of its folder or zip archive below ``$MGM_DATA``; empty: the name of the entry."""
 
 
 def _rooms(path: Path | None, num_images: int) -> DataSource:
@@ -49,7 +49,7 @@ def _rooms(path: Path | None, num_images: int) -> DataSource:
 
 
 def _reader(module: str, opener: str, *first: object, **settings: object) -> Callable[[Path | None, int], DataSource]:
-    """An opener by a class or function of `mgm.data`, which is imported when it is called."""
+    """Make an opener that calls ``opener`` of ``mgm.data.<module>``; the module is imported on the call."""
 
     def open_it(path: Path | None, num_images: int) -> DataSource:
         return getattr(import_module(f"mgm.data.{module}"), opener)(*first, path, **settings)
@@ -62,7 +62,7 @@ def _never(tree: FileTree) -> bool:
 
 
 def _matches(pattern: str) -> Callable[[FileTree], bool]:
-    """Whether any file's name matches."""
+    """Make a test for files of which at least one name matches."""
 
     def check(tree: FileTree) -> bool:
         return any(re.search(pattern, file) for file in tree.names())
@@ -71,7 +71,7 @@ def _matches(pattern: str) -> Callable[[FileTree], bool]:
 
 
 def _has_all(*names: str) -> Callable[[FileTree], bool]:
-    """Whether files or folders of these names exist."""
+    """Make a test for files that include all of these files or folders."""
 
     def check(tree: FileTree) -> bool:
         files = tree.names()
@@ -163,7 +163,7 @@ DATASETS: dict[str, Dataset] = {
         "convert your data to this layout",
     ),
 }
-"""Built-in name -> how to open it."""
+"""Built-in data sets by name."""
 
 STORE = Dataset(
     "a store made by `mgm data prepare`, from any of the others",
@@ -178,11 +178,11 @@ OWN_FOLDER = Dataset(
     "rgb/NAME.jpg, {semantic,depth,normal,...}/NAME.png, also below {train,val,test}/ (a folder or a zip); see docs/data.md",
 )
 SETTINGS_FILE = "dataset.yaml"
-"""A folder with this file is always read as the user's own."""
+"""A folder with this file is always read as the user's own data set."""
 
 
 def recognise(tree: FileTree) -> Dataset | None:
-    """The data set that files belong to: a store, a built-in one, or a folder of the user's own; None if unknown."""
+    """Recognise a data set by its files: a store, a built-in data set, or the user's own folder; None if unknown."""
     if STORE.recognises(tree):
         return STORE
     if SETTINGS_FILE in tree.names():
@@ -194,15 +194,15 @@ def open_source(name_or_path: str, num_images: int = 0) -> DataSource:
     """Open a data set by its name or by the path of its files.
 
     Args:
-        name_or_path: ``rooms``; another built-in name, looked for in ``$MGM_DATA`` as folder ``<name>`` or archive
-            ``<name>.zip``; or a folder, zip archive or store, recognised by what it contains. A name goes before a path:
-            write ``./rooms`` for a folder of that name.
-        num_images: How many rooms to render (0: 2,000). Sets of photographs are opened whole, so that one converted
-            store serves every limit: apply `mgm.data.splits.limit_training` to their splits.
+        name_or_path: ``rooms``; another built-in name, which is looked up in ``$MGM_DATA`` as folder ``<name>`` or archive
+            ``<name>.zip``; or the path of a folder, zip archive or store, which is recognised by its contents. Names take
+            precedence over paths: write ``./rooms`` for a folder of that name.
+        num_images: Number of rooms to render (0: 2,000). Other data sets are always opened whole, so that one converted store
+            serves every limit: apply `mgm.data.splits.limit_training` to their splits.
 
     Raises:
         ConfigError: If it is neither a built-in name nor an existing path.
-        DataError: If the files are missing or of no known layout; the message says what to do.
+        DataError: If files are missing or the layout is unknown; the message says what to do.
     """
     if name_or_path in DATASETS:
         entry = DATASETS[name_or_path]
@@ -226,7 +226,7 @@ def open_source(name_or_path: str, num_images: int = 0) -> DataSource:
         empty = [name for name in empty if not any(file.startswith(name) for file in tree.names())]
     if empty or not tree.names():
         raise DataError(
-            f"{path}: holds no files{' in ' if empty else ''}{', '.join(empty)}; put pictures into rgb/, see docs/data.md"
+            f"{path}: has no files{' in ' if empty else ''}{', '.join(empty)}; put images into rgb/, see docs/data.md"
         )
     known = {**DATASETS, "your own": OWN_FOLDER}
     layouts = "\n".join(
@@ -234,13 +234,13 @@ def open_source(name_or_path: str, num_images: int = 0) -> DataSource:
     )
     inner = next((match[1] for name in tree.names() if (match := re.match(r"(?i)(.+?)/rgb/", name))), "")
     hint = f"; {path / inner} has a folder rgb/: give that path" if inner else naming_hint(tree.names())
-    raise DataError(f"{path}: is of no known layout{hint}. Known are\n{layouts}")
+    raise DataError(f"{path}: the layout is not recognised{hint}. Known layouts:\n{layouts}")
 
 
 def open_photographs(name_or_path: str) -> DataSource:
-    """Open photographs without labels: those of a data set, else all pictures below a folder or in a zip archive.
+    """Open images without labels: those of a data set, else all images below a folder or in a zip archive.
 
-    A folder that has nothing but pictures below ``rgb/`` is no data set yet. Raises as `open_source` does.
+    A folder with images only below ``rgb/`` counts as a plain folder. Raises the errors of `open_source`.
     """
     from mgm.data.files import open_tree
     from mgm.data.images import PICTURE_ENDINGS
@@ -268,6 +268,6 @@ def _installed(name: str, entry: Dataset) -> Path:
             return place
     searched = f"not in {' or '.join(map(str, places))}" if places else "$MGM_DATA is not set"
     raise DataError(
-        f"data set {name!r} is not here ({searched}). {entry.instructions}: {entry.layout}; then put it into "
+        f"data set {name!r} was not found ({searched}). {entry.instructions}: {entry.layout}; then put it into "
         f"$MGM_DATA/{folder}{'' if entry.folder else ', or give its path instead of the name'}"
     )

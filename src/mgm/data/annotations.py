@@ -1,4 +1,4 @@
-"""Annotations of labelling tools (COCO, CVAT, Pascal VOC) as a folder of one's own: polygons and masks become class maps."""
+"""Import of annotations from labelling tools (COCO, CVAT, Pascal VOC): polygons and masks become label maps in a data folder."""
 
 from __future__ import annotations
 
@@ -26,51 +26,51 @@ if TYPE_CHECKING:
     import datumaro
 
 FORMATS = {"coco": "coco", "cvat": "cvat", "voc": "voc_segmentation"}
-"""Name -> the reader of datumaro."""
+"""Name of a format -> its reader in datumaro."""
 OUTSIDE = ("background", "ignore")
-"""What pixels are that nothing is drawn on: a class of their own, or without a label."""
+"""Meaning of pixels outside all annotations: the class background, or no label."""
 IGNORED = ("ignored", "void", "ignore")
-"""Names of classes that mean no label (Pascal VOC marks borders so)."""
+"""Names of classes that mean no label; Pascal VOC uses one for the borders of objects."""
 NO_LABEL = 255
 
 
 @dataclass
 class Imported:
-    """What was written."""
+    """Result of `import_annotations`."""
 
     num_images: int = 0
     classes: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
-    """What was left out, a line each."""
+    """Annotations that were left out, one line per kind."""
 
 
 def import_annotations(kind: str, folder: Path, out: Path, *, outside: str = "background") -> Imported:
-    """Write ``out/rgb``, ``out/semantic``, ``classes.txt`` and, where the annotations have parts, ``labels.csv``.
+    """Convert annotations to a data folder: ``rgb/``, ``semantic/``, ``classes.txt`` and, if they are split, ``labels.csv``.
 
-    Where annotations overlap, those on a higher layer lie above, and of one layer the smaller above the larger.
+    Overlapping annotations are drawn by layer (z order); within a layer, smaller ones are drawn over larger ones.
 
     Args:
-        kind: Of `FORMATS`.
-        folder: What the labelling tool exported, with the images.
+        kind: Key of `FORMATS`.
+        folder: The export of the labelling tool, with the images.
         out: A new or empty folder.
-        outside: Of `OUTSIDE`. A class called background keeps its meaning either way.
+        outside: One of `OUTSIDE`. An existing class named background is kept either way.
 
     Raises:
-        ConfigError: If ``kind`` or ``outside`` are not among the choices, or the extra is missing.
-        DataError: If ``out`` holds something, or nothing can be read from ``folder``.
+        ConfigError: If ``kind`` or ``outside`` is unknown, or the optional dependency is missing.
+        DataError: If ``out`` is not empty, or nothing can be read from ``folder``.
     """
     reader = choose("format", kind, FORMATS)
     if outside not in OUTSIDE:
         raise ConfigError(f"outside is {outside!r}. Choices: {', '.join(OUTSIDE)}")
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise DataError(f"{out}: is there already; choose another place with --out")
+        raise DataError(f"{out}: already exists; choose another folder with --out")
     items, names = _read(folder, kind, reader)
     classes = [name for name in names if name not in IGNORED]
     if outside == "background" and "background" not in classes:
         classes = ["background", *classes]
     numbers = [classes.index(name) if name in classes else NO_LABEL for name in names]
     if len(classes) > NO_LABEL:
-        raise DataError(f"{folder}: has {len(classes)} classes; at most {NO_LABEL} can be told apart in a label map")
+        raise DataError(f"{folder}: has {len(classes)} classes; a label map can hold at most {NO_LABEL}")
     empty = classes.index("background") if outside == "background" else NO_LABEL
     result = Imported(classes=classes)
     left_out: Counter[str] = Counter()
@@ -100,7 +100,7 @@ def import_annotations(kind: str, folder: Path, out: Path, *, outside: str = "ba
                 parts.append((name, PARTS.get(item.subset.lower(), "")))
         if not parts:
             raise DataError(
-                f"{folder}: none of the {len(items)} annotated images is there; put them beside the annotations"
+                f"{folder}: none of the {len(items)} annotated images was found; put them beside the annotations"
             )
         (target / "classes.txt").write_text("".join(f"{name}\n" for name in classes), encoding="utf-8")
         if len({part for _, part in parts} - {""}) > 1:
@@ -114,23 +114,23 @@ def import_annotations(kind: str, folder: Path, out: Path, *, outside: str = "ba
 
 
 def _read(folder: Path, kind: str, reader: str) -> tuple[list[datumaro.DatasetItem], list[str]]:
-    """All annotated images, and the names of the classes by number."""
+    """Read all annotated images, and the class names by index."""
     try:
         import datumaro
     except ImportError as error:
         raise ConfigError("mgm import needs datumaro, which is not installed: pip install 'mgm[import]'") from error
     if not folder.is_dir():
-        raise DataError(f"{folder}: is no folder")
-    root = logging.getLogger()  # which its readers warn through
+        raise DataError(f"{folder}: is not a folder; give the folder that the labelling tool exported")
+    root = logging.getLogger()  # datumaro's readers warn through the root logger
     level = root.level
     root.setLevel(logging.ERROR)
     try:
         dataset = datumaro.Dataset.import_from(str(folder), reader)
         items = sorted(dataset, key=lambda item: (item.subset, item.id))
         names = [label.name for label in dataset.categories()[datumaro.AnnotationType.label]]  # type: ignore[reportGeneralTypeIssues]
-    except Exception as error:  # of many kinds, from its readers
+    except Exception as error:  # datumaro's readers raise many kinds
         reason = str(error.__cause__ or error).partition("\n")[0]
-        raise DataError(f"{folder}: cannot be read as annotations of {kind}: {reason}") from error
+        raise DataError(f"{folder}: cannot be read as {kind} annotations: {reason}") from error
     finally:
         root.setLevel(level)
     return items, names
@@ -139,38 +139,38 @@ def _read(folder: Path, kind: str, reader: str) -> tuple[list[datumaro.DatasetIt
 def _masks(
     annotations: Sequence[datumaro.Annotation], size: tuple[int, int], left_out: Counter[str]
 ) -> list[tuple[np.ndarray, int]]:
-    """Masks ``[H, W]`` and numbers of classes, in the order in which they are drawn."""
+    """Masks ``[H, W]`` and class indices, in drawing order; counts in ``left_out`` what is skipped."""
     from datumaro import Bbox, Ellipse, Mask, Polygon
     from datumaro.util.mask_tools import rles_to_mask
 
     found: list[tuple[int, int, np.ndarray, int]] = []
     areas = [annotation for annotation in annotations if isinstance(annotation, Polygon | Ellipse | Mask)]
     groups = {area.group for area in areas} - {0}
-    for annotation in annotations:  # in COCO, an area has its box beside it
+    for annotation in annotations:  # in COCO, every area is accompanied by its bounding box, in the same group
         if not isinstance(annotation, Polygon | Ellipse | Mask | Bbox) or (
             isinstance(annotation, Bbox) and annotation.group not in groups
         ):
-            left_out[f"annotations that are no areas ({annotation.type.name})"] += 1
+            left_out[f"annotations that are not areas ({annotation.type.name})"] += 1
     for area in areas:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # of pycocotools, about NumPy 2
+            warnings.simplefilter("ignore", DeprecationWarning)  # pycocotools warns about NumPy 2
             if isinstance(area, Mask):
                 mask = np.asarray(area.image, dtype=bool)
             else:
                 corners = area.points if isinstance(area, Polygon) else area.as_polygon()
                 mask = rles_to_mask([corners], size[1], size[0]).astype(bool)
         if area.label is None or mask.shape != size:
-            left_out["areas without a class, or of another size than the image"] += 1
+            left_out["areas without a class, or with a different size than the image"] += 1
             continue
         found.append((area.z_order, -int(mask.sum()), mask, area.label))
     return [(mask, label) for _, _, mask, label in sorted(found, key=lambda entry: entry[:2])]
 
 
 def _name_below(name: str, folder: Path) -> str:
-    """The image's name, which must not lead out of the folder that is written."""
+    """Check an image's name: it must not lead out of the folder that is written. Raises `DataError`."""
     path = PurePosixPath(name.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or not path.parts or "\0" in name:
-        raise DataError(f"{folder}: names an image {name!r}, which leads out of the folder")
+        raise DataError(f"{folder}: lists an image {name!r}, which is outside of the folder; correct the annotations")
     return str(path)
 
 

@@ -1,4 +1,4 @@
-"""Random augmentation that keeps images and labels consistent with each other."""
+"""Random augmentation of images together with their labels."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ from mgm.types import Batch, Size, SizeSetting, Targets, parse_size
 
 
 class PairedAugmentation:
-    """Flips, turns, crop with zoom, and photometric changes of a batch, on its device.
+    """Random flips, rotations, crops with zoom, and photometric changes of a batch, on its device.
 
-    Per image: a left-right flip with probability 1/2, a top-bottom one likewise, a turn by a random number of right angles;
-    a window of random place and size, stretched to the whole picture (``zoom`` is log-uniform; below 1 the window is larger than
-    the picture); brightness, contrast, saturation, hue, blur and noise. Saturation and hue are of RGB: images of several other
-    channels have a factor for each of them in their place.
-    Tasks say what a flip, a turn and a zoom do to their values: normals change sign in x, or turn; depth is divided by the zoom
-    (a scene that is nearer by the factor looks the same). Pixels that the picture does not cover are invalid in every task.
+    Per image: a horizontal and a vertical flip, each with probability 1/2; a rotation by a random number of right angles; a
+    window of random position and size, resized to the whole image (``zoom`` is log-uniform; below 1 the window is larger than
+    the image); then brightness, contrast, saturation, hue, blur and noise. Saturation and hue apply to RGB only; images with
+    other channels get a random factor per channel instead.
+    Each task adjusts its values to a flip, a rotation and a zoom: normals change sign in x or rotate, and depth is divided by
+    the zoom (a scene that is closer by this factor looks the same). Pixels outside the original image are invalid in all tasks.
 
-    Not kornia: there, labels out of view become class 0, flipped normals keep their sign, and depth keeps its value.
-    Approximations: a window off the centre is treated as seen by the same camera; ``edge_texture`` is moved as it is,
-    though a magnified or blurred image would have other edges.
+    Kornia is not used: there, labels out of view become class 0, flipped normals keep their sign, and depth keeps its value.
+    Approximations: an off-centre window is treated as if seen by the same camera; ``edge_texture`` is only moved, although a
+    magnified or blurred image has different edges.
 
     Args:
-        tasks: Name -> task, for every target in the batches.
+        tasks: Task name -> task, for every target in the batches.
         image_size: Size of the resulting images in pixels.
-        flip: Whether to mirror left-right.
-        vertical_flip: Whether to mirror top-bottom.
-        quarter_turns: Whether to turn square images.
+        flip: Whether to flip horizontally.
+        vertical_flip: Whether to flip vertically.
+        quarter_turns: Whether to rotate by right angles; needs square images.
         zoom: Smallest and largest magnification.
         colour: Largest relative change of brightness, contrast and saturation (or channels), in [0, 1).
-        hue: Largest turn of the hue in shares of the colour circle, in [0, 0.5].
-        blur: Largest standard deviation of a Gaussian blur, in pixels.
-        noise: Largest standard deviation of Gaussian noise, in shares of the range of colours.
-        outside: What images show beyond their border, for zooms below 1: mid-grey, or their reflection.
+        hue: Largest rotation of the hue as a fraction of the colour circle, in [0, 0.5].
+        blur: Largest standard deviation of the Gaussian blur, in pixels.
+        noise: Largest standard deviation of the Gaussian noise, as a fraction of the colour range.
+        outside: Fill beyond the image border, for zooms below 1: mid-grey, or a reflection of the image.
 
     Raises:
         ConfigError: If a setting is out of range.
@@ -69,14 +69,16 @@ class PairedAugmentation:
         if not 0 <= colour < 1:
             raise ConfigError(f"colour is {colour:g}; it must lie in [0, 1)")
         if not 0 <= hue <= 0.5:
-            raise ConfigError(f"hue is {hue:g}; it must lie in [0, 0.5], half the colour circle")
+            raise ConfigError(f"hue is {hue:g}; it must lie in [0, 0.5], where 0.5 is half the colour circle")
         height, width = size = parse_size(image_size)
         if quarter_turns and height != width:
             raise ConfigError(
-                f"quarter_turns is on, but images of {height}x{width} would change their shape; use square ones, or --vertical-flip"
+                f"quarter_turns is on, but images of {height}x{width} would change shape; use square images, or --vertical-flip"
             )
         if not 0 <= blur <= min(size) / 8:
-            raise ConfigError(f"blur is {blur:g}; it must lie in [0, {min(size) / 8:g}], an eighth of the image's side")
+            raise ConfigError(
+                f"blur is {blur:g}; it must lie in [0, {min(size) / 8:g}], up to an eighth of the image's side"
+            )
         if not 0 <= noise <= 1:
             raise ConfigError(f"noise is {noise:g}; it must lie in [0, 1]")
         self._flip, self._vertical_flip, self._quarter_turns = flip, vertical_flip, quarter_turns
@@ -89,14 +91,14 @@ class PairedAugmentation:
         self._outside = outside
 
     def __call__(self, batch: Batch, seed: int) -> Batch:
-        """A changed copy of a batch.
+        """Augment a batch; returns a copy.
 
         Args:
             batch: Images and targets of one size.
-            seed: The result depends on the batch and this number alone; the global random state is left alone.
+            seed: The result depends only on the batch and this seed; the global random state is neither used nor changed.
 
         Returns:
-            Batch of the same length with images ``[B, C, *image_size]``; scene labels are the same.
+            Batch of the same length with images ``[B, C, *image_size]`` and the same scene labels.
         """
         count, device = len(batch), batch.images.device
         generator = torch.Generator().manual_seed(seed)
@@ -114,7 +116,7 @@ class PairedAugmentation:
         half_sides = (1 / factor)[:, None].expand(-1, 2)
         grid = window_grid(half_sides, (2 * draws[:, 2:4] - 1) * room, self._size)
         inside = (grid.abs() <= 1).all(dim=-1)
-        # grey is filled in afterwards: padding by zeros would tint the outermost half pixel, which has a label
+        # grey is filled in below: zero padding in grid_sample would blend into the outermost half pixel, which has a label
         padding = "border" if self._outside == "grey" else "reflection"
         images = F.grid_sample(images, grid, mode="bilinear", padding_mode=padding, align_corners=False)
         if self._outside == "grey":
@@ -132,13 +134,13 @@ class PairedAugmentation:
             kernels = blur_kernels((self._blur * more[:, 2]).numpy(), 2 * math.ceil(3 * self._blur) + 1)
             images = blur(images, torch.from_numpy(kernels).to(images))
         if self._noise:
-            deviation = 2 * self._noise * more[:, 3, None, None, None]  # colours span -1 .. 1
+            deviation = 2 * self._noise * more[:, 3, None, None, None]  # images are in -1 .. 1, a range of 2
             noise = torch.randn(images.shape, generator=generator) * deviation
             images = (images + noise.to(images)).clamp(-1, 1)
         return replace(batch, images=images, targets=targets)
 
     def _recolour(self, images: Tensor, draws: Tensor, turns: Tensor) -> Tensor:
-        """Brightness, contrast and saturation by factors in 1 - p .. 1 + p, clipped to the range of colours; then hue."""
+        """Scale brightness, contrast and saturation by factors in 1 - p .. 1 + p, clip to the colour range, then rotate the hue."""
         if self._colour > 0:
             brightness, contrast, saturation = (1 + self._colour * (2 * draws - 1)).T[:, :, None, None, None]
             colours = (images + 1) / 2 * brightness
@@ -153,7 +155,7 @@ class PairedAugmentation:
         return images
 
     def _rescale(self, images: Tensor, draws: Tensor, gains: Tensor) -> Tensor:
-        """Brightness, several channels each, and contrast about each channel's mean, by factors in 1 - p .. 1 + p, clipped."""
+        """Scale brightness, each of several channels, and contrast about each channel's mean by factors in 1 - p .. 1 + p; clip."""
         if self._colour == 0:
             return images
         brightness, contrast = (1 + self._colour * (2 * draws - 1)).T[:, :, None, None, None]
@@ -164,7 +166,7 @@ class PairedAugmentation:
 
 
 def resize(batch: Batch, size: Size, tasks: dict[str, Task]) -> Batch:
-    """A batch of images of another size: images bilinearly, labels by the nearest pixel."""
+    """Resize a batch: images bilinearly with antialiasing, labels by nearest neighbour."""
     whole = batch.images.new_ones(len(batch), 2)
     grid = window_grid(whole, torch.zeros_like(whole), size)
     inside = torch.ones_like(grid[..., 0], dtype=torch.bool)
@@ -174,7 +176,7 @@ def resize(batch: Batch, size: Size, tasks: dict[str, Task]) -> Batch:
 
 
 def flip(batch: Batch, mirrored: Tensor, tasks: dict[str, Task]) -> tuple[Tensor, Targets]:
-    """Images and targets of a batch, of which those in ``mirrored`` ``[B]`` bool are mirrored left-right."""
+    """Flip the images and targets selected by ``mirrored`` ``[B]`` bool horizontally; returns all images and targets."""
     images = torch.where(_per_image(mirrored, batch.images), batch.images.flip(-1), batch.images)
     targets = {
         name: torch.where(_per_image(mirrored, target), tasks[name].flip(target), target)
@@ -184,7 +186,7 @@ def flip(batch: Batch, mirrored: Tensor, tasks: dict[str, Task]) -> tuple[Tensor
 
 
 def turn(images: Tensor, targets: Targets, quarters: Tensor, tasks: dict[str, Task]) -> tuple[Tensor, Targets]:
-    """Images and their targets, each turned counter-clockwise by its number ``[B]`` of right angles: 0 to 3, not square 0 or 2."""
+    """Rotate each image and its targets counter-clockwise by ``quarters`` ``[B]`` right angles, 0 to 3 (0 or 2 if not square)."""
     turned = dict(targets)
     for number in map(int, quarters.unique()):
         if number:
@@ -198,7 +200,7 @@ def turn(images: Tensor, targets: Targets, quarters: Tensor, tasks: dict[str, Ta
 
 
 def _move(task: Task, target: Tensor, grid: Tensor, inside: Tensor) -> Tensor:
-    """Nearest label under every point of the grid; invalid where the picture does not reach."""
+    """Sample the nearest label at every point of the grid; invalid outside the image."""
     planes = target if target.ndim == 4 else target[:, None]
     moved = F.grid_sample(planes.float(), grid, mode="nearest", padding_mode="border", align_corners=False)
     moved = (moved if target.ndim == 4 else moved[:, 0]).to(target.dtype)
@@ -208,5 +210,5 @@ def _move(task: Task, target: Tensor, grid: Tensor, inside: Tensor) -> Tensor:
 
 
 def _per_image(choice: Tensor, values: Tensor) -> Tensor:
-    """``[B]`` with trailing axes, to choose whole images of ``values``."""
+    """Reshape ``[B]`` to ``[B, 1, ...]``, to broadcast against ``values``."""
     return choice.reshape(-1, *(1 for _ in values.shape[1:]))

@@ -1,4 +1,4 @@
-"""The interface of data sources."""
+"""Interface of data sources."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mgm.types import DatasetInfo, FrameLike, Sample
 
 @dataclass(frozen=True)
 class Splits:
-    """Indices of the samples for training, model selection and the final test; disjoint, each sorted."""
+    """Sample indices of the training, validation and test sets: disjoint, each sorted."""
 
     train: np.ndarray
     validation: np.ndarray
@@ -20,7 +20,7 @@ class Splits:
 
 
 class DataSource(ABC):
-    """Reads samples of one data set from its own format, at any size."""
+    """Reads the samples of one data set from its own file format, at any size."""
 
     split_kinds: tuple[str, ...] = ("random",)
     """Names of the splits; a store keeps all of them."""
@@ -33,7 +33,7 @@ class DataSource(ABC):
     @property
     @abstractmethod
     def fingerprint(self) -> dict[str, object]:
-        """Plain values that change whenever the samples change: settings, counts, a hash of the files. Key of the cache."""
+        """Plain values that change whenever the samples change (settings, counts, a hash of the files). Used as cache key."""
 
     @abstractmethod
     def __len__(self) -> int:
@@ -41,7 +41,7 @@ class DataSource(ABC):
 
     @abstractmethod
     def read(self, index: int, size: FrameLike) -> Sample:
-        """One sample as images of this size; see `mgm.data.images.resize_image` and `mgm.data.targets.resize_target`.
+        """Read one sample at this size; see `mgm.data.images.resize_image` and `mgm.data.targets.resize_target`.
 
         Raises:
             DataError: If a file is missing, unreadable or inconsistent; the message names the file and the remedy.
@@ -49,22 +49,22 @@ class DataSource(ABC):
 
     @abstractmethod
     def splits(self, kind: str, seed: int) -> Splits:
-        """The split called ``kind`` (one of `split_kinds`).
+        """The split named ``kind`` (one of `split_kinds`).
 
         Raises:
-            ConfigError: If the set has no such split; the message lists those it has.
+            ConfigError: If the data set has no such split; the message lists the choices.
         """
 
     def warnings(self) -> tuple[str, ...]:
-        """What a user should know about the files as a whole before they are used, such as those that are not read."""
+        """Warnings about the files as a whole, such as files that are ignored."""
         return ()
 
     def shape(self, index: int) -> tuple[int, int] | None:
-        """Height and width of a sample's own picture in pixels; None where it has no size of its own."""
+        """Original height and width of a sample's image in pixels; None if samples have no original size."""
         return None
 
     def remarks(self, index: int) -> tuple[str, ...]:
-        """What looks wrong with the files of a sample although they can be read, in words.
+        """Warnings about the files of a sample that can be read but look suspicious.
 
         Raises:
             DataError: If a file cannot be read.

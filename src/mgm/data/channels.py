@@ -1,4 +1,4 @@
-"""Images of 1 to 16 channels, of any type of numbers: decoding of untrusted files, and what pictures show of them."""
+"""Images with 1 to 16 channels of any numeric type: decoding of untrusted files, and conversion to RGB for display."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ from mgm.errors import DataError
 from mgm.types import MAX_CHANNELS, SHOWN_SHARES, ImageFormat
 
 EIGHT_BITS = 255
-"""The largest number of a file of 8 bits."""
+"""Largest number in an 8-bit file."""
 MOST_PAGES = 8192
-"""Of a TIFF file: one per channel, or one per row as some software writes channels that are interleaved."""
+"""Maximum number of pages of a TIFF file: one per channel, or one per row, as some software writes interleaved channels."""
 AXES = {"YX": None, "YXS": 2, "SYX": 0}
-"""Order of a page's numbers in the words of tifffile -> which axis is the channels."""
+"""Axes of a page as named by tifffile -> index of the channel axis."""
 DEFLATE, LZMA = (8, 32946), 34925
-"""Kinds of compression (TIFF tag 259)."""
+"""Values of the compression tag of TIFF (259)."""
 _PLAIN_MODES = frozenset(["L", "LA", "RGB", "RGBA", "RGBX", "I", "I;16", "I;16B", "I;16L", "I;16N", "F"])
-"""Modes of Pillow whose planes are the channels of the file; all others become RGB."""
+"""Pillow modes whose bands are the channels of the file; all others are converted to RGB."""
 
 
 def read_image(
@@ -49,20 +49,21 @@ def read_image(
     *,
     most_pixels: int = MAX_PIXELS,
 ) -> np.ndarray:
-    """The levels of an image: of a file (pictures, TIFF of any number of channels, ``.npy``), its content, or what it holds.
+    """Read an image with the channels and dtype of an `ImageFormat`.
 
     Args:
-        source: Arrays are ``[H, W]``, ``[H, W, C]`` or ``[C, H, W]``.
-        kind: What is wanted. Photographs are read as of `mgm.data.images.read_photograph`.
-        name: For messages.
-        taker: What wants it, for messages.
-        most_pixels: Of a TIFF or array; larger ones are refused before they are decoded.
+        source: Path or content of a file (PNG, JPEG, ..., TIFF with any number of channels, ``.npy``), a PIL image, or an array
+            ``[H, W]``, ``[H, W, C]`` or ``[C, H, W]``.
+        kind: Wanted format. Photographs are read by `mgm.data.images.read_photograph`.
+        name: Name of the image, for messages.
+        taker: What needs the image, for messages.
+        most_pixels: Larger TIFF files and arrays are refused before they are decoded.
 
     Returns:
-        ``[H, W, kind.channels]`` of `ImageFormat.dtype`.
+        ``[H, W, kind.channels]`` of ``kind.dtype``.
 
     Raises:
-        DataError: If it is unreadable, has another number of channels, or numbers that no range is known for.
+        DataError: If it is unreadable, has the wrong number of channels, or numbers of unknown range.
     """
     if kind.is_photograph and not isinstance(source, bytes):
         return read_photograph(source, name)
@@ -71,36 +72,37 @@ def read_image(
 
 
 def image_dtype(content: bytes, name: str) -> np.dtype:
-    """The type of the numbers in a file; raises as `read_image` does."""
+    """Dtype of the numbers in a file. Raises the errors of `read_image`."""
     return _stored(content, name)[0].dtype
 
 
 def to_levels(values: np.ndarray, kind: ImageFormat, name: str) -> np.ndarray:
-    """Numbers ``[H, W, C]`` as levels; what lies beyond the range becomes its end, NaN the lowest.
+    """Map numbers ``[H, W, C]`` from their range to the integers of ``kind.dtype``; clipped to the range, NaN becomes 0.
 
     Raises:
-        DataError: If the type of the numbers tells no range, or another one than that of the other images, and none is declared.
+        DataError: If no range is declared and that of the numbers' dtype is unknown or differs from the other images, or if all
+            numbers are NaN.
     """
     levels = np.empty(values.shape, kind.dtype)
     top = np.iinfo(levels.dtype).max
     if values.dtype == bool:
         values = values.astype(np.uint8) * EIGHT_BITS
     if values.dtype.kind == "f" and np.isnan(values).all():
-        raise DataError(f"{name}: holds nothing but NaN, so there is nothing to see; leave it out")
+        raise DataError(f"{name}: all numbers are NaN; leave this image out")
     spans = kind.value_range or (_range_by_type(values, name),)
     if kind.value_range and values.dtype == np.uint8 and max(high for _, high in spans) > EIGHT_BITS:
         raise DataError(
-            f"{name}: is of 8 bits, where numbers up to {max(high for _, high in spans):g} are expected; give the file with "
-            "its own numbers, not a picture of it"
+            f"{name}: is an 8-bit file, but numbers up to {max(high for _, high in spans):g} are expected; use the file with "
+            "the original numbers, not an 8-bit rendering of it"
         )
     if not kind.value_range and kind.dtype == "uint8" and values.dtype.kind in "iu" and values.dtype.itemsize > 1:
         raise DataError(
-            f"{name}: is of {8 * values.dtype.itemsize} bits, where images of 8 bits are expected, so its numbers cannot be "
-            "compared with theirs; save all images alike, or declare their range in dataset.yaml ('rgb: {range: [0, 4095]}')"
+            f"{name}: has {8 * values.dtype.itemsize} bits, but 8-bit images are expected, so its numbers cannot be compared with "
+            "theirs; save all images with the same bits, or declare their range in dataset.yaml ('rgb: {range: [0, 4095]}')"
         )
     if values.dtype == levels.dtype and all(span == (0, top) for span in spans):
         return values
-    for channel in range(values.shape[2]):  # one after another: as fractions they take eight times the memory
+    for channel in range(values.shape[2]):  # one channel at a time: as floats they take eight times the memory
         low, high = spans[channel if len(spans) > 1 else 0]
         shares = (np.nan_to_num(values[:, :, channel].astype(np.float64), nan=low) - low) / (high - low)
         levels[:, :, channel] = (shares.clip(0, 1) * top).round()
@@ -108,7 +110,7 @@ def to_levels(values: np.ndarray, kind: ImageFormat, name: str) -> np.ndarray:
 
 
 def rgb_of(levels: np.ndarray, kind: ImageFormat) -> np.ndarray:
-    """What is shown of levels ``[H, W, C]``: ``[H, W, 3]`` uint8; see `ImageFormat.show` and `ImageFormat.is_stretched`."""
+    """Convert an image ``[H, W, C]`` to RGB for display, ``[H, W, 3]`` uint8; see `ImageFormat.show` and `is_stretched`."""
     if kind.is_photograph and kind.shown == (0, 1, 2):
         return levels
     present = [channel for channel in kind.shown if channel >= 0]
@@ -118,7 +120,7 @@ def rgb_of(levels: np.ndarray, kind: ImageFormat) -> np.ndarray:
         darkest, brightest = np.quantile(levels[..., present].reshape(-1, len(present))[::step], SHOWN_SHARES)
         low, high = (darkest, brightest) if darkest < brightest else (low, high)
     shown = np.zeros((*levels.shape[:2], 3), np.uint8)
-    for place, channel in enumerate(present):  # one after another: as fractions they take eight times the memory
+    for place, channel in enumerate(present):  # one channel at a time: as floats they take more memory
         shown[..., place] = (
             ((levels[..., channel].astype(np.float32) - low) * (255 / (high - low))).clip(0, 255).round()
         )
@@ -133,15 +135,15 @@ def _range_by_type(values: np.ndarray, name: str) -> tuple[float, float]:
         return 0, 1
     found = f"{np.nanmin(values):g} to {np.nanmax(values):g}" if values.size else "none"
     raise DataError(
-        f"{name}: holds {values.dtype} numbers ({found}), of which no black and white are known; say it in dataset.yaml: "
-        "'rgb: {channels: ..., range: [LOWEST, HIGHEST]}'"
+        f"{name}: holds {values.dtype} numbers ({found}), and it is unknown which mean black and white; declare it in "
+        "dataset.yaml: 'rgb: {channels: ..., range: [LOWEST, HIGHEST]}'"
     )
 
 
 def _stored(
     source: str | Path | bytes | Image.Image | np.ndarray, name: str, most_pixels: int = MAX_PIXELS
 ) -> tuple[np.ndarray, str, int | None]:
-    """Numbers as they are stored, the name for messages, and the axis of the channels where the file says it."""
+    """The stored numbers, the name for messages, and the channel axis if the file defines it."""
     if isinstance(source, np.ndarray):
         return source, name or "the array", None
     if isinstance(source, Image.Image):
@@ -156,30 +158,28 @@ def _stored(
         return values, name, axis
     image, name = decode(content, name)
     if is_reduced(image):
-        raise DataError(
-            f"{name}: has colours of 16 bits, which are read from TIFF and .npy alone; save it as one of these"
-        )
+        raise DataError(f"{name}: has 16-bit colours, which are only read from TIFF and .npy; save it as one of these")
     return _planes_of(image), name, None
 
 
 def _planes_of(image: Image.Image) -> np.ndarray:
-    """``[H, W]`` or ``[H, W, C]`` of a picture."""
+    """Convert a PIL image to an array ``[H, W]`` or ``[H, W, C]``."""
     if image.mode not in _PLAIN_MODES:
         image = image.convert("RGBA" if image.mode == "P" and "transparency" in image.info else "RGB")
     if image.mode != "I":
         return np.array(image)
-    values = numbers_of(image)  # of 16 bits
+    values = numbers_of(image)  # usually 16-bit grey, which Pillow widens to int32
     return values.astype(np.uint16) if values.min() >= 0 and values.max() <= 65535 else values
 
 
 def _read_tiff(content: bytes, name: str, most_pixels: int) -> tuple[np.ndarray, int | None]:
-    """A TIFF file of any number of channels, interleaved, in planes, or a page each; and the axis of the channels.
+    """Read a TIFF file with any number of channels, interleaved, in planes, or one per page; also returns the channel axis.
 
-    Of its pages alone: what other software writes beside them, XML that may name other files, is not looked at.
+    Reads only the pages. Metadata of other software is ignored: it may be XML that names other files.
     """
     import tifffile  # needed for few data sets
 
-    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it says of damaged files, we say
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # damaged files are reported by our own errors
     try:
         with tifffile.TiffFile(io.BytesIO(content)) as file:
             found: Iterator[Any] = islice(file.pages, MOST_PAGES + 1)
@@ -195,48 +195,54 @@ def _read_tiff(content: bytes, name: str, most_pixels: int) -> tuple[np.ndarray,
         raise
     except Exception as error:  # decoders of damaged files raise nearly anything
         if "imagecodecs" not in str(error) and not isinstance(error, ImportError):
-            raise DataError(f"{name}: is damaged or cut short ({error}); fetch or prepare it again") from error
+            raise DataError(f"{name}: is damaged or truncated ({error}); download or prepare it again") from error
         palette = True
-    # what Pillow reads exactly: palettes, and by other libraries compressed grey and colours of 8 bits
+    # Pillow reads these exactly: palettes, and 8-bit grey and colours whose compression tifffile does not support
     image, _ = decode(content, name)
     if is_reduced(image):
         raise DataError(
-            f"{name}: its compression needs another package: pip install imagecodecs; or save it by deflate"
+            f"{name}: its compression needs another package: pip install imagecodecs; or save it with deflate compression"
         )
     return _planes_of(image), None
 
 
 def _tiff_problem(content: bytes, pages: Sequence[Any], most_pixels: int) -> str:
-    """Why the pages of a TIFF file are not decoded, in words; empty if they can be."""
+    """Error message if the pages of a TIFF file must not be decoded; empty if they can be."""
     first = pages[0]
     if (
         len(pages) > MOST_PAGES
         or any((page.shape, page.dtype) != (first.shape, first.dtype) for page in pages)
         or (len(pages) > 1 and len(first.shape) > 2)
     ):
-        return "holds several pictures (pages); save the one that is meant as a file of its own"
+        return "holds several images (pages); save the one you need as a separate file"
     if first.dtype is None or first.axes not in AXES:
-        return f"holds {first.dtype} numbers of axes {first.axes}, which is no image; save it as H x W x channels"
+        return f"holds {first.dtype} numbers with axes {first.axes}, which is not an image; save it as H x W x channels"
     size = len(pages) * prod(first.shape)
     if size > MAX_CHANNELS * most_pixels or size * first.dtype.itemsize > MAX_FILE_BYTES:
-        return f"claims to be {len(pages)} x {first.shape} {first.dtype}, more than is read; remove it, or cut it into tiles"
+        return f"claims to be {len(pages)} x {first.shape} {first.dtype}, which is too large; remove it, or cut it into tiles"
     if first.tags.valueof("Orientation", default=1) != 1:
-        return "is stored turned (its tag Orientation); save it upright, like its labels"
+        return "is stored rotated (tag Orientation); save it upright, like its labels"
     for page in pages:
         most = prod(page.chunks) * first.dtype.itemsize
         if page.compression == LZMA:
-            return "is compressed by LZMA, which is not read; save it by deflate, or without compression"
+            return "has LZMA compression, which is not supported; save it with deflate, or without compression"
         for offset, count in (
             zip(page.dataoffsets, page.databytecounts, strict=True) if page.compression in DEFLATE else ()
         ):
-            # tifffile inflates whatever there is
+            # checked here because tifffile decompresses without a limit
             if len(zlib.decompressobj().decompress(content[offset : offset + count], most + 1)) > most:
-                return "is damaged: more is compressed in it than it claims; fetch or prepare it again"
+                return "is damaged: it holds more compressed data than it claims; download or prepare it again"
     return ""
 
 
 def _interleaved(values: np.ndarray, axis: int | None, channels: int, name: str, taker: str) -> np.ndarray:
-    """``[H, W, channels]`` of ``[H, W]``, ``[H, W, C]`` or ``[C, H, W]``; the axis of the channels is found by their number."""
+    """Rearrange ``[H, W]``, ``[H, W, C]`` or ``[C, H, W]`` to ``[H, W, channels]``; an unknown channel axis is found by its length.
+
+    Of uint8 images with up to 4 channels, alpha and equal copies of a grey channel are dropped.
+
+    Raises:
+        DataError: If the channel axis is ambiguous, or the number of channels is wrong.
+    """
     if values.dtype.kind not in "biuf" or values.ndim not in (2, 3) or 0 in values.shape:
         raise DataError(f"{name}: is {values.dtype} {values.shape}, not numbers of H x W or H x W x channels")
     if values.ndim == 2:
@@ -245,14 +251,14 @@ def _interleaved(values: np.ndarray, axis: int | None, channels: int, name: str,
         ends = [end for end in (2, 0) if values.shape[end] == channels]
         if len(ends) == 2:
             raise DataError(
-                f"{name}: of shape {values.shape} it cannot be told which {channels} are the channels; crop it, or save it as TIFF"
+                f"{name}: in shape {values.shape}, either axis of {channels} may be the channels; crop it, or save it as TIFF"
             )
         axis = ends[0] if ends else 2 if values.shape[2] <= values.shape[0] else 0
     values = np.moveaxis(values, axis, 2)
     found = values.shape[2]
     if values.shape[0] * values.shape[1] > MAX_PIXELS:
         raise DataError(f"{name}: has more than {MAX_PIXELS // 1_000_000} million pixels; cut it into tiles")
-    if channels < found <= 4 and values.dtype == np.uint8:  # grey as it is often saved; transparency
+    if channels < found <= 4 and values.dtype == np.uint8:  # grey is often saved as RGB, and RGB with transparency
         colours = values[:, :, : found - (found + 1) % 2]
         if channels == 1 and (colours == colours[:, :, :1]).all():
             return colours[:, :, :1]

@@ -1,4 +1,4 @@
-"""Checks of samples against what their source declares, and of files against their checksums."""
+"""Checks of samples against the declaration of their source, and of files against their checksums."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def read_checked(source: DataSource, info: DatasetInfo, index: int, size: FrameL
     """Read a sample and check it.
 
     Raises:
-        DataError: If it is unreadable, or not what the source declares.
+        DataError: If it is unreadable, or contradicts what the source declares.
     """
     sample = source.read(index, size)
     check_sample(sample, info, size)
@@ -26,7 +26,7 @@ def read_checked(source: DataSource, info: DatasetInfo, index: int, size: FrameL
 
 
 def find_bad(source: DataSource, size: FrameLike) -> Iterator[tuple[int, str]]:
-    """Decode every sample: yields the index of each, and what is wrong with it; empty: nothing."""
+    """Decode every sample; yields its index and an error message, empty if the sample is fine."""
     info = source.info
     for index in range(len(source)):
         try:
@@ -38,7 +38,7 @@ def find_bad(source: DataSource, size: FrameLike) -> Iterator[tuple[int, str]]:
 
 
 def check_sample(sample: Sample, info: DatasetInfo, size: FrameLike) -> None:
-    """Raise `DataError` unless a sample is what its source declares."""
+    """Raise `DataError` if a sample contradicts what its source declares."""
     where = f"{info.name}, sample {sample.name!r}"
     shape = (info.image.channels, *Frame.of(size).size)
     if sample.image.dtype != info.image.dtype or sample.image.shape != shape:
@@ -46,7 +46,7 @@ def check_sample(sample: Sample, info: DatasetInfo, size: FrameLike) -> None:
             f"{where}: the image is {sample.image.dtype} {sample.image.shape}, not {info.image.dtype} {shape}"
         )
     if set(sample.targets) != set(info.tasks):
-        raise DataError(f"{where}: has targets {sorted(sample.targets)}, the data set offers {sorted(info.tasks)}")
+        raise DataError(f"{where}: has targets {sorted(sample.targets)}, but the data set offers {sorted(info.tasks)}")
     kinds = task_kinds(info.own_tasks)
     for task, target in sample.targets.items():
         kind = find_task(task, kinds)
@@ -55,21 +55,21 @@ def check_sample(sample: Sample, info: DatasetInfo, size: FrameLike) -> None:
         kind.check_target(target, len(info.classes), where)
     if sample.scene.shape != (len(info.scenes),):
         raise DataError(
-            f"{where}: {sample.scene.shape} scene labels, the data set has {len(info.scenes)} scene classes"
+            f"{where}: the scene label has shape {sample.scene.shape}, but the data set has {len(info.scenes)} scene classes"
         )
     known = sample.scene[~np.isnan(sample.scene)]
     if ((known < 0) | (known > 1)).any() or (not info.multi_hot and len(known) and abs(known.sum() - 1) > 1e-3):
-        raise DataError(f"{where}: the scene label is no {'multi-hot' if info.multi_hot else 'one-hot'} vector")
+        raise DataError(f"{where}: the scene label is not a {'multi-hot' if info.multi_hot else 'one-hot'} vector")
 
 
 def file_checksum(file: Path) -> str:
-    """SHA-256 of a file."""
+    """SHA-256 of a file, in hexadecimal."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def find_changed(folder: Path, checksums: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Compare files with their SHA-256: yields each name, and what is wrong with the file; empty: nothing."""
+    """Compare files with their SHA-256; yields each name and an error message, empty if the file is unchanged."""
     for name, expected in checksums.items():
         try:
             found = file_checksum(folder / name)

@@ -1,4 +1,4 @@
-"""From written arrays to a finished store: bad samples are dropped, names, splits and manifest written, the folder renamed."""
+"""Completion of a store from its written arrays: drop bad samples, write names, splits and manifest, rename the folder."""
 
 from __future__ import annotations
 
@@ -25,29 +25,31 @@ _ROWS_AT_ONCE = 256
 
 
 def finish(plan: Plan, source: DataSource, path: Path, origin: str) -> None:
-    """Turn the written arrays into a store under ``path``, in place of an older one if there is one.
+    """Turn the written arrays into a store at ``path``, replacing an older one.
 
     May be killed at any point and called again.
 
     Args:
-        plan: Of the conversion, all of whose chunks are on disk.
-        source: What was converted.
-        path: The store's folder.
-        origin: Where the source was found, for the manifest.
+        plan: Plan of the conversion; all its chunks must be on disk.
+        source: The converted data source.
+        path: Folder of the store.
+        origin: Location of the source, for the manifest.
 
     Raises:
-        DataError: If no sample is left, or the disk is too full.
+        DataError: If no sample is left, or the disk is full.
     """
     markers = [json.loads(plan.marker(number).read_text(encoding="utf-8")) for number in range(plan.num_chunks)]
     bad = {int(index): reason for marker in markers for index, reason in marker["bad"].items()}
     if len(bad) == plan.count:
-        raise DataError(f"{source.info.name}: none of the {plan.count} samples can be used. The first: {bad[min(bad)]}")
+        raise DataError(
+            f"{source.info.name}: none of the {plan.count} samples can be used. First error: {bad[min(bad)]}"
+        )
     kept = np.setdiff1d(np.arange(plan.count), list(bad))
     try:
         for name in plan.layouts:
             keep_rows(plan.folder / f"{name}.npy", kept)
         _write_manifest(plan, source, origin, markers, kept)
-        for draft in plan.folder.glob("*.tmp"):  # of workers that were killed while writing
+        for draft in plan.folder.glob("*.tmp"):  # left by workers that were killed while writing
             draft.unlink(missing_ok=True)
         _put_in_place(plan.folder, path)
         for file in (*(plan.marker(number) for number in range(plan.num_chunks)), plan.folder / PLAN):
@@ -57,7 +59,7 @@ def finish(plan: Plan, source: DataSource, path: Path, origin: str) -> None:
 
 
 def keep_rows(file: Path, kept: np.ndarray) -> None:
-    """Reduce a ``.npy`` file, in one step, to the ascending row numbers ``kept``; does nothing if it has only as many."""
+    """Reduce a ``.npy`` file atomically to the rows ``kept`` (ascending); does nothing if it has that many rows already."""
     with file.open("rb") as stream:
         np.lib.format.read_magic(stream)
         shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
@@ -110,7 +112,7 @@ def _write_manifest(
 
 
 def _put_in_place(folder: Path, path: Path) -> None:
-    """Rename the folder; an older one under that name goes when its successor is there."""
+    """Rename the folder to ``path``; an older store there is removed once the new one is in place."""
     if folder.parent == path:
         move_files(folder, path, MANIFEST)
         return

@@ -1,4 +1,4 @@
-"""Composites: new labelled images made by pasting parts of one labelled image into another."""
+"""Composites: new labelled images, made by pasting parts of one labelled image into another."""
 
 from __future__ import annotations
 
@@ -18,39 +18,38 @@ from mgm.types import IGNORE_INDEX, Batch
 MAX_BEHIND_M = 0.3
 
 OBJECT_SHARE = 0.25
-"""A class that covers less of an image is taken for objects; what covers more for walls, floor, sky, road."""
+"""A class counts as objects in an image if it covers less than this fraction; others are walls, floor, sky or road."""
 
 LARGEST_RECTANGLE = 0.5
-"""Share of the image that a pasted rectangle covers at most: the scene label, which stays, has to stay true."""
+"""Largest fraction of the image that a pasted rectangle covers, so that the scene label remains correct."""
 
 
 class Composites:
-    """Pastes part of image B into image A, with all its labels.
+    """Pastes parts of image B, with all its labels, into image A.
 
-    B is another image of the batch. What is pasted is one of `PIECES`:
+    B is another image of the batch. `PIECES` are the choices of what is pasted:
 
-    - ``classes``: a random half of B's classes in view (rounded down, at least one), as in ClassMix (Olsson et al., WACV
-      2021).
-    - ``objects``: likewise of those classes that cover less than a quarter of B, so that objects move and walls stay: a
-      copy-paste (Ghiasi et al., CVPR 2021) of classes instead of instances, without a scaling of its own.
-    - ``cutmix``: a rectangle (Yun et al., ICCV 2019), here of 0 to 50 % of the image, its sides at 1:2 to 2:1.
+    - ``classes``: a random half of the classes in B (rounded down, at least one), as in ClassMix (Olsson et al., WACV 2021).
+    - ``objects``: a random half of the classes that cover less than a quarter of B, so that objects are moved but walls are not:
+      copy-paste (Ghiasi et al., CVPR 2021) of classes instead of instances, without its scaling.
+    - ``cutmix``: a rectangle (Yun et al., ICCV 2019), here of 0 to 50 % of the image, with side ratios of 1:2 to 2:1.
 
-    Classes are pasted only where B is no more than 0.3 m behind A: what stands in front stays in front. Where either
-    depth is unknown, or depth is no task, everything chosen is pasted. The scene label stays A's. Not from the paper.
+    Classes are pasted only where B is at most 0.3 m behind A, so that nearer surfaces stay in front. Where either depth is
+    unknown, or if depth is not a task, everything chosen is pasted. The scene label of A is kept. Not from the paper.
 
-    At the seams, ``edge_texture``, ``principal_curvature`` and ``reshading`` are those of the pieces, not of the whole.
+    At the seams, ``edge_texture``, ``principal_curvature`` and ``reshading`` remain those of the parts, not of the composite.
 
     Args:
-        tasks: Name -> task; all but ``cutmix`` need one with classes, and look at `mgm.tasks.label_map_of`.
+        tasks: Task name -> task; all pieces but ``cutmix`` need a task with classes (`mgm.tasks.label_map_of`).
         pieces: Key of `PIECES`.
-        share: Of how many images something is pasted into, in (0, 1]; each is decided on its own.
-        givers: From how many other images, one after another.
-        vary: What B goes through before, by a seed, labels and all: mirrored or scaled, say.
-        match: How far B's colours are moved towards A's mean and standard deviation of each channel, in [0, 1].
-        max_behind_m: How far B may lie behind A, in metres.
+        share: Probability that something is pasted into an image, in (0, 1].
+        givers: Number of other images that are pasted, one after another.
+        vary: Augments B before pasting, labels included, given a seed.
+        match: How far B's colours are moved towards A's mean and standard deviation per channel, in [0, 1].
+        max_behind_m: Largest distance of B behind A, in metres.
 
     Raises:
-        ConfigError: If there are no such pieces, or no segmentation to choose them by.
+        ConfigError: If ``pieces`` is unknown, or there is no segmentation task to choose them by.
     """
 
     def __init__(
@@ -69,15 +68,15 @@ class Composites:
         self._label_map = label_map_of(tasks)
         if pieces != "cutmix" and not self._label_map:
             raise ConfigError(
-                "composites need the task 'semantic', or another one with classes, to cut images into pieces; "
-                f"the tasks are {', '.join(tasks) or 'none'}: choose other extra images or --mix cutmix, or add it"
+                "composites need the task 'semantic', or another task with classes, to cut images into pieces; "
+                f"the tasks are {', '.join(tasks) or 'none'}: add such a task, or choose other extra images or --mix cutmix"
             )
         self._num_classes = tasks[self._label_map].channels if self._label_map else 0
         self._share, self._givers, self._vary, self._match = share, givers, vary, match
         self._max_behind_m = max_behind_m
 
     def __call__(self, batch: Batch, seed: int) -> Batch:
-        """As many composites as the batch has images (every image is A once, and B once per giver), by batch and seed alone."""
+        """Make one composite per image: each image is A once, and B once per giver. Depends only on batch and seed."""
         generator = torch.Generator().manual_seed(seed)
         result, changed = batch, None
         for _ in range(self._givers):
@@ -98,7 +97,7 @@ class Composites:
         return result
 
     def _other(self, batch: Batch, generator: torch.Generator) -> Batch:
-        """The image B of every image A, as it is pasted."""
+        """Image B for every image A, after ``vary`` and ``match``."""
         partner = _partners(len(batch), generator).to(batch.images.device)
         other = Batch(
             batch.images.index_select(0, partner),
@@ -117,7 +116,7 @@ class Composites:
         return other
 
     def _half_of_classes(self, batch: Batch, other: Batch, generator: torch.Generator, below: float) -> Tensor:
-        """``[B, H, W]`` bool: half of the classes below a share of the other image, where they do not lie behind."""
+        """``[B, H, W]`` bool: pixels of half of the classes that cover less than ``below`` of B, where B is not behind A."""
         labels = other.targets[self._label_map]
         flat = labels.flatten(1)
         area = torch.zeros(len(batch), IGNORE_INDEX + 1, device=labels.device)
@@ -131,11 +130,11 @@ class Composites:
         pasted = chosen.gather(1, flat).view_as(labels)
         if "depth" in batch.targets:
             behind = other.targets["depth"] - batch.targets["depth"] > self._max_behind_m
-            pasted = pasted & ~behind[:, 0]  # NaN compares false: an unknown depth forbids nothing
+            pasted = pasted & ~behind[:, 0]  # a comparison with NaN is false: pixels of unknown depth are pasted
         return pasted
 
     def _rectangle(self, batch: Batch, other: Batch, generator: torch.Generator) -> Tensor:
-        """``[B, H, W]`` bool: a rectangle of random size, proportions and place, all of it in the image."""
+        """``[B, H, W]`` bool: a rectangle of random size, side ratio and position inside the image."""
         draws = torch.rand(len(batch), 4, generator=generator).to(batch.images.device)
         area, ratio = LARGEST_RECTANGLE * draws[:, 0], torch.exp(math.log(2) * (2 * draws[:, 1] - 1))
         sides = torch.stack([area * ratio, area / ratio], dim=1).sqrt()  # at most 1: the largest is 1 x 1/2
@@ -152,11 +151,11 @@ PIECES: dict[str, Callable[[Composites, Batch, Batch, torch.Generator], Tensor]]
     "objects": partial(Composites._half_of_classes, below=OBJECT_SHARE),
     "cutmix": Composites._rectangle,
 }
-"""Name -> which pixels of the other image are pasted."""
+"""Name -> function that selects which pixels of the other image are pasted."""
 
 
 def _partners(count: int, generator: torch.Generator) -> Tensor:
-    """A random permutation that is one cycle: no image is its own partner."""
+    """A random permutation with a single cycle, so that no image is its own partner."""
     order = torch.randperm(count, generator=generator)
     partner = torch.empty_like(order)
     partner[order] = order.roll(1)

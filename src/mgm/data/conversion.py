@@ -1,4 +1,4 @@
-"""Writing the samples of a data source into arrays, chunk by chunk: in parallel, and resumable."""
+"""Conversion of a data source to arrays on disk, chunk by chunk: parallel and resumable."""
 
 from __future__ import annotations
 
@@ -29,20 +29,18 @@ from mgm.tasks import find_task, task_kinds
 from mgm.types import DatasetInfo, Frame, FrameLike
 
 CHUNK_SIZE = 32
-"""Samples between two markers: what a killed build loses per worker."""
+"""Samples per chunk: the most that each worker loses when a build is killed."""
 MAX_WORKERS = 16
 SECONDS_PER_WORKER = 5.0
-"""Work that makes another process worth its start, in which it imports torch."""
+"""Amount of work that justifies another process, which first has to import torch."""
 PLAN = "plan.json"
-SKIP_HINT = (
-    "; bad samples are left out with --skip-bad, of mgm train as of mgm data prepare (mgm data verify lists them)"
-)
+SKIP_HINT = "; to leave out bad samples, add --skip-bad to mgm train or mgm data prepare (mgm data verify lists them)"
 _LOGGER = logging.getLogger("mgm")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a worker needs to know to write its chunks; the same whenever the same source is converted."""
+    """Everything a worker needs to write its chunks; the same every time a source is converted."""
 
     folder: Path
     info: DatasetInfo
@@ -57,16 +55,16 @@ class Plan:
         return ceil(self.count / CHUNK_SIZE)
 
     def chunk(self, number: int) -> range:
-        """Samples of a chunk."""
+        """Sample indices of a chunk."""
         return range(number * CHUNK_SIZE, min((number + 1) * CHUNK_SIZE, self.count))
 
     def marker(self, number: int) -> Path:
-        """The file that says that a chunk is on disk."""
+        """Path of the marker file, which exists once a chunk is on disk."""
         return self.folder / f"chunk-{number:06d}.json"
 
 
 def sample_layouts(info: DatasetInfo, size: FrameLike, count: int) -> Layouts:
-    """Types and shapes of the arrays that hold samples."""
+    """Dtypes and shapes of the arrays that hold samples."""
     layouts: Layouts = {
         "image": (info.image.dtype, (count, info.image.channels, *Frame.of(size).size)),
         "scene": ("float32", (count, len(info.scenes))),
@@ -79,19 +77,19 @@ def sample_layouts(info: DatasetInfo, size: FrameLike, count: int) -> Layouts:
 
 
 def num_bytes(layouts: Layouts) -> int:
-    """Size of arrays on disk."""
+    """Total size of arrays on disk in bytes."""
     return sum(np.dtype(dtype).itemsize * prod(shape) for dtype, shape in layouts.values())
 
 
 def write_samples(
     source: DataSource, size: Frame, folder: Path, workers: int, progress: bool | None, skip_bad: bool
 ) -> Plan:
-    """Write the arrays of all samples into a folder; continues an attempt that was interrupted.
+    """Write the arrays of all samples into a folder, continuing an interrupted attempt.
 
-    A marker per chunk of samples says that the chunk's rows are on disk, and which of its samples are bad.
+    A marker file per chunk records that the chunk's rows are on disk, and which of its samples are bad.
 
     Raises:
-        DataError: If a sample is bad (unless ``skip_bad``), or the disk is too full.
+        DataError: If a sample is bad (unless ``skip_bad``), or there is not enough disk space.
     """
     plan = _lay_out(source, size, folder, skip_bad)
     pending = [number for number in range(plan.num_chunks) if not _is_done(plan, number)]
@@ -104,16 +102,16 @@ def write_samples(
 
 
 def cannot_write(folder: Path, error: OSError) -> DataError:
-    """The error of a full or read-only disk."""
+    """The error for a full or read-only disk."""
     return DataError(
-        f"{folder}: cannot be written ({error.strerror}); make room and start again, it goes on where it stopped"
+        f"{folder}: cannot be written ({error.strerror}); make room and run again to continue where it stopped"
     )
 
 
 def _lay_out(source: DataSource, size: Frame, folder: Path, skip_bad: bool) -> Plan:
     """Create the arrays, or continue with those of an unfinished conversion of the same data."""
     if len(source) == 0:
-        raise DataError(f"{source.info.name}: has no samples")
+        raise DataError(f"{source.info.name}: the data set has no samples")
     layouts = sample_layouts(source.info, size, len(source))
     identity = json.dumps(
         [FORMAT_VERSION, CHUNK_SIZE, info_to_plain(source.info), source.fingerprint, str(size), list(layouts.items())]
@@ -133,7 +131,7 @@ def _lay_out(source: DataSource, size: Frame, folder: Path, skip_bad: bool) -> P
 
 
 def _is_done(plan: Plan, number: int) -> bool:
-    """Whether a chunk is on disk. One with bad samples does not count unless they are skipped."""
+    """Whether a chunk is on disk. A chunk with bad samples only counts if they are skipped."""
     marker = plan.marker(number)
     return marker.exists() and (plan.skip_bad or not json.loads(marker.read_text(encoding="utf-8"))["bad"])
 
@@ -143,13 +141,13 @@ def _check_disk(plan: Plan, pending: list[int]) -> None:
     free = shutil.disk_usage(plan.folder).free
     if needed > free:
         raise DataError(
-            f"{plan.folder.parent}: {needed / 1e9:.2f} GB are needed and {free / 1e9:.2f} GB free; make room, or choose "
+            f"{plan.folder.parent}: needs {needed / 1e9:.2f} GB but has {free / 1e9:.2f} GB free; make room, or choose "
             "another folder with --out (for the cache: --cache or $MGM_CACHE)"
         )
 
 
 def _convert_chunks(source: DataSource, plan: Plan, pending: list[int], workers: int) -> Iterator[int]:
-    """Convert chunks, in processes if that pays; yields their numbers as they are finished."""
+    """Convert chunks, in several processes if that is worth their start; yields the number of each finished chunk."""
     if workers == 0 and pending:
         start = time.perf_counter()
         _convert_chunk(source, plan, pending[0])
@@ -165,7 +163,7 @@ def _convert_chunks(source: DataSource, plan: Plan, pending: list[int], workers:
                 yield number
                 pending = pending[1:]
         except WorkersLostError as error:
-            _LOGGER.warning("%s; going on in one process", error)
+            _LOGGER.warning("%s; continuing in one process", error)
     for number in pending:
         if not _is_done(plan, number):
             _convert_chunk(source, plan, number)
@@ -173,22 +171,22 @@ def _convert_chunks(source: DataSource, plan: Plan, pending: list[int], workers:
 
 
 class WorkersLostError(Exception):
-    """A worker process could not be started, or ended before its work was done."""
+    """A worker process could not be started, or ended too early."""
 
 
 def _convert_in_processes(source: DataSource, plan: Plan, pending: list[int], workers: int) -> Iterator[int]:
-    """Convert chunks in processes of this module's own; yields their numbers in order.
+    """Convert chunks in worker processes; yields their numbers in order.
 
-    Not by `multiprocessing`, whose workers import the main module of the user: a script without a guard would start anew
-    in each of them.
+    Does not use `multiprocessing`: its workers import the user's main module, so a script without a ``__main__`` guard would run
+    again in each of them.
 
     Raises:
-        WorkersLostError: If a process is lost, or the source cannot be pickled.
+        WorkersLostError: If a process dies, or the source cannot be pickled.
     """
     try:
         work = pickle.dumps(sys.path) + pickle.dumps((source, plan))
-    except Exception as error:  # objects refuse in ways of their own
-        raise WorkersLostError(f"the data source cannot be handed to worker processes ({error})") from None
+    except Exception as error:  # an object that cannot be pickled may raise anything
+        raise WorkersLostError(f"the data source cannot be sent to worker processes ({error})") from None
     processes: list[subprocess.Popen[bytes]] = []
     mine = threading.local()
 
@@ -199,7 +197,7 @@ def _convert_in_processes(source: DataSource, plan: Plan, pending: list[int], wo
                     [sys.executable, "-P", "-c", _WORKER],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
-                    start_new_session=True,  # Ctrl-C reaches the parent alone, which ends its workers
+                    start_new_session=True,  # so that Ctrl-C reaches only the parent, which ends its workers
                 )
                 processes.append(process)
                 assert process.stdin
@@ -222,44 +220,44 @@ def _convert_in_processes(source: DataSource, plan: Plan, pending: list[int], wo
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
                 for process in processes:
-                    process.kill()  # nothing is lost: what they are at has no marker yet
+                    process.kill()  # safe: the chunks they are writing have no marker yet
     finally:
         for process in processes:
             process.communicate()
 
 
 _WORKER = "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); import mgm.data.conversion as c; c.work()"
-"""Program of a worker process."""
+"""Program that a worker process runs."""
 
 
 def work() -> None:
-    """Convert the chunks whose numbers come on standard input; answer each on standard output with None or an exception.
+    """Convert the chunks whose numbers arrive on standard input; answer each on standard output with a pickled None or exception.
 
-    Ends with its input, so that it does not outlive its parent.
+    Ends at the end of its input, so that it does not outlive its parent.
     """
     answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a source prints does not mix with answers
+    os.dup2(2, 1)  # redirect what a source prints, so that it does not mix with the answers
     try:
         source, plan = pickle.load(sys.stdin.buffer)
-    except Exception as error:  # a class of a notebook or script, for example
+    except Exception as error:  # for example, the class is defined in a notebook or script
         sys.exit(f"a worker process cannot load the data source ({error})")
     for line in sys.stdin.buffer:
         answer = None
         try:
             _convert_chunk(source, plan, int(line))
-        except Exception as error:  # the parent raises it
+        except Exception as error:  # raised by the parent
             answer = error
         try:
             content = pickle.dumps(answer)
             pickle.loads(content)
-        except Exception:  # of a library, not made to travel
+        except Exception:  # an exception of a library that cannot be pickled
             content = pickle.dumps(RuntimeError(f"{type(answer).__name__}: {answer}"))
         answers.write(content)
         answers.flush()
 
 
 def _convert_chunk(source: DataSource, plan: Plan, number: int) -> None:
-    """Write one chunk's rows of every array, then its marker; the rows of bad samples stay zero."""
+    """Write the rows of one chunk to every array, then its marker. The rows of bad samples stay zero."""
     rows = plan.chunk(number)
     arrays = {name: np.zeros((len(rows), *shape[1:]), dtype) for name, (dtype, shape) in plan.layouts.items()}
     names, bad = [""] * len(rows), {}
@@ -288,7 +286,7 @@ def _convert_chunk(source: DataSource, plan: Plan, number: int) -> None:
 
 
 def _write_rows(file: Path, values: np.ndarray, first_row: int) -> None:
-    """Write rows of an array on disk. Not through a memory map: on a full disk that would kill the process."""
+    """Write rows of an array on disk. A memory map is not used: on a full disk it would kill the process."""
     if values.size == 0:
         return
     with file.open("r+b") as stream:

@@ -1,9 +1,9 @@
 """Surface normals from depth.
 
-A plane ``n . P = k`` seen through a pinhole camera has an inverse depth that is linear in the ray ``(u, v, 1)`` of a pixel,
-since ``P = z (u, v, 1)`` gives ``1 / z = (n_x u + n_y v + n_z) / k``. So a plane is fitted to a neighbourhood by ordinary
-least squares of ``1 / z`` over ``(u, v, 1)``; its coefficients are the normal up to length and sign. Badino, Huber, Park,
-Kanade: Fast and Accurate Computation of Surface Normals from Range Images, ICRA 2011.
+The inverse depth of a plane ``n . P = k`` seen by a pinhole camera is linear in a pixel's ray ``(u, v, 1)``: ``P = z (u, v, 1)``
+gives ``1 / z = (n_x u + n_y v + n_z) / k``. A plane is therefore fitted to a neighbourhood by ordinary least squares of ``1 / z``
+on ``(u, v, 1)``; the coefficients are the normal up to length and sign. Badino, Huber, Park, Kanade: Fast and Accurate
+Computation of Surface Normals from Range Images, ICRA 2011.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from math import radians, tan
 import numpy as np
 
 RADIUS_PX = 10
-"""Half the side of the neighbourhood, for a picture of 640 x 480 pixels."""
+"""Half the side of the square neighbourhood, for an image of 640 x 480 pixels."""
 TOLERANCE = 0.06
-"""Neighbours further away than this share of the depth belong to another surface."""
+"""A neighbour belongs to another surface if its depth differs by more than this fraction."""
 MIN_SUPPORT = 0.15
-"""Share of the neighbourhood that has to belong to the surface."""
+"""Minimum fraction of the neighbourhood that must belong to the surface."""
 
 
 @dataclass(frozen=True)
 class Intrinsics:
-    """A pinhole camera: focal lengths and optical centre in pixels, pixel centres at integers."""
+    """A pinhole camera: focal lengths and principal point in pixels, with pixel centres at integers."""
 
     fx: float
     fy: float
@@ -32,17 +32,17 @@ class Intrinsics:
 
     @classmethod
     def from_field_of_view(cls, degrees: float, height: int, width: int) -> Intrinsics:
-        """A camera with square pixels that looks through a picture's middle, by its horizontal angle in (0, 180) degrees."""
+        """Camera with square pixels and a centred principal point, from its horizontal field of view in (0, 180) degrees."""
         focal = width / 2 / tan(radians(degrees) / 2)
         return cls(focal, focal, (width - 1) / 2, (height - 1) / 2)
 
     def back_project(self, depth: np.ndarray) -> np.ndarray:
-        """3D points ``[H, W, 3]`` in the camera frame, x right, y down, z forward, of metres ``[H, W]`` along the optical axis."""
+        """3D points ``[H, W, 3]`` in the camera frame (x right, y down, z forward) from depth ``[H, W]`` along the optical axis."""
         rows, columns = np.indices(depth.shape, dtype=depth.dtype)
         return np.stack(((columns - self.cx) / self.fx * depth, (rows - self.cy) / self.fy * depth, depth), axis=-1)
 
     def scaled(self, horizontal: float, vertical: float) -> Intrinsics:
-        """The camera of a resized picture, by new over old width and height."""
+        """The camera of a resized image, given the ratios of new to old width and height."""
         return Intrinsics(
             self.fx * horizontal,
             self.fy * vertical,
@@ -64,21 +64,21 @@ def normals_from_depth(
     radius: int = RADIUS_PX,
     tolerance: float = TOLERANCE,
 ) -> np.ndarray:
-    """Normals of the planes that fit the neighbourhoods of pixels best, of the neighbours on the same surface.
+    """Surface normals by fitting a plane to each pixel's neighbours on the same surface.
 
-    A second fit takes only the neighbours near the first plane, which matters along edges and on steep surfaces.
+    A second fit uses only the neighbours near the first plane, which matters along edges and on steep surfaces.
 
     Args:
-        depth: ``[H, W]`` metres along the optical axis; not positive or not finite: unknown.
-        camera: Of this picture.
+        depth: ``[H, W]`` metres along the optical axis; values that are not positive and finite are unknown.
+        camera: Intrinsics of this depth map.
         rows: Rows to compute; all by default.
         columns: Columns to compute; all by default.
         radius: Half the side of the square neighbourhood in pixels, at least 1.
-        tolerance: Largest difference in depth between neighbours of one surface, as a share of the depth.
+        tolerance: Largest difference in depth between neighbours of one surface, as a fraction of the depth.
 
     Returns:
-        ``[3, rows, columns]`` float32 unit vectors, x right, y down, z forward, facing the camera (a negative product with the
-        ray). NaN where depth is unknown or too few neighbours agree.
+        ``[3, rows, columns]`` float32 unit vectors (x right, y down, z forward) that face the camera: their dot product with
+        the ray is negative. NaN where depth is unknown or too few neighbours agree.
     """
     rows = np.arange(depth.shape[0]) if rows is None else rows
     columns = np.arange(depth.shape[1]) if columns is None else columns
@@ -89,7 +89,7 @@ def normals_from_depth(
     plane, support = window.fit(np.zeros((3, len(rows), len(columns))), 2 * tolerance)
     refined, support = window.fit(plane, tolerance / 2, fallback=(plane, support))
     good = (support >= max(3, MIN_SUPPORT * (2 * radius + 1) ** 2)) & known[np.ix_(rows, columns)]
-    # the fitted inverse depth at the pixel is relative to its ray: turn (a, b, value) into (a, b, c) of a u + b v + c
+    # the fit is relative to the pixel's ray: convert (a, b, value at the pixel) to (a, b, c) of a u + b v + c
     u, v = (columns - camera.cx) / camera.fx, ((rows - camera.cy) / camera.fy)[:, None]
     normal = np.stack([refined[0], refined[1], refined[2] - refined[0] * u - refined[1] * v])
     length = np.linalg.norm(normal, axis=0)
@@ -98,7 +98,7 @@ def normals_from_depth(
 
 
 class _Window:
-    """Least squares over square neighbourhoods of chosen pixels; coordinates are relative to the pixel's own ray."""
+    """Least-squares plane fits over square neighbourhoods of chosen pixels; coordinates are relative to the pixel's own ray."""
 
     def __init__(
         self, inverse: np.ndarray, rows: np.ndarray, columns: np.ndarray, radius: int, camera: Intrinsics
@@ -109,15 +109,15 @@ class _Window:
     def fit(
         self, guess: np.ndarray, tolerance: float, fallback: tuple[np.ndarray, np.ndarray] | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Fit ``1 / z = a du + b dv + c`` to the neighbours whose inverse depth is near that of a guessed plane.
+        """Fit ``1 / z = a du + b dv + c`` to the neighbours whose inverse depth is close to that of a guessed plane.
 
         Args:
-            guess: ``[3, h, w]`` slopes a, b of a plane through the pixel itself; the third entry is not used.
-            tolerance: Largest difference, as a share of the pixel's inverse depth.
-            fallback: What to return where fewer than three neighbours are near.
+            guess: ``[3, h, w]`` slopes a, b of a plane through the pixel itself; the third entry is unused.
+            tolerance: Largest difference, as a fraction of the pixel's inverse depth.
+            fallback: Result to return where the neighbours do not determine a plane.
 
         Returns:
-            ``[3, h, w]`` coefficients, and ``[h, w]`` the number of neighbours.
+            Coefficients ``[3, h, w]`` and the number of neighbours used ``[h, w]``.
         """
         sums = np.zeros((9, *self._centre.shape))
         count, su, sv, suu, suv, svv, sw, suw, svw = sums
@@ -148,9 +148,13 @@ class _Window:
 
 
 def _solve(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The normal equations of a plane: slopes and value at the pixel ``[3, h, w]``, and where the neighbours span one ``[h, w]``.
+    """Solve the normal equations of a plane.
 
-    The sums ``[9, h, w]`` over the neighbours are their number, u, v, uu, uv, vv, w, uw, vw.
+    Args:
+        sums: ``[9, h, w]`` sums over the neighbours of 1, u, v, uu, uv, vv, w, uw, vw.
+
+    Returns:
+        Slopes and value at the pixel ``[3, h, w]``, and a mask ``[h, w]`` of the pixels whose neighbours determine a plane.
     """
     count, su, sv, suu, suv, svv, sw, suw, svw = sums
     total = np.maximum(count, 1)

@@ -1,4 +1,4 @@
-"""Decoding of photographs, labels and arrays from untrusted files, and resizing."""
+"""Decoding of images, label maps and arrays from untrusted files, and resizing."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from mgm.errors import DataError
 from mgm.types import Frame, FrameLike, Size
 
 DARKEST = 32
-"""Level of 255 that some pixel of a photograph of 16 bits reaches; with less, its numbers are those of a sensor of fewer bits."""
+"""Level (of 255) that the brightest pixel of a 16-bit photograph must reach; darker files come from sensors with fewer bits."""
 MAX_PIXELS = 100_000_000
-"""Larger pictures are refused before they are decoded: a small file can claim any size."""
+"""Larger images are refused before they are decoded: a small file can claim any size."""
 PICTURE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "PPM")
-"""Formats that are decoded, whatever a file is called. Pillow would take some 40, and run Ghostscript on one of them (EPS)."""
+"""Formats that are decoded, whatever the file's ending. Pillow supports some 40, and runs Ghostscript for one of them (EPS)."""
 PICTURE_ENDINGS = frozenset({
     ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif", ".pbm", ".pgm", ".ppm",
     ".pnm", ".pfm",
 })  # fmt: skip
-"""Endings of the files that are taken from a folder for photographs; one that is named itself may have any."""
+"""Endings of the files in a folder that are read as images; a file that is named explicitly may have any ending."""
 ENDINGS = PICTURE_ENDINGS | {".npy", ".npz"}
-"""Endings of the files that are taken from the folders of a data set."""
+"""Endings of the files that are read from the folders of a data set."""
 
 _COLOUR_MODES = frozenset(
     ["RGB", "RGBA", "RGBX", "RGBa", "L", "LA", "La", "P", "PA", "CMYK", "YCbCr", "LAB", "HSV", "1"]
@@ -37,25 +37,25 @@ _DEEP_GREY_MODES = frozenset(["I", "I;16", "I;16B", "I;16L", "I;16N"])
 _INDEX_MODES = _DEEP_GREY_MODES | {"1", "L", "P"}
 _NUMBER_MODES = _DEEP_GREY_MODES | {"L", "F", "RGB", "RGBA", "RGBX"}
 _MAXIMUM = "maximum"
-"""Key of `Image.info`: the largest number that a grey file of few bits holds, which Pillow stretches to 8 or 16 bits."""
-_OTHER_CHANNELS = "; images of other channels than RGB are declared by 'rgb: {channels: 4}', say, in dataset.yaml"
+"""Key of `Image.info`: the maximum of a grey file with few bits, whose numbers Pillow scales up to 8 or 16 bits."""
+_OTHER_CHANNELS = "; if images have other channels than RGB, declare them in dataset.yaml, such as 'rgb: {channels: 4}'"
 _SHOWN_AS = ExifTags.Base.PhotometricInterpretation
 _REDUCED = "reduced"
-"""Key of `Image.info`: whether Pillow has rounded colours of 16 bits to 8."""
+"""Key of `Image.info`: whether Pillow has reduced 16-bit colours to 8 bits."""
 _INVERTED = "inverted"
-"""Key of `Image.info`: whether Pillow has turned the numbers of a TIFF file over because 0 is shown as white."""
+"""Key of `Image.info`: whether Pillow has inverted the numbers of a TIFF file in which 0 means white."""
 
 
 def read_photograph(source: str | Path | Image.Image | np.ndarray, name: str = "") -> np.ndarray:
-    """The 8-bit RGB of a photograph ``[H, W, 3]``, upright, as of `read_rgb`: of a file, a PIL image, or such an array.
+    """Read an image from a file or PIL image as by `read_rgb`: ``[H, W, 3]`` uint8, upright. Such an array is returned unchanged.
 
     Raises:
-        DataError: As of `read_rgb`; and if it is an array of another kind.
+        DataError: As by `read_rgb`, or if an array has another shape or dtype.
     """
     if isinstance(source, np.ndarray):
         if source.dtype != np.uint8 or source.ndim != 3 or source.shape[2] != 3 or 0 in source.shape:
             raise DataError(
-                f"an array of shape {source.shape} and type {source.dtype} is no photograph; give [height, width, 3] of uint8 (RGB)"
+                f"the image array is {source.dtype} {source.shape}; it must be uint8 RGB of shape [height, width, 3]"
             )
         return source
     if not isinstance(source, Image.Image):
@@ -67,21 +67,20 @@ def read_photograph(source: str | Path | Image.Image | np.ndarray, name: str = "
 
 
 def read_rgb(source: Path | bytes, name: str = "") -> np.ndarray:
-    """Decode a photograph: turned upright as its EXIF data say, as 8-bit RGB.
+    """Decode an image file to 8-bit RGB, rotated upright by its EXIF data.
 
-    Grey, palette and CMYK pictures become RGB; transparency is dropped; grey and colours of 16 bits are scaled so that 65535 is
-    white.
+    Grey, palette and CMYK images become RGB; transparency is dropped; 16-bit grey and colours are scaled so that 65535 is white.
 
     Args:
-        source: A file, or its content.
-        name: Name for messages; needed for bytes.
+        source: Path of a file, or its content.
+        name: Name for messages; needed for content.
 
     Returns:
         ``[H, W, 3]`` uint8.
 
     Raises:
-        DataError: As of `decode`, or if it is of a pixel format that is no photograph: colours of 16 bits with a fourth channel, or
-            with so small numbers that they are all but black.
+        DataError: As by `decode`, or if the pixel format is not that of a photograph: 16-bit colours with a fourth channel, or
+            with numbers so small that the image is nearly black.
     """
     return _eight_bits(*decode(source, name))
 
@@ -90,32 +89,33 @@ def _eight_bits(image: Image.Image, name: str) -> np.ndarray:
     if image.mode in _DEEP_GREY_MODES:
         levels = np.array(image)
         if levels.min() < 0 or levels.max() > 65535:
-            raise DataError(f"{name}: grey values beyond 16 bits have no known white; save it as 8 or 16 bits")
+            raise DataError(
+                f"{name}: has grey values beyond 16 bits, for which white is undefined; save it with 8 or 16 bits"
+            )
         return np.repeat(np.round(levels / 257).astype(np.uint8)[..., None], 3, axis=2)
     if image.mode not in _COLOUR_MODES:
-        raise DataError(f"{name}: mode {image.mode!r} is no photograph of 8 or 16 bits; save it as 8-bit RGB")
+        raise DataError(f"{name}: mode {image.mode!r} is not an 8-bit or 16-bit photograph; save it as 8-bit RGB")
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")  # Pillow warns about a direct conversion
     if is_reduced(image) and image.format == "TIFF" and len(image.getbands()) > 3:
         raise DataError(
-            f"{name}: has {len(image.getbands())} channels of 16 bits, which is no photograph; where a data set has such images, "
-            "dataset.yaml says so ('rgb: {channels: 4, range: [0, 4095]}'); else save it as 8-bit RGB"
+            f"{name}: has {len(image.getbands())} channels of 16 bits, so it is not a photograph; declare such images in "
+            "dataset.yaml ('rgb: {channels: 4, range: [0, 4095]}'), or save it as 8-bit RGB"
         )
     levels = np.array(image if image.mode == "RGB" else image.convert("RGB"))
     if is_reduced(image) and 0 < levels.max() < DARKEST:
         raise DataError(
-            f"{name}: has colours of 16 bits, of which the largest is about {257 * int(levels.max())} of 65535: networks would see "
-            "black; where a data set has such images, dataset.yaml says what is bright ('rgb: {range: [0, 4095]}'); else save "
-            "it as 8-bit RGB"
+            f"{name}: has 16-bit colours with a maximum of about {257 * int(levels.max())} of 65535, which networks would see as "
+            "black; declare the range in dataset.yaml ('rgb: {range: [0, 4095]}'), or save it as 8-bit RGB"
         )
     return levels
 
 
 def read_labels(source: Path | bytes, name: str = "") -> np.ndarray:
-    """A map of integers ``[H, W]``: grey of 1 to 16 bits as it is (also as three equal channels), a palette picture as its indices.
+    """Read a map of integers ``[H, W]``: grey values of 1 to 16 bits (or three equal channels), or indices of a palette image.
 
     Raises:
-        DataError: As of `decode`, or if it is compressed with losses, or coloured.
+        DataError: As by `decode`, or if the compression is lossy or the image is coloured.
     """
     image, name = decode(source, name, exact=True)
     if image.mode in ("RGB", "RGBA", "RGBX"):
@@ -126,42 +126,42 @@ def read_labels(source: Path | bytes, name: str = "") -> np.ndarray:
     if image.mode not in _INDEX_MODES:
         raise DataError(
             f"{name}: mode {image.mode!r} is not a map of one number per pixel; "
-            "save labels as 8-bit grey or palette (or 16-bit grey) PNG, or say in dataset.yaml what the colours mean"
+            "save labels as 8-bit grey or palette (or 16-bit grey) PNG, or give the colours of the classes in dataset.yaml"
         )
     return numbers_of(image)
 
 
 def read_palette(source: Path | bytes, name: str = "") -> list[tuple[int, int, int]]:
-    """The colours of a palette picture, by index; empty for any other.
+    """Read the RGB colours of a palette image, by index; empty for any other image.
 
     Raises:
-        DataError: As of `decode`.
+        DataError: As by `decode`.
     """
     levels = decode(source, name)[0].getpalette("RGB") or []
     return list(zip(levels[::3], levels[1::3], levels[2::3], strict=False))
 
 
 def read_exact_rgb(source: Path | bytes, name: str = "") -> np.ndarray:
-    """`read_rgb` for colours that stand for something: compression with losses is an error."""
+    """`read_rgb` for colours that encode something: lossy compression is an error."""
     return _eight_bits(*decode(source, name, exact=True))
 
 
 def read_numbers(source: Path | bytes, name: str = "") -> np.ndarray:
-    """Numbers ``[H, W]`` or ``[H, W, 3]`` as they are in the file: grey of up to 16 bits, fractions (TIFF, PFM), 8-bit RGB.
+    """Read the stored numbers ``[H, W]`` or ``[H, W, 3]``: grey of up to 16 bits, floats (TIFF, PFM), 8-bit RGB without alpha.
 
     Raises:
-        DataError: As of `decode`, or if it has a palette or other channels; transparency is dropped.
+        DataError: As by `decode`, or if it has a palette or other channels.
     """
     image, name = decode(source, name)
     if image.mode not in _NUMBER_MODES:
         raise DataError(
-            f"{name}: mode {image.mode!r} holds no plain numbers; save it as grey (8 or 16 bits) or RGB PNG"
+            f"{name}: mode {image.mode!r} does not hold plain numbers; save it as grey (8 or 16 bits) or RGB PNG"
         )
     return np.array(image.convert("RGB")) if image.mode in ("RGBA", "RGBX") else numbers_of(image)
 
 
 def numbers_of(image: Image.Image) -> np.ndarray:
-    """The numbers of the file of a picture from `decode`: without what Pillow did to those of few bits."""
+    """The numbers stored in the file of an image from `decode`, undoing Pillow's inversion and scaling."""
     values = np.array(image)
     if image.info.get(_INVERTED):
         values = ~values
@@ -174,26 +174,28 @@ def numbers_of(image: Image.Image) -> np.ndarray:
 
 
 def read_array(source: Path | bytes, name: str = "", most_bytes: int = 8 * MAX_PIXELS) -> np.ndarray:
-    """Load one NumPy array (``.npy``, or ``.npz`` of one, of ``most_bytes``); pickled objects are refused, they could run code.
+    """Load a NumPy array from ``.npy``, or from ``.npz`` with one array of at most ``most_bytes``.
+
+    Pickled objects are refused, because they could run code.
 
     Raises:
-        DataError: If the file is missing, empty, damaged, or holds anything but numbers.
+        DataError: If the file is missing, empty or damaged, or holds anything but numbers.
     """
     content, name = content_of(source, name)
     try:
         if content.startswith(b"PK"):
             content = _only_member(content, most_bytes)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of headers that Python 2 wrote
+            warnings.simplefilter("ignore")  # about headers written by Python 2
             shape, dtype = _array_header(content)
             if dtype.kind not in "biuf":
                 raise DataError(f"{name}: holds objects or text, not numbers; write it again with numpy.save")
             if prod(shape) * dtype.itemsize > len(content):
-                raise DataError(f"{name}: is cut short; write it again with numpy.save")
+                raise DataError(f"{name}: is truncated; write it again with numpy.save")
             return np.load(io.BytesIO(content), allow_pickle=False)
     except DataError:
         raise
-    except Exception as error:  # the header is Python text, and may be anything
+    except Exception as error:  # the header is Python source, and a damaged one may raise anything
         raise DataError(
             f"{name}: not a readable .npy array of numbers ({error}); write it again with numpy.save"
         ) from error
@@ -218,35 +220,36 @@ def _array_header(content: bytes) -> tuple[tuple[int, ...], np.dtype]:
 
 
 def fitted(array: np.ndarray, name: str, other: np.ndarray, other_name: str, *, scaled: bool = False) -> np.ndarray:
-    """A picture ``[H, W, ...]`` that has the size of another one; with ``scaled``, also of another size but the same shape.
+    """Check that an array ``[H, W, ...]`` has the size of another one.
 
-    So are maps of sensors with fewer pixels than the camera; every pixel takes the nearest value. Names are for messages.
+    With ``scaled``, an array of the same aspect ratio is resized by nearest neighbour instead: the sensor may have fewer pixels
+    than the camera. The names are for messages.
 
     Raises:
-        DataError: If the two do not show the same, as their shapes tell.
+        DataError: If the sizes (with ``scaled``: the aspect ratios) differ.
     """
     (height, width), (wanted_height, wanted_width) = array.shape[:2], other.shape[:2]
     if (height, width) == (wanted_height, wanted_width):
         return array
     if not scaled or not same_shape((height, width), (wanted_height, wanted_width)):
         turned = (height, width) == (wanted_width, wanted_height)
-        remedy = "one of them is turned (EXIF data count): save both upright" if turned else "prepare this pair again"
+        remedy = "one of them is rotated (EXIF data count): save both upright" if turned else "prepare this pair again"
         raise DataError(
             f"{name} is {width} x {height} pixels but {other_name} is {wanted_width} x {wanted_height}; "
-            f"the pictures of a sample must match: {remedy}"
+            f"the files of a sample must match: {remedy}"
         )
     return resize_nearest(array, wanted_height, wanted_width)
 
 
 def same_shape(size: tuple[int, int], other: tuple[int, int]) -> bool:
-    """Whether (height, width) is that of the other picture scaled, to within less than a pixel."""
+    """Whether two sizes (height, width) have the same aspect ratio, to within less than a pixel."""
     (height, width), (other_height, other_width) = size, other
     difference = abs(height * other_width - width * other_height)
     return difference < max(*size, *other) and (height == other_height) == (width == other_width)
 
 
 def resize_levels(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Levels ``[H, W, C]``, uint8 or uint16, at another size: averages (box filter) where they shrink, bicubic where they grow."""
+    """Resize an image ``[H, W, C]``, uint8 or uint16: box filter (averages) along shrinking sides, bicubic along growing ones."""
     if image.shape[2] != 3 or image.dtype != np.uint8:
         channels = [_resize_channel(image[:, :, channel], height, width) for channel in range(image.shape[2])]
         return np.stack(channels, axis=2)
@@ -269,14 +272,14 @@ def _resize(picture: Image.Image, height: int, width: int) -> np.ndarray:
 
 
 def resize_nearest(values: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Labels ``[H, W]`` or ``[H, W, C]`` of any type at another size: every new pixel copies the one under its centre."""
+    """Resize labels ``[H, W]`` or ``[H, W, C]`` of any type: each new pixel copies the old pixel under its centre."""
     rows = (2 * np.arange(height) + 1) * values.shape[0] // (2 * height)
     columns = (2 * np.arange(width) + 1) * values.shape[1] // (2 * width)
     return values[rows[:, None], columns[None, :]]
 
 
 def resize_image(rgb: np.ndarray, frame: FrameLike) -> np.ndarray:
-    """Levels ``[H, W, C]`` of a picture as the image ``[C, *size]`` of a frame; what it does not cover repeats its edges."""
+    """Resize an image ``[H, W, C]`` to ``[C, *size]`` of a frame; parts of the frame outside the image repeat its edges."""
     frame = Frame.of(frame)
     rgb = in_view(rgb, frame)
     top, left, height, width = box_in(rgb.shape[:2], frame)
@@ -284,7 +287,7 @@ def resize_image(rgb: np.ndarray, frame: FrameLike) -> np.ndarray:
 
 
 def in_view(values: np.ndarray, frame: FrameLike) -> np.ndarray:
-    """What a frame shows of a picture ``[H, W, ...]``: all of it, or the largest part of its shape in the middle."""
+    """The part of an image ``[H, W, ...]`` that a frame shows: all of it, or for ``crop`` the largest centre crop of its shape."""
     frame, (height, width) = Frame.of(frame), values.shape[:2]
     if frame.aspect != "crop":
         return values
@@ -296,7 +299,7 @@ def in_view(values: np.ndarray, frame: FrameLike) -> np.ndarray:
 
 
 def box_in(picture: Size, frame: Frame) -> tuple[int, int, int, int]:
-    """Top, left, height and width of what a frame shows of a picture inside the frame: all of it, but for a letterbox."""
+    """Top, left, height and width of the image inside a frame: the whole frame, except for ``letterbox``."""
     (height, width), (wanted_height, wanted_width) = picture, frame.size
     if frame.aspect != "letterbox":
         return 0, 0, wanted_height, wanted_width
@@ -308,13 +311,13 @@ def box_in(picture: Size, frame: Frame) -> tuple[int, int, int, int]:
 
 
 def padded(values: np.ndarray, place: tuple[int, int], size: Size, **how: Any) -> np.ndarray:
-    """``[..., h, w]`` at a place (top, left) of ``[..., *size]``; ``how`` the rest is filled is as of `numpy.pad`."""
+    """Place ``[..., h, w]`` at (top, left) in ``[..., *size]``; ``how`` are the arguments of `numpy.pad` that fill the rest."""
     spare = [(start, whole - start - own) for start, whole, own in zip(place, size, values.shape[-2:], strict=True)]
     return np.pad(values, [*((0, 0) for _ in values.shape[:-2]), *spare], **how) if np.any(spare) else values
 
 
 def planes(image: np.ndarray) -> np.ndarray:
-    """``[H, W, C]`` to a contiguous ``[C, H, W]``."""
+    """Transpose ``[H, W, C]`` to a contiguous ``[C, H, W]``."""
     return np.ascontiguousarray(image.transpose(2, 0, 1))
 
 
@@ -334,18 +337,18 @@ def content_of(source: Path | bytes, name: str = "") -> tuple[bytes, str]:
             source = read_bounded(source)
         except OSError as error:
             raise DataError(f"{name}: cannot be read ({error.strerror}); check the path") from error
-    name = name or "a picture"
+    name = name or "an image"
     if not source:
-        raise DataError(f"{name}: the file is empty; fetch or prepare it again")
+        raise DataError(f"{name}: the file is empty; download or prepare it again")
     return source, name
 
 
 def decode(source: Path | bytes, name: str = "", *, exact: bool = False) -> tuple[Image.Image, str]:
-    """A picture in the mode of its file, turned upright as its EXIF data say, and its name for messages.
+    """Decode an image file in its own mode, rotated upright by its EXIF data; also returns its name for messages.
 
     Raises:
-        DataError: If the file is missing, empty, damaged, no picture, or absurdly large; with ``exact``, if it is compressed with
-            losses.
+        DataError: If the file is missing, empty, damaged, not an image, too large, or has several pages; with ``exact``, also if
+            its compression is lossy.
     """
     content, name = content_of(source, name)
     try:
@@ -364,19 +367,16 @@ def decode(source: Path | bytes, name: str = "", *, exact: bool = False) -> tupl
         ) from error
     except Image.UnidentifiedImageError as error:
         hint = _OTHER_CHANNELS if is_tiff(content) else ""
-        raise DataError(
-            f"{name}: is no picture that can be read (PNG, JPEG, ...); replace or remove it{hint}"
-        ) from error
+        raise DataError(f"{name}: is not a readable image (PNG, JPEG, ...); replace or remove it{hint}") from error
     except Exception as error:  # decoders of damaged files raise nearly anything
-        raise DataError(f"{name}: is damaged or cut short ({error}); fetch or prepare it again") from error
+        raise DataError(f"{name}: is damaged or truncated ({error}); download or prepare it again") from error
     if exact and lossy:
         raise DataError(
-            f"{name}: is compressed with losses ({image.format}), which changes labels; make label maps again as PNG, from their "
-            "originals"
+            f"{name}: has lossy compression ({image.format}), which changes labels; save label maps as PNG, from their originals"
         )
     if pages:
         raise DataError(
-            f"{name}: holds several pictures (pages or frames); save the one that is meant as a file of its own"
+            f"{name}: holds several images (pages or frames); save the one you need as a separate file"
             f"{_OTHER_CHANNELS if image.format == 'TIFF' else ''}"
         )
     image.info[_MAXIMUM], image.info[_INVERTED] = maximum, inverted
@@ -385,7 +385,7 @@ def decode(source: Path | bytes, name: str = "", *, exact: bool = False) -> tupl
 
 
 def is_reduced(image: Image.Image) -> bool:
-    """Whether a picture from `decode` had colours of 16 bits, which Pillow rounds to 8."""
+    """Whether an image from `decode` had 16-bit colours, which Pillow reduces to 8 bits."""
     return bool(image.info.get(_REDUCED))
 
 
@@ -395,13 +395,13 @@ def is_tiff(content: bytes) -> bool:
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """A picture turned as its EXIF data say."""
+    """Rotate an image upright by its EXIF data."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
             return ImageOps.exif_transpose(image) if turned else image
-    except Exception:  # damaged EXIF data can raise anything; the picture is as good without, as viewers show it
+    except Exception:  # damaged EXIF data can raise anything; image viewers ignore them too
         return image
 
 
@@ -412,7 +412,7 @@ def _is_lossy(image: Image.Image, content: bytes) -> bool:
 
 
 def _maximum(image: Image.Image) -> int:
-    """See `_MAXIMUM`; 0 where Pillow leaves the numbers as they are."""
+    """The value for `_MAXIMUM`; 0 if Pillow does not scale the numbers."""
     tiles = getattr(image, "tile", None)
     raw, others = _raw_mode(image)
     if tiles and tiles[0][0].startswith("ppm") and others:
@@ -421,7 +421,7 @@ def _maximum(image: Image.Image) -> int:
 
 
 def _raw_mode(image: Image.Image) -> tuple[str, tuple[Any, ...]]:
-    """How a file that is open stores its pixels, in Pillow's words, and what else its decoder is told."""
+    """Pillow's raw mode of an opened file (how pixels are stored), and the other arguments of its decoder."""
     tiles = getattr(image, "tile", None)
     *_, arguments = tiles[0] if tiles else ("",)
     raw, *others = arguments if isinstance(arguments, tuple) else (arguments,)
@@ -429,7 +429,7 @@ def _raw_mode(image: Image.Image) -> tuple[str, tuple[Any, ...]]:
 
 
 def _has_pages(image: Image.Image) -> bool:
-    """Whether a file holds several pictures, but for the reduced copies and masks of TIFF and the second views of phones (MPO)."""
+    """Whether a file holds several images, not counting reduced copies and masks in TIFF and the second view in MPO."""
     pages = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
     if image.format != "TIFF":
         return pages > 1

@@ -1,4 +1,4 @@
-"""Batches for training from a store; the samples of a step depend on its number alone."""
+"""Training batches from a store. The samples of a step depend only on its number, so that resumed runs see the same data."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from mgm.functional.levels import level_centre
 from mgm.types import Batch
 
 RESIDENT_BYTES = 2_000_000_000
-"""Smaller selections of a store are held on the device; larger ones are read from disk, batch by batch."""
+"""Data of at most this size are kept on the device; larger data are read from disk, batch by batch."""
 
 
 class StoreReader:
-    """Batches of a store on a device.
+    """Reads batches of a store to a device.
 
     Args:
         store: An open store.
-        tasks: Tasks to read targets of; empty for images and scene labels alone.
+        tasks: Tasks whose targets are read; empty: images and scene labels only.
         device: Device of the batches.
-        resident_bytes: Up to this size the data are kept on the device, in the compact types of the store.
-        scenes: ``[N, K]`` float32 labels in place of the store's own.
+        resident_bytes: Data of at most this size are kept on the device, in the compact dtypes of the store.
+        scenes: ``[N, K]`` float32 scene labels that replace those of the store.
 
     Raises:
         ConfigError: If the store has no such task.
@@ -61,7 +61,7 @@ class StoreReader:
         return len(self.store)
 
     def batch(self, indices: np.ndarray | Sequence[int], *, targets: bool = True) -> Batch:
-        """The samples with the given indices, in their order; an index may occur twice.
+        """Read the samples with these indices, in this order; an index may be repeated.
 
         Args:
             indices: ``[B]`` integers in 0 .. number of samples - 1.
@@ -72,7 +72,9 @@ class StoreReader:
         """
         rows = np.asarray(indices, dtype=np.int64).reshape(-1)
         if len(rows) and (rows.min() < 0 or rows.max() >= len(self)):
-            raise DataError(f"sample {rows.max()} (or a negative one) was asked for; {self.store.path} has {len(self)}")
+            raise DataError(
+                f"sample indices from {rows.min()} to {rows.max()} were requested, but {self.store.path} has {len(self)} samples"
+            )
         on_device = torch.from_numpy(rows).to(self.device)
         values = {task: self._rows(task, rows, on_device) for task in (self.tasks if targets else ())}
         levels = self._rows("image", rows, on_device)
@@ -82,19 +84,19 @@ class StoreReader:
 
     def _rows(self, name: str, rows: np.ndarray, on_device: Tensor) -> Tensor:
         if name in self._resident:
-            # not `[rows]`, which is 22 times slower on uint8
+            # index_select: indexing by `[rows]` is 22 times slower on uint8
             values = self._resident[name]
-            if values.dtype == torch.uint16:  # of which torch has few kernels on a GPU
+            if values.dtype == torch.uint16:  # torch has few GPU kernels for uint16
                 return values.view(torch.int16).index_select(0, on_device).view(torch.uint16)
             return values.index_select(0, on_device)
         return torch.from_numpy(np.asarray(self.store.arrays[name][rows])).to(self.device)
 
 
 class Prefetch:
-    """Batches by step; a thread loads the next one while the current one is used.
+    """Loads batches by step; a thread loads the next batch while the current one is used.
 
     Args:
-        load: Step and number of samples -> batch; depends on nothing else.
+        load: Function of step and number of samples that returns the batch; must not depend on anything else.
     """
 
     def __init__(self, load: Callable[[int, int], Batch]) -> None:
@@ -103,7 +105,7 @@ class Prefetch:
         self._next: tuple[tuple[int, int], Future[Batch]] | None = None
 
     def __call__(self, step: int, count: int) -> Batch:
-        """The batch of a step, which is ready if the previous call was for the step before."""
+        """The batch of a step; already loaded if the previous call was for the preceding step."""
         wanted, ready = (step, count), self._next
         batch = ready[1].result() if ready and ready[0] == wanted else self._load(step, count)
         self._next = ((step + 1, count), self._thread.submit(self._load, step + 1, count))
@@ -113,24 +115,24 @@ class Prefetch:
 def epoch_indices(
     indices: np.ndarray, batch_size: int, step: int, seed: int, *, rank: int = 0, world_size: int = 1
 ) -> np.ndarray:
-    """The samples of a training step: a function of its arguments alone, so that a resumed run sees the same ones.
+    """Sample indices of a training step; a pure function, so that a resumed run sees the same samples.
 
-    The epochs are random permutations of ``indices``, laid end to end; step ``t`` takes the ``t``-th piece of
-    ``batch_size``. A batch may straddle two epochs, so every batch is full and every sample is seen once per epoch.
+    Epochs are random permutations of ``indices``, concatenated; step ``t`` takes the ``t``-th block of ``batch_size``. A batch
+    may span two epochs, so every batch is full and every sample is seen once per epoch.
 
     Args:
         indices: ``[N]`` samples to draw from.
         batch_size: Samples per step over all processes.
         step: Number of the step, from 0.
         seed: Seed, at least 0.
-        rank: This process.
+        rank: Rank of this process.
         world_size: Number of processes; each gets an equal slice of the batch.
 
     Returns:
         ``[batch_size / world_size]`` indices.
 
     Raises:
-        DataError: If there are fewer samples than a batch has, or the batch cannot be shared out equally.
+        DataError: If there are fewer samples than the batch size, or it is not a multiple of the number of processes.
     """
     if len(indices) < batch_size or batch_size < 1:
         raise DataError(
@@ -139,7 +141,7 @@ def epoch_indices(
         )
     if batch_size % world_size:
         raise DataError(
-            f"a batch of {batch_size} cannot be shared out equally among {world_size} processes; make it a multiple"
+            f"batch size {batch_size} cannot be divided equally among {world_size} processes; use a multiple of {world_size}"
         )
     share = batch_size // world_size
     start = step * batch_size + rank * share

@@ -1,4 +1,4 @@
-"""``manifest.json``, the description of a store; its size does not depend on the number of samples."""
+"""``manifest.json``: the description of a store. Its size does not depend on the number of samples."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FORMAT_VERSION = 3
 MANIFEST = "manifest.json"
 
 Layouts = dict[str, tuple[str, tuple[int, ...]]]
-"""Array -> dtype and shape."""
+"""Name of an array -> dtype and shape."""
 
 VALUES = {
     "image": "levels of the channels (default: RGB of 8 bits); networks see 2 * level / the largest - 1",
@@ -27,33 +27,33 @@ VALUES = {
     "name_ends": "end of each name in names.npy",
     "splits": "0 train, 1 validation, 2 test, 3 none (rows: see splits in this file)",
 }
-"""Array -> what its numbers mean."""
+"""Name of an array -> meaning of its numbers."""
 
 _FIELDS = {"size", "aspect", "count", "fingerprint", "arrays", "splits", "labelled", "skipped", "checksums"}
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
-    """The manifest of a finished store.
+    """Read and check the manifest of a finished store.
 
     Raises:
-        DataError: If the folder or the file is missing, unreadable, incomplete or of another version.
+        DataError: If the folder or the file is missing, unreadable, incomplete or of another format version.
     """
     if not path.is_dir():
-        raise DataError(f"{path}: there is no store here; one is made from a data set by: mgm data prepare")
+        raise DataError(f"{path}: there is no store here; make one from a data set with: mgm data prepare")
     try:
         manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
         version = manifest["version"]
         if version == FORMAT_VERSION:
             _check(manifest)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError, ConfigError) as error:
-        raise damaged(path, f"{MANIFEST} is missing, unreadable or not complete") from error
+        raise damaged(path, f"{MANIFEST} is missing, unreadable or incomplete") from error
     if version != FORMAT_VERSION:
-        raise damaged(path, f"format {version}, this version of mgm reads format {FORMAT_VERSION}")
+        raise damaged(path, f"it has format {version}, but this version of mgm reads format {FORMAT_VERSION}")
     return manifest
 
 
 def _check(manifest: dict[str, Any]) -> None:
-    """Raise `ValueError` (or what a wrong type raises) if anything is missing."""
+    """Raise `ValueError` (or the error of a wrong type) if anything is missing or inconsistent."""
     arrays, count = manifest["arrays"], manifest["count"]
     image = info_from_plain(manifest["info"]).image
     stored = arrays["image"]
@@ -78,12 +78,12 @@ def _check(manifest: dict[str, Any]) -> None:
 
 
 def damaged(path: Path, what: str) -> DataError:
-    """The error for a store that cannot be used, with the remedy."""
-    return DataError(f"{path}: the store is damaged ({what}); delete the folder and convert the data set again")
+    """The error for an unusable store, with the remedy."""
+    return DataError(f"{path}: the store cannot be used ({what}); delete the folder and convert the data set again")
 
 
 def info_to_plain(info: DatasetInfo) -> dict[str, Any]:
-    """As a dictionary of JSON values."""
+    """Convert to a dictionary of JSON values, leaving out optional fields with default values."""
     plain = json.loads(json.dumps(asdict(info)))
     default = {"colours": [], "own_tasks": {}, "image": json.loads(json.dumps(asdict(ImageFormat())))}
     return {name: value for name, value in plain.items() if name not in default or value != default[name]}

@@ -1,4 +1,4 @@
-"""Names and splits of very many samples as arrays, which are mapped from disk and not loaded."""
+"""Sample names and splits as arrays that are memory-mapped instead of loaded, for data sets with very many samples."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from mgm.data.base import DataSource, Splits
 from mgm.errors import DataError
 
 KEPT_SEEDS = 10
-"""A store keeps the splits for the seeds 0 .. 9."""
+"""A store keeps the splits for the seeds 0 to 9."""
 _NO_PART = 3
 
 
 class Names(Sequence[str]):
-    """Names of very many samples, mapped from disk in the two arrays of `encode_names`."""
+    """Sequence of names over the two (memory-mapped) arrays of `encode_names`."""
 
     def __init__(self, text: np.ndarray, ends: np.ndarray) -> None:
         self._text = text
@@ -40,22 +40,22 @@ class Names(Sequence[str]):
 
 
 def encode_names(names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """All names in UTF-8, end to end, ``[bytes]`` uint8; and the end of each, ``[N]`` int64."""
+    """Encode names as their concatenated UTF-8 bytes, ``[bytes]`` uint8, and the end of each name, ``[N]`` int64."""
     encoded = [name.encode("utf-8", errors="replace") for name in names]
     ends = np.cumsum([len(name) for name in encoded], dtype=np.int64)
     return np.frombuffer(b"".join(encoded), dtype=np.uint8), ends
 
 
 def encode_splits(source: DataSource, kept: np.ndarray) -> tuple[dict[str, list[int]], np.ndarray]:
-    """All splits of a source, for the first seeds.
+    """Encode all splits of a source for the seeds 0 to `KEPT_SEEDS` - 1.
 
     Args:
-        source: The source; a kind of split that it cannot make of so few samples is left out.
-        kept: ``[N]`` indices of the samples that the store holds.
+        source: The data source; a kind of split for which it has too few samples is left out.
+        kept: ``[N]`` indices of the samples that the store keeps.
 
     Returns:
-        Kind -> row of each seed in the table (a single one if the seed does not matter), and the table,
-        ``[rows, N]`` uint8: 0 train, 1 validation, 2 test, 3 none.
+        Kind of split -> row of each seed in the table (a single row if the seed makes no difference), and the table ``[rows, N]``
+        uint8: 0 train, 1 validation, 2 test, 3 none.
     """
     rows: dict[str, list[int]] = {}
     table: list[np.ndarray] = []
@@ -72,7 +72,7 @@ def encode_splits(source: DataSource, kept: np.ndarray) -> tuple[dict[str, list[
 
 
 def decode_split(row: np.ndarray) -> Splits:
-    """The split that a row of the table of `encode_splits` stands for."""
+    """Decode a row of the table of `encode_splits`."""
     return Splits(*(np.flatnonzero(row == part) for part in range(_NO_PART)))
 
 

@@ -1,4 +1,4 @@
-"""``mgm data prepare``: a store under a path of the user's choice, which never replaces anything else by accident."""
+"""``mgm data prepare``: makes a store at a path chosen by the user, never replacing anything else by accident."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mgm.types import DatasetInfo, FrameLike, Sample
 
 @final
 class SelectedTasks(DataSource):
-    """A data set with some of its tasks.
+    """A data set restricted to some of its tasks.
 
     Args:
         source: The data set.
@@ -38,7 +38,7 @@ class SelectedTasks(DataSource):
 
     @property
     def info(self) -> DatasetInfo:
-        """Of the data set, with the selected tasks alone."""
+        """Info of the data set, with the selected tasks only."""
         info = self._source.info
         own = {name: definition for name, definition in info.own_tasks.items() if name in self._tasks}
         classes = info.classes if SemanticSegmentation.name in self._tasks else ()
@@ -46,7 +46,7 @@ class SelectedTasks(DataSource):
 
     @property
     def fingerprint(self) -> dict[str, object]:
-        """That of the data set, and the tasks."""
+        """Fingerprint of the data set, and the tasks."""
         return {**self._source.fingerprint, "tasks": list(self._tasks)}
 
     def __len__(self) -> int:
@@ -72,21 +72,21 @@ class SelectedTasks(DataSource):
 
 
 def needed_bytes(source: DataSource, size: FrameLike) -> int:
-    """Size of a store: its samples and the small arrays."""
+    """Estimated size of a store in bytes: its samples, and about 200 bytes each for names and splits."""
     names_and_splits = 200 * len(source)
     return num_bytes(sample_layouts(source.info, size, len(source))) + names_and_splits
 
 
 def check_target(path: Path, force: bool) -> None:
-    """Raise `DataError` unless a store may be made under ``path``."""
+    """Raise `DataError` unless a store may be made at ``path``."""
     if not path.exists() or (path / UNFINISHED).is_dir():
         return
     if path.is_dir() and all(file.name.startswith(".") or file.name == "lost+found" for file in path.iterdir()):
-        return  # empty, or as a disk is when it is mounted
+        return  # empty, apart from what a freshly mounted disk contains
     if not (path.is_dir() and (path / MANIFEST).is_file()):
-        raise DataError(f"{path}: is there already and is no store; choose another place with --out")
+        raise DataError(f"{path}: already exists and is not a store; choose another folder with --out")
     if not force:
-        raise DataError(f"{path}: is a finished store; choose another place with --out, or replace it with --force")
+        raise DataError(f"{path}: is a finished store; choose another folder with --out, or replace it with --force")
 
 
 def prepare_store(
@@ -100,15 +100,16 @@ def prepare_store(
     workers: int = 0,
     progress: bool | None = None,
 ) -> Store:
-    """`mgm.data.store.build_store` under a path of the user's choice.
+    """Run `mgm.data.store.build_store` at a path chosen by the user.
+
+    With ``force``, a finished store at ``path`` is replaced once the new one is finished.
 
     Raises:
-        ConfigError: If the number of processes cannot be.
-        DataError: If something else is in the place (a finished store is replaced with ``force``, once the new one is
-            finished), a sample is bad, or the disk is full.
+        ConfigError: If the number of processes is negative.
+        DataError: If ``path`` is occupied, a sample is bad, or the disk is full.
     """
     if workers < 0:
-        raise ConfigError(f"--workers is {workers}; it must be at least 1, or 0 (automatic)")
+        raise ConfigError(f"--workers is {workers}; it must be at least 1, or 0 for automatic")
     check_target(path, force)
     return build_store(
         source, size, path, workers=workers, progress=progress, skip_bad=skip_bad, replace=force, origin=origin
@@ -116,7 +117,7 @@ def prepare_store(
 
 
 def free_bytes(path: Path) -> int:
-    """Room on the disk that will hold ``path``."""
+    """Free bytes on the disk that will hold ``path``."""
     place = path.absolute()
     while not place.exists():
         place = place.parent

@@ -1,6 +1,6 @@
-"""Splits into training, validation and test samples, and the choice of the labelled training samples.
+"""Splits into training, validation and test sets, and selection of the labelled training samples.
 
-The functions are deterministic: the same seed gives the same split on every machine.
+All functions are deterministic: the same seed gives the same split on every machine.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from mgm.errors import DataError
 def random_split(
     count: int, num_validation: int, num_test: int, seed: int, labelled: np.ndarray | None = None
 ) -> Splits:
-    """Split samples at random, one by one.
+    """Split samples at random.
 
     Args:
-        count: Number of samples, ``num_validation`` and ``num_test`` of them for model selection and the final test.
-        num_validation: At least 0.
-        num_test: At least 0.
-        seed: At least 0.
-        labelled: ``[count, T]`` bool, which sample has labels of which task. Samples are exchanged where a task would else be
-            missing from training, validation or test (in this order, if it has too few for all).
+        count: Number of samples.
+        num_validation: Number of validation samples, at least 0.
+        num_test: Number of test samples, at least 0.
+        seed: Seed, at least 0.
+        labelled: ``[count, T]`` bool, which sample has labels for which task. Samples are exchanged so that no task is missing
+            from training, validation or test; with too few labels for all three, they are served in this order.
 
     Raises:
-        DataError: If no sample is left to train on.
+        DataError: If no sample is left for training.
     """
     _check_sizes(count, num_validation, num_test)
     order = np.random.default_rng([seed, 0]).permutation(count)
@@ -40,24 +40,24 @@ def random_split(
 
 
 def grouped_split(groups: Sequence[str], num_validation: int, num_test: int, seed: int) -> Splits:
-    """Split whole groups (scenes, buildings, videos), so that no group lies in two parts.
+    """Split whole groups (scenes, buildings, videos), so that no group is in two parts.
 
     Args:
-        groups: Group of every sample.
-        num_validation: Wanted number of samples for model selection. The set of groups is chosen, in random order, such
-            that the number is met as nearly as whole groups allow; a wanted part gets at least one group.
-        num_test: The same for the test, met from the groups that are left.
+        groups: Group of each sample.
+        num_validation: Wanted number of validation samples. Groups are chosen in random order so that their total size is as
+            close to it as possible; if it is not 0, the part gets at least one group.
+        num_test: Wanted number of test samples, chosen likewise from the remaining groups.
         seed: Seed, at least 0.
 
     Raises:
-        DataError: If there are fewer groups than wanted parts, or no sample is left to train on.
+        DataError: If there are fewer groups than wanted parts, or no sample is left for training.
     """
     _check_sizes(len(groups), num_validation, num_test)
     names, member = np.unique(np.asarray(groups), return_inverse=True)
     parts = 1 + (num_validation > 0) + (num_test > 0)
     if len(names) < parts:
         raise DataError(
-            f"{len(names)} group(s) of images cannot be split into {parts} parts without tearing one apart; "
+            f"{len(names)} group{'s' * (len(names) > 1)} of images cannot be split into {parts} parts without dividing a group; "
             "use the split 'random' or more scenes"
         )
     sizes = np.bincount(member)
@@ -74,17 +74,17 @@ def grouped_split(groups: Sequence[str], num_validation: int, num_test: int, see
 def official_split(
     train: np.ndarray, test: np.ndarray, num_validation: int, groups: Sequence[str], seed: int
 ) -> Splits:
-    """A given test set, and a validation set of whole groups out of the given training set.
+    """Use a given test set, and split a validation set of whole groups off the given training set.
 
     Args:
         train: ``[N]`` indices of the given training samples, ascending.
         test: Indices of the given test samples, ascending.
-        num_validation: Wanted number of samples for model selection, met as in `grouped_split`.
-        groups: Group of every sample, by index; empty: samples are drawn one by one.
+        num_validation: Wanted number of validation samples, met as in `grouped_split`.
+        groups: Group of each sample, by index; empty: samples are drawn one by one.
         seed: Seed, at least 0.
 
     Raises:
-        DataError: If no sample is left to train on, or there are too few groups.
+        DataError: If no sample is left for training, or there are too few groups.
     """
     if groups:
         inner = grouped_split([groups[int(index)] for index in train], num_validation, 0, seed)
@@ -96,13 +96,13 @@ def official_split(
 def fold_split(
     groups: np.ndarray, fold: int, folds: int, validation: float, seed: int, labelled: np.ndarray | None = None
 ) -> Splits:
-    """Split samples such that each is tested in one of several folds; their sizes are as equal as whole groups allow.
+    """Split for cross-validation: one fold is the test set. Fold sizes are as equal as whole groups allow.
 
     Args:
-        groups: ``[N]`` group of every sample; those of a group lie in the same part.
-        fold: Which one is the test set, from 1.
-        folds: How many there are.
-        validation: Share of all samples for model selection, out of the other folds.
+        groups: ``[N]`` group of each sample; samples of a group stay in the same part.
+        fold: Number of the test fold, from 1.
+        folds: Number of folds.
+        validation: Fraction of all samples to use for validation, taken from the other folds.
         seed: Seed, at least 0, the same for all folds.
         labelled: As in `random_split`, for samples without groups.
 
@@ -115,7 +115,7 @@ def fold_split(
         raise DataError(f"{len(names)} {what} are too few for {folds} folds; use fewer (--folds)")
     order = np.random.default_rng([seed, 4]).permutation(len(names))
     part, filled = np.zeros(len(names), int), np.zeros(folds, int)
-    for group in order[np.argsort(-sizes[order], kind="stable")]:  # the largest first, each where there is most room
+    for group in order[np.argsort(-sizes[order], kind="stable")]:  # the largest first, each into the emptiest fold
         part[group] = filled.argmin()
         filled[part[group]] += sizes[group]
     test, rest = np.flatnonzero(part[member] == fold - 1), np.flatnonzero(part[member] != fold - 1)
@@ -128,13 +128,13 @@ def fold_split(
 
 
 def keep_together(splits: Splits, groups: np.ndarray) -> Splits:
-    """The same split, but for groups that it tears apart: each goes as a whole to one of the parts that it lies in.
+    """Move each group that a split divides as a whole into one of the parts it is in.
 
-    The sizes of the parts stay as near to what they were as whole groups allow.
+    The sizes of the parts stay as close to the original ones as whole groups allow.
 
     Args:
-        splits: Any.
-        groups: ``[N]`` group of every sample, such as a digest of its image.
+        splits: Any split.
+        groups: ``[N]`` group of each sample, such as a digest of its image.
 
     Raises:
         DataError: If a part would lose all of its samples.
@@ -157,7 +157,7 @@ def keep_together(splits: Splits, groups: np.ndarray) -> Splits:
         part[(member == group) & (part < 3)] = place
     if (filled[counts.sum(axis=0) > 0] == 0).any():
         raise DataError(
-            f"{len(names)} different images are too few for a split that keeps copies in one part; add others"
+            f"{len(names)} different images are too few for a split that keeps copies of an image in one part; add more images"
         )
     return Splits(*(np.flatnonzero(part == number) for number in range(3)))
 
@@ -165,18 +165,17 @@ def keep_together(splits: Splits, groups: np.ndarray) -> Splits:
 def labelled_subset(
     train: np.ndarray, strata: np.ndarray, fraction: float, seed: int, labelled: np.ndarray | None = None
 ) -> np.ndarray:
-    """Choose the training samples that carry labels: stratified, and contained in the choice of a larger fraction of the same seed.
+    """Choose the labelled training samples: stratified, and nested for a fixed seed (a larger fraction contains a smaller one).
 
-    The strata are served by Webster's method (the k-th
-    sample of a stratum of n has priority (k - 1/2) / n, ties at random), which needs no rounding rule and, unlike the
-    largest-remainder method, never takes a seat away when the total grows.
+    Strata are served by Webster's method: the k-th sample of a stratum of n has priority (k - 1/2) / n, ties broken at random.
+    It needs no rounding rule and, unlike the largest-remainder method, never removes a sample when the total grows.
 
     Args:
-        train: ``[N]`` indices of the training samples, each once.
-        strata: ``[N]`` integer stratum of each, e.g. its scene class; a missing one may be any number such as -1.
-        fraction: Wanted share, in (0, 1].
+        train: ``[N]`` indices of the training samples, without repetition.
+        strata: ``[N]`` integer stratum of each sample, e.g. its scene class; a missing one may be any number, such as -1.
+        fraction: Wanted fraction, in (0, 1].
         seed: Seed, at least 0.
-        labelled: ``[N, T]`` bool, which sample has labels of which task. One of each task goes first.
+        labelled: ``[N, T]`` bool, which sample has labels for which task. One sample of each task is chosen first.
 
     Returns:
         ``[max(1, round(fraction * N))]`` sorted indices.
@@ -187,10 +186,10 @@ def labelled_subset(
     train, strata = np.asarray(train), np.asarray(strata)
     if len(train) == 0 or train.shape != strata.shape:
         raise DataError(
-            f"{len(train)} training images and {len(strata)} strata: need one stratum for each of at least 1 image"
+            f"{len(train)} training images and {len(strata)} strata: at least one image is needed, and one stratum per image"
         )
     if not 0 < fraction <= 1:
-        raise DataError(f"the labelled fraction is {fraction}, it must lie in (0, 1]")
+        raise DataError(f"the labelled fraction is {fraction}; it must lie in (0, 1]")
     rng = np.random.default_rng([seed, 2])
     priority = np.empty(len(train))
     for stratum in np.unique(strata):
@@ -204,9 +203,9 @@ def labelled_subset(
 
 
 def limit_training(splits: Splits, num_images: int, seed: int) -> Splits:
-    """The same split with at most ``num_images`` training samples; validation and test stay whole.
+    """Limit a split to at most ``num_images`` training samples; validation and test are unchanged.
 
-    A limit of 0 or less means none; the choice of a larger one with the same seed contains that of a smaller one.
+    0 or less means no limit. Choices are nested for a fixed seed: that of a larger limit contains that of a smaller one.
     """
     if num_images <= 0 or num_images >= len(splits.train):
         return splits
@@ -215,13 +214,15 @@ def limit_training(splits: Splits, num_images: int, seed: int) -> Splits:
 
 
 def _share_out(part: np.ndarray, labelled: np.ndarray, order: np.ndarray) -> None:
-    """Exchange samples, in the given order, such that every part (0 train, 1 validation, 2 test) has labels of every task."""
+    """Exchange samples, in the given order, so that each part (0 train, 1 validation, 2 test) has labels for every task."""
     for place in range(3):
         for task in np.argsort(labelled.sum(axis=0), kind="stable"):
             if labelled[part == place, task].any():
                 continue
             counts = np.stack([labelled[part == number].sum(axis=0) for number in range(3)])
-            spare = [(counts[part[index], labelled[index]] > 1).all() for index in order]  # its part has more of each
+            spare = [
+                (counts[part[index], labelled[index]] > 1).all() for index in order
+            ]  # its part keeps others of each
             givers = order[labelled[order, task] & (np.array(spare) | (part[order] > place))]
             takers = order[(part[order] == place) & spare]
             if len(givers) and len(takers):
@@ -229,7 +230,7 @@ def _share_out(part: np.ndarray, labelled: np.ndarray, order: np.ndarray) -> Non
 
 
 def _covering(order: np.ndarray, labelled: np.ndarray) -> list[int]:
-    """Of the samples in this order, those that come first with labels of each task, the rarest task first."""
+    """For each task, the rarest first, the first sample in this order that has labels for it, unless one is chosen already."""
     found: list[int] = []
     for task in np.argsort(labelled[order].sum(axis=0), kind="stable"):
         having = order[labelled[order, task]]
@@ -241,15 +242,15 @@ def _covering(order: np.ndarray, labelled: np.ndarray) -> list[int]:
 def _check_sizes(count: int, num_validation: int, num_test: int) -> None:
     if min(num_validation, num_test) < 0 or num_validation + num_test >= count:
         raise DataError(
-            f"{count} images cannot give {num_validation} for validation, {num_test} for the test, and any to train on"
+            f"{count} images are too few for {num_validation} validation and {num_test} test images and at least one for training"
         )
 
 
 def _nearest_subset(sizes: list[int], target: int, spare: int) -> list[int]:
-    """Positions of a subset whose sum is as near to ``target`` as possible, leaving ``spare`` items out.
+    """Positions of a subset whose sum is as close to ``target`` as possible and which leaves out at least ``spare`` items.
 
-    Subset sums by dynamic programming: every sum remembers the subset of fewest leading items that makes it, so the
-    random order of the items decides among the many subsets of equal sum.
+    Subset sums by dynamic programming: each sum keeps the first subset found for it, so the (random) order of the items decides
+    among the many subsets of equal sum.
     """
     if target == 0:
         return []

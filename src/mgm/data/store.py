@@ -1,6 +1,6 @@
-"""Converted data: one memory-mapped array per kind of value, at the resolution of training.
+"""Stores: converted data sets with one memory-mapped array per kind of value, at training resolution.
 
-A batch is read from it hundreds of times faster than its pictures are decoded (`benchmarks/data.py`).
+Reading a batch from a store is hundreds of times faster than decoding its image files (`benchmarks/data.py`).
 """
 
 from __future__ import annotations
@@ -30,46 +30,46 @@ from mgm.errors import ConfigError, DataError, unknown
 from mgm.types import DatasetInfo, Frame, FrameLike, Sample, parse_size, plain_size
 
 PATIENCE_SECONDS = 6 * 3600
-"""How long to wait for another process that makes the same store."""
+"""How long to wait for another process that builds the same store."""
 UNFINISHED = ".partial"
-"""Where a store is made inside a folder that was there before."""
+"""Subfolder in which a store is built if its folder existed before."""
 _LOGGER = logging.getLogger("mgm")
 
 
 class Store:
-    """A finished folder of arrays, opened read-only. Can be pickled: another process maps the files anew.
+    """A finished store, opened read-only. Can be pickled: another process maps the files again.
 
-    Opening reads the manifest alone, whose size does not depend on the number of samples.
+    Opening reads only the manifest, whose size does not depend on the number of samples.
 
-    - ``image.npy``: uint8 ``[N, 3, H, W]`` RGB, or levels of other channels and types (`DatasetInfo.image`)
-    - a task with classes, such as ``semantic.npy``: uint8 ``[N, H, W]`` class index, 255 = ignore
-    - every other task: float16 (float32 where the data set defines it) ``[N, C, H, W]``, NaN where invalid
+    - ``image.npy``: uint8 ``[N, 3, H, W]`` RGB, or other channels and uint16 (`DatasetInfo.image`)
+    - a task with classes, such as ``semantic.npy``: uint8 ``[N, H, W]`` class indices, 255 = ignore
+    - every other task: float16 (float32 if the data set defines the task) ``[N, C, H, W]``, NaN where invalid
     - ``scene.npy``: float32 ``[N, K]``
     - ``labelled.npy``, ``names.npy``, ``name_ends.npy``, ``splits.npy``: see `mgm.data.manifest.VALUES`
-    - ``manifest.json``: what the data set offers, shapes, splits, counts, origin, checksums
+    - ``manifest.json``: data set info, shapes, splits, counts, origin, checksums
 
     Args:
-        path: The folder.
+        path: Folder of the store.
 
     Raises:
-        DataError: If it is missing, not finished, damaged or of another version; the message says what to remove.
+        DataError: If it is missing, unfinished, damaged or of another format version; the message gives the remedy.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.manifest = read_manifest(path)
-        """What `manifest.json` says."""
+        """Content of `manifest.json`."""
         self.frame = Frame(parse_size(self.manifest["size"]), self.manifest["aspect"])
-        """Size of the images, and how pictures of another shape were brought to it."""
+        """Size of the images, and how images of other shapes were fitted to it."""
         self.fingerprint: dict[str, object] = self.manifest["fingerprint"]
-        """Of the source, see `DataSource.fingerprint`."""
+        """Fingerprint of the source, see `DataSource.fingerprint`."""
         arrays = {name: _map_array(path, name, layout) for name, layout in self.manifest["arrays"].items()}
         self.names: Sequence[str] = Names(arrays.pop("names"), arrays.pop("name_ends"))
         """Name of every sample."""
         self._splits = arrays.pop("splits")
         self._labelled = arrays.pop("labelled")
         self.arrays = arrays
-        """``image``, ``scene`` and the tasks -> memory-mapped array."""
+        """``image``, ``scene`` and task names -> memory-mapped array."""
 
     def __reduce__(self) -> tuple[type[Store], tuple[Path]]:
         return Store, (self.path,)
@@ -99,30 +99,30 @@ class Store:
             raise ConfigError(unknown(f"split of {self.path}", kind, self.split_kinds))
         if len(rows) > 1 and not 0 <= seed < len(rows):
             raise ConfigError(
-                f"{self.path} keeps its splits for the seeds 0 to {KEPT_SEEDS - 1}, not {seed}; "
-                "use the files that it was made of for others"
+                f"{self.path} has splits for the seeds 0 to {KEPT_SEEDS - 1}, not {seed}; "
+                "for other seeds, use the original data set"
             )
         return decode_split(self._splits[rows[seed if len(rows) > 1 else 0]])
 
     @cached_property
     def digests(self) -> np.ndarray:
-        """``[N]`` text, a digest of the pixels of each image: equal for exact copies. The first use reads all images."""
+        """``[N]`` strings, a digest of each image's pixels: equal for exact copies. The first access reads all images."""
         return np.array([self.digest(index) for index in range(len(self))])
 
     def digest(self, index: int) -> str:
-        """That of one image."""
+        """Digest of one image's pixels, see `digests`."""
         return hashlib.blake2b(np.ascontiguousarray(self.arrays["image"][index]).tobytes(), digest_size=6).hexdigest()
 
     def labelled(self, tasks: Iterable[str]) -> np.ndarray:
-        """``[N, tasks]`` bool: samples with a valid pixel in each of the tasks."""
+        """``[N, tasks]`` bool: whether a sample has a valid pixel in each of the tasks."""
         return self._labelled[:, [self.info.tasks.index(task) for task in tasks]] > 0
 
     def num_bytes(self, tasks: Iterable[str]) -> int:
-        """Size of images, scene labels and the targets of ``tasks`` together."""
+        """Total size in bytes of the images, scene labels and targets of ``tasks``."""
         return sum(self.arrays[name].nbytes for name in ("image", "scene", *tasks))
 
     def sample(self, index: int) -> Sample:
-        """One sample in the source's own types; values have the precision of float16."""
+        """One sample in the dtypes of a data source; float16 targets are converted to float32."""
         targets = {}
         for task in self.info.tasks:
             values = np.array(self.arrays[task][index])
@@ -133,7 +133,7 @@ class Store:
 
 @final
 class StoreSource(DataSource):
-    """A prepared store as a data set of its own; the files that it was made of are not needed. See `Store`."""
+    """A prepared store as a data source; the original files are not needed. See `Store`."""
 
     def __init__(self, path: Path | str) -> None:
         self.store = open_store(path)
@@ -141,7 +141,7 @@ class StoreSource(DataSource):
 
     @property
     def info(self) -> DatasetInfo:
-        """That of the original data set."""
+        """Info of the original data set."""
         return self.store.info
 
     @property
@@ -154,7 +154,7 @@ class StoreSource(DataSource):
         return len(self.store)
 
     def read(self, index: int, size: FrameLike) -> Sample:
-        """One sample, at the store's size or scaled down from it; see `DataSource.read`."""
+        """Read one sample, at the size of the store or scaled down from it; see `DataSource.read`."""
         frame, sample = Frame.of(size), self.store.sample(index)
         self.check_scalable(frame)
         if frame == self.store.frame:
@@ -167,7 +167,7 @@ class StoreSource(DataSource):
         return Sample(image, targets, sample.scene, sample.name)
 
     def check_scalable(self, frame: Frame) -> None:
-        """Raise `DataError` unless scaling the images down makes those of a frame: what was squeezed may be squeezed again."""
+        """Raise `DataError` unless the images can be scaled down to a frame; squeezed images may be squeezed to another shape."""
         own, (height, width) = self.store.frame, frame.size
         alike = height * own.size[1] == width * own.size[0] or frame.aspect == "squeeze"
         if frame.aspect != own.aspect or not alike or height > own.size[0] or width > own.size[1]:
@@ -176,12 +176,12 @@ class StoreSource(DataSource):
                 for each in (own, frame)
             )
             raise DataError(
-                f"{self.store.path}: holds images of {own.in_words}, {frame.in_words} are wanted; use {fitting} or less, "
+                f"{self.store.path}: holds images of {own.in_words}, but {frame.in_words} are needed; use {fitting} or less, "
                 f"or convert the original files again: mgm data prepare SOURCE {wanted}"
             )
 
     def splits(self, kind: str, seed: int) -> Splits:
-        """The split that the original data set made; see `Store.splits`."""
+        """The split of the original data set; see `Store.splits`."""
         return self.store.splits(kind, seed)
 
 
@@ -201,27 +201,27 @@ def build_store(
     replace: bool = False,
     origin: str = "",
 ) -> Store:
-    """Convert all samples of a source.
+    """Convert all samples of a source to a store, and open it.
 
-    The result appears under ``path`` in one step when it is finished. A build that was killed goes on where it stopped,
-    with the same result bit for bit. Several processes may build the same store: one does, the others wait and open it.
+    The store appears at ``path`` in one step when it is finished. A build that was killed continues where it stopped, with a
+    bitwise identical result. Several processes may build the same store: one does, the others wait and open it.
 
     Args:
-        source: Data set; has to be picklable for more than one worker.
-        size: Of the images, and how pictures of another shape are brought to it.
+        source: Data source; must be picklable for more than one worker.
+        size: Size of the images, and how images of other shapes are fitted to it.
         path: Folder to create.
-        workers: Number of processes; 0: up to the number of cores, as far as it pays; 1: this one alone.
-        progress: Whether to draw a bar on standard error; None: if that is a terminal.
+        workers: Number of processes; 0: up to the number of cores, if worthwhile; 1: only this one.
+        progress: Whether to show a progress bar on standard error; None: if that is a terminal.
         skip_bad: Leave out samples that are unreadable or contradict what the source declares, and list them in the manifest.
-        replace: Convert even if there is a store under ``path``, which is removed when the new one is finished.
-        origin: Where the source was found, for the manifest.
+        replace: Convert even if ``path`` holds a store, which is removed when the new one is finished.
+        origin: Location of the source, for the manifest.
 
     Raises:
-        DataError: If a sample is unreadable or contradicts what the source offers, if the disk is too full, or if
-            ``path`` holds something else. What is converted so far is kept for the next attempt.
+        DataError: If a sample is unreadable or contradicts what the source declares, the disk is full, or ``path`` holds
+            something else. Samples converted so far are kept for the next attempt.
     """
     frame = Frame.of(size)
-    path = Path(path).expanduser().resolve()  # "." and ".." have names, too
+    path = Path(path).expanduser().resolve()  # resolved, so that "." and ".." have a name
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -236,27 +236,27 @@ def build_store(
             finish(plan, source, path, origin)
     store = open_store(path)
     if store.frame != frame or store.fingerprint != json.loads(json.dumps(source.fingerprint)):
-        raise DataError(f"{path}: holds another data set or size; choose another folder or delete this one")
+        raise DataError(f"{path}: holds a store of another data set or size; choose another folder, or delete this one")
     return store
 
 
 def _is_begun(path: Path) -> bool:
-    """Whether a folder without a store is there: perhaps another disk, so it is filled and not replaced."""
+    """Whether ``path`` is a folder without a store. It may be a mounted disk, so it is filled instead of replaced."""
     return path.is_dir() and not (path / MANIFEST).exists()
 
 
 @contextmanager
 def _alone(path: Path) -> Generator[None]:
-    """One process at a time is inside; the lock is free as soon as its holder ends, however it ends."""
+    """Hold the lock of a store; it is released when the process ends, however it ends."""
     lock = FileLock(path / ".lock" if _is_begun(path) else path.with_name(f".{path.name}.lock"))
     try:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            _LOGGER.info("%s is being made by another process; waiting", path)
+            _LOGGER.info("%s is being built by another process; waiting", path)
             lock.acquire(timeout=PATIENCE_SECONDS)
     except Timeout:
-        raise DataError(f"{path}: another process is still making it; wait for it or end it") from None
+        raise DataError(f"{path}: another process is still building this store; wait for it, or end it") from None
     except (OSError, NotImplementedError) as error:
         raise DataError(
             f"{path}: cannot be locked ({error}); set $MGM_CACHE to another folder, on a local disk"
@@ -276,9 +276,9 @@ def cached_store(
     progress: bool | None = None,
     skip_bad: bool = False,
 ) -> Store:
-    """The store of a source, made on first use; a source that is a store of this size already is just opened.
+    """The cached store of a source, built on first use below `cache_root`; a source that is a store of this size is returned.
 
-    Arguments and errors as of `build_store`; it lies below `cache_root`. With ``skip_bad``, `rows_of` is what the store holds.
+    Arguments and errors are those of `build_store`. With ``skip_bad``, the store may lack samples of the source: see `rows_of`.
     """
     if isinstance(source, StoreSource):
         source.check_scalable(Frame.of(size))
@@ -294,19 +294,19 @@ def cached_store(
 
 
 def rows_of(store: Store, source: DataSource) -> DataSource:
-    """The data set whose samples are the rows of a store: the source, or what is left of it where bad samples were left out."""
+    """The data source whose samples are the rows of a store: the source itself, or the store if bad samples were left out."""
     return StoreSource(store.path) if store.manifest["skipped"] else source
 
 
 def cache_root(cache_dir: str = "") -> Path:
-    """Folder of all stores: the given one, else ``$MGM_CACHE``, else ``~/.cache/mgm``."""
+    """Folder of all cached stores: the given one, else ``$MGM_CACHE``, else ``~/.cache/mgm``."""
     return Path(cache_dir or os.environ.get("MGM_CACHE", "") or "~/.cache/mgm").expanduser()
 
 
 def store_path(source: DataSource, size: FrameLike, cache_dir: str = "") -> Path:
-    """Path of the cached store of a source; its name changes with the source, its settings and the size."""
+    """Path of the cached store of a source; the name depends on the source, its settings and the size."""
     key = json.dumps([FORMAT_VERSION, source.fingerprint, info_to_plain(source.info)], sort_keys=True)
-    name = as_file_name(source.info.name)  # chosen by whoever wrote dataset.yaml; in full it is part of the key
+    name = as_file_name(source.info.name)  # free text from dataset.yaml; the unaltered name is part of the key
     return cache_root(cache_dir) / f"{name}-{Frame.of(size)}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
 
 
@@ -317,7 +317,7 @@ def _map_array(path: Path, name: str, layout: dict[str, Any]) -> np.ndarray:
             file, mmap_mode="r" if layout["shape"] and 0 not in layout["shape"] else None, allow_pickle=False
         )
     except (OSError, ValueError, EOFError, SyntaxError) as error:
-        raise damaged(path, f"{name}.npy is missing or cut short") from error
+        raise damaged(path, f"{name}.npy is missing or truncated") from error
     if list(array.shape) != layout["shape"] or array.dtype != layout["dtype"]:
         raise damaged(
             path, f"{name}.npy is {array.dtype} {array.shape}, not {layout['dtype']} {tuple(layout['shape'])}"

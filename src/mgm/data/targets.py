@@ -1,4 +1,4 @@
-"""Targets and scene labels of a sample from full-size arrays."""
+"""Conversion of full-size label arrays to targets and scene labels of a sample."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from mgm.types import IGNORE_INDEX, Frame, FrameLike
 
 
 def resize_target(values: np.ndarray, frame: FrameLike) -> np.ndarray:
-    """Class indices ``[H, W]`` uint8 as ``[*size]``; numbers ``[H, W]`` or ``[H, W, C]`` as ``[C, *size]`` float32.
+    """Resize a target to a frame by nearest neighbour; parts of the frame outside the image have no label.
 
-    Every pixel takes the value of the nearest one; what the picture does not cover of a frame has no label.
+    Class indices ``[H, W]`` uint8 become ``[*size]``; numbers ``[H, W]`` or ``[H, W, C]`` become ``[C, *size]`` float32.
     """
     frame = Frame.of(frame)
     values = in_view(values, frame)
@@ -24,13 +24,13 @@ def resize_target(values: np.ndarray, frame: FrameLike) -> np.ndarray:
 
 
 def classes_in_view(labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """``[num_classes]`` multi-hot: the classes that occur in uint8 indices of any shape; NaN where no pixel has a class."""
+    """``[num_classes]`` multi-hot float32: the classes in uint8 indices of any shape; all NaN if no pixel has a class."""
     present = np.bincount(labels.ravel(), minlength=IGNORE_INDEX + 1)[:num_classes] > 0
     return present.astype(np.float32) if present.any() else np.full(num_classes, np.nan, np.float32)
 
 
 def one_hot(index: int, count: int) -> np.ndarray:
-    """``[count]`` float32; a negative index is an unknown scene, all NaN."""
+    """One-hot vector ``[count]`` float32; all NaN for a negative index, which means an unknown scene."""
     if index < 0:
         return np.full(count, np.nan, np.float32)
     return np.eye(1, count, index, dtype=np.float32)[0]

@@ -1,4 +1,4 @@
-"""How people call folders, classes and scenes. Imports next to nothing, so that the command line can use it without delay."""
+"""Common names of folders, splits, classes and scenes. Imports very little, so that the command line can use it without delay."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PARTS = {
     **dict.fromkeys(("val", "valid", "validation", "dev", "development"), "validation"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
-"""Name of a folder or cell, in lower case -> part of the split."""
+"""Name of a folder or table cell in lower case -> part of the split."""
 _USUAL = {
     "rgb": "image images img imgs picture pictures photo photos photographs color colour jpegimages frames jpg jpeg png",
     "semantic": "masks label labels seg segmentation segmentations annotation annotations ann anns gt groundtruth ground_truth "
@@ -22,7 +22,7 @@ _KINDS = {word: kind for kind, words in _USUAL.items() for word in words.split()
 
 
 def naming_hint(names: Iterable[str]) -> str:
-    """What ``dataset.yaml`` has to say where folders are called as people usually call them; begins with a semicolon.
+    """Suggest lines of ``dataset.yaml`` for folders with common names that are not ours; begins with a semicolon, or is empty.
 
     Args:
         names: Files with their folders, such as ``images/0001.png``.
@@ -33,13 +33,13 @@ def naming_hint(names: Iterable[str]) -> str:
             if kind := _KINDS.get(folder.lower()):
                 found.setdefault(kind, folder)
     keys = ", ".join(f"'{kind}: {{folder: {folder}}}'" for kind, folder in found.items())
-    return f"; lines in dataset.yaml say what folders are, such as {keys}" if keys else ""
+    return f"; name the folders in dataset.yaml: {keys}" if keys else ""
 
 
 def namesakes(names: Sequence[str], others: Sequence[str]) -> dict[int, int]:
-    """Index of a name -> index of the same name among others, whatever its case, its Unicode form, and what parts its words.
+    """Match names: index in ``names`` -> index in ``others``.
 
-    Of several others that are the same in this sense, the first one counts.
+    An exact match is preferred; otherwise case, Unicode form and word separators are ignored, and the first match counts.
     """
     places: dict[str, int] = {}
     for place, name in enumerate(others):

@@ -117,7 +117,7 @@ def test_without_disparity_there_is_no_depth(zurich):
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        (f"leftImg8bit/{FRAME}_leftImg8bit.png", b"\x89PNG", "no picture"),
+        (f"leftImg8bit/{FRAME}_leftImg8bit.png", b"\x89PNG", "not a readable image"),
         (f"gtFine/{FRAME}_gtFine_labelIds.png", png(np.full((64, 128), 34, np.uint8)), "label 34"),
         (f"gtFine/{FRAME}_gtFine_labelIds.png", png(np.zeros((32, 64), np.uint8)), "64 x 32"),
         (f"disparity/{FRAME}_disparity.png", png(np.zeros((64, 128), np.uint8)), "8 bits"),

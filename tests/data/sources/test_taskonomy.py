@@ -135,7 +135,7 @@ def test_euclidean_depth_where_there_is_no_other(small):
     ("file", "content", "message"),
     [
         ("rgb/allensville/point_10_view_0_domain_rgb.png", b"", "the file is empty"),
-        ("normal/allensville/point_10_view_0_domain_normal.png", b"\x89PNG broken", "no picture"),
+        ("normal/allensville/point_10_view_0_domain_normal.png", b"\x89PNG broken", "not a readable image"),
         (
             "depth_zbuffer/allensville/point_10_view_0_domain_depth_zbuffer.png",
             png(np.ones((64, 64), np.uint8)),

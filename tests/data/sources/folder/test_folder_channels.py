@@ -47,9 +47,7 @@ def test_grey_of_8_bits_is_kept_in_one_channel_of_8_bits(tmp_path):
 def test_an_image_of_16_bits_among_those_of_8_is_an_error_unless_a_range_says_what_both_mean(tmp_path):
     folder = write_tiles(tmp_path / "grey", 3, GREY, channels=1)
     write_files(folder, {"rgb/02.png": png(tile(2, 1)[:, :, 0])})
-    with pytest.raises(
-        DataError, match=r"02.png: is of 16 bits, where images of 8 bits are expected.*declare their range"
-    ):
+    with pytest.raises(DataError, match=r"02.png: has 16 bits, but 8-bit images are expected.*declare their range"):
         open_source(str(folder)).read(2, 32)
 
 
@@ -81,7 +79,7 @@ def test_impossible_declarations_are_errors(tmp_path, rgb, says):
 @pytest.mark.parametrize(
     "settings, says",
     [
-        (TASKS, r"'rgb: \{channels: 4\}', say, in dataset.yaml"),
+        (TASKS, r"declare them in dataset.yaml, such as 'rgb: \{channels: 4\}'"),
         (TILES.replace("channels: 4", "channels: 3"), r"has 4 channels; dataset.yaml \('rgb: .*'\) takes images of 3"),
     ],
 )
@@ -134,6 +132,6 @@ def test_a_store_whose_images_are_not_what_it_says_is_damaged(tmp_path):
     for wrong in ('"channels": 3', '"channels": 17'):
         text = manifest.read_text()
         manifest.write_text(text.replace('"channels": 4', wrong))
-        with pytest.raises(DataError, match="damaged"):
+        with pytest.raises(DataError, match="the store cannot be used"):
             open_store(store.path)
         manifest.write_text(text)

@@ -102,7 +102,10 @@ def test_wrong_numbers_name_the_file(cells):
         ("tasks: [heat]", "tasks must be a mapping"),
         ("tasks: {heat: 3}", "tasks: heat must be a mapping"),
         ("tasks: {heat: {range: [0, 1], skale: 2}}", "tasks: heat: unknown key 'skale'. Did you mean 'scale'"),
-        ("tasks: {heat: {range: [0, 1], scale: 0}}", "heat: scale and offset must be finite numbers, and scale must not be 0"),
+        (
+            "tasks: {heat: {range: [0, 1], scale: 0}}",
+            "heat: scale and offset must be finite numbers, and scale must not be 0",
+        ),
         ("tasks: {heat: {range: [0, 1], outside: drop}}", "tasks.heat.outside: .*'keep' or 'missing'"),
         ("tasks: {heat: {range: [1, 0]}}", r"tasks: heat: range is \[1, 0\]"),
         ("tasks: {depth: {range: [0, 1]}}", "'depth' is a built-in task of mgm and cannot be redefined"),

@@ -128,7 +128,7 @@ def test_masks_are_no_label_maps_unless_the_settings_say_so(tmp_path):
 def test_usual_names_are_answered_by_the_setting(tmp_path, pictures, masks):
     write_files(tmp_path, {f"{pictures}/1.png": RGB, f"{masks}/1.png": LABELS})
     keys = f"'rgb: {{folder: {pictures}}}', 'semantic: {{folder: {masks}}}'"
-    with pytest.raises(DataError, match="no known layout.*" + keys):
+    with pytest.raises(DataError, match="the layout is not recognised.*" + keys):
         open_source(str(tmp_path))
     write_files(tmp_path, {"dataset.yaml": b"name: mine"})
     with pytest.raises(DataError, match="holds no pictures.*" + keys):

@@ -420,7 +420,7 @@ def test_names_match_however_their_letters_are_composed(tmp_path):
 def test_empty_folders_are_named(tmp_path):
     (tmp_path / "rgb").mkdir()
     (tmp_path / "semantic").mkdir()
-    with pytest.raises(DataError, match="holds no files in rgb/, semantic/; put pictures into rgb/"):
+    with pytest.raises(DataError, match="has no files in rgb/, semantic/; put images into rgb/"):
         open_source(str(tmp_path))
 
 

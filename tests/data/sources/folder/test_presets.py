@@ -120,7 +120,11 @@ def test_nyuv2_missing_file_is_named(tmp_path, file):
     [
         ("semantic40/0001.png", np.full((192, 256), 40, np.uint8), "label 40"),
         ("depth/0001.png", np.zeros((90, 128), np.uint8), "128 x 90 pixels but .*rgb/0001.jpg is 256 x 192"),
-        ("depth/0001.png", np.full((192, 256), 3000, np.uint16), "has 16 bits per number, but depth is declared with 'bits: 8'"),
+        (
+            "depth/0001.png",
+            np.full((192, 256), 3000, np.uint16),
+            "has 16 bits per number, but depth is declared with 'bits: 8'",
+        ),
     ],
 )
 def test_nyuv2_bad_files_are_named(tmp_path, file, picture, message):
@@ -264,7 +268,7 @@ def test_missing_labels_are_never_replaced_by_the_next_ones(tmp_path, write, fil
         ("train/depth/0.npy", npy(np.ones((24, 32, 2))), "H x W"),
         ("train/depth/0.npy", npy(np.ones((12, 32, 1))), "32 x 12"),
         ("train/normal/0.npy", npy(np.ones((24, 32, 3)))[:200], "numpy.save"),
-        ("rgb/bedroom/000.jpg", b"\xff\xd8", "no picture"),
+        ("rgb/bedroom/000.jpg", b"\xff\xd8", "not a readable image"),
         ("ss/bedroom/000.npy", npy(np.full((24, 32), 41)), "label 41"),
         ("de/bedroom/000.npy", npy(np.zeros(5)), "not H x W"),
         ("nm/bedroom/000.png", b"", "empty"),
