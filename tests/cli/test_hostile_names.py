@@ -35,7 +35,7 @@ def test_a_name_that_cannot_be_shown_is_one_clear_error(mgm, tmp_path, name):
     assert code == 2
     assert err.count("\n") == 1
     assert "dataset.yaml: name " in err
-    assert "has characters that cannot be shown" in err
+    assert "has characters that cannot be displayed" in err
     assert "\x1b" not in err
 
 

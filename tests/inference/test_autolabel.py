@@ -272,6 +272,6 @@ def test_what_is_refused(run, photos, tmp_path):
 def test_classes_that_a_folder_cannot_have_are_refused_before_anything_is_done(photos, tmp_path):
     info = replace(trained_toys.INFO, classes=("same", "same", *trained_toys.INFO.classes[2:]))
     run = trained_toys.write_run(tmp_path / "twice", info=info)
-    with pytest.raises(DataError, match="class 'same' stands twice"):
+    with pytest.raises(DataError, match="class 'same' is listed twice"):
         autolabel(run, photos, tmp_path / "out", device="cpu")
     assert not (tmp_path / "out.partial").exists()

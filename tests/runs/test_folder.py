@@ -118,7 +118,7 @@ def test_what_has_no_end_is_not_read(folder, name, make):
         "result.json": lambda: read_result(path),
         "metrics.jsonl": lambda: list(read_metrics_log(path)),
     }
-    with pytest.raises(MgmError, match=rf"{name} cannot be read \(it is no file\)"):
+    with pytest.raises(MgmError, match=rf"{name} cannot be read \(it is not a regular file\)"):
         read[name]()
 
 

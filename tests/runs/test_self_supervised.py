@@ -163,7 +163,7 @@ def test_what_is_taken_for_photographs(folder, tmp_path):
     assert open_photographs(str(tmp_path / "bare")).info.tasks == ()
     (tmp_path / "none").mkdir()
     (tmp_path / "none/a.txt").write_text("no picture")
-    with pytest.raises(DataError, match="holds no pictures"):
+    with pytest.raises(DataError, match="has no image files"):
         open_photographs(str(tmp_path / "none"))
 
 

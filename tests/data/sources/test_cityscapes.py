@@ -74,7 +74,7 @@ def test_one_city(folder, monkeypatch, tmp_path):
         assert "depth" in source.read(0, 8).targets
     assert len(open_source("cityscapes")) == 13
     assert by_option.fingerprint != CityscapesSource(folder).fingerprint
-    with pytest.raises(DataError, match="no picture of atlantis"):
+    with pytest.raises(DataError, match="no image of atlantis"):
         CityscapesSource(folder, cities=("atlantis",))
 
 

@@ -152,7 +152,7 @@ def test_missing_companions(broken):
 
 def test_split_list_of_another_set(broken):
     savemat(broken / "splits.mat", {"trainNdxs": np.array([[1], [9]]), "testNdxs": np.array([[2]])})
-    with pytest.raises(DataError, match="splits.mat: lists images twice or beyond the 2"):
+    with pytest.raises(DataError, match="splits.mat: lists an image twice or beyond the 2"):
         NYUv2MatSource(broken).splits("official", 0)
 
 
@@ -160,14 +160,14 @@ def test_split_list_of_another_set(broken):
 def test_not_hdf5(broken, content):
     file = broken / "nyu_depth_v2_labeled.mat"
     file.write_bytes(file.read_bytes()[:4000] if content == "cut" else content)
-    with pytest.raises(DataError, match="nyu_depth_v2_labeled.mat: is no HDF5 file"):
+    with pytest.raises(DataError, match="nyu_depth_v2_labeled.mat: is not an HDF5 file"):
         NYUv2MatSource(broken)
 
 
 @pytest.mark.parametrize("name", ["classMapping40.mat", "splits.mat", "class13Mapping.mat"])
 def test_tables_that_are_no_matlab_files(broken, name):
     (broken / name).write_bytes(b"this is no MATLAB file" * 20)
-    with pytest.raises(DataError, match=f"{name}: is no readable MATLAB 5 file"):
+    with pytest.raises(DataError, match=f"{name}: is not a readable MATLAB 5 file"):
         NYUv2MatSource(broken, num_classes=13).splits("official", 0)
 
 

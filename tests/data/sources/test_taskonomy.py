@@ -167,7 +167,7 @@ def test_two_files_for_one_label(small):
 
 
 def test_no_pictures(small):
-    with pytest.raises(DataError, match="holds no picture .* of nowhere"):
+    with pytest.raises(DataError, match="has no image .* of nowhere"):
         TaskonomySource(small, buildings=("nowhere",))
 
 

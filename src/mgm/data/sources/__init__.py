@@ -1,1 +1,1 @@
-"""Readers of data sets in the formats in which others give them out; see `mgm.data.open_source`."""
+"""Readers of data sets in the formats in which they are distributed; see `mgm.data.open_source`."""

@@ -1,4 +1,4 @@
-"""Cityscapes: streets of German and Swiss cities; classes, depth from stereo, and the objects in view as weak labels.
+"""Cityscapes: street scenes with semantic classes, depth from stereo, and the visible objects as multi-hot weak labels.
 
 Cordts et al.: The Cityscapes Dataset for Semantic Urban Scene Understanding, CVPR 2016.
 """
@@ -29,11 +29,11 @@ LABELS = (
     "traffic light", "traffic sign", "vegetation", "terrain", "sky", "person", "rider", "car", "truck", "bus", "caravan",
     "trailer", "train", "motorcycle", "bicycle",
 )  # fmt: skip
-"""Names of the ids 0..33."""
+"""Names of the label ids 0..33."""
 TRAIN_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
-"""Ids of the 19 classes that are evaluated."""
+"""Label ids of the 19 classes that are evaluated."""
 OBJECT_IDS = tuple(range(4, 34))
-"""Ids of the 30 things and stuff of the scene."""
+"""Label ids of the 30 things and stuff classes."""
 _PARTS = ("train", "val")
 _KINDS = ("random", "city", "official")
 _FOLDERS = {
@@ -42,7 +42,7 @@ _FOLDERS = {
     "disparity": ("disparity.png", "disparity"),
     "camera": ("camera.json", "camera"),
 }
-"""Top folder -> ending of the files that count, and what they are called here."""
+"""Top folder -> ending of the file names that are read, and our name for this kind of file."""
 _STEM = re.compile(r"(\w+?_\d{6}_\d{6})_(.+)")
 
 
@@ -56,21 +56,21 @@ class _Frame:
 
 
 class CityscapesSource(DataSource):
-    """Cityscapes: ``{leftImg8bit,gtFine,disparity,camera}/{train,val}/CITY/CITY_SEQ_FRAME_*``, pictures of 2:1.
+    """Cityscapes: ``{leftImg8bit,gtFine,disparity,camera}/{train,val}/CITY/CITY_SEQ_FRAME_*``, images with aspect ratio 2:1.
 
-    The test part has no public labels and train_extra only coarse ones; neither is read. The scene label is multi-hot: the
-    30 objects and surfaces (ids 4..33) that occur in the full-size label map. Depth is offered where there are disparity and
-    camera files.
+    The test part has no public labels and train_extra has only coarse ones; neither is read. The scene label is multi-hot: which
+    of the 30 things and stuff classes (ids 4..33) occur in the full-size label map. Depth is offered if there are disparity files;
+    it is missing for an image without a disparity or camera file.
 
     Args:
-        path: The folder or zip archive; or the pictures of one city, such as ``ROOT/leftImg8bit/train/zurich``, for that
-            city alone.
-        cities: Names of those to use; all by default.
-        num_classes: 19, the evaluated classes, others ignored; or 30, the ids 4..33.
+        path: The folder or zip archive; or the image folder of one city, such as ``ROOT/leftImg8bit/train/zurich``, to use
+            only that city.
+        cities: Names of the cities to use; all by default.
+        num_classes: 19 (the evaluated classes; others are ignored) or 30 (the ids 4..33).
 
     Raises:
-        ConfigError: If the number of classes is neither.
-        DataError: If there are no pictures.
+        ConfigError: If the number of classes is neither 19 nor 30.
+        DataError: If there are no images.
     """
 
     split_kinds = _KINDS
@@ -93,7 +93,7 @@ class CityscapesSource(DataSource):
 
     @property
     def info(self) -> DatasetInfo:
-        """Segmentation and, with disparities, depth; the weak labels are the objects in view."""
+        """Segmentation and, with disparities, depth; the weak labels are the visible objects."""
         lacking = {kind: sum(kind not in frame.files for frame in self._frames) for _, kind in _FOLDERS.values()}
         missing = ", ".join(f"{count} without {kind}" for kind, count in lacking.items() if count)
         return DatasetInfo(
@@ -124,7 +124,7 @@ class CityscapesSource(DataSource):
         }
 
     def __len__(self) -> int:
-        """Number of images, 3,475 in the full set, 122 in Zurich."""
+        """Number of images: 3,475 in the full data set, 122 in Zurich."""
         return len(self._frames)
 
     def read(self, index: int, size: FrameLike) -> Sample:
@@ -138,8 +138,8 @@ class CityscapesSource(DataSource):
             ids = self._picture(files["labels"], where, rgb)
             if ids.max() >= len(LABELS):
                 raise DataError(
-                    f"{self._tree.describe(files['labels'])}: label {ids.max()} is beyond 0..{len(LABELS) - 1}; this should be a "
-                    "labelIds picture: fetch gtFine again"
+                    f"{self._tree.describe(files['labels'])}: label {ids.max()} is outside 0..{len(LABELS) - 1}; this is not a "
+                    "labelIds file: download gtFine again"
                 )
             targets["semantic"] = resize_target(self._table[ids], size)
             scene = classes_in_view(self._object_table[in_view(ids, size)], len(OBJECT_IDS))
@@ -150,8 +150,8 @@ class CityscapesSource(DataSource):
     def splits(self, kind: str, seed: int) -> Splits:
         """Split the images.
 
-        ``random``: 80 % for training as in the paper, the other 20 % halved. ``city``: the same, whole cities. ``official``: the
-        official val part is the test; validation is a tenth of the official training part, whole cities.
+        ``random``: 80 / 10 / 10 %, as in the paper. ``city``: the same, by whole cities. ``official``: the official val part is the
+        test set; validation is a tenth of the official training part, by whole cities.
 
         Raises:
             ConfigError: If ``kind`` is none of these.
@@ -177,40 +177,40 @@ class CityscapesSource(DataSource):
         return fitted(self._tree.decode(name, read_labels), self._tree.describe(name), rgb, where)
 
     def _depth(self, files: dict[str, str], where: str, rgb: np.ndarray) -> np.ndarray:
-        """``[H, W]`` metres, from the disparity d = (p - 1) / 256 of picture values p; NaN where d is below a pixel."""
+        """``[H, W]`` metres, from the disparity d = (p - 1) / 256 of stored values p; NaN where d is below 1 px."""
         picture = self._picture(files["disparity"], where, rgb)
         if picture.dtype == np.uint8:
             raise DataError(
-                f"{self._tree.describe(files['disparity'])}: has 8 bits, Cityscapes' has 16; fetch it again"
+                f"{self._tree.describe(files['disparity'])}: has 8 bits instead of 16; download the original file again"
             )
         disparity = (picture.astype(np.float64) - 1) / 256
         far = disparity < MIN_DISPARITY_PX
         return np.where(far, np.nan, self._baseline_times_focal(files["camera"]) / np.where(far, 1, disparity))
 
     def _baseline_times_focal(self, name: str) -> float:
-        """Metres times pixels."""
+        """Baseline in metres times focal length in pixels, from a camera file."""
         where = self._tree.describe(name)
         try:
             camera = json.loads(self._tree.read(name))
             product = float(camera["extrinsic"]["baseline"]) * float(camera["intrinsic"]["fx"])
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(
-                f"{where}: holds no extrinsic.baseline and intrinsic.fx; fetch the camera files again"
+                f"{where}: has no extrinsic.baseline and intrinsic.fx; download the camera files again"
             ) from error
         if not 0 < product < np.inf:
-            raise DataError(f"{where}: baseline and focal length must be positive; fetch the camera files again")
+            raise DataError(f"{where}: baseline and focal length must be positive; download the camera files again")
         return product
 
 
 def _table(ids: tuple[int, ...]) -> np.ndarray:
-    """``[34]`` uint8: id -> class index, or `IGNORE_INDEX`."""
+    """``[34]`` uint8: label id -> class index, or `IGNORE_INDEX`."""
     table = np.full(len(LABELS), IGNORE_INDEX, np.uint8)
     table[list(ids)] = np.arange(len(ids))
     return table
 
 
 def _list_frames(tree: FileTree, cities: tuple[str, ...]) -> list[_Frame]:
-    """All images of the labelled parts, sorted, with the files of the same city, sequence and frame."""
+    """All images of the labelled parts, sorted, each with the files of the same city, sequence and frame."""
     found: dict[tuple[str, str, str], dict[str, str]] = {}
     for name in tree.names():
         parts = name.split("/")
@@ -223,7 +223,7 @@ def _list_frames(tree: FileTree, cities: tuple[str, ...]) -> list[_Frame]:
     if not frames:
         which = f" of {', '.join(cities)}" if cities else ""
         raise DataError(
-            f"{tree.path}: holds no picture{which} leftImg8bit/{{train,val}}/CITY/CITY_SEQ_FRAME_leftImg8bit.png; "
+            f"{tree.path}: has no image{which} leftImg8bit/{{train,val}}/CITY/CITY_SEQ_FRAME_leftImg8bit.png; "
             "unpack leftImg8bit here"
         )
     return frames

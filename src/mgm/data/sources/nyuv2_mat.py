@@ -35,32 +35,36 @@ if TYPE_CHECKING:
 
 READER_VERSION = 1
 HELD_OUT = 200 / 1449
-"""Share of the images in each of validation and test, as in the MGM paper, section 4.1."""
+"""Fraction of the images in each of validation and test, as in the MGM paper, section 4.1."""
 VALID_REGION = np.s_[45:471, 41:601]
-"""Rows and columns inside the white frame of a picture of 640 x 480 pixels."""
+"""Rows and columns inside the white frame of the images of 640 x 480 pixels."""
 LABELED = "nyu_depth_v2_labeled.mat"
 NORMALS = Path("normals_gt")
 _VARIABLES = {"images": 4, "depths": 3, "labels": 3, "sceneTypes": 2, "scenes": 2}
-"""Variable that is needed -> number of axes."""
+"""Required variable -> number of axes."""
 _KINDS = ("random", "scene", "official")
 
 
 class NYUv2MatSource(DataSource):
     """The labelled set of NYUv2, read image by image from its HDF5 file.
 
-    Beside it: ``classMapping40.mat`` (needed), ``splits.mat`` (for the official split), ``class13Mapping.mat`` (the same table is
-    built in), ``normals_gt/normals/NNNN.png`` and ``normals_gt/masks/NNNN.png`` numbered from 0000 (published normals; without that
-    folder normals are derived from the in-painted depth).
+    Other files in the same folder:
 
-    Only the valid region of 640 x 480 pixels is used (rows 45:471, columns 41:601).
+    - ``classMapping40.mat``: required.
+    - ``splits.mat``: required for the official split.
+    - ``class13Mapping.mat``: optional; the same table is built in.
+    - ``normals_gt/normals/NNNN.png`` and ``normals_gt/masks/NNNN.png``, numbered from 0000: optional published normals. Without
+      this folder, normals are derived from the in-painted depth.
+
+    Only the valid region of the 640 x 480 pixels is used (rows 45:471, columns 41:601).
 
     Args:
-        path: The ``.mat`` file, or the folder that holds it.
+        path: The ``.mat`` file, or its folder.
         num_classes: 40 or 13.
 
     Raises:
-        ConfigError: If the number of classes is neither.
-        DataError: If a needed file is missing or unreadable.
+        ConfigError: If the number of classes is neither 40 nor 13.
+        DataError: If a required file is missing or unreadable.
     """
 
     split_kinds = _KINDS
@@ -68,7 +72,9 @@ class NYUv2MatSource(DataSource):
     def __init__(self, path: Path | str, num_classes: int = 40) -> None:
         path = Path(path).expanduser()
         if path.suffix.lower() == ".zip":
-            raise DataError(f"{path}: unpack it; a file of this size is read in place, not from an archive")
+            raise DataError(
+                f"{path}: is a zip archive, from which a file of this size cannot be read in place; unpack it"
+            )
         self._file = LabeledFile(path / LABELED if path.is_dir() else path)
         self._folder = self._file.path.parent
         if num_classes not in (40, 13):
@@ -109,7 +115,7 @@ class NYUv2MatSource(DataSource):
 
     @property
     def fingerprint(self) -> dict[str, object]:
-        """Reader, number of images and classes, and a hash of names, sizes and times of the files."""
+        """Reader, number of images and classes, and a hash of names, sizes and modification times of the files."""
         files = [self._file.path, *(self._folder / name for name in (MAPPING40, MAPPING13, SPLITS))]
         files += sorted((self._folder / NORMALS).rglob("*.png")) if self._published else []
         states = [(file.relative_to(self._folder).as_posix(), file.stat()) for file in files if file.is_file()]
@@ -123,7 +129,7 @@ class NYUv2MatSource(DataSource):
         }
 
     def __len__(self) -> int:
-        """Number of images, 1,449 in the full set."""
+        """Number of images: 1,449 in the full data set."""
         return self._file.count
 
     def read(self, index: int, size: FrameLike) -> Sample:
@@ -133,7 +139,7 @@ class NYUv2MatSource(DataSource):
         depth, raw = fitted(depth, f"{where}: depths", rgb, "images"), fitted(raw, f"{where}: labels", rgb, "images")
         if raw.max() >= len(self._table):
             raise DataError(
-                f"{where}: raw class {raw.max()} is beyond the {len(self._table) - 1} of {MAPPING40}; fetch both again"
+                f"{where}: raw class {raw.max()} is outside the {len(self._table) - 1} of {MAPPING40}; download both again"
             )
         height, width = rgb.shape[:2]
         window = VALID_REGION if (width, height) == (640, 480) else np.s_[0:height, 0:width]
@@ -154,9 +160,9 @@ class NYUv2MatSource(DataSource):
     def splits(self, kind: str, seed: int) -> Splits:
         """Split the images.
 
-        ``random``: the paper's 1,049 / 200 / 200, or those shares of another number. ``scene``: the same sizes, as near as whole
-        scenes allow. ``official``: as in ``splits.mat`` (795 / 654); validation has the same size as above, whole scenes of the
-        training images.
+        ``random``: the paper's 1,049 / 200 / 200, scaled to the number of images. ``scene``: the same sizes, as closely as whole
+        scenes allow. ``official``: as in ``splits.mat`` (795 / 654); validation has the same size as above and consists of whole
+        scenes of the training images.
 
         Raises:
             ConfigError: If ``kind`` is none of these.
@@ -173,7 +179,7 @@ class NYUv2MatSource(DataSource):
         raise ConfigError(unknown("split of nyuv2_mat", kind, _KINDS))
 
     def _normals(self, index: int, depth: np.ndarray, window: tuple[slice, slice], size: FrameLike) -> np.ndarray:
-        """``[3, *size]``: published normals, or those of the depth."""
+        """``[3, *size]``: published normals, or normals derived from depth."""
         if not self._published:
             places = resize_target(np.indices(depth.shape).transpose(1, 2, 0)[window], size)
             shown = np.isfinite(places[0])
@@ -215,11 +221,11 @@ class LabeledFile:
         """Number of images."""
         lengths = {name: data.shape[1 if data.ndim == 2 else 0] for name, data in variables.items()}
         if set(lengths.values()) != {self.count} or self.count == 0:
-            raise DataError(f"{path}: the variables differ in length ({lengths}); fetch the file again")
+            raise DataError(f"{path}: the variables differ in length ({lengths}); download the file again")
         self.scene_types = self._strings("sceneTypes")
-        """Type of the scene of every image."""
+        """Scene type of each image."""
         self.scenes = self._strings("scenes")
-        """Name of the scene of every image."""
+        """Scene name of each image."""
 
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_handle": None}
@@ -231,7 +237,7 @@ class LabeledFile:
         self._handle = None
 
     def image(self, index: int) -> np.ndarray:
-        """``[H, W, 3]`` uint8 RGB. MATLAB's arrays have their axes in reverse order in HDF5."""
+        """``[H, W, 3]`` uint8 RGB; transposed because MATLAB arrays have their axes in reverse order in HDF5."""
         return np.ascontiguousarray(self._row("images", index).transpose(2, 1, 0))
 
     def depth(self, index: int) -> np.ndarray:
@@ -250,7 +256,9 @@ class LabeledFile:
     def _variable(self, name: str, axes: int) -> Any:
         data = self._open().get(name)
         if data is None or len(getattr(data, "shape", ())) != axes:
-            raise DataError(f"{self.path}: has no variable {name!r} of {axes} axes; it is not {LABELED}, or is damaged")
+            raise DataError(
+                f"{self.path}: has no variable {name!r} with {axes} axes; it is not {LABELED}, or it is damaged"
+            )
         return data
 
     def _row(self, name: str, index: int) -> np.ndarray:
@@ -258,7 +266,7 @@ class LabeledFile:
             return np.asarray(self._open()[name][index])  # type: ignore[index]
         except (OSError, KeyError, ValueError, RuntimeError) as error:
             raise DataError(
-                f"{self.path}: {name} of image {index + 1} cannot be read ({error}); fetch it again"
+                f"{self.path}: {name} of image {index + 1} cannot be read ({error}); download it again"
             ) from error
 
     def _strings(self, name: str) -> list[str]:
@@ -267,7 +275,7 @@ class LabeledFile:
         try:
             return ["".join(map(chr, np.asarray(file[entry]).ravel())) for entry in file[name][0]]  # type: ignore[index]
         except (OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError) as error:
-            raise DataError(f"{self.path}: {name} cannot be read ({error}); fetch the file again") from error
+            raise DataError(f"{self.path}: {name} cannot be read ({error}); download the file again") from error
 
 
 def _open_hdf5(path: Path) -> h5py.File:
@@ -276,11 +284,11 @@ def _open_hdf5(path: Path) -> h5py.File:
     except ImportError as error:
         raise DataError(f"{path}: reading MATLAB 7.3 files needs h5py: pip install 'mgm[nyuv2]'") from error
     if not path.is_file():
-        raise DataError(f"{path}: missing; fetch {LABELED} (2.8 GB) of NYU Depth V2")
+        raise DataError(f"{path}: missing; download {LABELED} (2.8 GB) of NYU Depth V2")
     try:
         return h5py.File(path, "r")
     except OSError as error:
         raise DataError(
-            f"{path}: is no HDF5 file, or cut short ({str(error).splitlines()[0]}); the labelled set is MATLAB 7.3: "
-            "fetch it again, do not save it anew in an older format"
+            f"{path}: is not an HDF5 file, or is truncated ({str(error).splitlines()[0]}); the labelled set has MATLAB 7.3 format: "
+            "download it again, and do not convert it to an older format"
         ) from error

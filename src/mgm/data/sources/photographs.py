@@ -1,4 +1,4 @@
-"""Plain photographs without labels: all pictures below a folder, or in a zip."""
+"""Images without labels: all image files below a folder or in a zip archive."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ READER_VERSION = 1
 
 @final
 class PhotographsSource(DataSource):
-    """Pictures without labels; no tasks, no scenes, all for training.
+    """Images without labels: no tasks, no scenes, all for training.
 
-    A ``dataset.yaml`` may declare their channels, as that of such a folder does.
+    A ``dataset.yaml`` may declare their channels, as for `FolderSource`.
 
     Args:
         path: The folder or zip archive.
 
     Raises:
-        DataError: If there are no pictures.
+        DataError: If there are no images.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -38,32 +38,34 @@ class PhotographsSource(DataSource):
         self._files = [name for name in self._tree.names() if Path(name).suffix.lower() in endings]
         if not self._files:
             listed = ", ".join(sorted(endings))
-            raise DataError(f"{self._tree.path}: holds no pictures ({listed}); give a folder or zip that does")
+            raise DataError(
+                f"{self._tree.path}: has no image files ({listed}); give a folder or zip archive with images"
+            )
         self._format = image_format(self._tree, self._files, declared)
 
     @property
     def info(self) -> DatasetInfo:
-        """A name and nothing to learn."""
+        """Name and image format; no tasks, no scenes."""
         return DatasetInfo(self._tree.path.resolve().name.removesuffix(".zip"), (), image=self._format)
 
     @property
     def fingerprint(self) -> dict[str, object]:
-        """Number of pictures, and a hash of all files."""
+        """Number of images, and a hash of all files."""
         reader = {"reader": "photographs", "version": READER_VERSION}
         return {**reader, "count": len(self), "files": self._tree.digest()}
 
     def __len__(self) -> int:
-        """Number of pictures."""
+        """Number of images."""
         return len(self._files)
 
     def read(self, index: int, size: FrameLike) -> Sample:
-        """One picture; see `DataSource.read`."""
+        """One image; see `DataSource.read`."""
         file = self._files[index]
         rgb = read_levels(self._tree, file, self._format)
         return Sample(resize_image(rgb, size), {}, np.zeros(0, np.float32), file)
 
     def splits(self, kind: str, seed: int) -> Splits:
-        """All for training, as the only kind, ``random``."""
+        """The only split, ``random``: all images are training images."""
         if kind not in self.split_kinds:
             raise ConfigError(unknown(f"split of {self.info.name}", kind, self.split_kinds))
         none = np.zeros(0, np.int64)

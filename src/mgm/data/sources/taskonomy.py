@@ -23,9 +23,9 @@ from mgm.types import DatasetInfo, FrameLike, Sample
 
 READER_VERSION = 1
 MIN_SCENE_IMAGES = 1000
-"""The paper keeps the scene categories with more images than this."""
+"""Only scene categories with more images than this are kept, as in the paper."""
 SUBSET_MIN_SCENE_IMAGES = 50
-"""The same for the three-building subset, which has a twentieth of the images."""
+"""The same for the subset of three buildings, which has a twentieth of the images."""
 _READERS = {
     "semantic": ("segment_semantic", values.read_semantic),
     "normal": ("normal", values.read_normal),
@@ -33,7 +33,7 @@ _READERS = {
     "reshading": ("reshading", values.read_reshading),
     "principal_curvature": ("principal_curvature", values.read_curvature),
 }
-"""Task -> domain, and how to read it; depth has two possible domains."""
+"""Task -> its domain and reader. Depth is not listed: it has two possible domains."""
 _TASKS = ("semantic", "depth", "normal", "edge_texture", "reshading", "principal_curvature")
 _MASKED = ("normal", "reshading", "principal_curvature")
 _BY_BUILDING = ("tiny", "medium", "full", "fullplus")
@@ -42,21 +42,22 @@ _NO_SCENE, _UNREADABLE = -1, -2
 
 
 class TaskonomySource(DataSource):
-    """Taskonomy below one folder or zip; see `mgm.data.sources.taskonomy_files.list_images` for the layouts.
+    """Taskonomy in a folder or zip archive; see `mgm.data.sources.taskonomy_files.list_images` for the layouts.
 
-    Files are matched by (building, point, view). An image whose label file is missing has an invalid target for that task.
-    Depth is the z-buffer where there is one at all, else the Euclidean one. The scene label is the best
-    of the 365 scores in ``class_scene``; only the categories with more than ``min_scene_images`` images are kept and, as in
-    the paper, images of the others are left out. If no category has that many, there are no scene labels and no image is
-    left out: give a smaller number.
+    Files are matched by (building, point, view). A missing label file gives an invalid target for that task. Depth is the z-buffer
+    if there are any z-buffer files, else the Euclidean distance. The scene label is the category with the highest of the 365
+    scores in ``class_scene``. Only categories with more than ``min_scene_images`` images are kept and, as in the paper, images of
+    other categories are left out. If no category has enough images, there are no scene labels and no image is left out: use a
+    smaller number.
 
     Args:
         path: The folder or zip archive.
-        buildings: Names of those to use; all by default.
+        buildings: Names of the buildings to use; all by default.
         min_scene_images: See above; 0 keeps every category that occurs.
 
     Raises:
-        DataError: If there are no pictures.
+        ConfigError: If ``min_scene_images`` is negative.
+        DataError: If there are no images.
     """
 
     split_kinds = _KINDS
@@ -65,7 +66,7 @@ class TaskonomySource(DataSource):
         self, path: Path | str, buildings: Sequence[str] = (), min_scene_images: int = MIN_SCENE_IMAGES
     ) -> None:
         if min_scene_images < 0:
-            raise ConfigError(f"min_scene_images is {min_scene_images}, it must be at least 0")
+            raise ConfigError(f"min_scene_images is {min_scene_images}; it must be at least 0")
         self._tree = open_tree(path)
         self._settings = {"buildings": sorted(buildings), "min_scene_images": min_scene_images}
         images = list_images(self._tree, buildings)
@@ -80,7 +81,7 @@ class TaskonomySource(DataSource):
 
     @property
     def info(self) -> DatasetInfo:
-        """The tasks that have any file; 17 classes; the kept scene categories."""
+        """The tasks that have files, 17 classes, and the kept scene categories."""
         return self._info
 
     @property
@@ -95,7 +96,7 @@ class TaskonomySource(DataSource):
         }
 
     def __len__(self) -> int:
-        """Number of images with a picture and a kept (or unknown) scene."""
+        """Number of images with a kept (or unknown) scene category."""
         return len(self._images)
 
     def read(self, index: int, size: FrameLike) -> Sample:
@@ -125,9 +126,8 @@ class TaskonomySource(DataSource):
     def splits(self, kind: str, seed: int) -> Splits:
         """Split the images.
 
-        ``random``: 80 / 10 / 10 %, as in the paper. ``subset``: the same of the buildings allensville, benevolence and
-        coffeen alone. ``tiny``, ``medium``, ``full``, ``fullplus``: by building; all but tiny need their CSV list
-        in the top folder.
+        ``random``: 80 / 10 / 10 %, as in the paper. ``subset``: the same, of the buildings allensville, benevolence and coffeen
+        only. ``tiny``, ``medium``, ``full``, ``fullplus``: by building; all but tiny need their CSV list in the top folder.
 
         Raises:
             ConfigError: If ``kind`` is none of these.
@@ -143,8 +143,8 @@ class TaskonomySource(DataSource):
                 if len(indices) == 0:
                     examples = ", ".join(sorted(lists[part])[:3])
                     raise DataError(
-                        f"{self._tree.path}: has no image of the {part} buildings of the split {kind!r} ({examples}, ...); fetch "
-                        "some or use the split 'random'"
+                        f"{self._tree.path}: has no image of the {part} buildings of the split {kind!r} ({examples}, ...); "
+                        "download some, or use the split 'random'"
                     )
             return Splits(parts["train"], parts["val"], parts["test"])
         chosen = np.flatnonzero(np.isin(names, SUBSET)) if kind == "subset" else np.arange(len(self))
@@ -176,14 +176,14 @@ class TaskonomySource(DataSource):
     def _plane(
         self, index: int, domain: str, read: Callable[[bytes, str], np.ndarray], where: str, rgb: np.ndarray
     ) -> np.ndarray | None:
-        """Full-size values of a domain, or None if this image has no such file."""
+        """Full-size values of a domain; None if this image has no such file."""
         name = self._images.file(index, domain)
         if name is None:
             return None
         return fitted(self._tree.decode(name, read), self._tree.describe(name), rgb, where)
 
     def _read_places(self, images: Listing) -> np.ndarray:
-        """``[images]`` Places category; negative where there is none or its file is damaged (an error when the sample is read)."""
+        """``[images]`` Places category; negative if there is no file, or a damaged one (an error when the sample is read)."""
         places = np.full(len(images), _NO_SCENE)
         for index in np.flatnonzero(images.has("class_scene")):
             name = images.file(int(index), "class_scene")
@@ -199,13 +199,13 @@ class TaskonomySource(DataSource):
         if place == _UNREADABLE:
             name = self._images.file(index, "class_scene")
             assert name is not None
-            self._tree.decode(name, values.read_place)  # raises what is wrong with it
+            self._tree.decode(name, values.read_place)  # raises the error of the damaged file
         known = len(self._kept) and place >= 0
         return one_hot(int(np.searchsorted(self._kept, place)) if known else -1, len(self._kept))
 
 
 def open_subset(path: Path | str) -> TaskonomySource:
-    """The paper's small set: three buildings, scene categories with more than 50 images."""
+    """Open the paper's small data set: three buildings, scene categories with more than 50 images."""
     return TaskonomySource(path, buildings=SUBSET, min_scene_images=SUBSET_MIN_SCENE_IMAGES)
 
 
@@ -214,7 +214,7 @@ def _target(task: str, plane: np.ndarray | None, size: FrameLike) -> np.ndarray:
 
 
 def _scene_note(places: np.ndarray, kept: np.ndarray, left_out: int, least: int) -> str:
-    """The note on scene labels."""
+    """The entry about scene labels in `DatasetInfo.notes`."""
     damaged = int((places == _UNREADABLE).sum())
     trouble = f"; {damaged} damaged files" if damaged else ""
     if not (places >= 0).any():

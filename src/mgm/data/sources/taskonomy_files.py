@@ -1,6 +1,6 @@
-"""Files of Taskonomy in current and old layouts, matched by building, point and view.
+"""Files of Taskonomy in its current and older layouts, matched by building, point and view.
 
-Folder and file often name the same domain differently, so the folder alone decides what a file is.
+Folder and file name often name the same domain differently; only the folder decides the domain of a file.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ FOLDERS = {
 """Name of a folder, current or old -> domain."""
 DOMAINS = tuple(dict.fromkeys(FOLDERS.values()))
 COMPONENT = "taskonomy"
-"""Folder between domain and building where several components are mixed."""
+"""Folder between domain and building in downloads that contain several components."""
 _FILE = re.compile(r"(point_\d+_view_\d+)(?:_domain_\w+)?\.(png|npy)", re.IGNORECASE)
 
 TINY = {
@@ -48,29 +48,29 @@ TINY = {
 }
 """Buildings of the tiny split (`splits_taskonomy.zip` of StanfordVL/taskonomy)."""
 SUBSET = ("allensville", "benevolence", "coffeen")
-"""Buildings of the MGM paper's small set, appendix G.2."""
+"""Buildings of the MGM paper's small data set, appendix G.2."""
 
 
 @dataclass(frozen=True)
 class Listing:
-    """The files of all images that have a picture, compactly: there may be millions."""
+    """The files of all images with an RGB file, stored compactly because there may be millions."""
 
     buildings: list[str]
-    """Building of every image, below its component if that is not Taskonomy's own."""
+    """Building of each image, prefixed by its component unless that is ``taskonomy``."""
     stems: list[str]
-    """``point_P_view_V`` of every image."""
+    """``point_P_view_V`` of each image."""
     places: list[tuple[str, str]]
-    """Folder with a final slash, and what follows the stem in a file's name."""
+    """Folder with a trailing slash, and the rest of the file name after the stem."""
     files: np.ndarray
-    """``[images, domains]`` index into ``places``, -1 where an image has no such file."""
+    """``[images, domains]`` index into ``places``, or -1 if an image has no such file."""
     without_picture: int
-    """Number of points and views with labels but without a picture."""
+    """Number of views with labels but without an RGB file."""
 
     def __len__(self) -> int:
         return len(self.stems)
 
     def file(self, index: int, domain: str) -> str | None:
-        """Relative name of the file of an image, if it has one."""
+        """Relative name of an image's file in a domain; None if it has none."""
         place = int(self.files[index, DOMAINS.index(domain)])
         if place < 0:
             return None
@@ -78,11 +78,11 @@ class Listing:
         return f"{folder}{self.stems[index]}{rest}"
 
     def has(self, domain: str) -> np.ndarray:
-        """``[images]`` bool: which have such a file."""
+        """``[images]`` bool: which images have a file in this domain."""
         return self.files[:, DOMAINS.index(domain)] >= 0
 
     def take(self, kept: np.ndarray) -> Listing:
-        """Those images alone."""
+        """The listing of the images with the indices ``kept``."""
         return Listing(
             [self.buildings[index] for index in kept],
             [self.stems[index] for index in kept],
@@ -96,12 +96,12 @@ def list_images(tree: FileTree, buildings: Sequence[str] = ()) -> Listing:
     """Find all images and their label files.
 
     Args:
-        tree: The files; domains first (``rgb/BUILDING/``, ``rgb/taskonomy/BUILDING/``), buildings first (``BUILDING/rgb/``), or
-            one building alone (``rgb/``).
-        buildings: Names of those to keep; all by default.
+        tree: The files. Layouts: domain first (``rgb/BUILDING/``, ``rgb/taskonomy/BUILDING/``), building first
+            (``BUILDING/rgb/``), or a single building (``rgb/``).
+        buildings: Names of the buildings to keep; all by default.
 
     Raises:
-        DataError: If there is no picture, or two files claim to be the same label of one image.
+        DataError: If there is no image, or two files are the same label of one image.
     """
     wanted = {name.lower() for name in buildings}
     places: dict[tuple[str, str], int] = {}
@@ -128,19 +128,19 @@ def list_images(tree: FileTree, buildings: Sequence[str] = ()) -> Listing:
     if not keys:
         among = f" of {', '.join(buildings)}" if buildings else ""
         raise DataError(
-            f"{tree.path}: holds no picture rgb/BUILDING/point_P_view_V_domain_rgb.png{among}; fetch domain rgb"
+            f"{tree.path}: has no image rgb/BUILDING/point_P_view_V_domain_rgb.png{among}; download the domain rgb"
         )
     files = np.array([images[key] for key in keys], dtype=np.int32)
     return Listing([key[0] for key in keys], [key[1] for key in keys], list(places), files, len(images) - len(keys))
 
 
 def building_name(building: str) -> str:
-    """The name without its component, in lower case, as in lists of splits."""
+    """Name of a building without its component, in lower case, as in the lists of splits."""
     return building.rpartition("/")[2].lower()
 
 
 def _domain(folder: str, root: str) -> tuple[str, str] | None:
-    """Domain and building that a folder stands for; none if it is not one of Taskonomy's."""
+    """Domain and building of a folder; None if it is not a folder of Taskonomy."""
     parts = folder.split("/")
     for position, part in enumerate(parts):
         if part in FOLDERS:
@@ -153,19 +153,19 @@ def split_buildings(tree: FileTree, kind: str) -> dict[str, set[str]]:
     """Buildings of ``train``, ``val`` and ``test`` in a split by building.
 
     Args:
-        tree: The data set; a list ``*KIND.csv`` with columns id, train, val, test in its top folder goes first.
-        kind: tiny, medium, full or fullplus. The tiny list is built in.
+        tree: The data set. A list ``*KIND.csv`` with columns id, train, val, test in its top folder takes precedence.
+        kind: tiny, medium, full or fullplus. Only the tiny list is built in.
 
     Raises:
-        DataError: If there is no list, or it is not of that form.
+        DataError: If there is no list, or it is malformed.
     """
     names = [name for name in tree.names() if "/" not in name and re.fullmatch(rf"(.*[_-])?{kind}\.csv", name.lower())]
     if not names:
         if kind == "tiny":
             return {part: set(text.split()) for part, text in TINY.items()}
         raise DataError(
-            f"{tree.path}: the split {kind!r} needs its list of buildings, train_val_test_{kind}.csv of "
-            "Taskonomy's splits_taskonomy.zip, beside the folders of the data"
+            f"{tree.path}: the split {kind!r} needs its list of buildings; put train_val_test_{kind}.csv of Taskonomy's "
+            "splits_taskonomy.zip beside the folders of the data"
         )
     table = csv.DictReader(tree.lines(names[0]))
     missing = {"id", "train", "val", "test"} - set(table.fieldnames or ())
@@ -178,7 +178,7 @@ def split_buildings(tree: FileTree, kind: str) -> dict[str, set[str]]:
         chosen = [part for part in parts if (entry[part] or "").strip().lower() in ("1", "1.0", "true")]
         if len(chosen) > 1:
             raise DataError(
-                f"{tree.describe(names[0])}, line {line}: the building is in {' and '.join(chosen)}; it may be in one"
+                f"{tree.describe(names[0])}, line {line}: the building is in {' and '.join(chosen)}; it must be in only one"
             )
         for part in chosen:
             parts[part].add(entry["id"].strip().lower())

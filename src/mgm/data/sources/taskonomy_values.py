@@ -1,6 +1,6 @@
 """Decoding of Taskonomy's files: units, ranges, invalid pixels.
 
-Ranges follow the loader of StanfordVL/taskonomy as far as the tasks of this package allow; see `NOTES`.
+Ranges follow the loader of StanfordVL/taskonomy where the tasks of this package allow it; see `NOTES`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ NUM_PLACES = 365
 DEPTH_UNITS_PER_M = 512
 NO_DEPTH = 65535
 EDGE_RANGE = 0.08
-"""Share of the 16-bit range at which an edge is as strong as it counts."""
+"""Fraction of the 16-bit range that maps to an edge strength of 1; stronger edges are clipped."""
 MASK_GROWTH_PX = 5
 NOTES = {
     "semantic": "17 classes (background first), pseudo labels of a network; pixels that were uncertain are ignored",
@@ -33,22 +33,22 @@ NOTES = {
 
 
 def read_depth(content: bytes, name: str) -> np.ndarray:
-    """``[H, W]`` metres, NaN where there is none."""
+    """``[H, W]`` metres, NaN where depth is missing."""
     values = _read_16_bit(content, name)
     return np.where(values == NO_DEPTH, np.nan, values / np.float32(DEPTH_UNITS_PER_M)).astype(np.float32)
 
 
 def read_normal(content: bytes, name: str) -> np.ndarray:
-    """``[H, W, 3]`` unit vectors, x right, y down, z forward; NaN where the picture is grey.
+    """``[H, W, 3]`` unit vectors (x right, y down, z forward); NaN where the file is grey.
 
-    Taskonomy colours normals as 2D-3D-S does: red to the right, green downwards, blue towards the camera (the authors in
-    EPFL-VILAB/omnidata, issue 13). So the third component changes its sign.
+    Taskonomy encodes normals like 2D-3D-S: red to the right, green down, blue towards the camera (stated by the authors in
+    EPFL-VILAB/omnidata, issue 13). The sign of the third component is therefore changed.
     """
     return unit_normals(decode_rgb_normals(read_rgb(content, name))) * np.array([1, 1, -1], np.float32)
 
 
 def read_curvature(content: bytes, name: str) -> np.ndarray:
-    """``[H, W, 2]`` in [0, 1], 0.5 is flat; NaN where the picture is black."""
+    """``[H, W, 2]`` in [0, 1], where 0.5 is flat; NaN where the file is black."""
     values = read_rgb(content, name)[:, :, :2]
     coded = np.minimum(values / np.float32(254), np.float32(1))
     return np.where((values == 0).all(axis=2, keepdims=True), np.float32(np.nan), coded)
@@ -69,28 +69,28 @@ def read_semantic(content: bytes, name: str) -> np.ndarray:
     values = read_labels(content, name).astype(np.int64)
     if values.min() < 0 or values.max() > len(CLASSES):
         raise DataError(
-            f"{name}: label {values.max()} is beyond 0..{len(CLASSES)}; is this segment_semantic? Fetch it again"
+            f"{name}: label {values.max()} is outside 0..{len(CLASSES)}; this may not be segment_semantic: download it again"
         )
     return np.where(values == 0, IGNORE_INDEX, values - 1).astype(np.uint8)
 
 
 def read_mask(content: bytes, name: str) -> np.ndarray:
-    """``[H, W]`` bool: valid pixels."""
+    """``[H, W]`` bool: True for valid pixels."""
     return read_labels(content, name) > 0
 
 
 def read_place(content: bytes, name: str) -> int:
-    """The most probable of the 365 Places categories."""
+    """Index of the most probable of the 365 Places categories."""
     scores = read_array(content, name).ravel()
     if scores.shape != (NUM_PLACES,) or not np.isfinite(scores).all():
-        raise DataError(f"{name}: does not hold {NUM_PLACES} finite scores; fetch it again")
+        raise DataError(f"{name}: does not hold {NUM_PLACES} finite scores; download it again")
     return int(scores.argmax())
 
 
 def shrink(valid: np.ndarray, pixels: int) -> np.ndarray:
-    """Take away all valid pixels ``[H, W]`` bool that are within a square of ``2 * pixels + 1`` around an invalid one."""
+    """Erode a mask ``[H, W]`` of valid pixels: invalid pixels grow to squares with side ``2 * pixels + 1``."""
     invalid = ~valid
-    for _ in range(2):  # rows, then columns: the dilation by a square is separable
+    for _ in range(2):  # rows, then columns: dilation by a square is separable
         grown = invalid.copy()
         for step in range(1, pixels + 1):
             grown[step:] |= invalid[:-step]
@@ -102,7 +102,7 @@ def shrink(valid: np.ndarray, pixels: int) -> np.ndarray:
 def _read_16_bit(content: bytes, name: str) -> np.ndarray:
     values = read_labels(content, name)
     if values.dtype == np.uint8:
-        raise DataError(f"{name}: has 8 bits, Taskonomy's has 16; fetch the original file")
+        raise DataError(f"{name}: has 8 bits instead of 16; download the original file")
     if values.min() < 0 or values.max() > 65535:
-        raise DataError(f"{name}: value {values.max()} does not fit 16 bits; fetch the original file")
+        raise DataError(f"{name}: value {values.max()} does not fit into 16 bits; download the original file")
     return values

@@ -116,7 +116,7 @@ def test_an_index_of_two_colours_is_refused(tmp_path, yaml):
     source = FolderSource(tmp_path)
     source.read(0, 8)
     with pytest.raises(
-        DataError, match=r"semantic/1.png: index 0 is the colour .*semantic/0.png: their palettes differ.*'colours:"
+        DataError, match=r"semantic/1.png: index 0 has the colour .*semantic/0.png: their palettes differ.*'colours:"
     ):
         source.read(1, 8)
     source.read(2, 8)
@@ -154,5 +154,5 @@ def test_small_classes_beside_no_class_stay_classes(tmp_path):
 
 
 def test_numbers_of_16_bits_name_the_file_and_what_to_write(tmp_path):
-    with pytest.raises(DataError, match=r"0.png: label 1002, but .*ignore: 1002.*values: "):
+    with pytest.raises(DataError, match=r"0.png: label 1002 is out of range: .*ignore: 1002.*values: "):
         folder_of(tmp_path, BLOCKS.astype(np.uint16) + 1000).info  # noqa: B018

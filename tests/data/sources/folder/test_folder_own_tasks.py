@@ -87,7 +87,9 @@ def test_a_task_without_a_file_is_named(cells):
     write_files(cells, {"dataset.yaml": (SETTINGS + "  height: {range: [0, 40], folder: heights}\n").encode()})
     source = FolderSource(cells)
     assert "height" not in source.info.tasks
-    assert "no image has a label of height, which dataset.yaml defines; they lie in heights/" in source.warnings()
+    assert (
+        "no image has a label of height, which dataset.yaml defines; put its labels into heights/" in source.warnings()
+    )
 
 
 def test_wrong_numbers_name_the_file(cells):
@@ -111,7 +113,7 @@ def test_wrong_numbers_name_the_file(cells):
         ("tasks: {depth: {range: [0, 1]}}", "'depth' is a built-in task of mgm and cannot be redefined"),
         ("tasks: {heat: {range: [0, 1], folder: rgb}}", "folder of its own"),
         ("tasks: {heat: {range: [0, 1], folder: depth}}", "folder of its own"),
-        ("tasks: {crop: {classes: [a, b], first: auto}}", "first must be a number"),
+        ("tasks: {crop: {classes: [a, b], first: auto}}", "first is auto, but the classes are named"),
         ("tasks: {crop: {colours: [1, 2]}}", "tasks: crop: write classes"),
         ("task: {heat: {range: [0, 1]}}", "Did you mean 'tasks'"),
     ],

@@ -54,7 +54,7 @@ def test_a_split_of_ones_own_is_taken_as_it_is(tmp_path, parts, layout):
 def test_scenes_that_are_called_like_parts_are_named(tmp_path):
     files = {f"{kind}/{scene}/{number}.png": content for scene in ("train_images", "test_images") for number in range(3)
              for kind, content in (("rgb", RGB), ("semantic", LABELS))}  # fmt: skip
-    assert "test_images/, train_images/ are taken for scenes; if they are a split" in warnings(
+    assert "test_images/, train_images/ are read as scenes; if they are a split" in warnings(
         write_files(tmp_path, files)
     )
     more = {"rgb/train_station/1.png": RGB, "rgb/hall/1.png": RGB, "semantic/hall/1.png": LABELS}
@@ -131,7 +131,7 @@ def test_usual_names_are_answered_by_the_setting(tmp_path, pictures, masks):
     with pytest.raises(DataError, match="the layout is not recognised.*" + keys):
         open_source(str(tmp_path))
     write_files(tmp_path, {"dataset.yaml": b"name: mine"})
-    with pytest.raises(DataError, match="holds no pictures.*" + keys):
+    with pytest.raises(DataError, match="has no images below rgb/.*" + keys):
         open_source(str(tmp_path))
     write_files(tmp_path, {"dataset.yaml": keys.replace("'", "").replace("}, s", "}\ns").encode()})
     assert open_source(str(tmp_path)).info.tasks == ("semantic",)
@@ -150,5 +150,5 @@ def test_labels_of_fewer_pixels_are_scaled_and_that_is_said(tmp_path):
     source = FolderSource(folder)
     np.testing.assert_array_equal(source.read(1, 4).targets["depth"][0, 0], [1, 2, 3, 4])
     assert source.warnings() == (
-        "depth is 4 x 3 pixels where the image is 40 x 30: pixels of the image take the nearest value",
+        "depth is 4 x 3 pixels, but the image is 40 x 30: each pixel of the image gets the nearest value",
     )

@@ -61,18 +61,18 @@ def test_nothing_is_the_default(tmp_path):
         ("depth: m", "depth must be a mapping"),
         ("normal: {axes: vulkan}", "normal.axes"),
         ("- a", "must be a mapping"),
-        ("a: [", "is no YAML"),
-        ("classes: [b, a, a]", "class 'a' stands twice"),
+        ("a: [", "is not valid YAML"),
+        ("classes: [b, a, a]", "class 'a' is listed twice"),
         ("classes: 3", "classes: must be a list.*num_classes"),
         ("classes: [a, no]", "classes.1: must be text.*in quotes"),
         ("classes: [a, 1]", "classes.1: must be text, but YAML reads a number.*in quotes"),
         ("semantic: {values: {tree: 1, no: 2}}", "must be text.*in quotes"),
-        ("semantic: {values: {1000: tree}}", "names stand before numbers, as in {tree: 1000}"),
-        ("depth: {scale: 0,04}", "4 is no name of a setting; numbers are written with a point"),
+        ("semantic: {values: {1000: tree}}", "write the name before the number, as in {tree: 1000}"),
+        ("depth: {scale: 0,04}", "4 is not the name of a setting; write decimals with a point"),
         ("depth: {unit: m}\ndepth: {unit: mm}", "line 2: the key 'depth' is repeated"),
         ("depth: {unit: m, unit: mm}", "line 1: the key 'unit' is repeated"),
         ("classes: wall", "classes: must be a list"),
-        ("split: {validation: 0.6, test: 0.5}", "leave something to train on"),
+        ("split: {validation: 0.6, test: 0.5}", "a sum below 1 to leave images for training"),
         ("semantic: {colours: {a: [1, 2]}}", "semantic.colours.a"),
         ("semantic: {colours: {a: [1, 2, 300]}}", "0..255"),
         ("semantic: {colours: {a: [1, 2, 3], b: [1, 2, 3]}}", "same colour"),
@@ -99,5 +99,5 @@ def test_comments_in_lists_of_names_are_skipped_and_a_name_twice_is_refused(tmp_
     (folder / "classes.txt").write_text("# my classes\nwall\n\n  # the rest\nfloor\nbox\n")
     assert FolderSource(folder).info.classes == ("wall", "floor", "box")
     (folder / "classes.txt").write_text("wall\nfloor\nwall\n")
-    with pytest.raises(DataError, match=r"classes.txt: class 'wall' stands twice"):
+    with pytest.raises(DataError, match=r"classes.txt: class 'wall' is listed twice"):
         FolderSource(folder).info  # noqa: B018

@@ -192,18 +192,18 @@ def test_labels_are_found_in_the_same_sub_folder_or_by_their_unique_name(tmp_pat
     assert source.info.scenes == ("k", "o")
     np.testing.assert_array_equal(source.read(2, 8).scene, [0, 1])
     (tmp_path / "depth/1.png").write_bytes(depth[0])
-    with pytest.raises(DataError, match=r"depth/1.png: 2 images have that name"):
+    with pytest.raises(DataError, match=r"depth/1.png: 2 images have this name"):
         FolderSource(tmp_path)
 
 
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({"rgb/a.png": RGB, "depth/b.png": b"x"}, r"depth/b.png: there is no image of that name"),
+        ({"rgb/a.png": RGB, "depth/b.png": b"x"}, r"depth/b.png: there is no image with this name"),
         ({"rgb/a.png": RGB, "rgb/a.jpg": RGB, "depth/a.png": b"x"}, r"rgb/a.* belong to the same image"),
         ({"rgb/a.png": RGB, "depth/a.png": b"x", "depth/a.npy": b"x"}, r"depth/a.* belong to the same image"),
-        ({"rgb/a.png": RGB}, "no picture has a label"),
-        ({"rgb/a.txt": b"x", "depth/a.png": b"x"}, "holds no pictures below rgb/"),
+        ({"rgb/a.png": RGB}, "no image has a label"),
+        ({"rgb/a.txt": b"x", "depth/a.png": b"x"}, "has no images below rgb/"),
     ],
 )
 def test_what_does_not_belong_together(tmp_path, files, message):
@@ -298,7 +298,7 @@ def test_classes_are_named_where_somebody_names_them(tmp_path):
 
 def test_counting_classes_of_too_many_files_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("mgm.data.sources.folder.counting.MOST_SCANNED", 2)
-    with pytest.raises(DataError, match="list them in dataset.yaml"):
+    with pytest.raises(DataError, match="list the class names in dataset.yaml"):
         FolderSource(write_own(tmp_path, 3)).info  # noqa: B018
 
 
@@ -394,10 +394,10 @@ def test_what_the_official_split_lacks_is_said(tmp_path):
     parts = [f"{part}/{{}}/{index}.png" for part in ("train", "test") for index in range(4)]
     files = {part.format(kind): content for part in parts for kind, content in (("rgb", RGB), ("depth", depth))}
     source = FolderSource(write_files(tmp_path, files))
-    with pytest.raises(ConfigError, match="no image is in the part 'val'.*official_validation"):
+    with pytest.raises(ConfigError, match="it needs the part 'val'.*official_validation"):
         source.splits("official", 0)
     (tmp_path / "test").rename(tmp_path / "val")
-    with pytest.raises(ConfigError, match="no image is in the part 'test'"):
+    with pytest.raises(ConfigError, match="it needs the part 'test'"):
         FolderSource(tmp_path).splits("official", 0)
 
 

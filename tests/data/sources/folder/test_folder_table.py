@@ -78,7 +78,7 @@ def test_tables_as_spreadsheets_write_them(tmp_path, change, encoding):
 def test_several_labels_in_quotes_between_semicolons(tmp_path):
     found = source(tmp_path, 'name;label\nphoto_000;"cat;dog"\nphoto_001;dog')
     np.testing.assert_array_equal(rows(found)[:2], [[1, 1], [0, 1]])
-    with pytest.raises(DataError, match="line 2: 3 cells.*separated by ; in quotes"):
+    with pytest.raises(DataError, match="line 2: has 3 cells.*separate several labels of an image by ; in quotes"):
         source(tmp_path / "b", "name;label\nphoto_000;cat;dog")
 
 
@@ -92,11 +92,11 @@ def test_settings_turn_scenes_off(tmp_path):
     [
         ("", "empty"),
         ("photo,label\nphoto_000,a", "no column 'name'"),
-        ("name,label\nphoto_009,a", "line 2: no image is called 'photo_009'"),
+        ("name,label\nphoto_009,a", "line 2: no image is named 'photo_009'"),
         ("name,label\nphoto_000,a\nphoto_000,b", "line 3: .* listed twice"),
-        ("name,label\nphoto_000,a,b", "line 2: 3 cells.* separated by ;"),
-        ("name,split\nphoto_000,trial", "'trial' is none of train"),
-        ("name,part\nphoto_000,Test", "line 2: column 'part' holds 'Test'.*call the column 'split'"),
+        ("name,label\nphoto_000,a,b", "line 2: has 3 cells.* by ; and not by ,"),
+        ("name,split\nphoto_000,trial", "split is 'trial'; it must be train"),
+        ("name,part\nphoto_000,Test", "line 2: column 'part' holds 'Test'.*name the column 'split'"),
         ("name,cat\nphoto_000,yes", "line 2: column 'cat' holds 'yes'"),
         ("name,cat,cat\nphoto_000,1,1", "two columns have the same name"),
     ],
@@ -120,11 +120,11 @@ def test_a_single_scene_or_none_is_said_not_to_be_used(tmp_path):
 
 def test_scenes_that_differ_in_case_are_said(tmp_path):
     found = source(tmp_path, "name,label\nphoto_000,Kitchen\nphoto_001,hall\nphoto_002,kitchen\n")
-    assert found.warnings() == ("the scenes 'Kitchen' and 'kitchen' differ in upper and lower case alone",)
+    assert found.warnings() == ("the scenes 'Kitchen' and 'kitchen' differ only in upper and lower case",)
 
 
 @pytest.mark.parametrize("before", ["", "sep=,\n"])
 def test_an_open_quotation_mark_is_found_where_it_is(tmp_path, before):
     line = 2 + bool(before)
-    with pytest.raises(DataError, match=rf"labels.csv, line {line}: a quotation mark .* is opened there"):
+    with pytest.raises(DataError, match=rf"labels.csv, line {line}: a quotation mark .* is opened here"):
         source(tmp_path, f'{before}name,label\n"photo_000,a\nphoto_001,b\nphoto_002,b\n')

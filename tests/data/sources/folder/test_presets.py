@@ -97,7 +97,7 @@ def test_nyuv2_splits(nyuv2):
         ("bathroom,0", ",0", "line 2"),
         ("0002,", "0001,", "twice"),
         ("0002,", "0099,", "line 3: no image"),
-        ("0001,train,bathroom_0000,bathroom,0\n", "", "0001.jpg: not listed in index.csv"),
+        ("0001,train,bathroom_0000,bathroom,0\n", "", "0001.jpg: is not listed in index.csv"),
     ],
 )
 def test_nyuv2_list_that_contradicts_the_files(tmp_path, old, new, message):
@@ -177,7 +177,7 @@ def test_camvid_mistakes_are_named(tmp_path):
         open_preset("camvid", folder).read(6, 32)
     for picture in (folder / "test").rglob("*.*"):
         picture.unlink()
-    with pytest.raises(DataError, match="no picture in the part 'test'"):
+    with pytest.raises(DataError, match="no image in the part 'test'"):
         open_preset("camvid", folder)
 
 

@@ -1,4 +1,4 @@
-"""Folders of images and label files, matched by name; ``dataset.yaml`` or a preset says what the numbers mean."""
+"""Folders of images and label files, matched by name; ``dataset.yaml`` or a preset defines what the numbers mean."""
 
 from __future__ import annotations
 

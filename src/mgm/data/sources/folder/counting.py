@@ -1,4 +1,4 @@
-"""What label maps tell about the classes where nobody names them, and whether their numbers are made up."""
+"""Classes inferred from the numbers in label maps if they are not named, and detection of interpolated label maps."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from mgm.tasks.files import ClassFiles
 from mgm.types import IGNORE_INDEX
 
 MOST_SCANNED = 2000
-"""Label maps that are read to count the classes, where nothing names them."""
+"""Maximum number of label maps that are read to count unnamed classes."""
 STRAY = 0.01
-"""Share of the pixels below which a number is in few pixels."""
+"""Fraction of the pixels below which a number counts as rare."""
 INTERPOLATED = 0.12
-"""Share of the edges that pass through a third class, from which on label maps are taken for interpolated. Measured: below 0.06 in
-label maps of NYUv2 and CamVid also where these are scaled down by nearest neighbour, above 0.16 where they are JPEG or bilinear."""
+"""Fraction of edges through a third class above which label maps count as interpolated. Measured on NYUv2 and CamVid: below 0.06 in
+the original label maps and after nearest-neighbour downscaling, above 0.16 after JPEG compression or bilinear resizing."""
 
 
 def label_numbers(
     tree: FileTree, files: Sequence[str], settings: ClassFiles, palette: Palette
 ) -> dict[int, tuple[int, str]]:
-    """The numbers that occur in label maps, 255 among them -> how many pixels have them, and the first file that does.
+    """Number in the label maps (including 255) -> its pixel count, and the first file that has it.
 
-    Files that cannot be read are left for those who need them.
+    Unreadable files are skipped; they are reported when their sample is read.
 
     Raises:
-        DataError: If there are too many files, or none has a number that stands for a class.
+        DataError: If there are too many files, or no file has a class.
     """
     if len(files) > MOST_SCANNED:
         raise DataError(
-            f"{tree.path}: has {len(files)} label maps and no names of classes; list them in dataset.yaml, "
+            f"{tree.path}: has {len(files)} label maps, too many to count unnamed classes; list the class names in dataset.yaml, "
             "'classes: [wall, floor]', or one per line in classes.txt"
         )
     numbers: dict[int, tuple[int, str]] = {}
@@ -55,7 +55,7 @@ def label_numbers(
 
 
 def grey_levels(numbers: Iterable[int]) -> tuple[int, ...]:
-    """The numbers, where they are spread evenly from 0 on, such as 0 and 255 or 0, 128, 255: shades that stand for classes."""
+    """The numbers in ascending order if they are grey levels spread evenly from 0 (0, 255 or 0, 128, 255); otherwise empty."""
     levels = sorted(numbers)
     gaps = np.diff(levels)
     even = 1 < len(levels) <= IGNORE_INDEX and levels[0] == 0 and gaps.min() >= 10 and gaps.max() <= 2 * gaps.min()
@@ -63,27 +63,29 @@ def grey_levels(numbers: Iterable[int]) -> tuple[int, ...]:
 
 
 def check_strays(numbers: Mapping[int, tuple[int, str]]) -> None:
-    """Raise `DataError` where label maps have shades, as of `grey_levels`, but for a few pixels.
+    """Raise `DataError` if label maps have evenly spread `grey_levels` except in a few pixels.
 
-    With these, all numbers would be taken for classes, and 255 for no label, though it may be half of all pixels.
+    Because of these pixels, every number would count as a class, and 255 as no label, although half of all pixels may have it.
     """
     total = sum(count for count, _ in numbers.values())
     odd = sorted(number for number, (count, _) in numbers.items() if count < STRAY * total)
     levels = grey_levels(numbers.keys() - odd)
-    counting = odd == list(range(1, len(odd) + 1)) and len(odd) < IGNORE_INDEX // 2  # small classes, and 255 is none
+    counting = (
+        odd == list(range(1, len(odd) + 1)) and len(odd) < IGNORE_INDEX // 2
+    )  # rare classes 1, 2, ..., and 255 unlabelled
     few = sum(numbers[number][0] for number in odd) < STRAY * total or len(odd) > IGNORE_INDEX // 3
     if levels and odd and few and not counting:
         number, more = odd[-1], f" (and {len(odd) - 1} other numbers)" if len(odd) > 1 else ""
         names = ", ".join(f"{name}: {level}" for name, level in zip("abcdefghij", levels, strict=False))
         raise DataError(
-            f"{numbers[number][1]}: label {number}{more} is in few pixels, where nearly all have {', '.join(map(str, levels))}: "
-            f"a soft brush, or interpolation? Mend the label maps, or say what is none: 'semantic: {{values: {{{names}}}, "
-            f"ignore: {odd[:10] if more else number}}}' in dataset.yaml"
+            f"{numbers[number][1]}: label {number}{more} is in few pixels, while nearly all have {', '.join(map(str, levels))}; a "
+            "soft brush or interpolation may have made it: fix the label maps, or ignore such labels with "
+            f"'semantic: {{values: {{{names}}}, ignore: {odd[:10] if more else number}}}' in dataset.yaml"
         )
 
 
 def interpolated_share(maps: Sequence[np.ndarray]) -> float:
-    """Share of the edges in label maps ``[H, W]`` at which a number between those on both sides is passed through."""
+    """Fraction of the edges in label maps ``[H, W]`` at which a pixel has a number between those of its two neighbours."""
     edges = between = 0
     for labels in maps:
         for lines in (labels.astype(np.int64), labels.T.astype(np.int64)):

@@ -1,4 +1,4 @@
-"""The classes of a folder's label maps: what names, numbers and colours they have."""
+"""Classes of the label maps of a folder: their names, labels and colours."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from mgm.tasks.files import ClassFiles, Colour
 from mgm.types import IGNORE_INDEX
 
 MOST_LOOKED_AT = 50
-"""Label maps that are read to tell whether classes count from 0 or from 1."""
+"""Maximum number of label maps that are read to find out whether labels start at 0 or 1."""
 LEAST_GAP = 8
-"""Difference of two colours in their most different channel, of 255, from which they can be told apart."""
+"""Two colours are distinguishable if they differ by more than this (of 255) in some channel."""
 
 
 @dataclass
 class LabelMaps:
-    """What is said of the classes, or else found in the label maps; these are read when it is asked for.
+    """Classes from the settings or, if these do not define them, from the label maps, which are read on first access.
 
     Args:
         tree: The folder.
-        settings: What is said.
-        maps: Files of the label maps; none: there are no classes.
-        palette: What their indices look like, see `read_pixels`.
+        settings: Settings of the folder.
+        maps: Files of the label maps; empty: there are no classes.
+        palette: Colours of the indices, see `read_pixels`.
     """
 
     tree: FileTree
@@ -43,7 +43,7 @@ class LabelMaps:
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
-        """Names of the classes: the first source that has them.
+        """Names of the classes, from the settings, a list, or the numbers in the label maps.
 
         Raises:
             DataError: If there are numbers that cannot be classes.
@@ -53,8 +53,8 @@ class LabelMaps:
         largest = max(self._numbers.keys() - {IGNORE_INDEX}, default=-1)
         if not self._named and not self.levels and not 0 <= largest < IGNORE_INDEX:
             raise DataError(
-                f"{self._numbers[largest][1]}: label {largest}, but labels are 0..254, and 255 where there is none; if it means "
-                f"none, 'semantic: {{ignore: {largest}}}' in dataset.yaml; if classes have such numbers, "
+                f"{self._numbers[largest][1]}: label {largest} is out of range: labels are 0..254, and 255 means no class; if it "
+                f"means no class, set 'semantic: {{ignore: {largest}}}' in dataset.yaml; if classes have such numbers, set "
                 "'semantic: {values: {NAME: NUMBER}}'"
             )
         if not self._named and not self.levels and self._plain:
@@ -63,41 +63,41 @@ class LabelMaps:
 
     @cached_property
     def _named(self) -> tuple[str, ...]:
-        """The classes as the user names them, if so."""
+        """Class names given by the user; empty if there are none."""
         settings, file = self.settings, self.settings.class_file
         names = settings.classes or tuple(settings.class_files.colours or settings.class_files.values)
-        # a list that the settings name has to be there
+        # a list named in the settings must exist
         if not names and (file in self.tree.names() or file != FolderSettings.class_file):
             names = tuple(self.tree.lines(file))
             wanted = settings.num_classes
             if not 1 <= len(names) <= IGNORE_INDEX or (wanted and len(names) != wanted):
                 needed = wanted or f"1 to {IGNORE_INDEX}"
-                raise DataError(f"{self.tree.describe(file)}: {len(names)} class names; needs {needed}")
+                raise DataError(f"{self.tree.describe(file)}: has {len(names)} class names, but {needed} are needed")
             if twice := [name for name, count in Counter(names).items() if count > 1]:
                 raise DataError(
-                    f"{self.tree.describe(file)}: class {twice[0]!r} stands twice; give every class its own name"
+                    f"{self.tree.describe(file)}: class {twice[0]!r} is listed twice; give every class its own name"
                 )
         return names or tuple(f"class_{index}" for index in range(settings.num_classes))
 
     @cached_property
     def _numbers(self) -> dict[int, tuple[int, str]]:
-        """The numbers in the label maps where nobody names the classes; see `label_numbers`."""
+        """Numbers in the label maps if the classes are not named, else empty; see `label_numbers`."""
         return {} if self._named else label_numbers(self.tree, self.maps, self.settings.class_files, self.palette)
 
     @cached_property
     def levels(self) -> tuple[int, ...]:
-        """The numbers in the label maps where these are shades and nobody says what they mean."""
+        """Numbers in the label maps if they are grey levels without a declared meaning, else empty."""
         return grey_levels(self._numbers) if self._plain else ()
 
     @property
     def _plain(self) -> bool:
-        """Whether nobody says what the numbers in the label maps mean."""
+        """Whether the settings do not define the numbers in the label maps."""
         files = self.settings.class_files
         return files == ClassFiles(files.folder, files.suffix)
 
     @cached_property
     def files(self) -> ClassFiles:
-        """How the label maps are read, with what is found out if nothing says it: the first class, or numbers that are shades."""
+        """Settings of the label maps, completed by the inferred first label or grey levels."""
         settings, classes = self.settings.class_files, self.classes
         if self.levels:
             return replace(settings, values=dict(zip(classes, self.levels, strict=True)))
@@ -113,7 +113,7 @@ class LabelMaps:
 
     @cached_property
     def colours(self) -> tuple[Colour, ...]:
-        """Of the classes, from the settings or the palette of the first label map; empty where they can hardly be told apart."""
+        """Class colours from the settings or the palette of the first label map; empty if missing or hard to distinguish."""
         if not self.classes:
             return ()
         if self.files.colours:
@@ -122,7 +122,7 @@ class LabelMaps:
         first = int(self.files.first or 0)
         try:
             palette = read_palette(self.tree.read(self.maps[0]), self.tree.describe(self.maps[0]))
-        except DataError:  # an array, or damaged, which is reported when the sample is read
+        except DataError:  # an array, or a damaged file, which is reported when the sample is read
             return ()
         known = dict(enumerate(palette))
         found = [known.get(number) for number in numbers or range(first, first + len(self.classes))]

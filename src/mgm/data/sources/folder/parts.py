@@ -1,4 +1,4 @@
-"""Splits of a folder's images: as table or folders give them, or drawn."""
+"""Splits of the images of a folder: given by the table or by folders, or drawn at random."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mgm.data.splits import grouped_split, official_split, random_split
 
 
 def given_parts(pictures: Sequence[Picture], settings: SplitSettings) -> list[str]:
-    """Part of the split that each image belongs to; empty if none is given."""
+    """Given part of the split of each image; empty if none is given."""
     renamed = {"validation": "test"} if settings.val_is_test else {}
     return [renamed.get(picture.part, picture.part) for picture in pictures]
 
@@ -21,14 +21,14 @@ def given_parts(pictures: Sequence[Picture], settings: SplitSettings) -> list[st
 def split_pictures(
     pictures: Sequence[Picture], settings: FolderSettings, tasks: Sequence[str], kind: str, seed: int
 ) -> Splits:
-    """The split of a kind that there is, see `FolderSource.splits`.
+    """Split the images; see `FolderSource.splits`.
 
     Args:
         pictures: All images.
-        settings: Of the folder.
-        tasks: Of which a drawn part has labels, if it can.
-        kind: ``official``, ``random`` or the name of the column of groups.
-        seed: Of what is drawn.
+        settings: Settings of the folder.
+        tasks: Tasks that each drawn part should have labels for.
+        kind: ``official``, ``random`` or the name of the group column; must be available.
+        seed: Seed of the random draws.
 
     Raises:
         DataError: If there are too few labelled images.
@@ -56,19 +56,21 @@ def split_pictures(
 
 
 def lacking_parts(parts: Collection[str], kind: str) -> str:
-    """What the official split lacks, in words, where some of it is given; begins with a semicolon."""
+    """Explain which part the official split lacks if others are given; begins with a semicolon, or is empty."""
     if kind != "official" or not any(parts):
         return ""
     if "test" not in parts:
-        return "; no image is in the part 'test', which it needs (folders or the column split; see docs/data.md)"
+        return (
+            "; it needs the part 'test', but no image is in it (set by folders or the column split; see docs/data.md)"
+        )
     return (
-        "; no image is in the part 'val', which it needs: make one, or let it be taken from the training images by "
+        "; it needs the part 'val', but no image is in it: make one, or take it from the training images with "
         "'split: {official_validation: 0.15}' in dataset.yaml"
     )
 
 
 def _held_out(settings: SplitSettings, count: int) -> dict[str, int]:
-    """Sizes of validation and test for so many images."""
+    """Sizes of the validation and test sets for ``count`` images."""
     sizes = {
         name: max(1, round(share * count)) if share else 0
         for name, share in (("validation", settings.validation), ("test", settings.test))

@@ -1,4 +1,4 @@
-"""Which files of a folder belong to the same image: matched by name, never by order."""
+"""Matching of the files of a folder to images: by name, never by order."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ class Picture:
     """An image and the files that belong to it."""
 
     name: str
-    """Path below rgb/ without ending, with the part before it where parts are folders."""
+    """Path below rgb/ without ending, prefixed by the part of the split if parts are folders."""
     rgb: str
     part: str = ""
     scene: str = ""
     group: str = ""
     labels: dict[str, str] = field(default_factory=dict)
-    """Task or ``mask`` -> file."""
+    """Task name or ``mask`` -> file."""
 
 
 @dataclass(frozen=True)
 class _File:
-    """A file of one kind."""
+    """A file of ``rgb``, ``mask`` or a task."""
 
     path: str
     folder: str
-    """That of the part of the split, as it is written; empty: none."""
+    """Name of its folder for the part of the split, as written; empty: none."""
     key: str
-    """Path below the folder of its kind (and of its part), without suffix and ending; letters composed (NFC)."""
+    """Path below the folders of its kind and part, without suffix and ending; in Unicode form NFC."""
 
     @property
     def place(self) -> tuple[str, str]:
@@ -50,18 +50,18 @@ class _File:
 
 
 def list_pictures(tree: FileTree, settings: FolderSettings) -> list[Picture]:
-    """All images with their labels: those without a part, then train, validation and test; each sorted by name.
+    """List all images with their labels: those without a part, then train, validation and test; each sorted by name.
 
-    A label belongs to the image with the same path below its folder, or else to the only image with the same file name.
+    A label belongs to the image with the same path below its folder, else to the only image with the same file name.
 
     Raises:
-        DataError: If there is no image, two files claim the same place, a label belongs to no image, or a part or label is
-            missing that the settings demand.
+        DataError: If there is no image, two files have the same role, a label belongs to no image, or a part or label that the
+            settings require is missing.
     """
     files = _files_of_kinds(tree, settings)
     if not files["rgb"]:
         raise DataError(
-            f"{tree.path}: holds no pictures below {settings.folder('rgb')}/ ({', '.join(sorted(ENDINGS))})"
+            f"{tree.path}: has no images below {settings.folder('rgb')}/ ({', '.join(sorted(ENDINGS))})"
             f"{naming_hint(tree.names())}"
         )
     pictures: dict[tuple[str, str], Picture] = {}
@@ -79,10 +79,10 @@ def list_pictures(tree: FileTree, settings: FolderSettings) -> list[Picture]:
             alike = [picture for other, picture in stems.get(file.stem, ()) if part in ("", other)]
             picture = pictures.get(file.place) or (alike[0] if len(alike) == 1 else None)
             if picture is None:
-                what = f"{len(alike)} images have that name" if alike else "there is no image of that name"
+                what = f"{len(alike)} images have this name" if alike else "there is no image with this name"
                 raise DataError(
-                    f"{tree.describe(file.path)}: {what}, so it cannot be told what it belongs to; name it like its image "
-                    "(same path below its folder; an ending such as _depth can be given as 'suffix' in dataset.yaml) "
+                    f"{tree.describe(file.path)}: {what}, so its image is unknown; give it the name of its image "
+                    "(same path below its folder; set an addition such as _depth as 'suffix' in dataset.yaml) "
                     "or remove it"
                 )
             if kind in picture.labels:
@@ -98,7 +98,7 @@ def list_pictures(tree: FileTree, settings: FolderSettings) -> list[Picture]:
 
 
 def _files_of_kinds(tree: FileTree, settings: FolderSettings) -> dict[str, list[_File]]:
-    """The files of rgb, mask and every task: ``KIND/...`` or ``PART/KIND/...``, upper or lower case, parts also below ``KIND``."""
+    """Files of rgb, mask and every task: ``KIND/...``, ``PART/KIND/...`` or ``KIND/.../PART/...``, in upper or lower case."""
     found: dict[str, list[_File]] = {kind: [] for kind in ("rgb", *settings.kinds, "mask")}
     kinds = {settings.folder(kind).lower(): kind for kind in found}
     for path in tree.names():
@@ -116,12 +116,12 @@ def _files_of_kinds(tree: FileTree, settings: FolderSettings) -> dict[str, list[
 
 
 def unread(tree: FileTree, pictures: Iterable[Picture], others: Iterable[str]) -> str:
-    """The files that belong to no image, by folder and ending, in words; empty if there are none.
+    """Warning about files that belong to no image, by folder and ending; empty if there are none.
 
     Args:
         tree: The folder.
         pictures: Its images.
-        others: What else is read, or need not be named.
+        others: Other files that are read, or need no warning.
     """
     used = {file for picture in pictures for file in (picture.rgb, *picture.labels.values())}
     used |= {CONFIDENCE_FILE, *others}
@@ -139,28 +139,28 @@ def unread(tree: FileTree, pictures: Iterable[Picture], others: Iterable[str]) -
 
 
 def parts_taken_for_scenes(pictures: Iterable[Picture]) -> str:
-    """Folders that are scenes here but are called like parts of a split, in words; empty if there are none."""
+    """Warning about folders that count as scenes but have the names of parts of a split; empty if there are none."""
     words = {scene: re.findall("[a-z]+", scene.lower()) for scene in {picture.scene for picture in pictures}}
     alike = {scene: PARTS[word] for scene, found in words.items() for word in found[:1] if word in PARTS}
     if len(set(alike.values())) < 2:
         return ""
     names = ", ".join(f"{scene}/" for scene in sorted(alike))
-    return f"{names} are taken for scenes; if they are a split, call them train, val and test"
+    return f"{names} are read as scenes; if they are a split, name them train, val and test"
 
 
 def _check_complete(tree: FileTree, settings: FolderSettings, pictures: Iterable[Picture]) -> None:
     for part in settings.parts:
         if not any(picture.part == PARTS[part] for picture in pictures):
-            raise DataError(f"{tree.path}: holds no picture in the part {part!r}; the data set is not complete")
+            raise DataError(f"{tree.path}: has no image in the part {part!r}; the data set is incomplete")
     tasks = {kind for picture in pictures for kind in picture.labels if kind in settings.kinds} | settings.tasks.keys()
     for picture in pictures if settings.complete else ():
         for task in sorted(tasks - picture.labels.keys()):
             raise DataError(
-                f"{tree.describe(picture.rgb)}: its file in {settings.folder(task)}/ is missing; fetch it, or remove the image"
+                f"{tree.describe(picture.rgb)}: its file in {settings.folder(task)}/ is missing; add it, or remove the image"
             )
 
 
 def _twice(tree: FileTree, first: str, second: str) -> DataError:
     alike = normalize("NFC", first) == normalize("NFC", second)
-    why = " (their names look the same, but are written by different characters, as on a Mac)" if alike else ""
+    why = " (their names look the same but use different Unicode characters, as on a Mac)" if alike else ""
     return DataError(f"{tree.describe(first)} and {second} belong to the same image{why}; remove one of them")

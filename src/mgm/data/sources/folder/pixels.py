@@ -1,4 +1,4 @@
-"""Decoding the picture and array files of a folder."""
+"""Decoding of the image and array files of a folder."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ _DECODERS = {"colours": read_rgb, "exact colours": read_exact_rgb, "indices": re
 
 
 Palette = dict[int, tuple[Colour, str]]
-"""Index -> its colour in the label maps read so far, and the first file that has it."""
+"""Index -> its palette colour in the label maps read so far, and the first file that uses it."""
 
 
 def read_pixels(tree: FileTree, file: str, kind: Pixels, palette: Palette | None = None) -> np.ndarray:
-    """Decode a picture or array file.
+    """Decode an image or array file.
 
     Args:
         tree: The folder.
-        file: A picture, or ``.npy`` or ``.npz`` of ``[H, W]``, ``[H, W, C]`` or ``[C, H, W]``.
-        kind: How a picture is decoded; arrays of colours are uint8 or fractions in [0, 1].
-        palette: What the indices of the other files look like; completed by this one.
+        file: An image, or ``.npy`` or ``.npz`` of ``[H, W]``, ``[H, W, C]`` or ``[C, H, W]``.
+        kind: How an image is decoded. Arrays of colours must be uint8, or floats in [0, 1].
+        palette: Colours of the indices in the files read before; this file's are added.
 
     Returns:
-        ``[H, W]`` or ``[H, W, C]``, as the file has them; colours are uint8 ``[H, W, 3]``.
+        ``[H, W]`` or ``[H, W, C]``, as stored; colours are uint8 ``[H, W, 3]``.
 
     Raises:
-        DataError: If it is unreadable or something else, or an index has another colour than in a file that was read before.
+        DataError: If it is unreadable or of another kind, or an index has a different palette colour than in a file read before.
     """
     where, content = tree.describe(file), tree.read(file)
     if not file.lower().endswith((".npy", ".npz")):
@@ -45,7 +45,7 @@ def read_pixels(tree: FileTree, file: str, kind: Pixels, palette: Palette | None
         return values
     values = read_array(content, where)
     if values.ndim not in (2, 3) or 0 in values.shape:
-        raise DataError(f"{where}: has shape {values.shape}, not H x W or H x W x channels; write it again")
+        raise DataError(f"{where}: has shape {values.shape}, not H x W or H x W x channels; write the file again")
     if values.ndim == 3 and values.shape[0] <= 3 < values.shape[2]:
         values = values.transpose(1, 2, 0)
     if kind in ("colours", "exact colours"):
@@ -54,7 +54,7 @@ def read_pixels(tree: FileTree, file: str, kind: Pixels, palette: Palette | None
 
 
 def image_format(tree: FileTree, files: Iterable[str], declared: ImageFormat) -> ImageFormat:
-    """What is declared of images; of 8 bits where the first that can be read has no more, and they tell its numbers apart."""
+    """The declared format, changed to uint8 if the first readable file has 8 bits and every range spans less than 256 numbers."""
     for file in files if declared.dtype == "uint16" else ():
         with suppress(DataError):  # reported when the sample is read
             dtype = image_dtype(tree.read(file), tree.describe(file))
@@ -68,7 +68,7 @@ def image_format(tree: FileTree, files: Iterable[str], declared: ImageFormat) ->
 
 
 def read_levels(tree: FileTree, file: str, kind: ImageFormat) -> np.ndarray:
-    """An image as levels ``[H, W, C]``; raises as `read_pixels` and `read_image` do."""
+    """Read an image as ``[H, W, C]`` of ``kind.dtype``. Raises the errors of `read_pixels` and `read_image`."""
     if kind.is_photograph:
         return read_pixels(tree, file, "colours")
     return read_image(tree.read(file), kind, tree.describe(file), "dataset.yaml ('rgb: {channels: ...}')")
@@ -80,9 +80,9 @@ def _compare(palette: Palette, values: np.ndarray, colours: list[Colour], where:
         colour, other = palette.get(index, (colours[index], where))
         if colour != colours[index]:
             raise DataError(
-                f"{where}: index {index} is the colour {list(colours[index])}, but {list(colour)} in {other}: their palettes "
-                "differ, so indices tell nothing; give the task 'colours: {NAME: [R, G, B]}' in dataset.yaml (or, if the indices "
-                "are right, save all label maps with one palette, or as grey)"
+                f"{where}: index {index} has the colour {list(colours[index])}, but {list(colour)} in {other}: their palettes "
+                "differ, so indices have no fixed meaning; set 'colours: {NAME: [R, G, B]}' for the task in dataset.yaml (or, if "
+                "the indices are right, save all label maps with one palette, or as grey)"
             )
     for index in used:
         palette.setdefault(index, (colours[index], where))
@@ -91,13 +91,13 @@ def _compare(palette: Palette, values: np.ndarray, colours: list[Colour], where:
 def _colours(values: np.ndarray, where: str) -> np.ndarray:
     if values.ndim != 3 or values.shape[2] != 3 or (values.dtype != np.uint8 and values.dtype.kind != "f"):
         raise DataError(
-            f"{where}: is {values.dtype} {values.shape}, not H x W x 3 of uint8 or fractions; write it again, or declare what "
-            "images hold: 'rgb: {channels: 4, range: [0, 4095]}' in dataset.yaml"
+            f"{where}: is {values.dtype} {values.shape}, not H x W x 3 of uint8 or floats; write the file again, or declare the "
+            "images in dataset.yaml: 'rgb: {channels: 4, range: [0, 4095]}'"
         )
     if values.dtype == np.uint8:
         return values
     if not np.isfinite(values).all() or values.min() < -1e-3 or values.max() > 1.001:
         raise DataError(
-            f"{where}: colours must be uint8 or lie in [0, 1], not {values.min():g} to {values.max():g}; write it again"
+            f"{where}: colours must be uint8 or lie in [0, 1], not {values.min():g} to {values.max():g}; write the file again"
         )
     return (values.clip(0, 1) * 255).round().astype(np.uint8)

@@ -1,6 +1,6 @@
-"""Public data sets that a description of their folders is enough to read: the YAML files in ``presets/``.
+"""Public data sets that `FolderSource` reads with a settings file: the YAML files in ``presets/``.
 
-- ``nyuv2``: NYU Depth V2 as compact pictures. Silberman et al., ECCV 2012.
+- ``nyuv2``: NYU Depth V2 as compact image files. Silberman et al., ECCV 2012.
 - ``camvid``: CamVid. Brostow, Fauqueur, Cipolla, Pattern Recognition Letters 2009.
 - ``mtan_nyuv2``, ``mtan_cityscapes``: as preprocessed for MTAN. Liu, Johns, Davison, CVPR 2019.
 - ``authors``: the layout of zpbao/multi-task-oriented_generative_modeling. Bao, Hebert, Wang, ICML 2022.
@@ -20,7 +20,7 @@ _MTAN_LABELS = ("label", "label_19", "label_7", "label_2")
 
 
 def preset(name: str) -> FolderSettings:
-    """The settings of a preset."""
+    """Load the settings of a preset."""
     file = Path(__file__).parent / "presets" / f"{name}.yaml"
     return parse_settings(file.read_bytes(), str(file))
 
@@ -31,7 +31,7 @@ def open_preset(name: str, path: Path | str) -> FolderSource:
 
 
 def open_authors(path: Path | str) -> FolderSource:
-    """Open the layout of the authors' code: normals in ``nm`` or ``sn``, 40 classes unless ``classes.txt`` names others."""
+    """Open the layout of the authors' code: normals in ``nm`` or ``sn``; 40 classes, unless ``classes.txt`` names them."""
     settings, names = preset("authors"), open_tree(path).names()
     if "classes.txt" not in names:
         settings = replace(settings, num_classes=40)
@@ -46,7 +46,7 @@ def open_mtan(path: Path | str, labels: str = "") -> FolderSource:
 
     Args:
         path: The folder or zip archive.
-        labels: Name of the label folder; by default ``label`` or else the one with most classes.
+        labels: Name of the label folder; by default ``label``, else the one with the most classes.
 
     Raises:
         ConfigError: If there is no such label folder.

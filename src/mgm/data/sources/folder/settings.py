@@ -1,4 +1,4 @@
-"""``dataset.yaml``: what the files of a folder mean. Every key may be left out; presets are such files too."""
+"""``dataset.yaml``: settings that define what the files of a folder mean. All keys are optional; presets use the same format."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mgm.types import IGNORE_INDEX, ImageFormat, is_sequence
 
 FILE = "dataset.yaml"
 CONFIDENCE_FILE = "confidence.csv"
-"""How sure labels are that a network has predicted; for people, and not read."""
+"""Confidences of labels that were predicted by a network; written for people, never read."""
 _SEE = "see docs/data.md for an example"
 
 
@@ -26,17 +26,17 @@ class SplitSettings:
     """How images are split into training, validation and test."""
 
     validation: float = 0.15
-    """Share of the labelled images for choosing the model."""
+    """Fraction of the labelled images for validation."""
     test: float = 0.15
-    """Share of the labelled images for the test."""
+    """Fraction of the labelled images for the test."""
     train: int = 0
-    """Number of training images, the rest halved, where the two shares would leave more than that; 0: the shares count."""
+    """Maximum number of training images; the remaining images are halved between validation and test. 0: no maximum."""
     random: Literal["keep", "all"] = "keep"
-    """keep: the random split leaves a given validation or test part alone; all: it draws from all images."""
+    """keep: the random split keeps a given validation or test part; all: it draws from all images."""
     val_is_test: bool = False
-    """Whether the part called ``val`` is the test set."""
+    """Whether the part named ``val`` is the test set."""
     official_validation: float = 0.0
-    """Share of the given training part that the official split takes for validation, if none is given."""
+    """Fraction of the given training part that the official split uses for validation if no validation part is given."""
 
 
 @dataclass(frozen=True)
@@ -45,34 +45,34 @@ class TableSettings:
 
     file: str = "labels.csv"
     name: str = ""
-    """Column with the image; empty: name, image, file or filename."""
+    """Column of the image's name; empty: name, image, file or filename."""
     split: str = "split"
-    """Column with the part of the split."""
+    """Column of the part of the split."""
     labels: tuple[str, ...] = ()
-    """Columns with scene labels; empty: those that begin with label or scene, and any other one as a flag of its own."""
+    """Columns of scene labels; empty: those that begin with label or scene, and every other column as a 0/1 label of its own."""
     group: str = ""
-    """Column with a group, such as the building. The split of that name keeps groups together."""
+    """Column of a group, such as the building. A split of this name keeps groups together."""
 
 
 def _pairs(values: object) -> object:
-    """A pair of numbers as a list of one pair."""
+    """Wrap a single pair of numbers into a list."""
     return [values] if is_sequence(values) and not any(is_sequence(value) for value in values) else values
 
 
 @dataclass(frozen=True)
 class ImageFiles(FileSettings):
-    """Where the images lie, and what their channels are."""
+    """Location of the images, and the meaning of their channels."""
 
     channels: int = 0
-    """Channels of the files, 1 to 16; 0: RGB of 8 bits, which everything else is made into."""
+    """Number of channels of the files, 1 to 16; 0: every file is converted to 8-bit RGB."""
     range: Annotated[tuple[tuple[float, float], ...], BeforeValidator(_pairs)] = ()
-    """Numbers that become black and white, for all channels or a pair for each; empty: by the type of the file."""
+    """Numbers that mean black and white: one pair for all channels, or one for each; empty: the range of the file's dtype."""
     show: tuple[int, ...] = ()
-    """Channels, from 0, that pictures show as red, green and blue, or one as grey."""
+    """Channels (from 0) that are displayed as red, green and blue, or one that is displayed as grey."""
 
     @property
     def image(self) -> ImageFormat:
-        """The images as declared, of 16 bits where anything but `show` is."""
+        """The declared format: uint16 if channels or range are declared, else uint8."""
         declared = self.channels or self.range
         return ImageFormat(self.channels or 3, "uint16" if declared else "uint8", self.range, self.show)
 
@@ -90,40 +90,40 @@ class FolderSettings:
     """The content of ``dataset.yaml``."""
 
     name: str = ""
-    """Name of the data set; empty: that of the folder."""
+    """Name of the data set; empty: the name of the folder."""
     classes: tuple[str, ...] = ()
-    """Names of the semantic classes in index order; empty: from ``class_file``, the colours, or counted in the label maps."""
+    """Names of the semantic classes in index order; empty: from colours or values, ``class_file``, or counted in the label maps."""
     class_file: str = "classes.txt"
-    """List of the class names, one per line."""
+    """File with the class names, one per line."""
     num_classes: int = 0
-    """Number of classes; 0: as many as there are names."""
+    """Number of classes; 0: the number of names."""
     scenes: Literal["auto", "folders", "classes", "none"] = "auto"
-    """Scene labels: from the table or else the folders below rgb; from these folders; the classes in view; none."""
+    """Source of scene labels. auto: the table, else the folders below rgb; folders: these folders; classes: the visible classes."""
     scene_file: str = ""
-    """List of the scene names in index order, one per line; empty: the names that occur, sorted."""
+    """File with the scene names in index order, one per line; empty: the names that occur, sorted."""
     rgb: ImageFiles = field(default_factory=ImageFiles)
     mask: FileSettings = field(default_factory=FileSettings)
-    """Pictures that are black where all targets but classes are invalid."""
+    """Mask images: where they are black, all targets except classes are invalid."""
     table: TableSettings = field(default_factory=TableSettings)
     split: SplitSettings = field(default_factory=SplitSettings)
     parts: tuple[str, ...] = ()
-    """Parts of the split (train, val, test) that must hold images."""
+    """Parts of the split (train, val, test) that must not be empty."""
     complete: bool = False
     """Whether every image must have every label, and be listed in the table if there is one."""
     order: Literal["name", "number"] = "name"
     """Order of the images within a part: as text, or by number."""
     crop: dict[str, tuple[int, int, int, int]] = field(default_factory=dict)
-    """Image size such as 640x480 -> top, bottom, left and right of the pixels to use; other sizes are used whole."""
+    """Image size such as 640x480 -> top, bottom, left and right of the region to use; images of other sizes are not cropped."""
     notes: dict[str, str] = field(default_factory=dict)
-    """What readers of results have to know."""
+    """Notes for readers of results."""
     tasks: dict[str, FileSettings] = field(default_factory=dict)
-    """Task -> its files; in the YAML file each task is a key of its own, or below ``tasks``."""
+    """Task -> settings of its files. In the YAML file, each task is a top-level key or a key below ``tasks``."""
     own_tasks: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Task that is defined here -> its definition; in the YAML file below ``tasks``, together with its files."""
+    """Task defined by this data set -> its definition. In the YAML file it is below ``tasks``, together with its file settings."""
 
     @property
     def kinds(self) -> dict[str, type[Task]]:
-        """All tasks that there may be files of."""
+        """All tasks that may have files."""
         return task_kinds(self.own_tasks)
 
     def files(self, kind: str) -> FileSettings:
@@ -133,7 +133,7 @@ class FolderSettings:
         return getattr(self, kind)
 
     def folder(self, kind: str) -> str:
-        """Name of the folder of ``rgb``, ``mask`` or a task; empty for masks where a task has theirs."""
+        """Name of the folder of ``rgb``, ``mask`` or a task; empty for ``mask`` if a task uses that folder."""
         taken = kind == "mask" and any(files.folder.lower() == kind for files in self.tasks.values())
         return self.files(kind).folder or ("" if taken else kind)
 
@@ -149,20 +149,20 @@ _GROUPS: dict[str, type] = {"rgb": ImageFiles, "mask": FileSettings, "table": Ta
 
 
 def read_settings(tree: FileTree) -> FolderSettings:
-    """Read ``dataset.yaml``, or the defaults if there is none.
+    """Read ``dataset.yaml``; without that file, return the defaults.
 
     Raises:
-        DataError: If it is no YAML, has unknown keys (the message lists the near ones), or values that cannot be.
+        DataError: If it is not YAML, or has unknown keys (the message suggests similar ones) or invalid values.
     """
     return parse_settings(tree.read(FILE), tree.describe(FILE)) if FILE in tree.names() else FolderSettings()
 
 
 def parse_settings(content: bytes, where: str) -> FolderSettings:
-    """Settings from the content of a YAML file; see `read_settings`."""
+    """Parse settings from the content of a YAML file; see `read_settings`."""
     try:
         values = parse_yaml(content)
     except ValueError as error:
-        raise DataError(f"{where}: is no YAML ({error}); mend it, {_SEE}") from None
+        raise DataError(f"{where}: is not valid YAML ({error}); correct it, {_SEE}") from None
     if values is None:
         return FolderSettings()
     if not isinstance(values, dict):
@@ -183,7 +183,7 @@ def parse_settings(content: bytes, where: str) -> FolderSettings:
 
 
 def _own_tasks(entries: object, where: str) -> tuple[dict[str, dict[str, Any]], dict[str, FileSettings]]:
-    """Task -> definition, and task -> settings of its files, from what stands below ``tasks``."""
+    """Task -> definition, and task -> file settings, from the entries below ``tasks``."""
     if not isinstance(entries, dict):
         raise DataError(
             f"{where}: tasks must be a mapping such as 'height: {{unit: m, range: [0, 40]}}', not {entries!r:.60}"
@@ -205,7 +205,7 @@ def _own_tasks(entries: object, where: str) -> tuple[dict[str, dict[str, Any]], 
 
 
 def _group(values: object, kind: type, name: str, where: str) -> Any:
-    """One nested mapping; a single value stands for a list of one."""
+    """Validate a nested mapping; where a list is expected, a single value is accepted too."""
     if not isinstance(values, dict):
         raise DataError(f"{where}: {name} must be a mapping, not {values!r:.60}")
     fields = {item.name: item.default for item in dataclasses.fields(kind)}
@@ -229,12 +229,10 @@ def _validate(values: dict[str, Any], kind: type, name: str, where: str) -> Any:
 
 
 def _in_words(kind: str, place: str, value: object, message: str) -> str:
-    """What a value that was refused must be, and was."""
+    """Explain a validation error: what the value must be, and what it is."""
     if kind == "string_type" and isinstance(value, bool | int | float):
         if "[key]" in place and not isinstance(value, bool):
-            return (
-                f"names stand before numbers, as in {{tree: {value}}}; a name that is a number needs quotes: '{value}'"
-            )
+            return f"write the name before the number, as in {{tree: {value}}}; a name that is a number needs quotes: '{value}'"
         what = "yes or no (also on, off, true, false)" if isinstance(value, bool) else "a number"
         return f"must be text, but YAML reads {what} here (got {value!r}); put the name in quotes, as 'no' or '1'"
     if kind == "tuple_type":
@@ -249,35 +247,38 @@ def _check_keys(values: dict[Any, Any], names: list[str], where: str) -> None:
     for name in values:
         if name not in names and not isinstance(name, str):
             raise DataError(
-                f"{where}: {name!r} is no name of a setting; numbers are written with a point, 0.04, not with a comma"
+                f"{where}: {name!r} is not the name of a setting; write decimals with a point, as 0.04, not with a comma"
             )
         if name not in names:
             raise DataError(f"{where}: {unknown('key', str(name), names)}")
 
 
 def _problem(settings: FolderSettings) -> str:
-    """The first contradiction or impossible value, in words; empty if there is none."""
+    """Error message about the first contradiction or invalid value; empty if there is none."""
     if not settings.name.isprintable():
-        return f"name {settings.name[:40]!r} has characters that cannot be shown; write a line of text"
+        return f"name {settings.name[:40]!r} has characters that cannot be displayed; use one line of printable text"
     split = settings.split
     if not (split.validation >= 0 and split.test >= 0 and split.validation + split.test < 1):
-        return "split: validation and test must be shares that leave something to train on"
+        return "split: validation and test must be fractions of at least 0, with a sum below 1 to leave images for training"
     if not 0 <= split.official_validation < 1 or split.train < 0:
-        return "split: official_validation must be a share below 1, and train at least 0"
+        return "split: official_validation must be at least 0 and below 1, and train at least 0"
     for name, files in {"rgb": settings.rgb, **settings.tasks}.items():
         if problem := files.problem():
             return f"{name}: {problem}"
         if name in settings.own_tasks and getattr(files, "first", None) == "auto":
-            return f"{name}: first must be a number where the classes are named"
+            return f"{name}: first is auto, but the classes are named; set it to a number"
     names, coded = settings.classes, settings.class_files.colours or settings.class_files.values
     if twice := [name for place, name in enumerate(names) if name in names[:place]]:
-        return f"class {twice[0]!r} stands twice in classes; give every class its own name"
+        return f"class {twice[0]!r} is listed twice in classes; give every class its own name"
     if max(len(names), settings.num_classes) > IGNORE_INDEX:
         return f"classes must be at most {IGNORE_INDEX} different names"
     if coded and names and set(coded) != set(names):
         odd = sorted(set(coded) ^ set(names))[0]
-        return f"class {odd!r} is in only one of classes and semantic: {'colours' if settings.class_files.colours else 'values'}"
+        return (
+            f"class {odd!r} is in only one of classes and semantic: "
+            f"{'colours' if settings.class_files.colours else 'values'}; both must name the same classes"
+        )
     folders = [settings.folder(kind).lower() for kind in ("rgb", "mask", *settings.kinds)]
     if len(set(folders)) < len(folders) or any("/" in folder or folder.startswith(".") for folder in folders):
-        return "every kind of file needs a folder of its own, named without '/'"
+        return "every kind of file needs a folder of its own, whose name has no '/' and does not begin with '.'"
     return ""

@@ -30,28 +30,29 @@ from mgm.types import DatasetInfo, FrameLike, ImageFormat, Sample
 
 READER_VERSION = 3
 NUM_PROBES = 12
-"""Images that are read to tell what is odd about all of them."""
+"""Number of images that are read to detect problems of the whole data set."""
 DARK = 0.25
-"""Share of the range of numbers below which all pixels of an image are dark."""
+"""Images count as dark if all their pixels are below this fraction of the range."""
 JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
 SEMANTIC = SemanticSegmentation.name
 
 
 @final
 class FolderSource(DataSource):
-    """``rgb/`` and a folder per task, as a folder or zip; see ``docs/data.md``.
+    """A folder or zip archive with ``rgb/`` and a folder per task; see ``docs/data.md``.
 
-    Labels are matched by name. An image without the label of a task has an invalid target, so images without any label serve
-    as weakly labelled or unlabelled ones; they are never in a validation or test set that is made with a seed.
+    Labels are matched to images by name. An image without a label for a task has an invalid target, so images without any label
+    serve as weakly labelled or unlabelled images; they are never in a random validation or test set.
 
     Args:
         path: The folder or zip archive.
-        settings: What the files mean; by default ``dataset.yaml`` says it.
-        reader: Name of the settings, if they are a preset; part of the fingerprint.
-        variant: What else tells the settings from others of that name.
+        settings: Meaning of the files; by default read from ``dataset.yaml``.
+        reader: Name of the preset that the settings come from; part of the fingerprint.
+        variant: Distinguishes settings of the same preset; part of the fingerprint.
 
     Raises:
-        DataError: If there are no pictures, a label belongs to none, or ``dataset.yaml`` or the table of scene labels is wrong.
+        DataError: If there are no images, no image has a label, a label belongs to no image, or ``dataset.yaml`` or the table of
+            scene labels is invalid.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class FolderSource(DataSource):
         if not self._tasks:
             folders = ", ".join(f"{self._settings.folder(task)}/" for task in self._kinds)
             raise DataError(
-                f"{self._tree.path}: no picture has a label; labels lie in {folders}, named like their picture; {self._unread}"
+                f"{self._tree.path}: no image has a label; put labels into {folders}, named like their image; {self._unread}"
             )
         maps = [picture.labels[SEMANTIC] for picture in self._pictures if SEMANTIC in picture.labels]
         self._label_maps = LabelMaps(self._tree, self._settings, maps, self._palettes[SEMANTIC])
@@ -78,12 +79,12 @@ class FolderSource(DataSource):
 
     @property
     def _kinds(self) -> dict[str, type[Task]]:
-        # made anew where it is wanted: classes of a definition cannot be pickled
+        # not stored: task classes made from definitions cannot be pickled
         return self._settings.kinds
 
     @property
     def info(self) -> DatasetInfo:
-        """The tasks that any image has a label of."""
+        """Info of the data set; its tasks are those for which any image has a label."""
         settings, notes = self._settings, dict[str, str]()
         counts = {task: sum(task not in picture.labels for picture in self._pictures) for task in self._tasks}
         lacking = ", ".join(f"{count} without {task}" for task, count in counts.items() if count)
@@ -153,7 +154,7 @@ class FolderSource(DataSource):
         return Sample(resize_image(rgb[window], size), targets, scene, picture.name)
 
     def shape(self, index: int) -> tuple[int, int]:
-        """That of the picture as far as it is used; see `DataSource.shape`."""
+        """Height and width of the image after ``crop``; see `DataSource.shape`."""
         rgb = self._image(self._pictures[index])
         height, width = rgb[self._window(rgb)].shape[:2]
         return height, width
@@ -161,10 +162,10 @@ class FolderSource(DataSource):
     def splits(self, kind: str, seed: int) -> Splits:
         """Split the images.
 
-        ``official``: as the table or the folders say, if a test set is given and a validation set is, too, or may be taken from
-        the training images. ``random``: 70 / 15 / 15 % by default; a given test set stays as it is, and a validation set likewise,
-        unless the settings say otherwise. A split called like the column of groups is random too, but keeps groups together.
-        Images without any label are training images.
+        ``official``: as given by the table or the folders; needs a test set, and a validation set unless the settings take it from
+        the training images. ``random``: 70 / 15 / 15 % by default; given validation and test sets are kept, unless the settings
+        say otherwise. A split with the name of the group column is also random, but keeps groups together. Images without any
+        label are training images.
 
         Raises:
             ConfigError: If there is no such split.
@@ -177,7 +178,7 @@ class FolderSource(DataSource):
         return split_pictures(self._pictures, self._settings, self._tasks, kind, seed)
 
     def remarks(self, index: int) -> tuple[str, ...]:
-        """What looks wrong with the label files, such as normals that are not of unit length; see `DataSource.remarks`."""
+        """Warnings about the label files of an image, such as normals that are not of unit length; see `DataSource.remarks`."""
         found = []
         for task, file in self._pictures[index].labels.items():
             if task in self._kinds and (files := self._files(task)).remarkable:
@@ -185,11 +186,11 @@ class FolderSource(DataSource):
         return tuple(filter(None, found))
 
     def warnings(self) -> tuple[str, ...]:
-        """Files that are not read, what is taken for something else than may be meant, and what a few images show."""
+        """Warnings about files that are not read, likely misinterpretations, and problems found in a few images."""
         found = [self._unread, parts_taken_for_scenes(self._pictures)]
         if not self._settings.mask.folder and any("mask" in picture.labels for picture in self._pictures):
             found.append(
-                "mask/ says where numbers are valid; if it holds label maps, 'semantic: {folder: mask}' in dataset.yaml"
+                "mask/ is read as masks of valid pixels; if it holds label maps, set 'semantic: {folder: mask}' in dataset.yaml"
             )
         found += [self._scenes.unused, *_alike(self._scenes.names)]
         for task in self._tasks if self._reader["reader"] == "folder" else ():
@@ -198,23 +199,25 @@ class FolderSource(DataSource):
             ]
             if lossy and self._files(task).pixels == "numbers":
                 found.append(
-                    f"{len(lossy)} files of {task} are JPEG, such as {lossy[0]}, whose compression changes numbers, most at "
+                    f"{len(lossy)} files of {task} are JPEG, such as {lossy[0]}; JPEG compression changes numbers, especially at "
                     "edges; if you have the originals, save them as PNG, TIFF or .npy"
                 )
         if SEMANTIC in self._tasks and self._label_maps.levels:
             numbers = ", ".join(map(str, self._label_maps.levels))
             found.append(
-                f"label maps hold the numbers {numbers}, each of which is taken for a class of its own; name them by "
-                "'semantic: {values: {NAME: NUMBER}}' in dataset.yaml, or list what is none in 'semantic: {ignore: ...}'"
+                f"label maps hold the numbers {numbers}, each of which is read as a class; name them with "
+                "'semantic: {values: {NAME: NUMBER}}' in dataset.yaml, or list those that mean none in 'semantic: {ignore: ...}'"
             )
         for task in self._settings.own_tasks:
             if task not in self._tasks:
                 place = self._settings.folder(task)
-                found.append(f"no image has a label of {task}, which dataset.yaml defines; they lie in {place}/")
+                found.append(
+                    f"no image has a label of {task}, which dataset.yaml defines; put its labels into {place}/"
+                )
         return tuple(filter(None, found + self._probe()))
 
     def _probe(self) -> list[str]:
-        """What a few images tell: odd values, labels of another size than their image, label maps that were interpolated."""
+        """Warnings found in a few images: odd values, labels of another size, interpolated label maps, dark images."""
         found: dict[str, str] = {}
         brightest = 0.0
         for task in self._tasks:
@@ -233,8 +236,8 @@ class FolderSource(DataSource):
                 if values.shape[:2] != rgb.shape[:2] and same_shape(values.shape[:2], rgb.shape[:2]):
                     (height, width), (rgb_height, rgb_width) = values.shape[:2], rgb.shape[:2]
                     found[task] = (
-                        f"{task} is {width} x {height} pixels where the image is {rgb_width} x {rgb_height}: pixels of the image "
-                        "take the nearest value"
+                        f"{task} is {width} x {height} pixels, but the image is {rgb_width} x {rgb_height}: each pixel of the "
+                        "image gets the nearest value"
                     )
             if self._kinds[task].categorical and self._files(task).pixels == "indices":
                 share = interpolated_share(
@@ -242,15 +245,15 @@ class FolderSource(DataSource):
                 )
                 if share > INTERPOLATED:
                     found[f"classes of {task}"] = (
-                        f"{100 * share:.0f} % of the edges in label maps pass through a third class: they look resampled with "
-                        "interpolation, or were JPEG; make them again from their originals"
+                        f"{100 * share:.0f} % of the edges in label maps pass through a third class: the label maps seem to have "
+                        "been interpolated, or saved as JPEG; make them again from their originals"
                     )
         if 0 < brightest < DARK and not self._format.is_photograph:
             spans = self._format.value_range or ((0, np.iinfo(self._format.dtype).max),)
             highest = max(low + brightest * (high - low) for low, high in spans)
             found["images"] = (
-                f"the images that were looked at fill {100 * brightest:.2g} % of the range of numbers at most, so that networks "
-                f"see black; say what is bright: 'rgb: {{range: [0, {highest:.5g}]}}' in dataset.yaml"
+                f"the images that were checked fill at most {100 * brightest:.2g} % of the range of numbers, so networks see them "
+                f"as black; set the range: 'rgb: {{range: [0, {highest:.5g}]}}' in dataset.yaml"
             )
         return list(found.values())
 
@@ -260,14 +263,14 @@ class FolderSource(DataSource):
         return unread(self._tree, self._pictures, (FILE, settings.table.file, settings.class_file, settings.scene_file))
 
     def _window(self, rgb: np.ndarray) -> tuple[slice, slice]:
-        """What of a picture of this size is used."""
+        """Region of an image of this size that is used."""
         height, width = rgb.shape[:2]
         top, bottom, left, right = self._settings.crop.get(f"{width}x{height}", (0, height, 0, width))
         return np.s_[top:bottom, left:right]
 
     @cached_property
     def _typical(self) -> dict[str, float]:
-        """Task whose files are compared with one another -> the median of some files, of which most have about that one."""
+        """Task whose files must be of similar magnitude -> the median of the `typical` values of a few files."""
         found: dict[str, float] = {}
         for task in self._tasks:
             medians = []
@@ -280,7 +283,7 @@ class FolderSource(DataSource):
         return found
 
     def _probes(self, task: str) -> list[Picture]:
-        """Some images that have a label of a task."""
+        """A few evenly spaced images that have a label of a task."""
         having = [picture for picture in self._pictures if task in picture.labels]
         places = np.unique(np.linspace(0, len(having) - 1, NUM_PROBES).round().astype(int))
         return [having[place] for place in places]
@@ -289,7 +292,7 @@ class FolderSource(DataSource):
         return self._label_maps.files if task == SEMANTIC else self._settings.files(task)
 
     def _beside(self, rgb: np.ndarray, picture: Picture, kind: str, pixels: Pixels) -> np.ndarray:
-        """Values of a label file, which has to show the same as the image, at the size of the image."""
+        """Values of a label file, resized to the image; raises `DataError` if it has another aspect ratio."""
         file = picture.labels[kind]
         values = self._pixels(file, pixels, kind)
         return fitted(values, self._tree.describe(file), rgb, self._tree.describe(picture.rgb), scaled=True)
@@ -305,9 +308,9 @@ class FolderSource(DataSource):
         return read_pixels(self._tree, file, kind, self._palettes[task] if task else None)
 
     def _read_scenes(self) -> SceneTable:
-        """Scene labels from where the settings say; the table also fills in the parts of the split and the groups."""
+        """Scene labels from the source in the settings; reading the table also fills in parts of the split and groups."""
         settings, file = self._settings, self._settings.table.file
-        present = file in self._tree.names() or file != "labels.csv"  # a table that the settings name has to be there
+        present = file in self._tree.names() or file != "labels.csv"  # a table named in the settings must exist
         table = read_table(self._tree, settings, self._pictures) if present else None
         if settings.scenes in ("none", "classes"):
             return no_scenes(len(self))
@@ -320,7 +323,7 @@ class FolderSource(DataSource):
 
 
 def _alike(names: Sequence[str]) -> list[str]:
-    """Scenes whose names differ in nothing but upper and lower case, in words."""
+    """Warnings about scenes whose names differ only in upper and lower case."""
     first: dict[str, str] = {}
     pairs = [(first.setdefault(name.casefold(), name), name) for name in names]
-    return [f"the scenes {one!r} and {two!r} differ in upper and lower case alone" for one, two in pairs if one != two]
+    return [f"the scenes {one!r} and {two!r} differ only in upper and lower case" for one, two in pairs if one != two]

@@ -1,4 +1,4 @@
-"""``labels.csv``: scene labels of images, one or several each, and which part of the split they belong to."""
+"""``labels.csv``: scene labels of images, one or several each, and their parts of the split."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ class SceneTable:
     """Scene labels of all images."""
 
     names: tuple[str, ...]
-    """Of the scenes (or objects), in index order."""
+    """Names of the scenes (or objects) in index order."""
     rows: np.ndarray
     """``[N, K]`` float32, NaN for an image without a label."""
     multi_hot: bool
-    """Whether any image has several labels, or may have."""
+    """Whether images have, or may have, several labels."""
     unused: str = ""
-    """Why labels that are there are none of these, in words."""
+    """Warning why existing labels are not used; empty if there is none."""
 
 
 def no_scenes(count: int) -> SceneTable:
-    """The table of images without scene labels."""
+    """Table for images without scene labels."""
     return SceneTable((), np.zeros((count, 0), np.float32), False)
 
 
 def scene_table(labels: Sequence[set[str] | None], multi_hot: bool = False, names: Sequence[str] = ()) -> SceneTable:
-    """The table for the labels of each image; None where they are not known.
+    """Build the table from the labels of each image.
 
     Args:
-        labels: Of each image.
-        multi_hot: Whether several labels are possible even if no image has them.
-        names: All labels in index order; empty: those that occur, sorted. Fewer than two different labels tell nothing apart
-            and count as none.
+        labels: Labels of each image; None if unknown.
+        multi_hot: Whether an image may have several labels even if none has.
+        names: All labels in index order; empty: those that occur, sorted. With fewer than two names there is nothing to
+            distinguish, and the result has no scenes.
     """
     names = tuple(names) or tuple(sorted(set().union(*(known for known in labels if known is not None))))
     if len(names) < 2:
@@ -62,15 +62,15 @@ def scene_table(labels: Sequence[set[str] | None], multi_hot: bool = False, name
 
 
 def read_table(tree: FileTree, settings: FolderSettings, pictures: Sequence[Picture]) -> SceneTable:
-    """Read the table, and write its parts of the split and its groups into the pictures.
+    """Read the table; its parts of the split and groups are written into ``pictures``.
 
-    The first line names the columns. One is ``name`` (also ``image``, ``file``): the path below rgb/, with or without ending,
-    or the file name if that is unique. ``split`` says train, val or test. Columns that begin with ``label`` or ``scene`` hold
-    names, several separated by ``;``. Any other column is a label itself, with 1 or 0 below it. The settings may name
-    other columns.
+    The first line names the columns. ``name`` (also ``image``, ``file``, ``filename``) is the path below rgb/, with or without
+    ending, or the file name if it is unique. ``split`` is train, val or test. Columns that begin with ``label`` or ``scene`` hold
+    names, several separated by ``;``. Any other column is a label of its own, with values 1 or 0. The settings may name other
+    columns.
 
     Raises:
-        DataError: If it is no table, or names an unknown image, an image twice, or a value that cannot be; with the line.
+        DataError: If it is not a table, lists an unknown image or an image twice, or has an invalid value; with the line number.
     """
     options, where = settings.table, tree.describe(settings.table.file)
     (_, header), *lines = _cells(tree, options.file)
@@ -79,7 +79,7 @@ def read_table(tree: FileTree, settings: FolderSettings, pictures: Sequence[Pict
     for name in needed:
         if name not in header:
             raise DataError(
-                f"{where}: has no column {name!r}; the first line must name the columns, as {','.join(needed)},label"
+                f"{where}: has no column {name!r}; the first line must name the columns, such as {','.join(needed)},label"
             )
     lists = list(options.labels) or [name for name in header if name.startswith(_LISTS) and name != options.group]
     flags = [] if options.labels else [n for n in header if n not in (key, options.split, options.group, *lists)]
@@ -91,38 +91,44 @@ def read_table(tree: FileTree, settings: FolderSettings, pictures: Sequence[Pict
         row, line = dict(zip(header, cells, strict=True)), f"{where}, line {number}"
         index = _find(aliases, row[key], line)
         if index in seen:
-            raise DataError(f"{line}: image {row[key]!r} is listed twice; put its labels into one line, separated by ;")
+            raise DataError(f"{line}: image {row[key]!r} is listed twice; put its labels on one line, separated by ;")
         seen.add(index)
         if part := row.get(options.split, ""):
             if part.lower() not in PARTS:
-                raise DataError(f"{line}: split {part!r} is none of train, val, test")
+                raise DataError(f"{line}: split is {part!r}; it must be train, val or test")
             pictures[index].part = PARTS[part.lower()]
         pictures[index].group = row.get(options.group, "")
         known = _labels_of(row, lists, flags, line)
         if names and not (known and known <= set(names)):
-            raise DataError(f"{line}: needs a label that is listed in {settings.scene_file}, not {row[lists[0]]!r}")
+            raise DataError(f"{line}: label {row[lists[0]]!r} is not listed in {settings.scene_file}; use one that is")
         labels[index] = known
     if settings.complete and len(seen) < len(pictures):
         missing = next(index for index in range(len(pictures)) if index not in seen)
         raise DataError(
-            f"{tree.describe(pictures[missing].rgb)}: not listed in {options.file} ({len(pictures) - len(seen)} such "
-            "images); add the lines or remove the files"
+            f"{tree.describe(pictures[missing].rgb)}: is not listed in {options.file} ({len(pictures) - len(seen)} of "
+            f"{len(pictures)} images are not); add the lines, or remove the files"
         )
     found = scene_table(labels, bool(flags), names)
     if (lists or flags) and not found.names:
         only = next((f"only the scene {min(known)!r}" for known in labels if known), "no scene label at all")
-        found = replace(found, unused=f"{where} has {only}, so its scenes are not used: it takes two to tell apart")
+        found = replace(found, unused=f"{where} has {only}, so its scenes are not used: at least two are needed")
     return found
 
 
 def _cells(tree: FileTree, file: str) -> list[tuple[int, list[str]]]:
-    """Line numbers and cells; every line has as many as the first."""
+    """Read the table as (line number, cells); every line has as many cells as the first.
+
+    Raises:
+        DataError: If the file is not such a table.
+    """
     where = tree.describe(file)
     try:
         content = tree.read(file)
         text = content.decode("utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig")
         first, _, rest = text.partition("\n")
-        given = first.strip('\r\n"').lower().removeprefix("sep=")  # what spreadsheets understand
+        given = (
+            first.strip('\r\n"').lower().removeprefix("sep=")
+        )  # a line with which spreadsheets declare the separator
         told = len(given) == 1 and "sep=" in first.lower()
         separator = given if told else _separator(first)
         reader = csv.reader(io.StringIO(rest if told else text, newline=""), delimiter=separator, skipinitialspace=True)
@@ -133,43 +139,44 @@ def _cells(tree: FileTree, file: str) -> list[tuple[int, list[str]]]:
                 table.append((start, [cell.strip() for cell in row]))
             start = reader.line_num + 1 + told
     except (UnicodeError, csv.Error) as error:
-        raise DataError(f"{where}: is no CSV text in UTF-8 ({error}); save it again as CSV UTF-8") from None
+        raise DataError(f"{where}: is not CSV text in UTF-8 ({error}); save it again as CSV UTF-8") from None
     if not table:
         raise DataError(f"{where}: is empty; write a first line such as name,label, or remove the file")
+    # spreadsheets leave empty columns at the end
     while len(table[0][1]) > 1 and all(not cells[-1] for _, cells in table if len(cells) == len(table[0][1])):
-        table = [
-            (number, cells[: len(table[0][1]) - 1]) for number, cells in table
-        ]  # columns that spreadsheets leave over
+        table = [(number, cells[: len(table[0][1]) - 1]) for number, cells in table]
     header = [_column(cell) for cell in table[0][1]]
     if len(set(header)) < len(header) or "" in header:
-        raise DataError(f"{where}: two columns have the same name, or one has none")
+        raise DataError(
+            f"{where}: two columns have the same name, or a column has no name; name every column differently"
+        )
     for number, cells in table[1:]:
         if len(cells) != len(header) and any("\n" in cell for cell in cells):
             raise DataError(
-                f'{where}, line {number}: a quotation mark (") is opened there and not closed; remove or close it'
+                f'{where}, line {number}: a quotation mark (") is opened here but not closed; remove or close it'
             )
         if len(cells) != len(header):
             raise DataError(
-                f"{where}, line {number}: {len(cells)} cells, the first line has {len(header)}; "
-                f"several labels of an image are separated by ; {'in quotes' if separator == ';' else f'not by {separator}'}"
+                f"{where}, line {number}: has {len(cells)} cells, but the first line has {len(header)}; "
+                f"separate several labels of an image by ; {'in quotes' if separator == ';' else f'and not by {separator}'}"
             )
     return [(table[0][0], header), *table[1:]]
 
 
 def _separator(header: str) -> str:
-    """What parts the cells of the first line: of the usual characters that one which occurs outside of names most often."""
+    """Separator of the cells: the most frequent of the usual characters in the first line, outside quotation marks."""
     unquoted = re.sub(r'"[^"]*"', "", header)
     return max(",;\t|", key=unquoted.count)
 
 
 def _column(cell: str) -> str:
-    """Name of a column: in lower case where it has a meaning, as it is where it is a label."""
+    """Name of a column: in lower case if it has a predefined meaning, unchanged if it is a label."""
     small = cell.lower()
     return small if small in (*_NAMES, "split") or small.startswith(_LISTS) else cell
 
 
 def _aliases(pictures: Sequence[Picture]) -> dict[str, list[int]]:
-    """What an image may be called -> the images that it may be."""
+    """Every accepted name of an image -> indices of the images with this name."""
     aliases: dict[str, list[int]] = {}
     for index, picture in enumerate(pictures):
         ending = "." + picture.rgb.rpartition(".")[2]
@@ -186,19 +193,20 @@ def _find(aliases: dict[str, list[int]], name: str, where: str) -> int:
     found = aliases.get(normalize("NFC", name).replace("\\", "/"), [])
     if len(found) == 1:
         return found[0]
-    many = f"{len(found)} images are called {name!r}, give its path below rgb/"
-    raise DataError(f"{where}: {many if found else f'no image is called {name!r}'}; mend or remove the line")
+    if found:
+        raise DataError(f"{where}: {len(found)} images are named {name!r}; give the path below rgb/")
+    raise DataError(f"{where}: no image is named {name!r}; correct or remove the line")
 
 
 def _labels_of(row: dict[str, str], lists: list[str], flags: list[str], where: str) -> set[str] | None:
-    """The labels of a line; None if it leaves all of its cells empty."""
+    """The labels of a line; None if all its label cells are empty."""
     found = {label.strip() for name in lists for label in row[name].split(";") if label.strip()}
     known = bool(found)
     for name in flags:
         if row[name] not in ("", "0", "1"):
             call = "split" if row[name].lower() in PARTS else "label"
             raise DataError(
-                f"{where}: column {name!r} holds {row[name]!r}; it must be 1, 0 or empty (or call the column {call!r})"
+                f"{where}: column {name!r} holds {row[name]!r}; it must be 1, 0 or empty (or name the column {call!r})"
             )
         known |= row[name] != ""
         if row[name] == "1":
