@@ -1,4 +1,4 @@
-"""The embedded data set: procedural indoor scenes, ray cast, with exact labels."""
+"""The built-in data set of procedural indoor scenes, rendered by ray casting, with exact labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The camera: its choice, its pose, and the rays of its pixels."""
+"""The camera: choice of its pose, and the rays of its pixels."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mgm.data.rooms.room import Room
 from mgm.types import Size
 
 _TILE = 8
-"""Side of the pixel blocks that are cast as one group."""
+"""Side of the pixel blocks whose rays are cast as one group."""
 _CANDIDATES = 20
 
 
@@ -27,14 +27,14 @@ class Camera:
     axes: np.ndarray
     """``[3, 3]``; rows are right, down and forward in world coordinates."""
     tangent: float
-    """Tangent of half the field of view along the longer side of a picture."""
+    """Tangent of half the field of view along the longer side of an image."""
 
     def pixel(self, size: Size) -> float:
-        """Size of a pixel at distance 1. A picture that is not square is the middle of the square one."""
+        """Size of a pixel at distance 1. An image that is not square shows the middle of the square image."""
         return 2 * self.tangent / max(size)
 
     def rays(self, x: np.ndarray, y: np.ndarray, size: Size) -> np.ndarray:
-        """World directions ``[3, n]`` whose forward part is 1, through image points (pixel (i, j) is at j + 0.5, i + 0.5)."""
+        """World directions ``[3, n]`` with forward component 1 through image points; pixel (i, j) is at x=j+0.5, y=i+0.5."""
         scale, (height, width) = np.float32(self.pixel(size)), size
         right = (x.astype(np.float32) - np.float32(width / 2)) * scale
         down = (y.astype(np.float32) - np.float32(height / 2)) * scale
@@ -42,7 +42,7 @@ class Camera:
 
 
 def group(values: np.ndarray) -> np.ndarray:
-    """``[C, n]`` to groups ``[G, C, LANES]``; the last group is filled up with the last column."""
+    """Arrange ``[C, n]`` into groups ``[G, C, LANES]``; the last group is padded with the last column."""
     channels, count = values.shape
     groups = -(-count // LANES)
     padded = np.concatenate([values, np.repeat(values[:, -1:], groups * LANES - count, axis=1)], axis=1)
@@ -50,16 +50,16 @@ def group(values: np.ndarray) -> np.ndarray:
 
 
 def ungroup(values: np.ndarray, count: int) -> np.ndarray:
-    """``[G, LANES]`` to ``[count]``, the inverse of `group`."""
+    """Flatten ``[G, LANES]`` to ``[count]``, the inverse of `group`."""
     return values.reshape(-1)[:count]
 
 
 @lru_cache(maxsize=8)
 def pixel_order(size: Size) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Order in which the pixels are cast: block by block of 8 by 8, so that groups are compact.
+    """Order in which the rays of pixels are cast: in blocks of 8 by 8, so that groups are compact.
 
     Returns:
-        Rows and columns ``[height * width]`` in that order, and the place of each pixel in it, row by row.
+        Rows and columns ``[height * width]`` in that order, and for each pixel, row by row, its position in that order.
     """
     height, width = size
     down, across = (np.arange(-(-side // _TILE) * _TILE).reshape(-1, _TILE) for side in size)
@@ -71,7 +71,7 @@ def pixel_order(size: Size) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def choose_camera(dice: Dice, room: Room) -> Camera:
-    """The best of a few random views: clear of objects, and with many of them in sight."""
+    """Choose the best of a few random views: not close to objects, and with many of them visible."""
     tangent = tan(radians(dice.uniform(50, 74)) / 2)
     options = [_candidate(dice, room) for _ in range(_CANDIDATES)]
     positions, axes = np.stack([place for place, _ in options]), np.stack([axes for _, axes in options])
@@ -80,7 +80,7 @@ def choose_camera(dice: Dice, room: Room) -> Camera:
 
 
 def _candidate(dice: Dice, room: Room) -> tuple[np.ndarray, np.ndarray]:
-    """A position, mostly near the walls, and a direction towards an object or the middle, slightly rolled."""
+    """Draw a position, mostly near the walls, and axes that look between an object and the middle, slightly rolled."""
     place, target = [], []
     spot, share = dice.choice(room.spots), dice.uniform(0.3, 0.8)
     for span, goal in ((room.size[0], spot.x), (room.size[1], spot.y)):
@@ -103,7 +103,7 @@ def _candidate(dice: Dice, room: Room) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _scores(room: Room, positions: np.ndarray, axes: np.ndarray, tangent: float) -> np.ndarray:
-    """Classes and objects in sight ``[V]``, less for near obstacles; very low inside an object.
+    """Score of each view ``[V]``: visible classes and objects, minus penalties for near obstacles; very low inside an object.
 
     Args:
         room: The furnished room.

@@ -1,9 +1,8 @@
-"""Ray casting in groups: rays that leave one point, in groups of nearby ones, against all primitives.
+"""Ray casting: rays from one point, in groups of neighbouring rays, against all primitives.
 
-Most of the pairs (ray, primitive) are ruled out a group at a time: the group's middle ray is tested against the
-primitive's box, widened by the radius that the group's cone has at that distance (conservative, no hit is lost). The
-remaining pairs (group, primitive) are then solved exactly, all at once. Primary rays leave the camera, shadow rays
-leave the light, so one routine serves both.
+Most pairs of group and primitive are rejected by testing the group's middle ray against the primitive's bounding box, enlarged by
+the radius of the group's cone at that distance (conservative: no hit is lost). The remaining pairs are solved exactly, in batches.
+Primary rays start at the camera and shadow rays at the light, so the same code serves both.
 """
 
 from __future__ import annotations
@@ -19,25 +18,25 @@ LANES = 64
 _NEAR = 1e-3
 _TINY = np.float32(1e-9)
 _BITE = 256
-"""Pairs solved at once: their arrays stay in the processor's cache. Where surfaces coincide, the first bite is seen, and the last
-of a bite: another number, other pictures."""
+"""Number of pairs solved at once, so that their arrays stay in the processor's cache. Do not change it: it decides which of several
+coinciding surfaces is visible, and so changes images."""
 _WIDE = np.float32(3.0)
-"""Groups whose cone is wider than this tangent are tested against everything."""
+"""Groups whose cone has a larger tangent than this are tested against all primitives."""
 
 
 def nearest(
     primitives: Primitives, room: np.ndarray, origin: np.ndarray, rays: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """First surface along each ray.
+    """Find the first surface along each ray.
 
     Args:
         primitives: The contents of the room.
-        room: ``[3]`` size of the room, a closed box from 0 to here, metres.
-        origin: ``[3]`` where all rays start, inside the room.
+        room: ``[3]`` size of the room in metres; it is a closed box with one corner at 0.
+        origin: ``[3]`` common origin of the rays, inside the room.
         rays: ``[G, 3, LANES]`` directions of any length.
 
     Returns:
-        ``[G, LANES]`` distances in units of the ray's length, and ``[G, LANES]`` surfaces: the primitive's index, or
+        ``[G, LANES]`` distances in units of the ray's length, and ``[G, LANES]`` surfaces: the index of the primitive, or
         ``len(primitives)`` + 0..5 for the sides of the room x=0, x=max, y=0, y=max, z=0, z=max.
     """
     distance, surface = _room_sides(room, origin, rays)
@@ -49,12 +48,12 @@ def nearest(
 
 
 def occluded(primitives: Primitives, origin: np.ndarray, rays: np.ndarray) -> np.ndarray:
-    """Whether something lies between ``origin`` and the rays' ends.
+    """Whether a primitive is between ``origin`` and the end of each ray.
 
     Args:
-        primitives: What may be in the way.
-        origin: ``[3]`` the light.
-        rays: ``[G, 3, LANES]`` from the light to the lit points.
+        primitives: Primitives that may block the rays.
+        origin: ``[3]`` position of the light.
+        rays: ``[G, 3, LANES]`` vectors from the light to the lit points.
 
     Returns:
         ``[G, LANES]`` bool.
@@ -71,7 +70,7 @@ def occluded(primitives: Primitives, origin: np.ndarray, rays: np.ndarray) -> np
 
 
 def _room_sides(room: np.ndarray, origin: np.ndarray, rays: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Distance to the walls, floor and ceiling from inside, and which of the six it is."""
+    """Distance to the first side of the room (walls, floor, ceiling) along each ray, and its number 0..5."""
     distance, surface = np.full(rays[:, 0].shape, np.float32(np.inf)), np.zeros(rays[:, 0].shape, dtype=np.int32)
     for axis in range(3):
         inverse = 1 / (rays[:, axis] + _TINY)
@@ -84,7 +83,7 @@ def _room_sides(room: np.ndarray, origin: np.ndarray, rays: np.ndarray) -> tuple
 
 
 def _candidates(primitives: Primitives, origin: np.ndarray, rays: np.ndarray, reach: np.ndarray | None) -> np.ndarray:
-    """``[G, N]`` bool: pairs of a group and a primitive that may meet. ``reach`` ``[G]`` bounds the rays' lengths."""
+    """``[G, N]`` bool: pairs of group and primitive that may intersect. ``reach`` ``[G]`` is the maximum length of the rays."""
     axis = rays.mean(2)
     axis /= np.sqrt((axis * axis).sum(1, keepdims=True)) + _TINY
     along = axis[:, 0:1] * rays[:, 0] + axis[:, 1:2] * rays[:, 1] + axis[:, 2:3] * rays[:, 2]
@@ -119,7 +118,7 @@ def _length2(rays: np.ndarray) -> np.ndarray:
 def _solve(
     primitives: Primitives, origin: np.ndarray, rays: np.ndarray, mask: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Groups and primitives ``[P]`` of the pairs of ``mask`` that meet, with their distances ``[P, LANES]``, in bites."""
+    """Yield, in batches, groups and primitives ``[P]`` of the pairs in ``mask`` that intersect, and distances ``[P, LANES]``."""
     unit_origin, to_unit = primitives.unit_origin(origin), primitives.to_unit
     limits = (0, primitives.num_boxes, primitives.num_boxes + primitives.num_open, len(primitives))
     for solve, first, last in zip((_solve_boxes, _solve_open, _solve_capped), limits, limits[1:], strict=False):
@@ -135,16 +134,16 @@ def _solve(
 
 
 def _starts(group: np.ndarray) -> np.ndarray:
-    """Positions at which a new group begins in sorted group numbers."""
+    """Positions in sorted group numbers at which a new group begins."""
     return np.flatnonzero(np.concatenate([[True], group[1:] != group[:-1]]))
 
 
 Found = tuple[np.ndarray, np.ndarray]
-"""Rows of the pairs that meet ``[M]``, and the distances ``[M, LANES]``, infinite without a hit."""
+"""Rows ``[M]`` of the pairs that intersect, and their distances ``[M, LANES]``, infinite for rays without a hit."""
 
 
 def _solve_boxes(primitives: Primitives, index: np.ndarray, origin: np.ndarray, rays: np.ndarray) -> Found:
-    """Boxes by the slab method; unit-frame inputs ``[P, 3, 1]`` and ``[P, 3, LANES]``."""
+    """Intersect boxes by the slab method; ``origin`` ``[P, 3, 1]`` and ``rays`` ``[P, 3, LANES]`` are in the unit frame."""
     del primitives, index
     with np.errstate(divide="ignore", invalid="ignore"):
         inverse = np.divide(1, rays, out=rays)
@@ -161,7 +160,7 @@ def _solve_boxes(primitives: Primitives, index: np.ndarray, origin: np.ndarray, 
 
 
 def _solve_open(primitives: Primitives, index: np.ndarray, origin: np.ndarray, rays: np.ndarray) -> Found:
-    """The curved surface of quadrics; unit-frame inputs."""
+    """Intersect the curved surfaces of quadrics; inputs as in `_solve_boxes`."""
     e, s = primitives.roundness[index, None], primitives.taper[index, None]
     ox, oy, oz = origin[:, 0], origin[:, 1], origin[:, 2]
     dx, dy, dz = rays[:, 0], rays[:, 1], rays[:, 2]
@@ -175,9 +174,9 @@ def _solve_open(primitives: Primitives, index: np.ndarray, origin: np.ndarray, r
     oz, dz, square, linear, constant = (values[meet] for values in (oz, dz, square, linear, constant))
     best = np.full_like(linear, np.float32(np.inf))
     with np.errstate(divide="ignore", invalid="ignore"):
-        # A negative discriminant gives NaN, which fails every comparison below.
+        # a negative discriminant gives NaN, for which all comparisons below are false
         root = np.sqrt(discriminant[meet])
-        # The stable form: q has no cancellation, the roots are q / square and constant / q.
+        # numerically stable form: q is free of cancellation, and the roots are q / square and constant / q
         q = -(linear + np.copysign(root, linear))
         for step in (q / square, constant / q):
             height = oz + step * dz
@@ -187,7 +186,7 @@ def _solve_open(primitives: Primitives, index: np.ndarray, origin: np.ndarray, r
 
 
 def _solve_capped(primitives: Primitives, index: np.ndarray, origin: np.ndarray, rays: np.ndarray) -> Found:
-    """Quadrics and their flat caps; unit-frame inputs."""
+    """Intersect quadrics and their flat caps; inputs as in `_solve_boxes`."""
     best = np.full_like(rays[:, 0], np.float32(np.inf))
     meet, curved = _solve_open(primitives, index, origin, rays)
     best[meet] = curved

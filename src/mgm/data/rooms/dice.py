@@ -1,4 +1,4 @@
-"""Random draws of a scene: a thin layer over `random.Random`, whose scalar draws cost a tenth of NumPy's."""
+"""Random draws for scenes: a thin layer over `random.Random`, whose scalar draws are ten times as fast as NumPy's."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Dice:
     """Seeded scalar draws.
 
     Args:
-        entropy: Whole numbers; equal ones give equal draws. They are spread by `numpy.random.SeedSequence`, so that
-            neighbouring seeds share nothing.
+        entropy: Integers that determine the draws. They are mixed by `numpy.random.SeedSequence`, so that the draws of
+            neighbouring seeds are unrelated.
     """
 
     def __init__(self, entropy: Sequence[int]) -> None:
@@ -28,11 +28,11 @@ class Dice:
         return low + (high - low) * self._random()
 
     def spread(self, centre: float, share: float) -> float:
-        """A number within ``share`` (0.1 is ten per cent) of ``centre``."""
+        """A number within a relative distance ``share`` (0.1 is 10 %) of ``centre``."""
         return centre * (1.0 + share * (2.0 * self._random() - 1.0))
 
     def integer(self, low: int, high: int) -> int:
-        """A whole number in [low, high], both included."""
+        """An integer in [low, high], both included."""
         return low + int((high - low + 1) * self._random())
 
     def chance(self, probability: float) -> bool:
@@ -40,7 +40,7 @@ class Dice:
         return self._random() < probability
 
     def choice(self, items: Sequence[Item]) -> Item:
-        """One of the items."""
+        """One of the items, all equally probable."""
         return items[int(len(items) * self._random())]
 
     def sign(self) -> float:

@@ -1,4 +1,4 @@
-"""Groups that several scene types share: windows with curtains, tables with chairs, desks, decoration."""
+"""Groups of objects used by several scene types: windows with curtains, tables with chairs, desks, decoration."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mgm.data.rooms.seating import Maker
 
 
 def windows(room: Room, count: int, daylight: float, curtain_share: float) -> None:
-    """Windows in different walls, with or without curtains."""
+    """Add windows in different walls, with or without curtains."""
     dice = room.dice
     for wall in dice.shuffled(range(4))[:count]:
         width = min(dice.uniform(0.7, 2.0), room.span(wall) - 0.8)
@@ -30,13 +30,13 @@ def windows(room: Room, count: int, daylight: float, curtain_share: float) -> No
 
 
 def doors(room: Room, count: int) -> None:
-    """Doors with room to open."""
+    """Add doors with free space to open."""
     for _ in range(count):
         room.against_wall(fixtures.door(room.dice, room.materials), clear=0.6)
 
 
 def ceiling_lights(room: Room, count: int, lit: bool) -> None:
-    """Hanging or flush lamps in a row along the longer side."""
+    """Add hanging or flush ceiling lamps in a row along the longer side."""
     dice, (width, length, height) = room.dice, room.size
     for k in range(count):
         share = (k + 1) / (count + 1)
@@ -49,7 +49,7 @@ def ceiling_lights(room: Room, count: int, lit: bool) -> None:
 
 
 def seats_around(room: Room, table: Spot, maker: Maker, count: int) -> None:
-    """Chairs around a table, pushed in a little or pulled out, all from one design drawn once per call."""
+    """Add chairs of one random design around a table, each pushed in or pulled out a little."""
     dice, model = room.dice, table.model
     chair = maker(dice, room.materials)
     pull = [dice.uniform(0.25, 0.55) for _ in range(count)]
@@ -71,7 +71,7 @@ def seats_around(room: Room, table: Spot, maker: Maker, count: int) -> None:
 
 
 def workplace(room: Room, computer_share: float) -> Spot | None:
-    """A desk with a chair, perhaps with a monitor, a lamp and books."""
+    """Add a desk, often with a chair, a monitor, a lamp and books; None if there is no space."""
     dice, materials = room.dice, room.materials
     spot = room.against_wall(storage.desk(dice, materials))
     if not spot:
@@ -92,7 +92,7 @@ def workplace(room: Room, computer_share: float) -> Spot | None:
 
 
 def strew(room: Room, spot: Spot, count: int, tall: float = 0.7) -> None:
-    """Small objects on top of another one, side by side."""
+    """Put small objects on top of another one, side by side."""
     dice, model = room.dice, spot.model
     for k in dice.shuffled(range(max(count, int(model.width / 0.4))))[:count]:
         cells = max(count, int(model.width / 0.4))
@@ -103,7 +103,7 @@ def strew(room: Room, spot: Spot, count: int, tall: float = 0.7) -> None:
 
 
 def wall_decoration(room: Room, count: int, mirror_share: float = 0.08, shelf_share: float = 0.15) -> None:
-    """Pictures, mirrors and small shelves on the walls."""
+    """Add pictures, mirrors and small shelves to the walls."""
     dice, materials = room.dice, room.materials
     for _ in range(count):
         if dice.chance(mirror_share):
@@ -119,7 +119,7 @@ def wall_decoration(room: Room, count: int, mirror_share: float = 0.08, shelf_sh
 
 
 def rug(room: Room, share: float, spot: Spot | None = None) -> None:
-    """A rug in the middle or before a piece of furniture."""
+    """With probability ``share``, add a rug near the middle or in front of a piece of furniture."""
     dice, (width, length, _) = room.dice, room.size
     if not dice.chance(share):
         return
@@ -135,7 +135,7 @@ def rug(room: Room, share: float, spot: Spot | None = None) -> None:
 
 
 def odds_and_ends(room: Room, low: int, high: int) -> None:
-    """Objects that occur in any room, so that none of them gives the scene type away."""
+    """Add objects that occur in any room, so that none of them reveals the scene type."""
     dice, materials = room.dice, room.materials
     for _ in range(dice.integer(low, high)):
         draw = dice.integer(0, 9)

@@ -1,4 +1,4 @@
-"""What belongs to the walls, the floor and the bathroom: windows, doors, pictures, mirrors, curtains, sanitary ware."""
+"""Fixtures of walls, floor and bathroom: windows, doors, pictures, mirrors, curtains, rugs, sanitary ware."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mgm.data.rooms.model import Model
 
 
 def window(dice: Dice, materials: Materials, width: float, height: float, brightness: float) -> Model:
-    """Pane, frame, bars and sill; the origin is the middle of the lower edge."""
+    """A window with pane, frame, bars and sill; the origin is the middle of the lower edge."""
     model = Model("window", width, 0.1, height)
     frame, thick = materials.lacquer() if dice.chance(0.7) else materials.wood(), dice.uniform(0.05, 0.09)
     pane = materials.outdoors(height, brightness)
@@ -29,7 +29,7 @@ def window(dice: Dice, materials: Materials, width: float, height: float, bright
 
 
 def door(dice: Dice, materials: Materials) -> Model:
-    """Leaf with panels, frame and handle."""
+    """A door with panels, frame and handle."""
     width, height = dice.uniform(0.8, 0.95), dice.uniform(1.98, 2.12)
     model = Model("door", width, 0.08, height)
     leaf = (
@@ -66,7 +66,7 @@ def picture(dice: Dice, materials: Materials) -> Model:
 
 
 def board(dice: Dice, materials: Materials, width: float) -> Model:
-    """A black- or whiteboard or a pin board (class picture)."""
+    """A blackboard, whiteboard or pin board (class picture)."""
     height = dice.uniform(1.0, 1.25)
     model = Model("picture", width, 0.08, height)
     body, ink = dice.choice(
@@ -101,7 +101,7 @@ def mirror(dice: Dice, materials: Materials) -> Model:
 
 
 def curtains(dice: Dice, materials: Materials, width: float, height: float) -> Model:
-    """Two bunches of folds beside an opening ``width`` wide, on a rod; the origin is the lower edge."""
+    """Two gathered curtains on a rod beside an opening of the given width; the origin is the lower edge."""
     model, cloth = Model("curtain", width, 0.16, height), materials.fabric()
     reach = dice.uniform(0.12, 0.32) * width + 0.08
     folds = max(3, round(reach / 0.085))
@@ -122,7 +122,7 @@ def curtains(dice: Dice, materials: Materials, width: float, height: float) -> M
 
 
 def flat_television(dice: Dice, materials: Materials) -> Model:
-    """A large screen on a wall or on its foot; the origin is its lower edge."""
+    """A large flat screen, on a wall or on its stand; the origin is its lower edge."""
     width = dice.uniform(0.8, 1.35)
     height = width * 0.58
     model, case = Model("television", width, 0.12, height), materials.add("plain", (0.02, 0.02, 0.02), specular=0.4)
@@ -133,7 +133,7 @@ def flat_television(dice: Dice, materials: Materials) -> Model:
 
 
 def floor_mat(dice: Dice, materials: Materials, width: float, depth: float) -> Model:
-    """A rug, with corners or round, often with a border; the origin is its middle."""
+    """A rectangular or round rug, often with a border; the origin is its centre."""
     model, cloth = Model("floor mat", width, depth, 0.015), materials.fabric()
     if dice.chance(0.25):
         model.tube(cloth, (0, 0, 0.006), (width / 2, depth / 2), 0.012, casts=False)
@@ -147,7 +147,7 @@ def floor_mat(dice: Dice, materials: Materials, width: float, depth: float) -> M
 
 
 def toilet(dice: Dice, materials: Materials) -> Model:
-    """Cistern, bowl, seat and lid."""
+    """A toilet with cistern, bowl, seat and lid."""
     model, body = Model("toilet", 0.42, 0.68, 0.85), materials.ceramic()
     seat = body if dice.chance(0.5) else materials.furniture()
     rim = dice.uniform(0.38, 0.44)
@@ -166,7 +166,7 @@ def toilet(dice: Dice, materials: Materials) -> Model:
 
 
 def washbasin(dice: Dice, materials: Materials) -> Model:
-    """A basin on a column or on a cabinet, with a tap."""
+    """A washbasin on a column or a cabinet, with a tap."""
     width, depth, height = dice.uniform(0.5, 0.75), dice.uniform(0.42, 0.5), dice.uniform(0.8, 0.88)
     model, body, metal = Model("sink", width, depth, height + 0.15), materials.ceramic(), materials.metal()
     if dice.chance(0.5):
@@ -186,7 +186,7 @@ def washbasin(dice: Dice, materials: Materials) -> Model:
 
 
 def bathtub(dice: Dice, materials: Materials) -> Model:
-    """Built in with corners, or a free-standing half ellipsoid on feet."""
+    """A rectangular built-in bathtub, or a free-standing half ellipsoid on feet."""
     width, depth, height = dice.uniform(1.5, 1.8), dice.uniform(0.7, 0.82), dice.uniform(0.5, 0.6)
     model, body, metal = Model("bathtub", width, depth, height), materials.ceramic(), materials.metal()
     if dice.chance(0.35):
@@ -232,7 +232,7 @@ def towel_rail(dice: Dice, materials: Materials) -> Model:
 
 
 def wall_shelf(dice: Dice, materials: Materials) -> Model:
-    """A board on brackets (class bookshelf); the origin is its upper side's back."""
+    """A board on brackets (class bookshelf); the origin is at the back of its upper side."""
     width = dice.uniform(0.5, 1.2)
     model, wood = Model("bookshelf", width, 0.26, 0.35), materials.furniture()
     model.box(wood, (0, 0.13, -0.015), (width, 0.26, 0.03))

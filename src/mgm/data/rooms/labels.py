@@ -1,4 +1,4 @@
-"""The six dense labels, and how each is defined and encoded."""
+"""Definition and encoding of the six dense labels."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from mgm.data.rooms.scene import Scene
 from mgm.data.rooms.vectors import dot, length
 
 CURVATURE_SCALE = 5.0
-"""1/m: the curvature that is encoded as 0.75, that of a ball of 20 cm radius."""
+"""Curvature in 1/m that is encoded as 0.75: that of a ball with 20 cm radius."""
 RESHADING_DISTANCE = 4.0
-"""Metres at which the camera's lamp has lost half of its strength."""
+"""Distance in metres at which the camera's lamp has half its strength."""
 EDGE_SCALE = 0.12
-"""Brightness step per pixel at which the edge response reaches 1 - 1/e."""
+"""Brightness gradient per pixel at which the edge response is 1 - 1/e."""
 
 NOTES = {
     "depth": "z-depth along the optical axis in metres, exact",
@@ -26,15 +26,15 @@ NOTES = {
 
 
 def encode_curvature(curvature: np.ndarray) -> np.ndarray:
-    """Curvatures in 1/m as numbers in (0, 1): ``0.5 + 0.5 k / (|k| + 5/m)``; flat is 0.5, convex above."""
+    """Encode curvatures k in 1/m as numbers in (0, 1): ``0.5 + 0.5 k / (|k| + 5/m)``; flat is 0.5, convex is above."""
     return 0.5 + 0.5 * curvature / (np.abs(curvature) + CURVATURE_SCALE)
 
 
 def reshading(rays: np.ndarray, hits: Hits) -> np.ndarray:
-    """Grey shading ``[n]`` in [0, 1] of the bare geometry, lit by a lamp at the camera (Taskonomy's "reshading").
+    """Shading ``[n]`` in [0, 1] of the geometry lit by a lamp at the camera (Taskonomy's "reshading").
 
-    ``cos(angle between normal and ray) / (1 + (d / 4 m)^2)`` with d the distance from the camera; neither textures nor
-    the room's lights matter.
+    ``cos(angle between normal and ray) / (1 + (d / 4 m)^2)``, where d is the distance from the camera. Textures and the lights of
+    the room have no influence.
     """
     unit = length(rays)
     cosine = np.clip(-dot(rays, hits.normal) / unit, 0, 1)
@@ -42,10 +42,10 @@ def reshading(rays: np.ndarray, hits: Hits) -> np.ndarray:
 
 
 def edge_texture(image: np.ndarray) -> np.ndarray:
-    """Edges of a picture, whatever causes them: Canny's filter without thinning and thresholds, as in Taskonomy.
+    """Edges of an image, whatever their cause: the Canny filter without thinning and thresholds, as in Taskonomy.
 
-    The luma (Rec. 601) is smoothed with the binomial kernel (1, 4, 6, 4, 1)/16 along both axes, Sobel's gradient is
-    taken in units of brightness per pixel, and its length g becomes ``1 - exp(-g / 0.12)``.
+    The luma (Rec. 601) is smoothed with the binomial kernel (1, 4, 6, 4, 1)/16 along both axes. The Sobel gradient, in brightness
+    per pixel, has length g, and the result is ``1 - exp(-g / 0.12)``.
 
     Args:
         image: ``[3, H, W]`` uint8 RGB.
@@ -65,7 +65,7 @@ def edge_texture(image: np.ndarray) -> np.ndarray:
 
 
 def _along(values: np.ndarray, kernel: tuple[float, ...], axis: int) -> np.ndarray:
-    """Correlation with a short kernel along one axis; the result is shorter by the kernel's length less one."""
+    """Correlate with a short kernel along one axis, without padding."""
     count = values.shape[axis] - len(kernel) + 1
     shape = (count, values.shape[1]) if axis == 0 else (values.shape[0], count)
     result = np.zeros(shape, dtype=np.float32)
@@ -76,7 +76,7 @@ def _along(values: np.ndarray, kernel: tuple[float, ...], axis: int) -> np.ndarr
 
 
 def geometry_labels(scene: Scene, rays: np.ndarray, hits: Hits) -> dict[str, np.ndarray]:
-    """``semantic`` ``[1, n]`` uint8 and the labels ``[C, n]`` float32 that follow from the geometry alone."""
+    """Labels that depend only on the geometry: ``semantic`` ``[1, n]`` uint8, the others ``[C, n]`` float32."""
     normal = scene.camera.axes @ hits.normal
     labels = {
         "depth": hits.distance[None],

@@ -1,4 +1,4 @@
-"""Furniture of each scene type. Types share most objects, so that no single one gives the type away."""
+"""Furniture of each scene type. Types share most objects, so that no single object reveals the type."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from mgm.data.rooms.room import Room, Spot
 
 
 def build(dice: Dice, scene: str) -> Room:
-    """A furnished room of the given scene type."""
+    """Build a furnished room of the given scene type."""
     return _LAYOUTS[scene](dice)
 
 
@@ -34,7 +34,7 @@ def _shell(
     tiled_share: float = 0.02,
     lamps: int = 1,
 ) -> Room:
-    """An empty room with doors, windows and lights; ``area`` bounds both floor sides, metres."""
+    """Build an empty room with doors, windows and lights; ``area`` is the range of both floor sides in metres."""
     room = Room(dice, dice.uniform(*area), dice.uniform(*area), dice.uniform(2.35, 3.0))
     tiled = dice.chance(tiled_share)
     room.paint_sides(hard_floor=tiled or tiled_share > 0.1, tiled=tiled)

@@ -1,4 +1,4 @@
-"""Light sources of a room: lamps, windows, the sun, and what the walls scatter."""
+"""Light sources of a room: lamps, windows, the sun, and ambient light."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class Light:
     position: np.ndarray
     """``[3]`` metres."""
     colour: np.ndarray
-    """``[3]`` irradiance at one metre; for the sun, everywhere."""
+    """``[3]`` irradiance at a distance of 1 m; for the sun, at any distance."""
     facing: np.ndarray | None = None
-    """``[3]`` main direction of a window's light, which falls off with the cosine; None: all directions alike."""
+    """``[3]`` main direction of the light of a window, which falls off with the cosine; None: equal in all directions."""
     shadows: bool = True
-    """False for a secondary light, taken to be broad and soft."""
+    """Whether it casts shadows; False for secondary lights, which are assumed to be broad and soft."""
     opening: Opening | None = None
-    """The window that sunlight has to pass; None: not the sun."""
+    """The window through which sunlight enters; None: not the sun."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,11 @@ class Lighting:
     lights: tuple[Light, ...]
     above: np.ndarray
     below: np.ndarray
-    """``[3]`` ambient radiance on surfaces that look up and down."""
+    """``[3]`` ambient light on surfaces that face up (``above``) and down (``below``)."""
 
 
 def choose_lighting(dice: Dice, room: Room) -> Lighting:
-    """Lamp light, daylight or both, of varying colour and strength."""
+    """Draw the light of a room: lamps, daylight or both, of random colour and strength."""
     width, length, height = room.size
     lights: list[Light] = []
     lamps = room.lamps or [(width * dice.uniform(0.2, 0.8), length * dice.uniform(0.2, 0.8), height - 0.15)]
@@ -65,13 +65,13 @@ def choose_lighting(dice: Dice, room: Room) -> Lighting:
 
 
 def _warmth(dice: Dice, most: float = 0.35) -> np.ndarray:
-    """A white between warm and cold, ``[3]``."""
+    """Random white between warm and cold, ``[3]``."""
     shift = dice.uniform(-most / 2, most)
     return np.array([1 + 0.5 * shift, 1.0, 1 - shift])
 
 
 def _opening_frame(room: Room, opening: Opening) -> tuple[np.ndarray, np.ndarray]:
-    """Middle of a window and the direction into the room, ``[3]`` each."""
+    """Centre of a window and the direction into the room, ``[3]`` each."""
     width, length, _ = room.size
     x, y = ((opening.along, 0.0), (width, opening.along), (opening.along, length), (0.0, opening.along))[opening.wall]
     inward = ((0.0, 1.0, 0.0), (-1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (1.0, 0.0, 0.0))[opening.wall]
@@ -79,7 +79,7 @@ def _opening_frame(room: Room, opening: Opening) -> tuple[np.ndarray, np.ndarray
 
 
 def _sun(dice: Dice, room: Room, opening: Opening) -> Light:
-    """Sunlight that falls in through a window."""
+    """Sunlight that enters through a window."""
     middle, inward = _opening_frame(room, opening)
     aside = np.array([-inward[1], inward[0], 0.0])
     towards = -inward + aside * dice.uniform(-0.9, 0.9) + np.array([0, 0, dice.uniform(0.45, 1.2)])
@@ -90,7 +90,7 @@ def _sun(dice: Dice, room: Room, opening: Opening) -> Light:
 
 
 def through_opening(light: Light, room: np.ndarray, point: np.ndarray) -> np.ndarray:
-    """Share ``[n]`` of the sun's disc that points ``[3, n]`` see through the light's window, its bars left out."""
+    """Fraction ``[n]`` of the sun's disc visible from points ``[3, n]`` through the light's window, except behind its bar."""
     opening = light.opening
     if opening is None:
         return np.ones(point.shape[1], dtype=np.float32)

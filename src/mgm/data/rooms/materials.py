@@ -1,4 +1,4 @@
-"""Materials: two colours, a texture, gloss and glow, drawn so that colour says little about the class."""
+"""Materials: two colours, a texture, gloss and glow, drawn so that colour reveals little about the class."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ class MaterialTable:
     scale: np.ndarray
     """``[2, M]`` metres per period along u and v."""
     offset: np.ndarray
-    """``[2, M]`` shift in periods."""
+    """``[2, M]`` offset in periods."""
     swap: np.ndarray
-    """``[M]`` bool: u and v exchanged."""
+    """``[M]`` bool: u and v are exchanged."""
     contrast: np.ndarray
     specular: np.ndarray
     gloss: np.ndarray
     glow: np.ndarray
-    """``[M]`` each: texture strength, highlight strength and exponent, emitted radiance per albedo."""
+    """``[M]`` each: texture strength; highlight strength and exponent; emitted radiance per albedo."""
 
     def albedo(self, material: np.ndarray, coordinates: np.ndarray, footprint: np.ndarray) -> np.ndarray:
         """Surface colours.
@@ -77,7 +77,7 @@ class MaterialTable:
 
 
 class Materials:
-    """Draws materials and numbers them; each drawing method returns the number."""
+    """Collects randomly drawn materials; each drawing method adds one and returns its index."""
 
     def __init__(self, dice: Dice) -> None:
         self.dice = dice
@@ -112,10 +112,10 @@ class Materials:
         upright: bool = False,
         offset: tuple[float, float] | None = None,
     ) -> int:
-        """A material as given.
+        """Add a material with the given properties.
 
-        The pattern starts ``offset`` periods from the middle of a face, or anywhere; it may be turned by a right angle
-        unless it is ``upright``.
+        The pattern starts ``offset`` periods from the centre of a face, by default at a random position. Unless it is ``upright``,
+        it is rotated by a right angle with probability 1/2.
         """
         dice = self.dice
         offset = offset or (dice.uniform(0, 97), dice.uniform(0, 97))
@@ -126,14 +126,14 @@ class Materials:
         return len(self._rows) - 1
 
     def colour(self, low: float = 0.05, high: float = 0.8, saturation: float = 0.75) -> Colour:
-        """Any hue; saturations are mostly low, as in real rooms."""
+        """A random hue with mostly low saturation, as in real rooms."""
         dice = self.dice
         strength = saturation * dice.uniform(0, 1) ** 1.6
         value = dice.uniform(low**0.5, high**0.5) ** 2
         return colorsys.hsv_to_rgb(dice.uniform(0, 1), strength, value)
 
     def near(self, colour: Colour, amount: float = 0.25) -> Colour:
-        """A colour in the neighbourhood of another one."""
+        """A random colour near another one."""
         factor = self.dice.spread(1.0, amount)
         red, green, blue = (min(1.0, channel * self.dice.spread(factor, 0.1)) for channel in colour)
         return red, green, blue
@@ -157,7 +157,7 @@ class Materials:
         )
 
     def furniture(self) -> int:
-        """What tables, cupboards and shelves are made of."""
+        """A material for tables, cupboards and shelves."""
         return self.wood() if self.dice.chance(0.55) else self.lacquer()
 
     def metal(self) -> int:
@@ -168,11 +168,11 @@ class Materials:
         return self.add("plain", colour, None, (0.2, 0.2), 0.1, self.dice.uniform(0.4, 0.9), self.dice.uniform(30, 120))
 
     def plastic(self) -> int:
-        """Plain, glossy, of any colour."""
+        """A plain, glossy material of any colour."""
         return self.add("plain", self.colour(0.05, 0.8, 1.0), None, (0.4, 0.4), 0.05, 0.3, self.dice.uniform(20, 90))
 
     def ceramic(self) -> int:
-        """Sanitary ware: white as a rule, sometimes coloured."""
+        """Sanitary ware: usually white, sometimes coloured."""
         colour = self.near((0.78, 0.78, 0.76), 0.12) if self.dice.chance(0.65) else self.colour(0.15, 0.8)
         return self.add(
             "plain", colour, None, (0.5, 0.5), 0.04, self.dice.uniform(0.3, 0.6), self.dice.uniform(50, 150)
@@ -187,7 +187,7 @@ class Materials:
         return self.add("plaster", first, second, (0.1, 0.1), dice.uniform(0.3, 0.7), 0.3, 60)
 
     def fabric(self, saturation: float = 0.8) -> int:
-        """Cloth: plain, striped, checked, dotted, patterned."""
+        """Cloth: plain, striped, checked, dotted or patterned."""
         dice = self.dice
         first, second = self.colour(0.04, 0.75, saturation), self.colour(0.04, 0.75, saturation)
         texture = dice.choice(("fabric", "fabric", "fabric", "stripes", "plaid", "checks", "dots", "blobs"))
@@ -195,7 +195,7 @@ class Materials:
         return self.add(texture, first, second, (size, size), dice.uniform(0.4, 1.0) if texture != "fabric" else 0.35)
 
     def paint(self) -> int:
-        """A wall: paint, wallpaper, panelling, brick."""
+        """A wall: paint, wallpaper, panelling or brick."""
         dice = self.dice
         light = self.colour(0.28, 0.85, 0.55) if dice.chance(0.8) else self.colour(0.06, 0.4, 0.7)
         draw = dice.uniform(0, 1)
@@ -238,7 +238,7 @@ class Materials:
         return self.stone()
 
     def doors(self, width: float, height: float, columns: int = 1, rows: int = 1) -> int:
-        """Panelled fronts: so many panels across and up a face of the given size."""
+        """Panelled fronts: ``columns`` by ``rows`` panels on a face of the given size."""
         dice = self.dice
         first = self.near(dice.choice(_WOODS)) if dice.chance(0.5) else self.colour(0.1, 0.85, 0.5)
         second: Colour = tuple(channel * 0.75 for channel in first)  # type: ignore[assignment]
@@ -247,7 +247,7 @@ class Materials:
         return self.add("panels", first, second, scale, contrast, shine, upright=True, offset=offset)
 
     def art(self, height: float) -> int:
-        """A picture's canvas."""
+        """The canvas of a painting."""
         dice = self.dice
         texture = dice.choice(("landscape", "blobs", "blobs", "checks", "stripes", "marble", "dots", "print"))
         first, second = self.colour(0.05, 0.8, 1.0), self.colour(0.02, 0.8, 1.0)
@@ -257,7 +257,7 @@ class Materials:
         )
 
     def screen(self) -> int:
-        """A display, off or showing something."""
+        """A display, switched off or showing something."""
         dice = self.dice
         if dice.chance(0.5):
             return self.add("plain", (0.012, 0.012, 0.015), None, (0.5, 0.5), 0.1, 0.6, 90)
@@ -269,7 +269,7 @@ class Materials:
         )
 
     def outdoors(self, height: float, brightness: float) -> int:
-        """The view through a window pane of the given height."""
+        """A window pane of the given height with a view outside."""
         shift = self.dice.uniform(0, 97)
         sky = self.near(self.dice.choice(((0.55, 0.72, 1.0), (0.8, 0.85, 0.9), (0.9, 0.75, 0.6), (0.3, 0.4, 0.6))))
         trees = self.near(self.dice.choice(((0.1, 0.22, 0.06), (0.3, 0.26, 0.22), (0.25, 0.3, 0.2))))
@@ -278,7 +278,7 @@ class Materials:
         )
 
     def glowing(self, brightness: float) -> int:
-        """A lit shade."""
+        """A lamp shade that is lit."""
         colour = self.near((0.95, 0.85, 0.65), 0.1) if self.dice.chance(0.7) else self.colour(0.4, 0.95)
         return self.add("plain", colour, None, (0.3, 0.3), 0.05, 0.1, 30, glow=brightness)
 

@@ -11,9 +11,9 @@ Point = tuple[float, float, float]
 
 
 class Model:
-    """An object under construction: x along its width, y from its back to its front, z up, metres.
+    """An object under construction. Axes in metres: x along its width, y from back to front, z up.
 
-    Furniture has its origin on the floor in the middle of its back, so that a wall goes through the origin.
+    The origin of furniture is on the floor in the middle of its back, so that an object at the origin touches the wall y = 0.
     """
 
     def __init__(self, label: str, width: float = 0.0, depth: float = 0.0, height: float = 0.0) -> None:
@@ -32,7 +32,7 @@ class Model:
         label: str | None = None,
         casts: bool = True,
     ) -> None:
-        """A box of the given size, turned about its own y, then x, then z axis (``turn`` is in order x, y, z)."""
+        """Add a box of the given size, rotated about its own y, then x, then z axis; ``turn`` gives the angles about x, y, z."""
         half = (max(size[0], 2e-3) / 2, max(size[1], 2e-3) / 2, max(size[2], 2e-3) / 2)
         shape = (0.0, 0.0, 0.0, -1.0, 1.0, 0.0, 0.0)
         self.rows.append((*centre, *half, *turn, *shape, LABEL[label or self.label], material, float(casts)))
@@ -49,9 +49,9 @@ class Model:
         label: str | None = None,
         casts: bool = True,
     ) -> None:
-        """A cylinder, cone or frustum: ``radius`` is the mean one, ``1 + taper`` times it at the top.
+        """Add a cylinder, cone or frustum of mean radius ``radius``, which is ``1 + taper`` times as large at the top.
 
-        Without a cap (bottom, top) it is open there.
+        ``caps`` tells whether bottom and top are closed.
         """
         radii = radius if isinstance(radius, tuple) else (radius, radius)
         shape = (1.0, 0.0, taper, -1.0, 1.0, float(caps[0]), float(caps[1]))
@@ -61,7 +61,7 @@ class Model:
     def rod(
         self, material: int, centre: Point, radius: float, length: float, turn: Point = (0.0, 0.0, 0.0), label: str = ""
     ) -> None:
-        """A thin tube without caps."""
+        """Add a thin tube without caps."""
         self.tube(material, centre, radius, length, 0.0, (False, False), turn, label or self.label)
 
     def ball(
@@ -76,13 +76,13 @@ class Model:
         label: str | None = None,
         casts: bool = True,
     ) -> None:
-        """An ellipsoid, or what lies between ``low`` and ``high`` of it; then open or, with a lid, solid."""
+        """Add an ellipsoid, or its part between ``low`` and ``high`` (-1 to 1), which is open, or closed with ``lid``."""
         half = radii if isinstance(radii, tuple) else (radii, radii, radii)
         shape = (1.0, 1.0, 0.0, low, high, float(lid), float(lid))
         self.rows.append((*centre, *half, *turn, *shape, LABEL[label or self.label], material, float(casts)))
 
     def legs(self, material: int, width: float, depth: float, height: float, thick: float, round_legs: bool) -> None:
-        """Four legs under the corners of a ``width`` by ``depth`` top whose back is at y = 0."""
+        """Add four legs under the corners of a ``width`` by ``depth`` top whose back is at y = 0."""
         inset = thick * 0.8
         for x in (-width / 2 + inset, width / 2 - inset):
             for y in (inset, depth - inset):
@@ -92,7 +92,7 @@ class Model:
                     self.box(material, (x, y, height / 2), (thick, thick, height))
 
     def attach(self, other: Model, place: Point, yaw: float = 0.0) -> None:
-        """Add another object's primitives, turned by ``yaw`` about its origin and moved to ``place``."""
+        """Add another object's primitives, rotated by ``yaw`` about its origin and moved to ``place``."""
         c, s = cos(yaw), sin(yaw)
         x0, y0, z0 = place
         for row in other.rows:

@@ -1,4 +1,4 @@
-"""From a scene to a picture and its labels: sampling, anti-aliasing, exposure, sensor."""
+"""Image and labels of a scene: sampling, anti-aliasing, exposure, sensor."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from mgm.data.rooms.vectors import pick
 from mgm.types import Size
 
 _SUBPIXELS = np.array([[0.17, 0.5, 0.83], [0.5, 0.83, 0.17]])
-"""Places (x, y) of the extra samples inside a pixel: each alone in its third of both axes."""
+"""Positions (x, y) of the extra samples inside a pixel: one in each third of both axes."""
 _CONTRAST = 0.11
-"""Difference between neighbours, of displayed brightness, above which both get extra samples."""
+"""Difference in displayed brightness above which two neighbouring pixels get extra samples."""
 
 
 def take(scene: Scene, size: Size, noise: np.random.Generator) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """A picture ``[3, *size]`` uint8 and its labels, exact at the middles of the pixels.
+    """Render an image ``[3, *size]`` uint8 and its labels, which are exact at the centres of the pixels.
 
-    The colour is first sampled once per pixel. Pixels that differ from a neighbour in surface or brightness get three
-    others instead (Whitted, "An improved illumination model for shaded display", 1980). Of those, the ones on the
-    pixel's own surface keep its colour unless the brightness differed within that surface.
+    Colour is first sampled once per pixel. For pixels that differ from a neighbour in surface or brightness, it is replaced by the
+    mean of three other samples (Whitted, "An improved illumination model for shaded display", 1980). A new sample on the pixel's
+    own surface reuses its colour, unless brightness varies within that surface.
     """
     rows, columns, place_of = pixel_order(size)
     camera, pixel = scene.camera, scene.camera.pixel(size)
@@ -60,18 +60,18 @@ def take(scene: Scene, size: Size, noise: np.random.Generator) -> tuple[np.ndarr
 
 
 def _gain(light: np.ndarray, exposure: float) -> float:
-    """Automatic exposure: brings the brightness of the brighter quarter to ``exposure``."""
+    """Automatic exposure: the factor that brings the 75th percentile of brightness to ``exposure``."""
     grey = light.mean(0)
     return float(exposure / max(float(np.quantile(grey, 0.75)), 1e-3))
 
 
 def develop(light: np.ndarray) -> np.ndarray:
-    """Linear light to display values in [0, 1]: a soft shoulder instead of clipping, then the sRGB curve (by power)."""
+    """Convert linear light to display values in [0, 1]: soft saturation instead of clipping, then gamma 2.2."""
     return (1 - np.exp(-1.3 * np.maximum(light, 0))) ** np.float32(1 / 2.2)
 
 
 def _uneven(values: np.ndarray, surface: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels ``[H, W]`` with a neighbour on another surface, and with one of other brightness on their own surface."""
+    """Masks ``[H, W]`` of pixels with a neighbour on another surface, and with one of other brightness on the same surface."""
     border, contrast = np.zeros(surface.shape, dtype=bool), np.zeros(surface.shape, dtype=bool)
     for first, second in ((np.s_[:-1, :], np.s_[1:, :]), (np.s_[:, :-1], np.s_[:, 1:])):
         other = surface[first] != surface[second]
@@ -84,7 +84,7 @@ def _uneven(values: np.ndarray, surface: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def _sensor(values: np.ndarray, grain: float, noise: np.random.Generator) -> np.ndarray:
-    """Slight vignetting, noise that is stronger in the shade, and 8 bits."""
+    """Apply slight vignetting and noise that is stronger in dark areas, and quantise to uint8."""
     down, across = (
         np.linspace(-1, 1, side, dtype=np.float32) if side > 1 else np.zeros(1, dtype=np.float32)
         for side in values.shape[1:]

@@ -1,13 +1,13 @@
-"""The two shapes that everything is made of: boxes and quadrics, with exact normals and curvatures.
+"""The two kinds of primitives, boxes and quadrics, with exact normals and curvatures.
 
-A primitive lives in a *unit frame*, reached from the world by a shift, a turn and a division by its half sizes
-``(a, b, c)``. There a box is ``max |p| <= 1`` and a quadric is
+A primitive is defined in its *unit frame*: world coordinates after a translation, a rotation and a division by its half sizes
+``(a, b, c)``. In this frame a box is ``max |p| <= 1`` and a quadric is
 
-    x^2 + y^2 + e z^2 = (1 + s z)^2,    low <= z <= high,
+    x^2 + y^2 + e z^2 = (1 + s z)^2,    low <= z <= high.
 
-an ellipsoid for roundness ``e = 1``, taper ``s = 0``, and an (elliptic) frustum, cylinder or cone for ``e = 0``, whose
-radius goes from ``1 - s`` at the bottom to ``1 + s`` at the top. Flat caps close it at ``low`` and ``high`` where
-wanted; without them it is a thin shell that shows its inner side too: a bowl, a lamp shade.
+It is an ellipsoid for roundness ``e = 1`` and taper ``s = 0``, and an (elliptic) frustum, cylinder or cone for ``e = 0``, with a
+radius from ``1 - s`` at the bottom to ``1 + s`` at the top. Flat caps at ``low`` and ``high`` are optional; without them it is a
+thin shell whose inner side is visible too, such as a bowl or a lamp shade.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ import numpy as np
 from mgm.data.rooms.vectors import dot
 
 COLUMNS = 19
-"""Numbers per primitive in the rows that `assemble` takes."""
+"""Numbers per primitive in the rows for `assemble`."""
 
 Row = tuple[float, ...]
-"""centre (3), half size (3), turns about x, y, z, is quadric, e, s, low, high, cap low, cap high, label, material,
+"""Centre (3), half size (3), rotations about x, y, z, is quadric, e, s, low, high, has low cap, has high cap, label, material,
 casts shadows."""
 
 
 @dataclass(frozen=True)
 class Primitives:
-    """``N`` primitives as arrays: boxes, then quadrics without caps, then those with one or two."""
+    """``N`` primitives as arrays: boxes, then quadrics without caps, then quadrics with one or two caps."""
 
     centre: np.ndarray
     """``[N, 3]`` world position, metres."""
@@ -49,7 +49,7 @@ class Primitives:
     material: np.ndarray
     """``[N]`` row of the material table."""
     casts: np.ndarray
-    """``[N]`` bool: takes light from others."""
+    """``[N]`` bool: casts shadows."""
     num_boxes: int
     num_open: int
     """Number of quadrics without caps."""
@@ -60,11 +60,11 @@ class Primitives:
 
     @property
     def to_unit(self) -> np.ndarray:
-        """``[N, 3, 3]``: turns a world direction into the unit frame."""
+        """``[N, 3, 3]``: transforms world directions to the unit frame of each primitive."""
         return self.rotation / self.half[:, :, None]
 
     def unit_origin(self, origin: np.ndarray) -> np.ndarray:
-        """``[N, 3]``: a world point ``[3]`` in every unit frame."""
+        """``[N, 3]``: a world point ``[3]`` in the unit frame of each primitive."""
         return np.einsum("nij,nj->ni", self.to_unit, origin - self.centre).astype(np.float32)
 
     def select(self, keep: np.ndarray) -> Primitives:
@@ -77,7 +77,7 @@ class Primitives:
 
 
 def assemble(rows: Sequence[Row]) -> Primitives:
-    """Rows (see `Row`) as arrays, sorted by kind, otherwise in the given order."""
+    """Convert rows (see `Row`) to arrays, sorted by kind, otherwise in the given order."""
     table = np.array(rows, dtype=np.float32).reshape(-1, COLUMNS)
     kind = table[:, 9] * (1 + np.maximum(table[:, 14], table[:, 15]))
     table = table[np.argsort(kind, kind="stable")]
@@ -102,7 +102,7 @@ def assemble(rows: Sequence[Row]) -> Primitives:
 
 
 def _rotations(turn_x: np.ndarray, turn_y: np.ndarray, turn_z: np.ndarray) -> np.ndarray:
-    """World-to-local rotations ``[N, 3, 3]``: the object is turned about y, then x, then z."""
+    """World-to-local rotations ``[N, 3, 3]`` of objects that are rotated about y, then x, then z."""
     sin_x, cos_x = np.sin(turn_x), np.cos(turn_x)
     sin_y, cos_y = np.sin(turn_y), np.cos(turn_y)
     sin_z, cos_z = np.sin(turn_z), np.cos(turn_z)
@@ -113,14 +113,14 @@ def _rotations(turn_x: np.ndarray, turn_y: np.ndarray, turn_z: np.ndarray) -> np
 
 
 def box_geometry(unit: np.ndarray, half: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Normal and texture coordinates of points on boxes.
+    """Normals and texture coordinates of points on boxes.
 
     Args:
         unit: ``[3, n]`` points in the unit frame.
         half: ``[3, n]`` half sizes.
 
     Returns:
-        ``[3, n]`` outward normals in the box's axes and ``[2, n]`` coordinates on the face, metres from its middle.
+        ``[3, n]`` outward normals in the box's axes, and ``[2, n]`` coordinates on the face in metres from its centre.
     """
     size = np.abs(unit)
     on_x = (size[0] >= size[1]) & (size[0] >= size[2])
@@ -134,7 +134,7 @@ def box_geometry(unit: np.ndarray, half: np.ndarray) -> tuple[np.ndarray, np.nda
 def quadric_geometry(
     unit: np.ndarray, half: np.ndarray, shape: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Normal, texture coordinates and curvature of points on quadrics.
+    """Normals, texture coordinates and curvatures of points on quadrics.
 
     For an implicit surface with gradient g and Hessian diag(h), the mean and Gaussian curvature are
     ``H = (|g|^2 sum h - sum h g^2) / (2 |g|^3)`` and ``K = (g1^2 h2 h3 + g2^2 h1 h3 + g3^2 h1 h2) / |g|^4``

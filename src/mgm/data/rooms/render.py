@@ -1,4 +1,4 @@
-"""Shading: the surfaces that rays hit, and the light that they reflect."""
+"""Shading: the surfaces hit by rays, and the light they reflect."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mgm.data.rooms.scene import Scene
 from mgm.data.rooms.vectors import dot, length, pick
 
 _DIM = 0.02
-"""Irradiance below which shadows are not computed, since they would be invisible."""
+"""Irradiance below which shadows are not computed, because they would be invisible."""
 
 
 @dataclass(frozen=True)
@@ -28,17 +28,17 @@ class Hits:
     point: np.ndarray
     """``[3, n]`` world position, metres."""
     normal: np.ndarray
-    """``[3, n]`` unit normal that looks back along the ray."""
+    """``[3, n]`` unit normal on the side that the ray comes from."""
     coordinates: np.ndarray
     """``[2, n]`` texture coordinates, metres."""
     curvature: np.ndarray
-    """``[2, n]`` principal curvatures in 1/m, larger first, positive where the surface bulges towards the viewer."""
+    """``[2, n]`` principal curvatures in 1/m, larger first, positive where the surface is convex towards the viewer."""
 
 
 def cast(scene: Scene, primitives: Primitives, origin: np.ndarray, rays: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Distance and surface ``[n]`` of the first hits of rays ``[3, n]`` from one origin.
 
-    The surface counts within ``primitives``, then the room's sides.
+    Surfaces are indices of ``primitives``, followed by the room's sides.
     """
     distance, surface = nearest(primitives, scene.room, origin, group(rays))
     return ungroup(distance, rays.shape[1]), ungroup(surface, rays.shape[1])
@@ -47,7 +47,7 @@ def cast(scene: Scene, primitives: Primitives, origin: np.ndarray, rays: np.ndar
 def locate(
     primitives: Primitives, origin: np.ndarray, rays: np.ndarray, distance: np.ndarray, surface: np.ndarray
 ) -> Hits:
-    """The geometry at the ends of rays, see `cast`."""
+    """Geometry at the hit points of rays; see `cast`."""
     point = origin[:, None] + distance * rays
     normal, coordinates = np.zeros_like(point), np.zeros_like(point[:2])
     curvature = np.zeros_like(coordinates)
@@ -78,7 +78,7 @@ def locate(
 
 
 def _locate_sides(side: np.ndarray, point: np.ndarray, normal: np.ndarray, coordinates: np.ndarray) -> None:
-    """Fill in normals and coordinates of points on the room's sides; ``side`` is negative elsewhere."""
+    """Fill in normals and texture coordinates of points on the room's sides; ``side`` is negative elsewhere."""
     for axis, (u, v) in enumerate(((1, 2), (0, 2), (0, 1))):
         points = np.flatnonzero(side >> 1 == axis)
         normal[axis, points] = 1.0 - 2.0 * (side[points] & 1)
@@ -87,13 +87,13 @@ def _locate_sides(side: np.ndarray, point: np.ndarray, normal: np.ndarray, coord
 
 
 def radiance(scene: Scene, origin: np.ndarray, rays: np.ndarray, hits: Hits, pixel: float) -> np.ndarray:
-    """Light ``[3, n]`` (linear RGB) that comes back along the rays, with what mirrors show.
+    """Radiance ``[3, n]`` (linear RGB) received along the rays, including reflections in mirrors.
 
     Args:
         scene: The scene.
-        origin: ``[3]`` the camera.
+        origin: ``[3]`` position of the camera.
         rays: ``[3, n]`` directions.
-        hits: Where they end.
+        hits: Hit points of the rays.
         pixel: Size of a pixel at distance 1.
     """
     material = scene.material[hits.surface]
@@ -118,7 +118,7 @@ def radiance(scene: Scene, origin: np.ndarray, rays: np.ndarray, hits: Hits, pix
 def _shade(
     scene: Scene, origin: np.ndarray, rays: np.ndarray, hits: Hits, material: np.ndarray, pixel: float
 ) -> np.ndarray:
-    """Light ``[3, n]`` from the hit points by Lambert's law and Blinn's highlights, with shadows."""
+    """Radiance ``[3, n]`` of the hit points: Lambertian reflection and Blinn highlights, with shadows."""
     table, lighting = scene.table, scene.lighting
     view = rays / -length(rays)
     cosine = np.maximum(dot(view, hits.normal), 0.05)
@@ -139,7 +139,7 @@ def _shade(
 
 
 def _received(scene: Scene, light: Light, hits: Hits) -> tuple[np.ndarray, np.ndarray]:
-    """Share of a light ``[n]`` that arrives at the hit points, shadows included, and directions ``[3, n]`` to it."""
+    """Fraction ``[n]`` of a light that reaches the hit points, including shadows, and directions ``[3, n]`` to the light."""
     towards = light.position[:, None] - hits.point
     distance2 = dot(towards, towards)
     towards /= np.sqrt(distance2)
@@ -161,7 +161,7 @@ def _received(scene: Scene, light: Light, hits: Hits) -> tuple[np.ndarray, np.nd
 
 
 def _openness(room: np.ndarray, hits: Hits) -> np.ndarray:
-    """How much of the ambient light reaches a point ``[n]``: less near walls, floor and ceiling that it faces."""
+    """Fraction ``[n]`` of the ambient light that reaches the hit points: less near walls, floor and ceiling that they face."""
     share = np.ones_like(hits.distance)
     for axis in range(3):
         for gap, facing in ((hits.point[axis], -1.0), (room[axis] - hits.point[axis], 1.0)):

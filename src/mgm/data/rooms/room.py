@@ -1,4 +1,4 @@
-"""A room under construction, in which objects are placed without overlap."""
+"""Rooms under construction, in which objects are placed without overlap."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Bounds = tuple[float, float, float, float, float, float]
 
 @dataclass(frozen=True)
 class Spot:
-    """Position of an object, and the direction of its front (``yaw`` turns +y, counter-clockwise from above)."""
+    """Position and orientation of an object: its front faces +y rotated by ``yaw``, counter-clockwise seen from above."""
 
     model: Model
     x: float
@@ -27,11 +27,11 @@ class Spot:
 
     @property
     def along(self) -> float:
-        """Position along its wall."""
+        """Coordinate along its wall."""
         return self.x if self.wall % 2 == 0 else self.y
 
     def world(self, along: float, ahead: float) -> tuple[float, float]:
-        """The floor point ``along`` to the object's x and ``ahead`` of its back."""
+        """World x and y of a point given in the object's frame: ``along`` its x axis, and ``ahead`` of its back."""
         c, s = cos(self.yaw), sin(self.yaw)
         return self.x + c * along - s * ahead, self.y + s * along + c * ahead
 
@@ -42,14 +42,14 @@ class Opening:
 
     wall: int
     along: float
-    """Middle, along the wall's axis."""
+    """Centre, along the wall's axis."""
     half_width: float
     bottom: float
     top: float
 
 
 class Room:
-    """A closed box from (0, 0, 0) to ``size``, its materials, objects and openings.
+    """A closed box from (0, 0, 0) to ``size`` in metres, with its materials, objects and openings.
 
     Walls are numbered 0: y = 0, 1: x = max, 2: y = max, 3: x = 0.
     """
@@ -101,7 +101,7 @@ class Room:
         return ((along, 0.0, 0.0), (width, along, pi / 2), (along, length, pi), (0.0, along, -pi / 2))[wall]
 
     def put(self, spot: Spot, solid: bool = True, margin: float = 0.0) -> bool:
-        """Add an object if its bounds (widened by ``margin``) are free and inside the room."""
+        """Add an object; return False instead if it is ``solid`` and outside the room or within ``margin`` of another object."""
         bounds = self._bounds(spot)
         grown = (bounds[0] - margin, bounds[1] + margin, bounds[2] - margin, bounds[3] + margin, *bounds[4:])
         if solid and not (self._inside(bounds) and self._free(grown)):
@@ -138,14 +138,14 @@ class Room:
         clear: float = 0.0,
         corner: bool = False,
     ) -> Spot | None:
-        """Put an object with its back to a wall, at a random free place; None if there is none.
+        """Put an object with its back to a wall at a random free position; None if none was found.
 
         Args:
             model: The object.
             z: Height of its origin.
-            walls: The walls it may stand at.
+            walls: Numbers of the allowed walls.
             gap: Distance from the wall.
-            clear: Depth of the area in front of it that stays empty.
+            clear: Depth of the area in front of it that is kept empty.
             corner: Whether to put it into a corner.
         """
         dice = self.dice
@@ -166,19 +166,19 @@ class Room:
     def perhaps(
         self, probability: float, make: Callable[[Dice, Materials], Model], gap: float = 0.005, corner: bool = False
     ) -> Spot | None:
-        """With some probability, make an object and put it `against_wall`."""
+        """With the given probability, make an object and put it `against_wall`."""
         if not self.dice.chance(probability):
             return None
         return self.against_wall(make(self.dice, self.materials), gap=gap, corner=corner)
 
     def at_wall(self, model: Model, wall: int, along: float, z: float = 0.0, gap: float = 0.005) -> Spot | None:
-        """Put an object with its back to a wall at a given place, if that is free."""
+        """Put an object with its back to a wall at the given position; None if that is not free."""
         x, y, yaw = self._on_wall(wall, along)
         spot = Spot(model, x - sin(yaw) * gap, y + cos(yaw) * gap, z, yaw, wall)
         return spot if self.put(spot) else None
 
     def free(self, model: Model, reach: float = 0.6, turn: float = 0.3, margin: float = 0.1) -> Spot | None:
-        """Put an object away from the walls, within ``reach`` of the middle (1: anywhere)."""
+        """Put an object within ``reach`` of the centre of the room (1: anywhere); None if no free position was found."""
         dice, (width, length, _) = self.dice, self.size
         for _ in range(10):
             yaw = dice.choice((0, pi / 2, pi, -pi / 2)) + dice.uniform(-turn, turn)
@@ -191,7 +191,7 @@ class Room:
         return None
 
     def facing(self, model: Model, spot: Spot, along: float, distance: float, turn: float = 0.15) -> Spot | None:
-        """Put an object in front of another one, looking at it; ``distance`` from back to back, may slide under."""
+        """Put an object in front of another one and facing it, ``distance`` from back to back; None if that is not free."""
         x, y = spot.world(along, distance)
         yaw = spot.yaw + pi + self.dice.uniform(-turn, turn)
         placed = Spot(model, x, y, 0.0, yaw)

@@ -1,4 +1,4 @@
-"""A finished scene: geometry, materials, light and camera, independent of the resolution."""
+"""Complete scenes: geometry, materials, light and camera, independent of the resolution."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ class Scene:
 
     primitives: Primitives
     casters: Primitives
-    """Those of the primitives that throw shadows."""
+    """The primitives that cast shadows."""
     room: np.ndarray
     """``[3]`` size of the room, metres."""
     label: np.ndarray
-    """``[N + 6]`` class of each surface: the primitives, then the sides of the room."""
+    """``[N + 6]`` class of each surface: the primitives, then the six sides of the room."""
     material: np.ndarray
     """``[N + 6]`` material of each surface."""
     table: MaterialTable
     lighting: Lighting
     camera: Camera
     exposure: float
-    """Brightness that the camera aims at, for the picture's brighter parts."""
+    """Target brightness of the brighter parts of the image."""
     grain: float
-    """Standard deviation of the sensor noise, in [0, 1] picture values."""
+    """Standard deviation of the sensor noise, for image values in [0, 1]."""
 
 
 def compose(dice: Dice, kind: str) -> Scene:
-    """A random scene of the given type."""
+    """Draw a random scene of the given type."""
     room = build(dice, kind)
     lighting = choose_lighting(dice, room)
     camera = choose_camera(dice, room)
@@ -48,7 +48,7 @@ def compose(dice: Dice, kind: str) -> Scene:
 
 
 def finish(room: Room, lighting: Lighting, camera: Camera, exposure: float, grain: float) -> Scene:
-    """A furnished room, its light and its camera as arrays."""
+    """Convert a furnished room, its light and its camera to a `Scene` of arrays."""
     primitives = assemble(room.contents.rows)
     sides = np.array([LABEL["wall"]] * 4 + [LABEL["floor"], LABEL["ceiling"]], dtype=np.uint8)
     return Scene(

@@ -1,4 +1,4 @@
-"""Beds, chairs, sofas and what lies on them."""
+"""Beds, chairs, sofas and pillows."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def dining_chair(dice: Dice, materials: Materials) -> Model:
 
 
 def office_chair(dice: Dice, materials: Materials) -> Model:
-    """A swivel chair on a five-armed foot."""
+    """A swivel chair on a base with five arms."""
     width, seat = dice.uniform(0.44, 0.52), dice.uniform(0.42, 0.52)
     top = seat + dice.uniform(0.4, 0.7)
     model = Model("chair", width + 0.1, width + 0.1, top)
@@ -155,5 +155,5 @@ def sofa(dice: Dice, materials: Materials, seats: int | None = None) -> Model:
 
 
 def chair(dice: Dice, materials: Materials) -> Model:
-    """Any chair."""
+    """A random kind of chair."""
     return dice.choice((dining_chair, dining_chair, office_chair, stool))(dice, materials)

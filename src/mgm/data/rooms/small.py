@@ -8,7 +8,7 @@ from mgm.data.rooms.model import Model
 
 
 def books_row(dice: Dice, materials: Materials, width: float, height: float) -> Model:
-    """Books side by side; groups of equal volumes share a material, some lean."""
+    """A row of books; groups of equal volumes share a material, and some books lean."""
     model = Model("books", width, 0.22, height)
     x, end = -width / 2, width / 2 - dice.uniform(0, 0.45) * width
     spines = [_cover(dice, materials) for _ in range(dice.integer(2, 4))]
@@ -28,7 +28,7 @@ def _cover(dice: Dice, materials: Materials) -> int:
 
 
 def book_stack(dice: Dice, materials: Materials) -> Model:
-    """A few books lying on each other."""
+    """A stack of a few books."""
     model, z = Model("books", 0.3, 0.25, 0.15), 0.0
     for _ in range(dice.integer(1, 4)):
         thick = dice.uniform(0.02, 0.06)
@@ -39,7 +39,7 @@ def book_stack(dice: Dice, materials: Materials) -> Model:
 
 
 def carton(dice: Dice, materials: Materials, size: float = 0.5) -> Model:
-    """A box with a lid or a strip of tape."""
+    """A carton with a lid or a strip of tape."""
     width, depth, height = (dice.uniform(0.5, 1.0) * size for _ in range(3))
     model = Model("box", width, depth, height)
     body = materials.near((0.42, 0.28, 0.16)) if dice.chance(0.5) else materials.colour(0.06, 0.75, 0.9)
@@ -55,7 +55,7 @@ def carton(dice: Dice, materials: Materials, size: float = 0.5) -> Model:
 
 
 def vase(dice: Dice, materials: Materials) -> Model:
-    """A belly and a neck, sometimes with a stem of leaves (class otherprop)."""
+    """A vase with a neck, sometimes with a branch (class otherprop)."""
     radius, height = dice.uniform(0.05, 0.1), dice.uniform(0.15, 0.28)
     model, body = Model("otherprop", 2 * radius, 2 * radius, height), materials.ceramic()
     model.ball(body, (0, radius, height * 0.4), (radius, radius, height * 0.4))
@@ -66,7 +66,7 @@ def vase(dice: Dice, materials: Materials) -> Model:
 
 
 def bowl(dice: Dice, materials: Materials) -> Model:
-    """An open half ellipsoid, often with fruit (class otherprop)."""
+    """A bowl (an open half ellipsoid), often with fruit (class otherprop)."""
     radius, height = dice.uniform(0.08, 0.16), dice.uniform(0.05, 0.1)
     model = Model("otherprop", 2 * radius, 2 * radius, height)
     model.ball(materials.ceramic(), (0, radius, height), (radius, radius, height), high=0.0)
@@ -79,7 +79,7 @@ def bowl(dice: Dice, materials: Materials) -> Model:
 
 
 def toy(dice: Dice, materials: Materials, size: float = 0.2) -> Model:
-    """A ball, a cone, a brick, a stacking tower or a teddy (class otherprop)."""
+    """A ball, cone, brick, stacking tower or teddy bear (class otherprop)."""
     radius = size * dice.uniform(0.35, 0.6)
     model, style = Model("otherprop", 2 * radius, 2 * radius, 2 * radius), dice.integer(0, 4)
     if style == 0:
@@ -107,7 +107,7 @@ def toy(dice: Dice, materials: Materials, size: float = 0.2) -> Model:
 
 
 def plant(dice: Dice, materials: Materials) -> Model:
-    """A pot with a stem and leaves (class otherprop)."""
+    """A potted plant (class otherprop)."""
     radius, height = dice.uniform(0.13, 0.22), dice.uniform(0.6, 1.5)
     model, green = Model("otherprop", 2 * radius, 2 * radius, height), materials.leaves()
     pot = radius * 1.6
@@ -124,7 +124,7 @@ def plant(dice: Dice, materials: Materials) -> Model:
 
 
 def table_lamp(dice: Dice, materials: Materials) -> Model:
-    """A foot and an open conical shade."""
+    """A table lamp with an open conical shade."""
     height, radius = dice.uniform(0.32, 0.55), dice.uniform(0.1, 0.17)
     model, foot = Model("lamp", 2 * radius, 2 * radius, height), materials.metal()
     shade = materials.glowing(dice.uniform(0.5, 1.4)) if dice.chance(0.6) else materials.fabric()
@@ -140,7 +140,7 @@ def table_lamp(dice: Dice, materials: Materials) -> Model:
 
 
 def floor_lamp(dice: Dice, materials: Materials) -> Model:
-    """A pole with a shade or a globe."""
+    """A floor lamp with a shade or a globe."""
     height, radius = dice.uniform(1.4, 1.75), dice.uniform(0.16, 0.24)
     model, pole = Model("lamp", 2 * radius, 2 * radius, height), materials.metal()
     shade = materials.glowing(dice.uniform(0.5, 1.4)) if dice.chance(0.6) else materials.fabric()
@@ -155,7 +155,7 @@ def floor_lamp(dice: Dice, materials: Materials) -> Model:
 
 
 def ceiling_lamp(dice: Dice, materials: Materials, lit: bool, drop: float) -> Model:
-    """Hangs from z = 0 down by ``drop``: a globe, a cone, a tube or a flat disc."""
+    """A ceiling lamp that hangs from z = 0 down by ``drop``: a globe, cone, tube or flat disc."""
     model, style = Model("lamp", 0.5, 0.5, drop), dice.integer(0, 3)
     shade = materials.glowing(dice.uniform(0.8, 1.8)) if lit else materials.ceramic()
     if style != 3:
@@ -174,7 +174,7 @@ def ceiling_lamp(dice: Dice, materials: Materials, lit: bool, drop: float) -> Mo
 
 
 def monitor(dice: Dice, materials: Materials) -> Model:
-    """A screen on a foot (class television)."""
+    """A computer monitor on a stand (class television)."""
     width = dice.uniform(0.42, 0.65)
     height = width * dice.uniform(0.56, 0.75)
     model, case = Model("television", width, 0.2, height + 0.12), materials.plastic()
@@ -186,7 +186,7 @@ def monitor(dice: Dice, materials: Materials) -> Model:
 
 
 def keyboard(dice: Dice, materials: Materials) -> Model:
-    """Lies in front of a monitor (class otherprop)."""
+    """A computer keyboard (class otherprop)."""
     model = Model("otherprop", 0.42, 0.15, 0.02)
     colours = materials.near((0.1, 0.1, 0.1), 0.6), materials.near((0.5, 0.5, 0.5), 0.4)
     keys = materials.add("tiles", *colours, (0.03, 0.03), 0.3)
@@ -195,7 +195,7 @@ def keyboard(dice: Dice, materials: Materials) -> Model:
 
 
 def clutter(dice: Dice, materials: Materials, height: float, depth: float) -> Model:
-    """Something small that fits on a surface below ``height`` and within ``depth``."""
+    """A random small object that fits below ``height`` and within ``depth``."""
     draw = dice.integer(0, 5)
     if draw == 0:
         return book_stack(dice, materials)

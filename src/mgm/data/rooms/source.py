@@ -15,21 +15,24 @@ from mgm.errors import ConfigError
 from mgm.types import DatasetInfo, Frame, FrameLike, Sample
 
 VERSION = 1
-"""Raise whenever a change of the generator changes any sample: caches are keyed by it."""
+"""Version of the generator, part of cache keys. Increase it whenever a code change alters any sample."""
 TASKS = ("semantic", "depth", "normal", "edge_texture", "reshading", "principal_curvature")
 _ORDER, _LAYOUT, _NOISE = range(3)
-"""Streams of random numbers."""
+"""Independent streams of random numbers."""
 
 
 class RoomsSource(DataSource):
     """Procedural indoor scenes.
 
-    Sample ``index`` of seed ``seed`` is always the same scene, whatever was read before and at whatever resolution.
-    Scene types come evenly, in random order.
+    Sample ``index`` of seed ``seed`` is always the same scene, independent of the resolution and of what was read before. Scene
+    types are equally frequent and in random order.
 
     Args:
         num_images: Number of samples.
-        seed: Another seed, other scenes.
+        seed: Seed of the scenes.
+
+    Raises:
+        ConfigError: If there are no images, or the seed is negative.
 
     Example:
         >>> source = RoomsSource(num_images=10)
@@ -41,18 +44,18 @@ class RoomsSource(DataSource):
 
     def __init__(self, num_images: int = 2000, seed: int = 0) -> None:
         if num_images < 1 or seed < 0:
-            raise ConfigError(f"rooms needs num_images >= 1 and seed >= 0, got {num_images} and {seed}")
+            raise ConfigError(f"rooms needs num_images >= 1 and seed >= 0, but got {num_images} and {seed}")
         self.num_images = num_images
         self.seed = seed
 
     @property
     def info(self) -> DatasetInfo:
-        """Tasks, classes, scene types and the definitions of the labels."""
+        """Tasks, classes, scene types and definitions of the labels."""
         return DatasetInfo("rooms", TASKS, CLASSES, SCENES, notes=dict(NOTES))
 
     @property
     def fingerprint(self) -> dict[str, object]:
-        """Name, generator version, count and seed."""
+        """Name, generator version, number of images and seed."""
         return {"name": "rooms", "version": VERSION, "num_images": self.num_images, "seed": self.seed}
 
     def __len__(self) -> int:
@@ -60,7 +63,7 @@ class RoomsSource(DataSource):
         return self.num_images
 
     def scene_type(self, index: int) -> int:
-        """Index into `SCENES`: each run of ten samples holds every scene type once, in random order."""
+        """Index into `SCENES`: each block of ten samples has every scene type once, in random order."""
         block, place = divmod(index, len(SCENES))
         return Dice([VERSION, self.seed, _ORDER, block]).shuffled(range(len(SCENES)))[place]
 
@@ -80,7 +83,7 @@ class RoomsSource(DataSource):
         return Sample(image, {task: targets[task] for task in TASKS}, one_hot, f"rooms/{self.seed}/{index:05d}")
 
     def splits(self, kind: str, seed: int) -> Splits:
-        """``random``: 70/15/15 % by seed; ``official``: the first 60 %, the next 20 %, the last 20 %."""
+        """``random``: 70 / 15 / 15 % by seed. ``official``: the first 60 %, the next 20 %, the last 20 %."""
         count = self.num_images
         if kind == "random":
             held_out = round(0.15 * count)

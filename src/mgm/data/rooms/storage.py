@@ -35,7 +35,7 @@ def table(dice: Dice, materials: Materials, low: bool = False, round_share: floa
 
 
 def desk(dice: Dice, materials: Materials) -> Model:
-    """A writing table (class table) with drawers on one side."""
+    """A desk (class table) with drawers or a panel on one side."""
     width, depth, height = dice.uniform(1.0, 1.6), dice.uniform(0.55, 0.75), dice.uniform(0.7, 0.76)
     model = Model("table", width, depth, height)
     top, side = materials.furniture(), dice.sign()
@@ -96,7 +96,7 @@ def night_stand(dice: Dice, materials: Materials) -> Model:
 
 
 def wall_cabinet(dice: Dice, materials: Materials, width: float | None = None) -> Model:
-    """A cabinet that hangs; its origin is its lower edge."""
+    """A cabinet hung on the wall; its origin is its lower edge."""
     width, height, depth = width or dice.uniform(0.5, 1.4), dice.uniform(0.5, 0.75), dice.uniform(0.28, 0.36)
     model = Model("cabinet", width, depth, height)
     front = materials.doors(width, height, max(1, round(width / 0.45)), 1)
@@ -105,7 +105,7 @@ def wall_cabinet(dice: Dice, materials: Materials, width: float | None = None) -
 
 
 def bookshelf(dice: Dice, materials: Materials) -> Model:
-    """Boards with books and oddments between them."""
+    """Shelves with books and small objects."""
     width, depth = dice.uniform(0.6, 1.2), dice.uniform(0.26, 0.36)
     shelves, gap = dice.integer(2, 5), dice.uniform(0.3, 0.4)
     height = shelves * gap + 0.1
@@ -129,7 +129,7 @@ def bookshelf(dice: Dice, materials: Materials) -> Model:
 
 
 def counter(dice: Dice, materials: Materials, width: float, basin: bool, stove: bool, label: str = "counter") -> Model:
-    """Base cabinets under a worktop, with a sink or a stove let in."""
+    """Base cabinets under a worktop, optionally with a sink and a stove."""
     depth, height = dice.uniform(0.55, 0.65), dice.uniform(0.84, 0.94)
     model = Model(label, width, depth, height)
     columns = max(1, round(width / dice.uniform(0.42, 0.6)))

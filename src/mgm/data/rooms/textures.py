@@ -1,6 +1,6 @@
-"""Procedural textures, filtered by the size of a pixel on the surface so that fine detail fades instead of aliasing.
+"""Procedural textures, filtered by the size of a pixel on the surface, so that fine details fade out instead of aliasing.
 
-A texture turns surface coordinates into a mixing weight between a material's two colours and a brightness factor.
+A texture maps surface coordinates to a mixing weight between the two colours of a material, and a brightness factor.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 
 _TABLE = 128
-"""Side of the noise table; one cell is one unit of noise coordinates."""
+"""Side of the noise table; one cell is one unit in noise coordinates."""
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,9 @@ class Patch:
     v: np.ndarray
     """Texture coordinates in periods of the pattern."""
     blur: np.ndarray
-    """Size of a pixel in the same unit."""
+    """Size of a pixel in periods of the pattern."""
     contrast: np.ndarray
-    """Strength of the pattern, material's own."""
+    """Strength of the pattern, set by the material."""
 
 
 Weights = tuple[np.ndarray, np.ndarray]
@@ -40,7 +40,7 @@ def noise_table() -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def _lattice() -> np.ndarray:
-    """``[4, _TABLE * _TABLE]``: `noise_table` and its steps to the next column, then both of the row below."""
+    """``[4, _TABLE * _TABLE]``: `noise_table`, its differences to the next column, and both for the next row."""
     table = noise_table()
     steps = np.roll(table, -1, axis=1) - table
     below = [np.roll(values, -1, axis=0) for values in (table, steps)]
@@ -48,7 +48,7 @@ def _lattice() -> np.ndarray:
 
 
 def noise(u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Smooth value noise in [0, 1] with features one unit wide (Perlin's lattice, cubic blending)."""
+    """Smooth value noise in [0, 1] with features one unit wide (lattice noise with cubic interpolation)."""
     floor_u, floor_v = np.floor(u), np.floor(v)
     place = floor_v.astype(np.int32) & (_TABLE - 1)
     place *= _TABLE
@@ -77,12 +77,12 @@ def cell(u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 
 def fade(blur: np.ndarray) -> np.ndarray:
-    """How much of a pattern of period 1 survives under pixels of this size: 1 well below, 0 from the Nyquist rate."""
+    """Visibility of a pattern of period 1 at a pixel size ``blur``: 1 for small pixels (up to 0.2), 0 from 0.6 on."""
     return np.clip(1.5 - 2.5 * blur, 0, 1)
 
 
 def pulse(x: np.ndarray, duty: float | np.ndarray, blur: np.ndarray) -> np.ndarray:
-    """Share of a pixel covered by pulses of width ``duty`` that start at every whole number (exact box filter)."""
+    """Fraction of a pixel covered by pulses of width ``duty`` that start at every integer (exact box filter)."""
     width = np.maximum(blur, 1e-3)
 
     def integral(position: np.ndarray) -> np.ndarray:
@@ -173,28 +173,28 @@ def _dots(p: Patch) -> Weights:
 
 
 def _panels(p: Patch) -> Weights:
-    """A raised panel per period: a dark groove around, wood grain within."""
+    """One raised panel per period: wood grain inside a dark groove."""
     edge = np.minimum(0.5 - np.abs(p.u - np.floor(p.u) - 0.5), 0.5 - np.abs(p.v - np.floor(p.v) - 0.5))
     groove = np.clip(1 - np.abs(edge - 0.12) / (0.02 + 0.6 * p.blur), 0, 1) * np.clip(1.2 - 2 * p.blur, 0, 1)
     return p.contrast * noise(p.u * 3, p.v * 1.5), 1 - 0.4 * groove
 
 
 def _outdoors(p: Patch) -> Weights:
-    """Sky above, trees below an uneven horizon; v = 0 is the middle of the pane."""
+    """Sky above an uneven horizon, trees below; v = 0 is the centre of the pane."""
     horizon = -0.25 + 0.5 * noise(p.u * 3, np.full_like(p.v, 0.5)) + 0.12 * noise(p.u * 14, p.v * 14)
     trees = np.clip((horizon - p.v) / 0.06, 0, 1)
     return trees, 1 - trees * 0.7 * noise(p.u * 11, p.v * 11) + 0.15 * (noise(p.u * 2, p.v * 4) - 0.5)
 
 
 def _print(p: Patch) -> Weights:
-    """Lines of text or of icons on a page or a screen."""
+    """Lines of text or icons on a page or screen."""
     line = pulse(p.v, 0.55, p.blur)
     word = np.clip((noise(p.u * 2.3 + 7 * np.floor(p.v), np.floor(p.v) + 0.5) - 0.38) / (0.1 + p.blur), 0, 1)
     return p.contrast * line * word * (noise(np.floor(p.v) * 0.37, p.u * 0.02) > 0.3), np.ones_like(p.u)
 
 
 def _landscape(p: Patch) -> Weights:
-    """Hills under a sky, for pictures; v = 0 is the middle."""
+    """Hills under a sky, for paintings; v = 0 is the centre."""
     ridge = 0.5 * noise(p.u * 1.7, np.full_like(p.u, 3.5)) - 0.25
     near = np.clip((ridge - p.v) / (0.03 + p.blur), 0, 1)
     return p.contrast * near, 1 + 0.5 * p.v + 0.5 * near * (noise(p.u * 6, p.v * 9) - 0.5)
@@ -207,4 +207,4 @@ TEXTURES: dict[str, Callable[[Patch], Weights]] = {
         _fabric, _bricks, _blobs, _dots, _panels, _outdoors, _print, _landscape,
     )
 }  # fmt: skip
-"""Texture name -> function of a patch."""
+"""Texture name -> function that evaluates it on a patch."""

@@ -6,7 +6,7 @@ import numpy as np
 
 
 def dot(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Inner products ``[n]`` along the first axis, by far faster than a product and a sum."""
+    """Inner products ``[n]`` along the first axis; much faster than ``(first * second).sum(0)``."""
     result = first[0] * second[0]
     result += first[1] * second[1]
     result += first[2] * second[2]

@@ -1,4 +1,4 @@
-"""Names of the classes and scene types, in NYUv2's spelling where it has them."""
+"""Names of the classes and scene types, spelled as in NYUv2 if they exist there."""
 
 from __future__ import annotations
 
