@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fakes import FakeSource
-from mgm.data.names_and_splits import KEPT_SEEDS, Names, decode_split, encode_names, encode_splits
+from mgm.data.base import Splits
+from mgm.data.names_and_splits import KEPT_SEEDS, Names, encode_names, encode_splits
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=8), min_size=1, max_size=20))
@@ -27,7 +28,7 @@ def test_splits_come_back_for_every_seed():
     rows, table = encode_splits(source, np.arange(30))
     assert table.shape == (KEPT_SEEDS, 30)
     for seed, row in enumerate(rows["random"]):
-        split, wanted = decode_split(table[row]), source.splits("random", seed)
+        split, wanted = Splits.from_parts(table[row]), source.splits("random", seed)
         for part in ("train", "validation", "test"):
             np.testing.assert_array_equal(getattr(split, part), getattr(wanted, part))
 

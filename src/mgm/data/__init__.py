@@ -110,7 +110,7 @@ DATASETS: dict[str, Dataset] = {
         "NYU Depth V2 is distributed for research by its authors",
     ),
     "nyuv2_mat13": Dataset(
-        "the same with 13 classes",
+        "NYU Depth V2 as distributed, with 13 classes",
         _reader("sources.nyuv2_mat", "NYUv2MatSource", num_classes=13),
         _never,
         "as nyuv2_mat",
@@ -153,7 +153,7 @@ DATASETS: dict[str, Dataset] = {
         _reader("sources.folder.presets", "open_mtan"),
         _matches(r"^(train|val)/image/[^/]+\.npy$"),
         "{train,val}/{image,label or label_7 or label_19,depth,normal}/NUMBER.npy (a folder or a zip)",
-        "the authors of MTAN give the preprocessed sets out on their page",
+        "the preprocessed data sets are distributed on the page of MTAN's authors",
     ),
     "authors": Dataset(
         "the layout of the public code of MGM's authors: segmentation, depth, normals, scenes",
@@ -166,13 +166,13 @@ DATASETS: dict[str, Dataset] = {
 """Built-in data sets by name."""
 
 STORE = Dataset(
-    "a store made by `mgm data prepare`, from any of the others",
+    "a store, made by `mgm data prepare` from any other data set",
     _reader("store", "StoreSource"),
     _has_all("manifest.json", "image.npy"),
     "any name",
 )
 OWN_FOLDER = Dataset(
-    "your own pictures: rgb/ and a folder per task, matched by name; dataset.yaml and labels.csv if needed",
+    "your own images: rgb/ and a folder per task, matched by name; dataset.yaml and labels.csv if needed",
     _reader("sources.folder", "FolderSource"),
     _matches(rf"(?i)^(({'|'.join(PARTS)})/)?rgb/"),
     "rgb/NAME.jpg, {semantic,depth,normal,...}/NAME.png, also below {train,val,test}/ (a folder or a zip); see docs/data.md",
@@ -222,8 +222,8 @@ def open_source(name_or_path: str, num_images: int = 0) -> DataSource:
     entry = recognise(tree)
     if entry:
         return entry.open(path, num_images)
-    if empty := [] if path.is_file() else sorted(f"{folder.name}/" for folder in path.iterdir() if folder.is_dir()):
-        empty = [name for name in empty if not any(file.startswith(name) for file in tree.names())]
+    folders = [] if path.is_file() else sorted(f"{folder.name}/" for folder in path.iterdir() if folder.is_dir())
+    empty = [name for name in folders if not any(file.startswith(name) for file in tree.names())]
     if empty or not tree.names():
         raise DataError(
             f"{path}: has no files{' in ' if empty else ''}{', '.join(empty)}; put images into rgb/, see docs/data.md"

@@ -18,6 +18,18 @@ class Splits:
     validation: np.ndarray
     test: np.ndarray
 
+    @classmethod
+    def from_parts(cls, parts: np.ndarray) -> Splits:
+        """The splits given by the part of each sample, ``[N]``: 0 train, 1 validation, 2 test; other numbers mean none."""
+        return cls(*(np.flatnonzero(parts == part) for part in range(3)))
+
+    def parts(self, count: int) -> np.ndarray:
+        """``[count]`` uint8: part of each sample, 0 train, 1 validation, 2 test, 3 none; the inverse of `from_parts`."""
+        parts = np.full(count, 3, np.uint8)
+        for part, indices in enumerate((self.train, self.validation, self.test)):
+            parts[indices] = part
+        return parts
+
 
 class DataSource(ABC):
     """Reads the samples of one data set from its own file format, at any size."""

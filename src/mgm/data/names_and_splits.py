@@ -7,12 +7,11 @@ from typing import overload
 
 import numpy as np
 
-from mgm.data.base import DataSource, Splits
+from mgm.data.base import DataSource
 from mgm.errors import DataError
 
 KEPT_SEEDS = 10
 """A store keeps the splits for the seeds 0 to 9."""
-_NO_PART = 3
 
 
 class Names(Sequence[str]):
@@ -55,13 +54,13 @@ def encode_splits(source: DataSource, kept: np.ndarray) -> tuple[dict[str, list[
 
     Returns:
         Kind of split -> row of each seed in the table (a single row if the seed makes no difference), and the table ``[rows, N]``
-        uint8: 0 train, 1 validation, 2 test, 3 none.
+        uint8 of `mgm.data.base.Splits.parts`.
     """
     rows: dict[str, list[int]] = {}
     table: list[np.ndarray] = []
     for kind in source.split_kinds:
         try:
-            parts = [_parts(source.splits(kind, seed), len(source))[kept] for seed in range(KEPT_SEEDS)]
+            parts = [source.splits(kind, seed).parts(len(source))[kept] for seed in range(KEPT_SEEDS)]
         except DataError:
             continue
         if all(np.array_equal(part, parts[0]) for part in parts):
@@ -69,15 +68,3 @@ def encode_splits(source: DataSource, kept: np.ndarray) -> tuple[dict[str, list[
         rows[kind] = list(range(len(table), len(table) + len(parts)))
         table += parts
     return rows, np.stack(table) if table else np.zeros((0, len(kept)), np.uint8)
-
-
-def decode_split(row: np.ndarray) -> Splits:
-    """Decode a row of the table of `encode_splits`."""
-    return Splits(*(np.flatnonzero(row == part) for part in range(_NO_PART)))
-
-
-def _parts(splits: Splits, count: int) -> np.ndarray:
-    parts = np.full(count, _NO_PART, np.uint8)
-    for number, indices in enumerate((splits.train, splits.validation, splits.test)):
-        parts[indices] = number
-    return parts

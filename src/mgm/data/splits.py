@@ -36,7 +36,7 @@ def random_split(
     part[order[num_validation : num_validation + num_test]] = 2
     if labelled is not None:
         _share_out(part, labelled, order)
-    return Splits(*(np.flatnonzero(part == number) for number in range(3)))
+    return Splits.from_parts(part)
 
 
 def grouped_split(groups: Sequence[str], num_validation: int, num_test: int, seed: int) -> Splits:
@@ -139,9 +139,7 @@ def keep_together(splits: Splits, groups: np.ndarray) -> Splits:
     Raises:
         DataError: If a part would lose all of its samples.
     """
-    part = np.full(len(groups), 3)
-    for number, indices in enumerate((splits.train, splits.validation, splits.test)):
-        part[indices] = number
+    part = splits.parts(len(groups))
     names, member = np.unique(groups, return_inverse=True)
     counts = np.zeros((len(names), 4), int)
     np.add.at(counts, (member, part), 1)
@@ -159,7 +157,7 @@ def keep_together(splits: Splits, groups: np.ndarray) -> Splits:
         raise DataError(
             f"{len(names)} different images are too few for a split that keeps copies of an image in one part; add more images"
         )
-    return Splits(*(np.flatnonzero(part == number) for number in range(3)))
+    return Splits.from_parts(part)
 
 
 def labelled_subset(

@@ -24,7 +24,7 @@ from mgm.data.conversion import SKIP_HINT, write_samples
 from mgm.data.files import as_file_name
 from mgm.data.images import resize_image
 from mgm.data.manifest import FORMAT_VERSION, MANIFEST, damaged, info_from_plain, info_to_plain, read_manifest
-from mgm.data.names_and_splits import KEPT_SEEDS, Names, decode_split
+from mgm.data.names_and_splits import KEPT_SEEDS, Names
 from mgm.data.targets import resize_target
 from mgm.errors import ConfigError, DataError, unknown
 from mgm.types import DatasetInfo, Frame, FrameLike, Sample, parse_size, plain_size
@@ -102,7 +102,7 @@ class Store:
                 f"{self.path} has splits for the seeds 0 to {KEPT_SEEDS - 1}, not {seed}; "
                 "for other seeds, use the original data set"
             )
-        return decode_split(self._splits[rows[seed if len(rows) > 1 else 0]])
+        return Splits.from_parts(self._splits[rows[seed if len(rows) > 1 else 0]])
 
     @cached_property
     def digests(self) -> np.ndarray:
