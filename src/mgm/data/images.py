@@ -287,7 +287,10 @@ def resize_image(rgb: np.ndarray, frame: FrameLike) -> np.ndarray:
 
 
 def in_view(values: np.ndarray, frame: FrameLike) -> np.ndarray:
-    """The part of an image ``[H, W, ...]`` that a frame shows: all of it, or for ``crop`` the largest centre crop of its shape."""
+    """The part of an image ``[H, W, ...]`` that a frame shows.
+
+    That is all of it, or for ``crop`` the largest centre crop with the frame's aspect ratio.
+    """
     frame, (height, width) = Frame.of(frame), values.shape[:2]
     if frame.aspect != "crop":
         return values
