@@ -119,7 +119,7 @@ def test_bad_photographs_can_be_left_out(mgm, run, photos, tmp_path):
     assert "broken.jpg" in err
     code, _, err = mgm("predict", run, photos / "kitchen/broken.jpg", "--out", out, "--skip-bad")
     assert code == 2
-    assert "none of the photographs" in err
+    assert "none of the images" in err
 
 
 def test_a_turned_photograph_gives_turned_results(mgm, run, tmp_path):
@@ -133,7 +133,7 @@ def test_a_turned_photograph_gives_turned_results(mgm, run, tmp_path):
 ERRORS = [
     (["--fit", "squeeze"], "unknown fit 'squeeze'"),
     (["--fit", "tile", "--detail", "0.5"], "at least 1, or 0"),
-    (["--detail", "2"], "tiles alone"),
+    (["--detail", "2"], "fit tile only"),
     (["--save", "jpeg"], "unknown output 'jpeg'"),
     (["--save", ","], "names nothing"),
     (["--save", "ply"], "needs the camera"),
@@ -167,7 +167,7 @@ def test_names_that_would_overwrite_each_other(mgm, run, photos, tmp_path):
     assert "would overwrite a photograph" in err
 
 
-NOTHING = [("empty", "holds no picture"), ("nothing*.png", "no file matches"), ("-", "names no file")]
+NOTHING = [("empty", "holds no image"), ("nothing*.png", "no file matches"), ("-", "names no file")]
 
 
 @pytest.mark.parametrize("images, message", NOTHING)

@@ -208,7 +208,7 @@ def test_a_call_that_was_stopped_goes_on(run, photos, tmp_path, monkeypatch):
     with (begun / module.JOURNAL).open("a") as journal:
         journal.write('["b", {"sem')  # killed while it wrote
     (begun / "rgb/.b.jpg.123.tmp").write_bytes(b"half")
-    with pytest.raises(DataError, match=r"out.partial: is what an earlier call has begun .* remove it"):
+    with pytest.raises(DataError, match=r"out.partial was started by an earlier call .* remove it"):
         autolabel(run, photos, out, confidence=0.5, device="cpu")
     seen = []
     with monkeypatch.context() as patch:
@@ -250,10 +250,10 @@ def test_what_is_refused(run, photos, tmp_path):
     kept = tmp_path / "kept"
     (kept / "rgb").mkdir(parents=True)
     for out, folder, confidence, error, message in (
-        (kept, photos, 0, DataError, "is there already, and its labels may be corrected ones"),
-        (photos / "labels", photos, 0, ConfigError, "lies within the photographs"),
-        (tmp_path / "out", photos / "a.png", 0, DataError, "is no folder of photographs"),
-        (tmp_path / "out", kept, 0, DataError, "holds no picture"),
+        (kept, photos, 0, DataError, "already exists and may hold corrected labels"),
+        (photos / "labels", photos, 0, ConfigError, "lies within the folder of images"),
+        (tmp_path / "out", photos / "a.png", 0, DataError, "is not a folder of images"),
+        (tmp_path / "out", kept, 0, DataError, "holds no image"),
         (tmp_path / "out", photos, 1, ConfigError, "confidence is 1; it must be in"),
     ):
         with pytest.raises(error, match=message):
@@ -265,7 +265,7 @@ def test_what_is_refused(run, photos, tmp_path):
     done = autolabel(run, photos, tmp_path / "out", skip_bad=True, device="cpu")
     assert len(done.images) == 3
     assert "bad.png" in done.failed[0][1]
-    with pytest.raises(DataError, match="is there already"):
+    with pytest.raises(DataError, match="already exists"):
         autolabel(run, photos, tmp_path / "out", skip_bad=True, device="cpu")
 
 

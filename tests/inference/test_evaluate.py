@@ -132,7 +132,7 @@ def test_what_cannot_be_calibrated_is_said(mgm, run, photographs, tmp_path):
         ([run, "--data", photographs, "--calibrate"], "all images are scored"),
         ([run, "--split", "all", "--calibrate"], "use --split test"),
         ([run, "--split", "validation", "--calibrate"], "the validation set itself is scored"),
-        ([classes_alone, "--calibrate"], "nothing to calibrate: the run predicts semantic"),
+        ([classes_alone, "--calibrate"], "nothing to calibrate: none of the predicted tasks (semantic)"),
     ):
         code, out, err = mgm("evaluate", *arguments)
         assert (code, out, err.count("\n")) == (2, "", 1)
@@ -179,10 +179,10 @@ def test_pictures_that_came_later_are_not_scored_and_are_named(mgm, tmp_path):
     after = evaluated(mgm, run)
     assert (after["num_images"], after["scores"]) == (before["num_images"], before["scores"])
     assert "8 images are new: photo_012, photo_013, photo_014, ..." in after["remarks"][0]
-    assert "photos has changed since the run was begun" in mgm("evaluate", run)[2]
+    assert "photos has changed since the run was started" in mgm("evaluate", run)[2]
     every = evaluated(mgm, run, "--split", "all")
     assert (every["num_images"], every["remarks"][-1]) == (
-        20, "the run was trained or selected on 10 of these images, so the scores are too good"
+        20, "the run was trained or selected on 10 of these images, so the scores are optimistic"
     )  # fmt: skip
 
 

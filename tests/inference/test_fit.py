@@ -124,7 +124,7 @@ def test_resize_is_what_training_does():
 def test_too_many_windows_are_refused_before_any_is_cut(monkeypatch):
     monkeypatch.setattr(framing, "resize_levels", None)
     monkeypatch.setattr(framing, "MAX_WINDOWS", 100)
-    with pytest.raises(ConfigError, match="5000 x 16 pixels makes .* windows.*--detail"):
+    with pytest.raises(ConfigError, match="5000 x 16 pixels needs .* windows.*--detail"):
         Tile(0).windows(photograph(16, 5000), SIDE)
 
 
@@ -139,5 +139,5 @@ def test_names_and_details():
     for detail in (0.5, -1, float("nan"), float("inf")):
         with pytest.raises(ConfigError, match="at least 1, or 0"):
             make_fit("tile", detail)
-    with pytest.raises(ConfigError, match="tiles alone"):
+    with pytest.raises(ConfigError, match="fit tile only"):
         make_fit("pad", 2)

@@ -49,7 +49,7 @@ def test_the_model_of_the_run_averages_and_so_do_the_folder_and_the_graph(tmp_pa
     assert not torch.allclose(shown, depth_of(run, flip_average=False), atol=1e-4)
     export_model(load(run, "cpu"), tmp_path / "model", [], CardDetails("toy"), Trials())
     assert torch.equal(depth_of(tmp_path / "model"), shown)
-    assert "the average with that for the mirrored image" in (tmp_path / "model" / "README.md").read_text()
+    assert "averaged with the prediction for the mirrored image" in (tmp_path / "model" / "README.md").read_text()
     graph = PredictionGraph(load(run, "cpu")).eval()
     found = graph(torch.from_numpy(PICTURE).permute(2, 0, 1)[None])
     torch.testing.assert_close(found["depth"][0], shown, atol=1e-5, rtol=0)

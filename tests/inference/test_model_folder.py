@@ -62,8 +62,8 @@ def test_a_folder_that_was_loaded_is_saved_as_it_was(folder, tmp_path):
 
 
 BAD = [
-    ({"format": "bert"}, RunError, "no model of mgm"),
-    ({"format_version": 2}, ConfigError, "format 2, this version .* reads 1"),
+    ({"format": "bert"}, RunError, "does not describe a model of mgm"),
+    ({"format_version": 2}, ConfigError, "format version 2, but this version .* reads 1"),
     ({"image_size": 50}, RunError, "multiple of 16"),
     ({"image_size": 48, "model__encoder_stride": 32}, RunError, "multiple of 32"),
     ({"model__encoder_stride": 0}, ConfigError, "unknown encoder stride 0. Choices: 16, 32"),
@@ -81,7 +81,7 @@ BAD = [
     ({"model__widths": [8, 8]}, RunError, "model.widths"),
     ({"model__activation": "gelu"}, ConfigError, "unknown field 'activation'"),
     ({"colour": "red"}, ConfigError, "unknown field 'colour'"),
-    ({"normalisation__mean": 0.0}, ConfigError, "this version knows"),
+    ({"normalisation__mean": 0.0}, ConfigError, "this version supports only"),
     ({"model": 3}, RunError, "model: "),
 ]
 
@@ -156,17 +156,17 @@ def test_card_of_one_run(run):
     assert scores["depth-estimation"] == 0.1
     assert "| licence of the data | unknown |" in text
     assert "| Depth: absolute error [m] ↓ | 0.1 | 0.6 |" in text
-    assert "how far seeds differ is not known" in text
+    assert "the variation between seeds is unknown" in text
     assert "- depth: made up" in text
     assert 'mgm.load("rooms-small")' in text
     # higher is better for segmentation, and the constant predictor of these toys scores more
-    assert "No better than a constant prediction: Semantic segmentation." in text
+    assert "Not better than a constant prediction: Semantic segmentation." in text
 
 
 def test_card_says_how_pictures_of_another_shape_get_into_the_images(run):
     found = replace(TrainedModel.load(run).description, image_size="64x128", aspect="letterbox")
     _, text = front_matter(model_card(found, Trials(), CardDetails()))
-    assert "images of 64 x 128 pixels (height x width), pictures of another shape scaled to fit into its middle" in text
+    assert "Input size 64 x 128 pixels (height x width); images of another shape are scaled to fit" in text
 
 
 def test_card_over_seeds_and_licences(run, tmp_path):

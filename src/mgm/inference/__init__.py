@@ -1,1 +1,1 @@
-"""A finished run in use: predictions, scores, new images, and what is handed on to others."""
+"""Use of a finished run: prediction, evaluation, image generation, export and model folders."""

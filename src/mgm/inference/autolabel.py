@@ -1,4 +1,4 @@
-"""Predictions as labels: a folder of one's own, whose label files people correct and networks train on."""
+"""Pseudo-labels: the predictions for a folder of images, written as a data set that people can correct and networks train on."""
 
 from __future__ import annotations
 
@@ -33,31 +33,31 @@ from mgm.training.checkpoint import make_folder
 from mgm.types import IGNORE_INDEX, ImageFormat
 
 JOURNAL = ".autolabel.jsonl"
-"""In a folder that is being made: what it is made of, then a line for each image whose files are all there."""
+"""Progress file of an unfinished folder: the first line identifies model and input, each further line a finished image."""
 
 
 @dataclass(frozen=True)
 class LabelledShare:
-    """What was labelled of a task, in one image or in all."""
+    """How much of one task was labelled, in one image or on average."""
 
     labelled: float
-    """Share of the pixels, in [0, 1]."""
+    """Share of the pixels that have a label, in [0, 1]."""
     confidence: float
     """Mean over all pixels, labelled or not, in [0, 1]; see `mgm.tasks.base.Task.confidence`."""
 
 
 @dataclass(frozen=True)
 class Autolabelled:
-    """What was written."""
+    """Result of `autolabel`."""
 
     images: Mapping[str, Mapping[str, LabelledShare]]
-    """Image -> task -> share; the least sure images first."""
+    """Image -> task -> share; images with the lowest confidence first."""
     tasks: Mapping[str, Task]
     failed: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
-    """Photograph and message, for each one that was left out."""
+    """Name and error message of each image that was left out."""
 
     def total(self, task: str) -> LabelledShare:
-        """Of a task, averaged over images."""
+        """Labelled share and confidence of one task, averaged over images."""
         shares = [shares[task] for shares in self.images.values()]
         return LabelledShare(
             float(np.mean([share.labelled for share in shares])), float(np.mean([share.confidence for share in shares]))
@@ -73,42 +73,40 @@ def autolabel(
     skip_bad: bool = False,
     device: str = "auto",
 ) -> Autolabelled:
-    """Label all photographs of a folder by a trained network, in the layout of a folder of one's own (``docs/data.md``).
+    """Label all images of a folder with a trained network and write them as a folder data set (``docs/data.md``).
 
-    ``out/rgb`` has copies of the photographs, ``out/TASK`` their labels, ``dataset.yaml`` says what these mean, and
-    ``confidence.csv`` how sure they are, least sure images first. Classes are palette PNG with 255 for no label, depth is
-    16-bit millimetres (fractions of metres beyond 65.5 m), normals are RGB, all else ``.npy``. A photograph has no file of a task
-    of which no pixel is labelled. Scenes are not predicted.
+    ``out/rgb`` holds copies of the images and ``out/TASK`` their labels; ``dataset.yaml`` describes the labels, and
+    ``confidence.csv`` lists the confidence of each image, lowest first. Classes are palette PNG files with 255 for no label,
+    depth is 16-bit millimetres (floating-point metres beyond 65.5 m), normals are RGB, everything else is ``.npy``. An image
+    without a single labelled pixel of a task gets no file for that task. Scenes are not predicted.
 
-    The folder appears under ``out`` when it is whole; a call that was killed goes on where it stopped if it is made again.
+    ``out`` appears only when it is complete. Repeating a call that was killed continues where it stopped.
 
     Args:
         run: Folder of a run or of an exported model.
-        folder: Photographs, with all below it; of a folder with ``rgb/`` in it, those below that.
-        out: A new or empty folder, outside of ``folder``.
-        confidence: Pixels below it are left without a label; 0: all are labelled.
-        skip_bad: Leave out photographs that cannot be read; otherwise nothing is written if there is one.
-        device: Where to compute.
+        folder: Folder of images, searched recursively; if it contains ``rgb/``, only that subfolder is searched.
+        out: A new or empty folder outside ``folder``.
+        confidence: Pixels with a lower confidence get no label; 0 labels all pixels.
+        skip_bad: Leave out images that cannot be read; otherwise one such image is an error and nothing is written.
+        device: Device to compute on.
 
     Raises:
         ConfigError: If ``confidence`` is not in [0, 1), or ``out`` lies within ``folder``.
-        DataError: If ``out`` holds something, a photograph cannot be read, or there is none.
+        DataError: If ``out`` is not empty, an image cannot be read, or there is no image.
         RunError: If ``run`` holds no model, or ``out`` cannot be written to.
     """
     folder, out = Path(folder), Path(out)
     if not 0 <= confidence < 1:
         raise ConfigError(f"confidence is {confidence:g}; it must be in [0, 1), and 0 labels every pixel")
     if not folder.is_dir():
-        raise DataError(f"{folder}: is no folder of photographs")
+        raise DataError(f"{folder} is not a folder of images")
     if folder.resolve() in (out.resolve(), *out.resolve().parents):
-        raise ConfigError(f"{out} lies within the photographs; choose another place with --out")
+        raise ConfigError(f"{out} lies within the folder of images; choose another folder with --out")
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise DataError(
-            f"{out}: is there already, and its labels may be corrected ones; choose another place with --out"
-        )
+        raise DataError(f"{out} already exists and may hold corrected labels; choose another folder with --out")
     model = TrainedModel.load(run, device)
     settings = settings_of(model, confidence)
-    parse_settings(settings.encode(), FILE)  # what its reader refuses is refused before anything is done
+    parse_settings(settings.encode(), FILE)  # fail before predicting if the reader would reject it
     root = folder / "rgb" if (folder / "rgb").is_dir() else folder
     photographs = find_photographs([str(root)], (), out, arrays=not model.info.image.is_photograph)
     begun = out.resolve().with_name(f"{out.resolve().name}.partial")
@@ -120,12 +118,12 @@ def autolabel(
     try:
         failed = predictor.run(left, skip_bad=skip_bad).failed if left else []
     except DataError as error:
-        if not (skip_bad and done):  # of an earlier call, whose bad ones are all that is left
-            if not done:  # nothing to go on with
+        if not (skip_bad and done):  # if an earlier call labelled some, only unreadable images may be left
+            if not done:  # nothing to continue from
                 shutil.rmtree(begun)
             raise
         failed = [(photograph.name, str(error)) for photograph in left]
-    if writer.broken:  # not the photographs' fault
+    if writer.broken:  # an error of the output folder, which no skipped image explains
         raise writer.broken[0]
     images = dict(sorted(done.items(), key=lambda item: np.mean([share.confidence for share in item[1].values()])))
     write_text(begun / CONFIDENCE_FILE, _table(images, model.tasks))
@@ -138,7 +136,7 @@ def autolabel(
 
 
 def settings_of(model: TrainedModel, confidence: float) -> str:
-    """``dataset.yaml`` of labels that a model has predicted: classes, tasks of its own, and where the labels come from."""
+    """Text of ``dataset.yaml`` for labels predicted by a model: classes, custom tasks and the origin of the labels."""
     info = model.info
     origin = model.origin.name if model.origin else "a network"
     sure = f", pixels below a confidence of {confidence:g} left out" if confidence else ""
@@ -156,22 +154,22 @@ def settings_of(model: TrainedModel, confidence: float) -> str:
 
 
 def _declared(image: ImageFormat) -> dict[str, Any]:
-    """What ``rgb`` says in ``dataset.yaml`` of images that are no photographs, or not shown like these."""
+    """Entry ``rgb`` of ``dataset.yaml``; empty for ordinary RGB images."""
     declared = {"channels": image.channels, "range": image.value_range, "show": image.show}
     given = {key: value for key, value in declared.items() if value}
     return {} if image.is_photograph and not image.show else json.loads(json.dumps(given))
 
 
 def _entry(definition: Mapping[str, Any]) -> dict[str, Any]:
-    """A task's definition as it stands in ``dataset.yaml``, where ``colours`` would be those of coloured label maps."""
+    """Definition of a task for ``dataset.yaml``; colours go into ``classes``, since ``colours`` there means coloured label maps."""
     entry = {key: value for key, value in definition.items() if value not in ("", [], {})}
     if colours := entry.pop("colours", None):
         entry["classes"] = {name: colours.get(name) for name in entry["classes"]}
-    return json.loads(json.dumps(entry))  # no value twice, which YAML would write as a reference
+    return json.loads(json.dumps(entry))  # copies, since YAML would write shared objects as references
 
 
 def _digest(model: TrainedModel) -> str:
-    """Of the weights and of what the predictions mean."""
+    """Hash of the weights and of the meaning of the predictions (classes, tasks)."""
     found = hashlib.blake2b(json.dumps([model.info.classes, model.info.own_tasks, list(model.tasks)]).encode())
     for name, values in sorted(model.model.state_dict().items()):
         found.update(name.encode() + values.cpu().contiguous().numpy().tobytes())
@@ -179,14 +177,14 @@ def _digest(model: TrainedModel) -> str:
 
 
 Shares = dict[str, LabelledShare]
-"""Task -> what was labelled of it in an image."""
+"""Task -> its labelled share in one image."""
 
 
 def _begin(begun: Path, identity: Mapping[str, object]) -> dict[str, Shares]:
-    """Begin a folder, or go on with one; the images that are done.
+    """Start an output folder, or continue one; returns the finished images.
 
     Raises:
-        DataError: If it was begun with something else.
+        DataError: If the folder was started with another model, input folder or confidence.
     """
     journal = begun / JOURNAL
     if not begun.exists():
@@ -196,7 +194,7 @@ def _begin(begun: Path, identity: Mapping[str, object]) -> dict[str, Shares]:
     lines = journal.read_text(encoding="utf-8").splitlines() if journal.is_file() else []
     if not lines or json.loads(lines[0]) != json.loads(json.dumps(identity)):
         raise DataError(
-            f"{begun}: is what an earlier call has begun with another model, folder or --confidence; remove it, or choose another "
+            f"{begun} was started by an earlier call with another model, folder or --confidence; remove it, or choose another "
             "--out"
         )
     for draft in begun.rglob(DRAFT):
@@ -205,7 +203,7 @@ def _begin(begun: Path, identity: Mapping[str, object]) -> dict[str, Shares]:
     for line in lines[1:]:
         try:
             name, shares = json.loads(line)
-        except ValueError:  # the last one, when the call was killed
+        except ValueError:  # a truncated last line: the call was killed while writing it
             continue
         done[name] = {task: LabelledShare(*numbers) for task, numbers in shares.items()}
     write_text(journal, "\n".join([lines[0], *(_line(name, shares) for name, shares in done.items())]) + "\n")
@@ -219,23 +217,23 @@ def _line(name: str, shares: Shares) -> str:
 def _check_name(photograph: PhotographFile, size: Size) -> None:
     del size
     if len(photograph.path.name.encode(errors="surrogateescape")) > LONGEST_RESULT:
-        raise ConfigError(f"its name has more than {LONGEST_RESULT} bytes; give it a shorter one")
+        raise ConfigError(f"the file name is longer than {LONGEST_RESULT} bytes; rename the file")
 
 
 @dataclass(frozen=True)
 class _Writer:
-    """Writes the files of photographs: labels, then the photograph itself, then a line of the journal."""
+    """Writes the files of each image: the labels, then a copy of the image, then its line in the progress file."""
 
     begun: Path
     tasks: Mapping[str, Task]
     confidence: float
     done: dict[str, Shares]
     broken: list[OSError | RunError] = field(default_factory=list[OSError | RunError])
-    """Why files could not be written."""
+    """Errors of writing files."""
     lock: Any = field(default_factory=Lock)
 
     def write(self, found: PredictedPhotograph) -> None:
-        """Those of one photograph; called in threads."""
+        """Write the files of one image; called from several threads."""
         try:
             self._write(found)
         except (OSError, RunError) as error:
@@ -265,13 +263,19 @@ class _Writer:
 
 
 def label_file(task: Task, target: Tensor) -> tuple[str, Any]:
-    """Ending and writer of the label file of a target without batch dimension, as readers of folders expect it by default."""
+    """Suffix and writer of a label file, in the default format of folder data sets.
+
+    Args:
+        task: The task.
+        target: Without batch dimension: ``[H, W]`` class indices or ``[C, H, W]`` values.
+    """
     array = task.file_settings().encode(target.numpy())
     if array.dtype.kind == "f":
         return ".npy", partial(np.save, arr=array, allow_pickle=False)
     picture = Image.fromarray(array)
     if isinstance(task, Segmentation):
-        colours = np.zeros((IGNORE_INDEX + 1, 3), np.uint8)  # all of them: with few, a PNG has too few bits for 255
+        # 256 entries: with a shorter palette PNG uses too few bits to store 255
+        colours = np.zeros((IGNORE_INDEX + 1, 3), np.uint8)
         colours[: task.channels] = task.palette
         picture.putpalette(colours.ravel().tolist())
     return ".png", partial(picture.save, format="PNG")

@@ -1,4 +1,4 @@
-"""Predictions for many images: read and written in threads, so that the device does not wait for the disk."""
+"""Prediction for many images, with reading and writing in threads so that the device does not wait for the disk."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 AHEAD = 2
-"""Batches that are loaded, or wait to be written, besides the one that is computed."""
+"""Batches to load ahead of the current one, and batches that may wait to be written."""
 
 
 @dataclass
 class Throughput:
-    """What a pass over many images took."""
+    """Counts, failures and times of a pass over many images."""
 
     images: int = 0
     """Images whose predictions were written."""
     failed: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
-    """Item and message, for each one that could not be loaded or written."""
+    """Item and error message of each item that could not be loaded or written."""
     seconds: float = 0.0
-    """From the first to the last."""
+    """Wall time in seconds."""
     load_s: float = 0.0
-    """Spent loading, summed over threads."""
+    """Seconds of loading, summed over threads."""
     predict_s: float = 0.0
-    """Spent predicting."""
+    """Seconds of prediction."""
     write_s: float = 0.0
-    """Spent writing, summed over threads."""
+    """Seconds of writing, summed over threads."""
 
     @property
     def images_per_second(self) -> float:
-        """Rate over all; 0 before anything was done."""
+        """Images per second of wall time; 0 before the pass has ended."""
         return self.images / self.seconds if self.seconds else 0.0
 
 
@@ -57,24 +57,21 @@ def predict_many(
     pin_memory: bool = False,
     show_progress: bool | None = None,
 ) -> Throughput:
-    """Load, predict and write at the same time, with a bounded number of images in memory.
+    """Load, predict and write concurrently, with a bounded number of images in memory.
 
-    Images are computed in batches of ``batch_size`` of one shape (fewer at the end, and where there are many shapes), not
-    necessarily in the order of ``items``. An item that fails with an error that a user can fix (`MgmError`, `OSError`)
-    is recorded, and the others go on.
+    The images of a batch have the same shape. Batches hold ``batch_size`` images, fewer at the end and where there are many
+    shapes; they do not necessarily follow the order of ``items``. If an item fails with an error that a user can fix
+    (`MgmError`, `OSError`), the error is recorded and the other items are processed.
 
     Args:
-        load: Item to image ``[C, H, W]``; called in threads.
-        predict: Images ``[B, C, H, W]`` to predictions ``[B, ...]``; called in this thread.
-        write: Stores the predictions ``[1, ...]`` of one item, on whatever device they are; called in threads.
-        items: What to predict; `str` names them in messages.
+        load: Maps an item to its image ``[C, H, W]``; called in threads.
+        predict: Maps images ``[B, C, H, W]`` to predictions ``[B, ...]``; called in the calling thread.
+        write: Stores the predictions ``[1, ...]`` of one item, which are still on their device; called in threads.
+        items: The items; error messages name them by `str`.
         batch_size: Images per batch.
-        workers: Threads that load, and as many that write.
-        pin_memory: Put batches into page-locked memory, so that a CUDA GPU copies while it computes.
-        show_progress: Whether to draw a bar; None: if standard error is a terminal.
-
-    Returns:
-        Counts, failures and times.
+        workers: Number of loading threads and, separately, of writing threads.
+        pin_memory: Put batches into page-locked memory, so that copying to a CUDA GPU overlaps with computation.
+        show_progress: Whether to show a progress bar; None: only if standard error is a terminal.
 
     Raises:
         ConfigError: If ``batch_size`` or ``workers`` is below 1.
@@ -102,7 +99,7 @@ def predict_many(
             while writing:
                 _finish(writing.popleft(), done, advance)
     finally:
-        # after an error nothing else is begun
+        # after an error, pending jobs are cancelled
         loaders.shutdown(cancel_futures=True)
         writers.shutdown(cancel_futures=True)
     done.seconds = time.perf_counter() - start
@@ -111,13 +108,13 @@ def predict_many(
 
 @dataclass
 class _Job(Generic[T, R]):
-    """Work on an item in a thread."""
+    """A pending load or write of one item in a thread."""
 
     item: T
     future: Future[tuple[R, float]]
 
     def result(self, done: Throughput) -> tuple[R, float] | None:
-        """Its value and how long it took; None, recorded as failed, if a user can fix what went wrong."""
+        """Its value and duration in seconds; None, with the error recorded, if it failed in a way that a user can fix."""
         try:
             return self.future.result()
         except (MgmError, OSError) as error:
@@ -149,7 +146,7 @@ def _loaded(
     done: Throughput,
     advance: Callable[[int], None],
 ) -> Iterator[tuple[T, Tensor]]:
-    """Items with their images in order, of which ``ahead`` are loaded before they are asked for."""
+    """Yield items with their images in order, loading up to ``ahead`` items in advance."""
     waiting: deque[_Job[T, Tensor]] = deque()
     for number in range(len(items) + ahead):
         if number < len(items):
@@ -166,7 +163,7 @@ def _loaded(
 
 
 def _batches(loaded: Iterator[tuple[T, Tensor]], batch_size: int) -> Iterator[list[tuple[T, Tensor]]]:
-    """Full batches of one shape; when too many images of several shapes wait, the largest group goes ahead."""
+    """Group images of the same shape into batches; if too many shapes are waiting, the largest group is yielded early."""
     groups: dict[tuple[int, ...], list[tuple[T, Tensor]]] = {}
     for item, image in loaded:
         group = groups.setdefault(tuple(image.shape), [])

@@ -1,4 +1,4 @@
-"""Scores of a trained model on any data set, if asked for with scale and shift fitted on images that are not scored."""
+"""Evaluation of a trained model on any data set, optionally with scale and shift fitted on images that are not scored."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SPLITS = ("train", "validation", "test", "all")
 
 @dataclass(frozen=True)
 class Line:
-    """``scale * prediction + shift``."""
+    """Affine correction ``scale * prediction + shift``."""
 
     scale: float
     shift: float
@@ -43,41 +43,41 @@ class Line:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Scale and shift that were fitted on the validation set, and the scores with them."""
+    """Scale and shift fitted on the validation set, and the scores of the corrected predictions."""
 
     lines: dict[str, Line]
-    """Task -> line, for the tasks that have a scale."""
+    """Task -> correction, for the tasks with a scale."""
     num_images: int
-    """Images that they were fitted on."""
+    """Number of images used for the fit."""
     scores: Scores
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores of a run and what they were measured on."""
+    """Scores of a run and a description of the images they were measured on."""
 
     recipe: str
     info: DatasetInfo
     split: str
     num_images: int
     tasks: dict[str, Task]
-    """Tasks that both the run and the data know."""
+    """Tasks that the run predicts and the data set has labels for."""
     scores: Scores
     classes: Classes
     confusions: dict[str, Confusion]
-    """Of tasks with classes: what the pixels of each are taken for."""
+    """Confusion matrices of the tasks with classes."""
     worst: dict[str, dict[str, float]]
-    """The images on which the run errs most, the worst first: name -> task -> primary metric on it (NaN without a label)."""
+    """The images with the largest errors, worst first: name -> task -> primary metric (NaN without a label)."""
     flip_average: bool = False
     calibration: Calibration | None = None
     pretrained: str = ""
-    """What the encoder was pre-trained on, see `mgm.runs.pretraining`."""
+    """Data that the encoder was pre-trained on, see `mgm.runs.pretraining`."""
     remarks: tuple[str, ...] = ()
-    """What a reader has to know of the images: changes since training, what was left out."""
+    """Remarks on the scored images: changes since training, images left out."""
 
     @property
     def title(self) -> str:
-        """The heading of the scores in a table."""
+        """Heading of the scores in a table."""
         return f"{self.recipe}, flip average" if self.flip_average else self.recipe
 
     def to_dict(self) -> dict[str, Any]:
@@ -116,21 +116,21 @@ def evaluate(
     Args:
         run: The run's folder.
         data: Name or path of another data set with the same classes; empty: the run's own.
-        split: train, validation, test or all; empty: test for the run's own data, which is that of the training whatever has been
-            added since; of another data set all images, as far as the run was neither trained nor selected on them.
-        flip_average: Average with the predictions for the mirrored images; None: as the settings of the run say.
-        calibrate: Also score with scale and shift of depth fitted on the validation set of the same data. An image does not
-            say how large things are: depth of other cameras comes out too near or too far by a factor, and this shows how
-            much of the error is that (Eigen et al., 2014, argue for errors that do not count it).
-        device: Where to compute.
+        split: train, validation, test or all. Empty: on the run's own data the test set as it was at training time, whatever
+            has been added since; on another data set all images that the run was neither trained nor selected on.
+        flip_average: Average with the predictions for the mirrored images; None: the setting of the run.
+        calibrate: Also score depth after fitting scale and shift on the validation set of the same data. The scale of a scene
+            is ambiguous in a single image, and depth for another camera is often off by a factor; the calibrated scores
+            show the error without it (compare the scale-invariant error of Eigen et al., 2014).
+        device: Device to compute on.
 
     Returns:
         ``.scores``: task -> metric -> value; ``.classes``: task -> class -> IoU and share of the pixels.
 
     Raises:
-        ConfigError: If the split does not exist, the data sets have no task in common, or the other one has other classes; if
-            there is nothing to calibrate, or no image to calibrate on that is not scored.
-        DataError: If no image is left to score, or the validation set has no labels to calibrate on.
+        ConfigError: If the split does not exist, the data sets have no task in common or different classes, there is nothing
+            to calibrate, or every image that could be used for calibration is scored.
+        DataError: If no image is left to score, or the validation set has no labels for the calibration.
     """
     asked, split = split, split or ("all" if data else "test")
     if split not in SPLITS:
@@ -138,7 +138,7 @@ def evaluate(
     if calibrate and split in ("validation", "all"):
         scored = "all images are" if split == "all" else "the validation set itself is"
         raise ConfigError(
-            f"cannot calibrate where {scored} scored: scale and shift are fitted on the validation set, never on what is "
+            f"cannot calibrate where {scored} scored: scale and shift are fitted on the validation set, which must not be "
             "scored; use --split test"
         )
     trained = TrainedModel.load(run, device)
@@ -158,10 +158,10 @@ def evaluate(
         tasks, scaled = _tasks(trained, info, calibrate)
         copies = set(own.images.seen.values()) & set(own.images.unused.values())
         if copies and split == "test":
-            remarks.append(f"copies of {len(copies)} images that the run has seen are not scored")
+            remarks.append(f"{len(copies)} copies of images seen in training are not scored")
         if own.changes:
-            kept = "" if split == "all" else "; scored are the images that were in this split then"
-            remarks.append(f"{info.name} has changed since the run was begun ({own.changes}){kept}")
+            kept = "" if split == "all" else "; the images that were in this split then are scored"
+            remarks.append(f"{info.name} has changed since the run was started ({own.changes}){kept}")
     indices = np.arange(len(store)) if splits is None else getattr(splits, split)
     if known and (data or split == "all"):
         unseen = np.intersect1d(indices, known.unseen(store))
@@ -169,9 +169,11 @@ def evaluate(
             indices = unseen
             remarks.append(f"{num_seen} images of {info.name} are left out: the run was trained or selected on them")
         elif num_seen and split == "all":
-            remarks.append(f"the run was trained or selected on {num_seen} of these images, so the scores are too good")
+            remarks.append(
+                f"the run was trained or selected on {num_seen} of these images, so the scores are optimistic"
+            )
     if not len(indices):
-        raise DataError(f"{info.name}: there is no image to score; {'; '.join(remarks) or 'the split is empty'}")
+        raise DataError(f"{info.name}: no images to score; {'; '.join(remarks) or 'the split is empty'}")
     reader = StoreReader(store, tuple(tasks), trained.device)
     size = trained.experiment.training.batch_size
     flip_average = trained.experiment.flip_average if flip_average is None else flip_average
@@ -216,17 +218,21 @@ def _batches(reader: StoreReader, indices: np.ndarray, size: int) -> Iterator[Ba
 def _tasks(
     trained: TrainedModel, info: DatasetInfo, calibrate: bool
 ) -> tuple[dict[str, Task], dict[str, RegressionTask]]:
-    """The run's tasks that the data have labels for, in which values mean the same; and those of them to calibrate."""
+    """Tasks of the run that the data set has labels for, and those of them to calibrate.
+
+    Raises:
+        ConfigError: If there is none, or the data set defines one of them differently.
+    """
     tasks = {name: task for name, task in trained.tasks.items() if name in info.tasks}
     if not tasks:
         raise ConfigError(
-            f"{info.name} has no labels for what the run learned ({', '.join(trained.tasks)}); it offers {', '.join(info.tasks)}"
+            f"{info.name} has no labels for the tasks of the run ({', '.join(trained.tasks)}); it offers {', '.join(info.tasks)}"
         )
     theirs = tasks_for(info, tuple(tasks))
     if other := [name for name, task in tasks.items() if not task.comparable(theirs[name])]:
         raise ConfigError(
-            f"{', '.join(other)} of {info.name} mean something else than what the run learned; train with --tasks that leave "
-            "them out"
+            f"{info.name} defines {', '.join(other)} differently from the data that the run was trained on; train without "
+            "it (--tasks)"
         )
     return tasks, _calibratable(tasks) if calibrate else {}
 
@@ -235,8 +241,7 @@ def _calibratable(tasks: Mapping[str, Task]) -> dict[str, RegressionTask]:
     able = {name: task for name, task in tasks.items() if isinstance(task, RegressionTask) and task.calibratable}
     if not able:
         raise ConfigError(
-            f"nothing to calibrate: the run predicts {', '.join(tasks)}, none of which has a scale of its own; "
-            "leave --calibrate out"
+            f"nothing to calibrate: none of the predicted tasks ({', '.join(tasks)}) has an ambiguous scale; omit --calibrate"
         )
     return able
 
@@ -245,12 +250,12 @@ def _calibratable(tasks: Mapping[str, Task]) -> dict[str, RegressionTask]:
 def fit_lines(
     predict: Callable[[Tensor], Predictions], batches: Iterable[Batch], tasks: Mapping[str, RegressionTask]
 ) -> dict[str, Line]:
-    """Least squares of ``target = scale * prediction + shift`` over all valid pixels.
+    """Fit ``target = scale * prediction + shift`` by least squares over all valid pixels.
 
     Args:
-        predict: Images ``[B, C, H, W]`` to predictions.
-        batches: Images with targets, none of which may be scored with the result.
-        tasks: Tasks of one channel with a scale (`Task.calibratable`).
+        predict: Maps images ``[B, C, H, W]`` to predictions.
+        batches: Images with targets; none of them may be scored with the result.
+        tasks: Single-channel tasks with a scale (`Task.calibratable`).
 
     Raises:
         DataError: If a task has no valid pixel in all batches.
@@ -271,9 +276,9 @@ def fit_lines(
 
 def _line(task: str, count: float, x: float, y: float, xx: float, xy: float) -> Line:
     if not count:
-        raise DataError(f"no pixel to fit scale and shift of {task} on: the validation set has no label of it")
+        raise DataError(f"cannot fit scale and shift of {task}: the validation set has no label for it")
     spread = xx / count - (x / count) ** 2
-    # predictions that are all the same say nothing about a scale
+    # constant predictions do not determine a scale
     scale = (xy / count - x / count * y / count) / spread if spread > 1e-12 else 1.0
     return Line(scale, (y - scale * x) / count)
 

@@ -1,4 +1,4 @@
-"""A trained network as a graph that runs without this package: images in, values of every task out."""
+"""Export of a trained network as a graph that runs without this package: images in, values of every task out."""
 
 from __future__ import annotations
 
@@ -31,28 +31,30 @@ from mgm.training.evaluate import flip_averaged
 from mgm.types import ImageFormat
 
 INPUT = "images"
-"""Name of the graph's input, ``[B, C, H, W]`` as of `GraphInput`; its outputs have the names of the tasks."""
+"""Name of the graph's input, ``[B, C, H, W]`` in the format of `GraphInput`; the outputs are named like the tasks."""
 OPSET = 20
-"""Version of the ONNX operators."""
+"""ONNX operator set version."""
 CHECKED_BATCHES = (1, 3)
-"""Numbers of images on which a new graph is compared with PyTorch."""
+"""Batch sizes at which a new graph is compared with PyTorch."""
 WORST_DIFFERENCE = 1e-3
-"""A graph that differs by more (metres, components of vectors, shares of `Task.error_size`, of pixels of another class) is not
-exported."""
+"""Largest accepted difference between a graph and PyTorch, in the units of `disagreement`; beyond it the export fails."""
 CONFIG = "config.json"
-"""Name under which a graph carries the description of its model."""
+"""Name of the metadata entry in a graph that holds the description of its model."""
 EXAMPLES = 2
-"""Images that a graph is traced with: any number but one, which torch would take for a constant."""
+"""Batch size for tracing; not 1, which torch would specialise to a constant."""
 _ANY_NUMBER = {INPUT: {0: torch.export.Dim("batch")}}
 
 Graph = Callable[[Tensor], dict[str, Tensor]]
-"""Images ``[B, C, H, W]`` to values per task."""
+"""Maps images ``[B, C, H, W]`` to the values of every task."""
 
 
 class GraphInput(nn.Module):
-    """What a graph takes, and what the network sees of it.
+    """Normalises the input of a graph for the network.
 
-    uint8 or uint16 levels, as they are; where the data set declares a range, numbers as they are in its files, float32.
+    The input is uint8 or uint16 levels; if the data set declares a value range, it is float32 in the units of the image files.
+
+    Args:
+        kind: Format of the images.
     """
 
     low: Tensor
@@ -63,17 +65,17 @@ class GraphInput(nn.Module):
         self.dtype = torch.float32 if kind.value_range else getattr(torch, kind.dtype)
         if kind.value_range:
             low, high = torch.tensor(kind.value_range).T[:, :, None, None]
-            self.register_buffer("low", low.clone())  # a tensor of its own, as exporters want it
+            self.register_buffer("low", low.clone())  # exporters do not accept views as buffers
             self.register_buffer("width", high - low)
 
     def forward(self, images: Tensor) -> Tensor:
-        """``[B, C, H, W]`` to (-1, 1)."""
+        """Scale images ``[B, C, H, W]`` to (-1, 1)."""
         if self.dtype != torch.float32:
             return normalise_levels(images)
         return 2 * ((images - self.low) / self.width).clamp(0, 1) - 1
 
     def random(self, shape: Sequence[int], seed: int = 0) -> Tensor:
-        """Images of random numbers, from the whole range."""
+        """Random images, uniform over the whole value range."""
         generator = torch.Generator().manual_seed(seed)
         if self.dtype == torch.float32:
             return self.low + self.width * torch.rand(shape, generator=generator)
@@ -81,10 +83,10 @@ class GraphInput(nn.Module):
 
 
 class PredictionGraph(nn.Module):
-    """What `TrainedModel.predict` does between scaling the photograph down and scaling predictions up.
+    """The part of `TrainedModel.predict` between resizing the image and resizing the predictions.
 
     Args:
-        trained: The model; stays as it is.
+        trained: The model; it is copied.
     """
 
     def __init__(self, trained: TrainedModel) -> None:
@@ -98,46 +100,46 @@ class PredictionGraph(nn.Module):
         self.flip_average = trained.experiment.flip_average
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """Images ``[B, C, H, W]``, as of `GraphInput`, to values.
+        """Predict values for images ``[B, C, H, W]`` in the format of `GraphInput`.
 
         Returns:
-            Task -> class indices int64 ``[B, H, W]``, others float32 ``[B, C, H, W]``.
+            Task -> value: class indices int64 ``[B, H, W]``, others float32 ``[B, C, H, W]``.
         """
         predict = flip_averaged(self.model, self.tasks) if self.flip_average else self.model
         predictions = predict(self.input(images))
         return {name: task.decode(predictions[name]) for name, task in self.tasks.items()}
 
     def example(self) -> Tensor:
-        """Images to trace the graph with."""
+        """Images for tracing the graph."""
         return torch.zeros(EXAMPLES, self.channels, *self.image_size, dtype=self.input.dtype)
 
 
 def write_program(trained: TrainedModel, path: Path) -> None:
-    """Write the graph as a program of `torch.export` (``.pt2``), for any number of images."""
+    """Write the graph as a `torch.export` program (``.pt2``) with a dynamic batch size."""
     graph = PredictionGraph(trained)
     with _quietly():
         program = torch.export.export(graph, (graph.example(),), dynamic_shapes=_ANY_NUMBER)
     files = {CONFIG: json.dumps(asdict(trained.description))}
-    content = io.BytesIO()  # torch aborts where a disk is full while it writes
+    content = io.BytesIO()  # torch aborts the process if the disk fills up while it writes a file itself
     torch.export.save(program, content, extra_files=files)
     write_atomically(path, lambda file: file.write(content.getbuffer()))
 
 
 def open_program(path: Path) -> Graph:
-    """A program that `write_program` wrote; open only your own, since a program is code."""
+    """Load a program written by `write_program`. Open only your own files: a program contains code."""
     with _quietly():
         program = torch.export.load(path).module()
     return lambda images: program(images)
 
 
 def write_onnx(trained: TrainedModel, path: Path) -> None:
-    """Write the graph as ONNX, for any number of images.
+    """Write the graph as ONNX with a dynamic batch size.
 
     Raises:
         ConfigError: If the extra ``onnx`` is not installed.
     """
     onnx = _onnx_library("onnx")
-    _onnx_library("onnxscript")  # what torch translates with
+    _onnx_library("onnxscript")  # used by torch.onnx
     graph = PredictionGraph(trained)
     with _quietly():
         program = torch.onnx.export(
@@ -158,7 +160,7 @@ def write_onnx(trained: TrainedModel, path: Path) -> None:
 
 
 def open_onnx(path: Path) -> Graph:
-    """An ONNX file in onnxruntime, on the CPU.
+    """Load an ONNX file into onnxruntime, on the CPU.
 
     Raises:
         ConfigError: If the extra ``onnx`` is not installed.
@@ -183,12 +185,15 @@ def _onnx_library(name: str) -> ModuleType:
 
 @torch.no_grad()
 def disagreement(trained: TrainedModel, graph: Graph, images: Tensor) -> dict[str, float]:
-    """How far a graph is from PyTorch: the largest difference per task; for classes, the share of pixels that differ.
+    """Difference between a graph and PyTorch, per task.
 
     Args:
-        trained: The model that the graph was made of.
+        trained: The model that the graph was exported from.
         graph: From `GraphFormat.open`.
-        images: ``[B, C, H, W]``.
+        images: ``[B, C, H, W]`` in the format of `GraphInput`.
+
+    Returns:
+        Task -> largest absolute difference in units of `Task.error_size`; for classes, the share of pixels that differ.
     """
     expected = PredictionGraph(trained)(images)
     found = graph(images)
@@ -202,7 +207,7 @@ def disagreement(trained: TrainedModel, graph: Graph, images: Tensor) -> dict[st
 
 @contextmanager
 def _quietly() -> Generator[None]:
-    """Silence the exporters, which warn of their own deprecations and log their progress."""
+    """Silence the exporters' deprecation warnings and progress messages."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -216,11 +221,11 @@ def _quietly() -> Generator[None]:
 
 @dataclass(frozen=True)
 class GraphFormat:
-    """A kind of file that holds the graph."""
+    """A file format for graphs."""
 
     description: str
     file: str
-    """Its name in the model folder."""
+    """File name in the model folder."""
     write: Callable[[TrainedModel, Path], None]
     open: Callable[[Path], Graph]
 
@@ -229,7 +234,7 @@ GRAPHS: dict[str, GraphFormat] = {
     "torch": GraphFormat("program of torch.export, runs with PyTorch alone", "model.pt2", write_program, open_program),
     "onnx": GraphFormat(f"ONNX, opset {OPSET}, runs with onnxruntime and others", "model.onnx", write_onnx, open_onnx),
 }
-"""Format -> how to write and run the graph; `safetensors` is no graph and part of every model folder."""
+"""Name -> graph format. The weights (`safetensors`) are not a graph and belong to every model folder."""
 
 
 def export_run(
@@ -240,17 +245,17 @@ def export_run(
     seeds: Sequence[str | Path] = (),
     details: CardDetails | None = None,
 ) -> dict[str, float]:
-    """Export the best model of a run, or an exported one again, as a model folder.
+    """Export the best model of a run, or an already exported model, as a model folder.
 
     Args:
         run: Folder of a run or of a model.
-        out: The folder; must be new or empty.
-        formats: Keys of `GRAPHS`, to be written beside the weights.
-        seeds: Finished runs that differ only in their seed, for the spread of the scores on the card.
-        details: Title and licences for the card; default: the name of ``out``, and unknown licences.
+        out: The output folder; must be new or empty.
+        formats: Keys of `GRAPHS`: graphs to write in addition to the weights.
+        seeds: Finished runs that differ only in their seed, for the standard deviation of the scores on the card.
+        details: Title and licences for the card; default: the name of ``out`` and unknown licences.
 
     Returns:
-        As of `export_model`.
+        As for `export_model`.
 
     Raises:
         RunError: If there is no model, the folder is not empty or cannot be written to, or a graph differs too much.
@@ -261,7 +266,7 @@ def export_run(
         choose("format", name, GRAPHS)
     trained = TrainedModel.load(run, "cpu")
     if seeds and not folder.finished:
-        raise ConfigError(f"--seeds needs a finished run as the first, and {run} has no result.json")
+        raise ConfigError(f"--seeds needs {run} to be a finished run, but it has no result.json")
     trials = Trials.read([folder, *(RunFolder(Path(seed)) for seed in seeds)]) if folder.finished else Trials()
     return export_model(trained, out, formats, details or CardDetails(out.resolve().name), trials)
 
@@ -269,17 +274,17 @@ def export_run(
 def export_model(
     trained: TrainedModel, out: Path, formats: Sequence[str], details: CardDetails, trials: Trials
 ) -> dict[str, float]:
-    """Write a model folder, and graphs into it; all of it or nothing.
+    """Write a model folder with its graphs, completely or not at all.
 
     Args:
         trained: The model.
-        out: The folder; must be new or empty.
+        out: The output folder; must be new or empty.
         formats: Keys of `GRAPHS`.
-        details: For the card.
-        trials: For the card.
+        details: Title and licences for the card.
+        trials: Scores for the card.
 
     Returns:
-        Format -> largest difference from PyTorch over all tasks, on random images, see `disagreement`.
+        Format -> largest difference from PyTorch over all tasks on random images, see `disagreement`.
 
     Raises:
         RunError: If the folder is not empty or cannot be written to, or a graph differs too much.
@@ -288,9 +293,9 @@ def export_model(
     graphs = [choose("format", name, GRAPHS) for name in formats]
     if out.is_file() or (out.is_dir() and any(not file.name.startswith(".") for file in out.iterdir())):
         raise RunError(f"{out} is not empty; choose another folder with --out, or remove it")
-    out = out.resolve()  # "." and ".." have names, too
+    out = out.resolve()  # so that "." and ".." have a name
     make_folder(out.parent)
-    # a folder that is there may be another disk, or somebody's working directory: it is filled, not replaced
+    # an existing folder may be a mount point or a working directory, so it is filled rather than replaced
     staging = (out if out.is_dir() else out.parent) / f".{out.name}.{os.getpid()}.tmp"
     files = [
         f"`{graph.file}`: {graph.description}; input `{INPUT}` `[B, {trained.info.image.channels}, "
@@ -315,18 +320,22 @@ def export_model(
 
 
 def _input_type(kind: ImageFormat) -> str:
-    """What the numbers of a graph's input are, in words."""
+    """Data type and meaning of a graph's input, in words."""
     return f"float32, {kind}" if kind.value_range else f"{kind.dtype} {'RGB' if kind.channels == 3 else 'levels'}"
 
 
 def _checked(trained: TrainedModel, graph: GraphFormat, folder: Path) -> float:
-    """The largest difference of a graph from PyTorch, unless it is too large."""
+    """Largest difference between a graph and PyTorch over all tasks.
+
+    Raises:
+        RunError: If it is above `WORST_DIFFERENCE`.
+    """
     kind = trained.info.image
     images = GraphInput(kind).random((max(CHECKED_BATCHES), kind.channels, *trained.image_size))
     run = graph.open(folder / graph.file)
     worst = max(max(disagreement(trained, run, images[:count]).values()) for count in CHECKED_BATCHES)
     if not worst <= WORST_DIFFERENCE:
         raise RunError(
-            f"{graph.file} differs from PyTorch by {worst:.1e}, so it is not written; please report the versions"
+            f"{graph.file} differs from PyTorch by {worst:.1e} and is not written; please report it with your package versions"
         )
     return worst

@@ -1,7 +1,7 @@
-"""From a photograph of any size to what the network sees, and from its predictions back.
+"""Conversion of images of any size to the input size of a network, and of the predictions back.
 
-A way to do it is a `Fit`: `windows` cuts and scales the photograph to windows of the network's size, `restore` puts
-predictions for these windows together again. `FITS` is the registry.
+A `Fit` does both: `windows` cuts and resizes an image to windows of the network's size, `restore` merges the predictions for
+these windows. `FITS` is the registry.
 """
 
 from __future__ import annotations
@@ -20,77 +20,77 @@ from mgm.errors import ConfigError, choose
 from mgm.types import Aspect, Frame, Size, SizeSetting, parse_size, plain_size
 
 MAX_WINDOWS = 4096
-"""More windows than this are refused: they would take hours on a laptop, and gigabytes to put together."""
+"""Largest number of windows per image; more would take hours on a laptop, and gigabytes to merge."""
 
 
 class Fit(ABC):
-    """How photographs of any size go through a network of one size. Subclasses are final and hold no photograph."""
+    """How images of any size are shown to a network of fixed input size. Subclasses are final and stateless."""
 
     description: ClassVar[str]
 
     def count(self, size: Size, window: SizeSetting) -> int:
-        """How many windows a photograph of this size makes.
+        """Number of windows for an image of this size.
 
         Raises:
-            ConfigError: If that is more than `MAX_WINDOWS`.
+            ConfigError: If it exceeds `MAX_WINDOWS`.
         """
         return 1
 
     @abstractmethod
     def windows(self, pixels: np.ndarray, window: SizeSetting) -> Tensor:
-        """Cut and scale a photograph.
+        """Cut and resize an image.
 
         Args:
-            pixels: Levels ``[H, W, C]``, uint8 or uint16.
-            window: Size of the network's images.
+            pixels: ``[H, W, C]``, uint8 or uint16.
+            window: Input size of the network.
 
         Returns:
             ``[N, C, *window]`` of the same type.
 
         Raises:
-            ConfigError: If there would be more than `MAX_WINDOWS`.
+            ConfigError: If there were more than `MAX_WINDOWS`.
         """
 
     @abstractmethod
     def restore(self, predictions: Tensor, size: Size) -> Tensor:
-        """Put predictions for the windows together.
+        """Merge the predictions for the windows of one image.
 
         Args:
             predictions: ``[N, C, *window]``, in the order of `windows`.
-            size: Of the photograph.
+            size: Size of the image.
 
         Returns:
-            ``[1, C, h, w]``: the whole photograph and nothing else, at the network's resolution.
+            ``[1, C, h, w]``: exactly the area of the image, without padding, at the network's resolution.
         """
 
 
 @final
 class Resize(Fit):
-    """The whole photograph squeezed to the network's size."""
+    """The whole image, squeezed to the network's size."""
 
-    description: ClassVar[str] = "squeeze the photograph to the network's size"
+    description: ClassVar[str] = "squeeze the image to the network's size"
 
     def windows(self, pixels: np.ndarray, window: SizeSetting) -> Tensor:
         """One window."""
         return _stacked([resize_image(pixels, window)])
 
     def restore(self, predictions: Tensor, size: Size) -> Tensor:
-        """The predictions as they are; they get the photograph's aspect when they are enlarged."""
+        """The predictions unchanged; resizing them to the image later restores the aspect ratio."""
         return predictions
 
 
 @final
 class Pad(Fit):
-    """The photograph scaled to fit into the network's size, and its edges drawn out to fill it (``--aspect letterbox``)."""
+    """The image scaled to fit into the network's size and padded by replicating its edges (``--aspect letterbox``)."""
 
-    description: ClassVar[str] = "keep the aspect: scale the photograph to fit and draw out its edges to fill the rest"
+    description: ClassVar[str] = "keep the aspect ratio: scale the image to fit and pad by replicating its edges"
 
     def windows(self, pixels: np.ndarray, window: SizeSetting) -> Tensor:
-        """One window with the photograph in its middle."""
+        """One window with the image in its centre."""
         return _stacked([resize_image(pixels, Frame(parse_size(window), "letterbox"))])
 
     def restore(self, predictions: Tensor, size: Size) -> Tensor:
-        """The part that is the photograph."""
+        """The predictions without the padding."""
         top, left, height, width = box_in(size, Frame(_window(predictions), "letterbox"))
         return predictions[:, :, top : top + height, left : left + width]
 
@@ -98,25 +98,25 @@ class Pad(Fit):
 @final
 @dataclass(frozen=True)
 class Tile(Fit):
-    """Windows that overlap by half, whose predictions fade into each other.
+    """Sliding windows that overlap by at least half, with blended predictions.
 
-    Windows lie evenly from edge to edge. Where several cover a pixel their predictions are averaged with weights that
-    fall linearly from the middle of a window to its edge, so no seam shows; a prediction that is the same in all windows
-    stays what it is.
+    Windows are spaced evenly from edge to edge. Where several cover a pixel, their predictions are averaged with weights that
+    fall linearly from the centre of a window to its edge, so that no seams are visible. A prediction that is the same in all
+    windows is preserved.
     """
 
-    description: ClassVar[str] = "keep the aspect: overlapping windows, their predictions blended"
+    description: ClassVar[str] = "keep the aspect ratio: overlapping windows, their predictions blended"
     detail: float = 1.0
-    """Side of the photograph in sides of a window, where that is less: 1 keeps all of that side in view, as in training; 0: no
-    scaling."""
+    """Size of the resized image in windows, along the side with fewer of them: at 1 a window shows that side completely, as in
+    training. 0: the image is not resized."""
 
     def count(self, size: Size, window: SizeSetting) -> int:
-        """Rows times columns of windows."""
+        """Number of rows times columns of windows."""
         window = parse_size(window)
         rows, columns = map(_windows_along, self._canvas(size, window), window)
         if rows * columns > MAX_WINDOWS:
             raise ConfigError(
-                f"a photograph of {size[1]} x {size[0]} pixels makes {rows * columns} windows of {plain_size(window)} pixels, "
+                f"an image of {size[1]} x {size[0]} pixels needs {rows * columns} windows of {plain_size(window)} pixels, "
                 f"more than {MAX_WINDOWS}; lower --detail (1: one window along one side), or use --fit resize"
             )
         return rows * columns
@@ -145,13 +145,13 @@ class Tile(Fit):
             total[top : top + height, left : left + width] += weight
         blended = predictions.new_zeros(1, predictions.shape[1], *canvas)
         for values, (top, left) in zip(predictions, places, strict=True):
-            # shares instead of a division at the end: a window that is alone counts as exactly 1
+            # normalised weights rather than a division at the end: where one window covers a pixel, its weight is exactly 1
             share = weight / total[top : top + height, left : left + width]
             blended[0, :, top : top + height, left : left + width] += values * share
         return blended
 
     def _canvas(self, size: Size, window: Size) -> Size:
-        """Size at which the photograph is cut into windows; no side is shorter than a window's."""
+        """Size to which the image is resized before it is cut into windows; no side is shorter than a window's."""
         pairs = list(zip(size, window, strict=True))
         scale = max(self.detail * side / length for length, side in pairs) if self.detail else 1.0
         scale = max(scale, *(side / length for length, side in pairs))
@@ -160,12 +160,12 @@ class Tile(Fit):
 
 
 def _windows_along(length: int, side: int) -> int:
-    """As few as overlap by half or more."""
+    """Smallest number of windows that overlap by half or more."""
     return ceil((length - side) / (side / 2)) + 1
 
 
 def _places(canvas: Size, window: Size) -> list[tuple[int, int]]:
-    """Top and left of the windows that cover a canvas, row by row."""
+    """Top and left of each window that covers the canvas, row by row."""
     rows, columns = (
         np.linspace(0, length - side, _windows_along(length, side)).round().astype(int).tolist()
         for length, side in zip(canvas, window, strict=True)
@@ -182,30 +182,31 @@ def _stacked(images: list[np.ndarray]) -> Tensor:
 
 
 FITS: dict[str, type[Fit]] = {"resize": Resize, "pad": Pad, "tile": Tile}
-"""Name -> way to fit a photograph."""
+"""Name -> class."""
 AS_TRAINED = "auto"
-"""The way that belongs to the `mgm.config.DataConfig.aspect` of the training."""
+"""Name of the fit that matches `mgm.config.DataConfig.aspect` in training."""
 FIT_OF_ASPECT: dict[Aspect, str] = {"squeeze": "resize", "letterbox": "pad", "crop": "tile"}
-"""Aspect -> the way that shows a network photographs as in its training, and yet all of each."""
+"""Aspect setting in training -> the fit that shows images in the same way, without cutting anything off."""
 
 
 def make_fit(name: str, detail: float = 1.0, aspect: Aspect = "squeeze") -> Fit:
-    """A way to fit photographs, by name.
+    """Build a fit by its name.
 
     Args:
-        name: A key of `FITS`, or ``auto``: as `FIT_OF_ASPECT` says.
+        name: A key of `FITS`, or ``auto`` for the one that `FIT_OF_ASPECT` gives for ``aspect``.
         detail: See `Tile`.
-        aspect: Of the network's training, for ``auto``.
+        aspect: Aspect setting of the training, used by ``auto``.
 
     Raises:
-        ConfigError: If there is no such way, or the detail is neither 0 nor at least 1, or not for tiles.
+        ConfigError: If there is no such fit, ``detail`` is neither 0 nor at least 1, or it is set for another fit than
+            ``tile``.
     """
     name = FIT_OF_ASPECT[aspect] if name == AS_TRAINED else name
     kind = choose("fit", name, FITS)
     if kind is Tile:
         if detail != 0 and not 1 <= detail < float("inf"):
-            raise ConfigError(f"detail is {detail:g}; it must be at least 1, or 0 for the photograph's own pixels")
+            raise ConfigError(f"detail is {detail:g}; it must be at least 1, or 0 for the original resolution")
         return Tile(detail)
     if detail != 1:
-        raise ConfigError(f"detail is for tiles alone; use --fit tile, or leave it out with {name!r}")
+        raise ConfigError(f"detail applies to the fit tile only; use --fit tile, or omit --detail with {name!r}")
     return kind()

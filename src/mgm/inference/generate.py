@@ -19,17 +19,17 @@ from mgm.types import DatasetInfo
 def generate(
     run: str | Path, num: int, *, stage: str = "", seed: int = 0, device: str = "auto"
 ) -> Mapping[str, Tensor]:
-    """New images from a run's generator, by scene.
+    """Sample new images from a run's generator, for each scene.
 
     Args:
         run: The run's folder.
-        num: Images per scene (with multi-hot labels: for each of the most frequent combinations).
-        stage: ``generator`` (before joint training) or ``joint`` (after it); empty: the latest there is.
-        seed: Seed of the noise, which is the same for every stage.
-        device: Where to compute.
+        num: Images per scene (with multi-hot labels: per combination, for the most frequent ones).
+        stage: ``generator`` (before joint training) or ``joint`` (after it); empty: the latest available.
+        seed: Seed of the noise; it gives the same noise for both stages.
+        device: Device to compute on.
 
     Returns:
-        Scene -> ``[num, C, H, W]`` in (-1, 1), in the channels of the run's images.
+        Scene -> ``[num, C, H, W]`` in (-1, 1), with the channels of the run's images.
 
     Raises:
         RunError: If the run trained no generator.
@@ -39,11 +39,11 @@ def generate(
 
 
 class TrainedGenerator:
-    """The generator of a run as a stage of its training left it.
+    """The generator of a run at the end of a training stage.
 
     Args:
-        generator: The network with the images that it starts from.
-        info: What the run's data set offers.
+        generator: The network, with the labels of the images it was trained on.
+        info: Description of the run's data set.
     """
 
     def __init__(self, generator: SavedGenerator, info: DatasetInfo) -> None:
@@ -53,7 +53,7 @@ class TrainedGenerator:
 
     @classmethod
     def load(cls, run: Path, stage: str = "", device: str = "auto") -> TrainedGenerator:
-        """Read a run's generator; arguments as of `SavedGenerator.load`.
+        """Load a run's generator; arguments as for `SavedGenerator.load`.
 
         Raises:
             RunError: If the folder holds no run, or the run trained no generator.
@@ -61,24 +61,24 @@ class TrainedGenerator:
         return cls(SavedGenerator.load(run, single_device(device), stage), RunFolder(run).info())
 
     def conditions(self) -> dict[str, Tensor]:
-        """Name -> label row ``[K]``: every scene; with multi-hot labels the most frequent combinations."""
+        """Name -> label vector ``[K]`` of every scene; with multi-hot labels, of the most frequent combinations."""
         return conditioning(self.labels, self.info)
 
     def label_of(self, scenes: list[str]) -> Tensor:
-        """Label row ``[K]`` of the named scenes (of multi-hot data: objects); without any, all zeros."""
+        """Label vector ``[K]`` of the named scenes (of the named objects for multi-hot labels); all zeros for none."""
         if not self.info.scenes:
             return self.labels[0]
         named = [float(name in scenes) for name in self.info.scenes]
         return torch.tensor(named, device=self.labels.device)
 
     def sample(self, name: str, label: Tensor, num: int, seed: int) -> Tensor:
-        """New images with one label.
+        """Sample new images with one label.
 
         Args:
-            name: Of the label; the noise depends on it and on the seed.
+            name: Name of the label; the noise depends on it and on the seed.
             label: ``[K]``, the scene label.
-            num: How many.
-            seed: The noise is the same for every stage of the training.
+            num: Number of images.
+            seed: Seed of the noise; it gives the same noise for every training stage.
 
         Returns:
             ``[num, C, H, W]`` in (-1, 1).
@@ -92,7 +92,7 @@ class TrainedGenerator:
 
 
 def conditioning(labels: Tensor, info: DatasetInfo, most: int = 12) -> dict[str, Tensor]:
-    """As `TrainedGenerator.conditions`, with at most so many combinations."""
+    """Labels to generate images for, as `TrainedGenerator.conditions` returns them, with at most ``most`` combinations."""
     if not info.scenes:
         return {"any": labels[0]}
     if not info.multi_hot:

@@ -1,4 +1,4 @@
-"""Models on the Hugging Face Hub; local folders need none of this."""
+"""Download and upload of models on the Hugging Face Hub; not needed for local folders."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from typing import Any
 from mgm.errors import ConfigError, RunError
 
 FILES = ("config.json", "model.safetensors", "README.md")
-"""What is downloaded; a repository may hold much more."""
+"""Files to download; a repository may hold others."""
 _NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
 def is_repository(name: str | Path) -> bool:
-    """Whether this can be the name of a repository (``user/model``) and is no local path."""
+    """Whether ``name`` has the form of a repository name (``user/model``) and is not a local path."""
     return isinstance(name, str) and not Path(name).exists() and _NAME.fullmatch(name) is not None
 
 
 def fetch(name: str, **options: Any) -> Path:
-    """Download the model folder of a repository into the Hub's cache; options as of `huggingface_hub.snapshot_download`.
+    """Download a model folder into the Hub's cache; options as for `huggingface_hub.snapshot_download`.
 
     Raises:
         ConfigError: If the extra ``hub`` is not installed.
@@ -45,16 +45,16 @@ def push(
     """Create the repository unless it exists, and upload a model folder in one commit.
 
     Args:
-        folder: What to upload.
+        folder: Folder to upload.
         name: ``user/model``.
-        commit_message: What the commit says.
-        private: Whether a new repository is private; None: as the account has it.
-        token: Of the account; None: that of ``hf auth login``.
-        branch: Where to commit; None: main.
+        commit_message: Message of the commit.
+        private: Whether a new repository is private; None: the default of the account.
+        token: Access token; None: that of ``hf auth login``.
+        branch: Branch to commit to; None: main.
         create_pr: Whether to open a pull request.
 
     Returns:
-        The address of the commit.
+        The URL of the commit.
 
     Raises:
         ConfigError: If the extra ``hub`` is not installed.
@@ -84,7 +84,7 @@ def _library() -> ModuleType:
 
 @contextmanager
 def _explained(name: str, verb: str) -> Generator[None]:
-    """Any failure as one line: the library raises errors of its own, those of its HTTP client, and OSError."""
+    """Turn any failure into a `RunError` of one line: the library raises its own errors, its HTTP client's, and OSError."""
     try:
         yield
     except ConfigError:

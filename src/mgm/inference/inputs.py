@@ -1,4 +1,4 @@
-"""Which photographs a command line means, and what their results are called."""
+"""Input images of a command line, and the names of their results."""
 
 from __future__ import annotations
 
@@ -14,38 +14,37 @@ from mgm.data.images import ENDINGS, PICTURE_ENDINGS
 from mgm.errors import ConfigError, DataError
 
 STDIN = "-"
-"""Stands for a list of files on standard input, one a line."""
+"""Argument that stands for a list of files on standard input, one per line."""
 
 
 @dataclass(frozen=True)
 class PhotographFile:
-    """A file and the name of its results."""
+    """An image file and the name of its results."""
 
     path: Path
     name: str
-    """Without ending; with the folders below the one that was asked for, so that results keep their order."""
+    """Path relative to the folder that was given, without suffix, so that results keep the folder structure."""
 
 
 def find_photographs(
     arguments: Sequence[str], lines: Iterable[str], out: Path, *, arrays: bool = False
 ) -> list[PhotographFile]:
-    """The photographs that were asked for, in the order of the arguments, each once.
+    """The images that the arguments name, in their order and without duplicates.
 
     Args:
-        arguments: Files; folders, of which all pictures at any depth are taken; patterns such as ``"photos/**/*.jpg"``;
-            `STDIN`.
-        lines: Standard input, read if it is asked for.
-        out: Folder of the results; pictures inside it are not taken from folders and patterns.
-        arrays: Whether ``.npy`` and ``.npz`` files of folders are images, too.
+        arguments: Files; folders, which are searched recursively; patterns such as ``"photos/**/*.jpg"``; or `STDIN`.
+        lines: Lines of standard input, read only if `STDIN` is among the arguments.
+        out: Folder of the results; folders and patterns do not match images inside it.
+        arrays: Whether ``.npy`` and ``.npz`` files in folders count as images.
 
     Raises:
-        DataError: If a folder holds no picture, or a pattern or standard input yields no file.
-        ConfigError: If results of two photographs would have the same name.
+        DataError: If a folder holds no image, or a pattern or standard input yields no file.
+        ConfigError: If the results of two images would have the same name.
     """
     found: dict[str, PhotographFile] = {}
     for argument in arguments:
         for photograph in _matching(argument, lines, out, ENDINGS if arrays else PICTURE_ENDINGS):
-            # on many file systems A and a are one name
+            # many file systems ignore case
             other = found.setdefault(photograph.name.casefold(), photograph)
             if not _same_file(other.path, photograph.path):
                 raise ConfigError(
@@ -59,7 +58,7 @@ def _matching(argument: str, lines: Iterable[str], out: Path, endings: frozenset
     if argument == STDIN:
         named = [Path(line.strip()) for line in lines if line.strip()]
         if not named:
-            raise DataError("standard input names no file; give one path a line")
+            raise DataError("standard input names no file; give one path per line")
         yield from (PhotographFile(path, path.stem) for path in named)
     elif Path(argument).is_dir():
         yield from _below(Path(argument), out, endings)
@@ -70,18 +69,18 @@ def _matching(argument: str, lines: Iterable[str], out: Path, endings: frozenset
 
 
 def _below(folder: Path, out: Path, endings: frozenset[str]) -> Iterator[PhotographFile]:
-    """All pictures below a folder, but for hidden ones and earlier results."""
+    """All images below a folder, except hidden files and earlier results."""
     files = _without_results(sorted(visible_files(folder)), folder, out)
     pictures = [path for path in files if path.suffix.lower() in endings]
     if others := list_endings(path.name for path in files if path.suffix.lower() not in endings):
         logging.getLogger("mgm").warning("%s: not read: %s", folder, others)
     yield from (PhotographFile(path, path.relative_to(folder).with_suffix("").as_posix()) for path in pictures)
     if not pictures:
-        raise DataError(f"{folder}: holds no picture ({', '.join(sorted(endings))}); name the files themselves")
+        raise DataError(f"{folder} holds no image ({', '.join(sorted(endings))}); name the files themselves")
 
 
 def _like(pattern: str, out: Path) -> Iterator[PhotographFile]:
-    """All files that match, named by what the pattern leaves open."""
+    """All files that match a pattern, named relative to its fixed leading folders."""
     fixed: list[str] = []
     for part in Path(pattern).parts:
         if glob.has_magic(part):
@@ -91,12 +90,12 @@ def _like(pattern: str, out: Path) -> Iterator[PhotographFile]:
     paths = [Path(name) for name in sorted(glob.glob(pattern, recursive=True)) if Path(name).is_file()]
     files = _without_results(paths, root, out)
     if not files:
-        raise DataError(f"no file matches {pattern!r}; check the pattern, and put it in quotes")
+        raise DataError(f"no file matches {pattern!r}; check the pattern and put it in quotes")
     yield from (PhotographFile(path, path.relative_to(root).with_suffix("").as_posix()) for path in files)
 
 
 def _without_results(paths: list[Path], root: Path, out: Path) -> list[Path]:
-    """The files that are no earlier results, where results go to a folder below the one that is searched."""
+    """The files outside the folder of results; it matters only if that folder lies below the one that is searched."""
     if root.resolve() not in out.resolve().parents:
         return paths
     return [path for path in paths if out.resolve() not in path.resolve().parents]

@@ -1,4 +1,4 @@
-"""A trained network and its predictions for any photograph. Imports nothing that only training needs."""
+"""A trained network and its predictions for images of any size. Imports nothing that only training needs."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from mgm.training.evaluate import average, flip_averaged, mirrored
 from mgm.types import DatasetInfo, Predictions, Size
 
 STRIP_PIXELS = 1 << 21
-"""Pixels of a photograph whose values are computed at once; bounds memory."""
+"""Pixels of an image whose values are computed at once; bounds memory."""
 WINDOWS_AT_ONCE = 32
-"""Windows of a photograph that go through the network together; bounds memory."""
+"""Windows in one forward pass; bounds memory."""
 
 
 class TrainedModel:
@@ -41,7 +41,7 @@ class TrainedModel:
     Example:
         >>> model = TrainedModel.load("runs/mgm")  # doctest: +SKIP
         >>> values = model.predict("photo.jpg")  # doctest: +SKIP
-        >>> values["depth"].shape  # metres, at the photograph's own size  # doctest: +SKIP
+        >>> values["depth"].shape  # metres, at the size of the image  # doctest: +SKIP
         torch.Size([1, 480, 640])
     """
 
@@ -59,15 +59,15 @@ class TrainedModel:
         self.model = model.to(device).eval().requires_grad_(False)
         self.device = device
         self.origin = origin
-        """Folder that it was read from."""
+        """Folder that the model was loaded from."""
 
     @classmethod
     def load(cls, path: str | Path, device: str = "auto") -> TrainedModel:
-        """Read the best weights of a run, or those of a model folder, whichever the path is.
+        """Load the best weights of a run, or the weights of a model folder.
 
         Raises:
             RunError: If the folder holds neither, the run has no weights yet, or a file is damaged.
-            ConfigError: If there is no such device, or the model is of a later version.
+            ConfigError: If there is no such device, or the model was written by a later version.
         """
         place = single_device(device)
         run, folder = RunFolder(Path(path)), ModelFolder(Path(path))
@@ -82,7 +82,7 @@ class TrainedModel:
         experiment, info = run.experiment(), run.info()
         if not experiment.method.supervised:
             raise RunError(
-                f"{path} holds an encoder that has learned no task; train with it: mgm train --encoder-run {path}"
+                f"{path} holds only a pre-trained encoder, which predicts no task; train with it: mgm train --encoder-run {path}"
             )
         best = run.checkpoints / "best.pt"
         return cls._build(experiment, info, load_checkpoint(best, SavedModel, place)["model"], place, run.path)
@@ -97,7 +97,7 @@ class TrainedModel:
         origin: Path,
     ) -> TrainedModel:
         if max(experiment.data.size) > MAX_IMAGE_SIZE:
-            raise RunError(f"image_size of {origin} is {experiment.data.image_size}; {MAX_IMAGE_SIZE} is the largest")
+            raise RunError(f"image_size of {origin} is {experiment.data.image_size}; the maximum is {MAX_IMAGE_SIZE}")
         tasks = tasks_for(info, experiment.data.tasks)
         model = rebuild(lambda: build_model(tasks, experiment.model, experiment.seed), weights, origin)
         return cls(experiment, info, model, device, origin=origin)
@@ -106,16 +106,16 @@ class TrainedModel:
     def from_pretrained(
         cls, pretrained_model_name_or_path: str | Path, *, device: str = "auto", **download: Any
     ) -> TrainedModel:
-        """A model from a local folder, or else from the Hugging Face Hub.
+        """Load a model from a local folder or from the Hugging Face Hub.
 
         Args:
             pretrained_model_name_or_path: Folder of a model or run, or ``user/model``.
-            device: Where to compute.
+            device: Device to compute on.
             **download: ``revision``, ``token``, ``cache_dir``, ``force_download``, ``local_files_only``; see
                 `mgm.inference.hub.fetch`.
 
         Raises:
-            RunError: If it cannot be fetched, or is damaged.
+            RunError: If the model cannot be downloaded, or is damaged.
             ConfigError: If the Hub is needed and the extra ``hub`` is not installed.
         """
         from mgm.inference.hub import fetch, is_repository
@@ -124,11 +124,11 @@ class TrainedModel:
         return cls.load(fetch(str(name), **download) if is_repository(name) else name, device)
 
     def save_pretrained(self, save_directory: str | Path, *, card: str = "") -> None:
-        """Write ``model.safetensors``, ``config.json`` and the card ``README.md`` to a folder, in the place of older ones.
+        """Write ``model.safetensors``, ``config.json`` and the card ``README.md`` to a folder, replacing existing ones.
 
         Args:
             save_directory: The folder; created unless it exists.
-            card: Text of the card; empty: that of the folder that the model was read from, or one made from its run.
+            card: Text of the card; empty: the card of the model folder it was loaded from, or one generated from its run.
 
         Raises:
             RunError: If the folder cannot be written to.
@@ -139,16 +139,16 @@ class TrainedModel:
         ModelFolder(Path(save_directory)).write(self.description, self.model.state_dict(), card)
 
     def push_to_hub(self, repo_id: str, *, commit_message: str = "Model of mgm", **upload: Any) -> str:
-        """Upload the folder that `save_pretrained` writes; returns the address of the commit.
+        """Upload the folder that `save_pretrained` writes; returns the URL of the commit.
 
         Args:
             repo_id: ``user/model``.
-            commit_message: What the commit says.
+            commit_message: Message of the commit.
             **upload: ``private``, ``token``, ``branch``, ``create_pr``; see `mgm.inference.hub.push`.
 
         Raises:
             ConfigError: If the extra ``hub`` is not installed.
-            RunError: If it cannot be uploaded.
+            RunError: If the upload fails.
         """
         from mgm.inference.hub import push
 
@@ -158,25 +158,25 @@ class TrainedModel:
 
     @property
     def description(self) -> ModelDescription:
-        """All that is needed to rebuild the network."""
+        """Everything needed to rebuild the network."""
         return ModelDescription.of(self.experiment, self.info)
 
     @property
     def image_size(self) -> Size:
-        """Height and width of the network's images in pixels."""
+        """Height and width of the network's input in pixels."""
         return self.experiment.data.size
 
     def make_fit(self, fit: str | Fit = AS_TRAINED, detail: float = 1.0) -> Fit:
-        """A way to fit photographs by name, see `mgm.inference.fit.make_fit`; one is returned as it is."""
+        """Build a fit by its name, see `mgm.inference.fit.make_fit`; a `Fit` is returned unchanged."""
         return make_fit(fit, detail, self.experiment.data.aspect) if isinstance(fit, str) else fit
 
     def predict_batch(self, images: Tensor, *, flip_average: bool | None = None) -> Predictions:
-        """Raw predictions for images ``[B, C, H, W]`` in (-1, 1), sides multiples of the encoder's stride.
+        """Raw network outputs for a batch of images.
 
         Args:
-            images: What to predict on.
-            flip_average: Average with the predictions for the mirrored images, mirrored back; None: as
-                `Experiment.flip_average` says.
+            images: ``[B, C, H, W]`` in (-1, 1); H and W are multiples of the encoder's stride.
+            flip_average: Average with the predictions for the mirrored images, mirrored back; None: the value of
+                `Experiment.flip_average`.
         """
         predict = flip_averaged(self._predict, self.tasks) if self._averages(flip_average) else self._predict
         return predict(images)
@@ -189,10 +189,10 @@ class TrainedModel:
         return self.experiment.flip_average if flip_average is None else flip_average
 
     def predict_windows(self, windows: Tensor, *, flip_average: bool | None = None) -> Predictions:
-        """Raw predictions for levels as they come from `Fit.windows`.
+        """Raw network outputs for windows from `Fit.windows`.
 
         Args:
-            windows: ``[N, C, H, W]`` uint8 or uint16.
+            windows: ``[N, C, H, W]``, uint8 or uint16.
             flip_average: As for `predict_batch`.
 
         Returns:
@@ -203,7 +203,7 @@ class TrainedModel:
     def predict_both_ways(
         self, windows: Tensor, *, flip_average: bool | None = None
     ) -> tuple[Predictions, Predictions]:
-        """`predict_windows`, together with the predictions for the mirrored windows, mirrored back."""
+        """The result of `predict_windows`, and the predictions for the mirrored windows, mirrored back."""
         flipped = self._in_chunks(windows, mirrored(self._predict, self.tasks))
         predictions = self.predict_windows(windows, flip_average=False)
         return average(predictions, flipped) if self._averages(flip_average) else predictions, flipped
@@ -214,15 +214,15 @@ class TrainedModel:
         return {name: torch.cat([part[name] for part in parts]) for name in self.tasks}
 
     def finish(self, predictions: Predictions, fit: Fit, size: Size) -> dict[str, Tensor]:
-        """Predictions for the windows of one photograph as values at its own size, on the CPU.
+        """Merge the predictions for the windows of one image into values at the image's size, on the CPU.
 
         Args:
             predictions: From `predict_windows`.
-            fit: What made the windows.
-            size: Of the photograph.
+            fit: The fit that made the windows.
+            size: Size of the image.
 
         Returns:
-            As of `predict`.
+            As for `predict`.
         """
         return {
             name: _in_strips(task.decode_at, [fit.restore(predictions[name], size)], size)
@@ -230,10 +230,16 @@ class TrainedModel:
         }
 
     def confidence(self, predictions: Predictions, mirrored: Predictions, fit: Fit, size: Size) -> dict[str, Tensor]:
-        """How sure the values of `finish` are, on the CPU; arguments as there, and from `predict_both_ways`.
+        """Confidence of the values that `finish` returns, on the CPU.
+
+        Args:
+            predictions: First result of `predict_both_ways`.
+            mirrored: Second result of `predict_both_ways`.
+            fit: As for `finish`.
+            size: As for `finish`.
 
         Returns:
-            As of `predict_with_confidence`.
+            Task -> float ``[H, W]`` in [0, 1], as for `predict_with_confidence`.
         """
         first, second = ({name: fit.restore(p[name], size) for name in self.tasks} for p in (predictions, mirrored))
         return {
@@ -247,22 +253,23 @@ class TrainedModel:
         fit: str | Fit = AS_TRAINED,
         flip_average: bool | None = None,
     ) -> dict[str, Tensor]:
-        """Values of every task for one photograph of any size, at its own size.
+        """Predict the values of every task for one image of any size, at that size.
 
         Args:
-            image: A file, a PIL image, or an array: ``[H, W, 3]`` uint8, or of a model for other images (`DatasetInfo.image`)
-                ``[H, W, C]`` or ``[C, H, W]`` in the numbers of its training files; see `mgm.data.channels.read_image`.
-            fit: How the photograph is brought to the network's size, see `mgm.inference.fit.FITS`: ``resize`` squeezes
-                it and stretches predictions back; ``pad`` and ``tile`` keep its aspect; ``auto`` does as in training.
-            flip_average: Average with the prediction for the mirrored photograph, which takes twice as long; None: as
-                `Experiment.flip_average` says.
+            image: A file, a PIL image, or an array: ``[H, W, 3]`` uint8; for models of other image formats
+                (`DatasetInfo.image`) ``[H, W, C]`` or ``[C, H, W]`` in the units of the training files, see
+                `mgm.data.channels.read_image`.
+            fit: How the image is brought to the network's size, see `mgm.inference.fit.FITS`: ``resize`` squeezes it and
+                stretches the predictions back; ``pad`` and ``tile`` keep the aspect ratio; ``auto`` does what training did.
+            flip_average: Average with the prediction for the mirrored image, which takes twice as long; None: the value of
+                `Experiment.flip_average`.
 
         Returns:
             Task -> value: class indices int64 ``[H, W]``, others float ``[C, H, W]`` (metres, unit vectors, ...).
 
         Raises:
-            DataError: If the file is no readable image, or has other channels than the model takes.
-            ConfigError: If there is no such fit, or the photograph is too large for it.
+            DataError: If the file is not a readable image, or has other channels than the model expects.
+            ConfigError: If there is no such fit, or the image is too large for it.
         """
         fit = self.make_fit(fit)
         pixels = read_image(image, self.info.image)
@@ -277,18 +284,19 @@ class TrainedModel:
         fit: str | Fit = AS_TRAINED,
         flip_average: bool | None = None,
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """The values of `predict`, and how sure each pixel of them is; takes twice as long.
+        """Predict like `predict`, and estimate the confidence of each pixel; takes twice as long.
 
-        Segmentation gives the probability of the class; tasks with real values say how well the prediction for the mirrored
-        photograph agrees (see `mgm.tasks.base.Task.confidence`). A network may be sure and wrong.
+        For segmentation the confidence is the probability of the predicted class. For regression tasks it is the agreement
+        with the prediction for the mirrored image (see `mgm.tasks.base.Task.confidence`). High confidence does not mean that
+        a prediction is correct.
 
         Args:
             image: As for `predict`.
             fit: As for `predict`.
-            flip_average: As for `predict`; takes no more time here.
+            flip_average: As for `predict`, at no further cost.
 
         Returns:
-            Task -> value, and task -> confidence: float ``[H, W]`` in [0, 1], where 1 is sure.
+            Task -> value, and task -> confidence: float ``[H, W]`` in [0, 1].
         """
         fit = self.make_fit(fit)
         pixels = read_image(image, self.info.image)
@@ -298,14 +306,14 @@ class TrainedModel:
 
 
 def load(path: str | Path, device: str = "auto") -> TrainedModel:
-    """The trained network of a run or a model folder, ready to predict; see `TrainedModel.load`."""
+    """Load the trained network of a run or a model folder; see `TrainedModel.load`."""
     return TrainedModel.load(path, device)
 
 
 def _in_strips(compute: Callable[..., Tensor], predictions: list[Tensor], size: Size) -> Tensor:
-    """What ``compute(*predictions, size)`` makes for one photograph, on the CPU; a large one strip by strip.
+    """Evaluate ``compute(*predictions, size)`` for one image, on the CPU; large images in horizontal strips.
 
-    What a task needs on the way to a value is several times as large as the value.
+    Strips bound the memory, since the intermediate results of a task are several times as large as its values.
     """
     height, width = size
     rows = max(1, STRIP_PIXELS // width)

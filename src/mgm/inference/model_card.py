@@ -1,4 +1,4 @@
-"""The model card, ``README.md`` of a model folder, in the conventions of the Hugging Face Hub."""
+"""The model card (``README.md`` of a model folder), following the conventions of the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from mgm.types import ASPECTS, parse_size
 
 UNKNOWN = "unknown"
 LICENCE_NOTES = ("licence", "license")
-"""Notes of a data set (``notes`` in its dataset.yaml) in which it states its licence."""
+"""Keys of a data set's notes (``notes`` in dataset.yaml) that state its licence."""
 
 
 @dataclass(frozen=True)
 class CardDetails:
-    """What only people know."""
+    """Details of a card that the author of the model has to provide."""
 
     name: str = "model"
-    """Title."""
+    """Title of the card."""
     licence: str = UNKNOWN
-    """Licence of the weights, as the Hub abbreviates it: apache-2.0, cc-by-nc-4.0, ..."""
+    """Licence of the weights, as an identifier of the Hub: apache-2.0, cc-by-nc-4.0, ..."""
     data_licence: str = ""
-    """Licence of the training data; empty: as the data set states it, else unknown."""
+    """Licence of the training data; empty: as stated by the data set, else unknown."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,11 @@ class Trials:
 
     @classmethod
     def read(cls, runs: Sequence[RunFolder]) -> Trials:
-        """Results of finished runs.
+        """Read the results of finished runs.
 
         Raises:
-            RunError: If one is not finished or damaged.
-            ConfigError: If they differ in more than their seed, or two are the same.
+            RunError: If a run is unfinished, or its result is damaged.
+            ConfigError: If the runs differ in more than their seed, or two have the same seed.
         """
         results = [read_result(run.result) for run in runs]
         alike = ("recipe", "data", "fraction", "image_size", "aspect", "steps")
@@ -58,7 +58,7 @@ class Trials:
                 if result.get(key) != results[0].get(key):
                     raise ConfigError(
                         f"{run.path} has {key} {result.get(key)!r}, {runs[0].path} {results[0].get(key)!r}; "
-                        "the spread is that of runs that differ only in their seed"
+                        "the standard deviation needs runs that differ only in their seed"
                     )
         seeds = [result.get("seed") for result in results]
         if len(set(seeds)) < len(seeds):
@@ -66,13 +66,17 @@ class Trials:
         return cls(tuple(results))
 
     def values(self, task: str, metric: str) -> list[float]:
-        """A metric on the test set in every run that knows it."""
+        """Test score of one metric in every run that has it."""
         values = [result["test"].get(task, {}).get(metric) for result in self.results]
         return [value for value in values if value is not None]
 
 
 def card_of(found: ModelDescription, origin: Path | None) -> str:
-    """The card of a model: that which lies in the folder that it was read from, or one made from what that run knows.
+    """The card of a model: the one in its model folder if there is one, else one generated from its run.
+
+    Args:
+        found: The model.
+        origin: Folder that the model was loaded from; None: unknown.
 
     Raises:
         RunError: If the run's result is damaged.
@@ -87,13 +91,13 @@ def card_of(found: ModelDescription, origin: Path | None) -> str:
 
 
 def model_card(found: ModelDescription, trials: Trials, details: CardDetails, files: Sequence[str] = ()) -> str:
-    """The card as Markdown with its YAML front matter, from the template ``model_card.md.jinja``.
+    """Render the template ``model_card.md.jinja``: Markdown with YAML front matter.
 
     Args:
         found: The model.
-        trials: Scores on the test set; without any the card says that they are unknown.
+        trials: Scores on the test set; if there are none, the card calls them unknown.
         details: Title and licences.
-        files: What else is in the folder, one line each.
+        files: Further files of the folder, one line each.
     """
     tasks = tasks_for(found.info())
     pretrained = pretraining(found.model)
@@ -132,7 +136,7 @@ def model_card(found: ModelDescription, trials: Trials, details: CardDetails, fi
 def _front_matter(
     found: ModelDescription, tasks: dict[str, Task], trials: Trials, details: CardDetails
 ) -> dict[str, Any]:
-    """What the Hub reads, with the scores of the exported run."""
+    """Metadata for the Hub, with the scores of the exported run."""
     known = [task.hub_tag for task in tasks.values() if task.hub_tag != Task.hub_tag]
     values: dict[str, Any] = {
         "library_name": "mgm",
@@ -159,7 +163,7 @@ def _front_matter(
 
 
 def _scores(tasks: dict[str, Task], trials: Trials, pretrained: str) -> tuple[list[str], list[list[str]]]:
-    """Titles and rows of the table of scores; empty without results."""
+    """Headings and rows of the table of scores; empty without results."""
     if not trials.results:
         return [], []
     first = trials.results[0]
@@ -181,7 +185,7 @@ def _scores(tasks: dict[str, Task], trials: Trials, pretrained: str) -> tuple[li
 
 
 def _beats_constant(result: Mapping[str, Any], name: str, task: Task) -> bool:
-    """Whether the exported run is better than the constant predictor; also where that is not known."""
+    """Whether the exported run is better than the constant predictor; True if that is unknown."""
     ours, constant = (_score(result[key], name, task.primary) for key in ("test", "constant"))
     if ours is None or constant is None:
         return True

@@ -1,4 +1,4 @@
-"""The folder of a model that travels: weights, what is needed to rebuild the network, and a card. No pickle anywhere."""
+"""Model folders for sharing: weights, the description that rebuilds the network, and a model card. They contain no pickle."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from mgm.version import __version__
 
 FORMAT = "mgm-model"
 FORMAT_VERSION = 1
-_METADATA = {"format": "pt"}  # what tools that read safetensors expect of weights from PyTorch
+_METADATA = {"format": "pt"}  # safetensors readers expect this for weights from PyTorch
 MAX_CONFIG_BYTES = 1 << 20
-"""A larger config.json is refused unread."""
+"""Size limit of config.json; a larger file is not read."""
 
 
 @dataclass(frozen=True)
 class Normalisation:
-    """What is done to levels, scaled to 0 to 255, before the network sees them: ``(level - mean) / std``, all channels alike."""
+    """Normalisation of the network's input, ``(level - mean) / std`` with levels scaled to [0, 255], the same for all channels."""
 
     mean: float = LEVEL_CENTRE
     std: float = LEVEL_CENTRE
@@ -39,39 +39,39 @@ class Normalisation:
 
 @dataclass(frozen=True)
 class ModelDescription:
-    """``config.json``: all that is needed to rebuild M and to read its outputs."""
+    """Contents of ``config.json``: everything needed to rebuild M and to interpret its outputs."""
 
     tasks: tuple[str, ...]
-    """What it predicts, in the order of outputs."""
+    """Tasks in the order of the outputs."""
     image_size: int | str
-    """Size of its images in pixels, see `mgm.types.plain_size`."""
+    """Input size in pixels, see `mgm.types.plain_size`."""
     model: ModelConfig
     """Architecture, depth and widths of the networks."""
     aspect: Aspect = "squeeze"
-    """How pictures of another shape got into that size."""
+    """How training images of another shape were brought to that size."""
     classes: tuple[str, ...] = ()
     """Names of the semantic classes in index order."""
     own_tasks: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
-    """Tasks that the data set defined -> their definitions, see `mgm.tasks.own.define`."""
+    """Custom task of the data set -> its definition, see `mgm.tasks.own.define`."""
     dataset: str = "unknown"
-    """What it was trained on."""
+    """Name of the training data."""
     notes: dict[str, str] = field(default_factory=dict[str, str])
-    """What the data set says about its labels."""
+    """Notes of the data set on its labels."""
     recipe: str = "mgm"
-    """How it was trained."""
+    """Training recipe."""
     seed: int = 0
-    """Seed of its training."""
+    """Seed of the training."""
     image: ImageFormat = field(default_factory=ImageFormat)
-    """Channels of its images, and the numbers that become the lowest and highest level."""
+    """Number of channels and value range of the images."""
     normalisation: Normalisation = field(default_factory=Normalisation)
     mgm_version: str = __version__
-    """Version that wrote it."""
+    """Version of mgm that wrote the description."""
     format: str = FORMAT
     format_version: int = FORMAT_VERSION
 
     @classmethod
     def of(cls, experiment: Experiment, info: DatasetInfo) -> ModelDescription:
-        """Description of a trained network; paths of the machine that trained it stay behind."""
+        """Description of a trained network, without paths of the machine that trained it."""
         return cls(
             tasks=tuple(experiment.data.tasks or info.tasks),
             image_size=plain_size(experiment.data.size),
@@ -92,7 +92,7 @@ class ModelDescription:
         return Experiment(recipe=self.recipe, seed=self.seed, data=data, model=self.model)
 
     def info(self) -> DatasetInfo:
-        """What is known of the data set."""
+        """Description of the data set, as far as it is known."""
         return DatasetInfo(
             self.dataset, self.tasks, self.classes, notes=self.notes, own_tasks=self.own_tasks, image=self.image
         )
@@ -106,12 +106,12 @@ class ModelFolder:
 
     @property
     def config_file(self) -> Path:
-        """What the network is."""
+        """The description of the network."""
         return self.path / "config.json"
 
     @property
     def weights_file(self) -> Path:
-        """Its weights."""
+        """The weights."""
         return self.path / "model.safetensors"
 
     @property
@@ -121,28 +121,28 @@ class ModelFolder:
 
     @property
     def exists(self) -> bool:
-        """Whether there is a model here."""
+        """Whether the folder holds a model."""
         return self.config_file.is_file()
 
     def describe(self) -> ModelDescription:
         """Read and check ``config.json``.
 
         Raises:
-            RunError: If it is missing, damaged, or no description of a model of this package.
-            ConfigError: If it was written by a later version, or describes what cannot be built.
+            RunError: If it is missing, damaged, or does not describe a model of this package.
+            ConfigError: If it was written by a later version, or describes a network that cannot be built.
         """
         values = self._values()
         if values.get("format") != FORMAT:
-            raise RunError(f'{self.config_file} describes no model of mgm ("format" is not "{FORMAT}")')
+            raise RunError(f'{self.config_file} does not describe a model of mgm ("format" is not "{FORMAT}")')
         version = values.get("format_version")
         if version != FORMAT_VERSION:
             raise ConfigError(
-                f"{self.config_file}: format {version!r}, this version of mgm ({__version__}) reads {FORMAT_VERSION}; "
-                "install the version that wrote it, or export it again"
+                f"{self.config_file} has format version {version!r}, but this version of mgm ({__version__}) reads "
+                f"{FORMAT_VERSION}; install the version that wrote it, or export the model again"
             )
         check_names(values, ModelDescription, str(self.config_file))
         if isinstance(values.get("model"), dict):
-            # a field that this version does not know would be another network under the same name
+            # ignoring an unknown field would silently build a different network
             check_names(values["model"], ModelConfig, f"{self.config_file}, model")
         try:
             found = schema(ModelDescription).validate_python(values)
@@ -161,16 +161,21 @@ class ModelFolder:
             raise RunError(f"{self.config_file} is damaged ({reason}); restore it or export again") from None
 
     def _check(self, found: ModelDescription) -> None:
-        """Raise where a description has the right types and yet describes nothing that can be built."""
+        """Check that a description with valid types describes a network that can be built.
+
+        Raises:
+            ConfigError: If the normalisation or a setting is not supported.
+            RunError: If the image channels or the image size do not suit the network.
+        """
         if found.normalisation != Normalisation():
             raise ConfigError(
-                f"{self.config_file}: images normalised by {found.normalisation}, this version knows {Normalisation()}"
+                f"{self.config_file}: images normalised by {found.normalisation}; this version supports only {Normalisation()}"
             )
         if found.model.image_channels != found.image.channels:
             raise RunError(
-                f"{self.config_file}: image has {found.image.channels} channels, and model is for {found.model.image_channels}"
+                f"{self.config_file}: image has {found.image.channels} channels, but the model takes {found.model.image_channels}"
             )
-        stride = max(1, required_stride(found.model))  # whether there is such a stride the network says itself
+        stride = max(1, required_stride(found.model))  # the network itself rejects an invalid stride
         try:
             size = parse_size(found.image_size)
         except ConfigError as error:
@@ -184,7 +189,7 @@ class ModelFolder:
         check_numbers(found, str(self.config_file))
 
     def weights(self) -> dict[str, Tensor]:
-        """Tensors of ``model.safetensors`` by name.
+        """Read the tensors of ``model.safetensors`` by name.
 
         Raises:
             RunError: If the file is missing or damaged.
@@ -203,10 +208,10 @@ class ModelFolder:
         return weights
 
     def write(self, description: ModelDescription, weights: Mapping[str, Tensor], card: str) -> None:
-        """Write all files; the description comes last, because it is what a model is recognised by.
+        """Write all files; ``config.json`` comes last, since it marks the folder as a model.
 
         Raises:
-            RunError: If the place cannot be written to.
+            RunError: If the folder cannot be written to.
         """
         from safetensors.torch import save
 

@@ -1,4 +1,4 @@
-"""A trained model on many photographs of any size, from files to whatever is written for them."""
+"""Prediction for many images of any size, from files to the function that writes the results."""
 
 from __future__ import annotations
 
@@ -21,37 +21,37 @@ from mgm.inference.model import TrainedModel
 from mgm.types import Predictions, Size
 
 PHOTOGRAPHS_AT_ONCE = 8
-"""Photographs, with all their windows, that go through the network together."""
+"""Most images, with all their windows, in one forward pass."""
 PIXELS_AT_ONCE = 1 << 25
-"""Pixels of all of these; bounds memory where photographs are large."""
+"""Most pixels of these images together; bounds memory if they are large."""
 _MIRRORED = "mirrored "
-"""Before the name of a task: the prediction for the mirrored photograph, mirrored back."""
+"""Prefix of task names for the prediction of the mirrored image, mirrored back."""
 
 
 @dataclass(frozen=True)
 class PredictedPhotograph:
-    """A photograph and what a model predicts for it."""
+    """An image and the predictions for it."""
 
     photograph: PhotographFile
     pixels: np.ndarray
-    """Levels ``[H, W, C]``; see `ImageFormat`."""
+    """``[H, W, C]``, uint8 or uint16; see `ImageFormat`."""
     values: Mapping[str, Tensor]
     """Task -> value, as `TrainedModel.predict` returns it."""
     confidence: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
-    """Task -> ``[H, W]`` in [0, 1], as `TrainedModel.predict_with_confidence` returns it; empty unless asked for."""
+    """Task -> ``[H, W]`` in [0, 1], as `TrainedModel.predict_with_confidence` returns it; empty unless requested."""
 
 
 @dataclass(frozen=True)
 class PhotographPredictor:
-    """Predicts photographs in batches, reading and writing in threads beside the network.
+    """Predicts images in batches, with reading and writing in threads.
 
     Args:
         model: The model.
-        write: Called in threads with each photograph and its predictions.
-        fit: How photographs of any size go through the network.
+        write: Called in threads with each image and its predictions.
+        fit: How images of any size are shown to the network.
         flip_average: As for `TrainedModel.predict`.
-        confidence: Also say how sure each pixel is; takes twice as long.
-        check: Called with each photograph and its size; raises `ConfigError` if it cannot be used.
+        confidence: Also compute the confidence of each pixel; takes twice as long.
+        check: Called with each image and its size; raises `ConfigError` if the image cannot be used.
     """
 
     model: TrainedModel
@@ -62,7 +62,7 @@ class PhotographPredictor:
     check: Callable[[PhotographFile, Size], object] = lambda photograph, size: None
 
     def read(self, photograph: PhotographFile) -> np.ndarray:
-        """The levels of the pixels, ``[H, W, C]``.
+        """Read an image as ``[H, W, C]``, uint8 or uint16.
 
         Raises:
             DataError: If the file cannot be read.
@@ -77,23 +77,23 @@ class PhotographPredictor:
         return pixels
 
     def run(self, photographs: Sequence[PhotographFile], *, skip_bad: bool = False) -> Throughput:
-        """Predict all photographs.
+        """Predict all images.
 
         Args:
-            photographs: From `find_photographs`, say.
-            skip_bad: Leave out what cannot be read; otherwise all are read once beforehand, and nothing is written if one
-                is bad.
+            photographs: Image files, for example from `find_photographs`.
+            skip_bad: Leave out images that cannot be read. Otherwise all images are read once in advance, and nothing is
+                written if one of them cannot be read.
 
         Returns:
-            Counts and times; with ``skip_bad`` what was left out, too.
+            Counts and times, and with ``skip_bad`` the images that were left out.
 
         Raises:
-            DataError: If one could not be read or written (with ``skip_bad``: if none could).
-            ConfigError: If a photograph's size does not suit the fit or the check.
+            DataError: If an image could not be read or written (with ``skip_bad``: if none could).
+            ConfigError: If the size of an image does not suit the fit or the check.
         """
         if not skip_bad:
             self._check_all(photographs)
-        decoded: dict[PhotographFile, np.ndarray] = {}  # as many as are on their way
+        decoded: dict[PhotographFile, np.ndarray] = {}  # only images that are being processed
 
         def load(photograph: PhotographFile) -> Tensor:
             pixels = decoded[photograph] = self.read(photograph)
@@ -122,7 +122,7 @@ class PhotographPredictor:
         if done.failed and not skip_bad:
             raise DataError(done.failed[0][1])
         if not done.images:
-            raise DataError("none of the photographs could be read")
+            raise DataError("none of the images could be read")
         return done
 
     def _check_all(self, photographs: Sequence[PhotographFile]) -> None:
@@ -136,14 +136,14 @@ class PhotographPredictor:
                 advance(1)
 
     def _predict(self, windows: Tensor) -> Predictions:
-        """Raw predictions; with confidence, those of the mirrored windows too, under `_MIRRORED` names."""
+        """Raw network outputs; with confidence also those for the mirrored windows, their names prefixed by `_MIRRORED`."""
         if not self.confidence:
             return self.model.predict_windows(windows, flip_average=self.flip_average)
         predictions, mirrored = self.model.predict_both_ways(windows, flip_average=self.flip_average)
         return predictions | {_MIRRORED + name: values for name, values in mirrored.items()}
 
     def _finish(self, photograph: PhotographFile, pixels: np.ndarray, windows: Predictions) -> PredictedPhotograph:
-        """Predictions ``[W, ...]`` of the windows as values at the photograph's own size."""
+        """Merge the predictions ``[W, ...]`` of the windows into values at the size of the image."""
         size = _size(pixels)
         values = self.model.finish(windows, self.fit, size)
         if not self.confidence:
@@ -153,7 +153,7 @@ class PhotographPredictor:
 
 
 def _claimed_pixels(photograph: PhotographFile) -> int:
-    """Pixels of a photograph as its header says; of other files the bytes that they have at most."""
+    """Number of pixels according to the header of an image file; for other files the file size in bytes, an upper bound."""
     try:
         with Image.open(photograph.path, formats=PICTURE_FORMATS) as image:
             return max(1, image.width * image.height)
