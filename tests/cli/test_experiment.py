@@ -53,13 +53,13 @@ def test_nothing_means_list(mgm) -> None:
         (("table2", "--in-process", "--workers", "2"), "--in-process excludes --ray, --workers and --processes"),
         (("table2", "--ray", "--workers", "2"), "--ray and --workers exclude each other"),
         (("table2", "--settings", "30"), "unknown setting '30'. Choices: 100, 25, 50"),
-        (("table2", "--", "--fraction", "0.3"), "table2 decides on fraction itself; leave it out"),
-        (("table2", "--", "--seed", "3"), "table2 decides on seed itself; use --seeds"),
-        (("table2", "--", "--split-seed", "3"), "table2 decides on split_seed itself; each seed has its own split"),
+        (("table2", "--", "--fraction", "0.3"), "table2 determines fraction itself; omit it"),
+        (("table2", "--", "--seed", "3"), "table2 determines seed itself; use --seeds"),
+        (("table2", "--", "--split-seed", "3"), "table2 determines split_seed itself; each seed has its own split"),
         (("table2", "--", "--split", "scene"), "on rooms: unknown split 'scene'. Choices: official, random"),
-        (("table10", "--", "--image-size", "32"), "table10 decides on image_size itself"),
-        (("table2", "--augment", "on", "--", "--no-augment"), "table2 decides on augment itself"),
-        (("table11", "--", "--tasks", "depth", "normal"), "needs labels of semantic, which rooms does not offer"),
+        (("table10", "--", "--image-size", "32"), "table10 determines image_size itself"),
+        (("table2", "--augment", "on", "--", "--no-augment"), "table2 determines augment itself"),
+        (("table11", "--", "--tasks", "depth", "normal"), "needs labels for semantic, which rooms does not offer"),
         (("table2", "--data", "nowhere"), "nowhere"),
     ],
 )
@@ -107,7 +107,7 @@ def test_a_plan_says_what_pilot_runs_tell(mgm, tmp_path) -> None:
     code, out, _ = mgm(*arguments, "--seeds", "4", "--plan")
     assert code == 0
     assert "No pilot runs yet" in out
-    assert "8 of 8 trials are left; how long they take is unknown until one of each is finished: mt." in out
+    assert "8 of 8 trials are left; their duration is unknown until one trial of each of these recipes is finished: mt." in out
     assert not list(tmp_path.iterdir())
     rng = np.random.default_rng(0)
     commands = [shlex.split(line) for line in mgm(*arguments, "--seeds", "3", "--dry-run")[1].splitlines()]

@@ -47,8 +47,8 @@ def test_primary_questions_are_corrected_among_themselves_on_the_mean_and_on_eac
 def test_exploratory_answers_say_so_and_decide_nothing():
     table = results(mt=(0, 0, 0), mgm=(0.05, 0.05, 0.05))
     (answer,) = answer_questions(table, [Question("mgm", "mt", primary=False)], HIGHER)
-    assert sentence(answer).startswith("Exploratory, p-values not corrected: mgm against mt: semantic +5.")
-    assert "beats" not in sentence(answer)
+    assert sentence(answer).startswith("Exploratory (p-values not corrected): mgm vs. mt: semantic +5.")
+    assert "better" not in sentence(answer)
 
 
 def test_what_a_number_of_seeds_can_show_is_said():
@@ -63,8 +63,8 @@ def test_what_a_number_of_seeds_can_show_is_said():
     assert depth.needed_for_paper == pairs_needed(0.04 * base, depth.comparison.std, 0.05 / 4)
     assert answer.tasks["normal"].needed_for_paper is None
     text = sentence(answer)
-    assert f"5 seeds find a mean gain of {100 * mean.detectable:.1f} % with a power of 80 %; " in text
-    assert f"the observed one {mean.needed} and the paper's (+5.0 %) {mean.needed_for_paper} would take." in text
+    assert f"5 seeds detect a mean gain of {100 * mean.detectable:.1f} % with 80 % power; " in text
+    assert f"the observed gain would need {mean.needed} seeds and the paper's (+5.0 %) {mean.needed_for_paper}." in text
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_controls_say_whether_they_show_what_they_must(gain, expected, passed):
     table = results(mt=(0, 0, 0), other=(gain, gain, gain))
     (answer,) = answer_questions(table, [Question("other", "mt", expected=expected)], HIGHER)
     assert answer.as_expected is passed
-    assert ("NOT as it must be" in sentence(answer)) == (not passed)
+    assert ("NOT as expected" in sentence(answer)) == (not passed)
     (answer,) = answer_questions(
         results(1, mt=(0, 0, 0), other=(0, 0, 0)), [Question("other", "mt", expected=expected)], HIGHER
     )
@@ -93,17 +93,17 @@ def test_sentence_of_a_mixed_answer():
     table = results(mt=(0, 0, 0), mgm=(0.05, -0.04, 0.0))
     (answer,) = answer_questions(table, [Question("mgm", "mt")], HIGHER)
     text = sentence(answer)
-    assert text.startswith("mgm beats mt on 1 of 3 tasks at p < 0.05: semantic +5.")
-    assert "; mgm loses to mt on 1 of 3 tasks at p < 0.05: depth -4.0 % (p < 0.001); " in text
-    assert "; no difference can be shown on the other 1: normal " in text
-    assert ". Mean over tasks +0." in text
+    assert text.startswith("mgm is better than mt on 1 of 3 tasks at p < 0.05: semantic +5.")
+    assert "; mgm is worse than mt on 1 of 3 tasks at p < 0.05: depth -4.0 % (p < 0.001); " in text
+    assert "; no significant difference on the other 1: normal " in text
+    assert ". Mean over tasks: +0." in text
 
 
 def test_better_and_worse_are_told_in_the_same_words():
     table = results(mt=(0, 0, 0), mgm=(0.05, 0.05, 0.05))
     better, worse = answer_questions(table, [Question("mgm", "mt"), Question("mt", "mgm")], HIGHER)
-    assert "beats mt on 3 of 3 tasks" in sentence(better)
-    assert "mt loses to mgm on 3 of 3 tasks" in sentence(worse)
+    assert "mgm is better than mt on 3 of 3 tasks" in sentence(better)
+    assert "mt is worse than mgm on 3 of 3 tasks" in sentence(worse)
     assert all(better.tasks[task].p == worse.tasks[task].p for task in HIGHER)
 
 
@@ -112,7 +112,7 @@ def test_a_named_share_without_a_difference():
     question = Question("mgm", "mgm_no_generator", about="what the generator adds")
     text = sentence(answer_questions(table, [question], HIGHER)[0])
     assert text.startswith(
-        "What the generator adds: no difference between mgm and mgm_no_generator can be shown on any of 3 tasks: "
+        "What the generator adds: no significant difference between mgm and mgm_no_generator on any of 3 tasks: "
     )
 
 
@@ -126,7 +126,7 @@ def test_level_of_significance(alpha, verdict):
 def test_one_seed_says_so():
     table = results(1, mt=(0, 0, 0), mgm=(0.05, 0.05, 0.05))
     (answer,) = answer_questions(table, [Question("mgm", "mt")], HIGHER)
-    assert sentence(answer).startswith("Too few runs to tell mgm and mt apart on any task: semantic +5.")
+    assert sentence(answer).startswith("Too few runs to compare mgm with mt on any task: semantic +5.")
     assert "(" not in sentence(answer)
     assert "power" not in sentence(answer)
 
@@ -148,6 +148,6 @@ def test_summary_says_how_and_what_few_seeds_do_not_allow():
     shifts = {"mt": (0, 0, 0), "mgm": (0.05, 0.05, 0.05), "mgm_control": (0.05, 0.05, 0.05)}
     lines = summary(answer_questions(results(5, **shifts), questions, HIGHER)).splitlines()
     assert len(lines) == 4
-    assert lines[2] == "Two-sided paired t-tests over 5 seeds, corrected over the 8 comparisons (Holm); + is better."
-    assert lines[3].endswith("cannot reach p < 0.05: its least value is 0.0625.")
+    assert lines[2] == "Two-sided paired t-tests over 5 seeds, Holm-corrected over the 8 comparisons; + is better."
+    assert lines[3].endswith("cannot reach p < 0.05: its smallest possible p-value is 0.0625.")
     assert len(summary(answer_questions(results(6, **shifts), questions, HIGHER)).splitlines()) == 3

@@ -114,7 +114,7 @@ def test_failures_are_reported_and_the_others_go_on(place, capsys) -> None:
     by_recipe = {trial.experiment.recipe: errors.get(trial.name) for trial in plan.trials}
     assert by_recipe["st"] is None
     assert by_recipe["mt"] == "out of memory"
-    assert by_recipe["mgm"].startswith("not begun: it builds upon mt-50pc-s0-")
+    assert by_recipe["mgm"].startswith("not started: it depends on mt-50pc-s0-")
     assert "failed: out of memory" in capsys.readouterr().err
 
 

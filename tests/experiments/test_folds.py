@@ -66,7 +66,7 @@ def test_other_settings_are_other_trials():
 
 @pytest.mark.parametrize("split", ["official", "all", "random:1/3"])
 def test_splits_that_cannot_be_folded_are_refused(split):
-    with pytest.raises(ConfigError, match="folds are made at random"):
+    with pytest.raises(ConfigError, match="folds are random"):
         folds(split=split)
     with pytest.raises(ConfigError, match="must be 2 or more"):
         folds(count=1)

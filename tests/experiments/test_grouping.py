@@ -126,9 +126,9 @@ def test_networks_for_six_tasks_have_them_all():
 @pytest.mark.parametrize(
     "scores, budget, message",
     [
-        ({}, 1, "'depth' alone is missing.*mgm train mt --tasks depth"),
-        ({frozenset({"depth"}): {"depth": math.nan}}, 1, "'depth' alone is missing"),
-        ({frozenset({"depth"}): {"depth": 1.0}}, 0.5, "costs 0.5 or less; raise the budget"),
+        ({}, 1, "no score of 'depth' alone.*mgm train mt --tasks depth"),
+        ({frozenset({"depth"}): {"depth": math.nan}}, 1, "no score of 'depth' alone"),
+        ({frozenset({"depth"}): {"depth": 1.0}}, 0.5, "within a budget of 0.5 .*; raise the budget"),
     ],
 )
 def test_what_cannot_be_chosen_is_said(scores, budget, message):
@@ -139,5 +139,5 @@ def test_what_cannot_be_chosen_is_said(scores, budget, message):
 def test_costs_are_needed_for_every_candidate():
     scores = random_scores(0, ("depth", "normal"))
     costs = {network: 1.0 for network in scores if len(network) == 1}
-    with pytest.raises(ConfigError, match="none for the candidate that learned depth, normal"):
+    with pytest.raises(ConfigError, match="no cost is given for the candidate with the tasks depth, normal"):
         choose_groups(scores, {"depth": False, "normal": False}, costs)

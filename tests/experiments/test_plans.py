@@ -126,7 +126,7 @@ def test_only_the_tasks_that_the_data_offer() -> None:
     assert plan(study(MT), offered=("depth", "normal")).tasks == ("depth",)
     with pytest.raises(ConfigError, match="test is about semantic, depth; rooms offers none of them"):
         plan(study(MT), offered=("normal",))
-    with pytest.raises(ConfigError, match=r"test \(a test\) needs labels of semantic, which rooms does not offer"):
+    with pytest.raises(ConfigError, match=r"test \(a test\) needs labels for semantic, which rooms does not offer"):
         plan(study(MT, required=("semantic",)), offered=("depth",))
 
 

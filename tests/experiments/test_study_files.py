@@ -155,10 +155,10 @@ def test_sentences_say_who_wins_and_the_generators_own_share(place) -> None:
     pretend_all(plan.cells, place.trial, scores_of)
     described = as_json(make_table(plan, place.trial, "rooms"))
     text = "\n".join(described["sentences"])
-    assert "MGM beats MT on 3 of 3 tasks at p < 0.05" in text
-    assert "Exploratory, p-values not corrected: MGM against ST" in text
-    assert "What the generator adds: MGM beats MGM/G on 3 of 3 tasks" in text
-    assert "The generator against more updates on labelled images: MGM beats control" in text
+    assert "MGM is better than MT on 3 of 3 tasks at p < 0.05" in text
+    assert "Exploratory (p-values not corrected): MGM vs. ST" in text
+    assert "What the generator adds: MGM is better than MGM/G on 3 of 3 tasks" in text
+    assert "Generator vs. more updates on labelled images: MGM is better than control" in text
     against = next(c for c in described["comparisons"] if c["reference"] == "MGM/G")
     assert against["tasks"]["depth"]["mean"] == pytest.approx(0.10)
     assert against["tasks"]["depth"]["sign_flip_p"] == pytest.approx(2 / 2**5)
@@ -224,7 +224,7 @@ def test_joint_training_that_never_beat_what_came_before_is_named(place) -> None
     cell = next(cell for cell in plan.cells if cell.row.title == "MGM")
     pretend(place.trial(cell.trial), scores_of(cell), best_stage="joint", earlier={"step": 3})
     (note,) = [note for note in as_json(make_table(plan, place.trial, "rooms"))["notes"] if "joint training" in note]
-    assert note.startswith("MGM (10 %): in 1 of 2 runs no model of joint training was better")
+    assert note.startswith("MGM (10 %): in 1 of 2 runs, joint training did not improve")
 
 
 def test_how_many_labels_mgm_is_worth(place) -> None:
@@ -259,8 +259,8 @@ def test_files_of_a_study(place, name) -> None:
     page = (folder / "table.md").read_text()
     assert "    mgm experiment x\n" in page
     assert "## Primary questions" in page
-    assert "## Exploratory: p-values are not corrected" in page
-    assert "each with a split of its own" in page
+    assert "## Exploratory comparisons (p-values not corrected)" in page
+    assert "each with its own split" in page
 
 
 def test_failed_trials_are_named_in_the_description(place) -> None:

@@ -1,1 +1,1 @@
-"""The paper's experiments: plans of trials, workers that carry them out, statistics, tables and figures of what they found."""
+"""The paper's experiments: plans of trials, workers that run them, and statistics, tables and figures of the results."""

@@ -1,6 +1,7 @@
-"""How far a difference depends on which test images and which seeds happened to be drawn: a paired bootstrap over both.
+"""Paired bootstrap over seeds and test images: how much a difference depends on the sample of both.
 
-It stands beside the t-test, which sees seeds alone. With few seeds its intervals are too narrow (by about ``sqrt((n - 1) / n)``).
+It complements the t-test, which considers seeds alone. With few seeds n its intervals are too narrow, by a factor of about
+``sqrt((n - 1) / n)``.
 """
 
 from __future__ import annotations
@@ -17,24 +18,25 @@ from mgm.tasks.base import Task
 REPLICATES = 2000
 WEIGHTS_AT_ONCE = 2_000_000
 Sums = Mapping[str, np.ndarray]
-"""``images`` ``[N]``, and ``TASK.SUM`` ``[N, n]`` (`RunFolder.test_images`)."""
+"""Per-image sums of a run: ``images`` ``[N]`` and ``TASK.SUM`` ``[N, n]`` (`RunFolder.test_images`)."""
 Metrics = Mapping[str, tuple[type[Task], str]]
-"""Task -> what it is, and one of its metrics."""
+"""Task -> its class and the name of one of its metrics."""
 
 
 @dataclass(frozen=True)
 class Resampled:
-    """A mean difference over resamples."""
+    """Bootstrap distribution of a mean difference."""
 
     low: float
-    """Lower end of the 95 % interval (percentiles)."""
+    """Lower end of the 95 % percentile interval."""
     high: float
+    """Upper end."""
     p: float
-    """Two-sided: twice the share of resamples on the other side of 0, at least 2 / (`REPLICATES` + 1)."""
+    """Two-sided p-value: twice the share of resamples on the other side of 0, at least 2 / (`REPLICATES` + 1)."""
 
 
 def read_sums(run: RunFolder) -> Sums | None:
-    """The sums of a run's test images; None if it has none (a run that is not finished, or of an earlier version).
+    """Read the per-image sums of a run's test set; None if there are none (unfinished run, or an earlier version).
 
     Raises:
         RunError: If the file is damaged.
@@ -46,28 +48,28 @@ def read_sums(run: RunFolder) -> Sums | None:
             sums = {name: file[name] for name in file.files}
     except Exception as error:  # a damaged file can fail in any way
         raise RunError(
-            f"{run.test_images} is damaged ({error}); delete it, and the bootstrap leaves this run out"
+            f"{run.test_images} is damaged ({error}); delete it to leave this run out of the bootstrap"
         ) from None
     if any(len(values) != len(sums.get("images", ())) for values in sums.values()):
         raise RunError(
-            f"{run.test_images} is damaged (no row per image); delete it, and the bootstrap leaves this run out"
+            f"{run.test_images} is damaged (not one row per image); delete it to leave this run out of the bootstrap"
         )
     return sums
 
 
 def resampled(pairs: Sequence[tuple[Sums, Sums]], metrics: Metrics, mean: str) -> dict[str, Resampled]:
-    """Differences of two recipes, positive is better, when seeds are drawn anew, and for each of them test images.
+    """Bootstrap the differences between two recipes (positive is better): resample seeds, and test images for each seed.
 
-    Both recipes of a pair are scored on the same resample. Where all pairs have the same test set, all are scored on the same
-    resample; where each has its own split, each on a resample of its own.
+    Both recipes of a pair are scored on the same resample of images. If all pairs have the same test set, they all share one
+    resample; if each has its own split, each gets its own.
 
     Args:
-        pairs: Sums of a recipe and its reference by seed, on the same images.
+        pairs: Sums of a recipe and of its reference, on the same images, for each seed.
         metrics: The metric of each task.
-        mean: Name under which the mean over tasks of the relative differences is returned.
+        mean: Key of the result for the mean over tasks of the relative differences.
 
     Returns:
-        Task or ``mean`` -> the difference, for the tasks whose metric can be made from sums.
+        Task or ``mean`` -> distribution, for the tasks whose metric can be computed from sums.
     """
     random = np.random.default_rng(0)
     same = all(np.array_equal(pairs[0][0]["images"], ours["images"]) for ours, _ in pairs)
@@ -81,7 +83,7 @@ def resampled(pairs: Sequence[tuple[Sums, Sums]], metrics: Metrics, mean: str) -
     found: dict[str, Resampled] = {}
     for name in by_seed[0]:
         values = np.stack([differences[name] for differences in by_seed])  # [seeds, replicates]
-        # a seed that is drawn twice gets other images each time, unless all have the same
+        # a seed that is drawn twice gets different images each time, unless all seeds share one test set
         places = [rows if same else np.roll(rows, number) for number in range(len(pairs))]
         means = np.mean([values[drawn, place] for drawn, place in zip(seeds, places, strict=True)], axis=0)
         known = means[~np.isnan(means)]
@@ -93,7 +95,7 @@ def resampled(pairs: Sequence[tuple[Sums, Sums]], metrics: Metrics, mean: str) -
 
 
 def _differences(ours: Sums, theirs: Sums, metrics: Metrics, mean: str, seed: int) -> dict[str, np.ndarray]:
-    """Task or ``mean`` -> ``[replicates]`` on resamples of the images of one seed."""
+    """Differences on resamples of the test images of one seed: task or ``mean`` -> ``[replicates]``."""
     scores = [_scores(sums, metrics, seed) for sums in (ours, theirs)]
     found: dict[str, np.ndarray] = {}
     gains: list[np.ndarray] = []
@@ -106,7 +108,7 @@ def _differences(ours: Sums, theirs: Sums, metrics: Metrics, mean: str, seed: in
 
 
 def _scores(sums: Sums, metrics: Metrics, seed: int) -> dict[str, np.ndarray]:
-    """Task -> ``[replicates]``: its metric on resamples of the images."""
+    """Metrics on resamples of the test images: task -> ``[replicates]``."""
     random, count = np.random.default_rng(seed), len(sums["images"])
     block = max(1, WEIGHTS_AT_ONCE // count)
     parts: dict[str, list[np.ndarray]] = {}

@@ -37,11 +37,11 @@ from mgm.types import plain_size
 
 PAPER_SETTINGS = (SETTINGS_100, SETTINGS_50, SETTINGS_25)
 GROUPING_BUDGET = 2.0
-"""Networks that TaskGrouping may spend, in units of a single-task network."""
+"""Budget of TaskGrouping, in units of a single-task network."""
 
 BEYOND = "Beyond the paper"
 SIMCLR_ALONE = options(refinement="none", self_supervision_weight=3.0, joint_share=1.0)
-"""Strong enough to act in the one backward pass of the presets."""
+"""SimCLR with a weight large enough to have an effect within the presets' single backward pass."""
 
 ANNOTATOR = Row("annotator", "st_large", ALL_LABELS, in_paper=False)
 """The oracle of the pilot study: a large network trained on every label of the training set."""
@@ -50,7 +50,7 @@ ST_G = Row("ST_G", "st_synthesized", needs=(Need((ANNOTATOR,), lambda runs: {"an
 
 
 def _ratios(*percents: int) -> tuple[Setting, ...]:
-    """Extra images in per cent of the training set, of which 25 % is labelled: Figure 5's axis."""
+    """Settings of Figure 5: extra images in per cent of the training set, of which 25 % is labelled."""
     return tuple(
         Setting(f"{percent} %", options(fraction=0.25, extra_ratio=percent / 25, weak_fraction=percent / 100))
         for percent in percents
@@ -58,13 +58,13 @@ def _ratios(*percents: int) -> tuple[Setting, ...]:
 
 
 def _by_ratio(_: Tasks) -> tuple[Row, ...]:
-    # more weakly labelled real images than the other 75 % there are not
+    # only the remaining 75 % of the training set can serve as weakly labelled real images
     real = replace(MGM_R, settings=("25 %", "50 %", "75 %"))
     return replace(MGM_G, in_paper=False), CONTROL, MGM_J, MGM, real
 
 
 def _groups(runs: Sequence[Path]) -> dict[str, object]:
-    """The best networks within the budget, by the validation scores of every candidate."""
+    """Choose the best networks within the budget by the validation scores of all candidates."""
     from mgm.experiments.grouping import choose_groups, group_settings, scores_of_runs
 
     scores, higher_is_better = scores_of_runs(runs)
@@ -91,7 +91,7 @@ def _single_tasks(tasks: Tasks) -> tuple[Row, ...]:
 
 
 def _transferred(row: Row) -> Row:
-    """A new decoder for normals on the frozen features of a network that learned the other two tasks."""
+    """Row for a new normals decoder on the frozen encoder of a network trained on the other two tasks."""
     learned = replace(row, title=f"{row.title} on SS+DE", options=options(tasks=("semantic", "depth")))
     need = Need((learned,), lambda runs: {"encoder_run": str(runs[0])})
     return Row(row.title, "mt", options(tasks=("normal",), freeze_encoder=True), needs=(need,), in_paper=row.in_paper)
@@ -103,20 +103,20 @@ def _double_size(experiment: Experiment, _: str) -> Options:
 
 
 def _disjoint(_: Experiment, data: str) -> Options:
-    """A split in which no place is in two parts. Every room of `rooms` is a place of its own under any split."""
+    """A split by scenes, buildings or cities, so that none occurs in two subsets. `rooms` has no room twice, so random will do."""
     kind = {"rooms": "random", "taskonomy": "tiny"}.get(data, "city" if data.startswith("cityscapes") else "scene")
     return options(split=kind)
 
 
 def _extreme(_: Experiment, data: str) -> Options:
-    """The three buildings of G.2 with all their labels, about 5 % of Tiny-Taskonomy; elsewhere that share of the labels."""
+    """Taskonomy: the three buildings of appendix G.2 with all labels, about 5 % of Tiny-Taskonomy; elsewhere 5 % of the labels."""
     return options(fraction=1.0, split="subset") if data == "taskonomy" else options(fraction=0.05)
 
 
 STUDIES: dict[str, Study] = {
     "table1": Study(
         "Table 1, talk",
-        "pilot study: does a single-task network gain from synthesized images with an oracle's labels, from refinement, "
+        "pilot study: does a single-task network benefit from synthesized images with an oracle's labels, from refinement, "
         "from self-supervision?",
         lambda _: (ST, ST_G, Row("ST+Refine", "st_refine"), Row("ST+Self", "st_self")),
         asks=(Asks("ST_G", "ST"), Asks("ST+Refine", "ST"), Asks("ST+Self", "ST")),
@@ -133,10 +133,10 @@ STUDIES: dict[str, Study] = {
     ),
     "table3": Study(
         "Table 3",
-        "what generation and joint training add",
+        "the effects of the generator and of joint training",
         lambda _: (MGM_G, MGM_J, MGM),
         PAPER_SETTINGS,
-        (Asks("MGM", "MGM/j", "joint training's share"), Asks("MGM/j", "MGM/G")),
+        (Asks("MGM", "MGM/j", "what joint training adds"), Asks("MGM/j", "MGM/G")),
         across=True,
     ),
     "table4": Study(
@@ -152,10 +152,10 @@ STUDIES: dict[str, Study] = {
     ),
     "figure5": Study(
         "Figure 5",
-        "the number of extra images, in per cent of the training set of which 25 % is labelled",
+        "number of extra images, in per cent of the training set, of which 25 % is labelled",
         _by_ratio,
         _ratios(25, 50, 75, 100, 125),
-        (Asks("MGM", "MGM/j", "joint training's share"),),
+        (Asks("MGM", "MGM/j", "what joint training adds"),),
         figure="curve",
         primary_setting="25 %",
     ),
@@ -170,13 +170,13 @@ STUDIES: dict[str, Study] = {
     "table7": Study("Table 7", "few labels: 10 %", lambda _: (ST, MT, MGM), (SETTINGS_10,), (Asks("MGM", "ST"),)),
     "table8": Study(
         "Table 8",
-        "more parameters instead",
+        "larger networks: does more capacity help as much?",
         lambda _: (ST, MT, Row("ST_l", "st_large"), Row("MT_l", "mt_large")),
         asks=(Asks("ST_l", "ST"), Asks("MT_l", "MT")),
     ),
     "table9": Study(
         "Table 9",
-        "how the refinement network trains: plain end to end, loosely separate, EM-like",
+        "training of the refinement network: plain end-to-end, loosely separate, EM-like",
         lambda _: (
             MT,
             Row("PEoE", "mgm", options(refinement="peoe")),
@@ -200,7 +200,7 @@ STUDIES: dict[str, Study] = {
     ),
     "table11": Study(
         "Table 11",
-        "features learned on segmentation and depth, frozen, with a new decoder for normals",
+        "transfer: a frozen encoder trained on segmentation and depth, with a new decoder for normals",
         lambda _: tuple(_transferred(row) for row in (MT, MGM_G, CONTROL, MGM)),
         PAPER_SETTINGS,
         tasks=MAIN_TASKS,
@@ -211,11 +211,11 @@ STUDIES: dict[str, Study] = {
         "Table 12",
         "SAGAN against DCGAN",
         lambda _: (ST, MT, MGM, Row("MGM-DCGAN", "mgm_dcgan")),
-        asks=(Asks("MGM", "MGM-DCGAN", "the better generator's share"), Asks("MGM-DCGAN", "MT")),
+        asks=(Asks("MGM", "MGM-DCGAN", "what the better generator adds"), Asks("MGM-DCGAN", "MT")),
     ),
     "table13": Study(
         "Table 13",
-        "multi-hot object labels instead of scenes, segmentation alone",
+        "multi-hot object labels instead of scenes, segmentation only",
         lambda _: (ST, MGM),
         (SETTINGS_100,),
         (Asks("MGM", "ST"),),
@@ -225,7 +225,7 @@ STUDIES: dict[str, Study] = {
     ),
     "table14": Study(
         "Table 14",
-        "the small subset of Taskonomy (three buildings); 5 % of the labels of another data set",
+        "very few labels: three buildings of Taskonomy, or 5 % of the labels of another data set",
         lambda _: (ST, MT, MGM),
         (Setting("5 %"),),
         (Asks("MGM", "ST"),),
@@ -233,13 +233,13 @@ STUDIES: dict[str, Study] = {
     ),
     "table15": Study(
         "Table 15",
-        "MGM for single tasks, and the images of their generators together",
+        "MGM for single tasks, and training on the images of all their generators",
         _single_tasks,
         asks=(Asks("MGM", "MGM-Combine"),),
     ),
     "figure4": Study(
         "Figures 4, 6",
-        "predictions and error maps of ST, MT and MGM beside the truth",
+        "predictions and error maps of ST, MT and MGM, with the ground truth",
         lambda _: (ST, MT, MGM),
         figure="predictions",
     ),
@@ -258,19 +258,19 @@ STUDIES.update(
         "disjoint": replace(
             STUDIES["table2"],
             paper=BEYOND,
-            title="Table 2 with no scene in two parts of the split: test rooms that were never trained on",
+            title="Table 2 with a split by scenes: no test room occurs in training",
             adapt=_disjoint,
         ),
         "twice": Study(
             BEYOND,
-            "positive control: twice the labels, an effect that must be found",
+            "positive control: twice the labels, an effect that should be detected",
             lambda _: (MT, Row("MT, twice the labels", "mt", options(fraction=0.5), in_paper=False)),
             (SETTINGS_25,),
             (Asks("MT, twice the labels", "MT", expected="found"),),
         ),
         "simclr": Study(
             BEYOND,
-            "positive control: SimCLR beside the tasks from the first step on, without augmentation of the labelled images",
+            "positive control: SimCLR in addition to the tasks from the first step, without augmentation of the labelled images",
             lambda _: (MT, Row("MT + SimCLR", "mgm_no_generator", SIMCLR_ALONE, in_paper=False)),
             (SETTINGS_25,),
             (Asks("MT + SimCLR", "MT", expected="found"),),
@@ -278,7 +278,7 @@ STUDIES.update(
         ),
         "null": Study(
             BEYOND,
-            "null: the same recipe twice with other seeds, in which nothing must be found",
+            "null comparison: the same recipe with different seeds, where no difference should be found",
             lambda _: (MT, Row("MT, other seeds", "mt", seed_shift=1000, in_paper=False)),
             (SETTINGS_25,),
             (Asks("MT, other seeds", "MT", expected="nothing"),),
@@ -296,7 +296,7 @@ STUDIES.update(
 
 
 def find_study(name: str) -> tuple[str, Study]:
-    """A study by its name.
+    """Look up a study by its name.
 
     Raises:
         ConfigError: If there is none; the message lists the names.

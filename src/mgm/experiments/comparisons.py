@@ -1,4 +1,4 @@
-"""Paired comparisons of recipes over tasks and seeds, as tests and as sentences."""
+"""Paired comparisons of recipes over tasks and seeds: statistical tests, and sentences that report them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from mgm.tasks.metrics import mean_relative_gain
 Results = Mapping[str, Mapping[str, Sequence[float]]]
 """Recipe -> task -> value of its primary metric per seed: the same seeds in the same order everywhere, NaN where missing."""
 MEAN = "mean relative gain Δm"
-"""Stands for the mean over tasks where tasks are named."""
+"""Name of the mean over tasks in places where tasks are named."""
 
 
 @dataclass(frozen=True)
@@ -33,38 +33,40 @@ class Question:
     recipe: str
     reference: str
     about: str = ""
-    """What their difference shows, for the sentence: ``"what the generator adds"``."""
+    """What the difference measures, as the start of the sentence: ``"what the generator adds"``."""
     primary: bool = True
-    """Whether it was asked before the runs; primary questions are corrected among themselves, all others are exploratory."""
+    """Whether the question was stated before the runs. Primary questions are corrected for multiple testing among themselves; all
+    others are exploratory."""
     expected: Literal["", "found", "nothing"] = ""
-    """What is known beforehand: of a positive control, of a null."""
+    """Expected outcome of a positive control (a difference) or of a null comparison (none)."""
     paper: Mapping[str, float] = field(default_factory=dict[str, float])
     """Task or `MEAN` -> the relative gain that the paper reports."""
 
 
 @dataclass(frozen=True)
 class Test:
-    """A difference between two recipes, on one task or on the mean over tasks."""
+    """Test of the difference between two recipes, on one task or on the mean over tasks."""
 
-    __test__ = False  # no test of pytest's
+    __test__ = False  # keeps pytest from collecting the class
 
     comparison: PairedComparison
     gain: float
     """Mean improvement relative to the reference's mean: a fraction, positive is better."""
     p: float
-    """Of the t-test; of primary questions corrected over all of them (Holm)."""
+    """p-value of the t-test; for primary questions Holm-corrected over all of them."""
     detectable: float
-    """The least difference that would be found with a power of 80 %, in the metric's unit, at this number of seeds and at the level
-    of the first step of the correction."""
+    """Smallest difference that this number of seeds detects with 80 % power, in the metric's unit, at the significance level of the
+    first step of the correction."""
     needed: int | None
-    """Seeds with which the observed difference would be found as often, at the observed spread; None: unknown, or over 10,000."""
+    """Number of seeds that would detect the observed difference with 80 % power, given the observed standard deviation; None:
+    unknown, or over 10,000."""
     needed_for_paper: int | None
-    """The same for the relative gain that the paper reports."""
+    """The same for the relative gain reported in the paper."""
     bootstrap: Resampled | None = None
-    """The difference when test images and seeds are drawn anew; None where runs keep no scores of single images."""
+    """The difference under resampling of seeds and test images; None if the runs have no per-image scores."""
 
     def verdict(self, alpha: float) -> str:
-        """``better``, ``worse`` or ``open``: no difference can be shown."""
+        """``better``, ``worse`` or ``open`` (no significant difference)."""
         if not self.p < alpha:
             return "open"
         return "better" if self.comparison.mean > 0 else "worse"
@@ -77,7 +79,7 @@ class Answer:
     question: Question
     tasks: Mapping[str, Test]
     mean: Test
-    """The relative improvement of the mean over tasks per seed, compared with 0."""
+    """Test of the mean relative gain over tasks, per seed, against 0."""
 
     @property
     def tests(self) -> dict[str, Test]:
@@ -86,7 +88,7 @@ class Answer:
 
     @property
     def as_expected(self) -> bool | None:
-        """Whether a control shows what it must; None where nothing is known beforehand, or too few seeds are there."""
+        """Whether a control has its expected outcome; None if the question is not a control, or there are too few seeds."""
         if not self.question.expected or math.isnan(self.mean.p):
             return None
         if self.question.expected == "found":
@@ -97,13 +99,13 @@ class Answer:
 def answer_questions(
     results: Results, questions: Sequence[Question], higher_is_better: Mapping[str, bool], level: float = 0.95
 ) -> list[Answer]:
-    """Test every question on every task and on the mean over tasks; the primary ones are corrected together.
+    """Test every question on every task and on the mean over tasks, with one correction over all primary questions.
 
     Args:
         results: Values of all recipes that the questions name.
         questions: Pairs to compare.
-        higher_is_better: Task -> direction; these tasks are compared.
-        level: Confidence of the intervals.
+        higher_is_better: Task -> direction of its metric; these tasks are compared.
+        level: Confidence level of the intervals.
     """
     compared: list[dict[str, tuple[PairedComparison, float]]] = []
     for question in questions:
@@ -154,18 +156,18 @@ def _gains_per_seed(
 
 
 def sentence(answer: Answer, alpha: float = LEVEL) -> str:
-    """The answer in words: on which tasks the recipe is better, on which worse, on which nothing can be shown.
+    """The answer in words: on which tasks the recipe is better, worse, or not significantly different.
 
     Args:
         answer: From `answer_questions`.
-        alpha: Level of significance.
+        alpha: Significance level.
     """
     question, total = answer.question, len(answer.tasks)
     about = f"{question.about}: " if question.about else ""
     if not question.primary:
         return (
-            f"Exploratory, p-values not corrected: {about}{question.recipe} against {question.reference}: "
-            f"{_gains(answer.tasks)}. Mean over tasks {_mean_gain(answer.mean)}."
+            f"Exploratory (p-values not corrected): {about}{question.recipe} vs. {question.reference}: "
+            f"{_gains(answer.tasks)}. Mean over tasks: {_mean_gain(answer.mean)}."
         )
     by_verdict = {
         verdict: {name: task for name, task in answer.tasks.items() if task.verdict(alpha) == verdict}
@@ -174,18 +176,18 @@ def sentence(answer: Answer, alpha: float = LEVEL) -> str:
     clauses = [
         f"{question.recipe} {verb} {question.reference} on {len(by_verdict[verdict])} of {total} tasks at p < {alpha:g}: "
         f"{_gains(by_verdict[verdict])}"
-        for verdict, verb in (("better", "beats"), ("worse", "loses to"))
+        for verdict, verb in (("better", "is better than"), ("worse", "is worse than"))
         if by_verdict[verdict]
     ]
     if all(math.isnan(task.p) for task in answer.tasks.values()):
         clauses = [
-            f"too few runs to tell {question.recipe} and {question.reference} apart on any task: {_gains(answer.tasks)}"
+            f"too few runs to compare {question.recipe} with {question.reference} on any task: {_gains(answer.tasks)}"
         ]
     elif by_verdict["open"]:
         which = f"on the other {len(by_verdict['open'])}" if clauses else f"on any of {total} tasks"
         between = "" if clauses else f" between {question.recipe} and {question.reference}"
-        clauses.append(f"no difference{between} can be shown {which}: {_gains(by_verdict['open'])}")
-    text = f"{about}{'; '.join(clauses)}. Mean over tasks {_mean_gain(answer.mean)}.{_sensitivity(answer)}{_control(answer)}"
+        clauses.append(f"no significant difference{between} {which}: {_gains(by_verdict['open'])}")
+    text = f"{about}{'; '.join(clauses)}. Mean over tasks: {_mean_gain(answer.mean)}.{_sensitivity(answer)}{_control(answer)}"
     return text if text.startswith(question.recipe) else text[0].upper() + text[1:]
 
 
@@ -204,30 +206,30 @@ def _mean_gain(mean: Test) -> str:
 
 
 def _sensitivity(answer: Answer) -> str:
-    """What this number of seeds can show of the mean over tasks, and what number would be needed."""
+    """Detectable mean gain with this number of seeds, and the number of seeds needed for smaller ones."""
     mean = answer.mean
     if math.isnan(mean.detectable):
         return ""
     paper = answer.question.paper.get(MEAN, math.nan)
-    needs = [f"the observed one {seeds_text(mean.needed)}"]
+    needs = [f"the observed gain would need {seeds_text(mean.needed)} seeds"]
     if not math.isnan(paper):
         needs.append(f"the paper's ({_percent(paper)}) {seeds_text(mean.needed_for_paper)}")
     return (
-        f" {mean.comparison.count} seeds find a mean gain of {100 * mean.detectable:.1f} % with a power of 80 %; "
-        f"{' and '.join(needs)} would take."
+        f" {mean.comparison.count} seeds detect a mean gain of {100 * mean.detectable:.1f} % with 80 % power; "
+        f"{' and '.join(needs)}."
     )
 
 
 def seeds_text(count: int | None) -> str:
-    """A number of seeds that are needed."""
+    """A required number of seeds in words; None stands for more than 10,000."""
     return "more than 10,000" if count is None else str(count)
 
 
 def _control(answer: Answer) -> str:
     if answer.as_expected is None:
         return ""
-    kind = "Positive control" if answer.question.expected == "found" else "Null"
-    return f" {kind}: {'as it must be' if answer.as_expected else 'NOT as it must be'}."
+    kind = "Positive control" if answer.question.expected == "found" else "Null comparison"
+    return f" {kind}: {'as expected' if answer.as_expected else 'NOT as expected'}."
 
 
 def _percent(fraction: float) -> str:
@@ -241,7 +243,7 @@ def _p(value: float) -> str:
 
 
 def summary(answers: Sequence[Answer], alpha: float = LEVEL) -> str:
-    """A line per answer, then the method and, where it matters, what the number of seeds cannot show."""
+    """One line per answer, then the test procedure and, where it matters, the limits of so few seeds."""
     counts = {task.comparison.count for answer in answers for task in answer.tasks.values()}
     primary = [test for answer in answers if answer.question.primary for test in answer.tests.values()]
     tests = sum(not math.isnan(test.p) for test in primary)
@@ -249,11 +251,11 @@ def summary(answers: Sequence[Answer], alpha: float = LEVEL) -> str:
     lines = [sentence(answer, alpha) for answer in answers]
     which = " of the primary questions" if any(not answer.question.primary for answer in answers) else ""
     lines.append(
-        f"Two-sided paired t-tests over {seeds} seeds, corrected over the {tests} comparisons{which} (Holm); + is better."
+        f"Two-sided paired t-tests over {seeds} seeds, Holm-corrected over the {tests} comparisons{which}; + is better."
     )
     if least_sign_flip_p(min(counts)) >= alpha:
         lines.append(
-            f"With {min(counts)} seeds the sign-flip test, which assumes no normal distribution, cannot reach "
-            f"p < {alpha:g}: its least value is {least_sign_flip_p(min(counts)):.3g}."
+            f"With {min(counts)} seeds the sign-flip test, which does not assume normality, cannot reach p < {alpha:g}: "
+            f"its smallest possible p-value is {least_sign_flip_p(min(counts)):.3g}."
         )
     return "\n".join(lines)

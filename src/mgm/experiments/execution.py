@@ -1,4 +1,4 @@
-"""Runs the trials of a study in workers, those that others build upon first, and writes the table at the end."""
+"""Execution of a study: run its trials in workers, prerequisites first, and write the table at the end."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from mgm.runs.provenance import command_line
 
 @dataclass
 class Progression:
-    """Progress of the trials: a bar, or lines if there is no terminal."""
+    """Progress of the trials: a bar on a terminal, otherwise one line per trial."""
 
     total: int
     done: int = 0
@@ -57,18 +57,18 @@ class Progression:
 def run_trials(
     trials: tuple[Trial, ...], place: Place, workers: Workers, *, preset: str, processes: int = 1, retries: int = 1
 ) -> dict[str, str]:
-    """Carry out all trials: finished ones are skipped, begun ones continued, failed ones reported while the others go on.
+    """Run all trials: skip finished ones, continue interrupted ones, and report failures while the others proceed.
 
     Args:
-        trials: In an order in which none comes before one that it builds upon.
-        place: Where they are.
-        workers: Where they run.
-        preset: What their settings are written relative to.
-        processes: Of each trial.
-        retries: How often a trial that was killed is continued.
+        trials: All trials, each after those that it depends on.
+        place: Folders of the trials.
+        workers: Workers to run them in.
+        preset: Preset that their settings are written relative to.
+        processes: Number of processes per trial.
+        retries: How often a killed trial is continued.
 
     Returns:
-        Trial -> error, for those that failed or could not begin.
+        Trial -> error, for trials that failed or could not start.
     """
     left = {trial.name: trial for trial in trials if not place.trial(trial).finished}
     progress = Progression(len(left))
@@ -81,7 +81,7 @@ def run_trials(
                 del left[trial.name]
                 failed = [needed.name for needed in trial.required if needed.name in progress.errors]
                 if failed:
-                    progress.end(Outcome(trial.name, f"not begun: it builds upon {failed[0]}, which failed"))
+                    progress.end(Outcome(trial.name, f"not started: it depends on {failed[0]}, which failed"))
                     continue
                 try:
                     job = _job(trial, place, preset, processes, retries)
@@ -108,7 +108,7 @@ def _job(trial: Trial, place: Place, preset: str, processes: int, retries: int) 
 
 
 def _outcome(future: Future[Outcome], name: str) -> Outcome:
-    """The result of a job; a worker that was lost is an error like any other."""
+    """The outcome of a job; a lost worker is reported as an error."""
     error = future.exception()
     if error is None:
         return future.result()
@@ -127,17 +127,17 @@ def carry_out_study(
     retries: int = 1,
     draw: Callable[[Table], object] = lambda table: None,
 ) -> tuple[Table, dict[str, str]]:
-    """Run the trials of a study that are not finished yet, and write its table, even if the work is interrupted.
+    """Run the unfinished trials of a study and write its table, even if the execution is interrupted.
 
     Args:
         plan: The study.
-        place: Where trials and results are.
-        workers: Makes the workers, if there is anything left to run.
+        place: Folders of trials and results.
+        workers: Creates the workers; called only if a trial is unfinished.
         data: `DatasetInfo.name`.
-        preset: What the settings of the trials are written relative to.
-        processes: Of each trial.
-        retries: How often a trial that was killed is continued.
-        draw: Called with the table at the end, for a figure.
+        preset: Preset that the settings of the trials are written relative to.
+        processes: Number of processes per trial.
+        retries: How often a killed trial is continued.
+        draw: Called with the table at the end, to draw a figure.
 
     Returns:
         The table, and trial -> error.

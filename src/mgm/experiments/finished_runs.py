@@ -1,4 +1,4 @@
-"""Finished runs side by side, grouped by settings: the runs of a group differ only in their seeds."""
+"""Comparison of finished runs, grouped by settings: the runs of a group differ only in their seeds."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from mgm.training.evaluate import Scores
 from mgm.types import is_sequence
 
 SAME_TEST = ("split", "image_size", "aspect")
-"""Settings that determine the test set, beside the images themselves."""
+"""Settings that determine the test set, in addition to the images themselves."""
 SAME_LABELS = ("fraction",)
 """Settings that determine the number of labels."""
 NO_DIFFERENCE = {
@@ -46,12 +46,12 @@ class FinishedRun:
 
     @property
     def pair(self) -> tuple[int, int]:
-        """Equal for runs of two recipes that form a pair."""
+        """Key of paired runs: equal for runs of two recipes with the same seeds."""
         return self.settings["seed"], self.settings["data"]["split_seed"]
 
     @property
     def kind(self) -> str:
-        """Equal for runs that differ only in their seeds."""
+        """Key of a group: equal for runs that differ only in their seeds."""
         return json.dumps(self.flat(), sort_keys=True)
 
     def flat(self) -> dict[str, Any]:
@@ -66,10 +66,10 @@ class FinishedRun:
 
 @dataclass(frozen=True)
 class RunComparison:
-    """Finished runs side by side; made by `compare_runs`."""
+    """Comparison of finished runs; made by `compare_runs`."""
 
     groups: dict[str, list[FinishedRun]]
-    """Title -> runs that differ only in their seeds; the first group is what the others are compared with."""
+    """Title -> runs that differ only in their seeds; the first group is the reference."""
     tasks: dict[str, Task]
     """All tasks of the runs."""
     warnings: list[str]
@@ -77,7 +77,7 @@ class RunComparison:
     statistics: str
     """Paired tests of every group against the first, in words; empty if the runs cannot be paired."""
     leagues: str
-    """A sentence if the encoders were pre-trained differently."""
+    """A sentence if the encoders were pre-trained on different data; otherwise empty."""
 
     @property
     def scores(self) -> dict[str, Scores]:
@@ -86,7 +86,7 @@ class RunComparison:
 
     @property
     def pretrained(self) -> dict[str, str]:
-        """Title -> what the encoders were pre-trained on, where they were."""
+        """Title -> data that the encoders were pre-trained on, for groups with a pre-trained encoder."""
         return {title: runs[0].pretrained for title, runs in self.groups.items() if runs[0].pretrained}
 
     def spreads(self, title: str) -> dict[str, Spread]:
@@ -108,33 +108,33 @@ class RunComparison:
 
 
 def compare_runs(paths: Sequence[Path]) -> RunComparison:
-    """Compare finished runs on the test set, with paired statistics where several seeds have the same settings.
+    """Compare finished runs on the test set, with paired tests if there are several seeds per setting.
 
     Args:
-        paths: Folders of two runs or more; the first is what the others are compared with.
+        paths: Folders of two or more runs; the group of the first is the reference.
 
     Raises:
-        RunError: If a folder holds no run, it is not finished, or a run is given twice.
+        RunError: If a folder holds no finished run, or a run is given twice.
     """
     groups = group([read_finished(path) for path in paths])
     first = next(iter(groups.values()))[0]
     names = tuple(dict.fromkeys(task for runs in groups.values() for run in runs for task in run.scores))
-    # for the names of metrics, which do not depend on the classes
+    # needed only for the names of metrics, so any class will do
     tasks = make_tasks(names, first.folder.info().classes or ("any",), own=_definitions(groups))
     warnings = differences(groups)
     return RunComparison(groups, tasks, warnings, "" if warnings else statistics(groups, tasks), leagues(groups))
 
 
 def _definitions(groups: Mapping[str, Sequence[FinishedRun]]) -> dict[str, dict[str, Any]]:
-    """What data sets define of the tasks of the runs; of several definitions the last."""
+    """Custom tasks defined by the data sets of the runs; for a name with several definitions, the last one."""
     return {name: own for runs in groups.values() for run in runs for name, own in run.folder.info().own_tasks.items()}
 
 
 def read_finished(path: Path) -> FinishedRun:
-    """A run and its result.
+    """Read a run and its result.
 
     Raises:
-        RunError: If there is none, or it is not finished.
+        RunError: If there is no run, or it is not finished.
     """
     folder = RunFolder(path)
     experiment = folder.experiment()
@@ -149,10 +149,10 @@ def read_finished(path: Path) -> FinishedRun:
 
 
 def group(runs: Sequence[FinishedRun]) -> dict[str, list[FinishedRun]]:
-    """Title -> runs that differ only in their seeds, by seed; titles are recipes and, if need be, settings.
+    """Group runs that differ only in their seeds, sorted by seed; a title is the recipe, with settings where recipes agree.
 
     Raises:
-        RunError: If the same seed of a group is given twice.
+        RunError: If a group contains the same seed twice.
     """
     kinds: dict[str, list[FinishedRun]] = {}
     for run in runs:
@@ -181,9 +181,9 @@ def _short(value: Any) -> str:
 
 
 def differences(groups: Mapping[str, Sequence[FinishedRun]]) -> list[str]:
-    """A line for everything that makes the scores of the runs not comparable."""
+    """One line for each reason why the scores of the runs are not comparable."""
     lines: list[str] = []
-    for names, meaning in ((SAME_TEST, "they are not tested on the same images"), (SAME_LABELS, "labels differ")):
+    for names, meaning in ((SAME_TEST, "the runs are not tested on the same images"), (SAME_LABELS, "labels differ")):
         for name in names:
             values: dict[str, list[str]] = {}
             for title, runs in groups.items():
@@ -204,27 +204,27 @@ def differences(groups: Mapping[str, Sequence[FinishedRun]]) -> list[str]:
         apart = [set(tests[run.pair].items()) ^ set(run.images.test.items()) for run in runs if run.pair in tests]
         if num := max(map(len, apart), default=0):
             lines.append(
-                f"not comparable, they are not tested on the same images: {title} and {other} differ in {num} images"
+                f"not comparable, the runs are not tested on the same images: {title} and {other} differ in {num} images"
             )
     pairs = [{run.pair for run in runs} for runs in groups.values()]
     if len(groups) > 1 and not set.intersection(*pairs):
-        lines.append("the runs have no seed in common, so part of their difference is that of the seeds")
+        lines.append("the runs have no seed in common, so part of their difference is due to the seeds")
     return lines
 
 
 def leagues(groups: Mapping[str, Sequence[FinishedRun]]) -> str:
-    """A sentence if encoders were pre-trained differently, or only some; else empty."""
+    """A sentence if the encoders of the groups were pre-trained on different data (or only some of them); else empty."""
     kinds: dict[str, list[str]] = {}
     for title, runs in groups.items():
         kinds.setdefault(runs[0].pretrained, []).append(title)
     if len(kinds) < 2:
         return ""
     which = "; ".join(f"{kind or 'from scratch'}: {', '.join(titles)}" for kind, titles in kinds.items())
-    return f"different leagues, in part the difference is that of the encoders' pre-training ({which})"
+    return f"the encoders were pre-trained on different data, which explains part of the difference ({which})"
 
 
 def mean_scores(runs: Sequence[FinishedRun]) -> Scores:
-    """Mean over seeds of every metric; NaN where a run has none."""
+    """Mean of every metric over seeds; NaN if no run has it."""
     return {
         task: {metric: spread([value_of(run, task, metric) for run in runs]).mean for metric in metrics}
         for task, metrics in runs[0].scores.items()
@@ -232,13 +232,13 @@ def mean_scores(runs: Sequence[FinishedRun]) -> Scores:
 
 
 def value_of(run: FinishedRun, task: str, metric: str) -> float:
-    """A run's score on the test set; NaN where it has none."""
+    """A run's score on the test set; NaN if it has none."""
     value = run.scores.get(task, {}).get(metric)
     return math.nan if value is None else value
 
 
 def statistics(groups: Mapping[str, Sequence[FinishedRun]], tasks: Mapping[str, Task]) -> str:
-    """Paired tests of every group against the first, in words; empty without two seeds in common or a task in common."""
+    """Paired tests of every group against the first, in words; empty unless two seeds and one task are common to all runs."""
     common = sorted(set[tuple[int, int]].intersection(*({run.pair for run in runs} for runs in groups.values())))
     shared = {
         name: task

@@ -1,4 +1,4 @@
-"""Cross-validation as a study: a training per fold, then one model from all images by the same settings."""
+"""Cross-validation as a study: one training per fold, then a final model trained on all images with the same settings."""
 
 from __future__ import annotations
 
@@ -21,35 +21,35 @@ from mgm.types import DatasetInfo
 FINAL = "final model"
 """Title of the model that is trained on all images."""
 NOTES = (
-    "Every labelled image is in the test set of one fold. The folds' training sets overlap, so their spread is less than that of "
-    "new data, and no test is made.",
-    f"The {FINAL} learns from all labelled images, for the median of the steps at which the folds of its recipe were best, and is "
-    "the state after the last one: no image is left to choose or to score it by. Expect of it what the table says of the folds, "
-    "which learned from fewer images.",
+    "Every labelled image is in the test set of exactly one fold. The training sets of the folds overlap, so their standard "
+    "deviation underestimates the variation on new data, and no significance test is made.",
+    f"The {FINAL} is trained on all labelled images, for the median number of steps at which the folds of its recipe were best, "
+    "and its last state is kept: no image is left to select or score it. Its expected scores are those of the folds, which were "
+    "trained on fewer images.",
 )
 
 
 def make_folds(experiment: Experiment, folds: int, *, baseline: bool, info: DatasetInfo) -> Plan:
-    """The trials of a cross-validation.
+    """Plan the trials of a cross-validation.
 
     Args:
-        experiment: Settings; the kind of split says what folds keep together.
-        folds: How many.
-        baseline: Whether to train the baseline in every fold as well, if the recipe is not its own.
-        info: What the data offer.
+        experiment: Settings; the kind of split determines which images stay together in a fold.
+        folds: Number of folds, at least 2.
+        baseline: Whether to train the recipe's baseline in every fold as well, if it has one.
+        info: Description of the data set.
 
     Raises:
-        ConfigError: If there can be no such folds, or a setting is wrong.
+        ConfigError: If the split does not allow folds, or a setting is invalid.
     """
     split = experiment.data.split
     if folds < 2:
         raise ConfigError(f"folds is {folds}; it must be 2 or more")
     if ":" in split or split in (EVERYTHING, "official"):
         raise ConfigError(
-            f"--folds with the split {split!r}: folds are made at random, of single images (--split random) or of whole "
-            "groups (--split and the name of such a split)"
+            f"--folds cannot be used with the split {split!r}: folds are random, of single images (--split random) or of "
+            "whole groups (--split with the name of a split by groups)"
         )
-    # what a settings file of an earlier run knows of its pre-trained encoder is found out again
+    # details of a pre-trained encoder from an earlier run's settings file are determined again
     experiment = replace(experiment, model=replace(experiment.model, backbone={}, pretrained_on=""))
     reference = baseline_of(experiment)
     both = [reference, experiment] if baseline and reference.recipe != experiment.recipe else [experiment]
@@ -79,7 +79,7 @@ def make_folds(experiment: Experiment, folds: int, *, baseline: bool, info: Data
 
 
 def _median_steps(folders: Sequence[Path]) -> Mapping[str, object]:
-    """The median of the updates of M after which runs were best, without those that they left out (`TrainingConfig.patience`)."""
+    """Median number of updates of M at which the runs were best, not counting skipped ones (`TrainingConfig.patience`)."""
     counts: list[int] = []
     for folder in folders:
         result = read_result(folder / "result.json")

@@ -1,4 +1,4 @@
-"""Which tasks to learn together: the best set of networks within a budget (Standley et al., 2020, section 5)."""
+"""Task grouping: the best set of networks within a budget (Standley et al., 2020, section 5)."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from mgm.tasks import task_kinds
 from mgm.tasks.base import Task
 
 NOTHING = 1e-6
-"""Relative to a score below this no loss can be stated: such a task is covered, but has no say in the choice."""
+"""No loss can be stated relative to a smaller score: such a task is covered but does not influence the choice."""
 Scores = Mapping[frozenset[str], Mapping[str, float]]
-"""Tasks that a candidate network learned -> task -> its primary metric on the validation set."""
+"""Tasks of a candidate network -> task -> its primary metric on the validation set."""
 
 
 def scores_of_runs(runs: Iterable[str | Path]) -> tuple[dict[frozenset[str], dict[str, float]], dict[str, bool]]:
-    """What finished candidates reached on the validation set, by each task's primary metric.
+    """Validation scores of finished candidates, in each task's primary metric.
 
     Args:
-        runs: Folders of runs on the same data, each with other tasks.
+        runs: Folders of runs on the same data, each with a different set of tasks.
 
     Returns:
-        The scores, and task -> direction in the order of tables: arguments of `choose_groups`.
+        The scores and task -> direction, in the order of tables; both are arguments of `choose_groups`.
 
     Raises:
-        ConfigError: If two runs learned the same tasks.
-        RunError: If there is no such run, or it is not finished.
+        ConfigError: If two runs have the same tasks.
+        RunError: If a run does not exist or is not finished.
     """
     scores: dict[frozenset[str], dict[str, float]] = {}
     kinds: dict[str, type[Task]] = {}
@@ -42,7 +42,7 @@ def scores_of_runs(runs: Iterable[str | Path]) -> tuple[dict[frozenset[str], dic
         network = frozenset(values)
         if network in scores:
             raise ConfigError(
-                f"candidate {run}: another one learned {', '.join(values)} too; give one run per set of tasks"
+                f"candidate {run}: another run has the same tasks ({', '.join(values)}); give one run per set of tasks"
             )
         found = {task: metrics[kinds[task].primary] for task, metrics in values.items()}
         scores[network] = {task: math.nan if value is None else value for task, value in found.items()}
@@ -57,28 +57,28 @@ def choose_groups(
     costs: Mapping[frozenset[str], float] | None = None,
     budget: float = math.inf,
 ) -> tuple[frozenset[str], ...]:
-    """The networks that together do best, each task being predicted by the one of them that does it best.
+    """Choose the best set of networks within a budget, where each task is predicted by the network that is best at it.
 
-    Minimised is the mean over tasks of the loss relative to the single-task network, ``±(value - single) / |single|``, so
-    that metres and degrees count alike. The search is exact: the tasks are dealt out to networks, one network at a time, and
-    a branch is cut as soon as even the best networks for all tasks that are left could not make it the best.
+    The objective is the mean over tasks of the loss relative to the single-task network, ``±(value - single) / |single|``,
+    which makes metres and degrees comparable. The search is exact branch and bound: tasks are assigned to networks, one
+    network at a time; a branch is pruned if it cannot become the best even with the best network for every remaining task.
 
     Args:
         scores: Validation scores of the candidates, usually of all non-empty subsets of the tasks. The single-task networks
-            have to be among them; a score of NaN or none means that a network cannot predict the task.
+            must be among them. A score that is NaN or missing means that a network does not predict the task.
         higher_is_better: Task -> direction of its metric; these tasks have to be covered.
         costs: Candidate -> cost, in units of one single-task network; default: 1 each, as for Standley et al.'s networks of
             equal size.
-        budget: What the chosen networks may cost together; default: anything.
+        budget: Largest total cost; default: unlimited.
 
     Returns:
-        The tasks of each network, those first that have the earlier tasks. Two may share tasks: a network keeps those that
-        another predicts better, since without them it would be another network (`group_settings` says who predicts what).
-        Of two equally good sets it is the cheaper one.
+        The tasks of each network, in the order of their first tasks. Networks may share tasks: a network keeps a task that
+        another one predicts better, since without it it would be a different network (`group_settings` assigns the tasks).
+        Of two equally good sets, the cheaper one is returned.
 
     Raises:
-        ConfigError: If a single-task network or the cost of a candidate is missing, or nothing that covers all tasks is
-            within the budget.
+        ConfigError: If a single-task network or the cost of a candidate is missing, or no set within the budget covers all
+            tasks.
     """
     losses = _relative_losses(scores, higher_is_better)
     prices = _prices(losses, costs)
@@ -87,7 +87,7 @@ def choose_groups(
     best: tuple[float, float, tuple[frozenset[str], ...]] = (math.inf, math.inf, ())
 
     def deal(left: frozenset[str], loss: float, cost: float, chosen: tuple[frozenset[str], ...]) -> None:
-        """Give the first task that is left, alone or with others, to each network that can have it."""
+        """Try every network for the first remaining task, alone or together with others."""
         nonlocal best
         if not left:
             best = min(best, (loss, cost, chosen), key=lambda found: (round(found[0], 12), found[1]))
@@ -105,7 +105,7 @@ def choose_groups(
     deal(frozenset(order), 0.0, 0.0, ())
     if not best[2]:
         raise ConfigError(
-            f"no set of networks that covers {', '.join(order)} costs {budget:g} or less; raise the budget"
+            f"no set of networks within a budget of {budget:g} covers {', '.join(order)}; raise the budget"
         )
     return best[2]
 
@@ -113,12 +113,12 @@ def choose_groups(
 def group_settings(
     chosen: tuple[frozenset[str], ...], scores: Scores, higher_is_better: Mapping[str, bool]
 ) -> tuple[str, ...]:
-    """The chosen networks as `ModelConfig.groups` names them: every task is predicted by the one that does it best.
+    """The chosen networks in the notation of `ModelConfig.groups`, each task assigned to the network that is best at it.
 
     Args:
         chosen: From `choose_groups`.
-        scores: As there.
-        higher_is_better: As there.
+        scores: As for `choose_groups`.
+        higher_is_better: As for `choose_groups`.
 
     Example:
         >>> pair, both = frozenset({"semantic", "depth"}), frozenset({"depth", "normal"})
@@ -143,24 +143,26 @@ def group_settings(
 def _prices(
     networks: Iterable[frozenset[str]], costs: Mapping[frozenset[str], float] | None
 ) -> dict[frozenset[str], float]:
-    """Network -> what it costs."""
+    """Network -> cost."""
     if costs is None:
         return dict.fromkeys(networks, 1.0)
     missing = [", ".join(sorted(network)) for network in networks if network not in costs]
     if missing:
-        raise ConfigError(f"costs are given, but none for the candidate that learned {missing[0]}; give one for each")
+        raise ConfigError(
+            f"no cost is given for the candidate with the tasks {missing[0]}; give one for each candidate"
+        )
     return {network: costs[network] for network in networks}
 
 
 def _relative_losses(scores: Scores, higher_is_better: Mapping[str, bool]) -> dict[frozenset[str], dict[str, float]]:
-    """Network -> task -> loss relative to the single-task network, 0 for that network itself, below it better."""
+    """Network -> task -> loss relative to the single-task network: 0 for that network itself, negative for a better one."""
     losses: dict[frozenset[str], dict[str, float]] = {network: {} for network in scores}
     for task, higher in higher_is_better.items():
         single = scores.get(frozenset({task}), {}).get(task, math.nan)
         if math.isnan(single):
             raise ConfigError(
-                f"task grouping compares with single-task networks, and the score of {task!r} alone is missing; train it "
-                f"with: mgm train mt --tasks {task}"
+                f"task grouping compares with single-task networks, but there is no score of {task!r} alone; train it with: "
+                f"mgm train mt --tasks {task}"
             )
         for network, values in scores.items():
             value = values.get(task, math.nan)
@@ -171,7 +173,7 @@ def _relative_losses(scores: Scores, higher_is_better: Mapping[str, bool]) -> di
 
 
 def _with(first: str, tasks: frozenset[str]) -> Iterator[frozenset[str]]:
-    """All subsets of the tasks that contain the first, larger ones first."""
+    """All subsets of ``tasks`` that contain ``first``, larger ones first."""
     others = sorted(tasks - {first})
     for count in range(len(others), -1, -1):
         for more in combinations(others, count):

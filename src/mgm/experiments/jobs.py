@@ -1,4 +1,4 @@
-"""One trial as a job: a plain ``mgm train`` in a process and folder of its own."""
+"""A trial as a job: ``mgm train`` in a separate process and folder."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from mgm.runs.folder import RunFolder
 from mgm.training.checkpoint import make_folder
 
 LOOK_EVERY_S = 0.2
-"""Seconds between looks at a process or at a folder that another process works in."""
+"""Polling interval for processes, and for folders in use by another process, in seconds."""
 END_WITHIN_S = 45.0
-"""Seconds that a process gets to end after it was asked to: for a step and a checkpoint; torchrun gives its own 30."""
+"""Seconds from SIGTERM to SIGKILL: enough for a step and a checkpoint. torchrun gives its own processes 30."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """Everything that a worker, perhaps on another machine, needs to know about a trial."""
+    """Everything that a worker needs to know about a trial, possibly on another machine."""
 
     name: str
     folder: str
-    """Of the run; the same path wherever it is carried out."""
+    """Folder of the run; the path is the same on every machine."""
     experiment: Experiment
-    """What to train."""
+    """The settings."""
     arguments: tuple[str, ...]
-    """The same as arguments of ``mgm train``, without ``--out``."""
+    """The settings as arguments of ``mgm train``, without ``--out``."""
     stages: str = ""
-    """Folder of stages that trials have in common (`mgm.runs.stages`); empty: none."""
+    """Folder of shared stages (`mgm.runs.stages`); empty: none."""
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Variables beside those of the worker."""
+    """Environment variables, added to those of the worker."""
     processes: int = 1
-    """Of the run itself; several are started by torchrun."""
+    """Number of processes of the run; more than one are started by torchrun."""
     retries: int = 1
-    """How often a run that was killed is continued."""
+    """How often a killed run is continued."""
 
 
 @dataclass(frozen=True)
@@ -48,20 +48,20 @@ class Outcome:
 
     name: str
     error: str = ""
-    """Empty: finished."""
+    """Error message; empty: finished."""
     seconds: float = 0.0
 
 
 def carry_out(job: Job, stopped: Callable[[], bool] = lambda: False) -> Outcome:
-    """Train until the run is finished, continuing what is there already.
+    """Train until the run is finished, continuing an existing run.
 
-    A process that was killed (out of memory, say, or with its node) is continued from its last checkpoint, up to
-    ``job.retries`` times; one that ends with an error of its own is not, since it would fail again. If another process is
-    training in the folder, this waits until it ends.
+    A process that was killed (for example out of memory) is continued from its last checkpoint, up to ``job.retries`` times.
+    A process that ended with an error is not, since it would fail again. If another process is training in the folder, this
+    function waits until it has ended.
 
     Args:
         job: The trial.
-        stopped: Asked now and then; once true, the process is ended and the outcome says so.
+        stopped: Polled regularly; once it returns True, the process is terminated and the outcome is ``stopped``.
     """
     folder = RunFolder(Path(job.folder))
     begun = time.monotonic()
@@ -84,7 +84,7 @@ def carry_out(job: Job, stopped: Callable[[], bool] = lambda: False) -> Outcome:
         error = _reason(code, log)
         if stopped():
             return Outcome(job.name, "stopped", time.monotonic() - begun)
-        if folder.in_use:  # somebody else was faster
+        if folder.in_use:  # another process took the folder first
             continue
         attempts += 1
         if code >= 0 or attempts > job.retries:
@@ -93,7 +93,7 @@ def carry_out(job: Job, stopped: Callable[[], bool] = lambda: False) -> Outcome:
 
 
 def _command(job: Job, folder: RunFolder) -> list[str]:
-    """``mgm train`` as a command of this Python, under torchrun if it takes several processes."""
+    """The ``mgm train`` command for this Python interpreter, under torchrun if there are several processes."""
     program = ["-m", "mgm.cli.main", "train"]
     if job.processes > 1:
         launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(job.processes)]
@@ -113,9 +113,9 @@ def _command(job: Job, folder: RunFolder) -> list[str]:
 
 
 def _run(command: Sequence[str], environment: Mapping[str, str], log: Path, stopped: Callable[[], bool]) -> int:
-    """Run to the end with all output in a file; the exit status, negative if a signal ended it."""
+    """Run a command with its output in a log file; returns the exit status, negative if a signal ended the process."""
     with log.open("ab") as file:
-        # a session of its own: Ctrl-C reaches the parent alone, which then ends its children in order
+        # a new session, so that Ctrl-C reaches only the parent, which then terminates its children
         process = subprocess.Popen(
             command, env=dict(environment), stdout=file, stderr=subprocess.STDOUT, start_new_session=True
         )
@@ -124,12 +124,12 @@ def _run(command: Sequence[str], environment: Mapping[str, str], log: Path, stop
                 time.sleep(LOOK_EVERY_S)
         finally:
             end(process)
-    # a training that a signal has ended in order says so by its exit status
+    # a training that handled a signal exits with 128 + its number
     return process.returncode if process.returncode <= 128 else 128 - process.returncode
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """Terminate a process, and kill it if that takes too long."""
+    """Terminate a process; kill it after `END_WITHIN_S`."""
     if process.poll() is not None:
         return
     process.terminate()
@@ -146,7 +146,7 @@ def _wait_for_others(folder: RunFolder, stopped: Callable[[], bool]) -> None:
 
 
 def _reason(code: int, log: Path) -> str:
-    """The last line that a process wrote, which is its error, or the signal that ended it."""
+    """Why a process ended: the signal, or the last line of its output, which is its error message."""
     if code < 0:
         return f"killed by signal {-code}; see {log}"
     if code == 0:

@@ -1,4 +1,4 @@
-"""How many labels a recipe is worth: the share of labels with which the baseline would be as good."""
+"""Label efficiency: the share of labels with which the baseline would match a recipe."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import numpy as np
 def equal_share(shares: Sequence[float], values: Sequence[float], value: float, higher_is_better: bool) -> float:
     """The share of labels at which a curve reaches a value, interpolated over the logarithm of the share.
 
-    The curve is taken as one that never gets worse with more labels: noise that makes it so is flattened.
+    The curve is made monotone first (running best), since noise may make a metric worse with more labels.
 
     Args:
         shares: Shares of labels, ascending, in (0, 1].
-        values: Of a metric at each.
-        value: To be reached.
+        values: The metric at each share.
+        value: The value to reach.
         higher_is_better: Direction of the metric.
 
     Returns:
-        0 if the first is better already, infinity if even the last is worse; NaN if something is unknown.
+        The share; 0 if the smallest share is already better, infinity if even the largest is worse, NaN if a value is unknown.
 
     Example:
         >>> round(equal_share([0.25, 0.5, 1.0], [0.8, 0.7, 0.6], 0.75, higher_is_better=False), 3)
@@ -38,19 +38,19 @@ def equal_share(shares: Sequence[float], values: Sequence[float], value: float, 
 
 
 def worth_text(title: str, baseline: str, share: float, equal: dict[str, float], shares: Sequence[float]) -> str:
-    """``MGM with 25 % of the labels is worth, to MT, 31 % on depth (1.2 times as many), ...``.
+    """A sentence: ``MGM with 25 % of the labels matches MT with 31 % (1.2 times as many) on depth, ...``.
 
     Args:
         title: The recipe.
-        baseline: Whose labels are counted.
-        share: Of labels that the recipe has.
-        equal: Task -> from `equal_share`.
-        shares: That were measured.
+        baseline: The recipe whose label shares are interpolated.
+        share: Share of labels used by the recipe.
+        equal: Task -> result of `equal_share`.
+        shares: Measured shares, ascending.
     """
     parts: list[str] = []
     for task, found in equal.items():
         if math.isnan(found):
-            text = "unknown"
+            text = "an unknown share"
         elif found == 0:
             text = f"less than {100 * shares[0]:g} %"
         elif math.isinf(found):
@@ -58,4 +58,4 @@ def worth_text(title: str, baseline: str, share: float, equal: dict[str, float],
         else:
             text = f"{100 * found:.0f} % ({found / share:.1f} times as many)"
         parts.append(f"{text} on {task}")
-    return f"{title} with {100 * share:g} % of the labels is worth, to {baseline}, {', '.join(parts)}."
+    return f"{title} with {100 * share:g} % of the labels matches {baseline} with {', '.join(parts)}."

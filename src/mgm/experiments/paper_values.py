@@ -1,7 +1,7 @@
-"""The paper's own numbers, for the reference columns beside ours: means, and standard deviations where it gives them.
+"""The values reported in the paper, for the reference columns of our tables.
 
-Transcribed from Bao, Hebert, Wang (2022), tables as numbered there. Metrics are the paper's: on NYUv2 mIoU, absolute depth
-error and the angle between coded normals (radians); on Tiny-Taskonomy and in tables about it mean test losses.
+Transcribed from the tables of Bao, Hebert, Wang (2022). The metrics are the paper's: on NYUv2 mIoU, absolute depth error and the
+angle between coded normals (radians); on Tiny-Taskonomy mean test losses.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 PaperMetric = dict[str, str]
-"""Task -> name of the metric that the paper reports."""
+"""Task -> name of the metric reported in the paper."""
 
 PRIMARY: PaperMetric = {"semantic": "miou", "depth": "abs_error_m", "normal": "angle_coded_rad"}
 LOSSES: PaperMetric = {
@@ -28,7 +28,7 @@ SIX = (*MAIN, "edge_texture", "reshading", "principal_curvature")
 
 @dataclass(frozen=True)
 class PaperTable:
-    """What the paper reports in one table for one data set."""
+    """Values of one of the paper's tables for one data set."""
 
     data: str
     tasks: tuple[str, ...]
@@ -37,7 +37,7 @@ class PaperTable:
     """(setting, model) -> mean per task."""
 
     def value(self, setting: str, model: str, task: str) -> float | None:
-        """A cell, or None where the paper has none."""
+        """One cell; None if the paper has no value."""
         row = self.values.get((setting, model))
         return row[self.tasks.index(task)] if row and task in self.tasks else None
 
@@ -148,7 +148,7 @@ NYUV2: dict[str, PaperTable] = {
 }
 
 TASKONOMY: dict[str, PaperTable] = {
-    # the pilot study does not say which share of the labels it has
+    # the paper does not state the share of labels in the pilot study
     "table1": PaperTable("Tiny-Taskonomy", ("semantic",), LOSSES, _rows("50 %", {"ST": (0.111,), "ST_G": (0.148,)})),
     "table2": PaperTable(
         "Tiny-Taskonomy",
@@ -219,7 +219,7 @@ CITYSCAPES: dict[str, PaperTable] = {
 
 
 def paper_table(study: str, data: str) -> PaperTable | None:
-    """The paper's table for a study: of the same data set where there is one, else of NYUv2, else of whatever it used.
+    """The paper's table for a study: on the same data set if there is one, else on NYUv2, else on any other.
 
     Args:
         study: Name in `STUDIES`.

@@ -1,4 +1,4 @@
-"""What an experiment could show with a number of seeds, by its pilot runs, and what it would cost."""
+"""Planning of an experiment: the differences that a number of seeds would detect, estimated from pilot runs, and the cost."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from mgm.experiments.tables import UNKNOWN, make_table
 from mgm.runs.folder import read_result
 
 FEW_PILOTS = 3
-"""Below this a standard deviation is hardly known."""
+"""With fewer pilot runs, the estimate of the standard deviation is very uncertain."""
 
 
 def planned(plan: Plan, place: Place, data: str, workers: int) -> str:
-    """Markdown: per primary question and task what the seeds of the plan would find, then trials and hours that are left.
+    """Report in Markdown: detectable differences per primary question and task, then the remaining trials and hours.
 
     Args:
-        plan: With the number of seeds that is thought of; the trials of some of them are the pilot runs.
-        place: Where the trials are.
+        plan: Plan with the intended number of seeds; its finished trials are the pilot runs.
+        place: Folders of the trials.
         data: `DatasetInfo.name`.
-        workers: Trials at a time.
+        workers: Number of concurrent trials.
     """
     answers = [answer for answer in make_table(plan, place.trial, data).answers if answer.question.primary]
     lines = [f"{plan.name} ({plan.study.title}), {len(plan.seeds)} seeds\n"]
@@ -34,11 +34,12 @@ def planned(plan: Plan, place: Place, data: str, workers: int) -> str:
         pilots = min(test.comparison.count for answer in answers for test in answer.tests.values())
         if pilots < FEW_PILOTS:
             lines.append(
-                f"The spread is that of {pilots} pairs of pilot runs: it may be off by a factor of two or more.\n"
+                f"The standard deviation is estimated from {pilots} pairs of pilot runs and may be off by a factor of two or "
+                "more.\n"
             )
     else:
         lines.append(
-            "No pilot runs yet: run the experiment with --seeds 2 or more, then ask again with the --seeds wanted.\n"
+            "No pilot runs yet: run the experiment with --seeds 2 or more, then repeat this with the intended --seeds.\n"
         )
     return "\n".join([*lines, _cost(plan.trials, place, workers)])
 
@@ -58,14 +59,14 @@ def _sensitivity(answers: Sequence[Answer], seeds: int) -> str:
             relative = UNKNOWN if math.isnan(least / base) else f"{100 * least / base:.1f} %"
             named = f"{answer.question.recipe} − {answer.question.reference}"
             rows.append([named, task, str(one.count), *cells, relative, seeds_text(test.needed), paper])
-    header = ["primary question", "task", "pilots", "difference", "its std", f"detectable, {seeds} seeds", "relative"]
+    header = ["primary question", "task", "pilots", "difference", "std", f"detectable, {seeds} seeds", "relative"]
     header += ["seeds for this difference", "for the paper's"]
-    about = f"Power 80 %, level {LEVEL:g} / {tests} tests (the first step of Holm's correction).\n"
+    about = f"Power 80 %, significance level {LEVEL:g} / {tests} tests (first step of Holm's correction).\n"
     return f"{markdown_rows(header, rows, left=2)}\n{about}"
 
 
 def _cost(trials: Sequence[Trial], place: Place, workers: int) -> str:
-    """How many trials are left, and how long they take by the mean time of finished ones of the same recipe and labels."""
+    """Number and duration of the remaining trials, from the mean duration of finished ones with the same recipe and labels."""
     seconds: dict[tuple[str, float], list[float]] = {}
     left: Counter[tuple[str, float]] = Counter()
     for trial in trials:
@@ -80,6 +81,6 @@ def _cost(trials: Sequence[Trial], place: Place, workers: int) -> str:
     text = f"{left.total()} of {len(trials)} trials are left"
     unknown = sorted({recipe for recipe, _ in left.keys() - seconds.keys()})
     if unknown:
-        return f"{text}; how long they take is unknown until one of each is finished: {', '.join(unknown)}."
+        return f"{text}; their duration is unknown until one trial of each of these recipes is finished: {', '.join(unknown)}."
     hours = sum(count * fmean(seconds[kind]) for kind, count in left.items()) / 3600
     return f"{text}: {hours:.1f} hours of training, {hours / workers:.1f} with {workers} at a time."

@@ -1,4 +1,4 @@
-"""The plan of a study: which `mgm train` commands it takes, and which of them wait for others."""
+"""The plan of a study: its training runs and their dependencies."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ AUGMENTATION: dict[str, tuple[Setting, ...]] = {
     "off": (Setting("not augmented", options(augment=False)),),
     "both": (Setting("not augmented", options(augment=False)), Setting("augmented", options(augment=True))),
 }
-"""Choice of ``--augment`` -> what every setting of a study is combined with."""
+"""Value of ``--augment`` -> variants of every setting of a study."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,12 @@ class Trial:
     """One training run of a study."""
 
     name: str
-    """Its folder: recipe, share of labels, seed, and a digest of all settings, so that equal trials are shared."""
+    """Folder name: recipe, share of labels, seed, and a hash of all settings, so that studies share equal trials."""
     experiment: Experiment
     needs: tuple[tuple[Need, tuple[Trial, ...]], ...] = ()
 
     def resolved(self, folder: Callable[[Trial], Path]) -> Experiment:
-        """The settings with what follows from the runs that it builds upon, which must be finished."""
+        """The settings, completed by those that follow from the runs it depends on, which must be finished."""
         changes: dict[str, object] = {}
         for need, trials in self.needs:
             changes |= need.resolve([folder(trial) for trial in trials])
@@ -47,13 +47,13 @@ class Trial:
 
     @property
     def required(self) -> tuple[Trial, ...]:
-        """The trials that it builds directly upon."""
+        """The trials that it directly depends on."""
         return tuple(trial for _, trials in self.needs for trial in trials)
 
 
 @dataclass(frozen=True)
 class Cell:
-    """Where a trial stands in the table."""
+    """The position of a trial in the table."""
 
     setting: str
     row: Row
@@ -73,30 +73,30 @@ class Plan:
     seeds: tuple[int, ...]
     cells: tuple[Cell, ...]
     same_split: bool = False
-    """Whether all seeds have the same split, instead of one each."""
+    """Whether all seeds share one split; otherwise each has its own."""
     own_tasks: Definitions = field(default_factory=dict[str, Any])
     """Tasks that the data set defines (`DatasetInfo.own_tasks`)."""
 
     @cached_property
     def kinds(self) -> Mapping[str, type[Task]]:
-        """What the tasks mean."""
+        """Task -> class."""
         return task_kinds(self.own_tasks)
 
     @property
     def repetitions(self) -> str:
         """What the runs of a row differ in, in words."""
-        split = ", all with the same split" if self.same_split else ", each with a split of its own"
+        split = ", all with the same split" if self.same_split else ", each with its own split"
         return f"{self.study.repeats} {', '.join(map(str, self.seeds))}{split if self.study.repeats == 'seeds' else ''}"
 
     @property
     def primary_setting(self) -> str:
-        """The setting that the primary questions are about."""
+        """The setting of the primary questions."""
         named = [setting for setting in self.settings if setting.partition(",")[0] == self.study.primary_setting]
         return (named or self.settings)[-1]
 
     @property
     def trials(self) -> tuple[Trial, ...]:
-        """Every trial once, those that others build upon before them."""
+        """Every trial once, in an order in which prerequisites come first."""
         found: dict[str, Trial] = {}
 
         def visit(trial: Trial) -> None:
@@ -123,28 +123,28 @@ def make_plan(
     same_split: bool = False,
     own_tasks: Definitions | None = None,
 ) -> Plan:
-    """All trials of a study.
+    """Plan all trials of a study.
 
     Args:
         name: The study's name.
-        study: What to plan.
-        base: Recipe -> settings that the study starts from: preset and whatever the user overrides.
-        data: Name of the kind of data set (`DatasetInfo.name`).
-        offered: Tasks that the data offer (or that the user chose among them).
-        seeds: Seeds of the runs, and of their splits.
-        split_kinds: What splits the data offer (`DataSource.split_kinds`); empty: unknown.
+        study: The study.
+        base: Recipe -> settings to start from: the preset with the user's overrides.
+        data: `DatasetInfo.name`.
+        offered: Tasks of the data set, or those of them that the user selected.
+        seeds: Seeds of the runs and of their splits.
+        split_kinds: Splits that the data set offers (`DataSource.split_kinds`); empty: unknown.
         augment: Key of `AUGMENTATION`.
-        only: Titles of the settings to carry out; empty: all.
-        same_split: Give all seeds the split of ``base``.
-        own_tasks: Tasks that the data set defines: part of every study but those that are about certain ones.
+        only: Titles of the settings to run; empty: all.
+        same_split: Use the split of ``base`` for all seeds.
+        own_tasks: Custom tasks of the data set; they are part of every study that does not require certain tasks.
 
     Raises:
-        ConfigError: If the data lack a task without which the study makes no sense, or settings contradict each other.
+        ConfigError: If the data set lacks a required task, or settings contradict each other.
     """
     study = replace(study, settings=_chosen(study.settings, only))
     missing = [task for task in study.required if task not in offered]
     if missing:
-        raise ConfigError(f"{name} ({study.title}) needs labels of {', '.join(missing)}, which {data} does not offer")
+        raise ConfigError(f"{name} ({study.title}) needs labels for {', '.join(missing)}, which {data} does not offer")
     own_tasks = own_tasks or {}
     wanted = [task for task in (study.tasks or offered) if task in offered]
     wanted += [task for task in offered if task in own_tasks and not study.required]
@@ -176,7 +176,7 @@ def make_plan(
 
 
 def _chosen(settings: tuple[Setting, ...], titles: Sequence[str]) -> tuple[Setting, ...]:
-    """The settings of these titles, of which the per cent sign may be missing."""
+    """The settings with these titles; the per cent sign may be omitted."""
     by_title = {setting.title.removesuffix(" %"): setting for setting in settings}
     if not titles:
         return settings
@@ -185,7 +185,7 @@ def _chosen(settings: tuple[Setting, ...], titles: Sequence[str]) -> tuple[Setti
 
 @dataclass(frozen=True)
 class _Maker:
-    """Makes the trials of a study."""
+    """Creates the trials of a study."""
 
     study: Study
     base: Callable[[str], Experiment]
@@ -203,21 +203,21 @@ class _Maker:
             **dict(row.options),
         }
         source = changes.get("extra_images", start.method.extra_images)
-        if source == "none":  # so that trials are shared between settings that mean the same to them
+        if source == "none":  # these options have no effect then; without them, settings share the trial
             changes.pop("extra_ratio", None)
         if source != "weak":
             changes.pop("weak_fraction", None)
         experiment = with_options(start, tuple(changes.items()))
         needs = tuple((need, tuple(self.trial(needed, setting, seed) for needed in need.rows)) for need in row.needs)
-        if not needs:  # the others are checked when what they build upon is there
+        if not needs:  # others can be checked only when their prerequisites are finished
             check_experiment(experiment)
         return Trial(_name(experiment, needs), experiment, needs)
 
 
 def _name(experiment: Experiment, needs: Iterable[tuple[Need, tuple[Trial, ...]]]) -> str:
-    """Recipe, labels, seed and a digest of every setting; runs that are built upon count by their own names.
+    """Name of a trial: recipe, labels, seed, and a hash of all settings and of the names of its prerequisites.
 
-    Settings at their default do not count, so that a setting that is new leaves all names as they were.
+    Settings at their default values do not enter the hash, so that a new setting does not change existing names.
     """
     upon = [trial.name for _, trials in needs for trial in trials]
     text = repr((experiment.recipe, sorted(changed_fields(experiment, Experiment()).items()), upon))
@@ -226,7 +226,7 @@ def _name(experiment: Experiment, needs: Iterable[tuple[Need, tuple[Trial, ...]]
 
 
 def with_options(experiment: Experiment, changes: Options) -> Experiment:
-    """The experiment with fields changed, wherever they lie; field names are unique over all groups."""
+    """Copy of an experiment with changed fields, in whichever group they are; field names are unique over all groups."""
     places = field_groups()
     grouped: dict[str, dict[str, object]] = {}
     for name, value in changes:
@@ -237,13 +237,13 @@ def with_options(experiment: Experiment, changes: Options) -> Experiment:
 
 
 def field_groups() -> Mapping[str, str]:
-    """Field -> group of `Experiment` that it lies in; empty for its own."""
+    """Field -> its group in `Experiment`; empty for fields of `Experiment` itself."""
     own = {field.name: "" for field in dataclasses.fields(Experiment) if field.name not in GROUPS}
     return own | {field.name: group for group, kind in GROUPS.items() for field in dataclasses.fields(kind)}
 
 
 def changed_fields(experiment: Experiment, reference: Experiment) -> dict[str, object]:
-    """Field -> value, for those in which an experiment differs from another; the recipe's name aside."""
+    """Field -> value, for the fields in which an experiment differs from the reference, except the recipe's name."""
     found: dict[str, object] = {}
     for name, group in field_groups().items():
         ours, theirs = (getattr(getattr(e, group) if group else e, name) for e in (experiment, reference))
@@ -262,16 +262,19 @@ def check_overrides(
     augment: str = "preset",
     same_split: bool = False,
 ) -> None:
-    """Raise `ConfigError` where a user has set what the study itself decides.
+    """Check that the user has not overridden a setting that the study determines.
 
     Args:
         name: The study's name.
-        study: What it varies.
+        study: The study.
         start: Settings of the recipe ``mgm`` that the study starts from.
-        preset: Their preset.
+        preset: Preset of these settings.
         data: Name or path of the data set.
         augment: Key of `AUGMENTATION`.
-        same_split: Whether all seeds have the same split.
+        same_split: Whether all seeds share one split.
+
+    Raises:
+        ConfigError: If such a setting was changed.
     """
     chosen = set(changed_fields(start, make_experiment("mgm", preset, start.data.data))) - {"tasks"}
     decided = {"seed"} | {field for setting in study.settings for field, _ in setting.options}
@@ -282,15 +285,15 @@ def check_overrides(
         decided.add("split_seed")
     remedies = {
         "seed": "use --seeds",
-        "split_seed": "each seed has its own split, or with --same-split all have this one",
+        "split_seed": "each seed has its own split; with --same-split, all use this one",
     }
     for setting in sorted(chosen & decided):
-        remedy = remedies.get(setting, "leave it out")
-        raise ConfigError(f"{name} decides on {setting} itself; {remedy}")
+        remedy = remedies.get(setting, "omit it")
+        raise ConfigError(f"{name} determines {setting} itself; {remedy}")
 
 
 def train_arguments(experiment: Experiment, preset: str) -> list[str]:
-    """The arguments of ``mgm train`` for exactly these settings."""
+    """Arguments of ``mgm train`` that reproduce exactly these settings."""
     start = make_experiment(experiment.recipe, preset, experiment.data.data)
     arguments = [experiment.recipe, "--preset", preset]
     if (data := experiment.data.data) != "rooms":

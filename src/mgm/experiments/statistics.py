@@ -1,7 +1,7 @@
-"""Statistics of repeated runs: spread, paired comparisons, correction for several of them.
+"""Statistics of repeated runs: mean and standard deviation, paired tests, power, correction for multiple tests.
 
-Runs of two recipes with the same seed share their split, batches and initial weights, so they are compared in pairs: what
-a seed does to both cancels. A missing run is NaN and takes its pair with it.
+Runs of two recipes with the same seed share their split, batches and initial weights. They are therefore compared in pairs,
+which removes the common effect of the seed. A missing run is NaN, and its pair is left out.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ import numpy as np
 from scipy import optimize, stats
 
 EXACT_PAIRS = 15
-"""With up to so many pairs the sign-flip test counts all choices of signs; with more it draws `FLIPS` of them."""
+"""Up to this number of pairs the sign-flip test is exact; with more, it samples `FLIPS` sign patterns."""
 FLIPS = 2**EXACT_PAIRS
 LEVEL = 0.05
-"""Of significance."""
+"""Significance level."""
 POWER = 0.8
-"""Chance to show a difference that is there, for which experiments are planned."""
+"""Probability of detecting a true difference, for planning experiments."""
 MOST_PAIRS = 10_000
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Mean, sample standard deviation (with ``n - 1``; NaN for one value) and number of the values that are known."""
+    """Mean, sample standard deviation (``n - 1``; NaN for a single value) and count of the known values."""
 
     mean: float
     std: float
@@ -39,14 +39,14 @@ class PairedComparison:
     """Differences between paired runs, oriented so that positive is better.
 
     Attributes:
-        count: Pairs.
+        count: Number of pairs.
         mean: Mean difference, in the metric's unit.
-        std: Its standard deviation over pairs.
+        std: Standard deviation of the differences over pairs.
         low: Lower end of the confidence interval of the mean.
         high: Upper end.
         t_p: Two-sided p-value of the paired t-test.
-        sign_flip_p: Two-sided p-value of the sign-flip permutation test, which assumes only that differences are symmetric
-            about 0.
+        sign_flip_p: Two-sided p-value of the sign-flip permutation test, which assumes only that the differences are
+            distributed symmetrically about 0.
     """
 
     count: int
@@ -59,7 +59,7 @@ class PairedComparison:
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """Mean and standard deviation of the known values.
+    """Mean, standard deviation and count of the values that are not NaN.
 
     Example:
         >>> spread([1.0, 3.0, float("nan")])
@@ -76,17 +76,17 @@ def compare_paired(
 ) -> PairedComparison:
     """Compare two recipes over the seeds that both have.
 
-    With fewer than two pairs the interval and both p-values are NaN. Differences without any spread have a point as
-    interval, and 0 as p-value of the t-test (1 if they are zero).
+    With fewer than two pairs, the standard deviation, the interval and both p-values are NaN. If all differences are equal,
+    the interval is a point and the p-value of the t-test is 0 (1 if the differences are zero).
 
     Args:
         values: One value per seed; NaN: unknown.
-        reference: The same seeds in the same order.
+        reference: Values of the reference for the same seeds, in the same order.
         higher_is_better: Whether a larger value is an improvement.
-        level: Confidence of the interval (Student's t).
+        level: Confidence level of the interval (Student's t).
 
     Raises:
-        ValueError: If the two are not equally long.
+        ValueError: If the two differ in length.
     """
     if len(values) != len(reference):
         raise ValueError(f"{len(values)} values cannot be paired with {len(reference)}")
@@ -111,22 +111,22 @@ def compare_paired(
 
 
 def power(difference: float, std: float, count: int, level: float = LEVEL) -> float:
-    """Chance that a two-sided paired t-test shows a difference: Student's t of ``count`` pairs around it (noncentral t).
+    """Power of the two-sided paired t-test, from the noncentral t distribution.
 
     Args:
         difference: The true mean difference.
         std: Standard deviation of the differences over pairs, above 0.
-        count: Pairs, at least 2.
-        level: Of significance; for the smallest of m tests in Holm's correction 1 / m of the level of all.
+        count: Number of pairs, at least 2.
+        level: Significance level; for the first step of Holm's correction over m tests, the overall level divided by m.
     """
     critical = stats.t.isf(level / 2, count - 1)
-    shift = max(count * (difference / std) ** 2, 1e-12)  # at 0 scipy's tail is wrong
+    shift = max(count * (difference / std) ** 2, 1e-12)  # scipy's tail is wrong at exactly 0
     # the square of a noncentral t is a noncentral F
     return float(stats.ncf.sf(critical**2, 1, count - 1, shift))
 
 
 def detectable_difference(std: float, count: int, level: float = LEVEL) -> float:
-    """The least difference that `POWER` finds with so many pairs, NaN where they are too few to say; arguments: see `power`."""
+    """Smallest difference detected with probability `POWER`; NaN with fewer than 2 pairs. Arguments as for `power`."""
     if count < 2 or not std > 0:
         return math.nan
     most = 10 * (stats.t.isf(level / 2, count - 1) + 3) / math.sqrt(count)
@@ -138,21 +138,22 @@ def detectable_difference(std: float, count: int, level: float = LEVEL) -> float
 
 
 def pairs_needed(difference: float, std: float, level: float = LEVEL) -> int | None:
-    """The least number of pairs with which `POWER` finds a difference; None: more than `MOST_PAIRS`, or unknown."""
+    """Smallest number of pairs that detects a difference with probability `POWER`; None: over `MOST_PAIRS`, or unknown."""
     if not (std > 0 and abs(difference) > 0) or power(difference, std, MOST_PAIRS, level) < POWER:
         return None
     return bisect_left(range(MOST_PAIRS), POWER, lo=2, key=lambda count: power(difference, std, count, level))
 
 
 def least_sign_flip_p(count: int) -> float:
-    """The smallest p-value that the sign-flip test can give: with 5 pairs 0.0625, so never below 0.05."""
+    """Smallest possible p-value of the sign-flip test: 0.0625 for 5 pairs, so never below 0.05."""
     return 2.0 ** (1 - count) if count <= EXACT_PAIRS else 2 / (1 + FLIPS)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """p-values corrected for multiple tests (Holm, 1979): the chance of any false discovery stays below the level.
+    """Correct p-values for multiple tests (Holm, 1979), which controls the family-wise error rate.
 
-    The i-th smallest of m is multiplied by ``m - i + 1``, and none comes before a smaller one. NaN stays, and does not count.
+    The i-th smallest of m p-values is multiplied by ``m - i + 1``; a running maximum keeps their order. NaN stays NaN and does
+    not count.
 
     Example:
         >>> holm([0.01, 0.04, 0.03])

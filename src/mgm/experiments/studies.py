@@ -1,4 +1,4 @@
-"""A study, one experiment of the paper: its rows, settings and questions. Plain data; imports no torch."""
+"""Definition of a study (one experiment of the paper): its rows, settings and questions. Plain data; imports no torch."""
 
 from __future__ import annotations
 
@@ -10,46 +10,46 @@ from typing import Literal
 from mgm.config import Experiment
 
 Options = tuple[tuple[str, object], ...]
-"""Field of the settings -> value, for what a row or a setting changes."""
+"""Pairs of field and value: the settings changed by a row or a setting of a table."""
 
 Tasks = tuple[str, ...]
 
 
 def options(**fields: object) -> Options:
-    """Changes of settings by field name, wherever in `Experiment` the field lies."""
+    """Changes of settings by field name, in whichever group of `Experiment` the field is."""
     return tuple(fields.items())
 
 
 @dataclass(frozen=True)
 class Need:
-    """Runs that a trial builds upon: those of other rows with the same seed, and in the same setting."""
+    """Runs that a trial depends on: those of other rows with the same seed and setting."""
 
     rows: tuple[Row, ...]
     resolve: Callable[[Sequence[Path]], Mapping[str, object]]
-    """Settings that follow from the finished runs' folders, e.g. their paths."""
+    """Maps the folders of the finished runs to settings of the trial, for example their paths."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A model of a table."""
+    """A model in a table."""
 
     title: str
-    """As the paper calls it."""
+    """Name of the model in the paper."""
     recipe: str
     options: Options = ()
-    """What it changes; wins over the setting's options."""
+    """Changed settings; they take precedence over those of `Setting.options`."""
     settings: tuple[str, ...] = ()
-    """Titles of the only settings that it appears in; empty: all."""
+    """Titles of the settings that it appears in; empty: all."""
     seed_shift: int = 0
-    """Added to the seed, not to that of the split: other weights and batches on the same images."""
+    """Added to the seed but not to the seed of the split: different weights and batches on the same images."""
     needs: tuple[Need, ...] = ()
     in_paper: bool = True
-    """Whether the paper's table has it too."""
+    """Whether the row is also in the paper's table."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A block of a table: a share of labels, a ratio of extra images."""
+    """A block of a table, such as a share of labels or a ratio of extra images."""
 
     title: str
     options: Options = ()
@@ -57,15 +57,15 @@ class Setting:
 
 @dataclass(frozen=True)
 class Asks:
-    """A pair of rows whose difference matters."""
+    """A pair of rows to compare."""
 
     row: str
     reference: str
     about: str = ""
     primary: bool = False
-    """Whether it is one of the few questions that the table is made for; where none is, all are."""
+    """Whether it is one of the table's primary questions; if a table has none, all its questions are primary."""
     expected: Literal["", "found", "nothing"] = ""
-    """What is known beforehand: of a positive control, of a null."""
+    """Expected outcome of a positive control (a difference) or of a null comparison (none)."""
 
 
 ST = Row("ST", "st")
@@ -79,13 +79,13 @@ CONTROL = Row("control", "mgm_control", in_paper=False)
 OWN_SHARE = (
     Asks("MGM", "MT", primary=True),
     Asks("MGM", "MGM/G", "what the generator adds", primary=True),
-    Asks("MGM", "control", "the generator against more updates on labelled images", primary=True),
+    Asks("MGM", "control", "generator vs. more updates on labelled images", primary=True),
 )
-"""What every table with MGM in it is asked: its primary questions."""
+"""Primary questions of every table that contains MGM."""
 
 MAIN_TASKS: Tasks = ("semantic", "depth", "normal")
 SETTINGS_100, SETTINGS_50, SETTINGS_25, SETTINGS_10 = (
-    # MGM_r adds as many weakly labelled images as are labelled (paper, Table 2)
+    # MGM_r adds as many weakly labelled images as there are labelled ones (paper, Table 2)
     Setting(f"{share} %", options(fraction=share / 100, weak_fraction=share / 100))
     for share in (100, 50, 25, 10)
 )
@@ -97,33 +97,33 @@ class Study:
     """One experiment of the paper."""
 
     paper: str
-    """Where it stands in the paper, or that it goes beyond it."""
+    """Table or figure of the paper, or ``Beyond the paper``."""
     title: str
     rows: Callable[[Tasks], tuple[Row, ...]]
-    """Models by the tasks that the data offer."""
+    """Maps the tasks of the plan to the models of the table."""
     settings: tuple[Setting, ...] = (SETTINGS_50,)
     asks: tuple[Asks, ...] = ()
-    """What is compared beside `OWN_SHARE`."""
+    """Comparisons in addition to `OWN_SHARE`."""
     tasks: Tasks = MAIN_TASKS
-    """Tasks that it is about; those that the data lack are left out. Empty: all that the data offer."""
+    """Tasks of the study; tasks that the data set lacks are left out. Empty: all tasks of the data set."""
     required: Tasks = ()
-    """Tasks without which it makes no sense."""
+    """Tasks that the data set must have."""
     adapt: Callable[[Experiment, str], Options] = field(default=lambda _experiment, _data: ())
-    """Changes for all rows that depend on the scale or on the kind of data set."""
+    """Changes for all rows that depend on the scale or on the data set."""
     figure: Literal["dots", "curve", "predictions", "generated"] = "dots"
     primary_setting: str = ""
-    """Title of the setting that the primary questions are about; empty, or not carried out: the last one."""
+    """Title of the setting of the primary questions; empty, or if it is not run: the last one."""
     across: bool = False
-    """Whether the paper's table has metrics down and models across."""
+    """Whether the paper's table has metrics as rows and models as columns."""
     repeats: str = "seeds"
     """What the runs of a row differ in."""
     all_metrics: bool = False
-    """Whether the table has every metric, one below the other, instead of the paper's."""
+    """Whether the table has all metrics, one per row, instead of the paper's."""
     notes: tuple[str, ...] = ()
-    """What else a reader has to know."""
+    """Notes printed below the table."""
 
     def rows_with_controls(self, tasks: Tasks) -> tuple[Row, ...]:
-        """The rows, with MGM/G and the control of equal cost beside MGM wherever it appears."""
+        """The rows, with MGM/G and the control of equal cost added before MGM."""
         rows = self.rows(tasks)
         titles = {row.title for row in rows}
         complete: list[Row] = []
@@ -138,7 +138,7 @@ class Study:
         return tuple(complete)
 
     def all_asks(self, rows: Sequence[Row]) -> tuple[Asks, ...]:
-        """Every question that these rows can answer, each once."""
+        """Every question whose two rows are present, each once."""
         titles = {row.title for row in rows}
         wanted = dict.fromkeys((*OWN_SHARE, *self.asks))
         asked = [ask for ask in wanted if {ask.row, ask.reference} <= titles]

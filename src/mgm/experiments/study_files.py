@@ -1,4 +1,4 @@
-"""The files of a study: its table as Markdown, CSV and JSON, and a record of how it came about."""
+"""The files of a study: its table as Markdown, CSV and JSON, and a record of its provenance."""
 
 from __future__ import annotations
 
@@ -41,21 +41,21 @@ from mgm.training.checkpoint import make_folder
 
 @dataclass(frozen=True)
 class Place:
-    """Where the trials and the results of studies are."""
+    """Folders of the trials and results of studies."""
 
     out: Path
 
     def trial(self, trial: Trial) -> RunFolder:
-        """The run of a trial; all studies in one place share it."""
+        """The run of a trial, shared by all studies below ``out``."""
         return self.trial_by_name(trial.name)
 
     def trial_by_name(self, name: str) -> RunFolder:
-        """The same where only the name is known."""
+        """The run of a trial with this name."""
         return RunFolder(self.out / "trials" / name)
 
     @property
     def stages(self) -> Path:
-        """Stages that trials have in common, each trained once (`mgm.runs.stages`)."""
+        """Folder of the stages shared by several trials, each trained once (`mgm.runs.stages`)."""
         return self.out / "stages"
 
     def study(self, name: str) -> Path:
@@ -66,9 +66,10 @@ class Place:
 def write_study(
     plan: Plan, place: Place, data: str, *, preset: str, errors: Mapping[str, str], command: str, seconds: float
 ) -> Table:
-    """Write everything that is known so far into the study's folder.
+    """Write the results so far into the study's folder.
 
-    ``table.md``, ``table.csv`` and ``table.json``; ``experiment.json`` says how they came about: command, commits, trials.
+    The files are ``table.md``, ``table.csv``, ``table.json``, and ``experiment.json`` with their provenance: command, commits
+    and trials.
 
     Returns:
         The table.
@@ -90,7 +91,7 @@ def write_study(
 
 
 def _page(table: Table, described: dict[str, Any], about: ExperimentRecord) -> str:
-    """The Markdown file: title, command, table, what it says in words."""
+    """The Markdown file: title, command, table, and the results in words."""
     plan = table.plan
     made = (
         f"Commit {', '.join(about.commits)}; torch {about.versions['torch']}; "
@@ -98,7 +99,7 @@ def _page(table: Table, described: dict[str, Any], about: ExperimentRecord) -> s
     )
     sentences = [f"- {line}\n" for line in described["sentences"]]
     if len(plan.seeds) == 1:
-        sentences = sentences or ["- One seed: nothing can be tested.\n"]
+        sentences = sentences or ["- One seed: no significance tests.\n"]
     return (
         f"# {plan.study.paper}: {plan.study.title}\n\n"
         f"{table.data}, preset `{about.preset}`, {plan.repetitions}; test set; mean ± standard deviation.\n\n"
@@ -115,7 +116,7 @@ def _about(
     results = {trial.name: _result(place.trial(trial)) for trial in plan.trials}
     shown = [(cell.trial, cell.row.title, cell.setting, cell.seed) for cell in plan.cells]
     names = {cell.trial.name for cell in plan.cells}
-    shown += [(t, "(built upon)", "", t.experiment.seed) for t in plan.trials if t.name not in names]
+    shown += [(t, "(prerequisite)", "", t.experiment.seed) for t in plan.trials if t.name not in names]
 
     def record(trial: Trial, model: str, setting: str, seed: int) -> TrialRecord:
         result, error = results[trial.name], errors.get(trial.name)
@@ -156,7 +157,7 @@ def _result(run: RunFolder) -> dict[str, Any]:
 
 
 def markdown(table: Table) -> str:
-    """The table in the paper's layout if that has models across, then a line per model with the paper's values."""
+    """The table in the paper's layout if that has models as columns, then one line per model with the paper's values."""
     study = table.plan.study
     parts = [_across(table)] if study.across or study.all_metrics else []
     if not study.all_metrics:
@@ -165,12 +166,12 @@ def markdown(table: Table) -> str:
 
 
 def comparisons_markdown(found: Sequence[Answer], seeds: int) -> str:
-    """Every paired comparison: the primary questions with all that is known of them, then the exploratory ones."""
+    """Tables of all paired comparisons: the primary questions in full, then the exploratory ones."""
     text = ""
-    for primary, title in ((True, "Primary questions"), (False, "Exploratory: p-values are not corrected")):
-        header = ["comparison", "task", "difference (+ is better)", "95 % interval", "p (t)", "p (sign flip)"]
-        header += ["p (Holm)", "bootstrap 95 %", "p (bootstrap)"] * primary
-        header += [f"detectable, {seeds} seeds", "seeds for 80 %", "seeds for the paper's"]
+    for primary, title in ((True, "Primary questions"), (False, "Exploratory comparisons (p-values not corrected)")):
+        header = ["comparison", "task", "difference (+ is better)", "95 % CI", "p (t-test)", "p (sign flip)"]
+        header += ["p (Holm)", "bootstrap 95 % CI", "p (bootstrap)"] * primary
+        header += [f"detectable, {seeds} seeds", "seeds for 80 % power", "for the paper's difference"]
         rows: list[list[str]] = []
         for answer in found:
             if answer.question.primary == primary:
@@ -206,7 +207,7 @@ def _chance(p: float) -> str:
 
 
 def comparisons_json(found: Sequence[Answer]) -> list[dict[str, Any]]:
-    """The same as plain values."""
+    """All paired comparisons as plain values."""
 
     def plain(test: Test) -> dict[str, Any]:
         values = asdict(test)
@@ -228,7 +229,7 @@ def comparisons_json(found: Sequence[Answer]) -> list[dict[str, Any]]:
 
 
 def _down(table: Table) -> str:
-    """A line per setting and model; the paper's value right of ours, its other metrics at the end."""
+    """One line per setting and model, with the paper's values to the right of ours and its other metrics at the end."""
     with_paper = {c.key for c in table.columns if any(line.values[c.key].paper is not None for line in table.lines)}
     others = other_paper_tasks(table)
     several = len(table.plan.settings) > 1
@@ -253,7 +254,7 @@ def _italic(value: float | None) -> str:
 
 
 def _across(table: Table) -> str:
-    """Metrics down, models of every setting across, as in the paper."""
+    """Metrics as rows and the models of every setting as columns, as in the paper."""
     header = ["", *(f"{line.setting} {line.title}" for line in table.lines)]
     every = table.plan.study.all_metrics
     rows = [
@@ -277,7 +278,7 @@ def markdown_rows(header: Sequence[str], rows: Sequence[Sequence[str]], left: in
 
 
 def as_csv(table: Table) -> str:
-    """One line per cell: setting, model, recipe, task, metric, mean, standard deviation, seeds, values, the paper's value."""
+    """CSV with one line per cell: setting, model, recipe, task, metric, mean, standard deviation, values, paper's value, ..."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(
@@ -297,7 +298,7 @@ def as_csv(table: Table) -> str:
 
 
 def as_json(table: Table) -> dict[str, Any]:
-    """Everything in the table as plain values: a `ResultTable`."""
+    """The table as plain values, in the structure of `ResultTable`."""
     found = table.answers
     columns = [
         MetricColumn(column.task, column.metric, column.info.title, column.info.unit, column.info.higher_is_better)

@@ -1,4 +1,4 @@
-"""What ``experiment.json`` and ``table.json`` of an experiment's folder hold, and how they are read."""
+"""Contents of ``experiment.json`` and ``table.json`` in the folder of an experiment, and access to them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ FIGURE_FILE = "figure.png"
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """A run of the experiment."""
+    """A run of an experiment."""
 
     name: str
     folder: str
-    """Of the run, relative to that of the experiment."""
+    """Folder of the run, relative to the folder of the experiment."""
     model: str
-    """Title of its row."""
+    """Title of its row in the table."""
     recipe: str
     seed: int
     state: Literal["finished", "failed", "missing"]
@@ -32,7 +32,7 @@ class TrialRecord:
 
 @dataclass(frozen=True)
 class ExperimentRecord:
-    """The question of an experiment, and its trials."""
+    """Title, provenance and trials of an experiment."""
 
     name: str
     title: str
@@ -41,7 +41,7 @@ class ExperimentRecord:
     """The paper's table or figure."""
     command: str = ""
     commit: str | None = None
-    """Of the last command; those of its trials are `commits`."""
+    """Commit of the last command; the commits of its trials are in `commits`."""
     commits: list[str] = field(default_factory=list[str])
     data: str = ""
     preset: str = ""
@@ -67,13 +67,13 @@ class MetricColumn:
 
     @property
     def key(self) -> str:
-        """Under which cells are kept."""
+        """Key of its cells in `ModelRow.values`."""
         return f"{self.task}.{self.metric}"
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A metric over the seeds; None where it is unknown."""
+    """A metric over the seeds; None where unknown."""
 
     mean: float | None = None
     std: float | None = None
@@ -94,23 +94,23 @@ class ModelRow:
     count: int | None = None
     """Number of seeds."""
     pretrained: str = ""
-    """What its encoder was pre-trained on; empty: from scratch."""
+    """Data that its encoder was pre-trained on; empty: from scratch."""
     paper_other: dict[str, float | None] = field(default_factory=dict[str, float | None])
-    """Task -> the paper's value in a metric that no column has."""
+    """Task -> the paper's value in a metric that is not among the columns."""
 
 
 @dataclass(frozen=True)
 class ResultTable:
-    """The experiment's table and what statistics say about it."""
+    """The table of an experiment and its statistics."""
 
     columns: list[MetricColumn]
     rows: list[ModelRow]
     sentences: list[str] = field(default_factory=list[str])
     notes: list[str] = field(default_factory=list[str])
     paper: dict[str, Any] | None = None
-    """On which data the paper's values are, and in which metrics."""
+    """Data set and metrics of the paper's values."""
     comparisons: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
-    """Every paired test."""
+    """All paired tests."""
 
 
 @dataclass(frozen=True)
@@ -121,24 +121,24 @@ class ExperimentFolder:
 
     @property
     def exists(self) -> bool:
-        """Whether an experiment was begun here."""
+        """Whether the folder holds an experiment."""
         return (self.path / EXPERIMENT_FILE).exists()
 
     @property
     def figure(self) -> Path:
-        """The experiment's own figure, where it has one."""
+        """Path of the experiment's figure, which may not exist."""
         return self.path / FIGURE_FILE
 
     def record(self) -> ExperimentRecord:
-        """The question and the trials.
+        """Read ``experiment.json``.
 
         Raises:
-            RunError: If the file is missing or damaged, or lacks something.
+            RunError: If the file is missing, damaged or incomplete.
         """
         return read_json(self.path / EXPERIMENT_FILE, ExperimentRecord)
 
     def table(self) -> ResultTable:
-        """The table.
+        """Read ``table.json``.
 
         Raises:
             RunError: If the file is missing (the experiment is not finished) or damaged.
@@ -146,5 +146,5 @@ class ExperimentFolder:
         return read_json(self.path / TABLE_FILE, ResultTable)
 
     def run(self, trial: TrialRecord) -> RunFolder:
-        """The folder of a trial, which need not exist."""
+        """Folder of a trial's run, which may not exist."""
         return RunFolder(self.path / trial.folder)

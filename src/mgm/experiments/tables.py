@@ -1,4 +1,4 @@
-"""The table of a study, from the result files of its trials alone."""
+"""The table of a study, built from the result files of its trials alone."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from mgm.tasks.metrics import relative_gain
 
 UNKNOWN = "–"
 CONSTANT = Row("constant prediction", "", in_paper=False)
-"""What a model has to beat: the best constant of the labelled images, for every pixel alike."""
+"""Lower bound for every model: the best constant prediction, fitted on the labelled images."""
 
 
 @dataclass(frozen=True)
@@ -34,27 +34,27 @@ class Column:
     task: str
     metric: str
     kind: type[Task]
-    """The task's."""
+    """Class of the task."""
 
     @property
     def key(self) -> str:
-        """Name in files."""
+        """Name of the column in files."""
         return f"{self.task}.{self.metric}"
 
     @property
     def info(self) -> MetricInfo:
-        """How to read it."""
+        """Unit and direction of the metric."""
         return self.kind.metrics_info[self.metric]
 
     @property
     def title(self) -> str:
-        """With unit and direction."""
+        """Heading with unit and direction."""
         return self.info.heading
 
 
 @dataclass(frozen=True)
 class Value:
-    """A cell: ours by seed, and the paper's own where there is one."""
+    """A cell: our values per seed, and the paper's value if there is one."""
 
     values: tuple[float, ...]
     """One per seed in the plan's order; NaN where the run is missing."""
@@ -78,18 +78,18 @@ class Line:
     values: Mapping[str, Value]
     """`Column.key` -> cell."""
     pretrained: str = ""
-    """What the encoders of its runs were pre-trained on; empty: from scratch, or no run is finished."""
+    """Data that the encoders of its runs were pre-trained on; empty: from scratch, or no run is finished."""
     runs: tuple[RunFolder, ...] = ()
     """One per seed, finished or not."""
 
     @property
     def title(self) -> str:
-        """The row's title, with the mark of pre-trained encoders."""
+        """Title of the row, marked if the encoders were pre-trained."""
         return marked(self.row.title, self.pretrained)
 
     @property
     def count(self) -> int:
-        """Seeds with a result."""
+        """Number of seeds with a result."""
         return max((spread(value.values).count for value in self.values.values()), default=0)
 
 
@@ -105,7 +105,7 @@ class Table:
 
     @property
     def models(self) -> list[Line]:
-        """The lines of models that were trained: all but those of the constant predictor."""
+        """The lines of trained models, without the constant predictor."""
         return [line for line in self.lines if line.row != CONSTANT]
 
     @cached_property
@@ -115,7 +115,7 @@ class Table:
 
 
 def columns_for(kinds: Mapping[str, type[Task]], data: str) -> tuple[Column, ...]:
-    """The paper's metrics: mean test losses on Taskonomy; elsewhere the primary ones, normals also in true degrees."""
+    """Columns for the paper's metrics: mean test losses on Taskonomy, elsewhere primary metrics, normals also in degrees."""
     if data == "taskonomy":
         return tuple(Column(task, LOSSES.get(task, kind.primary), kind) for task, kind in kinds.items())
     columns: list[Column] = []
@@ -127,11 +127,11 @@ def columns_for(kinds: Mapping[str, type[Task]], data: str) -> tuple[Column, ...
 
 
 def make_table(plan: Plan, folder: Callable[[Trial], RunFolder], data: str) -> Table:
-    """Gather the test scores of every finished trial.
+    """Collect the test scores of all finished trials.
 
     Args:
         plan: The study.
-        folder: Where a trial lies.
+        folder: Maps a trial to its folder.
         data: `DatasetInfo.name`.
     """
     kinds = {task: plan.kinds[task] for task in plan.tasks}
@@ -143,7 +143,7 @@ def make_table(plan: Plan, folder: Callable[[Trial], RunFolder], data: str) -> T
         run = folder(cell.trial)
         result = read_result(run.result) if run.finished else {}
         scores[cell.setting, cell.row.title, cell.seed] = result.get("test", {})
-        if constant := result.get("constant"):  # that of all models: it depends on the labelled images alone
+        if constant := result.get("constant"):  # the same for all models, since it depends only on the labelled images
             scores.setdefault((cell.setting, CONSTANT.title, cell.seed), {}).update(constant)
     lines: list[Line] = []
     for setting in plan.settings:
@@ -170,19 +170,19 @@ def _number(value: object) -> float:
 
 
 def _papers(paper: PaperTable | None, setting: str, model: str, column: Column) -> float | None:
-    """The paper's value of a cell, if it reports the same metric."""
+    """The paper's value for a cell, if it reports the same metric."""
     if not paper or column.metric != paper.metrics.get(column.task):
         return None
     return paper.value(_paper_setting(setting), model, column.task)
 
 
 def _paper_setting(setting: str) -> str:
-    """The paper's name of a setting, which does not mention augmentation."""
+    """The paper's name of a setting, without the augmentation."""
     return setting.partition(",")[0]
 
 
 def other_paper_tasks(table: Table) -> list[str]:
-    """Tasks for which the paper reports a metric that is not among ours here."""
+    """Tasks for which the paper reports a metric that is not among the columns."""
     if not table.paper:
         return []
     ours = {(column.task, column.metric) for column in table.columns}
@@ -226,7 +226,7 @@ def _answers(table: Table) -> list[Answer]:
 
 
 def _with_bootstrap(answer: Answer, ours: Line, theirs: Line, columns: Mapping[str, Column]) -> Answer:
-    """The answer of a primary question with what resampling seeds and test images says."""
+    """Add the bootstrap over seeds and test images to the answer of a primary question."""
     if not answer.question.primary:
         return answer
     pairs = [(read_sums(one), read_sums(other)) for one, other in zip(ours.runs, theirs.runs, strict=True)]
@@ -240,7 +240,7 @@ def _with_bootstrap(answer: Answer, ours: Line, theirs: Line, columns: Mapping[s
 
 
 def _paper_gains(table: Table, ours: Line, theirs: Line) -> dict[str, float]:
-    """Task or `MEAN` -> the relative gain that the paper reports between two lines, in its own metrics."""
+    """Task or `MEAN` -> relative gain between two lines according to the paper, in its metrics."""
     paper = table.paper
     gains: dict[str, float] = {}
     if paper is None:
@@ -255,7 +255,7 @@ def _paper_gains(table: Table, ours: Line, theirs: Line) -> dict[str, float]:
 
 
 def worth(table: Table) -> list[str]:
-    """Of a curve over shares of labels: how many labels MGM's are worth to the baseline."""
+    """Sentences on label efficiency, for studies with a curve over shares of labels; otherwise empty."""
     lines = {(line.setting, line.row.title): line for line in table.lines if line.count}
     by_share = {
         cell.trial.experiment.data.fraction: cell.setting for cell in table.plan.cells if cell.row.title == "MT"
@@ -284,7 +284,7 @@ def worth(table: Table) -> list[str]:
 
 
 def _is_primary(column: Column, table: Table) -> bool:
-    """The one metric per task that questions are about: the loss on Taskonomy, else the task's primary metric."""
+    """Whether the column is the one that is compared: the loss on Taskonomy, elsewhere the task's primary metric."""
     return table.data == "taskonomy" or column.metric == column.kind.primary
 
 
@@ -293,11 +293,11 @@ def _named(line: Line, plan: Plan) -> str:
 
 
 def notes(table: Table) -> list[str]:
-    """What a reader has to know about rows and columns."""
+    """Notes on the rows and columns."""
     found: list[str] = []
     if table.paper:
         found.append(
-            f"In italics: the paper's own values on {table.paper.data}, at its scale; a reference, not comparable with ours."
+            f"Italics: values reported in the paper on {table.paper.data}, at its scale; for reference, not comparable with ours."
         )
     extra = [row.title for row in table.plan.rows if not row.in_paper]
     if extra:
@@ -307,25 +307,25 @@ def notes(table: Table) -> list[str]:
     counts = {line.count for line in table.lines}
     if counts != {len(table.plan.seeds)}:
         kind = table.plan.study.repeats
-        found.append(f"Incomplete: of {len(table.plan.seeds)} {kind} some rows have fewer (column *{kind}*).")
+        found.append(f"Incomplete: some rows have fewer than {len(table.plan.seeds)} {kind} (column *{kind}*).")
     return found + list(table.plan.study.notes)
 
 
 def _unbeaten(line: Line) -> str:
-    """Of which seeds joint training never beat what came before it."""
+    """A note on the number of runs in which joint training did not improve on the stages before it; empty if there are none."""
     results = [read_result(run.result) if run.finished else {} for run in line.runs]
     count = sum("earlier" in result and result.get("best_stage") == "joint" for result in results)
     where = f" ({line.setting})" if line.setting else ""
     return (
-        f"{line.row.title}{where}: in {count} of {line.count} runs no model of joint training was better on the validation set "
-        "than the best before it."
+        f"{line.row.title}{where}: in {count} of {line.count} runs, joint training did not improve on the best earlier model on "
+        "the validation set."
         if count
         else ""
     )
 
 
 def other_paper_values(table: Table, line: Line) -> dict[str, float | None]:
-    """Task -> the paper's value in a metric that is not among ours (see `other_paper_tasks`)."""
+    """Task -> the paper's value in a metric that is not among the columns (see `other_paper_tasks`)."""
     return {
         task: table.paper.value(_paper_setting(line.setting), line.row.title, task) if table.paper else None
         for task in other_paper_tasks(table)

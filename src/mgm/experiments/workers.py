@@ -1,4 +1,4 @@
-"""Where trials run: in this process, in a pool of processes on this machine, or on a Ray cluster."""
+"""Workers that run trials: in this process, in a pool of processes on this machine, or on a Ray cluster."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from mgm.runs.folder import RunFolder
 
 @dataclass(frozen=True)
 class Resources:
-    """Cores and GPUs of one trial."""
+    """CPU cores and GPUs of one trial."""
 
     cpus: float = 1.0
     gpus: float = 0.0
-    """May be a fraction: several trials then share a GPU."""
+    """May be fractional; several trials then share a GPU."""
 
 
 class Workers(ABC):
-    """Carries out jobs, several at a time. A context manager: leaving it early stops running jobs."""
+    """Runs jobs, several at a time. A context manager; leaving it stops running jobs."""
 
     @abstractmethod
     def submit(self, job: Job) -> Future[Outcome]:
-        """Carry out a job as soon as a worker is free."""
+        """Run a job as soon as a worker is free."""
 
     @abstractmethod
     def close(self) -> None:
-        """End running jobs, and free all resources."""
+        """Stop running jobs and free all resources."""
 
     def __enter__(self) -> Workers:
         return self
@@ -46,17 +46,17 @@ class Workers(ABC):
 
 
 class InThisProcess(Workers):
-    """One after another, without processes of their own: for debugging.
+    """Runs jobs one after another in this process, for debugging.
 
     Args:
-        train: Trains a run, called as `mgm.train`.
+        train: Trains a run; called like `mgm.train`.
     """
 
     def __init__(self, train: Callable[..., object]) -> None:
         self._train = train
 
     def submit(self, job: Job) -> Future[Outcome]:
-        """Carry it out at once."""
+        """Run the job immediately."""
         future: Future[Outcome] = Future()
         future.set_result(self._carry_out(job))
         return future
@@ -75,16 +75,16 @@ class InThisProcess(Workers):
         return Outcome(job.name, error, time.monotonic() - begun)
 
     def close(self) -> None:
-        """Nothing runs on."""
+        """Nothing to stop."""
 
 
 class LocalPool(Workers):
-    """Processes on this machine, each with its share of cores and GPUs.
+    """Runs jobs in processes on this machine, each with its share of cores and GPUs.
 
     Args:
-        count: Trials at a time.
-        resources: Of one trial.
-        num_gpus: GPUs of this machine.
+        count: Number of concurrent trials.
+        resources: Resources of one trial.
+        num_gpus: Number of GPUs of this machine.
     """
 
     def __init__(self, count: int, resources: Resources, num_gpus: int) -> None:
@@ -96,7 +96,7 @@ class LocalPool(Workers):
             self._places.put(gpus_of(number, resources, num_gpus))
 
     def submit(self, job: Job) -> Future[Outcome]:
-        """Carry it out in a thread that waits for the process."""
+        """Run the job in a process; a thread waits for it."""
         return self._pool.submit(self._carry_out, job)
 
     def _carry_out(self, job: Job) -> Outcome:
@@ -110,25 +110,25 @@ class LocalPool(Workers):
             self._places.put(place)
 
     def close(self) -> None:
-        """End all processes; their runs continue when the experiment is started again."""
+        """Terminate all processes; their runs are continued when the experiment is started again."""
         self._stopped.set()
         self._pool.shutdown(cancel_futures=True)
 
 
 def threads_each(count: int) -> str:
-    """Threads of each of several trials: their share of the cores, or what the user has set."""
+    """Threads per trial: ``OMP_NUM_THREADS`` if it is set, else an equal share of the cores."""
     return os.environ.get("OMP_NUM_THREADS", str(max(1, num_cores() // count)))
 
 
 def num_cores() -> int:
-    """Cores that this process may use."""
+    """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def gpus_of(number: int, resources: Resources, num_gpus: int) -> str:
-    """What ``CUDA_VISIBLE_DEVICES`` says for the worker of that number; empty without GPUs.
+    """Value of ``CUDA_VISIBLE_DEVICES`` for the worker ``number``; empty without GPUs.
 
-    Whole GPUs are dealt out in turn; of fractions, as many trials as fit share one.
+    Whole GPUs are assigned round-robin; with fractions, as many trials as fit share one GPU.
     """
     if not num_gpus or not resources.gpus:
         return ""
@@ -140,7 +140,7 @@ def gpus_of(number: int, resources: Resources, num_gpus: int) -> str:
 
 
 def local_count(workers: int, resources: Resources, num_gpus: int) -> int:
-    """Trials at a time on this machine: as asked for, else as many as its GPUs or cores carry."""
+    """Number of concurrent trials on this machine: ``workers`` if positive, else as many as its GPUs or cores allow."""
     if workers > 0:
         return workers
     if num_gpus and resources.gpus:
@@ -149,18 +149,18 @@ def local_count(workers: int, resources: Resources, num_gpus: int) -> int:
 
 
 class RayCluster(Workers):
-    """A Ray cluster: trials wait for the resources that they need, and move to another node when theirs is lost.
+    """Runs jobs on a Ray cluster, where trials wait for free resources and move to another node if theirs is lost.
 
     All nodes need this package, the data and the output folder under the same paths.
 
     Args:
-        address: Of the cluster, as `ray.init` takes it; ``auto``: one that runs, ``local``: start one here.
+        address: Address of the cluster for `ray.init`; ``auto``: a running cluster, ``local``: start one on this machine.
         cpus: Cores of one trial.
         gpus: GPUs of one trial; None: 1 if the cluster has any.
-        retries: How often a trial is given to another worker when its own was lost.
+        retries: How often a trial is given to another worker after its worker was lost.
 
     Raises:
-        ConfigError: If Ray is not installed, the cluster cannot be reached, or none of its nodes has room for a trial.
+        ConfigError: If Ray is not installed, the cluster cannot be reached, or none of its nodes is large enough for a trial.
     """
 
     def __init__(self, address: str, cpus: float, gpus: float | None, retries: int) -> None:
@@ -185,13 +185,13 @@ class RayCluster(Workers):
         self._remote = ray.remote(carry_out_on_ray).options(num_cpus=cpus, num_gpus=gpus, max_retries=retries)
 
     def submit(self, job: Job) -> Future[Outcome]:
-        """Hand it to the cluster."""
+        """Submit the job to the cluster."""
         ref = self._remote.remote(job)
         self._refs.append(ref)
         return ref.future()
 
     def close(self) -> None:
-        """Cancel waiting and running jobs, and leave the cluster (end it, if it was started here)."""
+        """Cancel waiting and running jobs and disconnect; a cluster that was started here is shut down."""
         done = self._ray.wait(self._refs, num_returns=len(self._refs), timeout=0)[0] if self._refs else ()
         for ref in set(self._refs).difference(done):
             self._ray.cancel(ref)
@@ -210,7 +210,7 @@ def _connect(ray: Any, address: str) -> None:
         except ConnectionError:
             if address != "auto":
                 raise
-            ray.init(include_dashboard=False, **quiet)  # none runs: start one on this machine
+            ray.init(include_dashboard=False, **quiet)  # no cluster is running, so start one on this machine
     except (ConnectionError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(
@@ -219,7 +219,7 @@ def _connect(ray: Any, address: str) -> None:
 
 
 def carry_out_on_ray(job: Job) -> Outcome:
-    """`carry_out` in a Ray worker, with as many threads as cores that Ray has set aside."""
+    """`carry_out` in a Ray worker, with as many threads as cores assigned by Ray."""
     import ray
 
     cpus = ray.get_runtime_context().get_assigned_resources().get("CPU", 1)
