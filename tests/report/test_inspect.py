@@ -64,7 +64,7 @@ def test_same_image_in_two_parts(inspect, tmp_path):
     first, second = (f"photo_{indices[0]:03d}.jpg" for indices in (splits.train, splits.test))
     (folder / "rgb" / second).write_bytes((folder / "rgb" / first).read_bytes())
     text = inspect(FolderSource(folder))
-    assert re.search(r"SUSPICIOUS: same image in two parts of the split; .* \(1\)", text)
+    assert re.search(r"SUSPICIOUS: same image in two subsets of the split; .* \(1\)", text)
     assert first.removesuffix(".jpg") in text.rpartition("SUSPICIOUS")[2]
 
 
@@ -93,7 +93,7 @@ def test_images_of_one_colour_and_classes_that_never_occur(inspect, tmp_path):
     (folder / "dataset.yaml").write_text("classes: [a, b, c, unicorn]")
     (folder / "rgb" / "photo_000.jpg").write_bytes(png(np.zeros((30, 40, 3), np.uint8)))
     text = inspect(FolderSource(folder))
-    assert "image has one colour (1)" in text
+    assert "image has only one colour (1)" in text
     assert "class never occurs (1)\n  unicorn" in text
 
 
@@ -107,10 +107,10 @@ def test_what_nothing_can_be_learned_of_and_files_that_are_not_read(inspect, tmp
         (folder / f"rgb/photo_{index:03d}.jpg").write_bytes(png(np.full((30, 40), 40 * index, np.uint16) + marked))
     text = inspect(FolderSource(folder))
     assert "SUSPICIOUS: not read: rgb/ (1 .heic)" in text
-    assert "only one class occurs, from which nothing is learned; 255 means no class" in text
+    assert "only one class occurs, so there is nothing to learn; 255 means no class" in text
     assert (
-        "image is nearly black (of 16 bits, 65535 is white, unless rgb has a range) (6)" in text
-        or "image has one colour" in text
+        "image is nearly black (with 16 bits, 65535 is white, unless rgb declares a range) (6)" in text
+        or "image has only one colour" in text
     )
     assert "nothing suspicious" not in text
 
@@ -120,7 +120,7 @@ def test_classes_that_compression_made_up(inspect, tmp_path):
     labels = picture_arrays(1)["semantic"].copy()
     labels[20, 20] = 3
     (folder / "semantic/photo_001.png").write_bytes(png(labels))
-    assert "class has hardly a pixel" in inspect(FolderSource(folder), size=40)
+    assert "class has hardly any pixels" in inspect(FolderSource(folder), size=40)
 
 
 def test_stored_normals_and_negative_depth_are_suspected_in_any_source():

@@ -89,7 +89,7 @@ def test_label_maps_are_read_as_label_maps_in_the_colours_of_the_classes(tmp_pat
     with Image.open(file) as image:
         assert image.mode == "P"
         assert image.convert("RGB").getpixel((1, 0)) == (220, 190, 60)
-    with pytest.raises(ConfigError, match="labels shows classes, which this model does not predict"):
+    with pytest.raises(ConfigError, match="labels needs classes, which this model does not predict"):
         choose_files(["labels"], make_tasks(("depth",)))
 
 
@@ -145,7 +145,7 @@ def test_choices():
     with pytest.raises(ConfigError, match="unknown output 'pgn'. Did you mean 'png'"):
         choose_files(["pgn"], make_tasks(("depth",)))
     for kind in ("ply", "depth16"):
-        with pytest.raises(ConfigError, match=f"{kind} shows depth, which this model does not predict"):
+        with pytest.raises(ConfigError, match=f"{kind} needs depth, which this model does not predict"):
             choose_files([kind], make_tasks(("semantic",), ("a", "b")))
 
 

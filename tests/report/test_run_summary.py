@@ -19,8 +19,8 @@ RESULT = {
 def test_where_a_run_and_its_baseline_ended_early_is_said_and_costs_only_what_was_trained(tmp_path):
     baseline = {"recipe": "mt", "stopped": {"continued": {"step": 20, "of": 40}}}
     assert early_ends(RESULT | {"baseline": baseline}) == [
-        "mt ended early: stage continued at step 20 of 40",
-        "mgm ended early: stage multi_task at step 30 of 60, stage joint at step 10 of 40",
+        "mt stopped early: stage continued at step 20 of 40",
+        "mgm stopped early: stage multi_task at step 30 of 60, stage joint at step 10 of 40",
     ]
     assert early_ends(RESULT | {"stopped": {}}) == []
     write_json(tmp_path / "result.json", RESULT)

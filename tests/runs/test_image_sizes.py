@@ -135,7 +135,7 @@ def test_images_of_any_shape_from_training_to_files(mgm, interrupted, tmp_path):
     assert {tuple(scene.shape) for scene in images.values()} == {(1, 3, 32, 64)}
     code, _, err = mgm("report", whole)
     assert code == 0, err
-    assert "32 × 64 px (height × width), pictures of another shape scaled to fit" in (whole / "report.html").read_text()
+    assert "32 × 64 px (height × width), images of another shape scaled to fit" in (whole / "report.html").read_text()
 
 
 @pytest.mark.parametrize(

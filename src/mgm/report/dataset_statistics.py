@@ -1,4 +1,4 @@
-"""What a data set holds, counted sample by sample, and what looks wrong about it."""
+"""Statistics of a data set, accumulated sample by sample, and signs of errors in it."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from mgm.tasks.files import HINT_255
 from mgm.types import DatasetInfo, Sample
 
 RARE = 2e-4
-"""Share of the labelled pixels, below which a class is suspected; motorcycles in Cityscapes have 1e-3."""
-COPIES = "same image in two parts of the split; training keeps copies together where it draws parts, and scores none in given ones"
+"""A class with a smaller share of the labelled pixels is suspicious; for comparison, motorcycles in Cityscapes have 1e-3."""
+COPIES = "same image in two subsets of the split; random splits keep copies together, given splits do not score them"
 DARK = 24
-"""Of 255: below it, an image shows nothing; so do the 12 bits of a camera in a file of 16."""
+"""Brightest level, of 255, of a suspiciously dark image, such as the 12 bits of a camera stored in 16 without scaling."""
 
 
 @dataclass
 class TaskStatistics:
-    """The labels of one task over all samples."""
+    """Statistics of the labels of one task over all samples."""
 
     images: int = 0
-    """Samples with any valid pixel, which the counts of pixels are about."""
+    """Number of samples with any valid pixel; the pixel counts cover only these."""
     valid: int = 0
     pixels: int = 0
     lowest: float = math.inf
@@ -36,11 +36,11 @@ class TaskStatistics:
     medians: list[float] = field(default_factory=list[float])
     """Median value of each sample."""
     by_part: Counter[str] = field(default_factory=Counter[str])
-    """Part of the split -> samples with labels."""
+    """Subset of the split -> number of samples with labels."""
     class_pixels: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
-    """Class -> its pixels; empty for tasks without classes."""
+    """Number of pixels of each class; empty for tasks without classes."""
     class_images: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
-    """Class -> images that show it."""
+    """Number of images in which each class occurs."""
 
     @property
     def invalid_share(self) -> float:
@@ -49,7 +49,11 @@ class TaskStatistics:
 
 
 class DatasetStatistics:
-    """Counts and suspicions that grow sample by sample."""
+    """Accumulates counts and suspicious findings over the samples of a data set.
+
+    Args:
+        info: Description of the data set.
+    """
 
     def __init__(self, info: DatasetInfo) -> None:
         self.info = info
@@ -60,14 +64,14 @@ class DatasetStatistics:
             if task.categorical:
                 self.labels[name].class_pixels, self.labels[name].class_images = np.zeros((2, task.channels), np.int64)
         self.scenes: dict[str, Counter[str]] = {name: Counter() for name in info.scenes}
-        """Scene -> part of the split -> images."""
+        """Scene -> subset of the split -> number of images."""
         self.num_without_scene = 0
         self.suspicious: dict[str, list[str]] = {}
-        """What is suspicious -> names of the samples; empty where it is about the whole data set."""
+        """Finding -> names of the affected samples; no names if it concerns the whole data set."""
         self._seen: dict[bytes, tuple[str, str]] = {}
 
     def add(self, sample: Sample, part: str) -> None:
-        """Count a sample of a part of the split: train, validation, test, or empty."""
+        """Add a sample; ``part`` is its subset of the split: train, validation, test, or empty."""
         self.num_samples += 1
         self._add_image(sample, part)
         self._add_scene(sample.scene, part)
@@ -77,29 +81,29 @@ class DatasetStatistics:
                 self._add_label(name, target, sample.name, part)
 
     def suspect(self, what: str, name: str = "") -> None:
-        """Note something suspicious about a sample or, without a name, about the data set."""
+        """Record a suspicious finding about a sample or, without a name, about the whole data set."""
         self.suspicious.setdefault(what, []).extend([name] if name else [])
 
     def conclude(self) -> None:
-        """Note what all samples together show."""
+        """Record the findings that need all samples; call it after the last `add`."""
         for name, task in self.tasks.items():
             medians, counted = self.labels[name].medians, self.labels[name].class_pixels
             if medians and (doubt := task.doubt_about(median(medians))):
                 self.suspect(doubt)
             if task.categorical and np.count_nonzero(counted) == 1:
-                self.suspect(f"only one class occurs, from which nothing is learned{HINT_255}")
+                self.suspect(f"only one class occurs, so there is nothing to learn{HINT_255}")
             if task.categorical and self.labels[name].images:
                 for index, pixels in enumerate(counted):
                     if pixels < RARE * counted.sum():
                         what = (
-                            "has hardly a pixel; compression or interpolation may have made it up"
+                            "has hardly any pixels; it may be an artefact of compression or interpolation"
                             if pixels
                             else "never occurs"
                         )
                         self.suspect(f"class {what}", task.classes[index])
 
     def _has_label(self, name: str, target: Tensor) -> bool:
-        """Whether any pixel has a value, be it one that is not allowed, such as a negative depth."""
+        """Whether any pixel has a value, even an invalid one such as a negative depth."""
         return bool((~self.tasks[name].holes(target)).any())
 
     def _add_label(self, name: str, target: Tensor, sample: str, part: str) -> None:
@@ -123,9 +127,11 @@ class DatasetStatistics:
 
     def _add_image(self, sample: Sample, part: str) -> None:
         if sample.image.min() == sample.image.max():
-            self.suspect("image has one colour", sample.name)
+            self.suspect("image has only one colour", sample.name)
         elif sample.image.max() < DARK * (np.iinfo(sample.image.dtype).max // 255):
-            self.suspect("image is nearly black (of 16 bits, 65535 is white, unless rgb has a range)", sample.name)
+            self.suspect(
+                "image is nearly black (with 16 bits, 65535 is white, unless rgb declares a range)", sample.name
+            )
         digest = hashlib.blake2b(sample.image.tobytes(), digest_size=16).digest()
         other = self._seen.setdefault(digest, (sample.name, part))
         if other[0] == sample.name:

@@ -1,4 +1,4 @@
-"""The figure of a study: seeds, means and spreads of every metric; curves with bands; or pictures of predictions."""
+"""The figure of a study: seeds, means and standard deviations of every metric, or curves; also predictions and generated images."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 PANEL_WIDTH, ROW_HEIGHT = 3.2, 0.26
 """In inches."""
 EMPHASISED = {"MGM", "EML"}
-"""Rows in colour; the others are grey, but for what they are compared with."""
+"""Titles of the rows drawn in colour; all others are grey."""
 
 
 def draw(table: Table, folder: Callable[[Trial], RunFolder], out: Path) -> list[Path]:
     """Write the study's figure as PNG and PDF.
 
     Args:
-        table: What it shows.
-        folder: Where a trial lies.
+        table: The results.
+        folder: Maps a trial to its folder.
         out: Path without suffix.
 
     Returns:
-        The files; none when there is nothing to draw yet.
+        The files; empty if there are no results yet.
     """
     if not any(line.count for line in table.models):
         return []
@@ -49,13 +49,13 @@ def draw(table: Table, folder: Callable[[Trial], RunFolder], out: Path) -> list[
 
 
 def _title(figure: Figure, table: Table) -> None:
-    """The study's title, in as many lines as the figure's width makes it."""
+    """Add the study's title, wrapped to the width of the figure."""
     title = f"{table.plan.study.paper}: {table.plan.study.title}"
     figure.suptitle(textwrap.fill(title, int(12 * figure.get_figwidth())), fontsize=10)
 
 
 def _dots(table: Table) -> Figure:
-    """A panel per metric, a line per setting and model: every seed a dot, the mean a bar, one standard deviation a line."""
+    """One panel per metric, one line per setting and model: seeds as dots, mean and standard deviation as bar and line."""
     with figure_style():
         height = ROW_HEIGHT * (len(table.models) + len(table.plan.settings)) + 1.1
         figure = new_figure(PANEL_WIDTH * len(table.columns) + 1.2, height)
@@ -78,7 +78,7 @@ def _dots(table: Table) -> Figure:
 
 
 def _places(table: Table) -> list[float]:
-    """Vertical place of every line, with a gap before each setting."""
+    """Vertical position of every line, with a gap before each setting."""
     order = list(dict.fromkeys(line.setting for line in table.models))
     return [number + 0.9 * order.index(line.setting) for number, line in enumerate(table.models)]
 
@@ -103,7 +103,7 @@ def _dots_of(axes: Axes, line: Line, column: Column, place: float) -> None:
 
 
 def _curves(table: Table) -> Figure:
-    """A panel per metric, a curve per model over the settings, with a band of one standard deviation."""
+    """One panel per metric, one curve per model over the settings, with a band of one standard deviation."""
     with figure_style():
         figure = new_figure(PANEL_WIDTH * len(table.columns) + 0.8, 3.6)
         panels = figure.subplots(1, len(table.columns), squeeze=False)[0]
@@ -128,7 +128,7 @@ def _curve_of(axes: Axes, lines: list[Line], column: Column, colour: str, table:
 
 
 def finished_of_seed(table: Table, folder: Callable[[Trial], RunFolder]) -> dict[str, RunFolder]:
-    """Title -> finished run of the first setting, with the first seed for which the most models have one."""
+    """Title -> finished run, in the first setting and for the seed with the most finished models."""
     setting = table.plan.settings[0]
     by_seed: dict[int, dict[str, RunFolder]] = {seed: {} for seed in table.plan.seeds}
     for cell in table.plan.cells:
@@ -139,14 +139,14 @@ def finished_of_seed(table: Table, folder: Callable[[Trial], RunFolder]) -> dict
 
 
 def _predictions(table: Table, folder: Callable[[Trial], RunFolder], out: Path) -> list[Path]:
-    """Figures 4 and 6: the models of the paper's figure on the same images."""
+    """Figures 4 and 6: predictions of the paper's models for the same images."""
     in_paper = {row.title for row in table.plan.rows if row.in_paper}
     runs = {title: run for title, run in finished_of_seed(table, folder).items() if title in in_paper}
     return draw_comparison(runs, out.with_name("predictions")) if runs else []
 
 
 def _generated(table: Table, folder: Callable[[Trial], RunFolder], out: Path) -> list[Path]:
-    """Figure 7 from the MGM run, Figure 8 from the run with an annotator."""
+    """Figures 7 and 8: generated images of the MGM run, and annotated ones of the run with an annotator."""
     written: list[Path] = []
     for title, run in finished_of_seed(table, folder).items():
         if title in ("MGM", "ST_G"):

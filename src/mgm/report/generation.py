@@ -1,4 +1,4 @@
-"""Images of a generator before and after joint training, and what networks predict on them (paper Figures 7, 8)."""
+"""Generated images before and after joint training, and predictions for them (paper, Figures 7 and 8)."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from mgm.tasks.base import Task
 SHOWN_PER_SCENE = 4
 ANNOTATED_SCENES = 6
 ANNOTATED_SIDE = 160
-"""Annotations are interpolated to this longer side."""
+"""Longer side, in pixels, to which annotations are interpolated."""
 
 
 def has_generator(folder: RunFolder) -> bool:
-    """Whether the run has trained a generator so far."""
+    """Whether the run has saved a generator yet."""
     return bool(stages_with_generator(folder))
 
 
 def before_and_after(folder: RunFolder) -> dict[str, Mapping[str, Tensor]]:
-    """Images from the same noise at every point of the training at which the generator was kept.
+    """Images from the same noise by every saved generator of a run: before and after joint training.
 
     Returns:
         Title -> scene -> ``[SHOWN_PER_SCENE, 3, S, S]``, RGB in (-1, 1).
@@ -52,24 +52,24 @@ def before_and_after(folder: RunFolder) -> dict[str, Mapping[str, Tensor]]:
 
 @dataclass(frozen=True)
 class AnnotatedImages:
-    """Generated images and what each annotator predicts on them."""
+    """Generated images and the predictions of each annotator for them."""
 
     images: Tensor
     """``[N, 3, S, S]``, RGB in (-1, 1)."""
     scenes: list[str]
-    """The label that each was generated for."""
+    """The label of each image."""
     values: dict[str, dict[str, Tensor]]
     """Title of the annotator -> task -> decoded values (see `Task.decode_at`) of all images, interpolated."""
     tasks: dict[str, Task]
 
 
 def annotate_generated(folder: RunFolder) -> AnnotatedImages:
-    """One image of each of some scenes from the latest generator, annotated by the run's own network.
+    """Generate one image for each of a few scenes and annotate them with the run's own network.
 
-    A run trained on labels by an annotator (`MethodConfig.annotator`, a run's folder) shows that one's too.
+    If the run was trained on labels of an annotator (`MethodConfig.annotator`), the annotator's predictions are added.
 
     Raises:
-        RunError: If the run has no generator or no weights, or its annotator is no longer there.
+        RunError: If the run has no generator or no weights, or its annotator no longer exists.
     """
     generated = generate(folder.path, 1, device="cpu")
     names = list(generated)

@@ -1,4 +1,4 @@
-"""Losses and validation scores over a training, read from its metrics log."""
+"""Losses, validation scores and gradients of a training, read from its metrics log."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ STAGE_TITLES = {
     "multi_task": "Stage 1: network alone",
     "generator": "Stage 2: generator alone",
     "joint": "Stage 3: joint training",
-    "continued": "Stage 3: network goes on alone",
+    "continued": "Stage 3: network alone, continued",
 }
-"""Stage -> title, in the order of a training."""
+"""Stage -> title, in the order of training."""
 Points = tuple[list[int], list[float]]
-"""Steps, and the value at each."""
+"""Steps, and the values at these steps."""
 
 
 @dataclass
 class History:
-    """A metrics log, sorted into lines of a plot."""
+    """A metrics log as curves to plot."""
 
     losses: dict[str, dict[str, Points]] = field(default_factory=dict[str, dict[str, Points]])
-    """Stage -> loss -> points. After `multi_task`, steps go on counting from there."""
+    """Stage -> loss -> points. Joint training continues the step count of `multi_task`."""
     scores: dict[str, Points] = field(default_factory=dict[str, Points])
     """Task -> points of its primary metric on the validation set, against steps on labelled images."""
     gradients: dict[str, dict[str, Points]] = field(default_factory=dict[str, dict[str, Points]])
-    """``norm``, ``cosine`` and ``ratio`` -> update (or ``auxiliary``) -> points: what losses do to the encoder, against steps
-    (`mgm.training.gradients.GradientShares`)."""
+    """``norm``, ``cosine`` and ``ratio`` -> update (or ``auxiliary``) -> points: gradients of the losses on the encoder, against
+    steps (`mgm.training.gradients.GradientShares`)."""
     joint_start: int | None = None
-    """Steps of the network before joint training; None without it."""
+    """Step at which joint training starts; None without it."""
     kinds: Mapping[str, type[Task]] = field(default_factory=lambda: TASKS)
-    """All tasks that there may be scores of."""
+    """All tasks that may have scores."""
 
 
 def read_history(path: Path) -> History:
-    """Sort the records of the metrics log of a run; a value that was not finite is NaN, and a missing log is empty.
+    """Read the metrics log of a run as curves; values that were not finite are NaN, and a missing log gives no curves.
 
     Raises:
         RunError: If the log is damaged.
@@ -74,21 +74,21 @@ def _append(lines: dict[str, Points], name: str, step: int, value: float | None)
 
 
 def stages_of(histories: Iterable[History]) -> list[str]:
-    """Stages of which any log has losses, in the order of a training."""
+    """Stages with losses in any log, in the order of training."""
     return in_order(STAGE_TITLES, [history.losses for history in histories])
 
 
 def tasks_of(histories: Iterable[History]) -> list[str]:
-    """Tasks of which any log has scores, in the order of tables."""
+    """Tasks with scores in any log, in the order of tables."""
     return in_order(TASKS, [history.scores for history in histories])
 
 
 def kind_of(name: str, histories: Iterable[History]) -> type[Task]:
-    """The task of a name that the first log with scores of it knows it by."""
+    """Class of a task, according to the first log with scores of it."""
     return find_task(name, next((history.kinds for history in histories if name in history.scores), TASKS))
 
 
 def in_order(known: Iterable[str], present: Iterable[Collection[str]]) -> list[str]:
-    """The names that are present anywhere, known ones first and in their order."""
+    """All names in ``present``: those in ``known`` first and in that order, then the others."""
     names = list(dict.fromkeys(name for group in present for name in group))
     return [name for name in known if name in names] + [name for name in names if name not in known]

@@ -1,4 +1,4 @@
-"""A data set before training: what it holds, what looks suspicious, and a contact sheet of samples."""
+"""Inspection of a data set before training: statistics, suspicious findings, and a contact sheet of samples."""
 
 from __future__ import annotations
 
@@ -23,37 +23,37 @@ from mgm.types import FrameLike, Sample
 
 SPLIT_PARTS = tuple(part.name for part in fields(Splits))
 MOST_LISTED = 10
-"""Bad files, and samples of each kind of suspicion, that are listed."""
+"""Largest number of entries listed for bad files and for each suspicious finding."""
 
 
 def inspect_source(
     source: DataSource, out: Path, *, size: FrameLike = 128, num_shown: int = 12, most: int = 0, split: str = "random"
 ) -> Iterator[str]:
-    """Read a data set, say what it holds, and draw a contact sheet. Files that cannot be read are listed and left out.
+    """Read a data set, describe its contents, and draw a contact sheet. Unreadable files are listed and skipped.
 
     Args:
         source: The data set.
         out: File of the contact sheet.
-        size: Of the images, and how pictures of another shape are brought to it.
-        num_shown: Samples on the contact sheet.
-        most: Samples to read, spread evenly; 0: all.
-        split: Kind of the split whose parts are counted.
+        size: Size of the images, and how images of another shape are brought to it.
+        num_shown: Number of samples on the contact sheet.
+        most: Number of samples to read, spaced evenly; 0: all.
+        split: Kind of split whose subsets are counted.
 
     Yields:
         Lines of text.
 
     Raises:
-        ConfigError: If no sample is to be shown, or there is no such split.
+        ConfigError: If ``num_shown`` is below 1, ``most`` is negative, or there is no such split.
         DataError: If no sample can be read.
     """
     if num_shown < 1 or most < 0:
-        raise ConfigError("--num must be at least 1, --most 0 (all) or more")
+        raise ConfigError("--num must be at least 1, and --most at least 0 (all)")
     info = source.info
     statistics = DatasetStatistics(info)
     num_classes = sum(len(task.classes) for task in statistics.tasks.values() if task.categorical)
     yield f"{info.name}: {len(source)} images; tasks {', '.join(info.tasks)}; {num_classes} classes"
     if not info.image.is_photograph:
-        yield f"images of {info.image}, kept in {info.image.dtype}"
+        yield f"images of {info.image}, stored as {info.image.dtype}"
     for kind, note in info.notes.items():
         yield f"note on {kind}: {note}"
     parts, split_line = _parts(source, split)
@@ -73,7 +73,7 @@ def inspect_source(
             advance(1)
     statistics.conclude()
     if len(chosen) < len(source):
-        yield f"read {len(chosen)} of them, spread evenly (--most 0 reads all)"
+        yield f"read {len(chosen)} of them, spaced evenly (--most 0 reads all)"
     yield from _describe(statistics)
     yield from _complain(statistics, bad)
     if not warnings and not bad and not statistics.suspicious:
@@ -104,7 +104,7 @@ def _read(
 
 
 def _parts(source: DataSource, kind: str) -> tuple[np.ndarray, str]:
-    """The part of each sample in a split, and a line about it."""
+    """Subset of each sample in a split, and a line that describes the split."""
     names = np.full(len(source), "", "U10")
     try:
         splits: Splits = source.splits(kind, 0)
@@ -147,9 +147,9 @@ def _by_part(counts: Counter[str]) -> str:
 
 
 def _complain(statistics: DatasetStatistics, bad: dict[int, str]) -> Iterator[str]:
-    """Bad files and suspicions, the first few of each kind."""
+    """Bad files and suspicious findings, the first few of each kind."""
     if bad:
-        yield f"BAD: {len(bad)} samples cannot be used (mgm data verify lists all; mgm data prepare --skip-bad leaves them out)"
+        yield f"BAD: {len(bad)} samples cannot be used (mgm data verify lists all; mgm data prepare --skip-bad skips them)"
         yield from _first(list(bad.values()))
     for what, names in statistics.suspicious.items():
         yield f"SUSPICIOUS: {what}" + (f" ({len(names)})" if names else "")

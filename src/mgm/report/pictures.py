@@ -1,4 +1,4 @@
-"""Predictions and generated images as tables of pictures, which figures and pages draw in their own ways."""
+"""Predictions and generated images as tables of small images, for figures and HTML pages."""
 
 from __future__ import annotations
 
@@ -23,57 +23,58 @@ from mgm.tasks.base import Span, Task
 from mgm.tasks.legend import Legend
 
 LARGEST_SIDE = 128
-"""Longer side of a picture in pixels, unless told otherwise."""
+"""Default longer side of an image in pixels."""
 MOST_SCENES = 12
-"""Scenes of which generated images are shown on a page."""
+"""Largest number of scenes with generated images on a page."""
 
 MOST_MAPS = 130
-"""Labels, predictions and error maps on a page."""
+"""Largest number of labels, predictions and error maps on a page."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A small image."""
+    """A small image in a table."""
 
     pixels: np.ndarray | None
-    """``[H, W, 3]`` uint8; None: there is nothing to show, and ``alt`` says why."""
+    """``[H, W, 3]`` uint8; None: there is no image, and ``alt`` states the reason."""
     alt: str
-    """What it shows, for those who cannot see it."""
+    """Alternative text."""
     text: str = ""
-    """What stands beside it."""
+    """Text next to the image."""
     smooth: bool = False
-    """Whether its pixels may be blended where it is enlarged."""
+    """Whether the image may be interpolated when it is enlarged."""
 
 
 @dataclass(frozen=True)
 class TaskTable:
-    """Pictures of one task: a row per image."""
+    """Table of images for one task, with one row per input image."""
 
     title: str
     metric: str
-    """Title of the metric by which predictions are scored; empty where they are not."""
+    """Title of the metric of the scores; empty if there are no scores."""
     legend: Legend
     groups: list[tuple[str, tuple[str, ...]]]
-    """Columns that belong together: heading, and that of each column."""
+    """Groups of columns: heading of the group, headings of its columns."""
     rows: list[list[list[Picture]]]
-    """Row -> group -> pictures."""
+    """Row -> group -> images."""
 
 
 @dataclass(frozen=True)
 class ImageTable:
-    """Images, and what is known of them: a table per task, all with a row per image."""
+    """Input images and one table per task, all with one row per image."""
 
     images: list[Picture]
     tasks: list[TaskTable]
 
 
 def prediction_table(shown: Comparison, side: int = LARGEST_SIDE, most: int = 0) -> ImageTable:
-    """Labels and, by model, predictions with their error maps and their score on that one image.
+    """Labels and, for each model, predictions with error maps and per-image scores.
 
     Args:
         shown: Images and predictions.
-        side: Longer side of the pictures, of predictions at any rate.
-        most: Labels, predictions and error maps in all; where there would be more, fewer images are shown, but two. 0: no limit.
+        side: Longer side in pixels; predictions are interpolated to it, images, labels and error maps are at most this large.
+        most: Largest total number of labels, predictions and error maps; the number of images is reduced to at least two to
+            meet it. 0: no limit.
     """
     maps = len(shown.tasks) * (2 * len(shown.predictions) + 1)
     chosen = spread_evenly(len(shown.images), max(2, most // maps) if most else len(shown.images))
@@ -110,7 +111,7 @@ def _predictions(shown: Comparison, name: str, task: Task, images: dict[int, Pic
 def _prediction(
     task: Task, prediction: Tensor, target: Tensor | None, span: Span, what: str, side: int
 ) -> list[Picture]:
-    """A prediction, and its error map with the score."""
+    """A prediction, and its error map with the score; without a label only the prediction."""
     pixels = value_pixels(task, decoded(task, prediction, side), span)
     shown = Picture(pixels, f"Prediction of {what}", smooth=True)
     if target is None:
@@ -121,7 +122,7 @@ def _prediction(
 
 
 def annotation_table(annotated: AnnotatedImages, side: int = LARGEST_SIDE) -> ImageTable:
-    """Generated images, and what networks predict on them."""
+    """Generated images and the predictions for them."""
     tasks: list[TaskTable] = []
     for name, task in annotated.tasks.items():
         known = {title: values[name] for title, values in annotated.values.items() if name in values}
@@ -147,17 +148,17 @@ def annotation_table(annotated: AnnotatedImages, side: int = LARGEST_SIDE) -> Im
 
 @dataclass(frozen=True)
 class GeneratedTable:
-    """Generated images: a row per scene, a group of images per point of the training."""
+    """Generated images: one row per scene, one group of images per saved generator."""
 
     groups: list[str]
     rows: list[tuple[str, list[list[np.ndarray]]]]
     """Scene, and the images of each group."""
     omitted: int
-    """Scenes that are not shown."""
+    """Number of scenes that are not shown."""
 
 
 def generated_table(groups: Mapping[str, Mapping[str, Tensor]]) -> GeneratedTable:
-    """Images by scene, before and after joint training; of many scenes some, spread over all."""
+    """Images by scene, before and after joint training, of at most `MOST_SCENES` scenes, spaced evenly."""
     scenes = list(next(iter(groups.values())))
     rows: list[tuple[str, list[list[np.ndarray]]]] = []
     for scene in (scenes[index] for index in spread_evenly(len(scenes), MOST_SCENES)):
@@ -171,6 +172,6 @@ def _image(image: Tensor, alt: str, text: str, side: int) -> Picture:
 
 
 def _size(image: Tensor, side: int) -> tuple[int, int]:
-    """Height and width at which ``[..., H, W]`` is shown: no larger than it is."""
+    """Size at which ``[..., H, W]`` is shown: its longer side is at most ``side``, and it is not enlarged."""
     height, width = image.shape[-2:]
     return fitted_size(height, width, min(side, max(height, width)))

@@ -1,4 +1,4 @@
-"""Coloured point clouds from depth maps: as binary PLY (G. Turk, 1994) and as an interactive plot."""
+"""Coloured point clouds from depth maps, as binary PLY (G. Turk, 1994) and as interactive plots."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ PLACE = ("x", "y", "z")
 DIRECTION = ("nx", "ny", "nz")
 COLOUR: tuple[str, ...] = ("red", "green", "blue")
 MOST_PLOTTED = 25_000
-"""Points that a browser turns without stutter."""
+"""Largest number of points that a browser rotates smoothly."""
 
 
 def point_cloud(
     pixels: np.ndarray, depth: np.ndarray, camera: Intrinsics, normals: np.ndarray | None = None
 ) -> np.ndarray:
-    """A point per pixel whose depth is finite and above 0, in the camera's frame: x right, y down, z forward, in metres.
+    """Back-project every pixel with finite, positive depth into the camera frame: x right, y down, z forward, in metres.
 
     Args:
         pixels: ``[H, W, 3]`` uint8 RGB.
-        depth: ``[H, W]`` metres along the optical axis.
-        camera: Of this picture.
-        normals: ``[3, H, W]`` unit vectors in the same frame; None: points have no normals.
+        depth: ``[H, W]``, metres along the optical axis.
+        camera: Intrinsics of this image.
+        normals: ``[3, H, W]`` unit vectors in the same frame; None: points without normals.
 
     Returns:
-        ``[N]`` with the fields x, y, z (and nx, ny, nz) float32, red, green, blue uint8; row by row.
+        Structured array ``[N]`` in row-major order, with fields x, y, z (and nx, ny, nz) float32, red, green, blue uint8.
     """
     directions = DIRECTION if normals is not None else ()
     known = np.isfinite(depth) & (depth > 0)
@@ -50,7 +50,7 @@ def point_cloud(
 
 
 def write_ply(points: np.ndarray, file: IO[bytes]) -> None:
-    """Write points of `point_cloud`, little-endian."""
+    """Write the points of `point_cloud` as binary little-endian PLY."""
     kinds = {"f": "float", "u": "uchar"}
     lines = ["ply", "format binary_little_endian 1.0", "comment camera frame: x right, y down, z forward; metres"]
     lines.append(f"element vertex {len(points)}")
@@ -60,13 +60,13 @@ def write_ply(points: np.ndarray, file: IO[bytes]) -> None:
 
 
 def thinned(depth: np.ndarray, pixels: np.ndarray, camera: Intrinsics, most: int = MOST_PLOTTED) -> np.ndarray:
-    """The points of `point_cloud` at pixels on an even grid that leaves at most ``most`` of them.
+    """Point cloud of a subsampled depth map.
 
     Args:
-        depth: ``[H, W]`` metres along the optical axis.
+        depth: ``[H, W]``, metres along the optical axis.
         pixels: ``[h, w, 3]`` uint8, colours of the points, at any resolution.
-        camera: Of the depth map.
-        most: Points to keep.
+        camera: Intrinsics of the depth map.
+        most: Largest number of points.
     """
     stride = max(1, math.ceil(math.sqrt(depth.size / most)))
     first = stride // 2
@@ -77,7 +77,7 @@ def thinned(depth: np.ndarray, pixels: np.ndarray, camera: Intrinsics, most: int
 
 
 def plot_points(points: np.ndarray) -> Figure:
-    """An interactive plot (plotly), at first seen from a little behind the camera."""
+    """Interactive plotly figure, initially seen from slightly behind the camera."""
     import plotly.graph_objects as go
 
     axis = {
@@ -107,6 +107,6 @@ def plot_points(points: np.ndarray) -> Figure:
         height=460,
         paper_bgcolor="rgba(0, 0, 0, 0)",
         showlegend=False,
-        uirevision="points",  # new points leave the viewer where they are
+        uirevision="points",  # keeps the viewpoint when the points change
     )
     return figure

@@ -1,6 +1,6 @@
-"""The files that are written for a photograph: images, arrays, depth in millimetres, a figure, a point cloud.
+"""Output files of a prediction: images, arrays, depth in millimetres, a figure, a point cloud.
 
-`OUTPUTS` is the registry; a new kind of file is a function and a line there.
+`OUTPUTS` is the registry; a new kind of file is a function and an entry there.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ from mgm.training.checkpoint import make_folder
 
 MILLIMETRES = 1000
 CONFIDENCE_COLOURS = "viridis"
-"""Dark is unsure, bright is sure."""
+"""Colour map of confidence: dark is low, bright is high."""
 CONFIDENCE = "confidence"
 """Name of the output that needs `Predicted.confidence`."""
 SHEET_SIDE = 2048
-"""Longest side in pixels of the photograph that a sheet is drawn from."""
+"""Longer side in pixels to which larger images are reduced before the figure is drawn."""
 STRIP_PIXELS = 1 << 21
-"""Pixels that are coloured at once."""
+"""Pixels that are coloured at once; bounds memory."""
 FARTHEST_MM = 65535
-"""End of 16 bits, as which depth beyond 65.5 m is written."""
+"""Largest 16-bit value; depth beyond 65.5 m is written as this."""
 
 
 @dataclass(frozen=True)
 class Predicted:
-    """A photograph and what a model predicts for it."""
+    """An image and the predictions for it."""
 
     pixels: np.ndarray
     """``[H, W, 3]`` uint8 RGB."""
@@ -52,37 +52,37 @@ class Predicted:
     """Task -> value, as `TrainedModel.predict` returns it."""
     tasks: Mapping[str, Task]
     camera: Intrinsics | None = None
-    """Of the photograph; a point cloud needs it."""
+    """Intrinsics of the image; required for a point cloud."""
     confidence: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
-    """Task -> ``[H, W]`` in [0, 1], as of `TrainedModel.predict_with_confidence`; maps of it need it."""
+    """Task -> ``[H, W]`` in [0, 1], as `TrainedModel.predict_with_confidence` returns it; required for the output `CONFIDENCE`."""
 
 
 Writer = Callable[[Predicted, str, IO[bytes]], None]
-"""Writes a file about one task, or about all, whose name is then empty."""
+"""Writes a file for one task; an empty task name stands for all tasks."""
 
 
 @dataclass(frozen=True)
 class Output:
-    """A kind of file, or a file per task."""
+    """A kind of output: a file, or one per task."""
 
     description: str
     files: Mapping[str, Writer]
-    """What is added to the photograph's name -> how to write the file. There is one per task if it has ``TASK`` in it."""
+    """Suffix appended to the name of the image -> writer. A suffix that contains ``TASK`` gives one file per task."""
     needs: str = ""
-    """Task that it shows; empty: any."""
+    """Task that it requires; empty: none."""
     classes: bool = False
-    """Whether it is about tasks with classes alone."""
+    """Whether it applies only to tasks with classes."""
 
 
 def choose_files(kinds: Iterable[str], tasks: Mapping[str, Task]) -> dict[str, tuple[Writer, str]]:
-    """The files to write: what is added to a photograph's name -> how to write that file, and its task.
+    """The files to write: suffix appended to the name of the image -> writer and task.
 
     Args:
         kinds: Keys of `OUTPUTS`.
-        tasks: What the model predicts.
+        tasks: Tasks of the model.
 
     Raises:
-        ConfigError: If a kind is unknown, or shows a task that the model does not predict.
+        ConfigError: If a kind is unknown, or requires a task that the model does not predict.
     """
     files: dict[str, tuple[Writer, str]] = {}
     for kind in kinds:
@@ -90,8 +90,8 @@ def choose_files(kinds: Iterable[str], tasks: Mapping[str, Task]) -> dict[str, t
         names = [name for name, task in tasks.items() if task.categorical or not output.classes]
         if (output.needs and output.needs not in names) or not names:
             raise ConfigError(
-                f"{kind} shows {output.needs or 'classes'}, which this model does not predict ({', '.join(tasks)}); leave it out "
-                "of --save"
+                f"{kind} needs {output.needs or 'classes'}, which this model does not predict ({', '.join(tasks)}); remove it "
+                "from --save"
             )
         for ending, write in output.files.items():
             for task in names if "TASK" in ending else [""]:
@@ -100,18 +100,18 @@ def choose_files(kinds: Iterable[str], tasks: Mapping[str, Task]) -> dict[str, t
 
 
 def write_prediction(predicted: Predicted, place: Path, files: Mapping[str, tuple[Writer, str]]) -> Iterator[Path]:
-    """Write files for one photograph, each whole or not at all.
+    """Write the output files of one image, each completely or not at all.
 
     Args:
-        predicted: What to show.
-        place: Folder and name that the files' names begin with.
+        predicted: Image and predictions.
+        place: Folder and common prefix of the file names.
         files: From `choose_files`.
 
     Yields:
-        The files, as they are written.
+        Each file after it has been written.
 
     Raises:
-        RunError: If one cannot be written.
+        RunError: If a file cannot be written.
     """
     make_folder(place.parent)
     for ending, (write, task) in files.items():
@@ -121,7 +121,7 @@ def write_prediction(predicted: Predicted, place: Path, files: Mapping[str, tupl
 
 
 def confidence_pixels(confidence: Tensor) -> np.ndarray:
-    """Confidence ``[H, W]`` in [0, 1] as ``[H, W, 3]`` uint8, in `CONFIDENCE_COLOURS`."""
+    """Render confidence ``[H, W]`` in [0, 1] as ``[H, W, 3]`` uint8 in `CONFIDENCE_COLOURS`."""
     return paint_scale(confidence[None, None], CONFIDENCE_COLOURS)[0].permute(1, 2, 0).numpy()
 
 
@@ -129,20 +129,20 @@ def _write_image(predicted: Predicted, task: str, file: IO[bytes]) -> None:
     kind, value = predicted.tasks[task], predicted.values[task]
     every = max(1, isqrt(value.shape[-2] * value.shape[-1] // STRIP_PIXELS))
     span = kind.span([value[..., ::every, ::every]])
-    # colours take several times the memory of values
+    # in strips, since colours take several times the memory of values
     strips: tuple[Tensor, ...] = torch.split(value, max(1, STRIP_PIXELS // value.shape[-1]), dim=-2)
     _save(np.concatenate([value_pixels(kind, strip, span) for strip in strips]), file)
 
 
 def _write_array(predicted: Predicted, task: str, file: IO[bytes]) -> None:
-    """What `predict` returns, classes as uint8, everything else as float32."""
+    """Write the values of `TrainedModel.predict`: classes as uint8, everything else as float32."""
     array = predicted.values[task].numpy()
     kind = np.uint8 if array.dtype == np.int64 else np.float32
     np.save(file, array.astype(kind, copy=False), allow_pickle=False)
 
 
 def _write_labels(predicted: Predicted, task: str, file: IO[bytes]) -> None:
-    """As label maps are read: the class as the index of a palette, which has the colours of the classes."""
+    """Write a label map: a palette PNG with the class index as value and the class colours as palette."""
     kind = predicted.tasks[task]
     assert isinstance(kind, Segmentation)
     picture = Image.fromarray(predicted.values[task].numpy().astype(np.uint8))
@@ -159,7 +159,7 @@ def _write_confidence_array(predicted: Predicted, task: str, file: IO[bytes]) ->
 
 
 def _write_millimetres(predicted: Predicted, task: str, file: IO[bytes]) -> None:
-    """16-bit grey; 0 is no depth, as most readers expect."""
+    """Write depth as 16-bit greyscale; 0 stands for no depth, as most readers expect."""
     millimetres = np.nan_to_num(predicted.values["depth"][0].numpy() * MILLIMETRES, nan=0.0)
     _save(millimetres.round().clip(0, FARTHEST_MM).astype(np.uint16), file)
 
@@ -167,7 +167,7 @@ def _write_millimetres(predicted: Predicted, task: str, file: IO[bytes]) -> None
 def _write_figure(predicted: Predicted, task: str, file: IO[bytes]) -> None:
     pixels, values = predicted.pixels, predicted.values
     height, width = pixels.shape[:2]
-    if max(height, width) > SHEET_SIDE:  # many more pixels than its panels have
+    if max(height, width) > SHEET_SIDE:  # far more pixels than a panel of the figure
         size = fitted_size(height, width, SHEET_SIDE)
         rows, columns = (torch.arange(new) * old // new for new, old in zip(size, (height, width), strict=True))
         pixels, values = resized(pixels, size), {name: v[..., rows[:, None], columns] for name, v in values.items()}
@@ -186,8 +186,8 @@ def _save(pixels: np.ndarray, file: IO[bytes]) -> None:
 
 
 OUTPUTS: dict[str, Output] = {
-    "png": Output("a coloured picture per task: NAME_TASK.png", {"_TASK.png": _write_image}),
-    "npy": Output("the numbers per task: NAME_TASK.npy", {"_TASK.npy": _write_array}),
+    "png": Output("a coloured image per task: NAME_TASK.png", {"_TASK.png": _write_image}),
+    "npy": Output("the values per task: NAME_TASK.npy", {"_TASK.npy": _write_array}),
     "sheet": Output("all tasks side by side, with legends: NAME_all.png", {"_all.png": _write_figure}),
     "depth16": Output(
         "depth in millimetres as 16-bit PNG: NAME_depth_mm.png", {"_depth_mm.png": _write_millimetres}, "depth"
@@ -196,9 +196,9 @@ OUTPUTS: dict[str, Output] = {
         "classes as a label map, a palette PNG: NAME_TASK_labels.png", {"_TASK_labels.png": _write_labels}, classes=True
     ),
     CONFIDENCE: Output(
-        "how sure each pixel is, 0 to 1: NAME_TASK_confidence.png and .npy",
+        "confidence of each pixel, 0 to 1: NAME_TASK_confidence.png and .npy",
         {"_TASK_confidence.png": _write_confidence_image, "_TASK_confidence.npy": _write_confidence_array},
     ),
     "ply": Output("coloured point cloud: NAME_points.ply", {"_points.ply": _write_points}, "depth"),
 }
-"""Name -> kind of file."""
+"""Name -> kind of output."""

@@ -1,4 +1,4 @@
-"""The table and the figures of a finished run, made from what its folder holds."""
+"""The table and the figures of a finished run, made from the files in its folder."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from mgm.training.evaluate import Scores
 
 
 def draw_run(run: Path) -> None:
-    """Write ``table.md`` and, in ``pictures``, ``curves.png``, ``predictions.png`` and, with a generator, ``generated.png``.
+    """Write ``table.md`` and, in ``pictures``, ``curves.png``, ``predictions.png`` and, if there is a generator, ``generated.png``.
 
     Raises:
         RunError: If the run is not finished, or a file cannot be written.
-        DataError: If the data are no longer there.
+        DataError: If the data no longer exist.
     """
     folder = RunFolder(run)
     result = read_result(folder.result)
@@ -39,7 +39,7 @@ def draw_run(run: Path) -> None:
 
 
 def result_rows(result: dict[str, Any]) -> dict[str, Scores]:
-    """Rows of a run's table on the test set: constant predictor, baseline (where there is one), the run itself."""
+    """Rows of a run's table of test scores: constant predictor, baseline (if there is one), the run itself."""
     baseline = result.get("baseline")
     rows = {CONSTANT: result.get("constant", {})}
     if baseline:
@@ -48,9 +48,9 @@ def result_rows(result: dict[str, Any]) -> dict[str, Scores]:
 
 
 def early_ends(result: dict[str, Any]) -> list[str]:
-    """Where a run and its baseline ended before their steps were done, a line each (`TrainingConfig.patience`)."""
+    """One line for each of the run and its baseline that was stopped early (`TrainingConfig.patience`)."""
     return [
-        f"{member['recipe']} ended early: "
+        f"{member['recipe']} stopped early: "
         + ", ".join(f"stage {name} at step {at['step']} of {at['of']}" for name, at in member["stopped"].items())
         for member in (result.get("baseline"), result)
         if member and member.get("stopped")
@@ -58,6 +58,6 @@ def early_ends(result: dict[str, Any]) -> list[str]:
 
 
 def result_pretraining(result: dict[str, Any]) -> dict[str, str]:
-    """Row of `result_rows` -> what its encoder was pre-trained on; rows from scratch are absent."""
+    """Row of `result_rows` -> data that its encoder was pre-trained on, for rows with a pre-trained encoder."""
     members = [member for member in (result.get("baseline"), result) if member]
     return {member["recipe"]: member["pretrained"] for member in members if member.get("pretrained")}

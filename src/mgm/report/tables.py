@@ -1,4 +1,4 @@
-"""Scores of several models side by side, as tables for the terminal and for Markdown."""
+"""Tables of the scores of several models, for the terminal and for Markdown."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ class Column:
     """A metric of a task over all models."""
 
     title: str
-    """Of the task."""
+    """Title of the task."""
     metric: str
-    """Title with direction and unit."""
+    """Title of the metric with direction and unit."""
     cells: tuple[str, ...]
     best: tuple[bool, ...]
     primary: bool
     """Whether it is the primary metric of its task."""
     gain: str
-    """Of the last model over the baseline; empty but for the primary metric."""
+    """Gain of the last model over the baseline; empty unless the metric is primary."""
 
 
 @dataclass(frozen=True)
 class ScoreTable:
-    """Scores of several models as text. The last model is compared with a baseline."""
+    """Scores of several models as text, with the gains of the last model over a baseline."""
 
     models: list[str]
-    """Titles, with a mark for pre-trained encoders (see `mgm.runs.pretraining`)."""
+    """Titles, marked if the encoder was pre-trained (see `mgm.runs.pretraining`)."""
     columns: list[Column]
     gain: str
-    """Heading of the gains: over which model, and their mean over tasks; empty for a single model."""
+    """Heading of the gains: name of the baseline and mean gain over tasks; empty if there is no baseline."""
     footnotes: list[str]
 
     @property
@@ -53,7 +53,7 @@ class ScoreTable:
         return [(title, list(columns)) for title, columns in groupby(self.columns, lambda column: column.title)]
 
     def terminal(self) -> Table:
-        """A row per metric below the task's title, and a column per model, the best value in bold."""
+        """One row per metric below its task's title and one column per model, with the best value in bold."""
         caption = ["↑ higher is better, ↓ lower is better", *self.footnotes]
         table = Table(caption=escape("\n".join(caption)), caption_justify="left")
         table.add_column("metric")
@@ -69,7 +69,7 @@ class ScoreTable:
         return table
 
     def markdown(self) -> str:
-        """A row per model and a column per metric, then the footnotes; ends with a line break."""
+        """One row per model and one column per metric, followed by the footnotes; ends with a line break."""
         lines = [["model", *(f"{column.title}: {column.metric}" for column in self.columns)]]
         lines.append([":--", *("--:" for _ in self.columns)])
         for row, title in enumerate(self.models):
@@ -87,22 +87,22 @@ def score_table(
     baseline: str = "",
     pretrained: Mapping[str, str] | None = None,
 ) -> ScoreTable:
-    """The table of some models.
+    """Build the table of several models.
 
     Args:
-        results: Title of a model -> its scores; a value that is NaN, None or absent is shown as unknown.
-        tasks: Whose metrics to show.
+        results: Title of a model -> its scores; values that are NaN, None or absent are shown as unknown.
+        tasks: Tasks whose metrics are shown.
         baseline: Title of the model that the last one is compared with; empty: the model before it, unless that is `CONSTANT`.
-        pretrained: Title -> what its encoder was pre-trained on, for those where it was.
+        pretrained: Title -> data that its encoder was pre-trained on, for models with a pre-trained encoder.
 
     Raises:
-        ConfigError: If ``baseline`` is none of the models.
+        ConfigError: If ``baseline`` is not one of the models.
     """
     pretrained = pretrained or {}
     known = {title: {name: known_scores(found.get(name, {})) for name in tasks} for title, found in results.items()}
     *others, last = known
     reference, gain = known[last], ""
-    if baseline or (others and others[-1] != CONSTANT):  # relative to what is nearly 0 a gain says nothing
+    if baseline or (others and others[-1] != CONSTANT):  # a gain relative to a score near 0 is meaningless
         title = baseline or others[-1]
         reference = choose("baseline", title, known)
         gain = f"gain over {title} (mean {percent(mean_gain(known[last], reference, tasks))})"
@@ -119,18 +119,18 @@ def score_table(
 
 
 def known_scores(scores: Mapping[str, float | None]) -> dict[str, float]:
-    """The scores without those that are None, which is how JSON files write NaN."""
+    """The scores without those that are None, which stands for NaN in JSON files."""
     return {metric: value for metric, value in scores.items() if value is not None}
 
 
 def class_table(title: str, classes: Mapping[str, Mapping[str, float]]) -> Table:
-    """A row per class: its IoU and its share of the labelled pixels.
+    """Table with one row per class: its IoU and its share of the labelled pixels.
 
     Args:
-        title: Of the task.
+        title: Title of the task.
         classes: Class -> ``iou`` and ``pixels`` (see `mgm.tasks.base.ClassScore`), in the order of rows.
     """
-    caption = "pixels: share of the labelled ones; classes that neither occur nor are predicted are left out"
+    caption = "pixels: share of the labelled pixels; classes that neither occur nor are predicted are left out"
     table = Table(caption=caption, caption_justify="left")
     table.add_column(escape(title))
     table.add_column("IoU ↑", justify="right")
@@ -141,24 +141,24 @@ def class_table(title: str, classes: Mapping[str, Mapping[str, float]]) -> Table
 
 
 def metric_number(value: float, info: MetricInfo) -> str:
-    """A value of a metric as tables show it."""
+    """Format a value of a metric for a table."""
     if not math.isfinite(value):
         return UNKNOWN
     return f"{value:.2f}" if info.unit == "°" else f"{value:.{info.decimals}f}"
 
 
 def share(fraction: float) -> str:
-    """A fraction in per cent."""
+    """Format a fraction in per cent."""
     return f"{100 * fraction:.1f} %"
 
 
 def percent(gain: float) -> str:
-    """A fraction in per cent, with its sign."""
+    """Format a fraction in per cent, with its sign."""
     return f"{gain:+.1%}".replace("%", " %") if math.isfinite(gain) else UNKNOWN
 
 
 def _best(values: list[float], info: MetricInfo) -> tuple[bool, ...]:
-    """Which values are the best; none where there is no other to compare with."""
+    """Whether each value is the best; False for all if there is only one."""
     known = [value for value in values if math.isfinite(value)]
     best = (max if info.higher_is_better else min)(known) if len(known) > 1 else None
     return tuple(value == best for value in values)

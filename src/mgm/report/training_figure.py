@@ -1,4 +1,4 @@
-"""A figure that follows a training: the same validation images, predicted anew at every validation."""
+"""A figure of training progress: predictions for the same validation images, updated at every validation."""
 
 from __future__ import annotations
 
@@ -20,13 +20,17 @@ from mgm.types import Batch
 
 SHOWN_IMAGES = 3
 SHARE = 0.05
-"""Largest share of the time that drawing may take."""
+"""Largest share of the training time that drawing may take."""
 
 
 class TrainingFigure(Progress):
-    """Keeps ``pictures/training.png``: some validation images, what M predicts for them now, its errors, the ground truth.
+    """Callback that draws ``pictures/training.png``: validation images, ground truth, and M's current predictions and errors.
 
-    Drawn at the first validation and at every later one, as long as that takes no more than `SHARE` of the time.
+    The figure is drawn at the first validation, and at later ones as long as drawing takes at most `SHARE` of the time.
+
+    Args:
+        folder: Folder of the run.
+        data: Data of the run.
     """
 
     def __init__(self, folder: RunFolder, data: ExperimentData) -> None:
@@ -37,11 +41,11 @@ class TrainingFigure(Progress):
         self._next = 0.0
 
     def stage(self, name: str, done: int, total: int) -> None:
-        """A stage begins or is resumed."""
+        """Remember the stage for the title of the figure."""
         self._stage = name
 
     def validated(self, done: int, scores: Scores, score: float, model: nn.Module) -> None:
-        """Draw the figure again, unless the last one was drawn too recently."""
+        """Redraw the figure, unless it was drawn too recently."""
         begun = time.monotonic()
         if begun < self._next or not len(self.data.splits.validation):
             return

@@ -80,7 +80,7 @@ def test_what_acts_on_the_encoder():
         "ratio": {"auxiliary": ([20, 30], [0.1, 0.1])},
     }
     norms, cosines = charts(draw_gradients, ("norm", "cosine"), log)
-    assert norms.title == "Gradient on the encoder: others / tasks' 0.10"
+    assert norms.title == "Gradient norm on the encoder: auxiliary / task 0.10"
     assert "self supervision" in text_of(norms)
-    assert "all but the tasks'" in text_of(norms)
-    assert cosines.alt == "Direction on the encoder: cosine to the tasks' gradient against steps"
+    assert "all auxiliary losses" in text_of(norms)
+    assert cosines.alt == "Gradient direction on the encoder: cosine to the task gradient against steps"

@@ -1,1 +1,1 @@
-"""Figures of predictions, samples and curves, drawn with matplotlib."""
+"""Figures of predictions, generated images, samples and training curves, drawn with matplotlib."""

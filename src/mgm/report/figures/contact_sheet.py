@@ -1,4 +1,4 @@
-"""Samples of a data set with their labels, to look at before training."""
+"""Contact sheet: samples of a data set with their labels, for inspection before training."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from mgm.tasks.base import Task
 from mgm.types import Targets
 
 SHEET = (16.0, 6.5)
-"""Width and height in inches that the images share."""
+"""Width and height of the area for images, in inches."""
 SMALLEST, LARGEST = 1.05, 2.0
-"""Longer side of an image in inches; of more samples than fit at the smallest, some are shown."""
+"""Range of the longer side of an image, in inches; samples that do not fit at the smallest size are left out."""
 SAMPLE_GAP = 0.15
-"""Between samples, in inches."""
+"""Space between samples, in inches."""
 
 
 def contact_sheet(path: Path, images: Tensor, targets: Targets, tasks: dict[str, Task], scenes: Sequence[str]) -> None:
-    """Draw each image with its labels beside it and the name of its scene above; legends at the foot. All fits on a screen.
+    """Draw each image next to its labels, with the name of its scene above and legends at the bottom, to fit on a screen.
 
     Args:
         path: The file.
         images: ``[N, 3, H, W]``, RGB in (-1, 1).
-        targets: Labels; what is absent, or without a valid pixel, is shown as "no label".
-        tasks: What to draw.
-        scenes: Name of each image's scene, or joined names of its labels; empty where unknown.
+        targets: Labels; those that are absent or have no valid pixel are drawn as "no label".
+        tasks: Tasks to draw.
+        scenes: Scene of each image, or the joined names of its objects; empty where unknown.
     """
     count = min(len(images), _most(len(tasks) + 1))
     shown = spread_evenly(len(images), count)
     across, side = _columns(count, len(tasks) + 1)
     height, width = (side * length / max(images.shape[-2:]) for length in images.shape[-2:])
-    per_sample = len(tasks) + 2  # the last one is narrow: space between samples
+    per_sample = len(tasks) + 2  # the last column is narrow: the space between samples
     labelled = {name: task for name, task in tasks.items() if name in targets}
     down = -(-count // across)
     widths = ([width] * (per_sample - 1) + [SAMPLE_GAP]) * across
@@ -70,12 +70,12 @@ def contact_sheet(path: Path, images: Tensor, targets: Targets, tasks: dict[str,
 
 
 def _most(per_sample: int) -> int:
-    """Samples that fit with sides of `SMALLEST`."""
+    """Number of samples that fit if images have the `SMALLEST` size."""
     return max(1, int(SHEET[0] / (SMALLEST * per_sample + SAMPLE_GAP))) * int(SHEET[1] / (SMALLEST + 0.2))
 
 
 def _columns(count: int, per_sample: int) -> tuple[int, float]:
-    """How many samples stand beside each other, and the side of an image, for images as large as possible."""
+    """Number of samples per row, and side of an image in inches, for the largest possible images."""
 
     def side(across: int) -> float:
         return min(SHEET[0] / (across * (per_sample + 0.1)), SHEET[1] / -(-count // across) - 0.2)

@@ -1,4 +1,4 @@
-"""Losses and validation scores against updates."""
+"""Training curves (losses, validation scores, gradients) and confusion matrices."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
 
 COLUMNS = 3
 PANEL_WIDTH, PANEL_HEIGHT = 4.6, 3.2
-"""Of a panel, in inches."""
+"""Size of a panel, in inches."""
 LOG_RATIO = 20.0
-"""Losses whose largest value is this many times the smallest have a logarithmic scale."""
+"""Ratio of the largest to the smallest loss above which the scale is logarithmic."""
 LEGEND_LINES = 4
-"""A legend with more lines stands below its panel."""
+"""Legends with more lines are placed below the panel."""
 MOST_CLASSES = 16
-"""Classes in a confusion matrix: as many as can be read."""
+"""Largest number of classes in a confusion matrix that is still readable."""
 LINE_STYLES = ("-", "--", ":", "-.")
 
 
 def curve_figure(path: Path, logs: Mapping[str, Path]) -> None:
-    """Draw a panel of losses per stage, then a panel per task with its primary metric on the validation set.
+    """Draw one panel of losses per stage, then one panel per task with its primary metric on the validation set.
 
     Args:
-        path: The file; its suffix says which format (png, svg, pdf).
+        path: The file; its suffix determines the format (png, svg, pdf).
         logs: Title of a run -> its ``metrics.jsonl``.
 
     Raises:
@@ -55,7 +55,7 @@ def curve_figure(path: Path, logs: Mapping[str, Path]) -> None:
 
 
 def draw_losses(axes: Axes, stage: str, histories: Mapping[str, History]) -> None:
-    """Every loss of a stage in a colour, every run in a line style."""
+    """Draw the losses of a stage: one colour per loss, one line style per run."""
     runs = {title: history.losses[stage] for title, history in histories.items() if stage in history.losses}
     names = in_order((), runs.values())
     for (title, losses), line_style in zip(runs.items(), LINE_STYLES * len(runs), strict=False):
@@ -73,7 +73,7 @@ def draw_losses(axes: Axes, stage: str, histories: Mapping[str, History]) -> Non
 
 
 def draw_scores(axes: Axes, name: str, histories: Mapping[str, History]) -> None:
-    """A line per run with a ring at its best value, and where its joint training begins."""
+    """Draw a task's validation scores: one line per run, a ring at its best value, and the start of joint training."""
     task = kind_of(name, histories.values())
     best = max if task.metrics_info[task.primary].higher_is_better else min
     for number, (title, history) in enumerate(histories.items()):
@@ -87,26 +87,32 @@ def draw_scores(axes: Axes, name: str, histories: Mapping[str, History]) -> None
 
 
 def draw_gradients(axes: Axes, figure: str, history: History) -> None:
-    """What each loss does to the encoder: the norm of its gradient (logarithmic), or the cosine to that of the tasks' loss."""
+    """Draw the gradients of the losses on the encoder.
+
+    Args:
+        axes: Where to draw.
+        figure: ``norm`` (logarithmic), or ``cosine`` (similarity to the gradient of the task loss).
+        history: The run.
+    """
     ratios = history.gradients.get("ratio", {}).get("auxiliary", ([], []))[1]
     for number, (name, (steps, values)) in enumerate(history.gradients[figure].items()):
-        label = "all but the tasks'" if name == "auxiliary" else name.replace("_", " ")
+        label = "all auxiliary losses" if name == "auxiliary" else name.replace("_", " ")
         style = "--" if name == "auxiliary" else "-"
         axes.plot(steps, values, style, color=f"C{number}", label=label, marker="." if len(steps) < 2 else "")
     if figure == "norm":
         _logarithmic(axes)
-        ratio = f": others / tasks' {np.median(ratios):.2f}" if ratios else ""
-        axes.set_title(f"Gradient on the encoder{ratio}")
+        ratio = f": auxiliary / task {np.median(ratios):.2f}" if ratios else ""
+        axes.set_title(f"Gradient norm on the encoder{ratio}")
     else:
         axes.axhline(0, color=FAINT_INK, linewidth=0.8)
-        axes.set_title("Direction on the encoder")
+        axes.set_title("Gradient direction on the encoder")
     axes.set_xlabel("steps")
-    axes.set_ylabel({"norm": "norm of the gradient", "cosine": "cosine to the tasks' gradient"}[figure])
+    axes.set_ylabel({"norm": "gradient norm", "cosine": "cosine to the task gradient"}[figure])
     _legend(axes)
 
 
 def draw_bands(axes: Axes, name: str, groups: Mapping[str, list[History]]) -> None:
-    """A line per group, at the mean over its runs as far as the shortest goes, in a band of one standard deviation."""
+    """Draw validation scores: per group the mean over its runs, with a band of one standard deviation, where all have values."""
     for number, (title, histories) in enumerate(groups.items()):
         runs = [dict(zip(*history.scores[name], strict=True)) for history in histories if name in history.scores]
         if not runs:
@@ -123,7 +129,7 @@ def draw_bands(axes: Axes, name: str, groups: Mapping[str, list[History]]) -> No
 
 
 def draw_confusion(axes: Axes, title: str, confusion: Confusion) -> None:
-    """What share of each class' pixels (row) is taken for which class (column), for the most frequent classes."""
+    """Draw a confusion matrix of the most frequent classes: the share of each class's pixels (row) predicted as each class."""
     pixels = np.array(confusion.pixels, float)
     shares = pixels / np.maximum(1, pixels.sum(1, keepdims=True))
     names = [name.replace("_", " ") for name in confusion.classes[:MOST_CLASSES]]
@@ -138,7 +144,7 @@ def draw_confusion(axes: Axes, title: str, confusion: Confusion) -> None:
 
 
 def _label_scores(axes: Axes, task: type[Task], histories: Iterable[History]) -> None:
-    """Title, axes and legend of a panel of scores, and where joint training begins."""
+    """Add title, axis labels and legend to a panel of scores, and mark the start of joint training."""
     info = task.metrics_info[task.primary]
     for start in sorted({history.joint_start for history in histories if history.joint_start is not None}):
         axes.axvline(start, color=FAINT_INK, linestyle=":", linewidth=1.2)
@@ -152,7 +158,7 @@ def _label_scores(axes: Axes, task: type[Task], histories: Iterable[History]) ->
 
 
 def _logarithmic(axes: Axes) -> None:
-    """A logarithmic scale of losses, with plain numbers."""
+    """Set a logarithmic scale with plain numbers."""
     from matplotlib.ticker import LogLocator, NullFormatter
 
     axes.set_yscale("log")
@@ -162,7 +168,7 @@ def _logarithmic(axes: Axes) -> None:
 
 
 def _legend(axes: Axes) -> None:
-    """Inside the panel, or below it if it has many lines."""
+    """Add a legend inside the panel, or below it if it has many lines."""
     handles, labels = axes.get_legend_handles_labels()
     if len(handles) > LEGEND_LINES and len(axes.figure.axes) == 1:
         axes.figure.legend(handles, labels, ncols=2, loc="outside lower center")

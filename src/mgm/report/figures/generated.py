@@ -1,4 +1,4 @@
-"""Generated images by scene (paper Figure 7)."""
+"""Figure of generated images by scene (paper, Figure 7)."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from mgm.report.figures.panels import ImageGrid
 from mgm.report.figures.style import figure_style, save_figure
 
 LARGEST, SMALLEST = 1.5, 0.5
-"""Longer side of an image in inches."""
+"""Range of the longer side of an image, in inches."""
 HEIGHT = 6.5
-"""Inches that the rows share."""
+"""Height of all rows together, in inches."""
 GROUP_GAP = 0.2
-"""Between groups, in inches."""
+"""Space between groups, in inches."""
 LABEL = 1.3
-"""Width of the names of scenes, in inches."""
+"""Width of the column of scene names, in inches."""
 
 
 def generated_figure(path: Path, groups: Mapping[str, Mapping[str, Tensor]]) -> None:
-    """Draw a row of images per scene; groups, as before and after joint training, stand beside each other.
+    """Draw one row of images per scene, with groups (such as before and after joint training) side by side.
 
     Args:
         path: The file.
-        groups: Title of a group -> scene, or joined names of several labels -> ``[N, 3, H, W]``, RGB in (-1, 1); all groups
-            have the same scenes and as many images of each.
+        groups: Title of a group -> scene (or joined object names) -> ``[N, 3, H, W]``, RGB in (-1, 1); all groups have the
+            same scenes and the same number of images.
     """
     scenes = list(next(iter(groups.values())))
     first = next(iter(groups.values()))[scenes[0]]

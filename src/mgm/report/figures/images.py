@@ -1,4 +1,4 @@
-"""Images, predictions and error maps as uint8 pixels."""
+"""Conversion of images, predictions and error maps to uint8 pixels."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ Size = tuple[int, int]
 
 
 def fitted_size(height: int, width: int, side: int) -> Size:
-    """The size of the same shape whose longer side has ``side`` pixels."""
+    """Size with the same aspect ratio whose longer side is ``side`` pixels."""
     scale = side / max(height, width)
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 def spread_evenly(available: int, wanted: int) -> list[int]:
-    """As many of the indices below ``available`` as are wanted, or all, over the whole range."""
+    """``wanted`` indices spaced evenly over ``range(available)``, or all of them if there are fewer."""
     return np.linspace(0, available - 1, min(wanted, available)).round().astype(int).tolist()
 
 
 def image_pixels(image: Tensor, size: Size | None = None) -> np.ndarray:
-    """An image ``[3, H, W]``, RGB in (-1, 1), as ``[*size, 3]`` uint8; values are clipped."""
+    """Convert an image ``[3, H, W]``, RGB in (-1, 1), to ``[*size, 3]`` uint8; values are clipped."""
     levels = ((image.detach().float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
     return resized(levels.permute(1, 2, 0).cpu().numpy(), size)
 
 
 def resized(pixels: np.ndarray, size: Size | None) -> np.ndarray:
-    """``[H, W, 3]`` pixels at another size: averaged where they become fewer, repeated where they become more."""
+    """Resize ``[H, W, 3]`` pixels: with averaging to a smaller size, with nearest neighbours to a larger one."""
     if size is None or pixels.shape[:2] == size:
         return pixels
     smaller = pixels.shape[0] > size[0] or pixels.shape[1] > size[1]
@@ -40,22 +40,23 @@ def resized(pixels: np.ndarray, size: Size | None) -> np.ndarray:
 
 
 def value_pixels(task: Task, value: Tensor, span: Span | None = None, size: Size | None = None) -> np.ndarray:
-    """A value of one image (see `Task`), without batch dimension, in the task's colours: ``[*size, 3]`` uint8."""
+    """Render the value of one image (see `Task`), without batch dimension, in the task's colours: ``[*size, 3]`` uint8."""
     pixels = task.colour(value.detach().cpu()[None], span)[0].permute(1, 2, 0).numpy()
     return pixels if size is None else resize_nearest(pixels, *size)
 
 
 def error_pixels(task: Task, value: Tensor, target: Tensor, size: Size | None = None) -> np.ndarray:
-    """Where and how much a value errs, both without batch dimension: ``[*size, 3]`` uint8."""
+    """Render the error map of a value against its target, both without batch dimension: ``[*size, 3]`` uint8."""
     error = task.error(value.detach().cpu()[None], target.detach().cpu()[None])
     pixels = paint_scale(error[:, None], ERROR_COLOURS)[0].permute(1, 2, 0).numpy()
     return pixels if size is None else resize_nearest(pixels, *size)
 
 
 def decoded(task: Task, prediction: Tensor, side: int = 0) -> Tensor:
-    """The value of a prediction ``[C, H, W]`` of any floating-point type.
+    """Decode a prediction ``[C, H, W]`` of any floating-point type.
 
-    Where ``side`` is not 0 it is interpolated before decoding, so that the longer side has this many pixels and borders are smooth.
+    If ``side`` is not 0, the prediction is first interpolated so that its longer side is ``side`` pixels, which gives smooth
+    borders.
     """
     prediction = prediction.detach().float().cpu()[None]
     if not side:
@@ -64,7 +65,7 @@ def decoded(task: Task, prediction: Tensor, side: int = 0) -> Tensor:
 
 
 def image_score(task: Task, prediction: Tensor, target: Tensor) -> str:
-    """The task's primary metric on one image, with its unit, of a prediction ``[C, H, W]`` and the ground truth."""
+    """The primary metric of one prediction ``[C, H, W]`` against its ground truth, as text with unit."""
     metrics = task.metrics()
     metrics.update(prediction[None].detach().float().cpu(), target[None].detach().cpu())
     return task.metrics_info[task.primary].text(metrics.compute()[task.primary])

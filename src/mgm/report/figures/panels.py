@@ -1,7 +1,7 @@
-"""Grids of images with titles and legends, which all figures of images are made of.
+"""Grids of images with titles and legends, the basis of all figures of images.
 
-Everything is placed in one set of axes that covers the figure and is measured in inches, x to the right and y down. With axes of
-its own for every image, matplotlib takes seconds to draw a figure of a hundred.
+Everything is drawn in a single `Axes` that covers the figure, with coordinates in inches, x to the right and y down. With one
+`Axes` per image, matplotlib would take seconds to draw a hundred images.
 """
 
 from __future__ import annotations
@@ -20,30 +20,30 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MARGIN, GAP = 0.1, 0.04
-"""Around a figure, and between images, in inches."""
+"""Space around a figure and between images, in inches."""
 LEGEND_WIDTH, LEGEND_HEIGHT = 2.1, 1.05
-"""Least width and height of a legend, in inches."""
+"""Minimum width and height of a legend, in inches."""
 CLASS_WIDTH, CLASS_HEIGHT = 0.95, 0.145
-"""What the name of a class takes in a legend, in inches."""
+"""Size of a class's entry in a legend, in inches."""
 ERRORS_HEIGHT = 0.4
-"""Height that the colours of error maps take in addition."""
+"""Additional height for the colour bar of error maps, in inches."""
 MOST_CLASSES = 60
-"""Classes that a legend names, the most frequent first; the others are counted."""
+"""Largest number of classes named in a legend, the most frequent first; the others are counted."""
 BAR_WIDTH, BAR_HEIGHT = 2.4, 0.13
 CHARACTERS_PER_INCH = 14
-"""Of the small font."""
+"""Characters of the small font per inch."""
 
 
 def wrapped(text: str, inches: float, lines: int = 1) -> str:
-    """Text broken into lines that fit into a width; what is too long ends with an ellipsis."""
+    """Wrap text into lines of the given width; text that is too long is truncated with an ellipsis."""
     width = max(8, int(inches * CHARACTERS_PER_INCH))
     whole = textwrap.wrap(text, width, max_lines=lines, placeholder="…")
-    # textwrap leaves out a word that does not fit, and with it all of a name of one word
+    # textwrap drops a word that does not fit, which leaves nothing of a single long word
     return f"{text[: width - 1]}…" if whole == ["…"] else "\n".join(whole)
 
 
 def legend_height(legend: Legend, width: float) -> float:
-    """What a legend takes below each other, in inches: all classes up to `MOST_CLASSES`, in as many columns as fit."""
+    """Height of a legend in inches: up to `MOST_CLASSES` classes, in as many columns as fit."""
     count = min(MOST_CLASSES, len(legend.classes)) + bool(legend.unlabelled)
     return max(LEGEND_HEIGHT, CLASS_HEIGHT * -(-count // max(1, int(width / CLASS_WIDTH))) + 0.05)
 
@@ -52,12 +52,12 @@ class ImageGrid:
     """A figure with a grid of images.
 
     Args:
-        widths: Of the columns, in inches.
-        rows: How many.
-        height: Of a row, in inches.
-        row_gap: Space above each row but the first.
-        header: Space above the first row.
-        footer: Space below the last row, for legends.
+        widths: Widths of the columns, in inches.
+        rows: Number of rows.
+        height: Height of a row, in inches.
+        row_gap: Space above each row but the first, in inches.
+        header: Space above the first row, in inches.
+        footer: Space below the last row for legends, in inches.
     """
 
     def __init__(
@@ -79,25 +79,25 @@ class ImageGrid:
         self._axes.set(xlim=(0, self.width), ylim=(whole, 0))
 
     def left(self, column: int) -> float:
-        """Where a column begins."""
+        """Left edge of a column, in inches."""
         return MARGIN + sum(self.widths[:column]) + column * GAP
 
     def top(self, row: int) -> float:
-        """Where a row begins."""
+        """Top edge of a row, in inches."""
         return MARGIN + self._header + row * (self.height + self._row_gap)
 
     def show(
         self, row: int, column: int, pixels: np.ndarray | None, title: str = "", note: str = "", *, bold: bool = False
     ) -> None:
-        """Draw an image that fills its place or, without one, a grey field with a note.
+        """Draw an image that fills its cell or, without one, a grey box with a note.
 
         Args:
-            row: Its place.
-            column: Its place.
-            pixels: ``[H, W, 3]`` uint8 or None.
-            title: Above the image; cut to its width unless bold.
-            note: In place of a missing image.
-            bold: Whether the title is.
+            row: Row of the cell.
+            column: Column of the cell.
+            pixels: ``[H, W, 3]`` uint8, or None.
+            title: Text above the image, truncated to its width unless bold.
+            note: Text in place of a missing image.
+            bold: Whether the title is bold.
         """
         x, y, width = self.left(column), self.top(row), self.widths[column]
         box = (x, x + width, y + self.height, y)
@@ -113,11 +113,11 @@ class ImageGrid:
         self._axes.text(x, y - 0.05, text, fontsize=10 if bold else 8, fontweight="bold" if bold else "normal")
 
     def heading(self, row: int, column: int, text: str, offset: float = 0.23) -> None:
-        """A bold line, ``offset`` inches above an image, that may be wider than it."""
+        """Write a bold line ``offset`` inches above a cell; it may be wider than the cell."""
         self._axes.text(self.left(column), self.top(row) - offset, text, fontsize=8.5, fontweight="bold")
 
     def label(self, row: int, column: int, text: str) -> None:
-        """Text in place of an image, aligned to the right and vertically centred."""
+        """Write text into a cell, right-aligned and vertically centred."""
         x, y = self.left(column) + self.widths[column], self.top(row) + self.height / 2
         text = wrapped(text, self.widths[column], max(1, int(self.height / 0.15)))
         self._axes.text(x - 0.05, y, text, ha="right", va="center", fontsize=8)
@@ -125,15 +125,15 @@ class ImageGrid:
     def legend(
         self, legend: Legend, x: float, y: float, width: float, *, errors: bool = False, title: bool = False
     ) -> None:
-        """Explain the colours of one task.
+        """Draw the legend of one task.
 
         Args:
-            legend: What to explain.
-            x: Where the legend begins.
-            y: Where it begins; it is `legend_height` high, with error maps `ERRORS_HEIGHT` higher.
-            width: What it may take; at least `LEGEND_WIDTH`.
-            errors: Explain the colours of error maps too.
-            title: Write the task's title above.
+            legend: The legend.
+            x: Left edge, in inches.
+            y: Top edge, in inches. The height is `legend_height`, plus `ERRORS_HEIGHT` with error maps.
+            width: Available width in inches, at least `LEGEND_WIDTH`.
+            errors: Whether to add the colour bar of error maps.
+            title: Whether to write the task's title above.
         """
         bottom = y + legend_height(legend, width)
         if title:
@@ -150,7 +150,7 @@ class ImageGrid:
         self._patches(legend, x, y, width, bottom - y)
 
     def _bar(self, scale: ColourScale, x: float, y: float, width: float, note: str) -> float:
-        """A colour bar with its ends and a note below; returns where it ends."""
+        """Draw a colour bar with the values of its ends and a note below; returns its bottom edge."""
         width = min(width, BAR_WIDTH)
         self._axes.imshow(scale.colours[None], extent=(x, x + width, y + BAR_HEIGHT, y), aspect="auto")
         short = len(note) < 8
@@ -165,7 +165,7 @@ class ImageGrid:
         return y + 0.38 + 0.12 * (lines.count("\n") + 1)
 
     def _patches(self, legend: Legend, x: float, y: float, width: float, height: float) -> None:
-        """The classes, the most frequent first, and what pixels without a label look like."""
+        """Draw patches for the classes, the most frequent first, and for pixels without a label."""
         from matplotlib.legend import Legend as Box
         from matplotlib.patches import Patch
 

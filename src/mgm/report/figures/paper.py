@@ -1,4 +1,4 @@
-"""The paper's figures of images, for any runs, as PNG and PDF."""
+"""The paper's figures of predictions and generated images, for any runs, as PNG and PDF."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ FORMATS = (".png", ".pdf")
 
 
 def draw_comparison(folders: Mapping[str, RunFolder], out: Path) -> list[Path]:
-    """Predictions and error maps of several models beside the ground truth, on the same test images (Figures 4 and 6).
+    """Draw ground truth, predictions and error maps of several models for the same test images (Figures 4 and 6).
 
     Args:
         folders: Title -> run, in the order of columns: ``{"ST": ..., "MT": ..., "MGM": ...}``.
-        out: Where to write: ``figure4`` becomes ``figure4.png`` and ``figure4.pdf``.
+        out: Path without suffix: ``figure4`` gives ``figure4.png`` and ``figure4.pdf``.
 
     Returns:
         The files.
 
     Raises:
         RunError: If a run has no weights, or they have no test set in common.
-        DataError: If the data are no longer there.
+        DataError: If the data no longer exist.
     """
     shown = compare(folders)
     return in_every_format(out, lambda path: prediction_figure(path, shown))
 
 
 def draw_generation(folder: RunFolder, out: Path) -> list[Path]:
-    """Generated images by scene before and after joint training (Figure 7), and images with annotations (Figure 8).
+    """Draw generated images by scene before and after joint training (Figure 7), and annotated ones (Figure 8).
 
     Args:
         folder: A run with a generator.
-        out: Where to write: ``figure7`` becomes ``figure7.png`` and ``.pdf``, ``figure7_pairs.png`` and ``.pdf``.
+        out: Path without suffix: ``figure7`` gives ``figure7.png`` and ``.pdf``, ``figure7_pairs.png`` and ``.pdf``.
 
     Returns:
         The files.
@@ -53,7 +53,7 @@ def draw_generation(folder: RunFolder, out: Path) -> list[Path]:
 
 
 def stem(out: Path) -> Path:
-    """The path without a suffix that is one of the formats."""
+    """The path without its suffix, if that is one of the formats."""
     return out.with_suffix("") if out.suffix.lower() in FORMATS else out
 
 

@@ -1,4 +1,4 @@
-"""Predictions of several models beside the ground truth (paper Figures 4 and 6), and of one model for one photograph."""
+"""Figures of predictions: several models with the ground truth (paper, Figures 4 and 6), and one model for a single image."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ from mgm.report.pictures import ImageTable, TaskTable, prediction_table
 from mgm.tasks.base import Task
 
 WIDEST, TALLEST = 17.0, 6.5
-"""Inches that the pictures of a row, and of a column, share."""
+"""Width and height of the area for images, in inches."""
 SMALLEST, LARGEST = 0.8, 1.6
-"""Side of a picture in inches."""
+"""Range of the side of an image, in inches."""
 MOST_COLUMNS = 22
-"""With more columns, error maps stand below predictions and not beside them."""
+"""With more columns, error maps are placed below predictions instead of next to them."""
 TASK_GAP = 0.12
-"""Between tasks, in inches."""
+"""Space between tasks, in inches."""
 PICTURE_SIDE = 192
-"""Longer side of a picture in pixels, as many as `LARGEST` has: borders of predictions are not blocks."""
+"""Longer side of an image in pixels: the resolution of `LARGEST`, so that the borders of predictions are smooth."""
 PANEL, STACKED_PANEL, PANELS_PER_ROW = 3.2, 2.4, 4
-"""Longer side in inches, in one row and in several, and number in a row, of the panels about one photograph."""
+"""Figure of a single image: longer side of a panel in inches, for one row and for several rows, and panels per row."""
 TALLEST_PANEL, FLATTEST_PANEL = 4 * PANEL, PANEL / 16
-"""Inches; a line of pixels is drawn wider than it is, so that no photograph makes a sheet of any size."""
+"""Limits of a panel's height in inches; images of extreme shapes are distorted, so that the figure keeps a reasonable size."""
 
 
 def prediction_figure(path: Path, shown: Comparison) -> None:
-    """Draw a row per image: the image, then for each task the ground truth and every model's prediction with its errors.
+    """Draw one row per image: the image, then for each task the ground truth and every model's prediction and error map.
 
-    Above each error map stands the task's primary metric on this one image. The colours of a task mean the same in the whole
+    The title of an error map is the task's primary metric on that image. The colour scale of a task is the same in the whole
     figure.
 
     Args:
-        path: The file; PNG or PDF, as its suffix says.
-        shown: What to draw. A task without a valid label is shown as "no label", one that a model does not predict as such.
+        path: The file; its suffix determines the format (PNG or PDF).
+        shown: Images, labels and predictions. Missing labels are drawn as "no label", missing tasks as "not predicted".
     """
     draw_table(path, prediction_table(shown, PICTURE_SIDE))
 
 
 def draw_table(path: Path, table: ImageTable) -> None:
-    """Draw the images and, beside them, the tables of all tasks; legends at the foot."""
+    """Draw the images next to the tables of all tasks, with legends at the bottom."""
     columns = [sum(len(headings) for _, headings in task.groups) for task in table.tasks]
     stacked = 1 + sum(columns) > MOST_COLUMNS
     if stacked:
@@ -75,7 +75,7 @@ def draw_table(path: Path, table: ImageTable) -> None:
 
 
 def _draw_task(grid: ImageGrid, task: TaskTable, left: int, rows_per_image: int, *, stacked: bool) -> None:
-    """The pictures of one task, from column ``left`` of the grid on; those of a group below each other if ``stacked``."""
+    """Draw the table of one task from column ``left`` on; if ``stacked``, the images of a group are below each other."""
     for number, groups in enumerate(task.rows):
         column = left
         for (title, _), pictures in zip(task.groups, groups, strict=True):
@@ -89,12 +89,12 @@ def _draw_task(grid: ImageGrid, task: TaskTable, left: int, rows_per_image: int,
 
 
 def photograph_figure(image: Tensor, values: Mapping[str, Tensor], tasks: Mapping[str, Task]) -> np.ndarray:
-    """One photograph and what a model says about it, with legends.
+    """Draw an image and a model's predictions for it, with legends.
 
     Args:
         image: ``[3, H, W]``, RGB in (-1, 1).
         values: Task -> decoded value (see `Task.decode`) without batch dimension, of any size.
-        tasks: What to draw, in this order.
+        tasks: Tasks to draw, in this order.
 
     Returns:
         ``[height, width, 3]`` uint8.
@@ -106,14 +106,14 @@ def photograph_figure(image: Tensor, values: Mapping[str, Tensor], tasks: Mappin
     side = max(LEGEND_WIDTH, panel * min(1.0, width / height))
     spans = {name: task.span([values[name]]) for name, task in tasks.items()}
     legends = {name: task.legend([values[name]], spans[name]) for name, task in tasks.items()}
-    # the classes of the first task have the room below the photograph too
+    # the list of classes of the first task also uses the space below the image
     wide = next((name for name, legend in list(legends.items())[:1] if legend.classes), "")
     rooms = {name: 2 * side if name == wide else side for name in tasks}
     below = max(legend_height(legend, rooms[name]) for name, legend in legends.items()) + 0.45
     tall = min(TALLEST_PANEL, max(FLATTEST_PANEL, side * height / width))
     with figure_style():
         grid = ImageGrid([side] * columns, rows, tall, row_gap=below, header=0.2, footer=below - 0.2)
-        grid.show(0, 0, image_pixels(image), "Photograph", bold=True)
+        grid.show(0, 0, image_pixels(image), "Image", bold=True)
         for number, (name, task) in enumerate(tasks.items(), 1):
             row, column = divmod(number, columns)
             grid.show(row, column, value_pixels(task, values[name], spans[name]), task.title, bold=True)

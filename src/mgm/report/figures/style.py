@@ -1,4 +1,4 @@
-"""The look of all figures, and how they become files or arrays."""
+"""Style of all figures, and their conversion to files and arrays."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ STYLE: dict[str, Any] = {
     "legend.fontsize": 8,
     "image.interpolation": "nearest",
     "image.composite_image": False,
-    "text.parse_math": False,  # a dollar sign in the name of a run or class is one
+    "text.parse_math": False,  # names of runs and classes may contain dollar signs
     "pdf.fonttype": 42,
     "svg.fonttype": "none",
     "svg.hashsalt": "mgm",
 }
-"""Settings of matplotlib."""
+"""matplotlib settings."""
 
 
 @contextmanager
 def figure_style() -> Generator[None]:
-    """Draw in `STYLE`, whatever the user's settings; characters that the font lacks become boxes without a warning."""
+    """Use `STYLE` regardless of the user's matplotlib settings, and silence warnings about missing glyphs."""
     from matplotlib import style
 
     with style.context(["default", STYLE]), warnings.catch_warnings():
@@ -52,7 +52,7 @@ def figure_style() -> Generator[None]:
 
 
 def new_figure(width: float, height: float, *, constrained: bool = True) -> Figure:
-    """An empty figure of this size in inches, by default with constrained layout; needs no display."""
+    """Create an empty figure of this size in inches, by default with constrained layout; needs no display."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -62,7 +62,7 @@ def new_figure(width: float, height: float, *, constrained: bool = True) -> Figu
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write PNG, PDF or SVG, as the suffix says (without one, PNG), and make folders above.
+    """Write a figure as PNG, PDF or SVG according to the suffix (default: PNG); creates missing folders.
 
     Raises:
         RunError: If the file cannot be written.
@@ -75,7 +75,7 @@ def save_figure(figure: Figure, path: Path) -> None:
 
 
 def figure_pixels(figure: Figure) -> np.ndarray:
-    """The drawn figure as ``[H, W, 3]`` uint8."""
+    """Render a figure to ``[H, W, 3]`` uint8."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     canvas = FigureCanvasAgg(figure)

@@ -1,1 +1,1 @@
-"""One self-contained HTML page of a run or an experiment, made from what its folder holds."""
+"""A self-contained HTML page for a run or an experiment, made from the files in its folder."""

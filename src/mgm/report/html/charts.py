@@ -1,4 +1,4 @@
-"""Curves as SVG images inside a page."""
+"""Training curves and confusion matrices as SVG images embedded in a page."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
 
 Shown = TypeVar("Shown")
 WIDTH, HEIGHT = 4.0, 2.9
-"""Of a chart, in inches."""
+"""Size of a chart, in inches."""
 
 
 @dataclass(frozen=True)
 class Chart:
-    """A plot with its own legend. It is transparent, and the page inverts its lightness on a dark ground."""
+    """A plot with legend and transparent background; the page inverts its lightness in dark mode."""
 
     title: str
     uri: str
     alt: str
-    """What it shows, for those who cannot see it."""
+    """Alternative text."""
 
 
 def charts(draw: Callable[[Axes, str, Shown], None], names: Iterable[str], shown: Shown) -> list[Chart]:
-    """A chart per task or stage, drawn by a function of `mgm.report.figures.curves`."""
+    """One chart per task or stage, drawn by a function of `mgm.report.figures.curves`."""
     return [_chart(lambda axes, name=name: draw(axes, name, shown)) for name in names]
 
 
@@ -48,6 +48,6 @@ def _chart(draw: Callable[[Axes], None], width: float = WIDTH, height: float = H
         axes = figure.add_subplot(facecolor="none")
         draw(axes)
         title, label = axes.get_title("left"), axes.get_ylabel()
-        axes.set_title("", loc="left")  # stands above the chart, in the text of the page
+        axes.set_title("", loc="left")  # the page writes it above the chart
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     return Chart(title, uri("svg+xml", buffer.getvalue()), f"{title}: {label} against {axes.get_xlabel()}")

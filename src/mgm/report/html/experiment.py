@@ -1,4 +1,4 @@
-"""The HTML page of an experiment: several models, settings and seeds."""
+"""The HTML page of an experiment with several models, settings and seeds."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from mgm.report.pictures import MOST_MAPS, ImageTable, annotation_table, generat
 from mgm.runs.folder import read_result
 
 FIGURE_RECIPES = ("st", "mt", "mgm")
-"""Recipes whose predictions the paper shows beside each other, in its order."""
+"""Recipes whose predictions the paper shows side by side, in its order."""
 MOST_MODELS = 4
-"""Models whose predictions are shown where the experiment is not about these."""
+"""Largest number of models with predictions on the page, if the experiment has none of these recipes."""
 
 
 def experiment_page(folder: ExperimentFolder) -> str:
-    """The page of an experiment, finished or not; in place of what cannot be shown stands the reason.
+    """The page of an experiment, finished or not; a section that cannot be shown states the reason.
 
     Raises:
         RunError: If ``experiment.json`` is missing or damaged.
@@ -60,14 +60,14 @@ def experiment_page(folder: ExperimentFolder) -> str:
 
 
 def finished(trials: list[TrialRecord]) -> list[TrialRecord]:
-    """The trials that have finished."""
+    """The finished trials."""
     return [trial for trial in trials if trial.state == "finished"]
 
 
 def shown_trials(trials: list[TrialRecord]) -> list[TrialRecord]:
-    """Trials of one setting and one seed whose predictions are shown: as many of ST, MT and MGM as there are in one.
+    """Choose the trials whose predictions are shown: ST, MT and MGM of the setting and seed that has the most of them.
 
-    An experiment without any of these shows up to `MOST_MODELS` others.
+    If there are fewer than two of these, up to `MOST_MODELS` other trials of that setting and seed are chosen.
     """
     groups: dict[tuple[str, int], list[TrialRecord]] = defaultdict(list)
     for trial in finished(trials):
@@ -80,7 +80,7 @@ def shown_trials(trials: list[TrialRecord]) -> list[TrialRecord]:
 
 
 def generating_trial(folder: ExperimentFolder, trials: list[TrialRecord]) -> TrialRecord | None:
-    """The trial whose generated images are shown: one of the full method, or else any with a generator."""
+    """Choose the trial whose generated images are shown: one of recipe ``mgm``, else any with a generator."""
     able = [trial for trial in finished(trials) if has_generator(folder.run(trial))]
     return next((trial for trial in able if trial.recipe == "mgm"), able[0] if able else None)
 
@@ -106,7 +106,7 @@ def _facts(record: ExperimentRecord) -> list[tuple[str, str]]:
 
 
 def _charts(folder: ExperimentFolder, record: ExperimentRecord) -> list[tuple[str, list[Chart]]]:
-    """Setting -> validation scores as a line and a band per model."""
+    """Setting -> charts of the validation scores, with the mean and a band per model."""
     sections: list[tuple[str, list[Chart]]] = []
     for setting in dict.fromkeys(trial.setting for trial in record.trials):
         groups: dict[str, list[History]] = defaultdict(list)
@@ -129,7 +129,7 @@ def _predictions(folder: ExperimentFolder, shown: list[TrialRecord]) -> ImageTab
 
 
 def _costs(folder: ExperimentFolder, record: ExperimentRecord) -> list[Cost]:
-    """A row per model and setting: the mean over its seeds."""
+    """One row per model and setting: the mean over seeds."""
     rows: list[Cost] = []
     done = sorted(finished(record.trials), key=lambda trial: _place(trial, record))
     for (setting, model), trials in groupby(done, lambda trial: (trial.setting, trial.model)):
@@ -140,12 +140,12 @@ def _costs(folder: ExperimentFolder, record: ExperimentRecord) -> list[Cost]:
             first = costs[0]
             rows.append(Cost(title, seconds, first.steps, first.updates, first.parameters, memory))
     if not rows:
-        raise RunError("no trial is finished, or their folders are gone")
+        raise RunError("no trial is finished, or their folders no longer exist")
     return rows
 
 
 def _place(trial: TrialRecord, record: ExperimentRecord) -> tuple[int, int]:
-    """Where a trial stands: settings and models in the order in which the experiment names them."""
+    """Sort key of a trial: settings and models in the order of the record."""
     settings = [other.setting for other in record.trials]
     models = [other.model for other in record.trials]
     return settings.index(trial.setting), models.index(trial.model)
@@ -158,7 +158,7 @@ def _mean(values: list[float | None]) -> float | None:
 
 @dataclass(frozen=True)
 class TrialFacts:
-    """A trial and what its result says about how it was made."""
+    """A trial and its provenance according to its result."""
 
     trial: TrialRecord
     command: str

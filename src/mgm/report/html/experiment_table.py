@@ -1,4 +1,4 @@
-"""The results of an experiment as text: our values, and in columns of their own the paper's."""
+"""The results of an experiment as text, with the paper's values in separate columns."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from mgm.tasks import TASKS, MetricInfo
 
 @dataclass(frozen=True)
 class CellText:
-    """A cell as it is shown; without a value of ours a dash."""
+    """Texts of a cell; a dash if we have no value."""
 
     mean: str
     std: str
     """Empty for one seed."""
     best: bool
-    """Whether it is the best mean of its setting among our values."""
+    """Whether it is the best mean among our values of its setting."""
     values: str
-    """The value of every seed."""
+    """The values of all seeds."""
     paper: str
-    """The paper's value, where it has one."""
+    """The paper's value; empty if there is none."""
 
 
 @dataclass(frozen=True)
 class TableSection:
-    """The whole table; sentences and notes are those of the source."""
+    """The formatted table; sentences and notes are in ``source``."""
 
     source: ResultTable
     columns: list[tuple[str, str, bool]]
     """Task, metric with unit and direction, and whether the paper has values for it."""
     groups: list[tuple[str, list[tuple[ModelRow, str, list[CellText]]]]]
-    """Setting -> model, its title with the mark of pre-trained encoders, its cells."""
+    """Setting -> row, its title (marked if the encoder was pre-trained), its cells."""
 
 
 def table_section(table: ResultTable) -> TableSection:
-    """Format the table; the paper's values take no part in anything."""
+    """Format the table; the paper's values are not considered for the best mean."""
     infos = [MetricInfo(column.title, column.higher_is_better, column.unit) for column in table.columns]
     columns = [
         (

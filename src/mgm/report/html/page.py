@@ -1,4 +1,4 @@
-"""Writing the page of a folder, whether it holds a run or an experiment."""
+"""Writing the HTML page of a run or an experiment."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ FORMATS = (".html", ".htm")
 
 
 def write_report(folder: Path, out: Path | None = None) -> Path:
-    """Write the page of a run or of an experiment; returns the file.
+    """Write the page of a run or an experiment; returns the file.
 
     Args:
-        folder: The folder of either.
+        folder: Folder of the run or experiment.
         out: The file; None: ``report.html`` in the folder.
 
     Raises:
-        ConfigError: If ``out`` is no name of a page.
-        RunError: If the folder holds neither, is damaged, or the page cannot be written; then no file is begun.
+        ConfigError: If ``out`` is not the name of an HTML file.
+        RunError: If the folder holds neither, is damaged, or the page cannot be written; no file is left behind then.
     """
     path = out or folder / "report.html"
     if path.suffix.lower() not in FORMATS:
-        raise ConfigError(f"--out is {path}; the page is HTML, so let it end in .html")
+        raise ConfigError(f"--out is {path}, but the page is HTML; give a file name that ends in .html")
     if path.is_dir():
         raise ConfigError(f"--out is {path}, which is a folder; name a file in it, such as {path / 'report.html'}")
     page = make_page(folder)
@@ -38,7 +38,7 @@ def write_report(folder: Path, out: Path | None = None) -> Path:
 
 
 def make_page(folder: Path) -> str:
-    """The page of a run or of an experiment.
+    """Make the HTML page of a run or an experiment.
 
     Raises:
         RunError: If the folder holds neither, or is damaged.
@@ -48,6 +48,6 @@ def make_page(folder: Path) -> str:
     if RunFolder(folder).exists:
         return run_page(RunFolder(folder))
     raise RunError(
-        f"{folder} holds no run (config.yaml) and no experiment (experiment.json); "
-        "give the folder that mgm train or mgm experiment wrote"
+        f"{folder} holds neither a run (config.yaml) nor an experiment (experiment.json); "
+        "give a folder written by mgm train or mgm experiment"
     )

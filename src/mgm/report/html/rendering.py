@@ -1,4 +1,4 @@
-"""Templates, images inside pages, and sections that may be missing."""
+"""Rendering of templates, embedded images, and sections whose content may be missing."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 
 Content = TypeVar("Content")
 LARGEST_FILE = 600_000
-"""Bytes of an image file up to which it is embedded as it is."""
+"""Largest image file, in bytes, that is embedded unchanged."""
 LARGEST_WIDTH = 1600
 
 
 @dataclass(frozen=True)
 class Missing:
-    """In place of the content of a section: why there is none."""
+    """Placeholder for the content of a section, with the reason why there is none."""
 
     reason: str
 
 
 def attempt(make: Callable[[], Content]) -> Content | Missing:
-    """The content of a section, or why it cannot be made: missing data cost one section and not the page."""
+    """The content of a section, or the reason why it cannot be made, so that missing data affect only one section."""
     try:
         return make()
     except MgmError as error:
@@ -42,12 +42,12 @@ def attempt(make: Callable[[], Content]) -> Content | Missing:
 
 
 def render(template: str, **context: Any) -> str:
-    """A page from a template of this package. All text is escaped; a name that the context lacks is an error."""
+    """Render a template of this package. All text is escaped; a name missing from the context is an error."""
     return templates().get_template(template).render(version=__version__, **context)
 
 
 def data_uri(pixels: np.ndarray) -> str:
-    """Pixels ``[H, W, 3]`` or, with opacity, ``[H, W, 4]`` uint8 as a data URI: PNG or, where that is smaller, JPEG."""
+    """Encode ``[H, W, 3]`` or (with opacity) ``[H, W, 4]`` uint8 as a data URI: PNG, or JPEG if that is smaller."""
     image = Image.fromarray(np.ascontiguousarray(pixels))
     files = {"png": _encoded(image, format="PNG", optimize=True)}
     if pixels.shape[-1] == 3:
@@ -57,22 +57,22 @@ def data_uri(pixels: np.ndarray) -> str:
 
 
 def uri(kind: str, content: bytes) -> str:
-    """An image file as a data URI; ``kind`` is png, jpeg, svg+xml, ..."""
+    """Encode the bytes of an image file as a data URI; ``kind`` is png, jpeg, svg+xml, ..."""
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def file_uri(path: Path) -> str:
-    """A PNG file of any size as a data URI.
+    """Encode a PNG file as a data URI; large files are scaled down.
 
     Raises:
-        RunError: If it cannot be read.
+        RunError: If the file cannot be read.
     """
     try:
         content = path.read_bytes()
         with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
             flat = image.convert("RGB")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise RunError(f"{path} cannot be read as a PNG image ({error}); delete it or make it again") from None
+        raise RunError(f"{path} cannot be read as a PNG image ({error}); delete it or create it again") from None
     if len(content) <= LARGEST_FILE:
         return uri("png", content)
     flat.thumbnail((LARGEST_WIDTH, 4 * LARGEST_WIDTH))
@@ -87,7 +87,7 @@ def _encoded(image: Image.Image, **options: Any) -> bytes:
 
 @cache
 def templates(package: str = "") -> Environment:
-    """The templates of this package and, before them, those of another one (name as in imports)."""
+    """Template environment of this package; templates of ``package`` (a module name) take precedence."""
     from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -109,17 +109,17 @@ def templates(package: str = "") -> Environment:
 
 
 def grouped(number: int | None) -> str:
-    """A count in groups of three digits; unknown is a dash."""
+    """Format a count with digits in groups of three; None is a dash."""
     return "–" if number is None else f"{number:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
 def counts(counted: Mapping[str, int]) -> str:
-    """Names with their `grouped` counts."""
+    """Format names with their counts."""
     return ", ".join(f"{name} {grouped(number)}" for name, number in counted.items())
 
 
 def duration(seconds: float | None) -> str:
-    """A duration in words: ``37 s``, ``5 min 12 s``, ``2 h 5 min``; unknown is a dash."""
+    """Format a duration: ``37 s``, ``5 min 12 s``, ``2 h 5 min``; None is a dash."""
     if seconds is None:
         return "–"
     whole = round(seconds)

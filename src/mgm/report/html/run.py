@@ -27,32 +27,32 @@ from mgm.tasks.base import Confusion, Task
 from mgm.training.evaluate import task_gain
 
 NAMED = 5
-"""Mistakes of a segmentation that are put into words."""
+"""Number of confusions that are also stated in words."""
 ClassScores = dict[str, dict[str, float | None]]
-"""Class -> ``iou`` and ``pixels`` (see `mgm.tasks.base.ClassScore`), as result files hold them."""
+"""Class -> ``iou`` and ``pixels`` (see `mgm.tasks.base.ClassScore`), as in result files."""
 
 
 @dataclass(frozen=True)
 class Mistakes:
-    """What the run mistakes for what, and where it errs most."""
+    """Confusions between classes, and the images with the largest errors."""
 
     confusions: list[tuple[Chart, list[str]]]
-    """Of each task with classes: the matrix, and its largest entries in words."""
+    """For each task with classes: the confusion matrix, and its largest off-diagonal entries in words."""
     worst: ImageTable
 
 
 @dataclass(frozen=True)
 class Results:
-    """The scores on the test set, and what they say."""
+    """The scores on the test set and their summary in words."""
 
     table: ScoreTable
     sentences: list[str]
     classes: dict[str, dict[str, ClassScores]]
-    """Title of a task -> recipe -> the scores of its classes, those of the run itself last."""
+    """Title of a task -> recipe -> scores of its classes; the run itself comes last."""
 
 
 def run_page(folder: RunFolder) -> str:
-    """The page of a run, finished or not; in place of what cannot be shown stands the reason.
+    """The page of a run, finished or not; a section that cannot be shown states the reason.
 
     Raises:
         RunError: If the folder holds no run, or its settings cannot be read.
@@ -89,13 +89,13 @@ def run_page(folder: RunFolder) -> str:
 
 
 def begun_members(folder: RunFolder) -> dict[str, RunFolder]:
-    """Recipe -> the baseline, where there is one, and the run itself, however far they have come."""
+    """Recipe -> folder of the baseline (if there is one) and of the run itself, finished or not."""
     begun = [member for member in (folder.baseline, folder) if member.exists]
     return {member.experiment().recipe: member for member in begun}
 
 
 def _notes(folder: RunFolder) -> dict[str, str]:
-    """What the data set says about itself, without the tasks that the run did not learn."""
+    """The notes of the data set, without those on tasks that the run was not trained on."""
     info = folder.info()
     learned, kinds = folder.experiment().data.tasks or info.tasks, task_kinds(info.own_tasks)
     return {part.replace("_", " "): note for part, note in info.notes.items() if part in learned or part not in kinds}
@@ -106,7 +106,7 @@ def _charts(begun: dict[str, RunFolder]) -> tuple[list[Chart], list[Chart], list
     histories = {title: read_history(member.metrics_log) for title, member in begun.items()}
     known = {title: history for title, history in histories.items() if history.losses or history.scores}
     if not known:
-        raise RunError("nothing was logged yet")
+        raise RunError("nothing has been logged yet")
     drawn = known.values()
     own = list(drawn)[-1]
     measured = [figure for figure in ("norm", "cosine") if figure in own.gradients]
@@ -120,16 +120,16 @@ def _charts(begun: dict[str, RunFolder]) -> tuple[list[Chart], list[Chart], list
 def _predictions(begun: dict[str, RunFolder]) -> ImageTable:
     trained = {title: member for title, member in begun.items() if (member.checkpoints / "best.pt").exists()}
     if not trained:
-        raise RunError("no weights are kept here: the run has not been validated yet, or its checkpoints were deleted")
+        raise RunError("there are no weights: the run has not been validated yet, or its checkpoints were deleted")
     return prediction_table(compare(trained), most=MOST_MAPS)
 
 
 def mistakes(folder: RunFolder) -> Mistakes:
-    """The mistakes of a finished run on its test set.
+    """The confusions and worst images of a finished run on its test set.
 
     Raises:
-        RunError: If it is not finished, or a file is damaged.
-        DataError: If the data are no longer there.
+        RunError: If the run is not finished, or a file is damaged.
+        DataError: If the data no longer exist.
     """
     if not folder.finished:
         raise RunError("the run is not finished")
@@ -139,7 +139,7 @@ def mistakes(folder: RunFolder) -> Mistakes:
         (
             confusion_chart(kinds[name].title, confusion),
             [
-                f"{true} is taken for {taken}: {share(part)} of its pixels"
+                f"{true} is predicted as {taken}: {share(part)} of its pixels"
                 for true, taken, part in confusion.mistakes(NAMED)
             ],
         )
@@ -160,7 +160,7 @@ def _results(folder: RunFolder, result: dict[str, Any]) -> Results:
     """The scores of a finished run.
 
     Raises:
-        RunError: If the run is not finished, or its result lacks what the table needs.
+        RunError: If the run is not finished, or its result is incomplete.
     """
     if not result:
         raise RunError("the run is not finished, so there are no scores on the test set yet")
@@ -182,21 +182,21 @@ def _results(folder: RunFolder, result: dict[str, Any]) -> Results:
 
 
 def _sentences(result: dict[str, Any], columns: list[Column], tasks: dict[str, Task]) -> list[str]:
-    """The gains, what one run can show about them, and the tasks on which nothing was learned."""
+    """Gains over the baseline, the uncertainty of a single run, and tasks that are not better than a constant prediction."""
     test, constant = (
         {name: known_scores(scores) for name, scores in result[key].items()} for key in ("test", "constant")
     )
     poor = [task.title.lower() for name, task in tasks.items() if task_gain(test[name], constant[name], task) <= 0]
     remarks = [f"{line}." for line in early_ends(result)]
-    remarks += [f"No better than a constant prediction: {', '.join(poor)}."] if poor else []
+    remarks += [f"Not better than a constant prediction: {', '.join(poor)}."] if poor else []
     baseline = result.get("baseline")
     if not baseline:
-        return ["No baseline was trained beside this run, so nothing here says what its method brings.", *remarks]
-    length = "each until it ended" if early_ends(result) else "at the same number of updates"
+        return ["No baseline was trained with this run, so the effect of its method is unknown.", *remarks]
+    length = "each until it stopped" if early_ends(result) else "at the same number of updates"
     gains = ", ".join(f"{column.title.lower()} {column.gain}" for column in columns if column.primary)
     return [
-        f"{result['recipe']} against {baseline['recipe']}, {length}: {gains} (+ is better).",
-        "One run of each: differences of a few per cent are within what the seed alone makes. "
-        "Only several seeds, compared in pairs, can show a gain.",
+        f"{result['recipe']} vs. {baseline['recipe']}, {length}: {gains} (+ is better).",
+        "One run of each: differences of a few per cent are within the variation between seeds. "
+        "Only a paired comparison over several seeds can show a gain.",
         *remarks,
     ]

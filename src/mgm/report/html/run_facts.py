@@ -1,4 +1,4 @@
-"""The settings, state, origin and cost of a run, as text for its page."""
+"""The settings, state, provenance and cost of a run, as text for its page."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ from mgm.types import ASPECTS, DatasetInfo
 PLAIN_LOSSES = {
     "task": "tasks",
     "extra_task": "tasks, on extra images",
-    "consistency": "tasks, by the moving average's labels",
+    "consistency": "tasks, on labels by the moving average",
     "refinement": "refinement",
     "extra_refinement": "refinement, on extra images",
     "self_supervision": "self-supervision",
     "extra_self_supervision": "self-supervision, on extra images",
     "generator": "adversarial",
 }
-"""Update -> which loss it is."""
+"""Update -> name of its loss."""
 MIXED = {
     "classes": "half the classes of another image",
     "objects": "half the small classes of another image",
     "cutmix": "a rectangle of another image (CutMix)",
 }
-"""What is pasted -> words."""
+"""What is pasted into an image -> description."""
 
 
 def setting(experiment: Experiment, result: Mapping[str, Any], info: DatasetInfo) -> list[tuple[str, str]]:
-    """The settings that matter, by name, and what the data set and the result of a finished run know about them."""
+    """Name and text of the most important settings, with details from the data set and from the result of a finished run."""
     data, model, method, training = experiment.data, experiment.model, experiment.method, experiment.training
     recipe = RECIPES.get(experiment.recipe)
     labelled = f"{data.fraction:.0%} of the training images that have labels".replace("%", " %")
@@ -62,7 +62,7 @@ def setting(experiment: Experiment, result: Mapping[str, Any], info: DatasetInfo
         chosen = loss_names(names, method.losses, kinds)
         facts["Losses"] = ", ".join(f"{name}: {loss}" for name, loss in chosen.items())
     if own := [name for name in names if name in info.own_tasks]:
-        facts["Own tasks"] = "; ".join(f"{kinds[name].title}: {kinds[name].values}" for name in own)
+        facts["Custom tasks"] = "; ".join(f"{kinds[name].title}: {kinds[name].values}" for name in own)
     schedule = stages(experiment)
     facts["Stages"] = "; ".join(
         f"{STAGE_TITLES.get(stage.name, stage.name)}, {stage.steps} steps" for stage in schedule
@@ -79,11 +79,11 @@ def setting(experiment: Experiment, result: Mapping[str, Any], info: DatasetInfo
 def _image_size(data: DataConfig) -> str:
     height, width = data.size
     shape = "" if height == width else " (height × width)"
-    return f"{height} × {width} px{shape}, pictures of another shape {ASPECTS[data.aspect]}"
+    return f"{height} × {width} px{shape}, images of another shape {ASPECTS[data.aspect]}"
 
 
 def encoder_text(model: ModelConfig) -> str:
-    """The kind of encoder and its initial weights."""
+    """Architecture and initial weights of the encoder."""
     pretrained = pretraining(model)
     if pretrained:
         return f"pre-trained encoder ({pretrained})"
@@ -113,11 +113,11 @@ def _optimiser(experiment: Experiment) -> str:
     training = experiment.training
     steps = OPTIMIZER_STEPS[training.optimizer_step].description
     average = f", weights averaged (EMA {training.ema:g})" if training.ema else ""
-    return f"{steps}, rate {training.learning_rate:g}{average}"
+    return f"{steps}, learning rate {training.learning_rate:g}{average}"
 
 
 def state(folder: RunFolder) -> str:
-    """``finished``, or where the metrics log ends."""
+    """``finished``, or the last step in the metrics log."""
     if folder.finished:
         return "finished"
     records = list(read_metrics_log(folder.metrics_log))
@@ -130,7 +130,7 @@ def state(folder: RunFolder) -> str:
 
 
 def provenance(result: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Commit, versions and device, as far as they are recorded."""
+    """Commit, versions and device, as far as they were recorded."""
     facts = {"Commit": result.get("commit") or "unknown"}
     versions: dict[str, str] = result.get("versions") or {}
     if versions:
@@ -143,31 +143,31 @@ def provenance(result: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 @dataclass(frozen=True)
 class Cost:
-    """The cost of a run; None or empty where it was not recorded."""
+    """The cost of a run; None or empty where not recorded."""
 
     title: str
     seconds: float | None
     steps: int | None
     """Training steps on labelled batches."""
     updates: dict[str, int]
-    """Loss -> how often it reached the encoder."""
+    """Loss -> number of its gradients that reached the encoder."""
     parameters: dict[str, int]
-    """Network -> its parameters."""
+    """Network -> number of parameters."""
     memory_mb: float | None
 
     @property
     def num_updates(self) -> int | None:
-        """How often any loss reached the encoder."""
+        """Number of gradients of any loss that reached the encoder."""
         return sum(self.updates.values()) if self.updates else None
 
     @property
     def num_parameters(self) -> int | None:
-        """Parameters of all networks."""
+        """Number of parameters of all networks."""
         return sum(self.parameters.values()) if self.parameters else None
 
     @property
     def num_used(self) -> int | None:
-        """Parameters of what predicts in the end: encoder and decoders, not what only helps in training."""
+        """Number of parameters used for prediction: encoder and decoders, without networks that only serve training."""
         known = [self.parameters[name] for name in ("encoder", "decoders", "policy") if name in self.parameters]
         return sum(known) if known else None
 
