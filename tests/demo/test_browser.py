@@ -110,7 +110,7 @@ def test_the_slider_lets_the_photograph_show_through(visit):
     page = visit.page
     over = page.locator("#mgm-predictions .mgm-over").first
     assert over.evaluate("image => getComputedStyle(image).opacity") == "1"
-    page.get_by_label("number input for Prediction over photograph [%]").fill("30")
+    page.get_by_label("number input for Opacity of predictions [%]").fill("30")
     page.keyboard.press("Enter")
     page.wait_for_function("getComputedStyle(document.querySelector('.mgm-over')).opacity == 0.3", timeout=60_000)
 
@@ -121,14 +121,14 @@ def test_a_photograph_can_be_handed_in_and_a_bad_one_is_refused_in_words(visit, 
     (tmp_path / "bad.png").write_bytes(b"no picture")
     page.get_by_label("Remove Image").or_(page.get_by_label("Clear")).first.click()
     page.wait_for_selector("#mgm-predictions img", state="detached", timeout=60_000)
-    assert "Drop a photograph" in page.locator("#mgm-predictions").inner_text()
+    assert "Drop an image" in page.locator("#mgm-predictions").inner_text()
     page.locator("#mgm-source input[type=file]").first.set_input_files(tmp_path / "mine.png")
     page.wait_for_selector('#mgm-predictions [data-height="30"]', timeout=60_000)
     assert page.locator("#mgm-predictions .mgm-tile").count() == 4  # no truth for one's own photograph
     page.get_by_label("Remove Image").or_(page.get_by_label("Clear")).first.click()
     page.wait_for_selector("#mgm-predictions img", state="detached", timeout=60_000)
     page.locator("#mgm-source input[type=file]").first.set_input_files(tmp_path / "bad.png")
-    refusal = page.locator("#mgm-predictions", has_text="bad.png: is no picture that can be read")
+    refusal = page.locator("#mgm-predictions", has_text="bad.png: the file is not a readable image")
     refusal.wait_for(timeout=60_000)
     assert page.locator("#mgm-predictions img").count() == 0, "nothing of the photograph before"
     assert "Traceback" not in page.content()
@@ -143,7 +143,7 @@ def test_names_are_text_and_never_markup(visit):
 def test_confidence_is_shown_when_it_is_asked_for_and_follows_the_photograph(visit):
     page = visit.page
     assert page.locator("#mgm-confidence img").count() == 0
-    page.get_by_label("Show how sure the predictions are").check()
+    page.get_by_label("Show the confidence of the predictions").check()
     page.wait_for_selector("#mgm-confidence img", timeout=60_000)
     assert page.locator("#mgm-confidence .mgm-tile").count() == 3
     under = "document.querySelector('#mgm-confidence .mgm-tiles')?.getAttribute('style')"

@@ -30,7 +30,7 @@ def test_images_are_generated_with_what_the_network_predicts(served):
         ((AFTER, [], 1, 0), "choose one scene"),
         ((AFTER, ["attic", "cellar_room"], 1, 0), "choose one scene"),
         ((AFTER, ["attic"], 0, 0), "choose 1 to 8"),
-        ((AFTER, ["attic"], 9, 0), "9 images were asked for"),
+        ((AFTER, ["attic"], 9, 0), "the number of images is 9"),
         ((AFTER, ["attic"], 1, -1), "the seed is -1"),
     ],
 )

@@ -35,7 +35,7 @@ def test_given_names_are_taken_in_any_case():
 
 @pytest.mark.parametrize("name", ["", "http://a.example", "a.example:80", "*", "a b", "a/b", "[::1", "a\0"])
 def test_what_is_no_name_is_one_clear_error(name):
-    with pytest.raises(ConfigError, match=r"--allow-host .* is no name of a host; give it as in"):
+    with pytest.raises(ConfigError, match=r"--allow-host .* is not a host name; give it as in"):
         Hosts("127.0.0.1", [name])
 
 
@@ -46,7 +46,7 @@ def test_the_command_line_says_so(mgm, tmp_path, free_port):
     )
     assert code == 2
     assert err.count("\n") == 1
-    assert "--allow-host 'http://b' is no name of a host" in err
+    assert "--allow-host 'http://b' is not a host name" in err
 
 
 def test_a_page_for_the_network_answers_to_addresses_and_the_name_of_the_machine(served, free_port):

@@ -37,9 +37,9 @@ def texts(served, uploads) -> str:
 def test_a_part_that_cannot_work_says_why(tmp_path, uploads):
     run = write_run(tmp_path / "run", info=replace(INFO, tasks=("semantic",)), data="nowhere/photos")
     said = texts(open_runs([run], "cpu"), uploads)
-    assert "Depth is not predicted here, so there is no view in space." in said
+    assert "No run predicts depth, so there is no 3D view." in said
     assert "run (mgm) has no generator: its recipe trains none" in said
-    assert "There is one run only, and nothing to compare it with. Name two: mgm serve RUN RUN2" in said
+    assert "There is only one run, so there is nothing to compare. To compare two: mgm serve RUN RUN2" in said
     assert "No example images:" in said
     assert "nowhere/photos" in said
 

@@ -51,7 +51,7 @@ def test_photographs_are_seen_as_in_training(tmp_path, photo, aspect, fit):
 
 def test_all_tasks_stand_side_by_side(served, seen):
     shown = predictions_html(served.first.model.tasks, seen)
-    for title in ("Photograph", "Semantic segmentation", "Depth", "Surface normals"):
+    for title in ("Image", "Semantic segmentation", "Depth", "Surface normals"):
         assert f"<figcaption>{title}" in shown
     assert 'data-height="40" data-width="56"' in shown
     assert "Ground truth" not in shown
@@ -76,7 +76,7 @@ def test_confidence_is_that_of_the_model(served, seen, photo):
     assert shown.count("<img") == 3
     _, confidence = served.first.model.predict_with_confidence(photo)
     assert f"Surface normals: {confidence['normal'].mean():.1f}" in shown
-    assert "1 (sure)" in shown
+    assert "1 (high)" in shown
 
 
 def labelled(truth=None) -> Seen:
@@ -108,7 +108,7 @@ def test_a_labelled_example_says_the_truth_too():
 
 @pytest.mark.parametrize("x, y", [(-1, 0), (3, 0), (0, 2), (0, -1)])
 def test_a_pixel_outside_is_refused(x, y):
-    with pytest.raises(ConfigError, match="outside the photograph; columns go from 0 to 2 and rows from 0 to 1"):
+    with pytest.raises(ConfigError, match="outside the image; columns go from 0 to 2 and rows from 0 to 1"):
         read_pixel({}, labelled(), x, y)
 
 
@@ -122,7 +122,7 @@ def test_points_have_the_wanted_colours_and_view(served, seen):
     with pytest.raises(ConfigError, match="unknown colouring 'depht'. Did you mean 'depth'"):
         points_figure(served.first, seen, 60, "depht")
     for view in (19, 121, -5):
-        with pytest.raises(ConfigError, match="it goes from 20° to 120°"):
+        with pytest.raises(ConfigError, match="it must be from 20° to 120°"):
             points_figure(served.first, seen, view, "photograph")
 
 
@@ -176,7 +176,7 @@ def test_two_runs_are_compared_task_by_task(served, photo):
 def test_what_cannot_be_compared_is_said(served, tmp_path, photo):
     first = served.first.title
     shot = Photograph("a", photo)
-    with pytest.raises(ConfigError, match="choose two different runs"):
+    with pytest.raises(ConfigError, match="choose two different ones"):
         comparison_html(served, shot, first, first)
     with pytest.raises(ConfigError, match="unknown run 'x'"):
         comparison_html(served, shot, first, "x")

@@ -101,7 +101,7 @@ def test_no_program_is_run_on_an_upload(browse, served, monkeypatch):
     monkeypatch.setattr("subprocess.Popen.__init__", lambda *_, **__: started.append(1))
     content = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 32 24\n%%EndComments\n%%EOF\n"
     path = browse.post("/gradio_api/upload", files={"files": ("a.png", content)}).json()[0]
-    assert "a.png: is no picture that can be read" in predicted(browse, served, {"path": path, "orig_name": "a.png"})
+    assert "a.png: the file is not a readable image" in predicted(browse, served, {"path": path, "orig_name": "a.png"})
     assert started == []
 
 
@@ -134,7 +134,7 @@ def test_only_uploads_are_opened(browse, site, served, secret, kind, meta):
     for more in ({}, {"url": f"{site.address}/gradio_api/file={path}", "orig_name": "a.png"}):
         answer = predicted(browse, served, {"path": path, **meta, **more})
         assert answer.startswith("refused: ")
-        assert "is no picture" not in answer
+        assert "not a readable image" not in answer
     assert {file for file in site.uploads.rglob("*") if file.is_file() and not file.is_symlink()} == before
 
 
@@ -147,7 +147,7 @@ def test_addresses_are_never_fetched(browse, served):
         address = f"http://127.0.0.1:{trap.getsockname()[1]}/a.png"
         for meta in ({}, META):
             assert predicted(browse, served, {"path": address, **meta}).startswith("refused: ")
-            assert "did not come as a file" in predicted(browse, served, {"path": None, "url": address, **meta})
+            assert "was not sent as a file" in predicted(browse, served, {"path": None, "url": address, **meta})
         for way in ("file=", "file/", "proxy="):
             assert browse.get(f"/gradio_api/{way}{address}").status_code in (403, 404)
         with pytest.raises(TimeoutError):
@@ -182,8 +182,8 @@ def test_no_event_takes_a_strange_file_in_any_place(browse, site, secret, meta):
         for place in range(len(values)):
             for value in (file, [file], {"value": file}, [{"image": file, "caption": None}]):
                 sent = [*values[:place], value, *values[place + 1 :]]
-                assert called(browse, event, sent).startswith("refused: a file that is named"), event["api_name"]
-        assert called(browse, event, values, event_data={"value": file}).startswith("refused: a file"), event[
+                assert called(browse, event, sent).startswith("refused: the request names a file"), event["api_name"]
+        assert called(browse, event, values, event_data={"value": file}).startswith("refused: the request"), event[
             "api_name"
         ]
         for route in ("call", "call/v2", "run", "api"):

@@ -36,7 +36,7 @@ def test_a_port_in_use_is_found_before_any_model_is_loaded(mgm, tmp_path):
         port = other.getsockname()[1]
         code, _, err = mgm("serve", tmp_path, "--port", port)
     assert code == 2
-    assert f"cannot listen at 127.0.0.1, port {port}" in err
+    assert f"cannot listen on 127.0.0.1, port {port}" in err
     assert err.count("\n") == 1
 
 

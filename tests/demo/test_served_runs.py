@@ -64,8 +64,8 @@ def test_a_model_folder_is_served_without_examples_unless_a_run_brings_them(run,
     alone = open_runs([tmp_path / "model"], "cpu")
     assert list(alone.runs) == ["model (mgm)"]
     assert alone.first.generators == {}
-    assert alone.first.summary.startswith("trained on rooms at 32 × 32; a model folder: ")
-    assert "does not bring its data" in alone.no_examples
+    assert alone.first.summary.startswith("trained on rooms at 32 × 32; model folder: ")
+    assert "contains no data" in alone.no_examples
     both = open_runs([tmp_path / "model", run], "cpu")
     assert list(both.runs) == ["model (mgm)", "first (mgm)"]
     assert len(both.examples) == 2
@@ -73,7 +73,7 @@ def test_a_model_folder_is_served_without_examples_unless_a_run_brings_them(run,
 
 
 def test_a_run_named_twice_or_missing_is_an_error(run, tmp_path):
-    with pytest.raises(ConfigError, match="named more than once"):
+    with pytest.raises(ConfigError, match="given more than once"):
         open_runs([run, run / "." / ".." / run.name], "cpu")
     with pytest.raises(RunError, match="neither a run"):
         open_runs([tmp_path], "cpu")

@@ -50,13 +50,16 @@ def test_a_large_photograph_is_scaled_down_and_keeps_its_shape(tmp_path):
 @pytest.mark.parametrize(
     "content, says",
     [
-        (b"no picture", "mine: is no picture that can be read; use a JPEG, PNG or WebP"),
-        (b"", "mine: is no picture"),
-        (EPS, "mine: is no picture that can be read; use a JPEG, PNG or WebP"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'><image href='/etc/passwd'/></svg>", "mine: is no picture"),
-        (claimed_png(60_000, 60_000), "mine: the picture is too large; up to 40 million pixels"),
-        (claimed_png(8_000, 8_000), r"mine: the picture is too large \(8000 × 8000\)"),
-        (claimed_png(900, 100), "mine: 900 × 100 pixels is too long and thin"),
+        (b"no picture", "mine: the file is not a readable image; use a JPEG, PNG or WebP"),
+        (b"", "mine: the file is not a readable image"),
+        (EPS, "mine: the file is not a readable image; use a JPEG, PNG or WebP"),
+        (
+            b"<svg xmlns='http://www.w3.org/2000/svg'><image href='/etc/passwd'/></svg>",
+            "mine: the file is not a readable image",
+        ),
+        (claimed_png(60_000, 60_000), "mine: the image is too large; scale it down to at most 40 million pixels"),
+        (claimed_png(8_000, 8_000), r"mine: the image is too large \(8000 × 8000\)"),
+        (claimed_png(900, 100), "mine: the image is too elongated"),
         (claimed_png(64, 64), "mine: is damaged or truncated"),
     ],
 )

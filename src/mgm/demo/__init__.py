@@ -1,1 +1,1 @@
-"""A web page on which trained runs are tried out; needs the extra ``mgm[demo]``."""
+"""A web page for trying out trained runs; needs the extra ``mgm[demo]``."""

@@ -1,7 +1,7 @@
-"""Checks of every request before gradio sees it. Needs starlette, which comes with gradio.
+"""Middleware that checks every request before it reaches gradio. Needs starlette, which comes with gradio.
 
-Gradio checks a path only where the request itself marks it as one (``meta``), serves more than this page needs, and fetches any
-address on request. So only what the page needs is let through, and every file that a request names must be an upload.
+Gradio checks a path only if the request itself marks it as one (``meta``), serves more endpoints than this page needs, and fetches
+any URL on request. This middleware therefore allows only the paths that the page needs, and only files that were uploaded.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mgm.demo.uploads import Uploads
 from mgm.types import is_mapping, is_sequence
 
 MAX_BODY = 1 << 20
-"""Bytes of a request without a file; photographs are uploaded, and not part of any."""
+"""Largest request body in bytes; images are uploaded separately."""
 _API = "/gradio_api"
 _FILE = f"{_API}/file="
 _UPLOAD = f"{_API}/upload"
@@ -34,7 +34,7 @@ _FOLDERS = ("/assets/", "/static/", "/pwa_icon/", *(f"{_API}/{name}/" for name i
 
 
 class _RefusedError(Exception):
-    """A request that is not let through."""
+    """A rejected request."""
 
     def __init__(self, status: int, why: str) -> None:
         super().__init__(why)
@@ -42,12 +42,12 @@ class _RefusedError(Exception):
 
 
 class Gate:
-    """Refuses requests to or from an unknown host, for what the page does not need, and for files that are not uploads.
+    """Rejects requests to or from unknown hosts, for paths that the page does not need, and for files that are not uploads.
 
     Args:
-        app: The application behind it.
-        hosts: Names under which the page answers.
-        uploads: The only folder with files that visitors may name or fetch.
+        app: The wrapped application.
+        hosts: Host names under which the page may be reached.
+        uploads: The only folder whose files visitors may name or fetch.
     """
 
     def __init__(self, app: ASGIApp, hosts: Hosts, uploads: Uploads) -> None:
@@ -56,8 +56,8 @@ class Gate:
         self._uploads = uploads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or hand it on."""
-        if scope["type"] == "websocket":  # the page has none
+        """Reject a request, or pass it on."""
+        if scope["type"] == "websocket":  # the page uses none
             await send({"type": "websocket.close", "code": 1008})
             return
         if scope["type"] == "http":
@@ -76,25 +76,25 @@ class Gate:
         if len(hosts) != 1 or not self._hosts.accept(hosts[0]):
             raise _RefusedError(
                 403,
-                "mgm serve does not answer under this name of a host. Open the address that it printed when it was started, "
-                "or start it again with --allow-host NAME, if the name is yours.",
+                "mgm serve does not answer under this host name. Open the address that it printed when it was started, "
+                "or restart it with --allow-host NAME if the name is yours.",
             )
         if not all(self._hosts.accept_origin(origin, hosts[0]) for origin in origins):
             raise _RefusedError(
                 403,
-                "mgm serve answers its own page only, and this request comes from another one. Open the address that it "
-                "printed when it was started, or start it again with --allow-host NAME, if the other page is yours.",
+                "mgm serve answers only its own page, but this request comes from another one. Open the address that it "
+                "printed when it was started, or restart it with --allow-host NAME if the other page is yours.",
             )
 
     def _check_path(self, path: str) -> None:
         if path.startswith(_FILE):
             if not self._uploads.holds(path.removeprefix(_FILE)):
-                raise _RefusedError(403, "this is no file of the page")
+                raise _RefusedError(403, "this file does not belong to the page")
         elif path not in _PATHS and not path.startswith(_FOLDERS):
-            raise _RefusedError(404, "there is nothing here")
+            raise _RefusedError(404, "not found")
 
     async def _checked_body(self, receive: Receive) -> Receive:
-        """Read the body, check the files that it names, and return a function that delivers it again."""
+        """Read the body, check the files that it names, and return a function that replays it."""
         body = bytearray()
         more = True
         while more:
@@ -102,14 +102,14 @@ class Gate:
             body += message.get("body", b"")
             more = message["type"] == "http.request" and message.get("more_body", False)
             if len(body) > MAX_BODY:
-                raise _RefusedError(413, "this request is too large; photographs are uploaded")
+                raise _RefusedError(413, "the request is too large; images have to be uploaded")
         try:
             named = _named_files(json.loads(body or b"null"))
         except (ValueError, RecursionError):
-            raise _RefusedError(400, "this request is no JSON") from None
+            raise _RefusedError(400, "the request is not valid JSON") from None
         if not all(self._uploads.holds(path) for path in named):
             raise _RefusedError(
-                403, "a file that is named in this request was not uploaded here, or has gone: upload it again"
+                403, "the request names a file that was not uploaded or has been deleted; upload it again"
             )
         unread: list[Message] = [{"type": "http.request", "body": bytes(body), "more_body": False}]
 
@@ -120,7 +120,7 @@ class Gate:
 
 
 def _named_files(sent: Any) -> list[str]:
-    """Every ``path`` at any depth of the JSON, whatever event or component it is meant for."""
+    """Every value of a key ``path`` at any depth of the JSON, whatever event or component it belongs to."""
     found: list[str] = []
     rest = [sent]
     while rest:

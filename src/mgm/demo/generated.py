@@ -1,4 +1,4 @@
-"""Images from a run's generator, and what its network predicts on them."""
+"""Images from a run's generator, and the predictions of its network for them."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ LARGEST_SEED = 2**31 - 1
 
 
 def generated_html(run: ServedRun, stage: str, scenes: Sequence[str], num: int, seed: int) -> str:
-    """New images of one kind, and below each what the run's network predicts on it.
+    """Generate images with one label and show the predictions of the run's network below them.
 
     Args:
         run: The run.
         stage: Key of `ServedRun.generators`.
-        scenes: The scene; with multi-hot labels any number of objects.
-        num: Images, 1 to `MOST_IMAGES`.
-        seed: Of the noise.
+        scenes: One scene, or with multi-hot labels any number of objects.
+        num: Number of images, 1 to `MOST_IMAGES`.
+        seed: Seed of the noise, 0 to `LARGEST_SEED`.
 
     Raises:
         RunError: If the run has no generator.
-        ConfigError: If another argument is not possible.
+        ConfigError: If another argument is invalid.
     """
     if not run.generators:
         raise RunError(no_generator(run))
@@ -39,7 +39,7 @@ def generated_html(run: ServedRun, stage: str, scenes: Sequence[str], num: int, 
     if info.scenes and not info.multi_hot and len(scenes) != 1:
         raise ConfigError("choose one scene to generate images of")
     if not 1 <= num <= MOST_IMAGES:
-        raise ConfigError(f"{num} images were asked for; choose 1 to {MOST_IMAGES}")
+        raise ConfigError(f"the number of images is {num}; choose 1 to {MOST_IMAGES}")
     if not 0 <= seed <= LARGEST_SEED:
         raise ConfigError(f"the seed is {seed}; choose a number from 0 to {LARGEST_SEED}")
     kind = ", ".join(name for name in info.scenes if name in scenes) or "any"
@@ -58,8 +58,8 @@ def generated_html(run: ServedRun, stage: str, scenes: Sequence[str], num: int, 
 
 
 def no_generator(run: ServedRun) -> str:
-    """Why a run generates nothing."""
+    """Message that a run has no generator."""
     return (
-        f"{run.title} has no generator: its recipe trains none (or has not come that far). "
-        "Recipes with one: mgm, mgm_not_joint; mgm --help lists all."
+        f"{run.title} has no generator: its recipe trains none, or the training has not reached that stage. "
+        "Recipes with a generator: mgm, mgm_not_joint; mgm --help lists all."
     )

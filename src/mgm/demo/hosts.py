@@ -1,8 +1,8 @@
-"""The host names under which the page answers, as a protection against DNS rebinding.
+"""Allowed host names of the page, as a protection against DNS rebinding.
 
-A browser lets the scripts of ``evil.example`` read what ``evil.example`` answers, and the owner of that name can make it resolve
-to 127.0.0.1. The request then still says ``Host: evil.example``, so it can be refused. Addresses and ``localhost`` cannot be
-redirected. Jupyter and others check in the same way.
+A browser lets scripts of ``evil.example`` read responses from ``evil.example``, and the owner of that name can make it resolve to
+127.0.0.1. The request still has the header ``Host: evil.example``, so it can be rejected. IP addresses and ``localhost`` cannot be
+redirected in this way. Jupyter has the same check.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ from urllib.parse import urlsplit
 from mgm.errors import ConfigError
 
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::[0-9]{1,5})?")
-"""A ``Host`` header in small letters: name or address, and perhaps a port."""
+"""A lower-case ``Host`` header: name or address, and optionally a port."""
 
 
 def is_local(host: str) -> bool:
-    """Whether only this machine can reach an address."""
+    """Whether an address can be reached only from this machine."""
     address = _address(host)
     return host == "localhost" if address is None else address.is_loopback
 
 
 class Hosts:
-    """The names and addresses that requests may be sent to.
+    """The host names and addresses that requests may be sent to.
 
-    Always ``localhost``, the addresses of the machine itself (127.0.0.1, ::1), the one that the server listens at, and the
-    given ones. A server that others can reach also answers to every address, and to the machine's own name.
+    Always allowed are ``localhost``, loopback addresses (127.0.0.1, ::1), the address that the server listens on, and the names
+    in ``also``. A server that other machines can reach also answers to any IP address and to the machine's own name.
 
     Args:
-        listens_at: Address that the server listens at.
-        also: Further names, say that of a proxy in front of the server.
+        listens_at: Address that the server listens on.
+        also: Further names, for example that of a reverse proxy.
 
     Raises:
-        ConfigError: If one of ``also`` is no name.
+        ConfigError: If one of ``also`` is not a valid host name.
     """
 
     def __init__(self, listens_at: str, also: Iterable[str] = ()) -> None:
@@ -48,10 +48,7 @@ class Hosts:
         self._names = {"localhost", listens_at.lower(), *own} | self._also
 
     def accept(self, header: str) -> bool:
-        """Whether a request may have this ``Host`` header.
-
-        The port is not looked at: behind ``ssh -L`` it is another one.
-        """
+        """Whether a request may have this ``Host`` header. The port is ignored, since it differs behind ``ssh -L``."""
         name = _name(header)
         address = _address(name)
         if name in self._names:
@@ -59,7 +56,7 @@ class Hosts:
         return address is not None and (address.is_loopback or not self._local)
 
     def accept_origin(self, origin: str, host: str) -> bool:
-        """Whether a request may come from a page of this ``Origin``: the page itself, or one under a name that was given.
+        """Whether a request may have this ``Origin``: the page itself, or a page under one of the names in ``also``.
 
         Args:
             origin: The ``Origin`` header.
@@ -77,12 +74,12 @@ class Hosts:
 def _checked(name: str) -> str:
     found = _HOST.fullmatch(name.lower())
     if found is None or found[1] != name.lower():
-        raise ConfigError(f"--allow-host {name!r} is no name of a host; give it as in: --allow-host lab.example.org")
+        raise ConfigError(f"--allow-host {name!r} is not a host name; give it as in: --allow-host lab.example.org")
     return _name(name)
 
 
 def _name(header: str) -> str:
-    """Name or address without port, brackets and the dot that may end a name; empty: none."""
+    """Name or address without port, brackets and trailing dot; empty if the header is invalid."""
     found = _HOST.fullmatch(header.lower())
     return found[1].strip("[]").removesuffix(".") if found else ""
 

@@ -1,4 +1,4 @@
-"""The page's own HTML, from the templates of this package. All text is escaped: names come from data sets, files and runs."""
+"""HTML of the page, from the templates of this package. All text is escaped, since names come from data sets, files and runs."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ class Tile:
     pixels: np.ndarray
     """``[H, W, 3]`` uint8."""
     alt: str
-    """What the image shows, for those who cannot see it."""
+    """Alternative text."""
     over: bool = True
-    """Whether it lies over the photograph, which the page's slider lets show through."""
+    """Whether it is drawn over the input image, with the opacity that the page's slider sets."""
 
 
 def html(macro: str, *args: Any, **options: Any) -> str:
-    """What a macro of ``templates/tiles.html`` makes of its arguments."""
+    """Render a macro of ``templates/tiles.html``."""
     return str(getattr(templates(PACKAGE).get_template("tiles.html").module, macro)(*args, **options))
 
 
 def source_of(name: str) -> str:
-    """A style sheet or script of ``templates``."""
+    """Text of a style sheet or script in ``templates``."""
     return templates(PACKAGE).get_template(name).render()

@@ -1,4 +1,4 @@
-"""The page: a column with the photograph, and four tabs. Needs gradio."""
+"""Layout and event handlers of the page: a column for the input image, and four tabs. Needs gradio."""
 
 from __future__ import annotations
 
@@ -39,26 +39,22 @@ from mgm.report.html.run import mistakes
 
 PREDICT, GENERATE, COMPARE, MISTAKES = "Predict", "Generate", "Compare", "Mistakes"
 AT_ONCE = 2
-"""Requests that are computed at the same time; the others wait in line."""
+"""Requests that are processed concurrently; others are queued."""
 SESSIONS = 32
-"""Visitors whose photographs are kept in memory; the longest idle one is dropped."""
+"""Visitors whose images are kept in memory; the one that was idle longest is dropped."""
 PATIENCE_SECONDS = 60
-"""How long a visitor's choice of a run waits for a photograph that is being read."""
+"""How long a request after changing the run waits for an image that is still being read."""
 IN_LINE = 64
-"""Requests that may wait; further visitors are told that the page is busy."""
-NOTHING_YET = "Drop a photograph on the left, or choose one of the test images."
-FAILED = "The server could not do this; its log says why."
-HOW_TO_READ = "Point at a picture (or focus it and use the arrow keys) to read its values."
-NO_DEPTH = "Depth is not predicted here, so there is no view in space."
-ONE_RUN = "There is one run only, and nothing to compare it with. Name two: mgm serve RUN RUN2"
-WHAT_TO_GENERATE = (
-    "Choose what the images shall show; the same seed gives the same noise before and after joint training."
-)
-FILES = (
-    "Per task the values (.npy) and the picture (.png); depth also in millimetres (16-bit .png) and as points (.ply)."
-)
+"""Largest number of queued requests; further visitors get the message that the page is busy."""
+NOTHING_YET = "Drop an image on the left, or choose one of the test images."
+FAILED = "The request failed on the server; see its log."
+HOW_TO_READ = "Point at an image (or focus it and use the arrow keys) to read its values."
+NO_DEPTH = "No run predicts depth, so there is no 3D view."
+ONE_RUN = "There is only one run, so there is nothing to compare. To compare two: mgm serve RUN RUN2"
+WHAT_TO_GENERATE = "Choose what to generate; the same seed gives the same noise before and after joint training."
+FILES = "For each task the values (.npy) and an image (.png); depth also in millimetres (16-bit .png) and as a point cloud (.ply)."
 BLEND = "(percent) => { document.documentElement.style.setProperty('--mgm-blend', percent / 100); }"
-"""How much of the predictions covers the photograph; the browser does it alone."""
+"""Script of the slider for the opacity of predictions; it runs in the browser, without a request."""
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 QUIET: dict[str, Any] = {"show_progress": "hidden", **PRIVATE}
 
@@ -67,27 +63,27 @@ Result = TypeVar("Result")
 
 
 def reported(handler: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
-    """A handler whose errors are sentences on the page: in full what a visitor can mend, anything else in the server's log."""
+    """Wrap a handler so that errors appear on the page: the message if a visitor can fix it, else a pointer to the log."""
 
     @wraps(handler)
     def handled(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
         try:
             return handler(*args, **kwargs)
         except MgmError as error:
-            raise gr.Error(escape(str(error)), title="This did not work", print_exception=False) from None
+            raise gr.Error(escape(str(error)), title="Error", print_exception=False) from None
         except Exception:
-            logging.getLogger("mgm").exception("the page could not answer")
+            logging.getLogger("mgm").exception("a request to the page failed")
             raise gr.Error(FAILED, print_exception=False) from None
 
     return handled
 
 
 def make_page(served: Served, uploads: Uploads) -> gr.Blocks:
-    """Everything on the page, ready to be launched.
+    """Build the page, ready to be launched.
 
     Args:
-        served: What the page shows.
-        uploads: Where the files of visitors lie.
+        served: The runs and their example images.
+        uploads: Folder for the files of visitors.
     """
     with gr.Blocks(title=f"mgm · {served.first.title}", analytics_enabled=False, fill_width=True) as page:
         gr.HTML(html("headline", [(run.title, run.summary) for run in served.runs.values()]))
@@ -108,7 +104,7 @@ def make_page(served: Served, uploads: Uploads) -> gr.Blocks:
 
 
 class Source(NamedTuple):
-    """The column on the left, which the tabs share."""
+    """The components of the left column, which all tabs share."""
 
     run: gr.Dropdown
     upload: gr.Image
@@ -117,10 +113,10 @@ class Source(NamedTuple):
 
 
 def source_column(served: Served) -> Source:
-    """Photograph, examples, run, and how much of the predictions covers the photograph."""
+    """Build the left column: input image, examples, run, and the opacity of predictions."""
     titles = list(served.runs)
     upload = gr.Image(
-        label="Photograph", sources=["upload", "clipboard"], type="filepath", format="png", height=250, buttons=[]
+        label="Image", sources=["upload", "clipboard"], type="filepath", format="png", height=250, buttons=[]
     )
     examples = None
     if served.examples:
@@ -139,41 +135,41 @@ def source_column(served: Served) -> Source:
     else:
         gr.HTML(html("sentence", f"No example images: {served.no_examples}"))
     run = gr.Dropdown(titles, value=titles[0], label="Run", visible=len(titles) > 1, filterable=False)
-    blend = gr.Slider(0, 100, 100, step=1, label="Prediction over photograph [%]")
+    blend = gr.Slider(0, 100, 100, step=1, label="Opacity of predictions [%]")
     blend.input(None, blend, None, js=BLEND)
     return Source(run, upload, examples, gr.State(None, time_to_live=3600))
 
 
 def predict_tab(page: gr.Blocks, served: Served, source: Source, uploads: Uploads) -> list[Dependency]:
-    """Fill the first tab; returns the events after which another photograph or run is shown."""
+    """Build the first tab; returns the events after which another image or run is shown."""
     tasks = {name: task for run in served.runs.values() for name, task in run.model.tasks.items()}
     values = gr.HTML(html("reading", HOW_TO_READ), elem_id="mgm-reading")
     shown = gr.HTML(html("sentence", NOTHING_YET), js_on_load=source_of("reading.js"), elem_id="mgm-predictions")
     legend = gr.HTML(elem_id="mgm-legend")
     sure = gr.Checkbox(
-        False, label="Show how sure the predictions are", info="Takes twice as long.", elem_id="mgm-sure"
+        False, label="Show the confidence of the predictions", info="Takes twice as long.", elem_id="mgm-sure"
     )
     confidence = gr.HTML(elem_id="mgm-confidence")
     if "depth" not in tasks:
         gr.HTML(html("sentence", NO_DEPTH))
-    with gr.Accordion("In space", open=True, visible="depth" in tasks):
+    with gr.Accordion("3D view", open=True, visible="depth" in tasks):
         with gr.Row():
             view = gr.Slider(
                 LEAST_VIEW_DEG, LARGEST_VIEW_DEG, USUAL_VIEW_DEG, step=1, label="Horizontal field of view [°]"
             )
-            choices = [("Photograph", PHOTOGRAPH), *((task.title, name) for name, task in tasks.items())]
+            choices = [("Image", PHOTOGRAPH), *((task.title, name) for name, task in tasks.items())]
             colours = gr.Radio(choices, value=PHOTOGRAPH, label="Colour of the points")
         points = gr.Plot(show_label=False, elem_id="mgm-cloud")
     with gr.Accordion("Files", open=False):
         gr.HTML(html("sentence", FILES))
         make = gr.Button("Make files", size="sm")
-        files = gr.Files(label="Files of this photograph", interactive=False)
+        files = gr.Files(label="Files for this image", interactive=False)
 
     answers = Answers(served, uploads)
     settings = [view, colours]
-    # the box too: it always holds what is predicted, whatever a visitor hands in meanwhile
+    # the upload box is an output too, so that it always shows the image of the predictions, even if another was uploaded meanwhile
     filled = [source.upload, source.seen, shown, values, legend, points, files]
-    # the browser's own file is read by us, within our limits, and not decoded by gradio first
+    # preprocess=False: we read the uploaded file within our own limits, before gradio would decode it
     inputs = [source.upload, source.run, *settings]
     changes = [source.upload.upload(answers.predict, inputs, filled, preprocess=False, api_name="predict")]
     changes.append(source.upload.clear(answers.clear, None, filled, **PRIVATE))
@@ -193,29 +189,29 @@ def predict_tab(page: gr.Blocks, served: Served, source: Source, uploads: Upload
 
 
 def nothing(why: str = NOTHING_YET) -> tuple[Any, ...]:
-    """What the tab shows without a photograph: box, state, predictions, values, legend, points, files."""
+    """Outputs of the tab without an image: box, state, predictions, values, legend, points, files."""
     return None, None, html("sentence", why), html("reading", HOW_TO_READ), "", None, None
 
 
 class Visit:
-    """What a visitor has handed in or chosen last."""
+    """The image that a visitor uploaded or chose last."""
 
     def __init__(self) -> None:
         self.box: Any = None
-        """What the box shows: a file or pixels."""
+        """Content of the upload box: a file or pixels."""
         self.photograph: Photograph | None = None
         self.seen: Seen | None = None
-        """What is predicted for it; None while it is not yet."""
+        """Predictions for the image; None until they are computed."""
         self.found = threading.Event()
-        """Whether box and photograph are known; one takes a while to read."""
+        """Set when `box` and `photograph` are known; reading an image takes a while."""
 
 
 class Answers:
-    """The handlers of the first tab; ``title`` is that of the chosen run.
+    """Event handlers of the first tab; their argument ``title`` is the title of the chosen run.
 
     Args:
-        served: The runs and their examples.
-        uploads: Where the files of visitors lie.
+        served: The runs and their example images.
+        uploads: Folder for the files of visitors.
     """
 
     def __init__(self, served: Served, uploads: Uploads) -> None:
@@ -235,9 +231,10 @@ class Answers:
         colours: str,
         find: Callable[[Visit | None], tuple[Any, Any]],
     ) -> Any:
-        """Predict the photograph that ``find`` returns with its box; nothing of an earlier one stays, even where that fails.
+        """Predict the image that ``find`` returns together with the content of the upload box.
 
-        An answer that has become late, because the visitor has chosen something else meanwhile, changes nothing.
+        Everything shown for an earlier image is replaced, even if this fails. If the visitor has chosen another image or run in
+        the meantime, the answer is obsolete and changes nothing.
         """
         visit = Visit()
         with self._lock:
@@ -260,7 +257,7 @@ class Answers:
         except MgmError as error:
             answer = nothing(str(error))
         except Exception:
-            logging.getLogger("mgm").exception("the page could not answer")
+            logging.getLogger("mgm").exception("a request to the page failed")
             answer = nothing(FAILED)
         return answer if self._visits.get(session) is visit else _unchanged()
 
@@ -270,51 +267,51 @@ class Answers:
     def predict(
         self, upload: dict[str, Any] | None, title: str, view_deg: float, colours: str, request: gr.Request
     ) -> Any:
-        """A photograph was dropped."""
+        """Handle an uploaded image."""
         session = request.session_hash
         return self._show(session, title, view_deg, colours, lambda _: self._received(upload, session))
 
     def example(self, title: str, view_deg: float, colours: str, event: gr.SelectData, request: gr.Request) -> Any:
-        """A test image was chosen."""
+        """Handle the choice of a test image."""
         chosen = self._served.examples[int(event.index) : int(event.index) + 1]
         return self._show(request.session_hash, title, view_deg, colours, lambda _: _boxed(chosen))
 
     def begin(self, title: str, view_deg: float, colours: str, request: gr.Request) -> Any:
-        """The page was opened: it shows the first test image."""
+        """Show the first test image when the page is opened."""
         return self._show(request.session_hash, title, view_deg, colours, lambda _: _boxed(self._served.examples))
 
     def again(self, title: str, view_deg: float, colours: str, request: gr.Request) -> Any:
-        """Another run was chosen."""
+        """Handle the choice of another run."""
         return self._show(request.session_hash, title, view_deg, colours, _same)
 
     def clear(self, request: gr.Request) -> Any:
-        """The box was emptied."""
+        """Handle the removal of the image."""
         return self._show(request.session_hash, "", 0, "", lambda _: (None, None))
 
     @reported
     def turn(self, seen: Seen | None, view_deg: float, colours: str, request: gr.Request) -> Any:
-        """Another field of view, or other colours of the points, were chosen."""
+        """Handle a change of the field of view or of the colours of the points."""
         return self._unless_late(seen, request, None if seen is None else self._points(seen, view_deg, colours))
 
     @reported
     def confidence(self, seen: Seen | None, wanted: bool, request: gr.Request) -> Any:
-        """The box for confidence was ticked, or what it is about has changed."""
+        """Show or hide the confidence, after its box was ticked or the predictions have changed."""
         shown = confidence_html(self._run(seen.run).model, seen) if seen is not None and wanted else ""
         return self._unless_late(seen, request, shown)
 
     @reported
     def read(self, seen: Seen | None, event: gr.EventData) -> str:
-        """The cursor stands at a pixel."""
+        """Show the values at the pixel under the cursor."""
         x, y = int(event.x), int(event.y)
         if seen is None:
             return html("reading", NOTHING_YET, x, y)
-        height, width = seen.size  # the place may still be that of a larger photograph before
+        height, width = seen.size  # the position may still refer to an earlier, larger image
         inside = min(max(x, 0), width - 1), min(max(y, 0), height - 1)
         return html("reading", read_pixel(self._run(seen.run).model.tasks, seen, *inside), x, y)
 
     @reported
     def write(self, seen: Seen | None, view_deg: float, request: gr.Request) -> Any:
-        """Files are wanted."""
+        """Write the files for download."""
         if seen is None:
             raise ConfigError(NOTHING_YET)
         folder = self._uploads.downloads(request.session_hash)
@@ -322,36 +319,36 @@ class Answers:
         return self._unless_late(seen, request, [str(path) for path in paths])
 
     def _unless_late(self, seen: Seen | None, request: gr.Request, answer: Any) -> Any:
-        """An answer about what a visitor sees; nothing changes if that is no longer what was asked about."""
+        """The answer, or no change if the visitor sees other predictions than ``seen`` by now."""
         visit = self._visits.get(request.session_hash)
         return _unchanged() if visit is not None and visit.seen is not seen else answer
 
     def leave(self, request: gr.Request) -> None:
-        """The page was closed."""
+        """Forget a visitor who has closed the page."""
         with self._lock:
             self._visits.pop(request.session_hash, None)
         self._uploads.forget(request.session_hash)
 
     def _received(self, upload: dict[str, Any] | None, session: str | None) -> tuple[Any, Photograph]:
-        """The photograph that a browser has sent, with its file or pixels for the box; anybody can send anything here.
+        """Read an uploaded image; returns the content of the upload box and the image. The input is untrusted.
 
         Raises:
             DataError: If the file was not uploaded here; see also `read_photograph`.
         """
         if not upload or not upload.get("path"):
-            raise DataError("this picture did not come as a file; save it and drop the file")
-        name = str(upload.get("orig_name") or "the photograph")
+            raise DataError("the image was not sent as a file; save it and drop the file")
+        name = str(upload.get("orig_name") or "the image")
         path = Path(upload["path"])
         if not self._uploads.holds(path):
-            raise DataError(f"{name}: was not uploaded here, or has gone; drop it again")
+            raise DataError(f"{name}: the file was not uploaded or has been deleted; drop it again")
         self._uploads.used(path, session)
         photograph = read_photograph(path, name, self._served.first.model.info.image)
-        # browsers do not show TIFF
+        # browsers cannot display TIFF
         return (str(path) if photograph.kind.is_photograph else photograph.rgb), photograph
 
 
 def _same(last: Visit | None) -> tuple[Any, Photograph | None]:
-    """What a visitor has handed in last, as soon as it has been read."""
+    """The visitor's last image with its content of the upload box, once it has been read."""
     if last is None:
         return None, None
     last.found.wait(PATIENCE_SECONDS)
@@ -363,7 +360,7 @@ def _boxed(examples: Sequence[Photograph]) -> tuple[Any, Photograph | None]:
 
 
 def generate_tab(served: Served) -> None:
-    """Fill the second tab: a part per run that has a generator, since each has scenes of its own."""
+    """Build the second tab, with one section per run that has a generator, since runs differ in their scenes."""
     able = [run for run in served.runs.values() if run.generators]
     if not able:
         gr.HTML(html("sentence", no_generator(served.first)))
@@ -402,14 +399,14 @@ def _generate_part(run: ServedRun) -> None:
 
 
 def compare_tab(served: Served, source: Source, tabs: gr.Tabs, open_tab: gr.State, changes: list[Dependency]) -> None:
-    """Fill the third tab; the runs are compared only while a visitor looks at it."""
+    """Build the third tab; runs are compared only while the tab is open."""
     titles = list(served.runs)
     if len(titles) < 2:
         gr.HTML(html("sentence", ONE_RUN))
         return
     with gr.Row():
-        first = gr.Dropdown(titles, value=titles[0], label="One run", filterable=False)
-        second = gr.Dropdown(titles, value=titles[1], label="Another run", filterable=False)
+        first = gr.Dropdown(titles, value=titles[0], label="First run", filterable=False)
+        second = gr.Dropdown(titles, value=titles[1], label="Second run", filterable=False)
     shown = gr.HTML(html("sentence", NOTHING_YET), elem_id="mgm-comparison")
 
     @reported
@@ -429,7 +426,7 @@ def compare_tab(served: Served, source: Source, tabs: gr.Tabs, open_tab: gr.Stat
 
 
 def mistakes_tab(served: Served, tab: gr.Tab) -> None:
-    """Fill the fourth tab; what it shows is computed once, when a visitor first looks at it."""
+    """Build the fourth tab; its content is computed once per run, when the tab is first opened."""
     titles = list(served.runs)
     choice = gr.Dropdown(titles, value=titles[0], label="Run", visible=len(titles) > 1, filterable=False)
     shown = gr.HTML()
@@ -438,7 +435,7 @@ def mistakes_tab(served: Served, tab: gr.Tab) -> None:
     def drawn(title: str) -> str:
         run = choose("run", title, served.runs)
         if run.folder is None:
-            raise RunError(f"{title} is a model folder, which does not bring its test set; serve its run")
+            raise RunError(f"{title} is a model folder, which has no test set; serve its run instead")
         return html("mistakes", mistakes(run.folder))
 
     @reported
@@ -454,5 +451,5 @@ def _title_of_tab(event: gr.SelectData) -> str:
 
 
 def _unchanged() -> Any:
-    """The answer that leaves the page as it is."""
+    """Answer that leaves the outputs unchanged."""
     return cast(Any, gr.skip())

@@ -1,4 +1,4 @@
-"""Photographs that visitors of the page hand in, and those of a run's own test set."""
+"""Input images of the page: uploads of visitors, and examples from a run's test set."""
 
 from __future__ import annotations
 
@@ -24,46 +24,46 @@ from mgm.tasks.base import Task
 from mgm.types import ImageFormat
 
 MAX_UPLOAD = "20mb"
-"""Larger files are refused before they are stored."""
+"""Size limit of uploads; larger files are rejected before they are stored."""
 MAX_PIXELS = 40_000_000
-"""Larger pictures are refused before they are decoded."""
+"""Largest number of pixels; larger images are rejected before they are decoded."""
 MAX_ASPECT = 8
-"""Longer strips are refused: the network sees an image of one shape."""
+"""Largest ratio of the sides of an image, since the network's input has a fixed shape."""
 WORKING_SIDE = 768
-"""Larger photographs are scaled down to this longer side before anything else; networks see 64 to 256 pixels."""
+"""Longer side, in pixels, to which larger images are first scaled down; networks see 64 to 256 pixels."""
 EXAMPLE_SIDE = 256
 NUM_EXAMPLES = 8
 
 
 @dataclass(frozen=True)
 class Photograph:
-    """A picture to predict on."""
+    """An input image, with its ground truth if it is a labelled example."""
 
     name: str
     pixels: np.ndarray
-    """Levels ``[H, W, C]``: uint8 RGB, or what `kind` says."""
+    """``[H, W, C]``: uint8 RGB, or as in `kind`."""
     truth: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
-    """Task -> value as in `Task.decode`, without batch dimension; empty unless the picture is a labelled example."""
+    """Task -> ground truth as in `Task.decode`, without batch dimension; empty unless the image is a labelled example."""
     tasks: Mapping[str, Task] = field(default_factory=dict[str, Task])
-    """What the numbers of `truth` mean, for the tasks that the data set defines."""
+    """Custom tasks of the data set, which define the meaning of `truth`."""
     kind: ImageFormat = field(default_factory=ImageFormat)
 
     @property
     def rgb(self) -> np.ndarray:
-        """What is shown of it, ``[H, W, 3]`` uint8."""
+        """The image rendered as ``[H, W, 3]`` uint8."""
         return rgb_of(self.pixels, self.kind)
 
 
 def read_photograph(path: Path, name: str, kind: ImageFormat | None = None) -> Photograph:
-    """Decode an uploaded file, turn it upright, and scale it down to what is worked with.
+    """Decode an uploaded file, rotate it upright, and scale it down to at most `WORKING_SIDE`.
 
     Args:
-        path: Where the upload lies.
-        name: What its owner calls it.
-        kind: What the page's models take; None: photographs.
+        path: Path of the upload.
+        name: Original file name, for messages.
+        kind: Image format of the page's models; None: RGB images.
 
     Raises:
-        DataError: If it is no picture, damaged, too large or too long and thin; the message is fit to be shown on the page.
+        DataError: If the file is not an image, damaged, too large or too elongated. The message is suitable for visitors.
     """
     kind = kind or ImageFormat()
     if kind.is_photograph:
@@ -79,37 +79,37 @@ def _check_size(name: str, width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
         raise DataError(_too_large(name, f" ({width} × {height})"))
     if max(width, height) > MAX_ASPECT * min(width, height):
-        raise DataError(f"{name}: {width} × {height} pixels is too long and thin to predict on; crop it")
+        raise DataError(f"{name}: the image is too elongated ({width} × {height} pixels); crop it")
 
 
 def _size(path: Path, name: str) -> tuple[int, int]:
-    """Width and height that a file claims, without decoding it."""
+    """Width and height according to the header of a file, without decoding it."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow warns of sizes that are checked by our own limit
+        warnings.simplefilter("ignore")  # Pillow warns about large images, for which we have our own limit
         try:
             with Image.open(path, formats=PICTURE_FORMATS) as header:
                 return header.size
         except Image.DecompressionBombError:
             raise DataError(_too_large(name)) from None
         except (OSError, ValueError, SyntaxError):
-            raise DataError(f"{name}: is no picture that can be read; use a JPEG, PNG or WebP file") from None
+            raise DataError(f"{name}: the file is not a readable image; use a JPEG, PNG or WebP file") from None
 
 
 def _too_large(name: str, size: str = "") -> str:
-    return f"{name}: the picture is too large{size}; up to {MAX_PIXELS // 1_000_000} million pixels are taken: scale it down"
+    return f"{name}: the image is too large{size}; scale it down to at most {MAX_PIXELS // 1_000_000} million pixels"
 
 
 def example_photographs(run: Path, num: int = NUM_EXAMPLES) -> tuple[Photograph, ...]:
-    """Images that a run is tested on, with their labels, at their own resolution, spread evenly over the test set.
+    """Images from a run's test set, spaced evenly, with their labels, at their original resolution (up to `WORKING_SIDE`).
 
     Raises:
-        MgmError: If there is no such run, or its data are not on this machine (any more), or mean something else by now.
+        MgmError: If there is no such run, or its data do not exist on this machine or have changed their meaning.
     """
     folder = RunFolder(run)
     data, seen = open_run_data(folder), folder.experiment().data.size
     source, test = data.source, data.splits.test
     if not len(test):
-        raise DataError(f"no image of {data.info.name} that the run was tested on is there any more")
+        raise DataError(f"{data.info.name} no longer has any of the run's test images")
     own = tasks_for(source.info, tuple(source.info.own_tasks)) if source.info.own_tasks else {}
     examples: list[Photograph] = []
     for index in test[spread_evenly(len(test), num)].tolist():

@@ -1,4 +1,4 @@
-"""What the page shows of one photograph: predictions, confidence, values under the cursor, points in space, files."""
+"""Contents of the page for one image: predictions, confidence, values under the cursor, point cloud, files."""
 
 from __future__ import annotations
 
@@ -29,37 +29,37 @@ if TYPE_CHECKING:
 TILE_SIDE = 512
 """Longer side of an image on the page, in pixels."""
 PHOTOGRAPH = "photograph"
-"""Colours of points that are those of the photograph."""
+"""Choice of colouring points by the input image."""
 LEAST_VIEW_DEG, USUAL_VIEW_DEG, LARGEST_VIEW_DEG = 20, 60, 120
-"""Horizontal field of view; that of most photographs is about 60 degrees."""
+"""Range and default of the horizontal field of view in degrees; most photographs have about 60."""
 DOWNLOADS = ("png", "npy", "depth16", "ply")
-"""Keys of `mgm.report.prediction_files.OUTPUTS` that a visitor may download, where the run predicts what they show."""
+"""Keys of `mgm.report.prediction_files.OUTPUTS` that a visitor may download, if the run predicts the tasks they need."""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """A photograph and what one run predicts for it. Class indices are kept in 8 bits, since sessions keep what they have seen."""
+    """An image and the predictions of one run for it. Class indices are uint8 to save memory, since sessions keep them."""
 
     photograph: Photograph
     run: str
     """Title of the run."""
     values: dict[str, Tensor]
-    """Task -> value as of `Task.decode`, without batch dimension, at the photograph's size."""
+    """Task -> value as in `Task.decode`, without batch dimension, at the size of the image."""
     tiles: dict[str, Tensor]
-    """The same at the size of tiles."""
+    """The same values at the size of tiles."""
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width of the photograph in pixels."""
+        """Height and width of the image in pixels."""
         return self.photograph.pixels.shape[0], self.photograph.pixels.shape[1]
 
     def shown(self, name: str) -> list[Tensor]:
-        """The values of a task that are drawn: the prediction and, of a labelled example, the ground truth."""
+        """The values of a task that are drawn: the prediction and, for a labelled example, the ground truth."""
         return [self.values[name], *([self.photograph.truth[name]] if name in self.photograph.truth else [])]
 
 
 def look(model: TrainedModel, photograph: Photograph, run: str = "") -> Seen:
-    """Predict all tasks. Ground truth that means something else than what the run learned is left out."""
+    """Predict all tasks for an image. Ground truth of tasks that the run defines differently is dropped."""
     known = photograph.tasks
     other = [name for name, task in model.tasks.items() if name in known and not task.comparable(known[name])]
     if other:
@@ -76,9 +76,9 @@ def look(model: TrainedModel, photograph: Photograph, run: str = "") -> Seen:
 
 
 def predictions_html(tasks: Mapping[str, Task], seen: Seen) -> str:
-    """The photograph and all tasks side by side; for labelled examples the ground truth in a second row."""
+    """The image and the predictions of all tasks side by side; for labelled examples the ground truth in a second row."""
     photograph = _tile_pixels(seen)
-    first = Tile("Photograph", photograph, "the photograph", over=False)
+    first = Tile("Image", photograph, "the input image", over=False)
     spans = {name: task.span(seen.shown(name)) for name, task in tasks.items()}
     rows = [first]
     for name, task in tasks.items():
@@ -97,14 +97,14 @@ def predictions_html(tasks: Mapping[str, Task], seen: Seen) -> str:
 
 
 def legends_html(tasks: Mapping[str, Task], seen: Seen) -> str:
-    """What the colours of all tasks mean, with the share of each class and the range of the values."""
+    """Legends of all tasks, with the share of each class and the range of the values."""
     return html(
         "legends", [task.legend([seen.values[name]], task.span(seen.shown(name))) for name, task in tasks.items()]
     )
 
 
 def confidence_html(model: TrainedModel, seen: Seen) -> str:
-    """How sure the predictions are, pixel by pixel; predicts the photograph and its mirror image."""
+    """Confidence maps of all tasks; predicts the image and its mirror image."""
     fit = model.make_fit()
     both = model.predict_both_ways(fit.windows(seen.photograph.pixels, model.image_size))
     confidence = model.confidence(*both, fit, fitted_size(*seen.size, TILE_SIDE))
@@ -113,19 +113,19 @@ def confidence_html(model: TrainedModel, seen: Seen) -> str:
              f"confidence of {task.title.lower()}")
         for name, task in model.tasks.items()
     ]  # fmt: skip
-    return html("tiles", tiles, _tile_pixels(seen), title="Confidence: dark is 0 (unsure), bright is 1 (sure)")
+    return html("tiles", tiles, _tile_pixels(seen), title="Confidence: dark is 0 (low), bright is 1 (high)")
 
 
 def read_pixel(tasks: Mapping[str, Task], seen: Seen, x: int, y: int) -> str:
-    """One line about the pixel at column ``x`` and row ``y``: what is predicted there and, for labelled examples, the ground truth.
+    """Describe the pixel at column ``x`` and row ``y`` in one line: predictions and, for labelled examples, ground truth.
 
     Raises:
-        ConfigError: If the place lies outside the photograph.
+        ConfigError: If the pixel lies outside the image.
     """
     height, width = seen.size
     if not (0 <= x < width and 0 <= y < height):
         raise ConfigError(
-            f"pixel {x}, {y} lies outside the photograph; columns go from 0 to {width - 1} and rows from 0 to {height - 1}"
+            f"pixel {x}, {y} lies outside the image; columns go from 0 to {width - 1} and rows from 0 to {height - 1}"
         )
     parts = [f"column {x}, row {y}"]
     for name, task in tasks.items():
@@ -137,16 +137,16 @@ def read_pixel(tasks: Mapping[str, Task], seen: Seen, x: int, y: int) -> str:
 
 
 def points_figure(run: ServedRun, seen: Seen, view_deg: float, colours: str) -> Figure | None:
-    """The points in space that the predicted depth means; None for a run without depth.
+    """Point cloud of the predicted depth as an interactive figure; None for a run without depth.
 
     Args:
-        run: Whose predictions they are.
-        seen: Photograph and predictions.
-        view_deg: Horizontal field of view of the photograph in degrees.
-        colours: ``photograph``, or the name of a task.
+        run: The run.
+        seen: Image and predictions of the run.
+        view_deg: Horizontal field of view of the image in degrees.
+        colours: ``photograph`` (the colours of the image), or the name of a task.
 
     Raises:
-        ConfigError: If the field of view or the colours are not among the possible ones.
+        ConfigError: If the field of view or the colours are invalid.
     """
     camera = _camera(seen, view_deg)
     task = choose("colouring", colours, {PHOTOGRAPH: None, **run.model.tasks})
@@ -161,12 +161,12 @@ def points_figure(run: ServedRun, seen: Seen, view_deg: float, colours: str) -> 
 
 
 def write_downloads(run: ServedRun, seen: Seen, folder: Path, view_deg: float) -> list[Path]:
-    """Write the files that `mgm predict` would write, into a folder.
+    """Write the same files as ``mgm predict`` into a folder.
 
     Raises:
-        ConfigError: If the field of view (for the point cloud) is not possible.
+        ConfigError: If the field of view (for the point cloud) is invalid.
     """
-    called = seen.photograph.name.rpartition(".")[0] or seen.photograph.name  # visitors may call their files anything
+    called = seen.photograph.name.rpartition(".")[0] or seen.photograph.name  # untrusted, hence as_file_name
     stem = as_file_name(called, "photograph")
     values = {name: value.long() if value.dtype == torch.uint8 else value for name, value in seen.values.items()}
     predicted = Predicted(seen.photograph.rgb, values, run.model.tasks, _camera(seen, view_deg))
@@ -175,14 +175,14 @@ def write_downloads(run: ServedRun, seen: Seen, folder: Path, view_deg: float) -
 
 
 def comparison_html(served: Served, photograph: Photograph, first: str, second: str) -> str:
-    """Two runs on the same photograph: a row per task that both have, with their difference and, where known, the ground truth.
+    """Compare two runs on the same image: one row per common task, with their difference and, if known, the ground truth.
 
     Raises:
         ConfigError: If a run does not exist, both are the same, or they have no task in common.
     """
     runs = [choose("run", title, served.runs) for title in (first, second)]
     if first == second:
-        raise ConfigError(f"both sides are {first!r}; choose two different runs")
+        raise ConfigError(f"both runs are {first!r}; choose two different ones")
     one, other = (run.model.tasks for run in runs)
     common = {name: task for name, task in one.items() if name in other and task.comparable(other[name])}
     if not common:
@@ -208,7 +208,7 @@ def comparison_html(served: Served, photograph: Photograph, first: str, second: 
 def _camera(seen: Seen, view_deg: float) -> Intrinsics:
     if not LEAST_VIEW_DEG <= view_deg <= LARGEST_VIEW_DEG:
         raise ConfigError(
-            f"a field of view of {view_deg:g}° was asked for; it goes from {LEAST_VIEW_DEG}° to {LARGEST_VIEW_DEG}°"
+            f"the field of view is {view_deg:g}°; it must be from {LEAST_VIEW_DEG}° to {LARGEST_VIEW_DEG}°"
         )
     return Intrinsics.from_field_of_view(view_deg, *seen.size)
 

@@ -1,4 +1,4 @@
-"""The runs that a page serves: opened once, never changed, shared by all visitors."""
+"""The runs that a page serves: loaded once, immutable, shared by all visitors."""
 
 from __future__ import annotations
 
@@ -21,46 +21,45 @@ class ServedRun:
     """A run or a model folder, ready to predict and to generate."""
 
     title: str
-    """What the page calls it; unique, and no path."""
+    """Unique title on the page; contains no path."""
     model: TrainedModel
     generators: dict[str, TrainedGenerator]
-    """Title of a stage -> the generator that it left; empty where none was trained."""
+    """Title of a stage -> its generator; empty if none was trained."""
     summary: str
     """One line: recipe, data, scores."""
     folder: RunFolder | None = None
-    """None: of a model folder, which has no test set."""
+    """Folder of the run; None for a model folder, which has no test set."""
 
 
 @dataclass(frozen=True)
 class Served:
-    """Everything that a page is made of."""
+    """The runs and example images of a page."""
 
     runs: dict[str, ServedRun]
     """Title -> run."""
     examples: tuple[Photograph, ...]
     no_examples: str
-    """Why there are no examples; empty where there are."""
+    """Why there are no examples; empty if there are some."""
 
     @property
     def first(self) -> ServedRun:
-        """The run that was named first."""
+        """The first run in the order of the command line."""
         return next(iter(self.runs.values()))
 
 
 def open_runs(paths: Sequence[Path], device: str = "auto") -> Served:
-    """Open what a page serves, folders of runs or of models. A run that is served alone brings its baseline.
+    """Load the runs or model folders that a page serves. If there is only one run, its baseline is served with it.
 
-    Example images come from the data of the first run that has them on this machine; a model folder does not say where its
-    data lie.
+    Example images come from the first run whose data exist on this machine; model folders have no data.
 
     Raises:
-        ConfigError: If a folder is named twice, the device is not there, or the runs take different images.
-        RunError: If a folder holds neither a run nor a model, or no weights.
+        ConfigError: If a folder is given twice, the device does not exist, or the runs take different image formats.
+        RunError: If a folder holds neither a run nor a model, or has no weights.
     """
     resolved = [path.resolve() for path in paths]
     for path in paths:
         if resolved.count(path.resolve()) > 1:
-            raise ConfigError(f"{path} is named more than once; name each run once")
+            raise ConfigError(f"{path} is given more than once; give each run once")
     folders = list(paths)
     if len(folders) == 1 and RunFolder(folders[0]).baseline.finished:
         folders.append(RunFolder(folders[0]).baseline.path)
@@ -71,7 +70,7 @@ def open_runs(paths: Sequence[Path], device: str = "auto") -> Served:
     kinds = {run.model.info.image: title for title, run in served.items()}
     if len(kinds) > 1:
         raise ConfigError(
-            f"{' and '.join(kinds.values())} take images of {' and '.join(map(str, kinds))}; serve them apart"
+            f"{' and '.join(kinds.values())} take images of {' and '.join(map(str, kinds))}; serve them separately"
         )
     return Served(served, *_examples([folder for folder in folders if RunFolder(folder).exists]))
 
@@ -89,7 +88,7 @@ def _open(path: Path, taken: Container[str], device: str) -> ServedRun:
 
 def _examples(runs: Sequence[Path]) -> tuple[tuple[Photograph, ...], str]:
     """Example images, or why there are none."""
-    reason = "a model folder does not bring its data; serve its run as well, or drop a photograph"
+    reason = "a model folder contains no data; serve its run as well, or drop an image"
     for number, run in enumerate(runs):
         try:
             return example_photographs(run), ""
@@ -99,7 +98,7 @@ def _examples(runs: Sequence[Path]) -> tuple[tuple[Photograph, ...], str]:
 
 
 def _title(path: Path, recipe: str, taken: Container[str]) -> str:
-    """Name of the folder and recipe, numbered where that is not unique."""
+    """Folder name and recipe, numbered if necessary to be unique."""
     path = path.resolve()
     name = f"{path.parent.name}/{path.name}" if path.name == "baseline" else path.name
     title = f"{name} ({recipe})"
@@ -111,21 +110,21 @@ def _title(path: Path, recipe: str, taken: Container[str]) -> str:
 
 
 def summary(model: TrainedModel, result: dict[str, Any] | None = None, *, finished: bool = True) -> str:
-    """What a run or model is and how well it did on its own test set, in one line.
+    """Describe a run or model and its test scores in one line.
 
     Args:
-        model: Of the run.
-        result: What `result.json` holds; None where there is none.
-        finished: Whether the training is over.
+        model: The model.
+        result: Contents of ``result.json``; None if there is none.
+        finished: Whether the training has finished.
     """
     height, width = model.image_size
     pretrained = pretraining(model.experiment.model)
     start = f" from a pre-trained encoder ({pretrained})" if pretrained else ""
     known = f"trained on {model.info.name} at {height} × {width}{start}"
     if not finished:
-        return f"{known}; not finished, so this is its best model so far"
+        return f"{known}; not finished: this is the best model so far"
     if result is None:
-        return f"{known}; a model folder: scores, where they were known, stand in its card"
+        return f"{known}; model folder: see its card for scores"
     known += f", {result['num_labelled']} labelled images"
     scores: list[str] = []
     for name, task in model.tasks.items():

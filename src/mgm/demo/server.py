@@ -1,4 +1,4 @@
-"""Serving the page: at which address, with which limits, and without any connection to other machines."""
+"""The server of the page: address, limits, and no connections to other machines."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ _ENVIRONMENT = {
     "GRADIO_RUN_HISTORY": "False",
     "GRADIO_SHARE": "False",
 }
-"""Settings of gradio that the environment must not override; it reads them when it is imported and launched."""
+"""Environment variables of gradio, set to safe values; gradio reads them when it is imported and launched."""
 
 
 def import_gradio() -> None:
-    """Import the library behind the page, with its analytics off.
+    """Import gradio and plotly, with gradio's analytics off.
 
     Raises:
-        ConfigError: If it is not installed.
+        ConfigError: If one of them is not installed.
     """
     os.environ.update(_ENVIRONMENT)
     try:
@@ -48,43 +48,43 @@ def import_gradio() -> None:
 
 
 def check_address(host: str, port: int) -> None:
-    """Check that a server could listen here, before models are loaded.
+    """Check, before models are loaded, that a server can listen on this address.
 
     Raises:
-        ConfigError: If the port is no port, in use or forbidden, or the host is no address of this machine.
+        ConfigError: If the port is invalid, in use or forbidden, or the host is not an address of this machine.
     """
     if not 1 <= port <= 65535:
-        raise ConfigError(f"--port is {port}; ports go from 1 to 65535")
+        raise ConfigError(f"--port is {port}; it must be from 1 to 65535")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except (socket.gaierror, UnicodeError):
-        raise ConfigError(f"--host {host!r} is no address; 127.0.0.1 is this machine alone") from None
+        raise ConfigError(f"--host {host!r} is not an address; use 127.0.0.1 to serve this machine only") from None
     with socket.socket(family, kind, protocol) as probe:
-        if os.name != "nt":  # there it would let two servers share a port
+        if os.name != "nt":  # on Windows this option would let two servers share a port
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(address)
         except OSError as error:
             raise ConfigError(
-                f"cannot listen at {host}, port {port} ({error.strerror}); choose another with --port, or --host"
+                f"cannot listen on {host}, port {port} ({error.strerror}); choose another with --port or --host"
             ) from None
 
 
 @contextmanager
 def start(served: Served, host: str, port: int, allow_hosts: Iterable[str] = ()) -> Generator[str]:
-    """Serve a page until the block ends; its folder of uploads is then removed.
+    """Serve a page until the block ends; the folder of uploads is then removed.
 
     Args:
-        served: What the page shows.
-        host: Address to listen at.
-        port: Port to listen at.
-        allow_hosts: Further names under which the page is opened; see `Hosts`.
+        served: The runs and example images of the page.
+        host: Address to listen on.
+        port: Port to listen on.
+        allow_hosts: Further host names of the page; see `Hosts`.
 
     Yields:
-        The page's address.
+        The URL of the page.
 
     Raises:
-        ConfigError: If gradio is not installed, the address cannot be listened at, or a name is none.
+        ConfigError: If gradio is not installed, the server cannot listen on the address, or a host name is invalid.
     """
     import_gradio()
     check_address(host, port)
@@ -122,14 +122,14 @@ def start(served: Served, host: str, port: int, allow_hosts: Iterable[str] = ())
             with uploads.swept():
                 yield address
         except OSError as error:  # another process took the port in the meantime
-            raise ConfigError(f"cannot listen at {host}, port {port} ({error}); choose another with --port") from None
+            raise ConfigError(f"cannot listen on {host}, port {port} ({error}); choose another with --port") from None
         finally:
             page.close(verbose=False)
             os.environ.pop("GRADIO_TEMP_DIR", None)
 
 
 def _theme() -> Base:
-    """Greys with one accent, and fonts that the page serves itself."""
+    """Theme with greys, one accent colour, and fonts served by the page itself."""
     from gradio.themes import Base, LocalFont, colors, sizes
 
     return Base(
@@ -152,7 +152,7 @@ def _theme() -> Base:
 
 
 def wait_for_end(message: str) -> None:
-    """Print a message, and return when the process is told to end, by Ctrl-C or otherwise."""
+    """Print a message and block until the process receives SIGINT (Ctrl-C) or SIGTERM."""
     ended = threading.Event()
 
     def end(_number: int, _frame: FrameType | None) -> None:

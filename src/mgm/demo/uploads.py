@@ -1,4 +1,4 @@
-"""The folder of a page's files: what visitors have uploaded, and what they may fetch."""
+"""The folder for the files of the page: uploads of visitors, and files for download."""
 
 from __future__ import annotations
 
@@ -13,44 +13,44 @@ from contextlib import contextmanager
 from pathlib import Path
 
 SWEEP_EVERY, KEEP_FOR = 600.0, 3600.0
-"""Seconds between looks at the files, and the age at which they go."""
+"""Seconds between sweeps, and the age in seconds at which files are removed."""
 
 
 class Uploads:
-    """Files of visitors, removed when their owner leaves and after `KEEP_FOR` seconds in any case.
+    """Files of visitors, removed when their owner leaves, and in any case after `KEEP_FOR` seconds.
 
     Args:
-        folder: Where they lie; holds nothing else.
+        folder: Folder that holds only these files.
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder.resolve()  # the folder of temporary files may be a link
+        self.folder = folder.resolve()  # the system's temporary folder may be a symbolic link
         self._lasting: frozenset[Path] = frozenset()
         self._owners: dict[Path, set[str | None]] = defaultdict(set)
         self._lock = threading.Lock()
 
     def holds(self, path: str | Path) -> bool:
-        """Whether a visitor may name this file: a regular one, inside this folder once all links are followed."""
+        """Whether a visitor may access this file: a regular file inside this folder after resolving symbolic links."""
         try:
             place = Path(path).resolve(strict=True)
             return place.is_relative_to(self.folder) and stat.S_ISREG(place.stat().st_mode)
-        except (OSError, ValueError, RuntimeError):  # none there, names that cannot be, links in a circle
+        except (OSError, ValueError, RuntimeError):  # missing file, invalid name, symbolic link loop
             return False
 
     def keep_present(self) -> None:
-        """Never sweep the files that are there now: they belong to the page."""
+        """Exempt the files that exist now from sweeping: they belong to the page."""
         self._lasting = frozenset(self._files())
 
     def used(self, path: Path, session: str | None) -> None:
-        """Note that a visitor uses a file. The same content under the same name is one file, which several visitors may use."""
+        """Record that a visitor uses a file. Equal uploads with equal names are one file, which several visitors may share."""
         with self._lock:
             self._owners[path.resolve()].add(session)
 
     def downloads(self, session: str | None) -> Path:
-        """An empty folder for the files that are made for one visitor; what they were given before goes.
+        """Create an empty download folder for one visitor; earlier downloads of the visitor are removed.
 
         Args:
-            session: The browser's name for itself. It is not trusted, and never part of a path as it is.
+            session: The session id sent by the browser. It is untrusted and therefore hashed before it enters a path.
         """
         folder = self._downloads_of(session)
         shutil.rmtree(folder, ignore_errors=True)
@@ -58,7 +58,7 @@ class Uploads:
         return folder
 
     def forget(self, session: str | None) -> None:
-        """Remove the files of a visitor who has left, except for photographs that others use as well."""
+        """Remove the files of a visitor who has left, except for uploads that others use as well."""
         shutil.rmtree(self._downloads_of(session), ignore_errors=True)
         with self._lock:
             for path in [path for path, owners in self._owners.items() if session in owners]:
@@ -69,10 +69,10 @@ class Uploads:
                         path.unlink(missing_ok=True)
 
     def sweep(self, now: float | None = None) -> None:
-        """Remove files older than `KEEP_FOR`, also those that never became a photograph, and folders that are empty since then.
+        """Remove files older than `KEEP_FOR`, including uploads that were never used, and folders that have been empty as long.
 
         Args:
-            now: Seconds since the epoch; None: the present.
+            now: Current time in seconds since the epoch; None: the system time.
         """
         eldest = (time.time() if now is None else now) - KEEP_FOR
         for path in [path for path in self._files() if path not in self._lasting and _changed(path) < eldest]:
@@ -100,12 +100,12 @@ class Uploads:
         """Sweep until the page is closed.
 
         Args:
-            ended: Waits for the given seconds at most; true: it is over.
+            ended: Waits for at most the given seconds; True: the page is closed.
         """
         while not ended(SWEEP_EVERY):
             try:
                 self.sweep()
-            except OSError:  # a visitor's file came or went meanwhile; the next sweep sees to the rest
+            except OSError:  # a file appeared or vanished meanwhile; the next sweep removes the rest
                 continue
 
     def _files(self) -> list[Path]:

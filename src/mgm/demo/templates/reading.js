@@ -1,5 +1,5 @@
-// Moves the mark on all tiles with pointer or arrow keys, and asks the server for the values at its pixel until they are those of
-// the wanted place: gradio drops events while one is being answered. At most nine requests a second.
+// Moves the marker on all tiles with the pointer or the arrow keys, and requests the values at its pixel. The request is repeated
+// until the answer is for that pixel, since gradio drops events while it answers one. At most nine requests per second.
 let wanted = null, tries = 0, timer = null;
 const ask = () => {
   const told = document.querySelector('#mgm-reading [data-place]')?.dataset.place;
