@@ -1,11 +1,11 @@
-"""What the base network learns per CPU second, and the choices behind it, over seeds: seed s has split s.
+"""Scores and CPU time of the presets, and of the variants that were considered for them, over seeds; seed s uses split s.
 
-    python benchmarks/base.py quick --out runs/base                      # the presets: scores on the test set
+    python benchmarks/base.py quick --out runs/base                      # presets: scores on the test set
     python benchmarks/base.py small best --photos PATH --out runs/base
-    python benchmarks/base.py choices --photos PATH --seeds 5 --workers 2 --out runs/base   # variants: validation alone
+    python benchmarks/base.py choices_small --photos PATH --seeds 5 --workers 2 --out runs/base   # variants: validation set
 
-Every run is an `mgm train` in a process of its own. A run that is finished is read, one that was interrupted goes on,
-so the same command continues a campaign that was stopped. Writes GROUP.json and GROUP.md into ``--results``.
+Every run is an `mgm train` in a separate process. Finished runs are read and interrupted ones continued, so the same command
+resumes a campaign. Writes GROUP.json and GROUP.md into ``--results``.
 """
 
 from __future__ import annotations
@@ -30,27 +30,27 @@ SCORES = {
     "depth m": ("depth", "abs_error_m", -1),
     "normals deg": ("normal", "angle_deg", -1),
 }
-"""Column -> task, metric, and whether more is better."""
+"""Column -> task, metric, and direction (1: higher is better, -1: lower)."""
 PHOTOS = ("--fraction", "0.25", "--tasks", "semantic", "depth", "normal")
 
 
 @dataclass(frozen=True)
 class Group:
-    """Rows that are compared."""
+    """A table whose rows are compared."""
 
     flags: tuple[str, ...]
-    """Of every run."""
+    """Recipe and flags of every run."""
     rows: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: {"base": ()})
-    """Row -> further flags, behind another recipe if it begins with one; the first is what the others are held against."""
+    """Row -> additional flags, optionally after another recipe; the first row is the reference."""
     data: str = ""
-    """``photos`` or ``camvid``: a path that the command line gives; empty: rooms."""
+    """``photos`` or ``camvid``: a path from the command line; empty: rooms."""
     split: str = "test"
-    """Which scores are shown."""
+    """Subset whose scores are shown."""
     threads: int = 1
     shares_stages: bool = False
-    """Whether rows take over stages that an earlier row of the seed has trained: CPU seconds are then those of the rest."""
+    """Whether rows reuse stages trained by an earlier row with the same seed; their CPU seconds do not include these stages."""
     pretraining: tuple[str, ...] = ()
-    """Flags of the `mgm pretrain` on the same data whose encoder stands for `ENCODER` in a row; its time is the row's, too."""
+    """Flags of an `mgm pretrain` on the same data, whose encoder replaces `ENCODER` in a row; the row's time includes it."""
 
 
 ENCODER = "{encoder}"
@@ -74,7 +74,7 @@ _VARIANTS: dict[str, tuple[str, ...]] = {
     "colour .4, hue .05": ("--colour", "0.4", "--hue", "0.05"),
     "half and three quarters of the size first": ("--early-sizes", "32", "48"),
 }
-"""Each changes one thing of the preset."""
+"""Variants that each change one setting of the preset."""
 
 _DEPTH_VARIANTS: dict[str, tuple[str, ...]] = {
     "as the preset": (),
@@ -107,7 +107,7 @@ _WEIGHTS: dict[str, tuple[str, ...]] = {
     "MGM, joint for a third, refinement x 10": (*_LONGER, *_weights(1, 0.1, 0.05)),
     "MGM, joint for a third, SimCLR x 10": (*_LONGER, *_weights(0.1, 1, 0.05)),
 }
-"""How much the auxiliary losses may act, and for how long. MT is the reference: what do they add to its tasks?"""
+"""Weights of the auxiliary losses, and duration of joint training, compared with MT."""
 
 GROUPS: dict[str, Group] = {
     "quick": Group(("mt", "--preset", "quick")),
@@ -115,7 +115,7 @@ GROUPS: dict[str, Group] = {
     "best": Group(("mt", "--preset", "best", *PHOTOS), data="photos"),
     "best_30": Group(("mt", "--preset", "best", *PHOTOS, "--minutes", "30"), data="photos", threads=2),
     "camvid": Group(("mt", "--preset", "best", "--split", "official"), data="camvid"),
-    # 1,000 steps on 64 photographs cost what 2,850 steps of the training cost (307 and 108 ms of one thread)
+    # 1,000 pre-training steps at batch size 64 cost as much as 2,850 training steps (307 and 108 ms of one thread)
     "pretraining": Group(
         ("mt", "--preset", "small", *PHOTOS),
         {
@@ -144,16 +144,16 @@ GROUPS: dict[str, Group] = {
 
 
 def main() -> None:
-    """Carry out the groups that are named."""
+    """Run the groups named on the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("groups", nargs="+", choices=GROUPS)
     parser.add_argument("--photos", default="", help="NYUv2 in a layout that mgm reads")
     parser.add_argument("--camvid", default="", help="CamVid likewise")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--workers", type=int, default=1, help="runs at the same time")
-    parser.add_argument("--rows", nargs="*", default=[], help="these rows alone")
-    parser.add_argument("--out", type=Path, default=Path("runs/base"), help="where the runs lie")
-    parser.add_argument("--results", type=Path, default=Path("results/base"), help="where the tables go")
+    parser.add_argument("--workers", type=int, default=1, help="number of concurrent runs")
+    parser.add_argument("--rows", nargs="*", default=[], help="run only these rows")
+    parser.add_argument("--out", type=Path, default=Path("runs/base"), help="folder of the runs")
+    parser.add_argument("--results", type=Path, default=Path("results/base"), help="folder of the tables")
     options = parser.parse_args()
     paths = {"photos": options.photos, "camvid": options.camvid, "": "rooms"}
     for name in options.groups:
@@ -194,7 +194,7 @@ def main() -> None:
 
 
 def run(flags: tuple[str, ...], folder: Path, threads: int) -> dict[str, Any]:
-    """One training: finished before, continued or begun; its scores and CPU seconds."""
+    """Train, or continue or read an existing run; returns its scores and CPU seconds."""
     cpu_s = carry_out(("train", *flags, "--no-baseline", "--out", str(folder)), folder, threads)
     result = json.loads((folder / "result.json").read_text())
     kept = (
@@ -219,7 +219,7 @@ def run(flags: tuple[str, ...], folder: Path, threads: int) -> dict[str, Any]:
 
 
 def carry_out(words: tuple[str, ...], folder: Path, threads: int) -> float:
-    """A command of mgm that makes a run folder, begun or continued unless it is finished; its CPU seconds in all sittings."""
+    """Run an mgm command that creates a run folder, unless it is finished; returns its CPU seconds, summed over restarts."""
     command = [sys.executable, "-m", "mgm", *words]
     if (folder / "config.yaml").exists():
         command = [sys.executable, "-m", "mgm", words[0], "--resume", str(folder)]
@@ -239,7 +239,7 @@ def carry_out(words: tuple[str, ...], folder: Path, threads: int) -> float:
 
 
 def table(name: str, group: Group, results: list[dict[str, Any]], rows: list[str]) -> str:
-    """Mean and standard deviation over seeds, and paired differences to the first row."""
+    """Markdown table of means and standard deviations over seeds, with paired differences to the first row."""
     seeds = sorted({result["seed"] for result in results})
     commits = ", ".join(sorted({str(result["commit"]) for result in results}))
     columns = [column for column, (task, _, _) in SCORES.items() if task in results[0][group.split]]

@@ -1,9 +1,9 @@
-"""What a joint step costs: time, arithmetic and memory against batch, resolution, width and number of tasks; and a plan.
+"""Time, FLOP and memory of a joint step against batch size, resolution, width and number of tasks; and a plan for large data.
 
     python benchmarks/cost.py --json results/cost.json --processes results/processes.json --figure docs/pictures/cost.png
 
-Times are processor seconds of one thread, which a busy machine disturbs less than wall-clock time. Memory is what the backward
-pass keeps alive (`SavedTensors`), the same on every device. The plan extrapolates from counted arithmetic; it is not measured.
+Times are CPU seconds of one thread, which other load disturbs less than wall-clock time. Memory is that of the tensors saved for
+the backward pass (`SavedTensors`), which is the same on every device. The plan extrapolates from FLOP counts; it is not measured.
 """
 
 from __future__ import annotations
@@ -35,18 +35,19 @@ BASE = {"batch": 8, "image_size": 64, "width": 1, "tasks": 3}
 TASKONOMY_IMAGES = 358_426
 TRAINING_SHARE = 0.8
 EPOCHS = {"multi_task": 10, "generator": 10, "joint": 10}
-"""Of the plan: passes over the training images in each stage. The paper gives none."""
+"""Assumed epochs of each stage in the plan; the paper does not state them."""
 CARD_FLOPS = 989e12
-"""Dense bf16 rate in the data sheet of an H100 or H200."""
+"""Dense bf16 FLOP per second according to the data sheet of an H100 or H200."""
 UTILISATION = 0.3
-"""Share of it that convolutions are assumed to reach; not measured, no GPU was there."""
+"""Assumed share of it that convolutions reach; not measured."""
 NODE_GPUS = 8
 LINKS = {"node": (300e9, 30e-6), "network": (25e9, 60e-6)}
-"""Assumed bytes per second and GPU, and seconds per small exchange, inside a node and between nodes (200 Gbit/s a GPU)."""
+"""Assumed bytes per second per GPU, and latency of a collective operation in seconds, within a node and between nodes
+(200 Gbit/s per GPU)."""
 
 
 def settings(batch: float, image_size: float, width: float, **training: Any) -> Experiment:
-    """MGM at the scale of the preset small, wider or narrower, with the paper's sequential updates."""
+    """MGM at the scale of the preset ``small``, scaled in width, with the paper's sequential updates."""
     base = make_experiment("mgm", "small")
     widths = tuple(int(size * width) for size in base.model.widths)
     channels = int(base.model.generator_width * width)
@@ -61,14 +62,14 @@ def settings(batch: float, image_size: float, width: float, **training: Any) -> 
 
 
 def cost(experiment: Experiment, tasks: int, *, stage: int = -1, steps: int = 2) -> dict[str, float]:
-    """Processor seconds (the least of ``steps``; 0: not timed), FLOP and saved bytes of a step of a stage."""
+    """CPU seconds (minimum over ``steps``; 0: not timed), FLOP and saved bytes of one step of a stage."""
     with tempfile.TemporaryDirectory() as folder:
         trainer = synthetic_trainer(experiment, Path(folder), tasks=ALL_TASKS[:tasks])
         chosen = trainer.stages[stage]
         trainer.enter_stage(trainer.stages.index(chosen))
         with flop_counter() as flops:
             trainer.train_step(chosen, 0)
-        # apart, since the counter of arithmetic holds on to graphs
+        # a separate step, since the FLOP counter keeps graphs alive
         with SavedTensors() as saved:
             trainer.train_step(chosen, 0)
         seconds: list[float] = []
@@ -96,7 +97,7 @@ def cost(experiment: Experiment, tasks: int, *, stage: int = -1, steps: int = 2)
 
 
 def measure_axes() -> dict[str, dict[str, dict[str, float]]]:
-    """Axis -> value -> cost, all others at `BASE`."""
+    """Axis -> value -> cost, with all other axes at `BASE`."""
     found: dict[str, dict[str, dict[str, float]]] = {}
     known: dict[tuple[float, ...], dict[str, float]] = {}
     for axis, values in AXES.items():
@@ -112,7 +113,7 @@ def measure_axes() -> dict[str, dict[str, dict[str, float]]]:
 
 
 def measure_savings() -> dict[str, dict[str, float]]:
-    """What accumulation and activation checkpointing save at 256 px, and what they cost."""
+    """Memory saved by gradient accumulation and activation checkpointing at 256 px, and their cost in time."""
     ways: dict[str, dict[str, Any]] = {
         "plain": {}, "accumulate 2": {"accumulate": 2}, "checkpoint_activations": {"checkpoint_activations": True}
     }  # fmt: skip
@@ -124,7 +125,7 @@ def measure_savings() -> dict[str, dict[str, float]]:
 
 
 def full_size() -> dict[str, dict[str, float]]:
-    """Costs per image and per step of the paper's networks at 128 px with six tasks, from batches of 1 and 2."""
+    """Costs per image and per step of the paper's networks at 128 px with six tasks, from batch sizes 1 and 2."""
     base = make_experiment("mgm", "paper")
     found: dict[str, dict[str, float]] = {}
     for stage in ("multi_task", "generator", "joint"):
@@ -146,7 +147,7 @@ def full_size() -> dict[str, dict[str, float]]:
 
 
 def disk_bytes() -> int:
-    """Bytes of a store of Tiny-Taskonomy at 128 px with six tasks."""
+    """Size in bytes of a store of Tiny-Taskonomy at 128 px with six tasks."""
     info = DatasetInfo("taskonomy", ALL_TASKS, tuple(map(str, range(40))), tuple(map(str, range(35))))
     return num_bytes(sample_layouts(info, 128, TASKONOMY_IMAGES))
 
@@ -163,7 +164,7 @@ def plan(full: dict[str, dict[str, float]], gpus: int, exchanges: int, batch: in
             sent = 2 * (gpus - 1) / gpus * full[stage]["gradient_bytes"]
             traffic += steps * (sent / bandwidth + (exchanges if stage == "joint" else exchanges / 3) * latency)
     joint = full["joint"]
-    # in a small batch the generator's weights are the peak, in a large one the tasks' activations
+    # the peak is at the generator's weights in small batches, and at the task activations in large ones
     memory = max(stage["saved_bytes_per_step"] + batch * stage["saved_bytes_per_image"] for stage in full.values())
     return {
         "gpus": gpus,
@@ -176,7 +177,7 @@ def plan(full: dict[str, dict[str, float]], gpus: int, exchanges: int, batch: in
 
 
 def by_processes(path: Path) -> dict[str, dict[str, float]]:
-    """Number of processes -> wall-clock seconds of a step, of what `benchmarks/processes.py` has measured."""
+    """Number of processes -> wall-clock seconds of a step, from the results of `benchmarks/processes.py`."""
     rounds = json.loads(path.read_text())["rounds"]
     return {world: {"seconds": min(one["wall_s"] for one in rounds[world])} for world in rounds if world.isdigit()}
 
@@ -206,11 +207,11 @@ def main() -> None:
     """Measure, draw, plan."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--json", type=Path, help="file for the numbers")
-    parser.add_argument("--figure", type=Path, help="picture to draw")
+    parser.add_argument("--figure", type=Path, help="file for the figure")
     parser.add_argument(
-        "--exchanges", type=int, default=627, help="exchanges of a joint step (benchmarks/processes.py)"
+        "--exchanges", type=int, default=627, help="collective operations per joint step (benchmarks/processes.py)"
     )
-    parser.add_argument("--processes", type=Path, help="JSON of benchmarks/processes.py, to draw beside the others")
+    parser.add_argument("--processes", type=Path, help="JSON of benchmarks/processes.py, for a further panel")
     options = parser.parse_args()
     torch.set_num_threads(1)
     savings, axes, full = measure_savings(), measure_axes(), full_size()

@@ -1,4 +1,4 @@
-"""What a piece of work consists of: arithmetic, launches, reads by the host, memory. Exact, and independent of the clock."""
+"""Exact counts of FLOP, kernel launches, host synchronisations and peak memory of a piece of work, independent of timing."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ NO_LAUNCH = frozenset(
     {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "_unsafe_view", "promote_types"}
     | {"_local_scalar_dense", "lift_fresh"}
 )
-"""Operators that launch nothing: they reserve memory, change a view, or only serve the host."""
+"""Operators that launch no kernel: they allocate memory, create a view, or run only on the host."""
 READS = frozenset({"_local_scalar_dense", "nonzero", "equal", "is_nonzero"})
-"""Operators whose result the host waits for."""
+"""Operators that make the host wait for the device."""
 
 
 @dataclass(frozen=True)
 class Work:
-    """What was counted."""
+    """Counts of a piece of work."""
 
     flop: int
     """Floating-point operations of convolutions and matrix products (`torch.utils.flop_counter`)."""
     launches: int
-    """Operators of torch that compute something; on a GPU each is one kernel, or a few."""
+    """Operators of torch that compute something; on a GPU each is one or a few kernels."""
     reads: int
-    """Times that the host waited for a value."""
+    """Number of times that the host waits for a value."""
     peak_bytes: int
-    """Largest sum of the tensors alive at once, including those from before, without workspaces of kernels."""
+    """Peak memory of live tensors, including those that existed before, without workspaces of kernels."""
 
 
 class Tally(TorchDispatchMode):
-    """Counts operators and the bytes of living tensors while it is active, including those of the backward pass.
+    """Counts operators and bytes of live tensors while it is active, including those of the backward pass.
 
     Args:
-        held: Tensors that are alive beforehand, such as weights and optimizer states.
+        held: Tensors that already exist, such as weights and optimizer states.
     """
 
     def __init__(self, held: Iterable[Tensor]) -> None:
@@ -58,11 +58,11 @@ class Tally(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Carry out an operator and count it."""
+        """Run an operator and count it."""
         result = func(*args, **(kwargs or {}))
         name = func.overloadpacket.__name__
         self.reads += name in READS
-        # other namespaces ask for properties or mark ranges
+        # operators of other namespaces query properties or mark profiler ranges
         self.launches += func.namespace == "aten" and not (func.is_view or name in NO_LAUNCH)
         for value in tree_leaves(result):
             if isinstance(value, Tensor):
@@ -70,7 +70,7 @@ class Tally(TorchDispatchMode):
         return result
 
     def restart_peak(self) -> int:
-        """The peak so far; from here on it is counted anew."""
+        """Return the peak so far, and restart it at the current memory."""
         peak, self.peak_bytes = self.peak_bytes, self.live_bytes
         return peak
 
@@ -83,7 +83,7 @@ class Tally(TorchDispatchMode):
         size = storage.nbytes()
         self.live_bytes += size
         self.peak_bytes = max(self.peak_bytes, self.live_bytes)
-        # the storage object lives as long as its memory, however many tensors view it
+        # the storage object lives as long as its memory, regardless of how many tensors share it
         weakref.finalize(storage, self._freed, key, size)
 
     def _freed(self, key: int, size: int) -> None:
@@ -92,7 +92,7 @@ class Tally(TorchDispatchMode):
 
 
 def flop_counter() -> FlopCounterMode:
-    """Torch's counter of arithmetic, taught the attention operators of CPUs."""
+    """Torch's FLOP counter, extended by the attention operators for CPUs."""
     aten = torch.ops.aten
     forward = cast(Callable[..., int], counters.sdpa_flop_count)
     backward = cast(Callable[..., int], counters.sdpa_backward_flop_count)
@@ -111,11 +111,11 @@ def flop_counter() -> FlopCounterMode:
 
 
 def count(run: Callable[[], object], held: Iterable[Tensor] = ()) -> Work:
-    """Count one call by carrying it out twice: the counter of arithmetic keeps tensors alive, which would count as memory.
+    """Count one call. It is run twice, since the FLOP counter keeps tensors alive, which would distort the memory.
 
     Args:
         run: The work.
-        held: Tensors that are alive beforehand and count as memory.
+        held: Tensors that already exist and count as memory.
     """
     with Tally(held) as tally:
         run()
@@ -125,10 +125,9 @@ def count(run: Callable[[], object], held: Iterable[Tensor] = ()) -> Work:
 
 
 class SavedTensors:
-    """Counts the bytes that operations save for their backward pass, each storage once, while it lives.
+    """Counts the bytes that operations save for the backward pass; each storage counts once, as long as it is alive.
 
-    Leaves that require a gradient (parameters) do not count, nor does what networks and optimizers hold or what an operation
-    needs while it runs.
+    Not counted are leaves that require a gradient (parameters), optimizer states, and temporary memory of operations.
 
     Example:
         >>> layer = torch.nn.Linear(4, 4)
@@ -168,7 +167,7 @@ class SavedTensors:
         return key
 
     def drop(self, key: int, size: int) -> None:
-        """One reference fewer to a storage."""
+        """Release one reference to a storage."""
         self._counts[key] -= 1
         if not self._counts[key]:
             del self._counts[key]
@@ -176,10 +175,10 @@ class SavedTensors:
 
 
 class _Saved:
-    """A tensor in a graph; goes when the graph goes."""
+    """A saved tensor; it is freed with its graph."""
 
     def __init__(self, tensor: Tensor, counter: SavedTensors) -> None:
-        # detached: a saved output would otherwise hold the operation that holds it
+        # detached, since a saved output would otherwise form a reference cycle with its operation
         self.tensor = tensor.detach()
         key = counter.take(tensor)
         if key is not None:

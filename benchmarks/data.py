@@ -1,7 +1,7 @@
-"""How fast samples are read: picture files one by one, as public code does it, and from a store; and opening a very large store.
+"""Samples per second read from image files, one by one as in public code, and from a store; and the opening of a large store.
 
-    python benchmarks/data.py                      # made pictures of 640 x 480
-    python benchmarks/data.py --data FOLDER_OR_ZIP # your own files, in their own resolution
+    python benchmarks/data.py                      # synthetic images of 640 x 480
+    python benchmarks/data.py --data FOLDER_OR_ZIP # your own files, at their resolution
 
 Prints a table; --json FILE also writes the numbers.
 """
@@ -33,11 +33,11 @@ from mgm.types import DatasetInfo
 
 BATCH = 32
 SECONDS = 2.0
-"""Each way is measured for at least so long."""
+"""Minimum duration of each measurement."""
 
 
 def made_folder(folder: Path, count: int, width: int, height: int) -> Path:
-    """A plain folder of pictures with soft shapes and a little noise, about as hard to decode as photographs."""
+    """Write a folder of images with smooth shapes and a little noise, about as hard to decode as photographs."""
     rng = np.random.default_rng(0)
     for kind in ("rgb", "semantic", "depth", "normal"):
         (folder / kind).mkdir(parents=True, exist_ok=True)
@@ -65,7 +65,7 @@ def made_folder(folder: Path, count: int, width: int, height: int) -> Path:
 
 
 def samples_per_second(read: Callable[[int], int]) -> float:
-    """Rate of a function that reads batch number k and returns how many samples it held; the first call is not counted."""
+    """Rate of a function that reads batch number k and returns its number of samples; the first call is a warm-up."""
     read(0)
     start, done, number = time.perf_counter(), 0, 0
     while time.perf_counter() - start < SECONDS:
@@ -75,7 +75,7 @@ def samples_per_second(read: Callable[[int], int]) -> float:
 
 
 def public_way(folder: Path, size: int) -> Callable[[int], int]:
-    """Per image in the main process: open and decode each file with PIL, resize it with PIL, to float tensors, stack."""
+    """Reader as in public code: decode and resize each file with PIL in the main process, convert to float tensors, stack."""
     names = sorted(path.stem for path in (folder / "rgb").iterdir())
 
     def tensor(path: Path, resample: Image.Resampling) -> torch.Tensor:
@@ -94,7 +94,7 @@ def public_way(folder: Path, size: int) -> Callable[[int], int]:
 
 
 def from_source(source: DataSource, size: int) -> Callable[[int], int]:
-    """The package's own reader of files, one sample after another, to float tensors."""
+    """The package's file reader, one sample after another, to float tensors."""
 
     def read(number: int) -> int:
         samples = [source.read((number * BATCH + k) % len(source), size) for k in range(BATCH)]
@@ -107,7 +107,7 @@ def from_source(source: DataSource, size: int) -> Callable[[int], int]:
 
 
 def from_store(reader: StoreReader) -> Callable[[int], int]:
-    """Random batches of a store."""
+    """Reader of random batches from a store."""
     rng = np.random.default_rng(0)
     return lambda number: len(reader.batch(rng.integers(0, len(reader), BATCH)))
 
@@ -141,7 +141,7 @@ def measure(work: Path, data: str, size: int, count: int) -> dict[str, float]:
 
 
 def made_store(folder: Path, count: int, size: int) -> Path:
-    """A store of sparse files: right in every number, but its pictures are black and take no room."""
+    """Write a valid store of sparse files: its images are black and take no disk space."""
     info = DatasetInfo("made", ("semantic", "depth", "normal"), ("a", "b"), ("x", "y"))
     folder.mkdir(parents=True)
     layouts = sample_layouts(info, size, count)
@@ -162,13 +162,13 @@ def made_store(folder: Path, count: int, size: int) -> Path:
 
 
 def opening(path: Path) -> dict[str, float]:
-    """Seconds and memory for opening a store, and for a first batch, in a fresh process."""
+    """Seconds and memory for opening a store and reading a first batch, in a new process."""
     done = subprocess.run([sys.executable, __file__, "--open", str(path)], capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
 
 
 def open_and_report(path: Path) -> None:
-    """What `opening` runs."""
+    """The process that `opening` starts: measure and print as JSON."""
     import resource
 
     def mebibytes() -> float:
@@ -191,9 +191,9 @@ def open_and_report(path: Path) -> None:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--data", default="", help="a data set by path, instead of made pictures")
+    parser.add_argument("--data", default="", help="path of a data set, instead of synthetic images")
     parser.add_argument("--image-size", type=int, default=128)
-    parser.add_argument("--num", type=int, default=256, help="made pictures")
+    parser.add_argument("--num", type=int, default=256, help="number of synthetic images")
     parser.add_argument("--json", type=Path, help="file for the numbers")
     parser.add_argument("--open", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -1,8 +1,8 @@
-"""Which way to fit photographs that are no squares predicts best, and how long each takes.
+"""Scores and time of each way to fit images that are not square (`mgm.inference.fit.FITS`).
 
     python benchmarks/fits.py RUN [--data NAME_OR_PATH] [--count 150] [--json FILE]
 
-Test images of the run are drawn out to 4:3 again, predicted on, and scored at that size. Prints a table.
+Square test images of the run are stretched back to 4:3, predicted, and scored at that size. Prints a table.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from mgm.inference.fit import Fit, make_fit
 from mgm.inference.model import TrainedModel
 
 Sample = tuple[np.ndarray, dict[str, Tensor]]
-"""Pixels of a photograph and its targets."""
+"""Pixels of an image and its targets."""
 SIZE = (192, 256)
-"""Of the photographs, height and width."""
+"""Height and width of the images."""
 WAYS = {
     "resize": ("resize", 1.0, False),
     "resize, flip average": ("resize", 1.0, True),
@@ -39,14 +39,14 @@ WAYS = {
 
 
 def stretched(values: np.ndarray) -> Tensor:
-    """A target ``[S, S]`` or ``[C, S, S]`` at the size of the photograph, in a batch of its own."""
+    """Resize a target ``[S, S]`` or ``[C, S, S]`` to `SIZE`, with a batch dimension of 1."""
     if values.ndim == 2:
         return torch.from_numpy(resize_nearest(values, *SIZE)).long()[None]
     return torch.from_numpy(resize_nearest(values.transpose(1, 2, 0), *SIZE).transpose(2, 0, 1).copy())[None]
 
 
 def measure(model: TrainedModel, samples: list[Sample], fit: Fit, flip_average: bool) -> dict[str, Any]:
-    """Scores of all tasks, and seconds per photograph without scoring."""
+    """Scores of all tasks, and milliseconds per image without scoring."""
     meters = {name: task.metrics() for name, task in model.tasks.items()}
     seconds = 0.0
     for pixels, targets in samples:
@@ -62,7 +62,7 @@ def measure(model: TrainedModel, samples: list[Sample], fit: Fit, flip_average: 
 
 
 def main() -> None:
-    """Measure every way on the same photographs."""
+    """Measure every fit on the same images."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("run", type=Path)
     parser.add_argument("--data", default="", help="default: the run's own")

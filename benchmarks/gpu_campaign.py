@@ -1,11 +1,11 @@
-"""Everything that is to be measured where a GPU can be had for minutes, in the order of what matters most.
+"""All measurements for a GPU that is available for minutes only, in order of importance.
 
     python benchmarks/gpu_campaign.py --seconds 480 --data nyuv2_128.zip --out results/gpu
     python benchmarks/gpu_campaign.py --device cpu --preset tiny --seconds 120 --data rooms --out runs/campaign   # a rehearsal
 
-Works from a bare checkout (``PYTHONPATH=src``). Ends within the seconds whatever happens: what is running then is stopped. Every
-result is written as soon as it is known, and what the folder already holds for the same commit is not done again, so the same
-command goes on where it was stopped. See CONTRIBUTING.md.
+Works from a bare checkout (``PYTHONPATH=src``). It always ends within the given seconds; jobs that are still running are stopped.
+Every result is written as soon as it is available, and results of the same commit are not repeated, so the same command resumes
+the campaign. See CONTRIBUTING.md.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from mgm.runs.provenance import current_commit, versions
 ROOT = Path(__file__).parents[1]
 TABLE_2 = ("mt", "mgm_no_generator", "mgm_control", "mgm", "mgm_real")
 SEEDS = 10
-"""More than will fit: they are done in turn until the time is over."""
+"""More seeds than fit; they are run one after another until the time is over."""
 
 
 @dataclass(frozen=True)
@@ -38,18 +38,18 @@ class Job:
     name: str
     command: tuple[str, ...]
     result: Path
-    """File that the command writes; empty path: its output is the result."""
+    """JSON file that the command writes; with an empty path, its output is the result."""
 
 
 def main() -> int:
-    """Carry out the list."""
+    """Run all phases until the time is over."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=480.0, help="when to end, from now")
-    parser.add_argument("--out", type=Path, default=Path("results/gpu"), help="where the results go")
+    parser.add_argument("--seconds", type=float, default=480.0, help="time limit")
+    parser.add_argument("--out", type=Path, default=Path("results/gpu"), help="folder of the results")
     parser.add_argument("--data", default="rooms", help="NYUv2 in a layout that mgm reads; rooms for a rehearsal")
     parser.add_argument("--device", default="cuda")
-    parser.add_argument("--preset", default="", help="of all trainings, for a rehearsal; empty: paper and best")
-    parser.add_argument("--processes", type=int, default=4, help="trainings side by side")
+    parser.add_argument("--preset", default="", help="preset of all trainings, for a rehearsal; empty: paper and best")
+    parser.add_argument("--processes", type=int, default=4, help="number of concurrent trainings")
     options = parser.parse_args()
     end = time.monotonic() + options.seconds
     options.out.mkdir(parents=True, exist_ok=True)
@@ -64,7 +64,7 @@ def main() -> int:
 
 
 def phases(options: argparse.Namespace, scratch: Path) -> Iterator[tuple[str, list[Job], int]]:
-    """Title, jobs, and how many of them run side by side, in order."""
+    """Title, jobs, and number of concurrent jobs of each phase, in order."""
     python, device = sys.executable, ("--device", options.device)
     tests = Job("gpu_tests", (python, "-m", "pytest", "-m", "gpu", "-p", "no:cacheprovider"), Path())
     yield "does it run", [tests, *(smoke(options, name, scratch) for name in ("mgm", "mgm_dcgan"))], 1
@@ -87,20 +87,20 @@ STEPS = {"step": (), "step_counts": ("--count",)}
 
 
 def step_job(python: str, name: str, extra: Sequence[str], flags: Sequence[str], scratch: Path) -> Job:
-    """Time or count variants of the joint step."""
+    """Job that times or counts variants of the joint step."""
     result = scratch / f"{name}.json"
     return Job(name, (python, str(ROOT / "benchmarks/step.py"), *extra, *flags, "--json", str(result)), result)
 
 
 def smoke(options: argparse.Namespace, recipe: str, scratch: Path) -> Job:
-    """Fifty steps of a recipe; a loss that is not finite ends it with an error."""
+    """Job that trains fifty steps of a recipe; a loss that is not finite is an error."""
     steps = ("--steps", "6") if options.preset else ("--steps", "50", "--generator-steps", "20", "--image-size", "128")
     flags = (*steps, "--preset", options.preset or "paper", "--no-baseline")
     return training(options, f"smoke_{recipe}", (recipe, *flags), scratch)
 
 
 def run_job(options: argparse.Namespace, recipe: str, preset: str, fraction: str, seed: int, scratch: Path) -> Job:
-    """One run of a table: seed s on split s, augmentation on, first stages shared, the steps of the preset cut to what fits."""
+    """Job for one run of a table: seed s on split s, with augmentation, shared first stages, and a reduced number of steps."""
     flags = [recipe, "--preset", preset, "--fraction", fraction, "--seed", str(seed), "--split-seed", str(seed)]
     flags += [
         "--tasks",
@@ -115,21 +115,21 @@ def run_job(options: argparse.Namespace, recipe: str, preset: str, fraction: str
     if recipe == "mgm_real" and fraction != "1":
         flags += ["--weak-fraction", fraction]
     if not options.preset:
-        # short enough for several seeds within the minutes; what a paper's budget would need is hours
+        # short enough for several seeds within minutes; the paper's schedule would take hours
         flags += ["--steps", "2000", "--generator-steps", "500", "--joint-share", "0.3", "--image-size", "128"]
         flags += ["--optimizer-step", "combined", "--precision", "bf16", "--validate-every", "200"]
     return training(options, f"{preset}_{fraction}_{recipe}_{seed}", flags, scratch)
 
 
 def training(options: argparse.Namespace, name: str, flags: Sequence[str], scratch: Path) -> Job:
-    """``mgm train`` into a scratch folder."""
+    """Job for an ``mgm train`` into a scratch folder."""
     out = scratch / name
     command = (sys.executable, "-m", "mgm", "train", *flags, "--data", options.data, "--device", options.device)
     return Job(name, (*command, "--out", str(out)), out / "result.json")
 
 
 def known(out: Path, job: Job) -> bool:
-    """Whether the result of the same code is there and is no failure."""
+    """Whether there is a successful result of the same commit."""
     file = out / f"{job.name}.json"
     if not file.exists():
         return False
@@ -138,7 +138,7 @@ def known(out: Path, job: Job) -> bool:
 
 
 def carry_out(jobs: Sequence[Job], out: Path, together: int, end: float) -> None:
-    """Run the jobs, some side by side, until they are done or the time is over."""
+    """Run the jobs, ``together`` at a time, until they are finished or the time is over."""
     waiting, running = list(jobs), list[tuple[Job, subprocess.Popen[str], float]]()
     while waiting or running:
         while waiting and len(running) < together and time.monotonic() < end:
@@ -165,7 +165,7 @@ def carry_out(jobs: Sequence[Job], out: Path, together: int, end: float) -> None
 
 
 def write(out: Path, job: Job, status: int, seconds: float) -> None:
-    """The result of a job with how it came about; of one that failed or was stopped the end of its output."""
+    """Write the result of a job with its provenance; for a job that failed or was stopped, the end of its output."""
     log = out / f"{job.name}.log"
     output = log.read_text()[-2000:]
     log.unlink()

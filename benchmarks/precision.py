@@ -1,4 +1,4 @@
-"""What bf16 and channels last bring: processor seconds of a joint step, all four variants in turn in one process.
+"""Effect of bf16 and channels last: CPU seconds of a joint step, with all four variants interleaved in one process.
 
 python benchmarks/precision.py --json results/precision.json
 """
@@ -24,7 +24,7 @@ PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
 
 
 def make(precision: str, channels_last: str, batch_size: int, folder: Path) -> Trainer:
-    """MGM at the scale of the preset small, with sequential updates."""
+    """Trainer of MGM at the scale of the preset ``small``, with sequential updates."""
     base = make_experiment("mgm", "small")
     training = replace(
         base.training, batch_size=batch_size, optimizer_step="separate", ema=0.0, channels_last=channels_last

@@ -1,8 +1,8 @@
-"""Images per second of prediction: one by one, through the pipeline, and what the network alone does, exported too.
+"""Images per second of prediction: one by one, with the pipeline, with the network alone, and with the exported graph alone.
 
     python benchmarks/prediction.py nyuv2_small/rgb --json results/prediction.json
 
-The network has the preset's size and random weights unless --run names a trained one. Ways are measured in turn in one process.
+The network has the preset's size and random weights, unless --run names a trained one. Measurements are interleaved in one process.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ TASKS = ("semantic", "depth", "normal")
 
 
 def untrained(preset: str) -> TrainedModel:
-    """A model of a preset's size."""
+    """A model of a preset's size with random weights."""
     experiment = make_experiment("mt", preset)
     info = DatasetInfo("made", TASKS, tuple(map(str, range(40))))
     return TrainedModel(
@@ -45,7 +45,7 @@ def untrained(preset: str) -> TrainedModel:
 def functions(
     model: TrainedModel, out: Path
 ) -> tuple[Callable[[Path], Tensor], Callable[[Tensor], Predictions], Callable[[Path, Predictions], None]]:
-    """How to load, predict and write: a picture and an array per task, at the network's size."""
+    """Functions that load, predict and write an image and an array per task, at the network's size."""
     height, width = model.image_size
 
     def load(path: Path) -> Tensor:
@@ -61,7 +61,7 @@ def functions(
 
 
 def measure(model: TrainedModel, images: list[Path], batch_size: int, workers: int, rounds: int) -> dict[str, object]:
-    """Rates of all ways, the best of the rounds, and shares of the pipeline's parts."""
+    """Images per second of every method (best round), and the share of each part of the pipeline."""
     rates: dict[str, list[float]] = {}
     parts: list[Throughput] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -115,7 +115,7 @@ def measure(model: TrainedModel, images: list[Path], batch_size: int, workers: i
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("images", type=Path, help="folder of pictures")
+    parser.add_argument("images", type=Path, help="folder of images")
     parser.add_argument("--run", type=Path, help="a trained run, instead of random weights")
     parser.add_argument("--preset", default="small")
     parser.add_argument("--num", type=int, default=128)

@@ -1,10 +1,10 @@
-"""What a second process brings: the joint step on one process and on two, one thread each, same global batch.
+"""Speed-up by a second process: the joint step in one process and in two, with one thread each and the same global batch.
 
     python benchmarks/processes.py --json results/processes.json
 
-They are measured in turn, several times; the quietest of each counts, and the load of the machine stands beside it. The
-processes exchange what training does: gradients, batch statistics, embeddings (gloo on CPUs). A third way, two that train
-on half the batch without a word to one another, is the least that the machine could take.
+The variants are measured alternately, several times; the minimum of each counts, and the machine's load is recorded with it. The
+processes communicate as in training: gradients, batch-norm statistics, embeddings (gloo on CPUs). A third variant, two processes
+that train on half the batch each without communication, is a lower bound for the time on this machine.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from synthetic import synthetic_trainer
 
 
 def experiment(image_size: int, batch_size: int, width: int, optimizer_step: str) -> Experiment:
-    """MGM at the scale of the preset small."""
+    """MGM at the scale of the preset ``small``."""
     base = make_experiment("mgm", "small")
     training = replace(base.training, batch_size=batch_size, optimizer_step=optimizer_step, ema=0.0)
     return replace(
@@ -44,7 +44,7 @@ def experiment(image_size: int, batch_size: int, width: int, optimizer_step: str
 
 
 def seconds_per_step(settings: Experiment, steps: int) -> dict[str, float]:
-    """Wall-clock and processor seconds of a joint step in this process, and how often, how much and how long it exchanges."""
+    """Wall-clock and CPU seconds of a joint step in this process; number, bytes and seconds of its collective operations."""
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         trainer = synthetic_trainer(settings, Path(folder))
@@ -71,7 +71,7 @@ def seconds_per_step(settings: Experiment, steps: int) -> dict[str, float]:
 
 
 class Exchanges:
-    """Counts the collective operations, the bytes that this process puts in, and the seconds until they return."""
+    """Counts collective operations, the bytes that this process contributes, and the seconds until they return."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -101,7 +101,7 @@ class Exchanges:
 
 
 def worker(rank: int, world: int, port: int, settings: Experiment, steps: int, out: str) -> None:
-    """One of several processes; ``port`` 0: they do not talk to one another."""
+    """One of several processes; with ``port`` 0 they do not communicate."""
     if world > 1 and port:
         os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), RANK=str(rank), WORLD_SIZE=str(world))
         dist.init_process_group("gloo", rank=rank, world_size=world)
@@ -113,13 +113,13 @@ def worker(rank: int, world: int, port: int, settings: Experiment, steps: int, o
 
 
 def measure(world: int, settings: Experiment, steps: int, *, apart: bool = False) -> dict[str, float]:
-    """One measurement with so many processes, in fresh ones.
+    """Measure once, in ``world`` new processes.
 
     Args:
-        world: Processes.
-        settings: Of the whole batch.
-        steps: Steps to time.
-        apart: Every process trains on its share by itself, at the same time: the least that the machine could take.
+        world: Number of processes.
+        settings: Settings with the global batch size.
+        steps: Number of timed steps.
+        apart: Whether the processes train on their shares of the batch without communication: a lower bound for the time.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -138,7 +138,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--image-size", type=int, default=64)
     parser.add_argument("--batch-size", type=int, default=16)
-    parser.add_argument("--width", type=int, default=32, help="of generator and discriminator")
+    parser.add_argument("--width", type=int, default=32, help="width of generator and discriminator")
     parser.add_argument("--optimizer-step", choices=("separate", "combined"), default="separate")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--steps", type=int, default=3)
@@ -153,14 +153,14 @@ def main() -> None:
         for way, (world, apart) in ways.items():
             rounds[way].append(measure(world, settings, options.steps, apart=apart))
             found = rounds[way][-1]
-            print(f"{way}: {found['wall_s']:.2f} s a step, of which this process computed {found['processor_s']:.2f} s and "
-                  f"exchanged {found['exchanging_s']:.2f} s; load {found['load']:.1f}")  # fmt: skip
+            print(f"{way}: {found['wall_s']:.2f} s per step, of which {found['processor_s']:.2f} s are computation and "
+                  f"{found['exchanging_s']:.2f} s communication of this process; load {found['load']:.1f}")  # fmt: skip
     ratios = {way: quietest(found, "wall_s") / quietest(rounds["1"], "wall_s") for way, found in rounds.items()}
     work = {way: quietest(found, "processor_s") / quietest(rounds["1"], "processor_s") for way, found in rounds.items()}
     last = rounds[several][-1]
-    print(f"{several} processes / 1: {ratios[several]:.2f} of the time ({ratios[f'{several} apart']:.2f} without a word to one "
-          f"another), {work[several]:.2f} of the work per process; {last['exchanges']:.0f} exchanges, "
-          f"{last['exchanged_bytes'] / 2**20:.1f} MiB in a step")  # fmt: skip
+    print(f"{several} processes / 1: {ratios[several]:.2f} of the time ({ratios[f'{several} apart']:.2f} without "
+          f"communication), {work[several]:.2f} of the work per process; {last['exchanges']:.0f} collective operations, "
+          f"{last['exchanged_bytes'] / 2**20:.1f} MiB per step")  # fmt: skip
     if options.json:
         chosen = {key: value for key, value in vars(options).items() if key != "json"}
         result = {"settings": chosen, "torch": torch.__version__, "commit": current_commit(), "ratios": ratios,
@@ -169,7 +169,7 @@ def main() -> None:
 
 
 def quietest(found: list[dict[str, float]], name: str) -> float:
-    """The least of several measurements: what other work disturbed least."""
+    """Minimum over measurements: the one least disturbed by other load."""
     return min(one[name] for one in found)
 
 

@@ -1,7 +1,7 @@
-"""The joint step in the order of passes of the authors' public code: what our step is compared with.
+"""The joint step with the sequence of passes of the authors' public code, as the reference for our step.
 
-A re-implementation of the structure (Algorithm 1), not of the code, on our networks without identities.
-The passes of one step; f: forward, b: backward, each on one minibatch:
+It re-implements the structure (Algorithm 1), not the code, with our networks and without computational shortcuts ("identities").
+Passes of one step, each on one minibatch (f: forward, b: backward):
 
 | line | passes | E | each decoder | R | G | D |
 | --- | --- | --- | --- | --- | --- | --- |
@@ -15,10 +15,10 @@ The passes of one step; f: forward, b: backward, each on one minibatch:
 | NT-Xent, synthesized | E on either view | 2f 2b | | | | |
 | sum | | 12f 9b | 3f 3b | 2f 2b | 5f 2b | 6f 6b |
 
-What makes it expensive: `loss.backward()` computes the gradients of all weights that a loss passes through, though most are
-cleared unused; the fakes of D's loss and the synthesized images carry graphs through G, the embedding layer and E that are
-never differentiated; features, latents and fakes are computed anew for every loss; real and fake images, and the two views,
-take a pass each; views are made image by image on the host; and each loss is read with ``.item()``, which waits for the device.
+Why it is expensive: `loss.backward()` computes the gradients of all weights that a loss passes through, although most are cleared
+unused; the fake images of D's loss and the synthesized images carry graphs through G, the embedding layer and E that are never
+differentiated; features, latents and fake images are recomputed for every loss; real and fake images, and the two views, take
+separate passes; views are made image by image on the host; and each loss is read with ``.item()``, which synchronises.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from mgm.training.optimizers import GAN_BETAS
 from mgm.types import Batch, Predictions
 
 Views = Callable[[Tensor, int], tuple[Tensor, Tensor]]
-"""Images and a seed to two views of them."""
+"""Maps images and a seed to two views of the images."""
 
 TRAINS: dict[str, tuple[str, ...]] = {
     "task": ("encoder", "decoders"),
@@ -55,22 +55,22 @@ TRAINS: dict[str, tuple[str, ...]] = {
     "extra_refinement": ("encoder",),
     "extra_self_supervision": ("encoder",),
 }
-"""Loss -> networks that its optimizer steps (Algorithm 1)."""
+"""Loss -> networks updated by its optimizer (Algorithm 1)."""
 
 RATES = {"generator": 1e-4, "embedding": 1e-4, "discriminator": 4e-4}
-"""Adam's rates that are not 1e-3 (paper B)."""
+"""Learning rates of Adam that differ from 1e-3 (paper, appendix B)."""
 
 
 class ReferenceStep:
-    """Trains the networks of MGM by the public code's order of passes.
+    """Trains the networks of MGM with the public code's sequence of passes.
 
     Args:
         networks: All networks of the method.
         tasks: The tasks to learn.
-        views: Makes the two views; `host_views` is what the public code does.
-        temperature: Of NT-Xent.
+        views: Makes the two views; the public code does it like `host_views`.
+        temperature: Temperature of NT-Xent.
         generator_updates: Adversarial updates per minibatch.
-        foreach: Whether Adam updates all tensors at once; None: as torch chooses (on a GPU alone).
+        foreach: Whether Adam updates all tensors at once; None: torch's default (only on a GPU).
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class ReferenceStep:
         }
 
     def __call__(self, batch: Batch, seed: int) -> dict[str, float]:
-        """One step; returns the losses, as the public code prints them."""
+        """Run one step; returns the losses that the public code prints."""
         labels = batch.scene.nan_to_num(0.0)
         losses = {
             "task": self._learn("task", self._task_loss(batch)),
@@ -122,7 +122,7 @@ class ReferenceStep:
         return losses
 
     def _learn(self, name: str, loss: Tensor) -> float:
-        """Gradients for all weights on the way, a step for those of one optimizer; then the loss is read."""
+        """Compute the gradients of all weights involved, step one optimizer, and read the loss."""
         self.networks.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizers[name].step()
@@ -162,11 +162,11 @@ class ReferenceStep:
 
 
 def host_views(images: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-    """Two SimCLR views of each image as public code makes them: image by image, on the host, with Pillow.
+    """Make two SimCLR views of each image as in public code: image by image, on the host, with Pillow.
 
     Args:
-        images: ``[B, 3, S, S]`` RGB in (-1, 1).
-        seed: Of the random draws.
+        images: ``[B, 3, S, S]``, RGB in (-1, 1).
+        seed: Seed of the random numbers.
 
     Returns:
         Two tensors of the same shape, on the same device.

@@ -1,10 +1,10 @@
-"""Whether a change of the code has changed a number: hashes of every step's losses and of the final weights.
+"""Check that a change of the code changes no number: hashes of the losses of every step and of the final weights.
 
     python benchmarks/same_numbers.py before.json     # before the change: writes the hashes
-    python benchmarks/same_numbers.py before.json     # after it: compares, and ends with 1 where one differs
+    python benchmarks/same_numbers.py before.json     # after it: compares; exit status 1 if any differs
 
-Trains recipes at the preset tiny through the command line, on rooms, with one thread. Hashes hold on one machine and one
-version of torch alone, so none are kept in the repository.
+Trains recipes with the preset ``tiny`` through the command line, on rooms, with one thread. The hashes are valid only for one
+machine and one version of torch, so none are kept in the repository.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ CASES: dict[str, tuple[str, ...]] = {
 
 
 def hashes(flags: tuple[str, ...], folder: Path) -> dict[str, str]:
-    """Of one training: its metrics log without times, and the tensors of its last checkpoint."""
+    """Hashes of one training: of its metrics log without times, and of the tensors of its last checkpoint."""
     command = [sys.executable, "-m", "mgm", "train", *flags, *COMMON, "--out", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
     if done.returncode:
@@ -86,10 +86,10 @@ def hashes(flags: tuple[str, ...], folder: Path) -> dict[str, str]:
 
 
 def main() -> int:
-    """Write the hashes, or compare with those written before."""
+    """Write the hashes, or compare them with earlier ones."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("reference", type=Path, help="JSON file of the hashes; written if it is not there")
-    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"these alone: {', '.join(CASES)}")
+    parser.add_argument("reference", type=Path, help="JSON file of the hashes; written if it does not exist")
+    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"run only these: {', '.join(CASES)}")
     options = parser.parse_args()
     reference, wanted = options.reference, options.cases or list(CASES)
     with tempfile.TemporaryDirectory() as scratch:

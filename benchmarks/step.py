@@ -1,11 +1,11 @@
-"""Time, arithmetic and memory of a joint training step, beside the order of passes of the authors' public code.
+"""Time, FLOP and memory of a joint training step, compared with the sequence of passes of the authors' public code.
 
     python benchmarks/step.py                                            # times on this machine
     python benchmarks/step.py --count --size 128 --width 64 --batch 32   # counts at the paper's size, on any machine
 
-Prints a table of variants of the step and one of its parts (a part is an update, with what is computed for it first). Variants
-are timed in turn in one process; ratios are medians over rounds of the ratio to the reference in the same round. Counting
-runs on tensors without values (`torch._subclasses.fake_tensor`), so it takes seconds at any size.
+Prints a table of variants of the step, and a table of its parts (a part is an update with the computations that precede it).
+Variants are timed alternately in one process; ratios are medians over rounds of the ratio to the reference in the same round.
+Counting uses tensors without values (`torch._subclasses.fake_tensor`), so it takes seconds at any size.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ SETTINGS: dict[str, dict[str, dict[str, object]]] = {
     "combined": {"training": {"optimizer_step": "combined"}},
     "combined_bf16": {"training": {"optimizer_step": "combined", "precision": "bf16"}},
 }
-"""Variant of our step -> settings that differ from the paper's order (one optimizer per loss) with identities."""
+"""Variant of our step -> settings that differ from the paper's sequence (one optimizer per loss) with identities."""
 
 CUDA_SETTINGS: dict[str, dict[str, dict[str, object]]] = {
     "combined_bf16_channels_first": {
@@ -61,20 +61,20 @@ CUDA_SETTINGS: dict[str, dict[str, dict[str, object]]] = {
     "paper_order_bf16_compiled": {"training": {"precision": "bf16", "compile": "default"}},
     "paper_order_bf16_graphs": {"training": {"precision": "bf16", "compile": "reduce-overhead"}},
 }
-"""Those that are timed on a CUDA GPU too."""
+"""Additional variants that are timed on a CUDA GPU."""
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A way to carry out the joint step."""
+    """A variant of the joint step."""
 
     step: Callable[[int], object]
-    """Carries out the step of a number."""
+    """Runs the step with a given number."""
     trainer: Trainer
     optimizers: Mapping[str, torch.optim.Optimizer]
 
     def held(self) -> Iterator[Tensor]:
-        """Weights, buffers and optimizer states: what is in memory before a step begins."""
+        """Tensors in memory before a step: weights, buffers and optimizer states."""
         yield from self.trainer.networks.parameters()
         yield from self.trainer.networks.buffers()
         for optimizer in self.optimizers.values():
@@ -83,7 +83,7 @@ class Variant:
 
 
 def experiment(options: argparse.Namespace) -> Experiment:
-    """The full method at the scale that was asked for, in the paper's order."""
+    """The full method at the scale of the options, with the paper's sequence of updates."""
     base = make_experiment("mgm", options.preset)
     training = {"batch_size": options.batch, "device": "cpu" if options.count else options.device, "ema": 0.0}
     return replace(
@@ -96,18 +96,18 @@ def experiment(options: argparse.Namespace) -> Experiment:
 
 
 def changed(base: Experiment, changes: Mapping[str, Mapping[str, Any]]) -> Experiment:
-    """Settings with fields of their groups changed."""
+    """Copy of the settings with changed fields, by group."""
     return replace(base, **{group: replace(getattr(base, group), **fields) for group, fields in changes.items()})
 
 
 def ours(settings: Experiment) -> Variant:
-    """The trainer's own joint step."""
+    """The joint step of our trainer."""
     trainer = synthetic_trainer(settings, fabric=launch(settings.training))
     return Variant(partial(trainer.train_step, trainer.stages[-1]), trainer, trainer.optimizers)
 
 
 def reference(settings: Experiment, views: Views) -> Variant:
-    """The public code's order, see `reference_step`."""
+    """The joint step of the public code, see `reference_step`."""
     plain = changed(settings, {"model": {"identities": "off"}})
     trainer = synthetic_trainer(plain, fabric=launch(settings.training))
     step = ReferenceStep(trainer.networks, trainer.tasks, views)
@@ -117,7 +117,7 @@ def reference(settings: Experiment, views: Views) -> Variant:
 
 
 def time_variants(base: Experiment, rounds: int) -> list[Row]:
-    """A row per variant: median seconds, and the ratio to the reference, of the clock and of the processor."""
+    """One row per variant: median wall-clock and CPU seconds, and their ratios to the reference."""
     variants = {"reference": reference(base, host_views)}
     device = variants["reference"].trainer.fabric.device
     settings = SETTINGS | (CUDA_SETTINGS if device.type == "cuda" else {})
@@ -127,12 +127,12 @@ def time_variants(base: Experiment, rounds: int) -> list[Row]:
         for row in rows:
             torch.cuda.reset_peak_memory_stats()
             variants[row["variant"]].step(0)
-            row["peak_bytes"] = torch.cuda.max_memory_allocated()  # all variants' weights, and this one's step
+            row["peak_bytes"] = torch.cuda.max_memory_allocated()  # includes the weights of all variants
     return rows
 
 
 def matrix_rate(device: torch.device, dtype: torch.dtype, size: int = 4096, rounds: int = 20) -> float:
-    """Floating-point operations per second of a product of large matrices: what the device can do."""
+    """FLOP per second of a product of large matrices, as an estimate of the device's peak."""
     a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
     for _ in range(3):
         torch.mm(a, b)
@@ -143,12 +143,12 @@ def matrix_rate(device: torch.device, dtype: torch.dtype, size: int = 4096, roun
 
 
 def time_in_turn(runs: Mapping[str, Callable[[int], object]], device: torch.device, rounds: int) -> list[Row]:
-    """Time variants in turn, so that whatever else the machine does affects all of them alike.
+    """Time variants alternately, so that other load on the machine affects all of them alike.
 
     Args:
-        runs: Name -> step by number; the first is what the others are compared with.
-        device: Where they run.
-        rounds: Times that each is measured, after a warm-up; the order rotates by one from round to round.
+        runs: Name -> function that runs the step with a given number; the first is the reference.
+        device: Device that they run on.
+        rounds: Number of measurements of each, after a warm-up; the order rotates by one from round to round.
     """
     names = list(runs)
     wall: dict[str, list[float]] = {name: [] for name in names}
@@ -165,7 +165,7 @@ def time_in_turn(runs: Mapping[str, Callable[[int], object]], device: torch.devi
             processor[name].append(time.process_time() - begun_processor)
 
     def ratio(taken: dict[str, list[float]], name: str) -> float:
-        # a clock that counts in ticks may see none pass
+        # a coarse clock may measure 0
         return statistics.median(own / max(one, 1e-9) for own, one in zip(taken[name], taken[names[0]], strict=True))
 
     return [
@@ -181,7 +181,7 @@ def time_in_turn(runs: Mapping[str, Callable[[int], object]], device: torch.devi
 
 
 def clock(device: torch.device) -> float:
-    """Seconds, once the device has finished its work."""
+    """Current time in seconds, after the device has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
@@ -190,7 +190,7 @@ def clock(device: torch.device) -> float:
 
 
 def time_parts(base: Experiment, rounds: int) -> list[Row]:
-    """A row per part of the step in the paper's order: median seconds and its share."""
+    """One row per part of the step with the paper's sequence: median seconds and share."""
     variant = ours(base)
     device = variant.trainer.fabric.device
     taken: dict[str, list[float]] = {}
@@ -203,7 +203,7 @@ def time_parts(base: Experiment, rounds: int) -> list[Row]:
 
 
 def by_part(trainer: Trainer, number: int, reading: Callable[[], float]) -> Iterator[tuple[str, float, float]]:
-    """The parts of a step in order, each with a reading at its beginning and at its end."""
+    """The parts of a step in order, each with the value of ``reading`` at its start and end."""
     marks: list[tuple[str, float]] = []
 
     def marked(update: Update) -> Update:
@@ -220,12 +220,12 @@ def by_part(trainer: Trainer, number: int, reading: Callable[[], float]) -> Iter
 
 
 class AnsweredReads(TorchDispatchMode):
-    """Answers 1 wherever the host asks a fake tensor for its value: logged losses, Adam's count of steps."""
+    """Returns 1 whenever the host reads the value of a fake tensor, such as logged losses and Adam's step count."""
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Answer, or carry out."""
+        """Return 1 for a read, or run the operator."""
         if func is torch.ops.aten._local_scalar_dense.default:
             return 1.0
         return func(*args, **(kwargs or {}))
@@ -233,25 +233,25 @@ class AnsweredReads(TorchDispatchMode):
 
 @contextmanager
 def without_values() -> Generator[None]:
-    """Tensors have shapes and no values in here: nothing is computed, and counts come out the same."""
+    """Use tensors without values: nothing is computed, but the counts are the same."""
     with FakeTensorMode(allow_non_fake_inputs=True), AnsweredReads():
         yield
 
 
 def count_variants(base: Experiment) -> list[Row]:
-    """A row per variant: arithmetic, launches, reads and memory, and their ratios to the reference."""
+    """One row per variant: FLOP, launches, reads and memory, and their ratios to the reference."""
     builders: dict[str, Callable[[], Variant]] = {
         "reference": lambda: reference(base, lambda images, seed: (images, images))
     }
     for name, changes in SETTINGS.items():
         if "precision" not in changes.get("training", {}):  # counts do not depend on it
-            identities = changes.get("model", {"identities": "on"})  # whatever this device prefers
+            identities = changes.get("model", {"identities": "on"})  # independent of the device's default
             builders[name] = partial(ours, changed(base, {**changes, "model": identities}))
     rows: list[Row] = []
     for name, build in builders.items():
         with without_values():
             variant = build()
-            variant.step(0)  # in which optimizers make their states
+            variant.step(0)  # creates the optimizer states
             counted = asdict(count(partial(variant.step, 1), variant.held()))
         first = rows[0] if rows else counted
         rows.append(
@@ -261,7 +261,7 @@ def count_variants(base: Experiment) -> list[Row]:
 
 
 def count_parts(base: Experiment) -> list[Row]:
-    """A row per part of the step in the paper's order, with all identities: arithmetic, and the peak of living tensors."""
+    """One row per part of the step with the paper's sequence and all identities: FLOP and peak memory of live tensors."""
     with without_values():
         variant = ours(changed(base, {"model": {"identities": "on"}}))
         variant.step(0)
@@ -278,7 +278,7 @@ def count_parts(base: Experiment) -> list[Row]:
 
 
 def table(rows: list[Row]) -> Table:
-    """Rows for the terminal."""
+    """Table of the rows for the terminal."""
     shown = Table(box=None, padding=(0, 2, 0, 0))
     for column, value in rows[0].items():
         shown.add_column(column.replace("_", "\n"), justify="left" if isinstance(value, str) else "right", no_wrap=True)
@@ -288,7 +288,7 @@ def table(rows: list[Row]) -> Table:
 
 
 def cell(column: str, value: Any) -> str:
-    """A value in a unit that reads well."""
+    """Format a value with a suitable unit."""
     if column.endswith("ratio") or column == "share":
         return f"{value:.3f}"
     if column.endswith("seconds"):
@@ -301,7 +301,7 @@ def cell(column: str, value: Any) -> str:
 
 
 def device_name(device: torch.device) -> str:
-    """The GPU's own name, or the kind of device."""
+    """Name of the GPU, or the type of the device."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
@@ -309,7 +309,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument(
-        "--count", action="store_true", help="count arithmetic, launches and memory, and compute nothing"
+        "--count", action="store_true", help="count FLOP, launches and memory without computing anything"
     )
     parser.add_argument(
         "--preset", choices=list(PRESETS), default="paper", help="scale of encoder, decoders and refinement"
@@ -317,7 +317,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=64, help="side of the images in pixels: 32, 64, 128 or 256")
     parser.add_argument("--width", type=int, default=32, help="base number of channels of G and D (paper: 64)")
     parser.add_argument("--batch", type=int, default=16, help="images per step (paper: 32)")
-    parser.add_argument("--rounds", type=int, default=5, help="times that each variant is measured")
+    parser.add_argument("--rounds", type=int, default=5, help="number of measurements of each variant")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
     parser.add_argument("--json", type=Path, help="file for the numbers")
     options = parser.parse_args()

@@ -1,4 +1,4 @@
-"""A trainer on synthetic images: what a step costs, without a data set, files or a progress bar."""
+"""A trainer with synthetic images, for measuring steps without a data set, files or a progress bar."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from mgm.training.updates import trained_networks
 from mgm.types import Batch, Size
 
 CLASSES = tuple(f"class_{index}" for index in range(40))
-"""As many as NYUv2 has."""
+"""As many classes as in NYUv2."""
 TASKS = ("semantic", "depth", "normal")
 NUM_SCENES = 27
-"""Likewise."""
+"""As many scenes as in NYUv2."""
 
 
 def synthetic_batch(tasks: dict[str, Task], size: Size, count: int, device: torch.device, *names: object) -> Batch:
-    """Noise in the form of labelled images, the same for the same names.
+    """Make a batch of random images and targets; equal names give equal batches.
 
     Args:
-        tasks: Which targets.
-        size: Of the images.
-        count: How many.
-        device: Where.
-        names: Of the random stream.
+        tasks: Tasks to make targets for.
+        size: Height and width of the images.
+        count: Number of images.
+        device: Device of the batch.
+        names: Names of the random stream.
     """
     random = random_generator(torch.device("cpu"), "synthetic", *names)
     targets: dict[str, Tensor] = {}
@@ -59,14 +59,14 @@ def synthetic_trainer(
     tasks: tuple[str, ...] = TASKS,
     fabric: Fabric | None = None,
 ) -> Trainer:
-    """A trainer at the beginning of the last stage, its networks in training mode.
+    """Make a trainer at the start of the last stage, with its networks in training mode.
 
-    Every step has the same global batch, of which each process takes its share.
+    Every step uses the same global batch, of which each process takes its share.
 
     Args:
-        experiment: Settings; of ``data`` only the size of the images counts.
-        folder: For checkpoints, if any are written.
-        tasks: What is learned.
+        experiment: Settings; of ``data`` only the image size is used.
+        folder: Folder for checkpoints, if any are written.
+        tasks: Tasks to learn.
         fabric: Device and precision; default: one CPU in float32.
     """
     fabric = fabric or Fabric(accelerator="cpu", devices=1)
@@ -80,7 +80,7 @@ def synthetic_trainer(
         num_scenes=NUM_SCENES,
         seed=experiment.seed,
     )
-    if fabric.device.type != "cpu":  # fake tensors cannot be moved, and need not be
+    if fabric.device.type != "cpu":  # fake tensors, which are used on the CPU only, cannot be moved
         networks = networks.to(fabric.device)
 
     @cache

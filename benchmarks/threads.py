@@ -1,10 +1,10 @@
-"""What a second thread brings, by how long idle threads wait awake for the next piece of work before they sleep.
+"""Speed-up by a second thread, against the time that idle threads spin before they sleep.
 
     python benchmarks/threads.py --json results/threads.json
 
-A joint step at the scale of the preset quick, alone on the machine and beside a second training of the same kind. Threads that
-sleep at once have to be woken for every layer; threads that stay awake take the cores from other programs. The command line
-sets `GOMP_SPINCOUNT` for the compromise (`mgm.cli.main.main`); this is where its value comes from.
+Measures a joint step at the scale of the preset ``quick``, alone on the machine and next to a second training of the same kind.
+Threads that sleep immediately have to be woken for every layer; threads that spin take the cores from other programs. The command
+line sets `GOMP_SPINCOUNT` as a compromise (`mgm.cli.main.main`); its value was chosen with this script.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from mgm.runs.provenance import current_commit
 from synthetic import synthetic_trainer
 
 SPINS = (0, 1000, 2000, 10000)
-"""Rounds of the waiting loop of libgomp, a few nanoseconds each; 0: sleep at once."""
+"""Iterations of libgomp's spin loop, a few nanoseconds each; 0: sleep immediately."""
 
 
 def seconds_per_step(steps: int) -> float:
@@ -45,7 +45,7 @@ def seconds_per_step(steps: int) -> float:
 
 
 def start(threads: int, spins: int, steps: int) -> subprocess.Popen[str]:
-    """Measure in a process of its own: the settings are read when torch is loaded."""
+    """Start a measurement in a new process, since torch reads the environment variables when it is loaded."""
     environment = os.environ | {
         "OMP_NUM_THREADS": str(threads),
         "OMP_WAIT_POLICY": "PASSIVE",
@@ -56,7 +56,7 @@ def start(threads: int, spins: int, steps: int) -> subprocess.Popen[str]:
 
 
 def measure(threads: int, spins: int, steps: int, trainings: int) -> float:
-    """Mean of the medians of so many trainings at once."""
+    """Mean of the median step times of ``trainings`` concurrent trainings."""
     running = [start(threads, spins, steps) for _ in range(trainings)]
     found = [float(process.communicate()[0]) for process in running]
     return statistics.mean(found)
@@ -86,7 +86,7 @@ def main() -> None:
             median = statistics.median(seconds)
             rows.append({"trainings": trainings, "threads": threads, "spins": spins, "seconds": median, "ratio": ratio})
             what = f"{trainings} training(s), {threads} thread(s), {spins} spins"
-            print(f"{what}: {median:.3f} s a step, {ratio:.2f} of one thread's")
+            print(f"{what}: {median:.3f} s per step, {ratio:.2f} of the time with one thread")
     if options.json:
         settings = {"threads": options.threads, "steps": options.steps, "rounds": options.rounds}
         machine = {"torch": torch.__version__, "cores": os.cpu_count()}

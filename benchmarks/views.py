@@ -1,4 +1,4 @@
-"""The views of SimCLR by this package and by kornia: processor time of a batch, in turn in one process.
+"""CPU time of the SimCLR views of a batch, by this package and by kornia, measured alternately in one process.
 
 python benchmarks/views.py --json results/views.json
 """
@@ -21,7 +21,7 @@ from mgm.method.selfsup.views import HUE, RATIO, SCALE, SIGMA, STRENGTH, TwoView
 
 
 def kornia_views(size: int) -> nn.Module:
-    """The five transforms with the same draws."""
+    """The same five transforms in kornia, with the same distributions of their parameters."""
     kernel = TwoViews(size).kernel_size
     jitter = K.ColorJitter(STRENGTH, STRENGTH, STRENGTH, HUE, p=0.5)
     return nn.Sequential(

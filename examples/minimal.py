@@ -1,8 +1,8 @@
-"""MGM in one file: train it and its baseline on rooms that render themselves, compare, predict a picture.
+"""MGM in one file: train it and its baseline on procedurally rendered rooms, compare them, predict and generate images.
 
     python examples/minimal.py [FOLDER]
 
-Takes about half a minute on one core; at this size the numbers mean nothing.
+Takes about half a minute on one core; at this size the scores are meaningless.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ import mgm
 def main(folder: Path) -> None:
     """Train, evaluate, predict, generate."""
     experiment = mgm.make_experiment("mgm", preset="tiny")
-    # settings are frozen dataclasses; `replace` derives one from another
+    # settings are frozen dataclasses; `replace` makes a changed copy
     experiment = replace(
         experiment,
         data=replace(experiment.data, data="rooms", fraction=0.5, tasks=("semantic", "depth", "normal")),
         training=replace(experiment.training, steps=20, batch_size=8),
     )
 
-    # the multi-task baseline with the same budget is trained along with it
+    # also trains the multi-task baseline with the same budget
     result = mgm.train(experiment, folder / "run")
     for task, gain in result["gain"].items():
         print(f"gain over the baseline, {task}: {100 * gain:+.1f} %")
@@ -35,7 +35,7 @@ def main(folder: Path) -> None:
     scores = mgm.evaluate(folder / "run", split="validation").scores
     print(f"validation depth error: {scores['depth']['abs_error_m']:.2f} m")
 
-    # any picture of any size: a file, a PIL image or an array
+    # an image of any size: a file, a PIL image or an array
     photograph = np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8)
     model = mgm.load(folder / "run")
     for task, value in model.predict(photograph).items():
