@@ -107,7 +107,10 @@ def test_a_plan_says_what_pilot_runs_tell(mgm, tmp_path) -> None:
     code, out, _ = mgm(*arguments, "--seeds", "4", "--plan")
     assert code == 0
     assert "No pilot runs yet" in out
-    assert "8 of 8 trials are left; their duration is unknown until one trial of each of these recipes is finished: mt." in out
+    assert (
+        "8 of 8 trials are left; their duration is unknown until one trial of each of these recipes is finished: mt."
+        in out
+    )
     assert not list(tmp_path.iterdir())
     rng = np.random.default_rng(0)
     commands = [shlex.split(line) for line in mgm(*arguments, "--seeds", "3", "--dry-run")[1].splitlines()]

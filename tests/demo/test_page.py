@@ -46,7 +46,7 @@ def test_a_part_that_cannot_work_says_why(tmp_path, uploads):
 
 def test_nothing_is_missing_where_all_is_there(served, uploads):
     said = texts(served, uploads)
-    assert "no view in space" not in said
+    assert "no 3D view" not in said
     assert "has no generator" not in said
     assert "nothing to compare" not in said
 

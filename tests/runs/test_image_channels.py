@@ -185,7 +185,7 @@ def test_the_page_takes_tiff_and_shows_the_chosen_channels(run, tmp_path, monkey
     (tmp_path / "b.tif").write_bytes(b"II*\0nonsense")
     with pytest.raises(DataError, match="b.tif: is damaged"):
         read_photograph(tmp_path / "b.tif", "b.tif", kind)
-    with pytest.raises(ConfigError, match="take images of 4 channels.*serve them apart"):
+    with pytest.raises(ConfigError, match="take images of 4 channels.*serve them separately"):
         open_runs([run, write_run(tmp_path / "rgb")])
 
 

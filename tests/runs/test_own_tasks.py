@@ -136,7 +136,7 @@ def test_runs_that_define_a_task_differently_are_not_drawn_as_if_alike(cells, ru
     own = {**info.own_tasks, "heat": {**info.own_tasks["heat"], "range": [30, 50]}}
     other = write_run(tmp_path / "other", info=replace(info, own_tasks=own), data=str(cells))
     assert compare({"a": RunFolder(run)}).tasks["heat"].values == "35 to 42 °C"
-    with pytest.raises(RunError, match="other learned another definition of heat"):
+    with pytest.raises(RunError, match="other was trained with another definition of heat"):
         compare({"run": RunFolder(run), "other": RunFolder(other)})
 
 

@@ -177,7 +177,7 @@ def test_task_grouping_as_documented(tmp_path, monkeypatch, capsys):
     printed = capsys.readouterr().out.split()
     assert printed[0] == "--groups"
     assert parse_groups(printed[1:], tasks)
-    with pytest.raises(ConfigError, match="another one learned semantic"):
+    with pytest.raises(ConfigError, match="another run has the same tasks .semantic"):
         scores_of_runs(["groups/semantic", "groups/semantic"])
 
 

@@ -78,11 +78,11 @@ def test_leagues_are_not_mixed_without_a_word(mgm, root):
     code, out, err = mgm("compare", root / "light", root / "plain")
     assert code == 0, err
     assert MARK in out
-    assert "different leagues" in out
+    assert "the encoders were pre-trained on different data" in out
     assert "(ImageNet (lite0): mt (encoder lite0); from scratch: mt (encoder resnet))" in out
     found = json.loads(mgm("compare", root / "light", root / "plain", "--json")[1])
     assert found["pretrained"] == {"mt (encoder lite0)": "ImageNet (lite0)"}
-    assert found["leagues"].startswith("different leagues")
+    assert found["leagues"].startswith("the encoders were pre-trained on different data")
     finished(root / "other", "lite0", seed=1)
     same = json.loads(mgm("compare", root / "light", root / "other", "--json")[1])
     assert same["leagues"] == ""

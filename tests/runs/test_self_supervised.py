@@ -72,7 +72,7 @@ def test_only_encoder_and_projection_learn_and_the_encoder_is_kept(folder, encod
     kept = load_checkpoint(encoder / "checkpoints/best.pt")["model"]
     assert all(torch.equal(last[f"model.{key}"], value) for key, value in kept.items())
     assert any(key.endswith("running_mean") and value.abs().max() > 0 for key, value in kept.items())
-    with pytest.raises(RunError, match="has learned no task; train with it: mgm train --encoder-run"):
+    with pytest.raises(RunError, match="holds only a pre-trained encoder, .*; train with it: mgm train --encoder-run"):
         TrainedModel.load(encoder)
 
 
