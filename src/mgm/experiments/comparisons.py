@@ -97,7 +97,7 @@ class Answer:
 
 
 def answer_questions(
-    results: Results, questions: Sequence[Question], higher_is_better: Mapping[str, bool], level: float = 0.95
+    results: Results, questions: Sequence[Question], higher_is_better: Mapping[str, bool]
 ) -> list[Answer]:
     """Test every question on every task and on the mean over tasks, with one correction over all primary questions.
 
@@ -105,20 +105,19 @@ def answer_questions(
         results: Values of all recipes that the questions name.
         questions: Pairs to compare.
         higher_is_better: Task -> direction of its metric; these tasks are compared.
-        level: Confidence level of the intervals.
     """
     compared: list[dict[str, tuple[PairedComparison, float]]] = []
     for question in questions:
         ours, theirs = results[question.recipe], results[question.reference]
         found = {
             task: (
-                compare_paired(ours[task], theirs[task], higher_is_better=higher, level=level),
+                compare_paired(ours[task], theirs[task], higher_is_better=higher),
                 abs(spread(theirs[task]).mean),
             )
             for task, higher in higher_is_better.items()
         }
         gains = _gains_per_seed(ours, theirs, higher_is_better)
-        compared.append({**found, MEAN: (compare_paired(gains, [0.0] * len(gains), level=level), 1.0)})
+        compared.append({**found, MEAN: (compare_paired(gains, [0.0] * len(gains)), 1.0)})
     family = [one.t_p for q, tests in zip(questions, compared, strict=True) if q.primary for one, _ in tests.values()]
     first_step = LEVEL / max(1, sum(not math.isnan(p) for p in family))
     adjusted = iter(holm(family))
@@ -201,7 +200,7 @@ def _gains(tasks: Mapping[str, Test]) -> str:
 def _mean_gain(mean: Test) -> str:
     if math.isnan(mean.p):
         return _percent(mean.gain)
-    interval = f"{_percent(mean.comparison.low)} to {_percent(mean.comparison.high)}"
+    interval = f"95 % CI {_percent(mean.comparison.low)} to {_percent(mean.comparison.high)}"
     return f"{_percent(mean.gain)} ({interval}, {_p(mean.p)})"
 
 
