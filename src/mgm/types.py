@@ -35,9 +35,9 @@ SizeSetting = int | str | tuple[int, int]
 Aspect = Literal["squeeze", "letterbox", "crop"]
 """How an image of another shape is fitted to the network's input size; see `ASPECTS`."""
 ASPECTS: dict[Aspect, str] = {
-    "squeeze": "squeezed into it",
-    "letterbox": "scaled to fit into its middle, edges drawn out to fill the rest",
-    "crop": "cut to their middle",
+    "squeeze": "squeezed to that size",
+    "letterbox": "scaled to fit, with replicated borders",
+    "crop": "cropped to the centre",
 }
 """`Aspect` -> what is done to images of another shape, in words."""
 

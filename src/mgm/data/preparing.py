@@ -53,6 +53,10 @@ class SelectedTasks(DataSource):
         """Number of samples."""
         return len(self._source)
 
+    def shape(self, index: int) -> tuple[int, int] | None:
+        """Original size of an image; see `DataSource.shape`."""
+        return self._source.shape(index)
+
     def read(self, index: int, size: FrameLike) -> Sample:
         """One sample; see `DataSource.read`."""
         sample = self._source.read(index, size)
