@@ -377,7 +377,7 @@ def test_own_field(capsys):
     assert 20 < np.load("predictions/003_heat.npy").mean() < 60
     with Image.open("predictions/003_parts_labels.png") as image:
         assert image.getpalette()[6:9] == [80, 30, 120]
-    assert "images of 4 channels of numbers 0 to 1000, 0 to 1000, 0 to 1000, 0 to 4095, kept in uint16" in out
+    assert "images of 4 channels of numbers 0 to 1000, 0 to 1000, 0 to 1000, 0 to 4095, stored as uint16" in out
     assert "absolute error [m]" in Path("runs/tiles/report.html").read_text()
     assert "4 channels of numbers 0 to 1000" in Path("models/tiles/README.md").read_text()
     assert np.load("heights/003_height.npy").shape == (1, 64, 64)

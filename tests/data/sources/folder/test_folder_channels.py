@@ -108,7 +108,7 @@ def test_inspect_says_what_the_images_are_and_shows_the_chosen_channels(tmp_path
     shown = []
     monkeypatch.setattr("mgm.report.inspect.contact_sheet", lambda out, images, *rest: shown.append(images))
     lines = list(inspect_source(open_source(str(write_tiles(tmp_path / "tiles", 4))), tmp_path / "a.png", size=32))
-    assert "images of 4 channels of numbers 0 to 4095, kept in uint16" in lines
+    assert "images of 4 channels of numbers 0 to 4095, stored as uint16" in lines
     assert shown[0].shape == (4, 3, 32, 32)
     low, high = np.quantile(tile(1)[:, :, :3], (0.02, 0.98))  # 16-bit images are stretched for display
     stretched = ((tile(1)[:, :, 2] - low) / (high - low)).clip(0, 1) * 2 - 1
