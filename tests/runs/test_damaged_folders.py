@@ -92,7 +92,8 @@ def damage(file: Path, dice: random.Random) -> None:
         content = yaml.safe_dump(spoil(yaml.safe_load(content), dice, ODD)).encode()
     elif file.suffix == ".jsonl":
         lines = [json.loads(line) for line in content.splitlines()]
-        content = "\n".join(json.dumps(line) for line in (spoil(lines, dice, ODD) or [])).encode()
+        spoilt = spoil(lines, dice, ODD)
+        content = "\n".join(map(json.dumps, spoilt if isinstance(spoilt, list) else [spoilt])).encode()
     file.write_bytes(content)
     return None
 
