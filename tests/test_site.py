@@ -97,7 +97,7 @@ def test_everything_named_in_the_api_has_its_docstring(site):
     assert len(names) > 25
     assert [name for name in names if f'id="{name}"' not in page and name != "mgm.errors"] == []
     assert 'id="mgm.errors.DataError"' in page
-    assert "Share of the training images that is fully labelled" in page
+    assert "Fraction of the training images used with all their labels" in page
     assert ":::" not in re.sub("<[^>]*>", "", page)
 
 
