@@ -10,10 +10,10 @@ from threading import Lock
 from typing import Any
 
 from mgm.config import Experiment
-from mgm.data.channels import rgb_of
 from mgm.data.files import LONGEST_RESULT, remove_drafts
 from mgm.data.geometry import Intrinsics
 from mgm.errors import ConfigError
+from mgm.functional.levels import rgb_of
 from mgm.inference.batch import Throughput
 from mgm.inference.fit import AS_TRAINED, Fit
 from mgm.inference.inputs import PhotographFile, find_photographs

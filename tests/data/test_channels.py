@@ -14,7 +14,7 @@ from fake_folder import npy
 from fake_tiles import interleaved, tiff, tile
 from fakes import png
 from mgm.data import channels
-from mgm.data.channels import read_image, rgb_of, to_levels
+from mgm.data.channels import read_image, to_levels
 from mgm.data.images import read_photograph, read_rgb
 from mgm.errors import DataError
 from mgm.types import ImageFormat
@@ -218,15 +218,6 @@ def test_without_a_range_the_type_says_what_is_bright():
             assert to_levels(values, ImageFormat(1), "a").ravel().tolist() == [0, 51, 255]
         assert to_levels(values, ImageFormat(1, "uint16"), "a").ravel().tolist() == [0, 13107, 65535]
     assert to_levels(np.array([[[False], [True]]]), ImageFormat(1), "a").ravel().tolist() == [0, 255]
-
-
-def test_pictures_show_the_channels_that_are_asked_for():
-    levels = np.arange(4, dtype=np.uint8).reshape(1, 1, 4)
-    assert rgb_of(levels, ImageFormat(4)).tolist() == [[[0, 1, 2]]]
-    assert rgb_of(levels, ImageFormat(4, show=(3, 1, 0))).tolist() == [[[3, 1, 0]]]
-    assert rgb_of(levels, ImageFormat(4, show=(2,))).tolist() == [[[2, 2, 2]]]
-    assert rgb_of(levels[:, :, 1:3], ImageFormat(2)).tolist() == [[[1, 2, 0]]]
-    assert rgb_of(levels[:, :, 3:], ImageFormat(1)).tolist() == [[[3, 3, 3]]]
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mgm.data.channels import rgb_of
-from mgm.functional.levels import normalise_levels, shown_as_rgb
+from mgm.functional.levels import normalise_levels, rgb_of, shown_as_rgb
 from mgm.types import ImageFormat
 
 
@@ -57,3 +56,12 @@ def test_an_image_of_one_level_is_shown_at_that_level():
 def test_images_of_8_bits_are_shown_as_they_are():
     levels = np.array([[[10, 20, 30], [40, 50, 60]]], np.uint8)
     assert (rgb_of(levels, ImageFormat()) == levels).all()
+
+
+def test_pictures_show_the_channels_that_are_asked_for():
+    levels = np.arange(4, dtype=np.uint8).reshape(1, 1, 4)
+    assert rgb_of(levels, ImageFormat(4)).tolist() == [[[0, 1, 2]]]
+    assert rgb_of(levels, ImageFormat(4, show=(3, 1, 0))).tolist() == [[[3, 1, 0]]]
+    assert rgb_of(levels, ImageFormat(4, show=(2,))).tolist() == [[[2, 2, 2]]]
+    assert rgb_of(levels[:, :, 1:3], ImageFormat(2)).tolist() == [[[1, 2, 0]]]
+    assert rgb_of(levels[:, :, 3:], ImageFormat(1)).tolist() == [[[3, 3, 3]]]

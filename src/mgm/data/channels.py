@@ -27,7 +27,7 @@ from mgm.data.images import (
     upright,
 )
 from mgm.errors import DataError
-from mgm.types import MAX_CHANNELS, SHOWN_SHARES, ImageFormat
+from mgm.types import MAX_CHANNELS, ImageFormat
 
 EIGHT_BITS = 255
 """Largest number in an 8-bit file."""
@@ -107,24 +107,6 @@ def to_levels(values: np.ndarray, kind: ImageFormat, name: str) -> np.ndarray:
         shares = (np.nan_to_num(values[:, :, channel].astype(np.float64), nan=low) - low) / (high - low)
         levels[:, :, channel] = (shares.clip(0, 1) * top).round()
     return levels
-
-
-def rgb_of(levels: np.ndarray, kind: ImageFormat) -> np.ndarray:
-    """Convert an image ``[H, W, C]`` to RGB for display, ``[H, W, 3]`` uint8; see `ImageFormat.show` and `is_stretched`."""
-    if kind.is_photograph and kind.shown == (0, 1, 2):
-        return levels
-    present = [channel for channel in kind.shown if channel >= 0]
-    low, high = (0.0, float(np.iinfo(kind.dtype).max))
-    if kind.is_stretched:
-        step = 1 + levels.shape[0] * levels.shape[1] // 1_000_000
-        darkest, brightest = np.quantile(levels[..., present].reshape(-1, len(present))[::step], SHOWN_SHARES)
-        low, high = (darkest, brightest) if darkest < brightest else (low, high)
-    shown = np.zeros((*levels.shape[:2], 3), np.uint8)
-    for place, channel in enumerate(present):  # one channel at a time: as floats they take more memory
-        shown[..., place] = (
-            ((levels[..., channel].astype(np.float32) - low) * (255 / (high - low))).clip(0, 255).round()
-        )
-    return shown
 
 
 def _range_by_type(values: np.ndarray, name: str) -> tuple[float, float]:

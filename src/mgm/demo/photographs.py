@@ -12,10 +12,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from mgm.data.channels import read_image, rgb_of
+from mgm.data.channels import read_image
 from mgm.data.images import PICTURE_FORMATS
 from mgm.data.store import StoreSource
 from mgm.errors import DataError
+from mgm.functional.levels import rgb_of
 from mgm.report.figures.images import fitted_size, resized, spread_evenly
 from mgm.runs.folder import RunFolder
 from mgm.runs.images import open_run_data

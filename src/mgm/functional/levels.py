@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from jaxtyping import Float, Num
 from torch import Tensor
@@ -22,24 +23,31 @@ def normalise_levels(levels: Num[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     return levels.float() / level_centre(levels.dtype) - 1
 
 
+def rgb_of(levels: np.ndarray, kind: ImageFormat) -> np.ndarray:
+    """Convert an image ``[H, W, C]`` to RGB for display, ``[H, W, 3]`` uint8; see `ImageFormat.show` and `is_stretched`."""
+    if kind.is_photograph and kind.shown == (0, 1, 2):
+        return levels
+    present = [channel for channel in kind.shown if channel >= 0]
+    low, high = 0.0, float(np.iinfo(kind.dtype).max)
+    if kind.is_stretched:
+        step = 1 + levels.shape[0] * levels.shape[1] // 1_000_000
+        darkest, brightest = np.quantile(levels[..., present].reshape(-1, len(present))[::step], SHOWN_SHARES)
+        low, high = (darkest, brightest) if darkest < brightest else (low, high)
+    shown = np.zeros((*levels.shape[:2], 3), np.uint8)
+    for place, channel in enumerate(present):  # one channel at a time: as floats they take more memory
+        shares = (levels[..., channel].astype(np.float32) - low) / (high - low)
+        shown[..., place] = (255 * shares).clip(0, 255).round()
+    return shown
+
+
 def shown_as_rgb(images: Float[Tensor, "*B C H W"], kind: ImageFormat) -> Float[Tensor, "*B 3 H W"]:
-    """Convert images in (-1, 1) to RGB for display.
-
-    Args:
-        images: ``[..., C, H, W]`` in (-1, 1).
-        kind: Format of the images: ``shown`` selects the channels, and ``is_stretched`` stretches the contrast of each image.
-
-    Returns:
-        ``[..., 3, H, W]`` in (-1, 1).
-    """
+    """`rgb_of` for images in (-1, 1), such as generated ones; the result is in (-1, 1) too."""
     if kind.is_photograph and kind.shown == (0, 1, 2):
         return images
-    present = [channel for channel in kind.shown if channel >= 0]
-    shown = images[..., present, :, :]
-    if kind.is_stretched:
-        values = shown.flatten(-3)
-        sampled = values[..., :: 1 + values.shape[-1] // 1_000_000]  # torch.quantile accepts at most 16 million values
-        low, high = sampled.quantile(values.new_tensor(SHOWN_SHARES), dim=-1)[..., None, None, None]
-        shown = torch.where(high > low, (2 * (shown - low) / (high - low) - 1).clamp(-1, 1), shown)
-    missing = torch.full_like(images[..., :1, :, :], -1)
-    return torch.cat([shown, *[missing] * (3 - len(present))], dim=-3)
+    top = np.iinfo(kind.dtype).max
+    levels = ((images + 1) * top / 2).round().clamp(0, top).cpu().numpy().astype(kind.dtype)
+    flat = np.moveaxis(levels, -3, -1).reshape(-1, *images.shape[-2:], images.shape[-3])
+    shown = np.moveaxis(np.stack([rgb_of(image, kind) for image in flat]), -1, -3)
+    return normalise_levels(
+        torch.from_numpy(shown.reshape(*images.shape[:-3], 3, *images.shape[-2:])).to(images.device)
+    )
