@@ -107,6 +107,14 @@ def test_other_settings_do_not_share(data, kept, change, tmp_path, monkeypatch):
     assert "multi_task" in carried_out
 
 
+def test_how_a_model_predicts_once_trained_keeps_no_stage_from_being_shared(data, kept, tmp_path, monkeypatch):
+    experiment = experiment_on(data, "mt", optimizer_step="separate")
+    averaged = replace(experiment, model=replace(experiment.model, flip_average=True))
+    carried_out = steps_of(monkeypatch)
+    train(averaged, tmp_path / "run", baseline=False, shared=kept("separate"))
+    assert "multi_task" not in carried_out
+
+
 def test_of_two_runs_that_keep_the_same_stage_at_once_one_is_kept_and_nobody_fails(data, tmp_path, monkeypatch, capsys):
     stages = tmp_path / "stages"
     original = Path.rename

@@ -31,8 +31,8 @@ from mgm.version import __version__
 
 METHOD_FIELDS = ("losses", "balance", "sparsity_weight", "sharing_weight")
 """Settings of the method that affect stages before joint training, besides the updates themselves."""
-NOT_DECISIVE = ("log", "checkpoint_every", "gradients_every")
-"""Settings of the training that do not affect its results."""
+NOT_DECISIVE = ("log", "checkpoint_every", "gradients_every", "flip_average")
+"""Settings of model and training that do not affect the state after a stage."""
 LOG = "metrics.jsonl"
 
 
@@ -110,9 +110,11 @@ class SharedStages:
 
 
 def _settings(experiment: Experiment, data: ExperimentData, device: str) -> dict[str, dict[str, Any]]:
-    training = {name: value for name, value in asdict(experiment.training).items() if name not in NOT_DECISIVE}
+    model, training = (
+        {name: value for name, value in asdict(settings).items() if name not in NOT_DECISIVE}
+        for settings in (experiment.model, experiment.training)
+    )
     method = {name: getattr(experiment.method, name) for name in METHOD_FIELDS}
-    model = asdict(experiment.model)
     images = hashlib.sha256()
     for indices in (data.labelled, data.splits.validation):
         images.update(np.ascontiguousarray(indices).tobytes())
