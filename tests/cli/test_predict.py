@@ -161,6 +161,9 @@ def test_names_that_would_overwrite_each_other(mgm, run, photos, tmp_path):
     code, _, err = mgm("predict", run, photos / "a.png", photos / "kitchen/a.png", "--out", tmp_path / "out")
     assert code == 2
     assert "both called 'a'" in err
+    assert "give their common folder" in err
+    Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(photos / "a.jpg")
+    assert "common folder" not in mgm("predict", run, photos / "a.png", photos / "a.jpg", "--out", tmp_path / "out")[2]
     Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(photos / "a_depth.png")
     code, _, err = mgm("predict", run, photos / "a.png", photos / "a_depth.png", "--out", photos)
     assert code == 2

@@ -126,6 +126,14 @@ def test_pixels_outside_can_stay_without_a_label_and_boxes_are_counted(tmp_path)
             "is not allowed to reference the parent|leads out of",
         ),
         (lambda folder: write_coco(folder, annotations="nonsense"), "cannot be read as coco annotations"),
+        (
+            lambda folder: write_coco(folder, categories=[{"id": 7, "name": "car"}, {"id": 8, "name": "car"}]),
+            "the category 'car' seems to be defined twice",
+        ),
+        (
+            lambda folder: write_coco(folder, categories=[{"id": 7, "name": "car"}, {"id": 8, "name": "Car"}]),
+            "categories of the same name: Car, car",
+        ),
         (lambda folder: folder, "is not a folder"),
     ],
 )
@@ -135,6 +143,14 @@ def test_what_cannot_be_read_is_one_error_and_leaves_nothing(make, message, tmp_
         import_annotations("coco", make(tmp_path / "a/export"), tmp_path / "out")
     assert not (tmp_path / "out").exists()
     assert [path for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_background_is_one_however_it_is_written(tmp_path):
+    folder = write_coco(tmp_path / "a", categories=[{"id": 7, "name": "Background"}, {"id": 8, "name": "cell"}])
+    found = import_annotations("coco", folder, tmp_path / "out", outside="background")
+    assert found.classes == ["Background", "cell"]
+    labels = np.asarray(Image.open(next((tmp_path / "out/semantic").rglob("*.png"))))
+    assert labels[0, 0] == 0
 
 
 def test_a_folder_in_use_and_unknown_words_are_refused(tmp_path):

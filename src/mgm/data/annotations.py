@@ -65,13 +65,18 @@ def import_annotations(kind: str, folder: Path, out: Path, *, outside: str = "ba
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise DataError(f"{out}: already exists; choose another folder with --out")
     items, names = _read(folder, kind, reader)
+    if alike := {name for name in names if [other.casefold() for other in names].count(name.casefold()) > 1}:
+        raise DataError(
+            f"{folder}: has categories of the same name: {', '.join(sorted(alike))}; rename or merge them in the labelling tool"
+        )
     classes = [name for name in names if name not in IGNORED]
-    if outside == "background" and "background" not in classes:
-        classes = ["background", *classes]
+    background = next((name for name in classes if name.casefold() == "background"), "background")
+    if outside == "background" and background not in classes:
+        classes = [background, *classes]
     numbers = [classes.index(name) if name in classes else NO_LABEL for name in names]
     if len(classes) > NO_LABEL:
         raise DataError(f"{folder}: has {len(classes)} classes; a label map can hold at most {NO_LABEL}")
-    empty = classes.index("background") if outside == "background" else NO_LABEL
+    empty = classes.index(background) if outside == "background" else NO_LABEL
     result = Imported(classes=classes)
     left_out: Counter[str] = Counter()
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -130,6 +135,8 @@ def _read(folder: Path, kind: str, reader: str) -> tuple[list[datumaro.DatasetIt
         names = [label.name for label in dataset.categories()[datumaro.AnnotationType.label]]  # type: ignore[reportGeneralTypeIssues]
     except Exception as error:  # datumaro's readers raise many kinds
         reason = str(error.__cause__ or error).partition("\n")[0]
+        if isinstance(error.__cause__, AssertionError):  # of datumaro's list of categories, which takes no name twice
+            reason = f"the category {reason!r} seems to be defined twice; rename or merge it in the labelling tool"
         raise DataError(f"{folder}: cannot be read as {kind} annotations: {reason}") from error
     finally:
         root.setLevel(level)

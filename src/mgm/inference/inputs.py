@@ -47,9 +47,10 @@ def find_photographs(
             # many file systems ignore case
             other = found.setdefault(photograph.name.casefold(), photograph)
             if not _same_file(other.path, photograph.path):
+                common = "" if other.path.parent == photograph.path.parent else "give their common folder, "
                 raise ConfigError(
                     f"{other.path} and {photograph.path} are both called {photograph.name!r}; their results would overwrite "
-                    "each other: rename one, give their common folder, or use another --out for each"
+                    f"each other: rename one, {common}or use another --out for each"
                 )
     return list(found.values())
 

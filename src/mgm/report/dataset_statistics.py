@@ -18,7 +18,7 @@ from mgm.types import DatasetInfo, Sample
 
 RARE = 2e-4
 """A class with a smaller share of the labelled pixels is suspicious; for comparison, motorcycles in Cityscapes have 1e-3."""
-COPIES = "same image in two subsets of the split; random splits keep copies together, given splits do not score them"
+COPIES = "same image in two subsets of the split; random splits keep copies together where they can, given splits do not score them"
 DARK = 24
 """Brightest level, of 255, of a suspiciously dark image, such as the 12 bits of a camera stored in 16 without scaling."""
 
