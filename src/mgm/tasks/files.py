@@ -214,7 +214,7 @@ class DepthFiles(FileSettings):
         return ""
 
     def remark(self, values: np.ndarray, where: str) -> str:
-        """Warn of a frequent number that probably marks missing values."""
+        """Warn of a file without any value, or of a frequent number that probably marks missing values."""
         return "" if self.max_m else odd_number(values[values > 0], self.missing, where)
 
     def decode(self, values: np.ndarray, channels: int, classes: tuple[str, ...], where: str) -> np.ndarray:
@@ -390,13 +390,13 @@ def typical(values: np.ndarray) -> float:
 
 
 def odd_number(values: np.ndarray, missing: tuple[float, ...], where: str) -> str:
-    """Warning that a number probably marks missing values but is not listed in ``missing``; empty if there is none.
+    """Warning of a file that holds no value, or that a number probably marks missing values but is not listed in ``missing``.
 
     Suspicious is a maximum or minimum that many pixels have and that is far from all other numbers or in `UNKNOWN`.
     """
     known = values[np.isfinite(values) & ~np.isin(values, missing)]
     if not known.size:
-        return ""
+        return f"{where}: holds no value, so it is no label; if it is of no use, remove it (random splits count it as labelled)"
     for number in (known.max(), known.min()):
         others = known[known != number]
         share = 1 - others.size / known.size

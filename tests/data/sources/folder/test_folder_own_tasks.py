@@ -92,6 +92,17 @@ def test_a_task_without_a_file_is_named(cells):
     )
 
 
+def test_files_without_a_value_and_folders_without_a_file_are_named(cells):
+    depth = np.full((32, 32), 2000, np.uint16)
+    files = {f"depth/{number:02}.png": png(depth * (number > 0)) for number in range(3)}
+    source = FolderSource(write_files(cells, files))
+    (cells / "normal").mkdir()
+    remarks = [" ".join(source.remarks(index)) for index in range(2)]
+    assert "depth/00.png: holds no value" in remarks[0]
+    assert "depth" not in remarks[1]
+    assert "no image has a label of normal, although there is a folder normal/" in source.warnings()
+
+
 def test_wrong_numbers_name_the_file(cells):
     write_files(cells, {"marks/02.png": png(np.full((32, 32), 30, np.uint8))})
     with pytest.raises(DataError, match=r"marks/02.png: label 30 is not in \[10, 20\]"):

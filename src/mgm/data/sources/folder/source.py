@@ -208,12 +208,14 @@ class FolderSource(DataSource):
                 f"label maps hold the numbers {numbers}, each of which is read as a class; name them with "
                 "'semantic: {values: {NAME: NUMBER}}' in dataset.yaml, or list those that mean none in 'semantic: {ignore: ...}'"
             )
-        for task in self._settings.own_tasks:
-            if task not in self._tasks:
-                place = self._settings.folder(task)
+        for task in (kind for kind in self._kinds if kind not in self._tasks):
+            place = self._settings.folder(task)
+            if task in self._settings.own_tasks:
                 found.append(
                     f"no image has a label of {task}, which dataset.yaml defines; put its labels into {place}/"
                 )
+            elif (self._tree.path / place).is_dir():
+                found.append(f"no image has a label of {task}, although there is a folder {place}/")
         return tuple(filter(None, found + self._probe()))
 
     def _probe(self) -> list[str]:
