@@ -95,7 +95,7 @@ def test_flip_average_is_scored_and_said(mgm, run, photographs):
     code, out, _ = mgm("evaluate", run, "--flip-average")
     assert code == 0
     assert "mt, flip average" in out
-    assert "averaged with those of the mirrored images" in out
+    assert "averaged with those for the mirrored images" in out
 
 
 def test_calibration_is_fitted_on_validation_and_applied_to_test(mgm, run, photographs):

@@ -15,7 +15,8 @@ from mgm.inference.export import PredictionGraph, export_model
 from mgm.inference.model import load
 from mgm.inference.model_card import CardDetails, Trials
 from mgm.method.recipes import make_experiment
-from trained_toys import toy_settings, write_run
+from mgm.report.html.run_facts import setting
+from trained_toys import INFO, toy_settings, write_run
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
 
@@ -64,7 +65,9 @@ def test_an_exported_model_does_not_average_if_its_training_never_mirrored(tmp_p
 
 def test_the_result_of_a_run_is_what_evaluate_says(mgm, tmp_path):
     options = ["--preset", "tiny", "--no-baseline", "--cache", tmp_path / "cache", "--flip-average"]
-    assert mgm("train", "mt", *options, "--out", tmp_path / "run")[0] == 0
+    code, out, err = mgm("train", "mt", *options, "--out", tmp_path / "run")
+    assert code == 0, err
+    assert "predictions averaged with those for the mirrored images" in " ".join(out.split())
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert result["flip_average"]
 
@@ -78,6 +81,12 @@ def test_the_result_of_a_run_is_what_evaluate_says(mgm, tmp_path):
         assert evaluated()[name] == pytest.approx(result["test"][name])
         assert evaluated(split="validation")[name] == pytest.approx(result["validation"][name])
     assert evaluated("--no-flip-average")["depth"] != pytest.approx(result["test"]["depth"], rel=1e-6)
+
+
+@pytest.mark.parametrize(("flip", "said"), [(True, ["averaged with those for the mirrored image"]), (False, [])])
+def test_the_report_says_so(flip, said):
+    facts = setting(settings(flip=flip), {}, INFO)
+    assert [text for name, text in facts if name == "Predictions"] == said
 
 
 def test_predict_has_the_switch_too(mgm, tmp_path):

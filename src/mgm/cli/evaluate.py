@@ -86,7 +86,7 @@ def evaluate(arguments: list[str]) -> None:
         )
         print(f"  {name}: {', '.join(texts)}")
     what = "all images" if found.split == "all" else f"{found.split} set"
-    how = ", predictions averaged with those of the mirrored images" if found.flip_average else ""
+    how = ", predictions averaged with those for the mirrored images" if found.flip_average else ""
     print(f"{what} of {found.info.name}, {found.num_images} images{how}")
     if found.calibration:
         for name, line in found.calibration.lines.items():

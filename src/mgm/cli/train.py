@@ -180,6 +180,7 @@ def _print_result(out: Path, result: dict[str, Any]) -> None:
     if "diversity" in result:
         console.print(diversity_sentence(result["diversity"]))
     seconds = result.get("seconds", math.nan)
-    console.print(f"test set of {result['data']}, {result['num_labelled']} labelled images, {seconds:.0f} s")
+    how = ", predictions averaged with those for the mirrored images" * result.get("flip_average", False)
+    console.print(f"test set of {result['data']}, {result['num_labelled']} labelled images, {seconds:.0f} s{how}")
     console.print(f"results, pictures and checkpoints: {out}", soft_wrap=True)
     console.print(f"everything on one page: mgm report {out}", soft_wrap=True)

@@ -63,6 +63,8 @@ def setting(experiment: Experiment, result: Mapping[str, Any], info: DatasetInfo
         facts["Losses"] = ", ".join(f"{name}: {loss}" for name, loss in chosen.items())
     if own := [name for name in names if name in info.own_tasks]:
         facts["Custom tasks"] = "; ".join(f"{kinds[name].title}: {kinds[name].values}" for name in own)
+    if experiment.flip_average:
+        facts["Predictions"] = "averaged with those for the mirrored image"
     schedule = stages(experiment)
     facts["Stages"] = "; ".join(
         f"{STAGE_TITLES.get(stage.name, stage.name)}, {stage.steps} steps" for stage in schedule
