@@ -6,7 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mgm.data.base import Splits
-from mgm.data.splits import fold_split, grouped_split, keep_together, labelled_subset, limit_training, random_split
+from mgm.data.splits import (
+    fold_split,
+    grouped_split,
+    hold_out_labelled,
+    keep_together,
+    labelled_subset,
+    limit_training,
+    random_split,
+)
 from mgm.errors import DataError
 
 seeds = st.integers(0, 2**32)
@@ -31,6 +39,31 @@ def test_random_split_is_pinned():
     # published numbers rest on it: it must never change between versions
     splits = random_split(10, 2, 3, seed=0)
     assert (splits.validation.tolist(), splits.test.tolist()) == ([4, 6], [2, 3, 7])
+
+
+@given(st.data(), st.integers(1, 20), st.integers(1, 3), seeds)
+def test_no_unlabelled_image_is_held_out_and_each_part_has_labels_where_there_are_enough(data, count, num_tasks, seed):
+    rows = st.lists(st.booleans(), min_size=num_tasks, max_size=num_tasks)
+    labelled = np.array(data.draw(st.lists(rows, min_size=count, max_size=count))).reshape(count, num_tasks)
+    splits = random_split(count + 6, 3, 3, seed)
+    labelled = np.concatenate([labelled, np.zeros((6, num_tasks), bool)])
+    found = hold_out_labelled(splits, labelled, seed)
+    assert_partition(found, count + 6)
+    if not labelled.any():
+        assert found is splits
+        return
+    for part in (found.validation, found.test):
+        assert labelled[part].any(axis=1).all()
+        assert len(part) <= 3
+    if num_tasks == 1 and labelled.sum() >= 3:
+        assert all(labelled[part].any() for part in (found.train, found.validation, found.test))
+
+
+def test_a_split_that_holds_out_labelled_images_stays_as_it_is():
+    splits = random_split(10, 2, 3, seed=0)
+    labelled = np.ones((10, 2), bool)
+    labelled[splits.train[0]] = False
+    assert hold_out_labelled(splits, labelled, 0) is splits
 
 
 @pytest.mark.parametrize("sizes", [(5, 3, 2), (5, 6, 0), (0, 0, 0), (5, -1, 2)])

@@ -93,6 +93,18 @@ def test_images_without_labels_are_never_chosen_as_labelled(tmp_path):
     assert len(half.labelled) == 6
 
 
+def test_label_files_without_a_value_are_no_labels_to_validate_or_test_on(tmp_path):
+    folder = write_own(tmp_path / "photos", 30, tasks=("depth",))
+    for index in range(8, 30):
+        Image.fromarray(np.zeros((30, 40), np.uint16)).save(folder / "depth" / f"photo_{index:03d}.png")
+    data = load_data(experiment_on(folder), "cpu")
+    held_out = [*data.splits.validation, *data.splits.test]
+    assert min(len(data.splits.validation), len(data.splits.test)) > 0
+    assert held_out
+    assert set(held_out) < set(range(8))
+    assert set(data.labelled) == set(range(8)) - set(held_out)
+
+
 def test_classes_in_view_stand_in_for_scenes(tmp_path, capsys):
     data = load_data(experiment_on(write_own(tmp_path / "photos", 12, scenes=False)), "cpu")
     assert data.derived_scenes

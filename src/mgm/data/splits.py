@@ -127,6 +127,24 @@ def fold_split(
     return Splits(rest[inner.train], rest[inner.validation], test)
 
 
+def hold_out_labelled(splits: Splits, labelled: np.ndarray, seed: int) -> Splits:
+    """Move samples without any label from validation and test to training; labelled ones take their place where a task needs one.
+
+    Args:
+        splits: Any split.
+        labelled: ``[N, T]`` bool, which sample has labels for which task; the split stays as it is if there are none at all.
+        seed: Seed, at least 0.
+    """
+    part = splits.parts(len(labelled))
+    useless = np.logical_not(labelled.any(axis=1))
+    if useless.all() or not useless[np.isin(part, (1, 2))].any():
+        return splits
+    order = np.random.default_rng([seed, 5]).permutation(len(labelled))
+    _share_out(part, labelled, order[part[order] < 3])
+    part[useless & np.isin(part, (1, 2))] = 0
+    return Splits.from_parts(part)
+
+
 def keep_together(splits: Splits, groups: np.ndarray) -> Splits:
     """Move each group that a split divides as a whole into one of the parts it is in.
 

@@ -18,7 +18,7 @@ from mgm.data.composites import Composites
 from mgm.data.loading import StoreReader
 from mgm.data.names_and_splits import KEPT_SEEDS
 from mgm.data.rooms import RoomsSource
-from mgm.data.splits import fold_split, keep_together, labelled_subset, limit_training
+from mgm.data.splits import fold_split, hold_out_labelled, keep_together, labelled_subset, limit_training
 from mgm.data.store import Store, cached_store, rows_of
 from mgm.errors import ConfigError, DataError
 from mgm.functional.distributed import rank, world_size
@@ -175,10 +175,12 @@ def make_splits(store: Store, source: DataSource, config: DataConfig, has: np.nd
     originals = first[inverse]  # index of the first image with the same pixels
     if not folds:
         splits = source.splits(kind, config.split_seed)
+        drawn = kind == "random" and not _has_given_part(source)
+        if drawn:  # the source knows which label files there are, the store which of them hold values
+            splits = hold_out_labelled(splits, store.labelled(store.info.tasks), config.split_seed)
         if len(first) == len(store):
             return splits
-        together = kind == "random" and not _has_given_part(source)
-        if not together:
+        if not drawn:
             return _without_copies(store, splits, originals)
         try:
             return keep_together(splits, originals)

@@ -396,7 +396,7 @@ def odd_number(values: np.ndarray, missing: tuple[float, ...], where: str) -> st
     """
     known = values[np.isfinite(values) & ~np.isin(values, missing)]
     if not known.size:
-        return f"{where}: holds no value, so it is no label; if it is of no use, remove it (random splits count it as labelled)"
+        return f"{where}: holds no value, so it is no label"
     for number in (known.max(), known.min()):
         others = known[known != number]
         share = 1 - others.size / known.size
