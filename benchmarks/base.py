@@ -208,12 +208,12 @@ def run(flags: tuple[str, ...], folder: Path, threads: int) -> dict[str, Any]:
         "device",
         "parameters",
         "command",
-        "flip_average",
         "pretrained",
     )
     return {
         "cpu_s": round(cpu_s),
         **{key: result[key] for key in kept},
+        "flip_average": result.get("flip_average", False),  # runs of commits that did not know it made predictions once
         **{split: result[split] for split in ("validation", "test", "constant")},
     }
 
@@ -242,16 +242,21 @@ def table(name: str, group: Group, results: list[dict[str, Any]], rows: list[str
     """Markdown table of means and standard deviations over seeds, with paired differences to the first row."""
     seeds = sorted({result["seed"] for result in results})
     commits = ", ".join(sorted({str(result["commit"]) for result in results}))
+    chosen = "" if len(rows) == len(group.rows) else f" --rows {shlex.join(rows)}"
     columns = [column for column, (task, _, _) in SCORES.items() if task in results[0][group.split]]
     lines = [
         f"# {name}",
         "",
         f"{group.split} set; {results[0]['num_labelled']} labelled images; seeds and splits {seeds[0]} to {seeds[-1]}; "
-        f"{group.threads} thread(s); commit {commits}; {time.strftime('%Y-%m-%d')}; predictions are "
-        + ("averaged with those for the mirrored images" if results[0]["flip_average"] else "made once")
+        f"{group.threads} thread(s); commit {commits}; {time.strftime('%Y-%m-%d')}; "
+        + (
+            "predictions averaged with those for the mirrored images"
+            if results[0]["flip_average"]
+            else "a single prediction per image"
+        )
         + ". Mean ± standard deviation over seeds"
         + ("; in brackets the paired difference to the first row, ± its standard error." if len(rows) > 1 else "."),
-        f"Made by `python benchmarks/base.py {name} --seeds {len(seeds)}`; every run is `mgm train {shlex.join(group.flags)}` "
+        f"Made by `python benchmarks/base.py {name} --seeds {len(seeds)}{chosen}`; every run is `mgm train {shlex.join(group.flags)}` "
         "with the row's flags, its seed as `--seed` and `--split-seed`."
         + (" CPU seconds leave out stages that an earlier row has trained." if group.shares_stages else "")
         + (f" `{ENCODER}` is from `mgm pretrain {shlex.join(group.pretraining)}`." if group.pretraining else ""),
