@@ -256,8 +256,8 @@ def table(name: str, group: Group, results: list[dict[str, Any]], rows: list[str
         )
         + ". Mean ± standard deviation over seeds"
         + ("; in brackets the paired difference to the first row, ± its standard error." if len(rows) > 1 else "."),
-        f"Made by `python benchmarks/base.py {name} --seeds {len(seeds)}{chosen}`; every run is `mgm train {shlex.join(group.flags)}` "
-        "with the row's flags, its seed as `--seed` and `--split-seed`."
+        f"Made by `python benchmarks/base.py {name} --seeds {len(seeds)}{chosen}`; every run is "
+        f"`mgm train {shlex.join(group.flags)}` with the row's flags, its seed as `--seed` and `--split-seed`."
         + (" CPU seconds leave out stages that an earlier row has trained." if group.shares_stages else "")
         + (f" `{ENCODER}` is from `mgm pretrain {shlex.join(group.pretraining)}`." if group.pretraining else ""),
         "",
