@@ -112,7 +112,7 @@ _WEIGHTS: dict[str, tuple[str, ...]] = {
 _EXTRA_LABELS = ("--extra-uses", "labels", "--joint-share", "0.5")
 _SOURCES: dict[str, tuple[str, ...]] = {
     "MT, equal cost": ("--steps", "5600"),
-    "rooms first": ("--pretrain", "rooms", "--num-rooms", "10000", "--pretrain-steps", "2000", "--steps", "3600"),
+    "rooms first": ("--pretrain", "rooms", "--num-rooms", "10000", "--pretrain-steps", "2800"),
     "composites": ("--extra-images", "composites", *_EXTRA_LABELS, "--steps", "3590"),
     "rooms beside": ("--extra-images", "rooms", "--num-rooms", "10000", *_EXTRA_LABELS, "--steps", "3590"),
     "consistency": ("mt_consistency", "--joint-share", "0.333", "--steps", "3300"),
