@@ -9,7 +9,7 @@ a) G has seen all labelled pairs (of which M may use a quarter). M is first trai
    other photographs; the control is first trained on these photographs themselves, for as many steps.
 b) M is trained on rooms alone, as rendered or as translated by G, and is scored on real photographs.
 
-All scores are from the validation set. Resumes where it was stopped. Writes translator.json, translator.md and, beside G, a picture.
+All scores are from the validation set. Resumes where it was stopped. Writes translator.json and translator.md; beside G, a picture.
 """
 
 from __future__ import annotations
