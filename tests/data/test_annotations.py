@@ -117,6 +117,33 @@ def test_pixels_outside_can_stay_without_a_label_and_boxes_are_counted(tmp_path)
     assert done.remarks == ["left out: 1 annotations that are not areas (bbox)"]
 
 
+def test_pictures_that_were_resized_after_they_were_annotated_keep_their_areas(tmp_path):
+    folder = write_coco(
+        tmp_path / "export", images=[{"id": 1, "file_name": "one.jpg", "width": 2 * WIDTH, "height": 2 * HEIGHT}]
+    )
+    import_annotations("coco", folder, tmp_path / "out")
+    assert np.asarray(Image.open(tmp_path / "out/semantic/one.png")).shape == (2 * HEIGHT, 2 * WIDTH)
+    labels = open_source(tmp_path / "out").read(0, (HEIGHT, WIDTH)).targets["semantic"]
+    assert set(np.unique(labels[: HEIGHT // 2, : WIDTH // 2])) == {0, 1, 2}
+    assert not labels[HEIGHT // 2 :].any()
+
+
+def test_annotations_of_a_picture_of_another_shape_are_refused_where_they_are_read(tmp_path):
+    folder = write_coco(tmp_path / "export", images=[{"id": 1, "file_name": "one.jpg", "width": 64, "height": 64}])
+    import_annotations("coco", folder, tmp_path / "out")
+    with pytest.raises(DataError, match="the files of a sample must match"):
+        open_source(tmp_path / "out").read(0, 16)
+
+
+def test_classes_that_no_pixel_has_are_said(tmp_path):
+    shapes = [
+        {"id": 1, "image_id": 1, "category_id": 8, "segmentation": [[0.1, 0.1, 0.4, 0.1, 0.4, 0.3]], "iscrowd": 0}
+    ]
+    shapes[0] |= {"area": 1, "bbox": [0, 0, 1, 1]}  # corners as shares of the picture, as other formats have them
+    done = import_annotations("coco", write_coco(tmp_path / "export", annotations=shapes), tmp_path / "out")
+    assert done.remarks == ["classes that no pixel has: cell, nucleus"]
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -129,6 +156,12 @@ def test_pixels_outside_can_stay_without_a_label_and_boxes_are_counted(tmp_path)
         (
             lambda folder: write_coco(folder, categories=[{"id": 7, "name": "car"}, {"id": 8, "name": "car"}]),
             "the category 'car' seems to be defined twice",
+        ),
+        (
+            lambda folder: write_coco(
+                folder, images=[{"id": 1, "file_name": "one.jpg", "width": 10**6, "height": 10**6}]
+            ),
+            "its annotations are for 1000000 x 1000000 pixels",
         ),
         (
             lambda folder: write_coco(folder, categories=[{"id": 7, "name": "car"}, {"id": 8, "name": "Car"}]),

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from os.path import abspath
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
+from mgm.data.images import MAX_PIXELS
 from mgm.data.progress import progress_bar
 from mgm.data.vocabulary import PARTS
 from mgm.errors import ConfigError, DataError, choose
@@ -83,6 +84,7 @@ def import_annotations(kind: str, folder: Path, out: Path, *, outside: str = "ba
     with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-", ignore_cleanup_errors=True) as begun:
         target = Path(begun) / "whole"
         parts: list[tuple[str, str]] = []
+        found: set[int] = set()
         with progress_bar(f"reading {kind}", len(items)) as advance:
             for item in items:
                 advance(1)
@@ -91,11 +93,10 @@ def import_annotations(kind: str, folder: Path, out: Path, *, outside: str = "ba
                     left_out["annotated images that are not in the folder"] += 1
                     continue
                 name = _name_below(item.id, folder)
-                with Image.open(source) as image:
-                    width, height = image.size
-                labels = np.full((height, width), empty, np.uint8)
-                for mask, label in _masks(item.annotations, (height, width), left_out):
+                labels = np.full(_annotated_size(item, source), empty, np.uint8)
+                for mask, label in _masks(item.annotations, labels.shape, left_out):
                     labels[mask] = numbers[label]
+                found.update(np.unique(labels).tolist())
                 picture = target / "rgb" / f"{name}{source.suffix.lower()}"
                 label_map = target / "semantic" / f"{name}.png"
                 for path in (picture, label_map):
@@ -115,6 +116,8 @@ def import_annotations(kind: str, folder: Path, out: Path, *, outside: str = "ba
         target.rename(out)
     result.num_images = len(parts)
     result.remarks = [f"left out: {count} {what}" for what, count in left_out.items()]
+    if unused := [name for index, name in enumerate(classes) if index not in found and name != background]:
+        result.remarks.append(f"classes that no pixel has: {', '.join(unused)}")
     return result
 
 
@@ -171,6 +174,22 @@ def _masks(
             continue
         found.append((area.z_order, -int(mask.sum()), mask, area.label))
     return [(mask, label) for _, _, mask, label in sorted(found, key=lambda entry: entry[:2])]
+
+
+def _annotated_size(item: datumaro.DatasetItem, picture: Path) -> tuple[int, int]:
+    """Height and width of the image when it was annotated: the coordinates are its pixels. Raises `DataError` if it was too large.
+
+    The image may have been resized since. Its label map is resized where it is read, which refuses another shape.
+    """
+    media: Any = item.media
+    if media.has_size and media.size:
+        height, width = media.size
+    else:
+        with Image.open(picture) as image:
+            width, height = image.size
+    if not 0 < height * width <= MAX_PIXELS:
+        raise DataError(f"{picture}: its annotations are for {width} x {height} pixels; correct them")
+    return height, width
 
 
 def _name_below(name: str, folder: Path) -> str:
