@@ -172,6 +172,21 @@ def test_other_labels_scenes_and_settings_are_changes(run, photos, edit, says):
     assert "images are" not in changes
 
 
+def test_numbers_read_in_another_unit_are_said_beside_changed_images(run, photos):
+    (photos / "dataset.yaml").write_text("depth: {unit: cm}\n")
+    shutil.copy(photos / "rgb/photo_001.jpg", photos / "rgb/photo_000.jpg")
+    assert open_run_data(run).changes == "1 image is changed: photo_000; other labels of depth"
+
+
+def test_classes_of_other_names_are_refused_with_the_reason(run, photos):
+    count = len(run.info().classes)
+    (photos / "classes.txt").write_text("".join(f"kind {index}\n" for index in range(count)))
+    with pytest.raises(
+        DataError, match=r"changed since the run was begun \(photos has other classes than .*kind 0, kind 1"
+    ):
+        _ = open_run_data(run).info
+
+
 def test_labels_that_mean_something_else_are_refused(run, photos):
     _class(photos)
     with pytest.raises(DataError, match=r"photos has changed since the run was begun \(classes new: class_3.*learned"):
@@ -191,7 +206,9 @@ def test_touching_or_moving_files_changes_nothing(run, photos, tmp_path):
         file.touch()
     assert open_run_data(run).changes == ""
     photos.rename(tmp_path / "elsewhere")
-    with pytest.raises(DataError, match=r"the data of .*run cannot be opened: .*photos: does not exist"):
+    with pytest.raises(
+        DataError, match=r"the data of .*run cannot be opened: .*photos: does not exist.*give their new path"
+    ):
         open_run_data(run)
 
 

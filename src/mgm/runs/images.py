@@ -118,9 +118,12 @@ class RunImages:
                 for what, differing in (("new", new - old), ("gone", old - new))
                 if differing
             ]
-        if not any(found):
-            files = [file for file, value in self.checksums.items() if store.manifest["checksums"].get(file) != value]
-            found.append(f"other {', '.join(sorted({_meaning(file) for file in files}))}")
+        if set(names) == before.keys():  # else the arrays have other rows
+            files = [
+                file for file, value in self.checksums.items() if store.manifest["checksums"].get(file, value) != value
+            ]
+            other = {_meaning(file) for file in files if file != "image.npy" or not any(found)}
+            found.append(f"other {', '.join(sorted(other))}" if other else "")
         return "; ".join(filter(None, found))
 
 
@@ -145,10 +148,10 @@ class RunData:
         """
         try:
             return with_classes_of(self.source.info, self.then)
-        except ConfigError:
+        except ConfigError as error:
             raise DataError(
-                f"{self.then.name} has changed since the run was begun ({self.changes}): its images or labels no longer mean what "
-                "the run learned; restore it, score other data (--data), or train a new run"
+                f"{self.then.name} has changed since the run was begun ({self.changes or error}): its images or labels no "
+                "longer mean what the run learned; restore it, score other data (--data), or train a new run"
             ) from None
 
     def check_unchanged(self) -> None:
@@ -177,7 +180,8 @@ def open_run_data(folder: RunFolder) -> RunData:
         source = open_source(config.data, config.num_images)
         store = cached_store(source, config.frame, config.cache, skip_bad=config.skip_bad)
     except MgmError as error:
-        raise type(error)(f"the data of {folder.path} cannot be opened: {error}") from None
+        moved = f"; if they have moved, give their new path as data in {folder.config}"
+        raise type(error)(f"the data of {folder.path} cannot be opened: {error}{moved}") from None
     return RunData(rows_of(store, source), store, images, then, images.changes(store, then))
 
 
