@@ -1,5 +1,6 @@
 """Folders and archives look the same, and broken ones say so."""
 
+import os
 import pickle
 import unicodedata
 import zipfile
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from fakes import write_files
-from mgm.data.files import LONGEST_NAME, as_file_name, open_tree
+from mgm.data.files import LONGEST_NAME, as_file_name, open_tree, remove_drafts
 from mgm.errors import DataError
 
 FILES = {"a/1.png": b"one", "a/2.png": b"two", "b/1.PNG": b"three", "list.txt": b" x \n\ny\n"}
@@ -145,3 +146,13 @@ def test_a_folder_gives_out_no_files_outside_of_it(tmp_path, name):
         tree.read(name)
     with pytest.raises(DataError, match="cannot be read"):
         tree.read("a\0b")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="asks for a process by a signal")
+def test_drafts_of_processes_that_run_stay(tmp_path):
+    result = tmp_path / "a.png"
+    running, own, gone = (tmp_path / f".a.png.{number}.tmp" for number in (os.getppid(), os.getpid(), 2**22 + 1))
+    for draft in (running, own, gone):
+        draft.touch()
+    remove_drafts([result])
+    assert [*tmp_path.iterdir()] == [running]

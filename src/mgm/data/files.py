@@ -361,13 +361,30 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
 
 
 def remove_drafts(paths: Iterable[Path]) -> None:
-    """Remove temporary files of these paths that were left when a process was killed in `write_atomically`."""
+    """Remove temporary files of these paths that were left when a process was killed in `write_atomically`.
+
+    Those of another process that is still running stay: it may write the same results.
+    """
     wanted = set(paths)
     for folder in {path.parent for path in wanted}:
         for draft in folder.glob(DRAFT):
-            if folder / draft.name[1:].rsplit(".", 2)[0] in wanted:
+            name, process, _ = draft.name[1:].rsplit(".", 2)
+            if folder / name in wanted and not _runs_elsewhere(process):
                 with suppress(OSError):
                     draft.unlink()
+
+
+def _runs_elsewhere(process: str) -> bool:
+    """Whether there is a process of this number, other than this one; unknown on systems without signals."""
+    if not process.isdecimal() or int(process) == os.getpid() or os.name != "posix":
+        return False
+    try:
+        os.kill(int(process), 0)
+    except PermissionError:  # of another user
+        return True
+    except (OSError, OverflowError):
+        return False
+    return True
 
 
 def write_text(path: Path, text: str) -> None:
