@@ -149,9 +149,31 @@ def test_portable_greymaps_keep_their_numbers(maximum):
 
 
 def test_grey_labels_in_three_channels_are_read():
-    for channels in (3, 4):
-        np.testing.assert_array_equal(read_labels(encoded(np.repeat(LABELS[..., None], channels, axis=2))), LABELS)
-    np.testing.assert_array_equal(read_labels(encoded(np.dstack([LABELS, LABELS]))), LABELS)
+    opaque = np.full_like(LABELS, 255)
+    for channels in (1, 3):
+        grey = np.repeat(LABELS[..., None], channels, axis=2)
+        np.testing.assert_array_equal(read_labels(encoded(grey if channels > 1 else LABELS)), LABELS)
+        np.testing.assert_array_equal(read_labels(encoded(np.dstack([grey, opaque]))), LABELS)
+        with pytest.raises(DataError, match="a.png: has transparent pixels.*255 where there is no class"):
+            read_labels(encoded(np.dstack([grey, LABELS])), "a.png")
+
+
+@pytest.mark.parametrize("what", [None, 3, [RGB], open])
+def test_what_is_no_single_picture_is_told_what_is(what):
+    with pytest.raises(DataError, match=f"the image is {type(what).__name__}; it must be one path"):
+        read_photograph(what)
+    with pytest.raises(DataError, match="cannot be read .*null"):
+        read_photograph("a\0b.jpg")
+
+
+def test_pictures_of_other_numbers_are_told_how_to_declare_them():
+    counts = np.arange(240, dtype=np.int32).reshape(12, 20) - 100
+    for numbers, message in (
+        (counts, "-100 to 139.*range: .LOWEST, HIGHEST"),
+        (counts / np.float32(240), "range: .0, 1"),
+    ):
+        with pytest.raises(DataError, match=message):
+            read_rgb(encoded(numbers, "TIFF"))
 
 
 @pytest.mark.parametrize("kind, how", [("JPEG", {}), ("MPO", {}), ("WEBP", {}), ("TIFF", {"compression": "jpeg"})])

@@ -38,7 +38,9 @@ _INDEX_MODES = _DEEP_GREY_MODES | {"1", "L", "P"}
 _NUMBER_MODES = _DEEP_GREY_MODES | {"L", "F", "RGB", "RGBA", "RGBX"}
 _MAXIMUM = "maximum"
 """Key of `Image.info`: the maximum of a grey file with few bits, whose numbers Pillow scales up to 8 or 16 bits."""
-_OTHER_CHANNELS = "; if images have other channels than RGB, declare them in dataset.yaml, such as 'rgb: {channels: 4}'"
+_OTHER_CHANNELS = (
+    "; if images have other channels than RGB, or floats, declare them in dataset.yaml, such as 'rgb: {channels: 4}'"
+)
 _SHOWN_AS = ExifTags.Base.PhotometricInterpretation
 _REDUCED = "reduced"
 """Key of `Image.info`: whether Pillow has reduced 16-bit colours to 8 bits."""
@@ -58,8 +60,12 @@ def read_photograph(source: str | Path | Image.Image | np.ndarray, name: str = "
                 f"the image array is {source.dtype} {source.shape}; it must be uint8 RGB of shape [height, width, 3]"
             )
         return source
-    if not isinstance(source, Image.Image):
+    if isinstance(source, str | Path):
         return read_rgb(Path(source), name)
+    if not isinstance(source, Image.Image):  # annotations do not bind: a tensor, a list of images, an open file
+        raise DataError(
+            f"the image is {type(source).__name__}; it must be one path, one PIL image or one array [height, width, 3] of uint8"
+        )
     name = name or getattr(source, "filename", "") or "the image"
     if source.width * source.height > MAX_PIXELS:
         raise DataError(f"{name}: has more than {MAX_PIXELS // 1_000_000} million pixels; scale it down")
@@ -90,11 +96,15 @@ def _eight_bits(image: Image.Image, name: str) -> np.ndarray:
         levels = np.array(image)
         if levels.min() < 0 or levels.max() > 65535:
             raise DataError(
-                f"{name}: has grey values beyond 16 bits, for which white is undefined; save it with 8 or 16 bits"
+                f"{name}: has grey values of {levels.min()} to {levels.max()}, for which black and white are undefined; save it "
+                "with 8 or 16 bits, or declare the range in dataset.yaml ('rgb: {channels: 1, range: [LOWEST, HIGHEST]}')"
             )
         return np.repeat(np.round(levels / 257).astype(np.uint8)[..., None], 3, axis=2)
     if image.mode not in _COLOUR_MODES:
-        raise DataError(f"{name}: mode {image.mode!r} is not an 8-bit or 16-bit photograph; save it as 8-bit RGB")
+        declare = ", or declare its range in dataset.yaml ('rgb: {channels: 1, range: [0, 1]}')" * (image.mode == "F")
+        raise DataError(
+            f"{name}: mode {image.mode!r} is not an 8-bit or 16-bit photograph; save it as 8-bit RGB{declare}"
+        )
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")  # Pillow warns about a direct conversion
     if is_reduced(image) and image.format == "TIFF" and len(image.getbands()) > 3:
@@ -115,9 +125,14 @@ def read_labels(source: Path | bytes, name: str = "") -> np.ndarray:
     """Read a map of integers ``[H, W]``: grey values of 1 to 16 bits (or three equal channels), or indices of a palette image.
 
     Raises:
-        DataError: As by `decode`, or if the compression is lossy or the image is coloured.
+        DataError: As by `decode`, or if the compression is lossy, or the image is coloured or has transparent pixels.
     """
     image, name = decode(source, name, exact=True)
+    if image.mode in ("LA", "RGBA") and min(image.getchannel("A").getextrema()) < 255:
+        raise DataError(
+            f"{name}: has transparent pixels, and it is unknown whether they have a class; save it without transparency, with 255 "
+            "where there is no class"
+        )
     if image.mode in ("RGB", "RGBA", "RGBX"):
         red, green, blue = (image.getchannel(channel) for channel in "RGB")
         image = red if red.tobytes() == green.tobytes() == blue.tobytes() else image
@@ -338,8 +353,9 @@ def content_of(source: Path | bytes, name: str = "") -> tuple[bytes, str]:
         name = name or str(source)
         try:
             source = read_bounded(source)
-        except OSError as error:
-            raise DataError(f"{name}: cannot be read ({error.strerror}); check the path") from error
+        except (OSError, ValueError) as error:  # ValueError: NUL in the name
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise DataError(f"{name}: cannot be read ({reason}); check the path") from error
     name = name or "an image"
     if not source:
         raise DataError(f"{name}: the file is empty; download or prepare it again")

@@ -214,7 +214,11 @@ class DepthFiles(FileSettings):
         return ""
 
     def remark(self, values: np.ndarray, where: str) -> str:
-        """Warn of a file without any value, or of a frequent number that probably marks missing values."""
+        """Warn of a file without any (positive) value, or of a frequent number that probably marks missing values."""
+        if (values < 0).any() and not (values > 0).any():
+            return (
+                f"{where}: all its numbers are 0 or negative, which means no value; write distances as positive numbers"
+            )
         return "" if self.max_m else odd_number(values[values > 0], self.missing, where)
 
     def decode(self, values: np.ndarray, channels: int, classes: tuple[str, ...], where: str) -> np.ndarray:
@@ -348,7 +352,10 @@ class NormalFiles(FileSettings):
             lengths = np.linalg.norm(self.vectors(values, where), axis=2)
         present = lengths > UNIT_TOLERANCE
         share = float((np.abs(lengths[present] - 1) > UNIT_TOLERANCE).mean()) if present.any() else 1.0
-        return f"{where}: {100 * share:.0f} % of the normals are not of unit length" if share > 0.2 else ""
+        hint = (
+            "; if its numbers are 0 to 255, save it as uint8" if values.dtype != np.uint8 and values.max() > 2 else ""
+        )
+        return f"{where}: {100 * share:.0f} % of the normals are not of unit length{hint}" if share > 0.2 else ""
 
 
 @dataclass(frozen=True)

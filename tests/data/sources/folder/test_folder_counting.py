@@ -156,3 +156,23 @@ def test_small_classes_beside_no_class_stay_classes(tmp_path):
 def test_numbers_of_16_bits_name_the_file_and_what_to_write(tmp_path):
     with pytest.raises(DataError, match=r"0.png: label 1002 is out of range: .*ignore: 1002.*values: "):
         folder_of(tmp_path, BLOCKS.astype(np.uint16) + 1000).info  # noqa: B018
+
+
+def counted(path, *largest: int, classes: str = "") -> str:
+    """Warnings about label maps with the numbers from 1 to these, in patches."""
+    maps = [np.repeat(np.arange(number + 1, dtype=np.uint8), 40).reshape(-1, 8) for number in largest]
+    maps = [np.pad(labels, ((0, 205 - len(labels)), (0, 0))) for labels in maps]
+    files = {f"rgb/{number}.png": png(np.full((205, 8, 3), number * 9, np.uint8)) for number in range(len(maps))}
+    files |= {f"semantic/{number}.png": png(labels) for number, labels in enumerate(maps)}
+    return " ".join(
+        FolderSource(write_files(path, files | ({"classes.txt": classes.encode()} if classes else {}))).warnings()
+    )
+
+
+def test_numbers_of_single_objects_are_not_taken_for_classes_in_silence(tmp_path):
+    said = "number the single objects of each image"
+    assert said in counted(tmp_path / "cells", 12, 7, 31, 18, 9, 22)
+    assert said not in counted(tmp_path / "classes", 11, 11, 10, 11, 11, 10)
+    assert said not in counted(tmp_path / "few", 2, 1, 3, 2, 4, 1)
+    names = "".join(f"kind {number}\n" for number in range(32))
+    assert said not in counted(tmp_path / "named", 12, 7, 31, 18, 9, 22, classes=names)

@@ -51,6 +51,12 @@ def test_a_split_of_ones_own_is_taken_as_it_is(tmp_path, parts, layout):
     assert source.splits("random", 0).test.tolist() == splits.test.tolist()
 
 
+def test_scenes_that_are_called_like_folds_are_named(tmp_path):
+    files = {f"{kind}/{scene}/{number}.png": content for scene in ("fold_0", "fold_1") for number in range(3)
+             for kind, content in (("rgb", RGB), ("semantic", LABELS))}  # fmt: skip
+    assert "fold_0/, fold_1/ ... are read as scenes; if they are none" in warnings(write_files(tmp_path, files))
+
+
 def test_scenes_that_are_called_like_parts_are_named(tmp_path):
     files = {f"{kind}/{scene}/{number}.png": content for scene in ("train_images", "test_images") for number in range(3)
              for kind, content in (("rgb", RGB), ("semantic", LABELS))}  # fmt: skip

@@ -307,6 +307,18 @@ def test_remarks_tell_normals_that_are_not_of_unit_length(tmp_path):
     source = FolderSource(tmp_path)
     assert "100 % of the normals are not of unit length" in source.remarks(0)[0]
     assert FolderSource(write_own(tmp_path / "good", 1, scenes=False)).remarks(0) == ()
+    one(tmp_path / "bytes", normal__a_dot_npy=npy((ARRAYS["normal"] + 1) * 127.5))
+    assert "0 to 255, save it as uint8" in FolderSource(tmp_path / "bytes").remarks(0)[0]
+
+
+def test_remarks_tell_depth_that_is_negative(tmp_path):
+    one(tmp_path, depth__a_dot_npy=npy(-ARRAYS["depth"]))
+    assert "negative, which means no value; write distances as positive" in FolderSource(tmp_path).remarks(0)[0]
+
+
+def test_no_label_and_nothing_else_ends_the_sentence(tmp_path):
+    with pytest.raises(DataError, match="named like their image$"):
+        FolderSource(write_files(tmp_path, {"rgb/a.png": png(ARRAYS["rgb"]), "rgb/semantic/a.png": png(ARRAYS["rgb"])}))
 
 
 def test_a_new_task_is_read_without_a_change_of_the_reader(tmp_path, monkeypatch):

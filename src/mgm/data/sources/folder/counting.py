@@ -16,6 +16,8 @@ MOST_SCANNED = 2000
 """Maximum number of label maps that are read to count unnamed classes."""
 STRAY = 0.01
 """Fraction of the pixels below which a number counts as rare."""
+GAPLESS = 0.9
+"""Fraction of the numbers from 1 to the largest of a label map above which they count as numbers of objects."""
 INTERPOLATED = 0.12
 """Fraction of edges through a third class above which label maps count as interpolated. Measured on NYUv2 and CamVid: below 0.06 in
 the original label maps and after nearest-neighbour downscaling, above 0.16 after JPEG compression or bilinear resizing."""
@@ -82,6 +84,14 @@ def check_strays(numbers: Mapping[int, tuple[int, str]]) -> None:
             "soft brush or interpolation may have made it: fix the label maps, or ignore such labels with "
             f"'semantic: {{values: {{{names}}}, ignore: {odd[:10] if more else number}}}' in dataset.yaml"
         )
+
+
+def counts_objects(maps: Sequence[np.ndarray]) -> bool:
+    """Whether label maps seem to number the objects of each image, 1, 2, 3, ..., up to a number that differs between images."""
+    numbers = [np.unique(labels[(labels != 0) & (labels != IGNORE_INDEX)]) for labels in maps]
+    largest = [int(found[-1]) for found in numbers if found.size]
+    gapless = [len(found) >= GAPLESS * found[-1] for found in numbers if found.size]
+    return max(largest, default=0) >= 10 and 2 * len(set(largest)) > len(maps) > 3 and 2 * sum(gapless) > len(maps)
 
 
 def interpolated_share(maps: Sequence[np.ndarray]) -> float:

@@ -51,18 +51,18 @@ class LabelMaps:
         if not self.maps:
             return ()
         largest = max(self._numbers.keys() - {IGNORE_INDEX}, default=-1)
-        if not self._named and not self.levels and not 0 <= largest < IGNORE_INDEX:
+        if not self.named and not self.levels and not 0 <= largest < IGNORE_INDEX:
             raise DataError(
                 f"{self._numbers[largest][1]}: label {largest} is out of range: labels are 0..254, and 255 means no class; if it "
                 f"means no class, set 'semantic: {{ignore: {largest}}}' in dataset.yaml; if classes have such numbers, set "
-                "'semantic: {values: {NAME: NUMBER}}'"
+                "'semantic: {values: {NAME: NUMBER}}'; if they number single objects, give all objects of a kind the same number"
             )
-        if not self._named and not self.levels and self._plain:
+        if not self.named and not self.levels and self._plain:
             check_strays(self._numbers)
-        return self._named or tuple(f"class_{number}" for number in self.levels or range(largest + 1))
+        return self.named or tuple(f"class_{number}" for number in self.levels or range(largest + 1))
 
     @cached_property
-    def _named(self) -> tuple[str, ...]:
+    def named(self) -> tuple[str, ...]:
         """Class names given by the user; empty if there are none."""
         settings, file = self.settings, self.settings.class_file
         names = settings.classes or tuple(settings.class_files.colours or settings.class_files.values)
@@ -82,7 +82,7 @@ class LabelMaps:
     @cached_property
     def _numbers(self) -> dict[int, tuple[int, str]]:
         """Numbers in the label maps if the classes are not named, else empty; see `label_numbers`."""
-        return {} if self._named else label_numbers(self.tree, self.maps, self.settings.class_files, self.palette)
+        return {} if self.named else label_numbers(self.tree, self.maps, self.settings.class_files, self.palette)
 
     @cached_property
     def levels(self) -> tuple[int, ...]:

@@ -139,8 +139,13 @@ def unread(tree: FileTree, pictures: Iterable[Picture], others: Iterable[str]) -
 
 
 def parts_taken_for_scenes(pictures: Iterable[Picture]) -> str:
-    """Warning about folders that count as scenes but have the names of parts of a split; empty if there are none."""
+    """Warning about folders that count as scenes but have the names of parts of a split, or of folds; empty if there are none."""
     words = {scene: re.findall("[a-z]+", scene.lower()) for scene in {picture.scene for picture in pictures}}
+    if len(words) > 1 and all(
+        re.fullmatch(r"(fold|split|part|batch|subset)[^a-z]*\d+", scene.lower()) for scene in words
+    ):
+        names = ", ".join(f"{scene}/" for scene in sorted(words)[:3])
+        return f"{names} ... are read as scenes; if they are none, set 'scenes: none' in dataset.yaml (--folds makes folds)"
     alike = {scene: PARTS[word] for scene, found in words.items() for word in found[:1] if word in PARTS}
     if len(set(alike.values())) < 2:
         return ""

@@ -15,7 +15,7 @@ import numpy as np
 from mgm.data.base import DataSource, Splits
 from mgm.data.files import open_tree
 from mgm.data.images import fitted, in_view, resize_image, same_shape
-from mgm.data.sources.folder.counting import INTERPOLATED, interpolated_share
+from mgm.data.sources.folder.counting import INTERPOLATED, counts_objects, interpolated_share
 from mgm.data.sources.folder.label_maps import LabelMaps
 from mgm.data.sources.folder.parts import given_parts, lacking_parts, split_pictures
 from mgm.data.sources.folder.pictures import Picture, list_pictures, parts_taken_for_scenes, unread
@@ -67,7 +67,8 @@ class FolderSource(DataSource):
         if not self._tasks:
             folders = ", ".join(f"{self._settings.folder(task)}/" for task in self._kinds)
             raise DataError(
-                f"{self._tree.path}: no image has a label; put labels into {folders}, named like their image; {self._unread}"
+                f"{self._tree.path}: no image has a label; put labels into {folders}, named like their image"
+                f"{'; ' * bool(self._unread)}{self._unread}"
             )
         maps = [picture.labels[SEMANTIC] for picture in self._pictures if SEMANTIC in picture.labels]
         self._label_maps = LabelMaps(self._tree, self._settings, maps, self._palettes[SEMANTIC])
@@ -242,10 +243,14 @@ class FolderSource(DataSource):
                         "image gets the nearest value"
                     )
             if self._kinds[task].categorical and self._files(task).pixels == "indices":
-                share = interpolated_share(
-                    [values for values in maps if values.ndim == 2 and values.dtype.kind in "iu"]
-                )
-                if share > INTERPOLATED:
+                maps = [values for values in maps if values.ndim == 2 and values.dtype.kind in "iu"]
+                share = interpolated_share(maps)
+                if task == SEMANTIC and not self._label_maps.named and counts_objects(maps):
+                    found["objects"] = (
+                        "the label maps seem to number the single objects of each image (1, 2, 3, ...), not classes; for "
+                        "segmentation give all objects of a kind the same number, or name the classes in classes.txt"
+                    )
+                elif share > INTERPOLATED:
                     found[f"classes of {task}"] = (
                         f"{100 * share:.0f} % of the edges in label maps pass through a third class: the label maps seem to have "
                         "been interpolated, or saved as JPEG; make them again from their originals"

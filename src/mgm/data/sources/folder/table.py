@@ -206,7 +206,8 @@ def _labels_of(row: dict[str, str], lists: list[str], flags: list[str], where: s
         if row[name] not in ("", "0", "1"):
             call = "split" if row[name].lower() in PARTS else "label"
             raise DataError(
-                f"{where}: column {name!r} holds {row[name]!r}; it must be 1, 0 or empty (or name the column {call!r})"
+                f"{where}: column {name!r} holds {row[name]!r}; it must be 1, 0 or empty (or name the column {call!r}; if it is no "
+                "label, name those that are in dataset.yaml: 'table: {labels: [label]}')"
             )
         known |= row[name] != ""
         if row[name] == "1":
