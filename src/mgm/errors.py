@@ -68,8 +68,9 @@ def choose(kind: str, name: str, choices: dict[str, Value]) -> Value:
 def unknown(kind: str, name: str, choices: Iterable[str]) -> str:
     """Error message for an unknown name, with the most similar choice and all choices."""
     names = sorted(choices)
-    near = get_close_matches(name, names, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    plain = {choice.casefold(): choice for choice in names}
+    near = get_close_matches(name.casefold(), plain, n=1)
+    hint = f" Did you mean {plain[near[0]]!r}?" if near else ""
     return f"unknown {kind} {name!r}.{hint} Choices: {', '.join(names)}"
 
 

@@ -361,6 +361,8 @@ ERRORS = [
     (["train", "--tasks", "depht"], "Did you mean 'depth'"),
     (["train", "--batch-size", "4000"], "too few"),
     (["train", "--split", "scenery"], "split"),
+    (["train", "mt", "--folds", "1000"], "too few for 1000 folds"),
+    (["train", "MT"], "Did you mean 'mt'"),
     (["train", "mgm_real", "--fraction", "1"], "--fraction"),
     (["train", "--steps", "-5"], "steps"),
     (["train", "--learning-rate", "0"], "above 0"),
@@ -389,6 +391,8 @@ ERRORS = [
     (["predict", "/nowhere", "a.jpg"], "no run folder"),
     (["generate", "/nowhere"], "no run folder"),
     (["data", "inspcet"], "Did you mean 'inspect'"),
+    (["inspect"], "Did you mean 'data inspect'"),
+    (["predict", __file__, "a.jpg"], "is a file; give the folder of the run or of the exported model"),
     (["data", "inspect", "/nowhere"], "/nowhere"),
 ]
 

@@ -117,7 +117,9 @@ def dispatch(arguments: Sequence[str]) -> None:
         load_plugins(plugins)
         VERBS[arguments[0]].run(list(arguments[1:]))
     else:
-        raise ConfigError(unknown("verb", arguments[0], VERBS))
+        from mgm.cli.data import DATA_VERBS
+
+        raise ConfigError(unknown("verb", arguments[0], [*VERBS, *(f"data {command}" for command in DATA_VERBS)]))
 
 
 def without_plugins(arguments: Sequence[str]) -> tuple[list[str], list[str]]:

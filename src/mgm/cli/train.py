@@ -74,10 +74,13 @@ def train(arguments: list[str]) -> None:
 
 def _cross_validate(options: TrainOptions, arguments: list[str]) -> None:
     """Train all folds and the final model; after an interruption, the same command continues."""
+    import torch
+
     from mgm.cli.experiment import ExperimentOptions, carry_out
     from mgm.data import open_source
     from mgm.experiments.folds import make_folds
     from mgm.experiments.study_files import Place
+    from mgm.runs.data import load_data
 
     for name in ("resume", "minutes", "stages"):
         if getattr(options, name):
@@ -91,6 +94,7 @@ def _cross_validate(options: TrainOptions, arguments: list[str]) -> None:
         baseline=options.baseline,
         info=info,
     )
+    load_data(plan.cells[0].trial.experiment, torch.device("cpu"))  # raises what every fold would fail with
     name = as_file_name(Path(experiment.data.data).stem, "data")
     out = options.out or Path("runs") / f"{experiment.recipe}-{name}-s{experiment.seed}-{options.folds}folds"
     preset = _value_of("--preset", arguments) or "quick"

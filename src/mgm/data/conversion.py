@@ -34,7 +34,7 @@ MAX_WORKERS = 16
 SECONDS_PER_WORKER = 5.0
 """Amount of work that justifies another process, which first has to import torch."""
 PLAN = "plan.json"
-SKIP_HINT = "; to leave out bad samples, add --skip-bad to mgm train or mgm data prepare (mgm data verify lists them)"
+SKIP_HINT = "; to leave out bad samples, add --skip-bad to mgm train, mgm pretrain or mgm data prepare (mgm data verify lists them)"
 _LOGGER = logging.getLogger("mgm")
 
 

@@ -246,6 +246,12 @@ class RunFolder:
         Raises:
             RunError: If the folder contains no run.
         """
+        if self.path.is_file():
+            raise RunError(
+                f"{self.path} is a file; give the folder of the run or of the exported model that it belongs to"
+            )
+        if (self.path / "config.json").is_file() and not self.exists:
+            raise RunError(f"{self.path} is an exported model; this needs the folder of its run, as mgm train made it")
         if not self.exists:
             raise RunError(
                 f"{self.path} is no run folder (no config.yaml); runs are made by: mgm train --out {self.path}"

@@ -100,7 +100,8 @@ def pretrain(experiment: Experiment, out: Path, *, resume: bool = False, exclude
         indices = _exclude_held_out(store, splits.train, exclude, experiment)
     if len(indices) < experiment.training.batch_size:
         raise DataError(
-            f"{len(indices)} photographs are too few for batches of {experiment.training.batch_size}; lower --batch-size"
+            f"{len(indices)} photographs are too few for batches of {experiment.training.batch_size}; "
+            f"{'lower --batch-size' if len(indices) > 1 else 'give at least two'}"
         )
     trainer = _make_trainer(experiment, folder, store, indices, fabric)
     if rank() == 0:
