@@ -139,3 +139,9 @@ def test_settings_that_are_no_sizes(mgm, tmp_path):
         assert option[2:].replace("-", "_") in err
         assert len(err.splitlines()) == 1, err
     assert json.dumps(sorted(file.name for file in tmp_path.iterdir())) == "[]"
+
+
+def test_an_exported_model_is_not_called_a_folder_without_a_run(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(RunError, match="is an exported model; this needs the folder of its run"):
+        RunFolder(tmp_path).experiment()

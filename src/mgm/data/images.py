@@ -60,12 +60,14 @@ def read_photograph(source: str | Path | Image.Image | np.ndarray, name: str = "
                 f"the image array is {source.dtype} {source.shape}; it must be uint8 RGB of shape [height, width, 3]"
             )
         return source
-    if isinstance(source, str | Path):
-        return read_rgb(Path(source), name)
-    if not isinstance(source, Image.Image):  # annotations do not bind: a tensor, a list of images, an open file
-        raise DataError(
-            f"the image is {type(source).__name__}; it must be one path, one PIL image or one array [height, width, 3] of uint8"
-        )
+    if not isinstance(source, Image.Image):
+        try:
+            path = Path(source)
+        except TypeError:  # annotations do not bind: a tensor, a list of images, an open file
+            raise DataError(
+                f"the image is {type(source).__name__}; it must be one path, one PIL image or one array [height, width, 3] of uint8"
+            ) from None
+        return read_rgb(path, name)
     name = name or getattr(source, "filename", "") or "the image"
     if source.width * source.height > MAX_PIXELS:
         raise DataError(f"{name}: has more than {MAX_PIXELS // 1_000_000} million pixels; scale it down")
@@ -128,7 +130,7 @@ def read_labels(source: Path | bytes, name: str = "") -> np.ndarray:
         DataError: As by `decode`, or if the compression is lossy, or the image is coloured or has transparent pixels.
     """
     image, name = decode(source, name, exact=True)
-    if image.mode in ("LA", "RGBA") and min(image.getchannel("A").getextrema()) < 255:
+    if image.mode in ("LA", "RGBA") and np.array(image.getchannel("A")).min() < 255:
         raise DataError(
             f"{name}: has transparent pixels, and it is unknown whether they have a class; save it without transparency, with 255 "
             "where there is no class"
