@@ -88,7 +88,7 @@ class DataConfig:
     taken from the data set (Cityscapes: 30) or else from the classes in the label map."""
     pretrain: str = ""
     """Data set to pre-train the network on with labels (`rooms`); empty: none."""
-    num_rooms: int = 2000
+    num_rooms: int = 10_000
     """Number of rooms to render for `pretrain rooms` and `extra_images rooms`; as with any data set, 70 % are for training."""
     cache: str = ""
     """Folder for converted data; empty: $MGM_CACHE or ~/.cache/mgm."""
@@ -246,8 +246,8 @@ class TrainingConfig:
     """Fraction of `steps` spent in joint training (stage 3); the steps before it train the network alone (stage 1)."""
     generator_steps: int = 1000
     """Training steps of the generator with the network frozen (stage 2)."""
-    pretrain_steps: int = 600
-    """Training steps of the network on the `pretrain` data set, if one is set."""
+    pretrain_steps: int = 0
+    """Training steps of the network on the `pretrain` data set, if one is set; 0: as many as `steps`."""
     batch_size: int = 32
     """Labelled images per step (paper B: 32)."""
     generator_batch_size: int = 128
@@ -328,7 +328,7 @@ class Experiment:
         """A scaled-down copy that runs in a few seconds on one core, for tests."""
         return replace(
             self,
-            data=replace(self.data, image_size=32, num_images=80),
+            data=replace(self.data, image_size=32, num_images=80, num_rooms=40),
             model=replace(
                 self.model,
                 depth=10,

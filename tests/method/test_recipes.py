@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from mgm.method.recipes import RECIPES
+from mgm.method.algorithm import stages
+from mgm.method.recipes import RECIPES, baseline_of, make_experiment
 from mgm.training.optimizer_steps import OPTIMIZER_STEPS
 from toys import changed, snapshot, toy_batch, toy_experiment, toy_trainer, with_runs
 
@@ -16,6 +17,15 @@ CASES = [(name, mode) for name in QUICK for mode in OPTIMIZER_STEPS] + [
     for number, name in enumerate(name for name in RECIPES if name not in QUICK)
 ]
 """Both ways of a step with the first, one or the other with all others."""
+
+
+@pytest.mark.parametrize("pretrain_steps, on_photographs", [(0, 5600), (100, 2900)])
+def test_the_control_of_rooms_first_spends_their_steps_on_photographs(pretrain_steps, on_photographs):
+    experiment = make_experiment("mt_rooms", "small", "photos")
+    experiment = replace(experiment, training=replace(experiment.training, pretrain_steps=pretrain_steps))
+    control = stages(baseline_of(experiment))
+    assert [stage.data for stage in control] == ["labelled", "labelled"]
+    assert sum(stage.steps for stage in control) == on_photographs
 
 
 @pytest.mark.parametrize("recipe, optimizer_step", CASES)

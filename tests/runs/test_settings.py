@@ -127,7 +127,7 @@ def test_recipes_are_the_points_that_the_paper_compares():
     updates = {name: [u.name for u in joint_updates(make_experiment(name, "paper").method)] for name in RECIPES}
     auxiliary = ["task", "refinement", "self_supervision"]
     extra = ["extra_refinement", "extra_self_supervision"]
-    baselines = {"mt", "st", "mt_large", "st_large", "cross_stitch", "adashare", "task_grouping"}
+    baselines = {"mt", "mt_rooms", "st", "mt_large", "st_large", "cross_stitch", "adashare", "task_grouping"}
     assert all((updates[name] == ["task"]) == (name in baselines) for name in RECIPES)
     assert updates["mgm_no_generator"] == auxiliary
     assert updates["mgm_real"] == updates["mgm_not_joint"] == auxiliary + extra
@@ -162,17 +162,20 @@ def test_the_architecture_adds_its_updates_to_every_step_of_m():
 def test_budgets_are_equal(recipe):
     experiment = with_runs(make_experiment(recipe))
     steps = sum(s.steps for s in stages(experiment) if s.trains_model)
-    assert steps == experiment.training.steps == baseline_of(experiment).training.steps
+    assert steps == baseline_of(experiment).training.steps
+    assert steps == experiment.training.steps * (2 if recipe == "mt_rooms" else 1)  # as many on rooms as on the data
 
 
 def test_presets_treat_recipes_alike():
     for preset in PRESETS:
         made = {recipe: make_experiment(recipe, preset) for recipe in RECIPES}
         own = made.pop("mt_consistency")  # needs an average to learn from, and time to learn from it
+        rooms = made.pop("mt_rooms")
         shared = {(experiment.data, experiment.training) for experiment in made.values()}
         assert len(shared) == 1
         ((data, training),) = shared
-        assert own.data == data
+        assert own.data == data == replace(rooms.data, pretrain="")
+        assert rooms.training == training
         assert replace(own.training, joint_share=training.joint_share, ema=training.ema) == training
         assert training.ema in (0, own.training.ema)
     assert make_experiment("mt", "quick").data.augment

@@ -225,7 +225,7 @@ def stages(experiment: Experiment) -> tuple[Stage, ...]:
     has_generator = EXTRA_IMAGES[method.extra_images].generator != "none"
     last_steps = round(training.steps * training.joint_share)
     joint_steps = last_steps if len(joint) > 1 else 0
-    pretrain_steps = training.pretrain_steps if experiment.data.pretrain else 0
+    pretrain_steps = (training.pretrain_steps or training.steps) if experiment.data.pretrain else 0
     generator_steps = training.generator_steps if has_generator and joint_steps else 0
     schedule = (
         Stage("pretrain", joint[:1], pretrain_steps, training.batch_size, data="pretrain"),

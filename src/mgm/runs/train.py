@@ -23,7 +23,7 @@ from mgm.errors import ConfigError
 from mgm.functional.distributed import rank, world_size
 from mgm.method.algorithm import joint_updates, stages
 from mgm.method.networks import build_networks
-from mgm.method.recipes import baseline_of
+from mgm.method.recipes import RECIPES, baseline_of
 from mgm.method.training import JointSteps
 from mgm.runs.annotator import make_annotator
 from mgm.runs.beginning import Beginning
@@ -132,7 +132,8 @@ def train(
         _print_summary(experiment, data)
         if doubt:
             print(f"warning: {doubt}", file=sys.stderr)
-    has_baseline = baseline and len(joint_updates(experiment.method)) > 1
+    recipe = RECIPES.get(experiment.recipe)
+    has_baseline = baseline and (len(joint_updates(experiment.method)) > 1 or bool(recipe and recipe.control))
     lock = None
     if fabric.is_global_zero:
         lock = folder.lock() if begun else _create(folder, experiment, data, has_baseline, minutes, of)
