@@ -7,6 +7,7 @@ import torch
 
 from fakes import write_nyuv2
 from mgm.cli.main import main
+from mgm.networks.normalization import SpectralNorm
 from mgm.training.trainer import Trainer
 
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
@@ -34,6 +35,19 @@ def unsynchronised():
     """No test survives a power cut: files need not have reached the disk."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda file: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shapes_alone():
+    """On the device meta, where saved networks are built for their shapes, there is nothing for power iterations to converge to."""
+    advance = SpectralNorm._advance
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            SpectralNorm,
+            "_advance",
+            lambda self, matrix: self._estimate(matrix) if matrix.is_meta else advance(self, matrix),
+        )
         yield
 
 
@@ -95,9 +109,22 @@ def interrupted(monkeypatch):
     return interrupt
 
 
+@pytest.fixture(scope="session")
+def nothing_drawn():
+    """A context in which trainings draw nothing, which takes longer than a training of a few steps."""
+
+    @contextmanager
+    def nothing():
+        with pytest.MonkeyPatch.context() as patch:
+            for name in ("compare", "curve_figure", "prediction_figure", "before_and_after", "generated_figure"):
+                patch.setattr(f"mgm.report.run_summary.{name}", lambda *arguments: None)
+            patch.setattr("mgm.report.training_figure.TrainingFigure", None)
+            yield
+
+    return nothing
+
+
 @pytest.fixture
-def without_pictures(monkeypatch):
-    """Trainings draw nothing, which takes longer than a training of a few steps."""
-    for name in ("compare", "curve_figure", "prediction_figure", "before_and_after", "generated_figure"):
-        monkeypatch.setattr(f"mgm.report.run_summary.{name}", lambda *arguments: None)
-    monkeypatch.setattr("mgm.report.training_figure.TrainingFigure", None)
+def without_pictures(nothing_drawn):
+    with nothing_drawn():
+        yield

@@ -10,6 +10,7 @@ import yaml
 from mgm.errors import ConfigError
 from mgm.method.algorithm import stages
 from mgm.method.recipes import make_experiment
+from mgm.runs import budget
 from mgm.runs.budget import LEAST_STEPS, RESERVE, Cost, fit_to_minutes, measure
 from synthetic import synthetic_trainer
 
@@ -18,14 +19,10 @@ COST = Cost({"multi_task": 0.2, "continued": 0.2, "generator": 1.5, "joint": 0.7
 TINY = ["--preset", "tiny", "--num-images", 80]
 
 
-def schedule(experiment):
-    return stages(experiment)
-
-
 def seconds(experiment):
     """What a run takes if every step takes what COST says, counted step by step."""
     total, every = COST.final_s, experiment.training.validate_every
-    for stage in schedule(experiment):
+    for stage in stages(experiment):
         for step in range(1, stage.steps + 1):
             total += COST.step_s[stage.name]
             if stage.trains_model and (step % every == 0 or step == stage.steps):
@@ -36,7 +33,7 @@ def seconds(experiment):
 @pytest.mark.parametrize("recipe", ["mt", "mgm", "mgm_no_generator"])
 def test_total_is_the_sum_over_steps_and_validations(recipe):
     experiment = make_experiment(recipe, "quick")
-    assert COST.total_s(experiment, schedule(experiment)) == pytest.approx(seconds(experiment))
+    assert COST.total_s(experiment, stages(experiment)) == pytest.approx(seconds(experiment))
 
 
 @pytest.mark.parametrize("recipe", ["mt", "mgm", "mgm_no_generator"])
@@ -70,7 +67,8 @@ def test_too_little_time_is_refused_with_what_is_needed():
 
 
 @pytest.mark.parametrize("recipe", ["mt", "mgm"])
-def test_every_stage_is_measured(recipe, tmp_path):
+def test_every_stage_is_measured(recipe, tmp_path, monkeypatch):
+    monkeypatch.setattr(budget, "MEASURED_S", 0.01)
     trainer = synthetic_trainer(make_experiment(recipe, "tiny"), tmp_path)
     cost = measure(trainer, 2.0)
     assert cost.step_s.keys() == {stage.name for stage in trainer.stages}
@@ -80,15 +78,17 @@ def test_every_stage_is_measured(recipe, tmp_path):
 
 @pytest.mark.slow
 def test_steps_are_written_down_and_each_recipe_gets_its_own(mgm, tmp_path, monkeypatch):
+    monkeypatch.setattr(budget, "LEAST_STEPS", 2)
+
     def measured(trainer, num_final):
         names = [stage.name for stage in trainer.stages]
         return Cost(dict.fromkeys(names, 2.0 if "generator" in names else 1.0), 0.1, 0.1)
 
     monkeypatch.setattr("mgm.runs.train.measure", measured)
     run = tmp_path / "run"
-    code, _, err = mgm("train", "mgm", *TINY, "--minutes", 1.5, "--out", run)
+    code, _, err = mgm("train", "mgm", *TINY, "--minutes", 0.3, "--out", run)
     assert code == 0, err
-    assert "1.5 minutes are these steps here" in err
+    assert "0.3 minutes are these steps here" in err
     steps = {}
     for name, folder in (("mgm", run), ("mt", run / "baseline")):
         training = yaml.safe_load((folder / "config.yaml").read_text())["training"]
@@ -98,11 +98,12 @@ def test_steps_are_written_down_and_each_recipe_gets_its_own(mgm, tmp_path, monk
 
 
 def test_a_resumed_run_keeps_its_steps(mgm, tmp_path, monkeypatch):
+    monkeypatch.setattr(budget, "LEAST_STEPS", 2)
     monkeypatch.setattr(
         "mgm.runs.train.measure", lambda trainer, num: Cost({"multi_task": 1.0, "continued": 1.0}, 0.1, 0.1)
     )
     run = tmp_path / "run"
-    code, _, err = mgm("train", "mt", *TINY, "--minutes", 0.6, "--out", run)
+    code, _, err = mgm("train", "mt", *TINY, "--minutes", 0.1, "--out", run)
     assert code == 0, err
     result = json.loads((run / "result.json").read_text())
     (run / "result.json").unlink()
