@@ -16,7 +16,9 @@ import numpy as np
 import pytest
 
 from fake_trials import pretend, three_tasks
+from mgm import api
 from mgm.cli.train import parse_train
+from mgm.errors import TrainingDivergedError
 from mgm.experiments.catalogue import STUDIES
 from mgm.experiments.statistics import detectable_difference
 from mgm.experiments.tables import CONSTANT
@@ -25,6 +27,7 @@ from mgm.runs.folder import RunFolder
 pytestmark = pytest.mark.usefixtures("without_pictures")
 TINY = ("--preset", "tiny", "--seeds", "1", "--in-process")
 ROOMS = ("--", "--num-images", "120")
+SHORT = (*ROOMS, "--steps", "2", "--generator-steps", "1")
 
 
 def test_list_names_every_experiment(mgm) -> None:
@@ -96,9 +99,11 @@ def test_all_seeds_may_have_a_split_of_ones_choice(mgm, tmp_path) -> None:
     assert seeds == [[0, 1, 0, 1], [3, 3, 3, 3]]
 
 
-def test_all_means_the_papers(mgm, tmp_path) -> None:
+def test_all_means_the_papers(mgm, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("mgm.cli.experiment.STUDIES", {name: STUDIES[name] for name in ("null", "table7", "table8")})
     code, out, _ = mgm("experiment", "all", "--preset", "tiny", "--seeds", "1", "--out", tmp_path, "--dry-run")
     assert code == 0
+    assert {"mgm", "st_large"} <= {line.split()[2] for line in out.splitlines()}
     assert "--seed 1000" not in out, "the null is not of the paper"
 
 
@@ -129,12 +134,27 @@ def test_a_plan_says_what_pilot_runs_tell(mgm, tmp_path) -> None:
     assert "2 of 8 trials are left: 1.0 hours of training, 0.5 with 2 at a time." in out
 
 
-def test_a_table_from_beginning_to_end(mgm, tmp_path) -> None:
-    arguments = ("experiment", "table8", *TINY, "--out", tmp_path, *ROOMS)
-    code, out, err = mgm(*arguments)
+def test_a_table_from_a_failed_trial_to_the_end(mgm, tmp_path, monkeypatch) -> None:
+    arguments = ("experiment", "table8", *TINY, "--out", tmp_path, *SHORT)
+    train = api.train_and_draw
+
+    def some(experiment, *args, **kwargs):
+        if experiment.recipe == "st_large":
+            raise TrainingDivergedError("the task loss is nan")
+        return train(experiment, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mgm.api.train_and_draw", some)
+        code, out, err = mgm(*arguments)
+    assert code == 2
+    assert "failed: the task loss is nan" in err
+    assert "1 trials did not finish" in err
+    assert "| MT " in out
+    assert (tmp_path / "table8" / "table.md").exists()
+    code, out, err = mgm(*arguments)  # what is lacking alone is trained
     assert code == 0, err
     assert "| MT_l " in out
-    assert "[4/4]" in err
+    assert "[1/1]" in err
     result = {row["model"]: row for row in csv.DictReader((tmp_path / "table8" / "table.csv").read_text().splitlines())}
     trial = next(
         t for t in json.loads((tmp_path / "table8" / "experiment.json").read_text())["trials"] if t["model"] == "ST"
@@ -144,26 +164,6 @@ def test_a_table_from_beginning_to_end(mgm, tmp_path) -> None:
     code, again, err = mgm(*arguments)  # everything is there: nothing runs, and the table is the same
     assert (code, again) == (0, out)
     assert "[1/" not in err
-
-
-def test_failed_trials_end_with_an_error_and_a_table_of_the_others(mgm, tmp_path, monkeypatch) -> None:
-    from mgm import api
-    from mgm.errors import TrainingDivergedError
-
-    train = api.train_and_draw
-
-    def some(experiment, *args, **kwargs):
-        if experiment.recipe == "st_large":
-            raise TrainingDivergedError("the task loss is nan")
-        return train(experiment, *args, **kwargs)
-
-    monkeypatch.setattr("mgm.api.train_and_draw", some)
-    code, out, err = mgm("experiment", "table8", *TINY, "--out", tmp_path, *ROOMS)
-    assert code == 2
-    assert "failed: the task loss is nan" in err
-    assert "1 trials did not finish" in err
-    assert "| MT " in out
-    assert (tmp_path / "table8" / "table.md").exists()
 
 
 KINDS = {
@@ -187,7 +187,7 @@ def place(tmp_path_factory):
 def test_every_kind_of_experiment_runs_end_to_end(mgm, place, name) -> None:
     """On the same place, so that experiments share their trials as they do for users."""
     options, settings = KINDS[name]
-    code, _, err = mgm("experiment", name, *TINY, *options, "--out", place, *ROOMS, *settings)
+    code, _, err = mgm("experiment", name, *TINY, *options, "--out", place, *SHORT, *settings)
     assert code == 0, err
     folder = place / name
     assert {"table.md", "table.csv", "table.json", "experiment.json", "figure.png", "figure.pdf"} <= {

@@ -21,7 +21,6 @@ from mgm.report.generation import annotate_generated
 from mgm.report.html.experiment import shown_trials
 from mgm.report.html.rendering import attempt
 from mgm.runs.folder import RunFolder
-from mgm.training.trainer import Trainer
 from pages import Page, read_page
 
 TINY = ["--preset", "tiny", "--batch-size", "4", "--generator-batch-size", "4"]
@@ -29,11 +28,11 @@ LARGEST_PAGE = 4_000_000
 
 
 @pytest.fixture(scope="module")
-def runs(photographs, finished, tmp_path_factory) -> Path:
+def runs(photographs, finished, nothing_drawn, tmp_path_factory) -> Path:
     """A folder with runs of MGM (with its baseline) and ST on the same data."""
     folder = tmp_path_factory.mktemp("runs")
     shutil.copytree(finished, folder / "mgm")
-    with pytest.MonkeyPatch.context() as patch:
+    with nothing_drawn(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             sys, "argv", ["mgm", "train", "st", *TINY, "--data", str(photographs), "--out", str(folder / "st")]
         )
@@ -199,18 +198,11 @@ def test_single_model_without_generator(mgm, runs, tmp_path):
     assert any(alt.startswith("Prediction of st, depth") for alt in page.alts())
 
 
-def test_half_finished_run(mgm, photographs, tmp_path, monkeypatch):
-    original = Trainer.train_step
-
-    def dying(self, stage, index):
-        if stage.name == "joint" and index == 1:
-            raise KeyboardInterrupt
-        return original(self, stage, index)
-
-    monkeypatch.setattr(Trainer, "train_step", dying)
+@pytest.mark.usefixtures("without_pictures")
+def test_half_finished_run(mgm, interrupted, photographs, tmp_path):
     run = tmp_path / "half"
-    assert mgm("train", "mgm", *TINY, "--data", photographs, "--out", run)[0] == 130
-    monkeypatch.undo()
+    with interrupted(lambda trainer, stage, index: stage.name == "joint" and index == 1):
+        assert mgm("train", "mgm", *TINY, "--data", photographs, "--no-baseline", "--out", run)[0] == 130
     page = read_page_of(run)
     assert "not finished: stage 3: joint training, step 1" in page.text
     assert "the run is not finished, so there are no scores on the test set yet" in page.text
@@ -278,15 +270,15 @@ def test_annotator_of_the_run(monkeypatch, runs):
         annotate_generated(RunFolder(runs / "mgm"))
 
 
-def test_what_files_say_is_escaped(mgm, run):
-    result = json.loads((run / "result.json").read_text())
+def test_what_files_say_is_escaped(mgm, record):
+    result = json.loads((record / "result.json").read_text())
     hostile = "<script>alert(1)</script><img src=x onerror=alert(2)>"
     result |= {"data": hostile, "command": hostile, "commit": hostile, "device": hostile, "recipe": hostile}
     result["baseline"]["recipe"] = '"><b>'
-    (run / "result.json").write_text(json.dumps(result))
-    config = run / "config.yaml"
+    (record / "result.json").write_text(json.dumps(result))
+    config = record / "config.yaml"
     config.write_text(config.read_text().replace("recipe: mgm", f"recipe: '{hostile}'"))
-    page = page_of(mgm, run)
+    page = page_of(mgm, record)
     assert page.text.count("<script>alert(1)") >= 4
 
 
@@ -431,12 +423,6 @@ def test_error_in_the_middle_keeps_the_old_page(mgm, run, monkeypatch):
     assert mgm("report", run)[0] == 2
     assert (run / "report.html").read_text() == "old"
     assert not list(run.glob(".*tmp"))
-
-
-def test_train_names_the_page(mgm, runs):
-    code, out, _ = mgm("train", "--resume", runs / "mgm")
-    assert code == 0
-    assert f"mgm report {runs / 'mgm'}" in out
 
 
 def test_figures_as_the_document_draws_them(runs, tmp_path, monkeypatch):
