@@ -226,7 +226,9 @@ def test_multi_hot_labels(mgm, tmp_path):
 
 @undrawn
 def test_settings_file(mgm, photographs, finished, tmp_path):
-    code, _, err = mgm("train", "mt", "--config", finished / "config.yaml", "--seed", 3, *SHORT[-6:], "--out", tmp_path / "r")
+    code, _, err = mgm(
+        "train", "mt", "--config", finished / "config.yaml", "--seed", 3, *SHORT[-6:], "--out", tmp_path / "r"
+    )
     assert code == 0, err
     result = json.loads((tmp_path / "r/result.json").read_text())
     assert (result["recipe"], result["seed"]) == ("mt", 3)
@@ -468,7 +470,9 @@ def test_damaged_data_stop_before_anything_is_written(mgm, tmp_path, damage):
 def test_rooms_for_pretraining_and_as_extra_images(mgm, photographs, tmp_path):
     uses = ("labels", "refinement", "self_supervision")
     options = ["--num-rooms", "20", "--pretrain", "rooms", "--extra-images", "rooms", "--extra-uses", *uses]
-    code, _, err = mgm("train", "mgm", *SHORT, "--data", photographs, *options, "--no-baseline", "--out", tmp_path / "r")
+    code, _, err = mgm(
+        "train", "mgm", *SHORT, "--data", photographs, *options, "--no-baseline", "--out", tmp_path / "r"
+    )
     assert code == 0, err
     stages = [json.loads(line)["stage"] for line in (tmp_path / "r/metrics.jsonl").read_text().splitlines()]
     assert list(dict.fromkeys(stages)) == ["pretrain", "multi_task", "joint"]

@@ -44,7 +44,6 @@ def browser():
 
 
 WIDE, NARROW = (1440, "light"), (390, "dark")
-both_windows = pytest.mark.parametrize("visit", [WIDE, NARROW], ids=["wide-light", "narrow-dark"], indirect=True)
 
 
 @pytest.fixture
@@ -73,7 +72,7 @@ def place(page) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
-@both_windows
+@pytest.mark.parametrize("visit", [WIDE, NARROW], ids=["wide-light", "narrow-dark"], indirect=True)
 def test_the_first_example_is_shown_and_nothing_is_fetched_from_elsewhere(visit, address):
     page = visit.page
     assert page.locator("#mgm-predictions .mgm-tile").count() == 8  # four, and as many with the truth
@@ -153,7 +152,6 @@ def test_confidence_is_shown_when_it_is_asked_for_and_follows_the_photograph(vis
     assert visit.faults == []
 
 
-@both_windows
 def test_images_are_generated_and_runs_compared(visit):
     page = visit.page
     page.get_by_role("tab", name="Generate").click()

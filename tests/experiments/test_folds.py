@@ -140,16 +140,18 @@ def test_folds_that_do_not_exist_are_named(split):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("without_pictures")
 def test_tasks_of_the_data_set_are_cross_validated_and_compared_too(tmp_path):
     cells = write_cells(tmp_path / "plate")
     info = open_source(str(cells)).info
     experiment = make_experiment("mgm_no_generator", "tiny", str(cells))
-    experiment = replace(experiment, data=replace(experiment.data, num_images=0))
+    short = replace(experiment.training, steps=2)
+    experiment = replace(experiment, data=replace(experiment.data, num_images=0), training=short)
     of_folds = make_folds(experiment, 2, baseline=True, info=info)
     of_seeds = make_plan(
         "beside",
         Study("", "", lambda _: (MT, MGM_G), (Setting(""),), (Asks("MGM/G", "MT"),)),
-        lambda recipe: replace(make_experiment(recipe, "tiny", str(cells)), data=experiment.data),
+        lambda recipe: replace(make_experiment(recipe, "tiny", str(cells)), data=experiment.data, training=short),
         data=info.name,
         offered=info.tasks,
         own_tasks=info.own_tasks,
@@ -167,6 +169,7 @@ def test_tasks_of_the_data_set_are_cross_validated_and_compared_too(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("without_pictures")
 def test_a_cross_validation_from_the_first_fold_to_the_final_model(tmp_path):
     place, plan = Place(tmp_path), folds("mt", 2, tasks=TASKS)
     assert not run_trials(plan.trials, place, InThisProcess(train_and_draw), preset="tiny")

@@ -11,8 +11,10 @@ import pytest
 from mgm.errors import ConfigError
 from mgm.experiments import jobs, workers
 from mgm.experiments.jobs import Job
+from mgm.experiments.plans import train_arguments, with_options
 from mgm.experiments.workers import InThisProcess, LocalPool, RayCluster, Resources, gpus_of, local_count, threads_each
 from mgm.method.recipes import make_experiment
+from mgm.runs.folder import RunFolder
 
 
 def job(folder, name="one", **more) -> Job:
@@ -129,50 +131,25 @@ def cluster():
     ray.shutdown()
 
 
-@pytest.fixture
-def tiny_jobs(tmp_path):
-    from mgm.experiments.plans import train_arguments, with_options
-
-    def make(*seeds: int) -> list[Job]:
-        found = []
-        for seed in seeds:
-            experiment = with_options(make_experiment("mt", "tiny"), (("seed", seed),))
-            arguments = tuple(train_arguments(experiment, "tiny"))
-            found.append(Job(f"s{seed}", str(tmp_path / f"s{seed}"), experiment, arguments))
-        return found
-
-    return make
-
-
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_two_trials_share_the_resources_of_a_ray_cluster(cluster, tiny_jobs) -> None:
-    """Both ask for half of the cores, so both run; a third waits for one of them."""
-    running = []
-    with RayCluster("auto", 1, None, 1) as workers:
-        futures = [workers.submit(one) for one in tiny_jobs(0, 1, 2)]
-        while not all(future.done() for future in futures):
-            running.append(cluster.cluster_resources()["CPU"] - cluster.available_resources().get("CPU", 0))
-            time.sleep(0.2)
-    assert [future.result().error for future in futures] == ["", "", ""]
-    assert max(running) == 2
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")
-def test_a_trial_whose_ray_worker_dies_is_given_to_another(cluster, tiny_jobs, tmp_path) -> None:
-    from mgm.runs.folder import RunFolder
-
-    (one,) = tiny_jobs(5)
+def test_trials_share_a_ray_cluster_and_those_whose_worker_dies_are_given_to_another(cluster, tmp_path) -> None:
+    """Both ask for half of the cores, so both run."""
+    running, jobs, folders = [], [], [RunFolder(tmp_path / name) for name in ("s0", "s1")]
+    for seed, folder in enumerate(folders):
+        experiment = with_options(make_experiment("mt", "tiny"), (("seed", seed),))
+        arguments = tuple(train_arguments(experiment, "tiny"))
+        jobs.append(Job(folder.path.name, str(folder.path), experiment, arguments))
     with RayCluster("auto", 1, None, 2) as workers:
-        future = workers.submit(one)
-        folder = RunFolder(tmp_path / "s5")
-        while not folder.exists and not future.done():
+        futures = [workers.submit(one) for one in jobs]
+        while not any(folder.exists for folder in folders) and not any(future.done() for future in futures):
+            running.append(cluster.cluster_resources()["CPU"] - cluster.available_resources().get("CPU", 0))
             time.sleep(0.02)
         killed = _kill_ray_workers()
-        assert future.result(240).error == ""
+        assert [future.result(240).error for future in futures] == ["", ""]
+    assert max(running) == 2
     assert killed
-    assert folder.finished
+    assert all(folder.finished for folder in folders)
 
 
 def _kill_ray_workers() -> int:

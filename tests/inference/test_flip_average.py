@@ -63,8 +63,9 @@ def test_an_exported_model_does_not_average_if_its_training_never_mirrored(tmp_p
     assert "mirrored" not in (tmp_path / "model" / "README.md").read_text()
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_the_result_of_a_run_is_what_evaluate_says(mgm, tmp_path):
-    options = ["--preset", "tiny", "--no-baseline", "--cache", tmp_path / "cache", "--flip-average"]
+    options = ["--preset", "tiny", "--steps", 2, "--num-images", 40, "--flip-average"]
     code, out, err = mgm("train", "mt", *options, "--out", tmp_path / "run")
     assert code == 0, err
     assert "predictions averaged with those for the mirrored images" in " ".join(out.split())

@@ -28,6 +28,7 @@ from toys import toy_batch
 pytestmark = pytest.mark.usefixtures("without_pictures")
 CPU = torch.device("cpu")
 TINY = ["--preset", "tiny", "--no-baseline"]
+SHORT = ["--steps", 2, "--generator-steps", 1]
 
 
 def train(recipe: str, out: Path, *options: object) -> None:
@@ -171,7 +172,7 @@ def test_annotator_sees_images_at_its_own_side(photographs, runs):
 def test_annotated_images_of_any_source_train(mgm, photographs, runs, tmp_path, options):
     recipe, *rest = options
     annotated = ["--annotator", runs / "mgm", *rest]
-    code, _, err = mgm("train", recipe, *TINY, "--data", photographs, *annotated, "--out", tmp_path / "r")
+    code, _, err = mgm("train", recipe, *TINY, *SHORT, "--data", photographs, *annotated, "--out", tmp_path / "r")
     assert code == 0, err
     records = [json.loads(line) for line in (tmp_path / "r/metrics.jsonl").read_text().splitlines()]
     losses = [record["losses"] for record in records if record["stage"] == "joint" and "losses" in record]
@@ -181,7 +182,7 @@ def test_annotated_images_of_any_source_train(mgm, photographs, runs, tmp_path, 
 def test_annotated_images_of_saved_generators_and_a_baseline(mgm, photographs, runs, tmp_path):
     """The whole of Table 1 without training a generator anew; the baseline knows nothing of the earlier runs."""
     options = ["--extra-images", "saved_generators", "--generator-runs", runs / "mgm", "--annotator", runs / "mgm"]
-    arguments = ["train", "st_synthesized", *TINY[:2], "--data", photographs, *options, "--out", tmp_path / "r"]
+    arguments = ["train", "st_synthesized", *TINY[:2], *SHORT, "--data", photographs, *options, "--out", tmp_path / "r"]
     code, _, err = mgm(*arguments)
     assert code == 0, err
     result = json.loads((tmp_path / "r/result.json").read_text())
@@ -196,7 +197,8 @@ def parts_of(run: Path, name: str) -> dict[str, torch.Tensor]:
 
 
 def test_encoder_of_an_earlier_run(mgm, photographs, runs, tmp_path):
-    options = ["train", "mt", *TINY, "--data", photographs, "--tasks", "normal", "--encoder-run", runs / "semantic"]
+    options = ["train", "mt", *TINY, *SHORT, "--data", photographs]
+    options += ["--tasks", "normal", "--encoder-run", runs / "semantic"]
     code, _, err = mgm(*options, "--freeze-encoder", "--statistics", "all", "--out", tmp_path / "frozen")
     assert code == 0, err
     torch.testing.assert_close(
@@ -218,7 +220,7 @@ def test_encoder_of_an_earlier_run(mgm, photographs, runs, tmp_path):
             mgm(*options, "--out", tmp_path / "stopped")
     for key, value in parts_of(runs / "semantic", "encoder").items():
         assert torch.equal(started[key.removeprefix("encoder.")], value)
-    train("mt", tmp_path / "tuned", "--data", photographs, "--tasks", "normal", "--encoder-run", runs / "semantic")
+    train("mt", tmp_path / "tuned", *options[5:])
     tuned, old = parts_of(tmp_path / "tuned", "encoder"), parts_of(runs / "semantic", "encoder")
     assert any(not torch.equal(tuned[key], old[key]) for key in old), "unless it is frozen it goes on learning"
 

@@ -21,6 +21,7 @@ pytest.importorskip("transformers")
 
 pytestmark = pytest.mark.usefixtures("without_pictures")
 TINY = ["--preset", "tiny", "--batch-size", "4", "--generator-batch-size", "4", "--tasks", "semantic", "depth"]
+SHORT = ["--steps", 2, "--generator-steps", 1]
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def test_run_does_not_need_the_original_afterwards(mgm, photographs, backbone, t
     original = tmp_path / "original"
     shutil.copytree(backbone(family), original)
     run = tmp_path / "run"
-    options = ["--encoder", f"hf:{original}", "--encoder-rate-factor", "0.1", "--no-baseline"]
+    options = ["--encoder", f"hf:{original}", "--encoder-rate-factor", "0.1", "--no-baseline", *SHORT]
     code, _, err = mgm("train", recipe, *TINY, "--data", photographs, *options, "--out", run)
     assert code == 0, err
     shutil.rmtree(original)
@@ -61,7 +62,7 @@ def test_frozen_encoder_stays_as_it_was_saved(mgm, photographs, backbone, tmp_pa
 
     folder = backbone("resnet")
     run = tmp_path / "run"
-    options = ["--encoder", f"hf:{folder}", "--freeze-encoder"]
+    options = ["--encoder", f"hf:{folder}", "--freeze-encoder", *SHORT]
     code, _, err = mgm("train", "mt", *TINY, "--data", photographs, *options, "--out", run)
     assert code == 0, err
     trained = weights(run)

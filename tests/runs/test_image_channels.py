@@ -66,9 +66,9 @@ def test_from_files_to_model_report_page_and_export(kind, tmp_path):
     data = write_tiles(tmp_path / kind, 24, settings, channels)
     run = tmp_path / "run"
     made = experiment(data)
-    result = train(
-        replace(made, model=replace(made.model, image_channels=3)), run, baseline=False
-    )  # it sees for itself
+    seen = replace(made.model, image_channels=3)  # it sees for itself
+    short = replace(made.training, steps=2, generator_steps=1)
+    result = train(replace(made, model=seen, training=short), run, baseline=False)
     assert set(result["test"]) == {"height", "cover"}
     assert next(iter(generate(run, 2).values())).shape == (2, channels, 32, 32)
     assert evaluate(run).scores == result["test"]

@@ -95,9 +95,9 @@ def mlflow(monkeypatch):
     return runs
 
 
-def begun(path, log):
+def begun(path, log, recipe="mgm"):
     """A folder as that of a run that was begun, and a trainer that logs."""
-    experiment = toy_experiment(training=TRAINING | {"log": log})
+    experiment = toy_experiment(recipe, training=TRAINING | {"log": log})
     path.mkdir(exist_ok=True)
     (path / "config.yaml").write_text(to_yaml(experiment))
     trainer = toy_trainer(experiment, path / "checkpoints")
@@ -185,7 +185,7 @@ def test_the_same_run_of_mlflow_is_continued(tmp_path, mlflow):
 
 @pytest.mark.parametrize("call", ["open", "scalars", "close"])
 def test_one_that_fails_is_given_up_and_the_others_and_the_training_go_on(tmp_path, wandb, mlflow, call, capsys):
-    trainer = begun(tmp_path / "run", ("wandb", "mlflow"))
+    trainer = begun(tmp_path / "run", ("wandb", "mlflow"), "mt")
 
     def fail(*_):
         raise ConnectionError("no network\nand more")

@@ -141,7 +141,8 @@ def test_a_run_with_all_of_it_and_its_baseline(mgm, tmp_path):
     losses = ("semantic:lovasz", "depth:log_gradient", "normal:angle")
     options = ("--losses", *losses, "--mix", "objects", "--zoom", "0.7", "1.5", "--hue", "0.1", "--accumulate", "2")
     tasks = ("--tasks", "semantic", "depth", "normal")
-    code, _, error = mgm("train", "mgm", "--preset", "tiny", *tasks, *options, "--out", tmp_path / "run")
+    steps = ("--steps", "2", "--generator-steps", "1", "--num-images", "40")
+    code, _, error = mgm("train", "mgm", "--preset", "tiny", *tasks, *options, *steps, "--out", tmp_path / "run")
     assert code == 0, error
     for folder in (tmp_path / "run", tmp_path / "run/baseline"):
         experiment = RunFolder(folder).experiment()

@@ -20,6 +20,9 @@ from mgm.runs.settings import from_yaml
 from mgm.types import Frame
 
 
+SHORT = ("--steps", 2, "--generator-steps", 1)
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("without_pictures")
 def test_from_a_faulty_folder_to_a_trained_model(mgm, tmp_path):
@@ -60,7 +63,7 @@ def test_from_a_faulty_folder_to_a_trained_model(mgm, tmp_path):
 
     folder.rename(tmp_path / "gone")
     assert mgm("data", "inspect", store, "--out", tmp_path / "sheet.png")[0] == 0
-    code, _, err = mgm("train", "mgm", "--preset", "tiny", "--data", store, "--out", run)
+    code, _, err = mgm("train", "mgm", "--preset", "tiny", *SHORT, "--data", store, "--out", run)
     assert code == 0, err
     result = json.loads((run / "result.json").read_text())
     assert set(result["test"]) == {"semantic", "depth", "normal"}
@@ -123,7 +126,7 @@ def test_classes_in_view_stand_in_for_scenes(tmp_path, capsys):
 @pytest.mark.usefixtures("without_pictures")
 def test_without_anything_to_make_scenes_from(mgm, tmp_path):
     folder = write_own(tmp_path / "photos", 30, tasks=("depth",), scenes=False)
-    code, _, err = mgm("train", "mgm", "--preset", "tiny", "--data", folder, "--out", tmp_path / "run")
+    code, _, err = mgm("train", "mgm", "--preset", "tiny", *SHORT, "--data", folder, "--out", tmp_path / "run")
     assert code == 0, err
     assert err.count("training with no refinement and an unconditional generator") == 1
     assert from_yaml(tmp_path / "run" / "config.yaml").method.refinement == "none"

@@ -28,7 +28,7 @@ from mgm.runs.scenes import without_scenes
 from trained_toys import INFO, toy_settings, write_run
 
 pytestmark = pytest.mark.usefixtures("without_pictures")
-TINY = ["--preset", "tiny", "--batch-size", "2", "--generator-batch-size", "2"]
+TINY = ["--preset", "tiny", "--batch-size", "2", "--generator-batch-size", "2", "--steps", 2, "--generator-steps", 1]
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +122,7 @@ def test_three_buildings_of_taskonomy(mgm, tmp_path, monkeypatch):
 @pytest.mark.parametrize("architecture, generator", [("multi_task", "sagan"), ("cross_stitch", "dcgan")])
 def test_256_pixels(mgm, photographs, tmp_path, architecture, generator):
     """Paper Table 10."""
-    sizes = ["--image-size", 256, "--steps", 2, "--generator-steps", 1, "--generator", generator]
+    sizes = ["--image-size", 256, "--generator", generator]
     code, _, err = mgm("train", "mgm", *TINY, "--data", photographs, *sizes, "--architecture", architecture,
                        "--no-baseline", "--out", tmp_path / "r")  # fmt: skip
     assert code == 0, err

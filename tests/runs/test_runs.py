@@ -7,6 +7,7 @@ import io
 import json
 import shutil
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,6 @@ import pytest
 import torch
 from PIL import Image
 
-from fakes import write_nyuv2
 from mgm.cli.main import main
 from mgm.experiments.bootstrap import read_sums
 from mgm.runs.folder import RunFolder
@@ -24,22 +24,24 @@ from mgm.runs.metrics_table import write_history
 from mgm.runs.train import train
 from mgm.tasks import TASKS
 from mgm.training.checkpoint import load_checkpoint
+from mgm.training.trainer import Trainer
 
 TINY = ["--preset", "tiny", "--batch-size", "4", "--generator-batch-size", "4"]
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory) -> Path:
-    """Two seeds of a recipe and two of the same with another setting."""
-    data = write_nyuv2(tmp_path_factory.mktemp("data") / "nyuv2")
+def root(photographs, nothing_drawn, tmp_path_factory) -> Path:
+    """Two seeds of a recipe, the first one with its pictures, and two of the same with another setting."""
     root = tmp_path_factory.mktemp("runs")
-    before = sys.argv
     for name, options in {"plain": [], "decayed": ["--weight-decay", "0.1"]}.items():
         for seed in (0, 1):
-            own = ["--data", str(data), "--seed", str(seed), "--out", str(root / f"{name}-s{seed}"), *options]
-            sys.argv = ["mgm", "train", "mt", *TINY, *own]
-            main()
-    sys.argv = before
+            own = ["--data", str(photographs), "--seed", str(seed), "--out", str(root / f"{name}-s{seed}"), *options]
+            with (
+                nullcontext() if (name, seed) == ("plain", 0) else nothing_drawn(),
+                pytest.MonkeyPatch.context() as patch,
+            ):
+                patch.setattr(sys, "argv", ["mgm", "train", "mt", *TINY, *own])
+                main()
     return root
 
 
@@ -121,11 +123,9 @@ def test_failed(mgm, copy, error, state):
     assert run["detail"].endswith("what happened")
 
 
-def test_training_that_fails_leaves_its_reason(mgm, root, tmp_path, monkeypatch):
-    from mgm.training.trainer import Trainer
-
+@pytest.mark.usefixtures("without_pictures")
+def test_training_that_fails_leaves_its_reason(mgm, photographs, tmp_path, monkeypatch):
     step = Trainer.train_step
-    data = RunFolder(root / "plain-s0").experiment().data.data
 
     def failing(self, stage, index):
         if self.steps_done == 4:
@@ -134,7 +134,7 @@ def test_training_that_fails_leaves_its_reason(mgm, root, tmp_path, monkeypatch)
 
     monkeypatch.setattr(Trainer, "train_step", failing)
     with pytest.raises(RuntimeError, match="out of memory"):
-        mgm("train", "mt", *TINY, "--data", data, "--out", tmp_path / "one")
+        mgm("train", "mt", *TINY, "--data", photographs, "--out", tmp_path / "one")
     (run,) = listed(mgm, tmp_path)
     assert (run["state"], run["steps"]) == ("failed", 3)  # what was logged
     assert "out of memory" in run["detail"]
@@ -148,14 +148,11 @@ DAMAGE = {
     "settings": ("config.yaml", "seed: ["),
     "settings of another program": ("config.yaml", "learning_rate: 3"),
     "data set": ("dataset.json", "{}"),
-    "data set that is none": ("dataset.json", '{"name": 3, "tasks": 4}'),
-    "result": ("result.json", "{"),
-    "result without scores": ("result.json", "{}"),
-    "result with other scores": ("result.json", '{"test": {"depth": 3}}'),
-    "list for a result": ("result.json", "[]"),
+    "result": ("result.json", '{"test": {"depth": 3}}'),
     "binary": ("result.json", b"\xff\xfe\x00"),
     "empty": ("config.yaml", ""),
 }
+"""More of each: test_folder.py, test_results.py."""
 
 
 @pytest.mark.parametrize("file, content", DAMAGE.values(), ids=DAMAGE)
@@ -323,9 +320,9 @@ def test_a_finished_run_gets_back_the_files_that_a_kill_kept_from_it(mgm, copy):
     assert (copy / "one/pictures/predictions.png").exists()
 
 
-def test_a_kill_before_the_baseline_costs_no_baseline_and_no_command(mgm, root, tmp_path, monkeypatch):
-    data = RunFolder(root / "plain-s0").experiment().data.data
-    command = ("train", "mgm_no_generator", *TINY, "--data", data, "--out", tmp_path / "run")
+@pytest.mark.usefixtures("without_pictures")
+def test_a_kill_before_the_baseline_costs_no_baseline_and_no_command(mgm, photographs, tmp_path, monkeypatch):
+    command = ("train", "mgm_no_generator", *TINY, "--data", photographs, "--out", tmp_path / "run")
     with monkeypatch.context() as killed:
         killed.setattr("mgm.runs.train.baseline_of", lambda _: sys.exit(9))
         assert mgm(*command)[0] == 9

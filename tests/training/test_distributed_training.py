@@ -108,7 +108,8 @@ def test_two_processes_give_the_gradients_of_one_with_the_whole_batch(tmp_path, 
 def test_torchrun_trains_with_two_processes(tmp_path):
     data = write_nyuv2(tmp_path / "nyuv2")
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "mgm"]
-    options = ["train", "mgm", "--preset", "tiny", "--data", str(data), "--out", str(tmp_path / "run")]
+    options = ["train", "mgm", "--preset", "tiny", "--steps", "2", "--generator-steps", "1", "--no-baseline"]
+    options += ["--data", str(data), "--out", str(tmp_path / "run")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run([*command, *options], capture_output=True, text=True, env=environment, timeout=180)
     assert done.returncode == 0, done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import cycle
 
 import pytest
 import torch
@@ -26,8 +27,11 @@ def measured(folder):
     return [record for record in records if "gradients" in record]
 
 
-@pytest.mark.parametrize("optimizer_step", OPTIMIZER_STEPS)
-@pytest.mark.parametrize("method", [METHODS[0], METHODS[3], METHODS[6], METHODS[7]], ids=str)
+@pytest.mark.parametrize(
+    "method, optimizer_step",
+    [*zip((METHODS[0], METHODS[3], METHODS[6], METHODS[7]), cycle(OPTIMIZER_STEPS)), (METHODS[0], "combined")],
+    ids=str,
+)
 def test_measuring_changes_nothing(tmp_path, method, optimizer_step):
     for every in (0, 1):
         trained(tmp_path / str(every), method, optimizer_step=optimizer_step, gradients_every=every)

@@ -35,7 +35,7 @@ def whole(tmp_path_factory):
 
 @pytest.mark.parametrize(
     "optimizer_step, killed_after",
-    [*(("separate", steps) for steps in (0, 1, 2, 3, 4, 5, 7, 8, 10)), *(("combined", steps) for steps in (2, 5, 8))],
+    [*(("separate", steps) for steps in (0, 3, 4, 5, 8)), *(("combined", steps) for steps in (2, 7, 10))],
 )
 def test_killed_and_resumed_is_bitwise_uninterrupted(tmp_path, whole, killed_after, optimizer_step):
     done = whole(optimizer_step)
@@ -46,9 +46,9 @@ def test_killed_and_resumed_is_bitwise_uninterrupted(tmp_path, whole, killed_aft
     )
 
 
-@pytest.mark.parametrize("optimizer_step, killed_after", [("separate", 3), ("combined", 6), ("separate", 9)])
+@pytest.mark.parametrize("optimizer_step, killed_after", [("separate", 3), ("combined", 9)])
 def test_rates_that_change_and_other_decoders_too(tmp_path, killed_after, optimizer_step):
-    """Killed in each of the three stages; AdamW with decay, the shared pyramid."""
+    """AdamW with decay, the shared pyramid."""
     training = {"optimizer_step": optimizer_step, "joint_share": 0.5, "generator_steps": 3}
     training |= {"schedule": "one_cycle", "warm_up": 0.3, "optimizer": "adamw", "weight_decay": 0.05}
     assert_resumed_is_bitwise_uninterrupted(

@@ -14,7 +14,6 @@ from mgm.training.optimizer_steps import OPTIMIZER_STEPS
 from mgm.training.signals import HeldSignals, held_signals
 from toys import assert_same, toy_experiment, toy_trainer, validate
 
-SEEN = signal.Signals.SIGTERM
 ORDER = [("multi_task", step) for step in range(1, 5)] + [("generator", step) for step in (1, 2, 3)]
 ORDER += [("joint", step) for step in range(1, 5)]
 
@@ -42,8 +41,10 @@ def end_in(trainer, steps: int, number: int) -> None:
     trainer.train_step = step
 
 
-@pytest.mark.parametrize("optimizer_step", OPTIMIZER_STEPS)
-@pytest.mark.parametrize(("steps", "number"), [(2, signal.SIGINT), (6, SEEN), (9, ENDING_SIGNALS[-1])])
+@pytest.mark.parametrize(
+    "optimizer_step, steps, number",
+    [("separate", 2, signal.SIGINT), ("separate", 9, ENDING_SIGNALS[-1]), ("combined", 6, signal.SIGTERM)],
+)
 def test_ended_by_a_signal_and_resumed_is_bitwise_uninterrupted(tmp_path, optimizer_step, steps, number):
     """Between checkpoints and looks at the losses, in each of the stages."""
     training = {"ema": 0.9, "steps": 8, "checkpoint_every": 50, "validate_every": 3, "optimizer_step": optimizer_step}
