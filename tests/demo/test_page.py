@@ -60,43 +60,6 @@ def test_names_of_folders_are_text_and_never_markup(run, tmp_path, uploads):
     assert said.count("&lt;b&gt;two") == 2
 
 
-@pytest.mark.parametrize("asked", ["again", "begin", "example"])
-def test_an_upload_during_another_prediction_is_what_box_and_predictions_show(
-    served, uploads, photo, monkeypatch, asked
-):
-    """Of two answers to one visitor the one that was asked for last counts, whichever is ready first."""
-    import gradio as gr
-
-    from mgm.demo import page
-
-    uploads.folder.mkdir()
-    Image.fromarray(photo).save(uploads.folder / "mine.png")
-    upload = {"path": str(uploads.folder / "mine.png"), "orig_name": "mine.png"}
-    answers, look, later = page.Answers(served, uploads), page.look, []
-    visitor, settings = SimpleNamespace(session_hash="ann"), (served.first.title, 60, "photograph")
-    answers.begin(*settings, visitor)
-
-    def interrupted(*args):
-        if not later:
-            later.append(None)
-            later[0] = answers.predict(upload, *settings, visitor)
-        return look(*args)
-
-    monkeypatch.setattr(page, "look", interrupted)
-    monkeypatch.setattr(page, "points_figure", lambda *_: None)
-    if asked == "example":
-        early = answers.example(*settings, SimpleNamespace(index=1), visitor)
-    else:
-        early = getattr(answers, asked)(*settings, visitor)
-    assert early == gr.skip()
-    assert later[0][0] == upload["path"]
-    assert later[0][1].photograph.name == "mine.png"
-    again = answers.again(*settings, visitor)
-    assert again[0] == upload["path"]
-    assert answers.clear(visitor)[:2] == (None, None)
-    assert answers.again(*settings, visitor)[:2] == (None, None)
-
-
 @pytest.fixture
 def ann(served, uploads, photo, monkeypatch):
     """The handlers, a visitor, an upload of hers, and the settings."""
@@ -108,6 +71,36 @@ def ann(served, uploads, photo, monkeypatch):
     upload = {"path": str(uploads.folder / "mine.png"), "orig_name": "mine.png"}
     visitor = SimpleNamespace(session_hash="ann")
     return page.Answers(served, uploads), visitor, upload, (served.first.title, 60, "photograph")
+
+
+@pytest.mark.parametrize("asked", ["again", "begin", "example"])
+def test_an_upload_during_another_prediction_is_what_box_and_predictions_show(ann, monkeypatch, asked):
+    """Of two answers to one visitor the one that was asked for last counts, whichever is ready first."""
+    import gradio as gr
+
+    from mgm.demo import page
+
+    (answers, visitor, upload, settings), look, later = ann, page.look, []
+    answers.begin(*settings, visitor)
+
+    def interrupted(*args):
+        if not later:
+            later.append(None)
+            later[0] = answers.predict(upload, *settings, visitor)
+        return look(*args)
+
+    monkeypatch.setattr(page, "look", interrupted)
+    if asked == "example":
+        early = answers.example(*settings, SimpleNamespace(index=1), visitor)
+    else:
+        early = getattr(answers, asked)(*settings, visitor)
+    assert early == gr.skip()
+    assert later[0][0] == upload["path"]
+    assert later[0][1].photograph.name == "mine.png"
+    again = answers.again(*settings, visitor)
+    assert again[0] == upload["path"]
+    assert answers.clear(visitor)[:2] == (None, None)
+    assert answers.again(*settings, visitor)[:2] == (None, None)
 
 
 def test_another_run_that_is_chosen_while_an_upload_is_read_shows_the_upload(ann, monkeypatch):

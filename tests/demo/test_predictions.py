@@ -134,16 +134,8 @@ def test_without_depth_there_are_no_points(tmp_path, photo):
 
 def test_downloads_hold_the_values(served, seen, tmp_path):
     files = {path.name: path for path in write_downloads(served.first, seen, tmp_path, 60)}
-    assert sorted(files) == [
-        "holiday-a_depth.npy",
-        "holiday-a_depth.png",
-        "holiday-a_depth_mm.png",
-        "holiday-a_normal.npy",
-        "holiday-a_normal.png",
-        "holiday-a_points.ply",
-        "holiday-a_semantic.npy",
-        "holiday-a_semantic.png",
-    ]
+    kinds = "depth.npy depth.png depth_mm.png normal.npy normal.png points.ply semantic.npy semantic.png"
+    assert sorted(files) == [f"holiday-a_{kind}" for kind in kinds.split()]
     depth = np.load(files["holiday-a_depth.npy"], allow_pickle=False)
     assert np.array_equal(depth, seen.values["depth"].numpy())
     with Image.open(files["holiday-a_depth_mm.png"]) as image:

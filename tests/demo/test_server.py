@@ -109,13 +109,9 @@ def test_generated_images_come_through(site):
     assert shown.count("<img") == 2 * 4 + 2  # image and three tasks each, and the scales of depth and normals
 
 
-@pytest.mark.parametrize(
-    "arguments, says",
-    [(("attic", 2, -7, AFTER), "less than minimum value 0|the seed is -7"), (("attic", 99, 0, AFTER), "99")],
-)
-def test_errors_are_sentences(site, arguments, says):
-    with pytest.raises(AppError, match=says) as caught:
-        connected(site).predict(*arguments, api_name="/generate")
+def test_errors_are_sentences(site):
+    with pytest.raises(AppError, match="less than minimum value 0|the seed is -7") as caught:
+        connected(site).predict("attic", 2, -7, AFTER, api_name="/generate")
     assert "Traceback" not in str(caught.value)
 
 
@@ -148,31 +144,13 @@ def test_an_unforeseen_error_says_nothing_about_the_server(site, served, tmp_pat
 
 
 @pytest.mark.parametrize("prefix", ["/gradio_api/file=", "/file=", "/gradio_api/file/", "/static/", "/assets/", "/"])
-@pytest.mark.parametrize("path", ["/etc/passwd", "../../../../../../etc/passwd", "%2e%2e/%2e%2e/%2e%2e/etc/passwd"])
-def test_no_file_of_the_machine_can_be_fetched(browse, prefix, path):
-    answer = browse.get(prefix + path, follow_redirects=True)
-    assert "root:" not in answer.text
-    assert answer.status_code in (400, 403, 404, 405)
-
-
-@pytest.mark.parametrize("name", ["config.yaml", "checkpoints/best.pt", "dataset.json"])
-def test_no_file_of_the_run_or_the_package_can_be_fetched(browse, run, name):
-    for path in (run / name, Path(__file__), Path.cwd() / "pyproject.toml"):
-        assert browse.get(f"/gradio_api/file={path}").status_code in (400, 403, 404)
-
-
-@pytest.mark.parametrize("path", ["/etc/passwd", "../../etc/passwd"])
-def test_no_file_of_the_machine_can_be_passed_off_as_an_upload(browse, served, run, path):
-    upload = {"path": path, "meta": {"_type": "gradio.FileData"}, "orig_name": "a.png"}
-    for one in (upload, {**upload, "path": str(run / "config.yaml")}):
-        call = {"data": [one, served.first.title, 60, "photograph"], "session_hash": "x"}
-        begun = browse.post("/gradio_api/call/predict", json=call)
-        answer = begun.text
-        if begun.status_code == 200:
-            answer += browse.get(f"/gradio_api/call/predict/{begun.json()['event_id']}").text
-        assert "event: complete" not in answer
-        assert "root:" not in answer
-        assert "not a readable image" not in answer  # it was not even opened
+def test_no_file_of_the_machine_can_be_fetched(browse, run, prefix):
+    """Nor can one be passed off as an upload: test_security.py."""
+    paths = ("/etc/passwd", "../../../../../../etc/passwd", "%2e%2e/%2e%2e/%2e%2e/etc/passwd", run / "config.yaml")
+    for path in (*paths, run / "checkpoints/best.pt", Path(__file__), Path.cwd() / "pyproject.toml"):
+        answer = browse.get(f"{prefix}{path}", follow_redirects=True)
+        assert "root:" not in answer.text
+        assert answer.status_code in (400, 403, 404, 405)
 
 
 def test_large_uploads_are_refused(browse, site):
@@ -207,15 +185,6 @@ def test_uploads_go_with_the_server(served, free_port):
         assert folder.is_dir()
     assert not folder.exists()
     assert threading.active_count() <= before + 2
-
-
-def test_a_port_in_use_is_one_clear_error():
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
-        other.listen()
-        port = other.getsockname()[1]
-        with pytest.raises(ConfigError, match=rf"cannot listen on 127.0.0.1, port {port} .*in use.*--port"):
-            check_address("127.0.0.1", port)
 
 
 @pytest.mark.parametrize(

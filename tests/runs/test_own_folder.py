@@ -19,7 +19,6 @@ from mgm.runs.scenes import without_scenes
 from mgm.runs.settings import from_yaml
 from mgm.types import Frame
 
-
 SHORT = ("--steps", 2, "--generator-steps", 1)
 
 

@@ -10,7 +10,6 @@ import pytest
 
 from mgm.errors import ENDING_SIGNALS, Interrupted
 from mgm.training.checkpoint import load_checkpoint
-from mgm.training.optimizer_steps import OPTIMIZER_STEPS
 from mgm.training.signals import HeldSignals, held_signals
 from toys import assert_same, toy_experiment, toy_trainer, validate
 
