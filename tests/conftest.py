@@ -72,21 +72,40 @@ def finished(photographs, tmp_path_factory):
     return out
 
 
-@pytest.fixture
-def mgm(monkeypatch, capsys):
-    """Run a command line; returns exit code, standard output and standard error."""
+class CommandLine:
+    """Runs command lines; returns exit code, standard output and standard error."""
 
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["mgm", *map(str, arguments)])
+    def __init__(self, monkeypatch, capsys) -> None:
+        self.monkeypatch, self.capsys = monkeypatch, capsys
+
+    def __call__(self, *arguments: object) -> tuple[int, str, str]:
+        self.monkeypatch.setattr(sys, "argv", ["mgm", *map(str, arguments)])
         code = 0
         try:
             main()
         except SystemExit as error:
             code = error.code if isinstance(error.code, int) else 1
-        captured = capsys.readouterr()
+        captured = self.capsys.readouterr()
         return code, captured.out, captured.err
 
-    return run
+    def done(self, *arguments: object) -> str:
+        """The standard output of one that succeeds."""
+        code, out, err = self(*arguments)
+        assert code == 0, err
+        return out
+
+    def refused(self, *arguments: object) -> str:
+        """The one line of standard error of one that cannot be carried out."""
+        code, _, err = self(*arguments)
+        assert code == 2
+        assert err.startswith("mgm: error: ")
+        assert err.count("\n") == 1
+        return err
+
+
+@pytest.fixture
+def mgm(monkeypatch, capsys):
+    return CommandLine(monkeypatch, capsys)
 
 
 @pytest.fixture

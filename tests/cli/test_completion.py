@@ -15,8 +15,7 @@ from mgm.method.recipes import PRESETS
 def complete(mgm, tmp_path):
     if not shutil.which("bash"):
         pytest.skip("no bash here")
-    code, out, err = mgm("completion", "bash")
-    assert code == 0, err
+    out = mgm.done("completion", "bash")
     (tmp_path / "mgm.bash").write_text(out)
     (tmp_path / "photos").mkdir()
 
@@ -45,14 +44,11 @@ def test_completion_in_bash(complete):
     ("shell", "mark"), [("zsh", "#compdef mgm\n"), ("fish", "complete --no-files --command 'mgm'")]
 )
 def test_scripts_of_other_shells(mgm, shell, mark):
-    code, out, _ = mgm("completion", shell)
-    assert code == 0
+    out = mgm.done("completion", shell)
     assert mark in out
     assert "--fraction" in out
     assert " or ['__TYRO_COMPLETE_FILES__']" in out
 
 
 def test_unknown_shell(mgm):
-    code, _, err = mgm("completion", "elvish")
-    assert code == 2
-    assert "Choices: bash, fish, zsh" in err
+    assert "Choices: bash, fish, zsh" in mgm.refused("completion", "elvish")

@@ -115,8 +115,7 @@ def experiment(runs, tmp_path) -> Path:
 
 
 def page_of(mgm, folder: Path, *options: object) -> Page:
-    code, out, err = mgm("report", folder, *options)
-    assert code == 0, err
+    out = mgm.done("report", folder, *options)
     path = Path(out.strip())
     assert path.stat().st_size < LARGEST_PAGE
     return read_page(path.read_text(encoding="utf-8"))
@@ -352,10 +351,7 @@ def test_experiment_without_its_optional_files(mgm, experiment):
 def test_experiment_that_lacks_what_it_must_have(mgm, experiment, change, message):
     record = json.loads((experiment / "experiment.json").read_text()) | change
     (experiment / "experiment.json").write_text(json.dumps(record))
-    code, _, err = mgm("report", experiment)
-    assert code == 2
-    assert err.count("\n") == 1
-    assert f"experiment.json is damaged ({message}:" in err
+    assert f"experiment.json is damaged ({message}:" in mgm.refused("report", experiment)
     assert not (experiment / "report.html").exists()
 
 
@@ -395,25 +391,18 @@ def test_trials_on_other_splits_are_not_compared(experiment, runs, tmp_path):
 def test_places_that_cannot_be_written(mgm, run, monkeypatch, options, message):
     monkeypatch.setattr("mgm.report.html.page.make_page", lambda folder: "<p>page</p>")
     before = sorted(run.rglob("*"))
-    code, _, err = mgm("report", run, *options)
-    assert code == 2
-    assert message in err
-    assert err.count("\n") == 1
+    assert message in mgm.refused("report", run, *options)
     assert sorted(run.rglob("*")) == before
 
 
 def test_folder_in_place_of_the_page(mgm, run):
     (run / "folder.html").mkdir()
-    code, _, err = mgm("report", run, "--out", run / "folder.html")
-    assert code == 2
-    assert "which is a folder" in err
+    assert "which is a folder" in mgm.refused("report", run, "--out", run / "folder.html")
 
 
 def test_folder_that_holds_neither(mgm, tmp_path):
     for folder in (tmp_path, tmp_path / "nowhere"):
-        code, _, err = mgm("report", folder)
-        assert code == 2
-        assert "neither a run (config.yaml) nor an experiment (experiment.json)" in err
+        assert "neither a run (config.yaml) nor an experiment (experiment.json)" in mgm.refused("report", folder)
     assert not list(tmp_path.iterdir())
 
 

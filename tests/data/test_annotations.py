@@ -199,7 +199,6 @@ def test_a_folder_in_use_and_unknown_words_are_refused(tmp_path):
 
 
 def test_the_verb_prints_what_it_made_and_what_comes_next(mgm, tmp_path):
-    code, out, err = mgm("import", "coco", write_coco(tmp_path / "export"), "--out", tmp_path / "cells")
-    assert code == 0, err
+    out = mgm.done("import", "coco", write_coco(tmp_path / "export"), "--out", tmp_path / "cells")
     assert "1 images, 3 classes: background, cell, nucleus" in out
     assert "next: mgm data inspect" in out

@@ -16,17 +16,13 @@ from fake_runs import write_run
 
 
 def test_no_run_is_an_error(mgm):
-    code, _, err = mgm("serve")
-    assert code == 2
+    err = mgm.refused("serve")
     assert err == "mgm: error: no run given; usage: mgm serve RUN [RUN2 ...]\n"
 
 
 def test_a_folder_without_a_run_is_an_error(mgm, tmp_path, free_port):
     pytest.importorskip("gradio")
-    code, _, err = mgm("serve", tmp_path, "--port", free_port(), "--device", "cpu")
-    assert code == 2
-    assert "holds neither a run" in err
-    assert err.count("\n") == 1
+    assert "holds neither a run" in mgm.refused("serve", tmp_path, "--port", free_port(), "--device", "cpu")
 
 
 def test_a_port_in_use_is_found_before_any_model_is_loaded(mgm, tmp_path):
@@ -35,8 +31,7 @@ def test_a_port_in_use_is_found_before_any_model_is_loaded(mgm, tmp_path):
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        code, _, err = mgm("serve", tmp_path, "--port", port)
-    assert code == 2
+        err = mgm.refused("serve", tmp_path, "--port", port)
     assert re.search(rf"cannot listen on 127.0.0.1, port {port} .*in use.*--port", err)
     assert err.count("\n") == 1
 
@@ -56,8 +51,7 @@ def test_without_the_extra_the_error_says_how_to_install_it(mgm, monkeypatch, mi
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, missing, None)
     monkeypatch.setattr(builtins, "__import__", without)
-    code, _, err = mgm("serve", "anything")
-    assert code == 2
+    err = mgm.refused("serve", "anything")
     assert err == f"mgm: error: the web page needs {missing}; install it with: pip install 'mgm[demo]'\n"
 
 

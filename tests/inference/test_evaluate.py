@@ -52,8 +52,7 @@ def depths(run, data, split, *, flip=False):
 
 
 def evaluated(mgm, run, *options):
-    code, out, err = mgm("evaluate", run, "--json", *options)
-    assert code == 0, err
+    out = mgm.done("evaluate", run, "--json", *options)
     return json.loads(out)
 
 
@@ -66,8 +65,7 @@ def test_table_of_classes(mgm, run):
         (s["pixels"] for s in classes.values()), reverse=True
     )
     assert list(found["classes"]) == ["semantic"]
-    code, out, _ = mgm("evaluate", run)
-    assert code == 0
+    out = mgm.done("evaluate", run)
     lines = [line for line in out.splitlines() if line.startswith("│") and line.rstrip(" │").endswith("%")]
     assert [line.split("│")[1].strip() for line in lines] == list(classes)
     first = next(iter(classes.values()))
@@ -92,8 +90,7 @@ def test_flip_average_is_scored_and_said(mgm, run, photographs):
     assert abs(expected) > 1e-7
     gained = averaged["scores"]["depth"]["abs_error_m"] - plain["scores"]["depth"]["abs_error_m"]
     assert gained == pytest.approx(expected, rel=0.1)
-    code, out, _ = mgm("evaluate", run, "--flip-average")
-    assert code == 0
+    out = mgm.done("evaluate", run, "--flip-average")
     assert "mt, flip average" in out
     assert "averaged with those for the mirrored images" in out
 
@@ -111,8 +108,7 @@ def test_calibration_is_fitted_on_validation_and_applied_to_test(mgm, run, photo
     error = np.abs(scale * predicted + shift - true).mean()
     assert fitted["scores"]["depth"]["abs_error_m"] == pytest.approx(error, rel=1e-4)
     assert found["scores"] == evaluated(mgm, run)["scores"]  # the raw error stays beside it
-    code, out, _ = mgm("evaluate", run, "--calibrate")
-    assert code == 0
+    out = mgm.done("evaluate", run, "--calibrate")
     assert "calibrated" in out
     assert f"{error:.3f}" in out
     assert "x prediction" in out
@@ -192,8 +188,7 @@ def test_of_a_copy_of_the_data_only_what_the_run_has_not_seen_is_scored(mgm, tmp
     found = evaluated(mgm, run, "--data", copy)
     assert found["num_images"] == 5
     assert found["remarks"] == ["10 images of copy are left out: the run was trained or selected on them"]
-    code, _, err = mgm("evaluate", run, "--data", write_own(tmp_path / "same", 12), "--split", "train")
-    assert code == 0, err
+    mgm.done("evaluate", run, "--data", write_own(tmp_path / "same", 12), "--split", "train")
 
 
 def test_data_whose_maps_lack_the_last_class_are_scored(mgm, tmp_path):

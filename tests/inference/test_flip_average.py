@@ -66,8 +66,7 @@ def test_an_exported_model_does_not_average_if_its_training_never_mirrored(tmp_p
 @pytest.mark.usefixtures("without_pictures")
 def test_the_result_of_a_run_is_what_evaluate_says(mgm, tmp_path):
     options = ["--preset", "tiny", "--steps", 2, "--num-images", 40, "--flip-average"]
-    code, out, err = mgm("train", "mt", *options, "--out", tmp_path / "run")
-    assert code == 0, err
+    out = mgm.done("train", "mt", *options, "--out", tmp_path / "run")
     assert "predictions averaged with those for the mirrored images" in " ".join(out.split())
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert result["flip_average"]
@@ -97,6 +96,5 @@ def test_predict_has_the_switch_too(mgm, tmp_path):
     Image.fromarray(PICTURE).save(tmp_path / "picture.png")
     for switches, flip_average in (((), None), (("--no-flip-average",), False), (("--flip_average",), True)):
         out = tmp_path / f"out{flip_average}"
-        code, _, err = mgm("predict", run, tmp_path / "picture.png", "--out", out, "--save", "npy", *switches)
-        assert code == 0, err
+        mgm.done("predict", run, tmp_path / "picture.png", "--out", out, "--save", "npy", *switches)
         np.testing.assert_allclose(np.load(out / "picture_depth.npy"), depth_of(run, flip_average), atol=1e-5)

@@ -172,8 +172,7 @@ def test_annotator_sees_images_at_its_own_side(photographs, runs):
 def test_annotated_images_of_any_source_train(mgm, photographs, runs, tmp_path, options):
     recipe, *rest = options
     annotated = ["--annotator", runs / "mgm", *rest]
-    code, _, err = mgm("train", recipe, *TINY, *SHORT, "--data", photographs, *annotated, "--out", tmp_path / "r")
-    assert code == 0, err
+    mgm.done("train", recipe, *TINY, *SHORT, "--data", photographs, *annotated, "--out", tmp_path / "r")
     records = [json.loads(line) for line in (tmp_path / "r/metrics.jsonl").read_text().splitlines()]
     losses = [record["losses"] for record in records if record["stage"] == "joint" and "losses" in record]
     assert all(values["extra_task"] > 0 for values in losses)
@@ -183,8 +182,7 @@ def test_annotated_images_of_saved_generators_and_a_baseline(mgm, photographs, r
     """The whole of Table 1 without training a generator anew; the baseline knows nothing of the earlier runs."""
     options = ["--extra-images", "saved_generators", "--generator-runs", runs / "mgm", "--annotator", runs / "mgm"]
     arguments = ["train", "st_synthesized", *TINY[:2], *SHORT, "--data", photographs, *options, "--out", tmp_path / "r"]
-    code, _, err = mgm(*arguments)
-    assert code == 0, err
+    mgm.done(*arguments)
     result = json.loads((tmp_path / "r/result.json").read_text())
     assert result["baseline"]["recipe"] == "st"
     method = RunFolder(tmp_path / "r/baseline").experiment().method
@@ -199,8 +197,7 @@ def parts_of(run: Path, name: str) -> dict[str, torch.Tensor]:
 def test_encoder_of_an_earlier_run(mgm, photographs, runs, tmp_path):
     options = ["train", "mt", *TINY, *SHORT, "--data", photographs]
     options += ["--tasks", "normal", "--encoder-run", runs / "semantic"]
-    code, _, err = mgm(*options, "--freeze-encoder", "--statistics", "all", "--out", tmp_path / "frozen")
-    assert code == 0, err
+    mgm.done(*options, "--freeze-encoder", "--statistics", "all", "--out", tmp_path / "frozen")
     torch.testing.assert_close(
         parts_of(tmp_path / "frozen", "encoder"), parts_of(runs / "semantic", "encoder"), rtol=0, atol=0
     )
@@ -231,8 +228,7 @@ def test_unfinished_runs_are_refused(mgm, photographs, runs, tmp_path, setting):
     shutil.copytree(runs / "mgm", half)
     (half / "result.json").unlink()
     recipe = {"--annotator": "st_synthesized", "--generator-runs": "mgm_combine", "--encoder-run": "mt"}[setting]
-    code, _, err = mgm("train", recipe, *TINY, "--data", photographs, setting, half, "--out", tmp_path / "r")
-    assert code == 2
+    err = mgm.refused("train", recipe, *TINY, "--data", photographs, setting, half, "--out", tmp_path / "r")
     assert f"the run is not finished; continue it with: mgm train --resume {half}" in err
     assert not (tmp_path / "r").exists()
 
@@ -262,27 +258,21 @@ def test_unfinished_runs_are_refused(mgm, photographs, runs, tmp_path, setting):
 )
 def test_runs_that_do_not_fit_are_refused(mgm, photographs, runs, road, tmp_path, recipe, options, message):
     options = [option.format(runs=runs, road=road) for option in options]
-    code, _, err = mgm("train", recipe, *TINY, "--data", photographs, *options, "--out", tmp_path / "r")
-    assert code == 2
-    assert err.startswith("mgm: error: ")
-    assert err.count("\n") == 1
-    assert message in err
+    assert message in mgm.refused("train", recipe, *TINY, "--data", photographs, *options, "--out", tmp_path / "r")
     assert not (tmp_path / "r").exists()
 
 
 def test_encoder_of_other_tasks_has_to_be_shared(mgm, photographs, tmp_path):
     train("st", tmp_path / "st", "--data", photographs, "--tasks", "semantic", "depth", "--steps", 2)
     options = ["--tasks", "normal", "--encoder-run", tmp_path / "st"]
-    code, _, err = mgm("train", "st", *TINY, "--data", photographs, *options, "--out", tmp_path / "r")
-    assert code == 2
+    err = mgm.refused("train", "st", *TINY, "--data", photographs, *options, "--out", tmp_path / "r")
     assert "learned semantic, depth; with other tasks only the shared encoder" in err
 
 
 def test_generator_of_a_run_that_trained_none(mgm, photographs, runs, tmp_path):
     train("mt", tmp_path / "mt", "--data", photographs, "--steps", 2)
     options = ["--generator-runs", runs / "mgm", tmp_path / "mt"]
-    code, _, err = mgm("train", "mgm_combine", *TINY, "--data", photographs, *options, "--out", tmp_path / "r")
-    assert code == 2
+    err = mgm.refused("train", "mgm_combine", *TINY, "--data", photographs, *options, "--out", tmp_path / "r")
     assert f"{tmp_path / 'mt'} holds no generator" in err
 
 
@@ -290,6 +280,5 @@ def test_damaged_weights_are_refused(mgm, photographs, runs, tmp_path):
     broken = tmp_path / "broken"
     shutil.copytree(runs / "mgm", broken)
     torch.save({"model": {}}, broken / "checkpoints/best.pt")
-    code, _, err = mgm("train", "mt", *TINY, "--data", photographs, "--encoder-run", broken, "--out", tmp_path / "r")
-    assert code == 2
+    err = mgm.refused("train", "mt", *TINY, "--data", photographs, "--encoder-run", broken, "--out", tmp_path / "r")
     assert "holds no encoder" in err

@@ -46,8 +46,7 @@ def test_run_does_not_need_the_original_afterwards(mgm, photographs, backbone, t
     assert code == 0, err
     shutil.rmtree(original)
     assert from_yaml(run / "config.yaml").model.backbone["backbone"]["model_type"] == family
-    code, out, err = mgm("evaluate", run, "--json")
-    assert code == 0, err
+    out = mgm.done("evaluate", run, "--json")
     result = json.loads((run / "result.json").read_text())
     assert result["pretrained"] == "hf:original"
     assert json.loads(out)["pretrained"] == "hf:original"
@@ -63,8 +62,7 @@ def test_frozen_encoder_stays_as_it_was_saved(mgm, photographs, backbone, tmp_pa
     folder = backbone("resnet")
     run = tmp_path / "run"
     options = ["--encoder", f"hf:{folder}", "--freeze-encoder", *SHORT]
-    code, _, err = mgm("train", "mt", *TINY, "--data", photographs, *options, "--out", run)
-    assert code == 0, err
+    mgm.done("train", "mt", *TINY, "--data", photographs, *options, "--out", run)
     trained = weights(run)
     saved = {key.removeprefix("resnet."): value for key, value in load_file(folder / "model.safetensors").items()}
     own = {key.removeprefix("encoder.backbone."): value for key, value in trained.items() if key.startswith("encoder.")}
@@ -81,8 +79,7 @@ def test_killed_run_resumes_without_the_original(mgm, interrupted, photographs, 
     with interrupted(lambda trainer, stage, index: trainer.steps_done == 5):
         assert mgm(*command, tmp_path / "killed")[0] == 130
     shutil.rmtree(original)
-    code, _, err = mgm("train", "--resume", tmp_path / "killed")
-    assert code == 0, err
+    mgm.done("train", "--resume", tmp_path / "killed")
     whole, killed = weights(tmp_path / "whole"), weights(tmp_path / "killed")
     assert all(torch.equal(value, killed[key]) for key, value in whole.items())
 
@@ -115,10 +112,7 @@ ERRORS = [
     "arguments, message", ERRORS, ids=lambda value: "-".join(value) if isinstance(value, list) else ""
 )
 def test_errors_leave_nothing_behind(mgm, photographs, tmp_path, arguments, message):
-    code, _, err = mgm("train", *arguments, *TINY, "--data", photographs, "--out", tmp_path / "r")
-    assert code == 2
-    assert message in err
-    assert err.count("\n") == 1
+    assert message in mgm.refused("train", *arguments, *TINY, "--data", photographs, "--out", tmp_path / "r")
     assert not (tmp_path / "r").exists()
 
 
@@ -127,9 +121,8 @@ def test_losses_that_a_frozen_encoder_leaves_without_effect(mgm, photographs, ba
     code, _, err = mgm("train", "mgm", *TINY, "--data", photographs, *options, "--out", tmp_path / "r")
     assert code == 2
     assert "would train nothing of M" in err
-    code, _, err = mgm(
+    err = mgm.refused(
         "train", "mt", *TINY, "--data", photographs, *options, "--balance", "torchjd:MGDA", "--out", tmp_path / "r"
     )
-    assert code == 2
     assert "a frozen encoder gets none" in err
     assert not (tmp_path / "r").exists()

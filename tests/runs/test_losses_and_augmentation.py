@@ -130,10 +130,7 @@ def test_choices_of_mix_are_those_of_the_composites():
     ],
 )
 def test_what_cannot_be_is_one_line_and_writes_nothing(mgm, tmp_path, options, message):
-    code, _, error = mgm("train", "mt", "--preset", "tiny", "--out", tmp_path / "run", *options)
-    assert code == 2
-    assert message in " ".join(error.split())
-    assert "Traceback" not in error
+    assert message in mgm.refused("train", "mt", "--preset", "tiny", "--out", tmp_path / "run", *options)
     assert not (tmp_path / "run").exists()
 
 

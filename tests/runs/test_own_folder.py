@@ -66,8 +66,7 @@ def test_from_a_faulty_folder_to_a_trained_model(mgm, tmp_path):
     assert code == 0, err
     result = json.loads((run / "result.json").read_text())
     assert set(result["test"]) == {"semantic", "depth", "normal"}
-    code, _, err = mgm("evaluate", run, "--json")
-    assert code == 0, err
+    mgm.done("evaluate", run, "--json")
 
 
 def experiment_on(folder, recipe: str = "mgm", **data) -> Experiment:
@@ -129,8 +128,7 @@ def test_without_anything_to_make_scenes_from(mgm, tmp_path):
     assert code == 0, err
     assert err.count("training with no refinement and an unconditional generator") == 1
     assert from_yaml(tmp_path / "run" / "config.yaml").method.refinement == "none"
-    code, _, err = mgm("generate", tmp_path / "run", "--out", tmp_path / "generated.png")
-    assert code == 0, err
+    mgm.done("generate", tmp_path / "run", "--out", tmp_path / "generated.png")
 
 
 def test_label_maps_that_all_show_the_same(tmp_path, capsys):

@@ -88,9 +88,8 @@ def test_training_on_objects(mgm, photographs, tmp_path):
                        "--no-baseline", "--out", run)  # fmt: skip
     assert code == 0, err
     assert RunFolder(run).info().multi_hot
-    code, _, err = mgm("train", "mgm_combine", *TINY, "--data", photographs, "--weak-labels", "objects",
+    mgm.done("train", "mgm_combine", *TINY, "--data", photographs, "--weak-labels", "objects",
                        "--generator-runs", run, "--no-baseline", "--out", tmp_path / "combine")  # fmt: skip
-    assert code == 0, err
 
 
 def test_unknown_weak_labels(mgm, photographs):
@@ -113,8 +112,7 @@ def test_three_buildings_of_taskonomy(mgm, tmp_path, monkeypatch):
     assert json.loads((run / "result.json").read_text())["num_labelled"] == 15 - 2 * 2
     monkeypatch.setenv("MGM_DATA", str(tmp_path))
     monkeypatch.setattr("mgm.data.sources.taskonomy.SUBSET_MIN_SCENE_IMAGES", 0)
-    code, _, err = mgm("train", "mgm", *TINY, "--data", "taskonomy_small", "--no-baseline", "--out", tmp_path / "named")
-    assert code == 0, err
+    mgm.done("train", "mgm", *TINY, "--data", "taskonomy_small", "--no-baseline", "--out", tmp_path / "named")
     assert len(json.loads((tmp_path / "named/result.json").read_text())["test"]) == 6
 
 
@@ -123,9 +121,8 @@ def test_three_buildings_of_taskonomy(mgm, tmp_path, monkeypatch):
 def test_256_pixels(mgm, photographs, tmp_path, architecture, generator):
     """Paper Table 10."""
     sizes = ["--image-size", 256, "--generator", generator]
-    code, _, err = mgm("train", "mgm", *TINY, "--data", photographs, *sizes, "--architecture", architecture,
+    mgm.done("train", "mgm", *TINY, "--data", photographs, *sizes, "--architecture", architecture,
                        "--no-baseline", "--out", tmp_path / "r")  # fmt: skip
-    assert code == 0, err
     assert json.loads((tmp_path / "r/result.json").read_text())["image_size"] == 256
 
 
@@ -138,8 +135,7 @@ def test_a_single_task_with_its_baseline(mgm, photographs, tmp_path):
     result = json.loads((tmp_path / "r/result.json").read_text())
     assert result["baseline"]["recipe"] == "mt"
     assert list(result["baseline"]["test"]) == list(result["test"]) == [task]
-    code, _, err = mgm("train", "st", *TINY, "--data", photographs, "--tasks", task, "--out", tmp_path / "st")
-    assert code == 0, err
+    mgm.done("train", "st", *TINY, "--data", photographs, "--tasks", task, "--out", tmp_path / "st")
     assert json.loads((tmp_path / "st/result.json").read_text())["test"] == result["baseline"]["test"]
 
 

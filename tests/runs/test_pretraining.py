@@ -65,8 +65,7 @@ def test_short_text(encoder, text):
 
 
 def test_list_of_runs(mgm, root):
-    code, out, _ = mgm("runs", root)
-    assert code == 0
+    out = mgm.done("runs", root)
     assert f"light {MARK}" in out
     assert f"plain {MARK}" not in out
     assert "not comparable with runs from scratch" in " ".join(out.split())
@@ -75,8 +74,7 @@ def test_list_of_runs(mgm, root):
 
 
 def test_leagues_are_not_mixed_without_a_word(mgm, root):
-    code, out, err = mgm("compare", root / "light", root / "plain")
-    assert code == 0, err
+    out = mgm.done("compare", root / "light", root / "plain")
     assert MARK in out
     assert "the encoders were pre-trained on different data" in out
     assert "(ImageNet (lite0): mt (encoder lite0); from scratch: mt (encoder resnet))" in out
