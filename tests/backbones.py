@@ -1,7 +1,5 @@
 """Tiny pre-trained models of four families, saved as the transformers library saves them; random weights."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What the documents hold: code blocks, commands, links, headings."""
 
-from __future__ import annotations
-
 import re
 import shlex
 from collections.abc import Iterator

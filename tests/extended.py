@@ -1,7 +1,5 @@
 """Enters the classes of docs/extending.md into the package's dictionaries, and takes them out again."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from unittest import mock

@@ -1,7 +1,5 @@
 """A folder of another field: two segmentations of its own, a heat map in °C, a displacement in pixels."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Writes folders of one's own, in the forms that people have them."""
 
-from __future__ import annotations
-
 import io
 from pathlib import Path
 

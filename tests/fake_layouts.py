@@ -1,7 +1,5 @@
 """Writers of small data sets in the layouts in which the public ones are given out; deterministic."""
 
-from __future__ import annotations
-
 import io
 import json
 from collections.abc import Sequence

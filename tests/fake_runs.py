@@ -1,7 +1,5 @@
 """Run folders without a training."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

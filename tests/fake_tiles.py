@@ -1,7 +1,5 @@
 """Folders of images that are no RGB: tiles of four channels with 12 of 16 bits, grey of one channel; a height map, two classes."""
 
-from __future__ import annotations
-
 import io
 from pathlib import Path
 

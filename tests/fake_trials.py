@@ -1,7 +1,5 @@
 """Trials that never ran: run folders with the scores that a test wants."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

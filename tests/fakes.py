@@ -1,7 +1,5 @@
 """Writers of small data sets in the exact layouts of the real ones, and a source that needs no files; deterministic."""
 
-from __future__ import annotations
-
 import csv
 import io
 import zipfile

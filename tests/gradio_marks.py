@@ -1,7 +1,5 @@
 """Marks of tests that run the library behind the page: it leaves things unclosed, and warns through what it uses."""
 
-from __future__ import annotations
-
 import pytest
 
 GRADIO_MARKS = [

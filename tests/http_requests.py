@@ -1,7 +1,5 @@
 """Requests that no well-behaved client would send."""
 
-from __future__ import annotations
-
 import http.client
 from urllib.parse import urlsplit
 

@@ -1,7 +1,5 @@
 """What every page has to fulfil, and what it says."""
 
-from __future__ import annotations
-
 import base64
 import io
 import re

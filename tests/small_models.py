@@ -1,7 +1,5 @@
 """Settings of small models of every architecture."""
 
-from __future__ import annotations
-
 import torch
 
 from mgm.config import ModelConfig

@@ -1,7 +1,5 @@
 """The documents say what is so: code runs, commands exist with their options, links hold, numbers are those of the results."""
 
-from __future__ import annotations
-
 import importlib
 import importlib.util
 import json

@@ -1,7 +1,5 @@
 """docs/extending.md: every program runs, and what it adds keeps the contracts of the package's own."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

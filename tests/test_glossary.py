@@ -1,7 +1,5 @@
 """The glossary has every word of the help that not everybody knows."""
 
-from __future__ import annotations
-
 import ast
 import re
 

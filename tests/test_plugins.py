@@ -1,7 +1,5 @@
 """Modules of a user's own on the command line."""
 
-from __future__ import annotations
-
 import json
 import os
 import sys

@@ -1,7 +1,5 @@
 """The documentation site: pages are gathered whole, warnings are errors, and no page asks another host for anything."""
 
-from __future__ import annotations
-
 import functools
 import http.server
 import os

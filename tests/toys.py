@@ -1,7 +1,5 @@
 """A trainer on random images in memory: the whole algorithm without any data set."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A finished run without any training: random weights in the folder of a run."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

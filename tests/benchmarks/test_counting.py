@@ -1,7 +1,5 @@
 """Counts against cases that can be counted by hand."""
 
-from __future__ import annotations
-
 import torch
 from torch.nn import functional as F
 

@@ -1,7 +1,5 @@
 """The benchmark of reading runs, and a very large store costs no memory to open."""
 
-from __future__ import annotations
-
 import importlib.util
 from pathlib import Path
 

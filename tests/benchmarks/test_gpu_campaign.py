@@ -1,7 +1,5 @@
 """The campaign ends in time, writes what it knows, and does nothing twice."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

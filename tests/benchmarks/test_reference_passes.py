@@ -1,7 +1,5 @@
 """The reference order has the passes that the public code of the authors makes, and our step fewer."""
 
-from __future__ import annotations
-
 from collections import Counter
 from contextlib import contextmanager
 

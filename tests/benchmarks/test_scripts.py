@@ -1,7 +1,5 @@
 """The scripts that make the numbers of `results/` start; what they measure with is tested beside."""
 
-from __future__ import annotations
-
 import runpy
 import subprocess
 import sys

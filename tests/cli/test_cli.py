@@ -1,7 +1,5 @@
 """Every verb through the entry point, on a small set of photographs; every error that a user can cause on the way."""
 
-from __future__ import annotations
-
 import csv
 import json
 import math

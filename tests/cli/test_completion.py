@@ -1,7 +1,5 @@
 """Shell completion, tried in bash itself."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 

@@ -1,7 +1,5 @@
 """`mgm doctor`: what is found, what is missing, what is broken."""
 
-from __future__ import annotations
-
 import json
 import sys
 import tomllib

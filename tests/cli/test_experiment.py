@@ -1,7 +1,5 @@
 """`mgm experiment` through its entry point."""
 
-from __future__ import annotations
-
 import csv
 import json
 import os

@@ -1,7 +1,5 @@
 """What reaches the terminal: any name in any encoding, and no escape sequences of others."""
 
-from __future__ import annotations
-
 import io
 import sys
 

@@ -1,7 +1,5 @@
 """``mgm predict`` and ``mgm export`` through their entry point: what people type, and what they get wrong."""
 
-from __future__ import annotations
-
 import io
 import json
 import time

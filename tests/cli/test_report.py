@@ -1,7 +1,5 @@
 """``mgm report`` through the entry point: pages of runs and experiments, whole and in part."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

@@ -1,7 +1,5 @@
 """What makes recipes comparable: the same minibatches, the same initial weights, the same number of task updates."""
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import replace
 from functools import cache

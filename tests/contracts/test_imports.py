@@ -1,7 +1,5 @@
 """Imports go one way, and the command line's help needs no torch."""
 
-from __future__ import annotations
-
 import ast
 import json
 import subprocess

@@ -1,7 +1,5 @@
 """What is built is whole: the wheel, the extras, the syntax of every supported Python."""
 
-from __future__ import annotations
-
 import ast
 import re
 import shutil

@@ -1,7 +1,5 @@
 """Annotations of labelling tools become a folder that trains."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

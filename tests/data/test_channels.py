@@ -1,7 +1,5 @@
 """Images of any number of channels: every form in which they are stored, and what is refused."""
 
-from __future__ import annotations
-
 import io
 import zlib
 

@@ -1,7 +1,5 @@
 """The page in a real browser (Debian's chromium through playwright): what a visitor does and sees."""
 
-from __future__ import annotations
-
 import re
 import shutil
 from types import SimpleNamespace

@@ -1,7 +1,5 @@
 """Which names of hosts a page answers to."""
 
-from __future__ import annotations
-
 import socket
 from urllib.parse import urlsplit
 

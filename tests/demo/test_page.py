@@ -1,7 +1,5 @@
 """What the page is made of, for runs of every kind, without serving it."""
 
-from __future__ import annotations
-
 import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor

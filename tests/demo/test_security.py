@@ -1,7 +1,5 @@
 """What strangers can and cannot get from a served page, over HTTP as they would try it."""
 
-from __future__ import annotations
-
 import json
 import os
 import socket

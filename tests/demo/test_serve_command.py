@@ -1,7 +1,5 @@
 """``mgm serve`` through the entry point."""
 
-from __future__ import annotations
-
 import builtins
 import os
 import re

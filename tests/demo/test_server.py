@@ -1,7 +1,5 @@
 """The page as it is served: what it answers, refuses and keeps apart. Without a browser."""
 
-from __future__ import annotations
-
 import os
 import re
 import socket

@@ -1,7 +1,5 @@
 """The folder of visitors' files: what counts as one, and when they go."""
 
-from __future__ import annotations
-
 import os
 import time
 from pathlib import Path

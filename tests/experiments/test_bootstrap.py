@@ -1,7 +1,5 @@
 """The paired bootstrap over seeds and test images."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

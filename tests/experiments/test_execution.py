@@ -1,7 +1,5 @@
 """What waits for what, and what goes on when something fails. Workers are played."""
 
-from __future__ import annotations
-
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 

@@ -1,7 +1,5 @@
 """Cross-validation: every labelled image is tested once, and the final model learns from all."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The choice of networks against brute force over all sets of candidates."""
 
-from __future__ import annotations
-
 import math
 from itertools import chain, combinations
 

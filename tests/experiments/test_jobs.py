@@ -1,7 +1,5 @@
 """Trials as processes: finished, failed, killed, continued, waited for. The training itself is played by a script."""
 
-from __future__ import annotations
-
 import os
 import sys
 import threading

@@ -1,7 +1,5 @@
 """How many labels a score is worth."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

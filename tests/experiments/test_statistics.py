@@ -1,7 +1,5 @@
 """Known cases, properties, and how often tests are wrong when there is nothing to find."""
 
-from __future__ import annotations
-
 import math
 from itertools import pairwise
 

@@ -1,7 +1,5 @@
 """Levels of images and what pictures show of them."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

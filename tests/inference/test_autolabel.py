@@ -1,7 +1,5 @@
 """Labels that a network has made: read back as they were predicted, corrected or not, and trained on."""
 
-from __future__ import annotations
-
 import json
 import time
 from dataclasses import replace

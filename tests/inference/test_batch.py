@@ -1,7 +1,5 @@
 """Many images: all are written once, in batches, whatever the shapes; bad ones are named; memory is bounded."""
 
-from __future__ import annotations
-
 import threading
 import time
 

@@ -1,7 +1,5 @@
 """``mgm evaluate`` beyond plain scores: classes, flip average, calibration; on a run with random weights."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 

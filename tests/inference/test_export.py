@@ -1,7 +1,5 @@
 """Graphs that leave the package predict what the package predicts: every architecture, any number of images, real photographs."""
 
-from __future__ import annotations
-
 import json
 from importlib.util import find_spec
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What `--flip-average` sets for a run: its scores, and every prediction of its model from then on, unless told otherwise."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A trained network in use: by run or model folder, at any size, mirrored; and what loading does not import."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 

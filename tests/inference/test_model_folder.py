@@ -1,7 +1,5 @@
 """A model folder: what is in it, what is refused, what the card says, and how it meets the Hub. No network anywhere."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import sys

@@ -1,7 +1,5 @@
 """A minibatch in parts: what equals the whole batch does so to rounding, and the rest is what the documents say."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

@@ -1,7 +1,5 @@
 """Algorithm 1 as it stands in the paper, and its variants."""
 
-from __future__ import annotations
-
 import pytest
 
 from mgm.method.algorithm import ALGORITHM_1, REFINEMENT, joint_updates, stages

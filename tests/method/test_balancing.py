@@ -1,7 +1,5 @@
 """How task losses share the encoder: by hand where two tasks are enough, then in the whole algorithm."""
 
-from __future__ import annotations
-
 import sys
 from dataclasses import replace
 from types import SimpleNamespace

@@ -1,7 +1,5 @@
 """Labels by the moving average: where it is believed, what the network then sees, and who learns from it."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

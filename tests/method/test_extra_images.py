@@ -1,7 +1,5 @@
 """Images that a generator makes for a step: how many, of which latents and labels, with or without a graph."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

@@ -1,7 +1,5 @@
 """Limit cases: where a recipe reduces to another, it does so bit for bit."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from functools import cache
 

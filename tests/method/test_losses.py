@@ -1,7 +1,5 @@
 """The explicit E-step of `eml_explicit`; what the other losses compute: test_reference_step.py."""
 
-from __future__ import annotations
-
 from mgm.functional.classification import scene_loss
 from mgm.method.losses import estimate_predictions, estimation_loss
 from mgm.training.step import StepInputs

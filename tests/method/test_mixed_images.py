@@ -1,7 +1,5 @@
 """Images with parts of others pasted in train M; what images look like, the discriminator learns from whole ones."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

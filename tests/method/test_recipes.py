@@ -1,7 +1,5 @@
 """Every recipe trains with the shared pyramid, in all of its stages."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

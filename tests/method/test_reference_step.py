@@ -1,8 +1,6 @@
 """The trainer's step in the paper's order against Algorithm 1 written down once more: everything computed where it stands, nothing
 shared, nothing kept, every gradient by plain autograd, plain Adam. In float64, so that Adam does not blow up rounding errors."""
 
-from __future__ import annotations
-
 import copy
 
 import pytest

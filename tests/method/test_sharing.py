@@ -1,7 +1,5 @@
 """What losses at the same weights share, and when it is dropped (`Update.reads`)."""
 
-from __future__ import annotations
-
 import gc
 import weakref
 from collections import Counter

@@ -1,7 +1,5 @@
 """The update contract: after every update of Algorithm 1, exactly the named networks have changed."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from itertools import cycle
 

@@ -1,7 +1,5 @@
 """The decoders of a model together: what every kind of them promises, and the shared pyramid."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from itertools import pairwise
 

@@ -1,7 +1,5 @@
 """EfficientNet-Lite0 against a public implementation, and what freezing promises."""
 
-from __future__ import annotations
-
 import copy
 from importlib.util import find_spec
 from pathlib import Path

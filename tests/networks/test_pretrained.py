@@ -1,7 +1,5 @@
 """Pre-trained encoders, offline: tiny models of the four families with random weights."""
 
-from __future__ import annotations
-
 import json
 import sys
 

@@ -1,7 +1,5 @@
 """Blocks that are computed again give bitwise what they give when everything is kept, for less memory."""
 
-from __future__ import annotations
-
 import copy
 from dataclasses import replace
 

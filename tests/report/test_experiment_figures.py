@@ -1,7 +1,5 @@
 """The figure of a study: dots or curves of every metric, and nothing before there is a result."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """What is written for a photograph can be read again by others, and means what it says."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """What is said of a finished run."""
 
-from __future__ import annotations
-
 from mgm.report.html.run_facts import cost
 from mgm.report.run_summary import early_ends
 from mgm.runs.folder import RunFolder, write_json

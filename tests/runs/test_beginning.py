@@ -1,7 +1,5 @@
 """A run is continued as it was begun, or not at all; and what a kill leaves at its start."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

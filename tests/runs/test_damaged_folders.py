@@ -3,8 +3,6 @@
 A long campaign: ``MGM_FUZZ=1000 pytest -m slow tests/runs/test_damaged_folders.py``.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import random

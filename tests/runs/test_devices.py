@@ -1,7 +1,5 @@
 """Processes are those of torchrun, whatever allocation a batch system has given."""
 
-from __future__ import annotations
-
 import pytest
 
 from mgm.config import TrainingConfig

@@ -1,7 +1,5 @@
 """Runs that build upon finished ones: their generators, their predictions as labels, their encoder."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from dataclasses import replace

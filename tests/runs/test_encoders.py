@@ -1,7 +1,5 @@
 """Training on a pre-trained encoder through the command line; what a run keeps of it."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path

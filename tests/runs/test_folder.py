@@ -1,7 +1,5 @@
 """The files of a run folder: each has a schema, and whatever else is there is named in one line."""
 
-from __future__ import annotations
-
 import json
 import os
 

@@ -1,7 +1,5 @@
 """Runs on images that are no RGB: from files to model, page, report and export; and what cannot be mixed."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 

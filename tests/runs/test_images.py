@@ -1,7 +1,5 @@
 """What a run knows of its images, and what it says of data that have changed since."""
 
-from __future__ import annotations
-
 import shutil
 from dataclasses import replace
 from pathlib import Path

@@ -3,8 +3,6 @@
 A long campaign: ``MGM_KILLS=100 pytest -m slow tests/runs/test_kills.py`` (100 kills in each mode of the optimisers).
 """
 
-from __future__ import annotations
-
 import json
 import os
 import random

@@ -1,7 +1,5 @@
 """What another data set's labels are to a run: classes and scenes by name, with the classes of the run's own data."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

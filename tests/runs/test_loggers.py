@@ -3,8 +3,6 @@
 The latter two are stand-ins here, which keep what they are told.
 """
 
-from __future__ import annotations
-
 import sys
 from dataclasses import replace
 from types import ModuleType, SimpleNamespace

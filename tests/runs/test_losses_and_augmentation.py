@@ -1,7 +1,5 @@
 """Losses and augmentation as settings: what they change in a run, what they leave alone, and what cannot be."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """Tasks that a data set defines, in a run: what it makes of them, what it remembers, and what is refused."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from dataclasses import replace

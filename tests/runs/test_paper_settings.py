@@ -1,7 +1,5 @@
 """Settings of the paper's appendix through the command line: 256 px, objects as weak labels, buildings, single tasks."""
 
-from __future__ import annotations
-
 import itertools
 import json
 import re

@@ -1,7 +1,5 @@
 """Runs whose encoder was pre-trained say so wherever a number of theirs stands."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

@@ -1,7 +1,5 @@
 """``result.json`` is read by many; whoever has changed it hears of it in one line."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """Runs in a list and side by side, whatever state their folders are in."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

@@ -1,7 +1,5 @@
 """Settings for memory and speed through the entry point."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """Pre-training on photographs, and what a run that begins with its encoder knows and refuses."""
 
-from __future__ import annotations
-
 import shutil
 from dataclasses import replace
 from pathlib import Path

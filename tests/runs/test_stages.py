@@ -1,7 +1,5 @@
 """Stages that runs have in common are trained once, and the runs are bitwise what they would have been."""
 
-from __future__ import annotations
-
 import shutil
 from dataclasses import replace
 from functools import cache

@@ -1,7 +1,5 @@
 """What shows how a training goes: lines, bar, several at once."""
 
-from __future__ import annotations
-
 import sys
 
 import pytest

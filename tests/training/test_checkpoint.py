@@ -1,7 +1,5 @@
 """Checkpoints: what is damaged, packed, of another kind or not finite is refused in one line."""
 
-from __future__ import annotations
-
 import os
 import pickle
 import zipfile

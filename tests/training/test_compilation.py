@@ -1,7 +1,5 @@
 """Compiling changes neither numbers nor checkpoints, and what cannot be compiled runs as before."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from functools import partial
 

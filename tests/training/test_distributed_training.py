@@ -1,7 +1,5 @@
 """Two processes train as one process with the whole batch does."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """The scores that tables print, and the sums of single images that make them."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

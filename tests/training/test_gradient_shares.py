@@ -1,7 +1,5 @@
 """What losses do to the encoder is measured without influence on the training."""
 
-from __future__ import annotations
-
 import json
 from itertools import cycle
 

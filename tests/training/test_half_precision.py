@@ -1,7 +1,5 @@
 """A few dozen steps of joint training in bfloat16 stay finite and near those in float32."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from lightning_fabric import Fabric

@@ -1,7 +1,5 @@
 """Channels last are the same numbers to rounding, and moments are never mixed up."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

@@ -1,7 +1,5 @@
 """A minibatch in equal parts."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

@@ -1,7 +1,5 @@
 """Which networks step when, in the two ways to carry out a step."""
 
-from __future__ import annotations
-
 from typing import get_args, get_type_hints
 
 import pytest

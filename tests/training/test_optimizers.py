@@ -1,7 +1,5 @@
 """Which optimiser owns what, with which rate and decay."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

@@ -1,7 +1,5 @@
 """Early stopping: a stage ends when its score no longer rises, and the schedule stays what it is."""
 
-from __future__ import annotations
-
 from functools import partial
 
 import pytest

@@ -1,7 +1,5 @@
 """A run that is killed and continued ends bitwise where an uninterrupted one ends."""
 
-from __future__ import annotations
-
 from functools import cache
 
 import pytest

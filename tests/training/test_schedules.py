@@ -1,7 +1,5 @@
 """Learning rates over a training: their shape, whose they are, and that they depend on the step alone."""
 
-from __future__ import annotations
-
 import math
 from itertools import pairwise
 

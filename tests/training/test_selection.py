@@ -1,7 +1,5 @@
 """Which model of a run is its best."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

@@ -1,7 +1,5 @@
 """A training that is asked to end saves the step that it is at, and goes on from there bitwise."""
 
-from __future__ import annotations
-
 import os
 import signal
 import threading

@@ -1,7 +1,5 @@
 """Single primitives of known place against closed forms, seen through the whole tracer."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

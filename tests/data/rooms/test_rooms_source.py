@@ -1,7 +1,5 @@
 """The data source: determinism, exactness of the labels, coverage, splits."""
 
-from __future__ import annotations
-
 import hashlib
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The exact identities: the same numbers in every form, forward and backward, with the same weights."""
 
-from __future__ import annotations
-
 import copy
 
 import pytest

@@ -1,7 +1,5 @@
 """Folders whose images are no RGB of 8 bits: what is declared, what is kept, and what is said where it is not."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

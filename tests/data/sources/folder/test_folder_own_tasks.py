@@ -1,7 +1,5 @@
 """Tasks that ``dataset.yaml`` defines, from files to a store."""
 
-from __future__ import annotations
-
 import pickle
 
 import numpy as np

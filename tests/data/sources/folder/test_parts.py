@@ -1,7 +1,5 @@
 """Parts of a split that a folder gives, and what the official split lacks."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np
