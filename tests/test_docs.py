@@ -21,8 +21,6 @@ from mgm.cli import main as cli
 from mgm.cli import parsing
 from mgm.cli import train as train_verb
 from mgm.config import MethodConfig
-from mgm.data.files import open_tree
-from mgm.data.sources.folder.settings import read_settings
 from mgm.errors import MgmError
 from mgm.method.algorithm import joint_updates
 from mgm.runs.checks import check_experiment
@@ -379,13 +377,6 @@ def test_own_field(capsys):
     assert "absolute error [m]" in Path("runs/tiles/report.html").read_text()
     assert "4 channels of numbers 0 to 1000" in Path("models/tiles/README.md").read_text()
     assert np.load("heights/003_height.npy").shape == (1, 64, 64)
-
-
-def test_settings_of_a_folder_are_understood(tmp_path):
-    """The example of dataset.yaml in docs/data.md."""
-    (block,) = [block for block in blocks_of(DOCS / "data.md") if block.kind == "yaml"]
-    (tmp_path / "dataset.yaml").write_text(block.text)
-    assert read_settings(open_tree(tmp_path)).files("depth").unit == "cm"
 
 
 def test_python_is_clean(tmp_path):

@@ -75,7 +75,6 @@ def test_one_image_has_no_negatives() -> None:
     loss = nt_xent(first, second, 0.5)
     loss.backward()
     assert loss.item() == 0.0
-    assert first.grad is not None
     assert not first.grad.any()
 
 
@@ -90,7 +89,6 @@ def test_float32_under_autocast() -> None:
 def test_zero_embedding_is_harmless() -> None:
     first = torch.zeros(2, 3, requires_grad=True)
     nt_xent(first, torch.randn(2, 3), 0.5).backward()
-    assert first.grad is not None
     assert first.grad.isfinite().all()
 
 

@@ -1,4 +1,4 @@
-"""Every recipe trains with the shared pyramid, in all of its stages."""
+"""Every recipe and every architecture trains in all stages."""
 
 from dataclasses import replace
 
@@ -6,15 +6,18 @@ import pytest
 
 from mgm.method.algorithm import stages
 from mgm.method.recipes import RECIPES, baseline_of, make_experiment
+from mgm.networks.decoders import DECODERS
 from mgm.training.optimizer_steps import OPTIMIZER_STEPS
 from toys import changed, snapshot, toy_batch, toy_experiment, toy_trainer, with_runs
 
 QUICK = ("mt", "st", "mgm", "mgm_no_generator")
-CASES = [(name, mode) for name in QUICK for mode in OPTIMIZER_STEPS] + [
-    pytest.param(name, list(OPTIMIZER_STEPS)[number % 2], marks=pytest.mark.slow)
+MODES, KINDS = list(OPTIMIZER_STEPS), list(DECODERS)
+CASES = [(name, mode, {"decoder": "pyramid"}) for name in QUICK for mode in OPTIMIZER_STEPS] + [
+    pytest.param(name, MODES[number % 2], {"decoder": KINDS[number // 2 % 2]}, marks=pytest.mark.slow)
     for number, name in enumerate(name for name in RECIPES if name not in QUICK)
 ]
-"""Both ways of a step with the first, one or the other with all others."""
+"""Both ways of a step with the first, one or the other with all others, and with either kind of decoders."""
+CASES += [pytest.param("mgm", "combined", {"architecture": "cross_stitch_channels"}, marks=pytest.mark.slow)]
 
 
 @pytest.mark.parametrize("pretrain_steps, on_photographs", [(0, 5600), (100, 2900)])
@@ -26,11 +29,11 @@ def test_the_control_of_rooms_first_spends_their_steps_on_photographs(pretrain_s
     assert sum(stage.steps for stage in control) == on_photographs
 
 
-@pytest.mark.parametrize("recipe, optimizer_step", CASES)
-def test_a_step_of_every_stage_trains_what_it_names(tmp_path, recipe, optimizer_step):
+@pytest.mark.parametrize("recipe, optimizer_step, model", CASES)
+def test_a_step_of_every_stage_trains_what_it_names(tmp_path, recipe, optimizer_step, model):
     # longer than the warm-up of AdaShare's policy, shorter than until its decisions are fixed
     training = {"optimizer_step": optimizer_step, "steps": 4, "joint_share": 0.75, "generator_steps": 1}
-    experiment = with_runs(toy_experiment(recipe, training=training, model={"decoder": "pyramid"}))
+    experiment = with_runs(toy_experiment(recipe, training=training, model=model))
     trainer = toy_trainer(
         experiment, tmp_path, annotate=lambda extra: replace(extra, targets=toy_batch(1, len(extra)).targets)
     )

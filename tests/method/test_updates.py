@@ -6,9 +6,7 @@ from itertools import cycle
 import pytest
 import torch
 
-from mgm.models import MODELS
 from mgm.networks.decoders import DECODERS
-from mgm.training.optimizer_steps import OPTIMIZER_STEPS
 from toys import METHODS, changed, run_single, snapshot, toy_batch, toy_experiment, toy_trainer, with_runs
 
 
@@ -24,31 +22,6 @@ def test_exactly_the_named_networks_change(tmp_path, method, decoder):
             parameters, buffers = run_single(trainer, stage, update)
             assert parameters == set(update.trains), f"{stage.name}/{update.name} changed {parameters}"
             assert buffers <= set(update.statistics), f"{stage.name}/{update.name} moved buffers of {buffers}"
-
-
-ARCHITECTURES = [name for name in MODELS if name not in ("multi_task", "single_task")]
-
-
-CASES = [(name, list(OPTIMIZER_STEPS)[number % 2]) for number, name in enumerate(ARCHITECTURES)]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("architecture, optimizer_step", CASES)
-def test_other_architectures_train_in_all_three_stages_of_the_method(tmp_path, architecture, optimizer_step):
-    """Exactly the networks of a stage change, as with the shared encoder; with the pyramid: test_recipes.py."""
-    groups = ("semantic+depth", "normal/depth") if architecture == "task_groups" else ()
-    # longer than the warm-up of AdaShare's policy, shorter than until its decisions are fixed
-    training = {"optimizer_step": optimizer_step, "steps": 4, "joint_share": 0.75}
-    trainer = toy_trainer(
-        toy_experiment(model={"architecture": architecture, "groups": groups}, training=training), tmp_path
-    )
-    assert [stage.name for stage in trainer.stages] == ["multi_task", "generator", "joint"]
-    for number, stage in enumerate(trainer.stages):
-        trainer.position.stage, trainer.position.step = number, 0
-        before = snapshot(trainer.networks)[0]
-        trainer._run_stage(stage)
-        expected = set(stage.trains) - ({"policy"} if stage.name == "multi_task" else set())
-        assert changed(before, snapshot(trainer.networks)[0]) == expected, stage.name
 
 
 LABELS_ALONE = {

@@ -34,16 +34,6 @@ def test_equals_separate_networks(decoder):
         torch.testing.assert_close(alone(images)[task], together[task])
 
 
-@pytest.mark.parametrize("decoder", DECODERS)
-def test_one_task_is_the_multi_task_network(decoder):
-    images = torch.randn(2, 3, 32, 32)
-    predictions = []
-    for architecture in (SingleTaskNetworks, MultiTaskNetwork):
-        torch.manual_seed(4)
-        predictions.append(architecture({"depth": 1}, small(decoder=decoder))(images)["depth"])
-    assert torch.equal(*predictions)
-
-
 def test_features_of_all_tasks_stand_side_by_side():
     model = SingleTaskNetworks(CHANNELS, small()).eval()
     images = torch.randn(2, 3, 32, 32)

@@ -186,7 +186,6 @@ def test_frozen_levels_keep_no_graph_but_let_gradients_pass_to_images():
     assert [level.requires_grad for level in encoder(inputs)] == [False, False, True, True, True]
     inputs.requires_grad_()
     encoder(inputs)[-1].sum().backward()
-    assert inputs.grad is not None
     assert inputs.grad.abs().sum() > 0
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from task_cases import make_task, random_prediction, random_target
+from task_cases import make_task
 
 
 def scores(prediction: Tensor, target: Tensor) -> dict[str, float]:
@@ -26,18 +26,6 @@ def test_delta_is_symmetric_in_the_ratio(prediction: float, close: float) -> Non
     assert scores(torch.tensor([prediction]), torch.tensor([1.0]))["delta1"] == close
 
 
-def test_scores_equal_loops() -> None:
-    task = make_task("depth")
-    prediction, target = random_prediction(task), random_target(task)
-    pairs = [(p, t) for p, t in zip(prediction.flatten().tolist(), target.flatten().tolist(), strict=True) if t == t]
-    result = scores(prediction, target)
-    mean = len(pairs)
-    assert result["abs_error_m"] == pytest.approx(sum(abs(p - t) for p, t in pairs) / mean)
-    assert result["relative_error"] == pytest.approx(sum(abs(p - t) / t for p, t in pairs) / mean)
-    assert result["rmse_m"] == pytest.approx((sum((p - t) ** 2 for p, t in pairs) / mean) ** 0.5)
-    assert result["delta1"] == pytest.approx(sum(max(p / t, t / p) < 1.25 for p, t in pairs) / mean)
-
-
 def test_negative_predictions_are_wrong_but_harmless() -> None:
     result = scores(torch.tensor([-1.0, 0.0]), torch.tensor([1.0, 1.0]))
     assert result["abs_error_m"] == pytest.approx(1.5)
@@ -53,7 +41,6 @@ def test_depths_that_are_none(none: float) -> None:
     loss = task.loss(prediction, target)
     loss.backward()
     assert loss.item() == 1.0
-    assert prediction.grad is not None
     assert prediction.grad.flatten().tolist() == [1.0, 0.0]
     assert scores(prediction, target)["abs_error_m"] == 1.0
     assert task.constant([target]).item() == 2.0
@@ -88,12 +75,6 @@ def test_legend_prints_the_range_and_the_share_without_a_label() -> None:
 def test_depth_that_is_the_same_everywhere_has_a_scale() -> None:
     low, high = make_task("depth").span([torch.full((1, 1, 2, 2), 2.0)])
     assert low < 2 < high
-
-
-def test_error_is_full_at_1_metre() -> None:
-    task = make_task("depth")
-    value = torch.tensor([2.0, 2.5, 3.0, 9.0]).view(1, 1, 1, 4)
-    assert task.error(value, torch.full_like(value, 2.0)).flatten().tolist() == [0.0, 0.5, 1.0, 1.0]
 
 
 def test_sums_do_not_lose_pixels() -> None:

@@ -103,7 +103,6 @@ def test_no_label_trains_nothing(choice: str) -> None:
     loss = task.loss(prediction, task.missing(2, 5, 6))
     loss.backward()
     assert loss.item() == 0.0
-    assert prediction.grad is not None
     assert not prediction.grad.any()
 
 

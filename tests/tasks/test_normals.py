@@ -91,23 +91,11 @@ def test_mirrored_normals_point_the_other_way() -> None:
     assert task.flip(target).view(3, 2).T.tolist() == [[0.0, 1.0, 0.0], pytest.approx([-0.6, 0.0, 0.8])]
 
 
-def test_zoom_keeps_directions() -> None:
-    task = make_task("normal")
-    target = random_target(task, invalid=0.0)
-    assert torch.equal(task.zoom(target, torch.tensor([2.0, 0.5])), target)
-
-
 def test_colours_of_the_axes() -> None:
     task = make_task("normal")
     # right, up, towards the viewer; the frame is x right, y down, z forward
     axes = torch.diag(torch.tensor([1.0, -1.0, -1.0])).view(1, 3, 3, 1)
     assert task.colour(axes).squeeze().T.tolist() == [[255, 128, 128], [128, 255, 128], [128, 128, 255]]
-
-
-def test_error_is_full_at_60_degrees() -> None:
-    task = make_task("normal")
-    error = task.error(tilted([0.0, 30.0, 60.0, 120.0]), tilted([0.0] * 4))
-    torch.testing.assert_close(error.flatten(), torch.tensor([0.0, 0.5, 1.0, 1.0]))
 
 
 def test_constant_is_the_mean_direction() -> None:

@@ -148,12 +148,6 @@ def test_refinement_sees_probabilities() -> None:
     assert seen.min() >= 0
 
 
-def test_classes_stay_under_zoom() -> None:
-    task = make_task("semantic")
-    target = random_target(task)
-    assert torch.equal(task.zoom(target, torch.tensor([2.0, 0.5])), target)
-
-
 def test_pictures_and_legends_have_the_colours_of_the_data_set() -> None:
     own = ((0, 0, 0), (255, 255, 255))
     task = tasks_for(DatasetInfo("x", ("semantic",), ("wall", "floor"), colours=own))["semantic"]

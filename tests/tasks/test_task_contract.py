@@ -308,7 +308,9 @@ def test_confidence_counts_in_the_units_of_error_maps() -> None:
     assert found == pytest.approx([1.0, 0.8, 0.0], abs=1e-3)
 
 
-def test_zooming_by_1_is_nothing(task: Task) -> None:
+def test_a_zoom_changes_distances_alone_and_by_1_nothing(task: Task) -> None:
     target = random_target(task)
     torch.testing.assert_close(task.zoom(target, torch.ones(2)), target, equal_nan=True)
-    assert torch.equal(task.valid(task.zoom(target, torch.tensor([0.5, 2.0]))), task.valid(target))
+    zoomed = task.zoom(target, torch.tensor([0.5, 2.0]))
+    assert torch.equal(task.valid(zoomed), task.valid(target))
+    assert target.allclose(zoomed, equal_nan=True) == (task.name not in ("depth", "height"))

@@ -21,21 +21,6 @@ def test_l1_is_a_mean_over_valid_pixels_and_channels(name: str) -> None:
     assert task.loss(prediction, target).item() == pytest.approx(0.25)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_values_stay_under_zoom(name: str) -> None:
-    task = make_task(name)
-    target = torch.rand(2, task.channels, 3, 3)
-    assert torch.equal(task.zoom(target, torch.tensor([2.0, 0.5])), target)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_error_is_full_at_a_quarter(name: str) -> None:
-    task = make_task(name)
-    value = torch.tensor([0.5, 0.625, 0.75, 1.0]).expand(1, task.channels, 1, 4)
-    error = task.error(value, torch.full_like(value, 0.5))
-    assert error.flatten().tolist() == [0.0, 0.5, 1.0, 1.0]
-
-
 def test_curvature_diverges_from_grey() -> None:
     task = make_task("principal_curvature")
     value = torch.tensor([[0.5, 0.5], [1.0, 0.5], [0.5, 0.0]]).T.view(1, 2, 1, 3)

@@ -1,7 +1,5 @@
 """Cityscapes: label tables, depth from disparity, cities, multi-hot labels, missing and wrong files."""
 
-import pickle
-
 import numpy as np
 import pytest
 
@@ -141,9 +139,3 @@ def test_small_disparities_are_invalid(zurich):
     depth = CityscapesSource(zurich).read(0, 64).targets["depth"]
     assert np.isnan(depth[0, :, :32]).all()
     np.testing.assert_allclose(depth[0, :, 32:], 448)
-
-
-def test_cityscapes_source_can_be_pickled(zurich):
-    source = CityscapesSource(zurich)
-    copy = pickle.loads(pickle.dumps(source))
-    np.testing.assert_array_equal(copy.read(2, 16).image, source.read(2, 16).image)

@@ -1,6 +1,5 @@
 """NYUv2 as given out: axes and mirroring, mappings, scenes, normals, splits, and files that are missing or wrong."""
 
-import pickle
 import shutil
 import sys
 
@@ -97,14 +96,6 @@ def test_published_normals_are_read_where_they_are(tmp_path):
     assert "published" in source.info.notes["normal"]
     (folder / "normals_gt" / "normals" / "0001.png").unlink()
     assert np.isnan(NYUv2MatSource(folder).read(1, 16).targets["normal"]).all()
-
-
-def test_opens_the_file_anew_in_another_process(folder):
-    source = NYUv2MatSource(folder)
-    before = source.read(2, 16)
-    copy = pickle.loads(pickle.dumps(source))
-    np.testing.assert_array_equal(copy.read(2, 16).image, before.image)
-    assert copy.fingerprint == source.fingerprint
 
 
 def test_opened_by_folder_file_and_name(folder, monkeypatch, tmp_path):

@@ -1,7 +1,5 @@
 """Taskonomy: three layouts, matching by building, point and view, values, masks, scenes and splits."""
 
-import pickle
-
 import numpy as np
 import pytest
 
@@ -101,6 +99,7 @@ def test_scene_categories_above_the_threshold(folder):
     every = TaskonomySource(folder, min_scene_images=4)
     assert (every.info.scenes, len(every)) == (("places_007", "places_012"), 20)
     assert [every.read(index, 8).scene.tolist() for index in (2, 3)] == [[0, 1], [1, 0]]
+    assert every.fingerprint != some.fingerprint
 
 
 def test_missing_labels_are_invalid_and_counted(small):
@@ -224,13 +223,3 @@ def test_random_split_and_unknown_one(folder):
         TaskonomySource(folder).splits("tinny", 0)
     with pytest.raises(ConfigError, match="at least 0"):
         TaskonomySource(folder, min_scene_images=-1)
-
-
-def test_pickled_source_reads_the_same(folder):
-    source = TaskonomySource(folder, min_scene_images=0)
-    copy = pickle.loads(pickle.dumps(source))
-    one, other = source.read(5, 16), copy.read(5, 16)
-    np.testing.assert_array_equal(one.image, other.image)
-    np.testing.assert_array_equal(one.scene, other.scene)
-    assert copy.fingerprint == source.fingerprint
-    assert TaskonomySource(folder).fingerprint != source.fingerprint

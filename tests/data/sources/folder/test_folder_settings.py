@@ -91,7 +91,7 @@ def test_the_example_in_the_documentation_is_right(tmp_path):
     text = (Path(__file__).parents[4] / "docs" / "data.md").read_text()
     found = settings(tmp_path, text.partition("```yaml\n")[2].partition("```")[0])
     assert found.classes == ("wall", "floor", "thing")
-    assert found.files("normal").axes == "opengl"
+    assert (found.files("normal").axes, found.files("depth").unit) == ("opengl", "cm")
 
 
 def test_comments_in_lists_of_names_are_skipped_and_a_name_twice_is_refused(tmp_path):
