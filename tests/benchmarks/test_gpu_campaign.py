@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import step
 from gpu_campaign import Job, carry_out, known, phases
 from mgm.cli.train import parse_train
 from mgm.runs.checks import check_experiment
@@ -54,10 +55,18 @@ def test_every_training_is_a_command_that_exists(tmp_path):
 
 
 @pytest.mark.slow
-def test_rehearsal_of_a_training_and_a_step(tmp_path):
+def test_rehearsal_of_a_training_and_a_step_whose_parts_add_up_to_it(tmp_path, monkeypatch):
     jobs = {job.name: job for _, some, _ in phases(options(tmp_path), tmp_path) for job in some}
-    carry_out([jobs["smoke_mgm"], jobs["step_counts"]], tmp_path, 2, time.monotonic() + 300)
-    found = {name: json.loads((tmp_path / f"{name}.json").read_text()) for name in ("smoke_mgm", "step_counts")}
-    assert [found[name]["error"] for name in found] == ["", ""]
-    assert found["smoke_mgm"]["result"]["recipe"] == "mgm"
-    assert found["step_counts"]["result"]
+    carry_out([jobs["smoke_mgm"]], tmp_path, 2, time.monotonic() + 300)
+    found = json.loads((tmp_path / "smoke_mgm.json").read_text())
+    assert found["error"] == ""
+    assert found["result"]["recipe"] == "mgm"
+    monkeypatch.setattr(step, "SETTINGS", {"ours": {}})
+    small = ("--size", "32", "--width", "4", "--batch", "4")
+    monkeypatch.setattr(sys, "argv", [*jobs["step_counts"].command[1:], *small])
+    step.main()
+    counted = json.loads(jobs["step_counts"].result.read_text())
+    (ours,) = (row for row in counted["variants"] if row["variant"] == "ours")
+    parts = {row["part"]: row for row in counted["parts"]}
+    assert sum(row["flop"] for row in parts.values()) == ours["flop"]
+    assert parts["discriminator"]["flop"] > 0 < parts["task"]["peak_bytes"]
