@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
 from mgm.config import Experiment
 from mgm.data import open_source
@@ -22,6 +23,7 @@ from mgm.runs.settings import to_dict
 from mgm.runs.starting_weights import with_channels
 from mgm.tasks import tasks_for
 from mgm.training.checkpoint import save_checkpoint
+from mgm.training.metrics_log import MetricsLog
 from mgm.types import DatasetInfo
 
 CLASSES = ("wall", "floor", "<b>thing</b>")
@@ -80,3 +82,23 @@ def write_run(
         }
         save_checkpoint(folder.checkpoints / f"generator_after_{stage}.pt", state)
     return path
+
+
+def write_log(path: Path, *, joint: bool = True, scale: float = 1.0, nan: bool = False) -> Path:
+    """A metrics log of one stage, or of three; its scores grow with the steps."""
+    log = MetricsLog(path)
+    for step in (20, 40):
+        log.write(stage="multi_task", step=step, losses={"task": scale * 100.0 / step})
+        score = float("nan") if nan else scale * step / 100
+        log.write(stage="multi_task", step=step, validation={"semantic": {"miou": score}, "depth": {}}, score=score)
+    if joint:
+        log.write(stage="generator", step=10, losses={"discriminator": 1.0, "generator": -0.5})
+        log.write(stage="joint", step=20, losses={f"loss {number}": 0.01 * 10**number for number in range(6)})
+        log.write(stage="joint", step=20, validation={"semantic": {"miou": 0.9}, "depth": {"abs_error_m": 0.5}})
+    return path
+
+
+def pixels(path: Path) -> np.ndarray:
+    """``[H, W, 3]``: what a picture file shows."""
+    with Image.open(path) as picture:
+        return np.array(picture.convert("RGB"))

@@ -68,21 +68,10 @@ def experiment(runs, tmp_path) -> Path:
         trial("mgm-s1", "MGM", "mgm", "../mgm-s1", seed=1, state="failed", error="the <generator> loss is inf"),
         trial("st-s1", "ST", "st", "../st-s1", seed=1, state="missing"),
     ]
-    record = {
-        "name": "table2",
-        "paper": "Table 2",
-        "title": "Does <it> help?",
-        "command": "mgm experiment table2 --data 'my photos'",
-        "commit": "abc1234",
-        "data": "nyuv2",
-        "preset": "tiny",
-        "seeds": [0, 1],
-        "settings": ["50 %"],
-        "versions": {"mgm": "9.9", "torch": "2.x"},
-        "seconds": 75.0,
-        "trials": trials,
-        "something_new": True,
-    }
+    record = {"name": "table2", "paper": "Table 2", "title": "Does <it> help?", "data": "nyuv2", "preset": "tiny"}
+    record |= {"command": "mgm experiment table2 --data 'my photos'", "commit": "abc1234", "seeds": [0, 1]}
+    record |= {"settings": ["50 %"], "versions": {"mgm": "9.9", "torch": "2.x"}, "seconds": 75.0, "trials": trials}
+    record |= {"something_new": True}
     columns = [
         {"task": "semantic", "metric": "miou", "title": "mIoU", "unit": "", "higher_is_better": True},
         {"task": "normal", "metric": "angle_deg", "title": "mean angle", "unit": "°", "higher_is_better": False},

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 import torch
+from safetensors.torch import save
 from torch import nn
 
 from backbones import FAMILIES, NORMALISATION, tiny_model, write_backbone
@@ -169,30 +170,24 @@ def test_other_kinds_are_refused(tmp_path):
         read_structure(str(tmp_path))
 
 
-def test_pickled_weights_are_refused(tmp_path):
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (None, r"model\.safetensors is needed"),
+        (save({"a": torch.zeros(1)}, metadata={"format": "pt"}), "do not fit its config.json"),
+        (b"junk", "cannot read the weights"),
+    ],
+    ids=["pickled", "of another model", "damaged"],
+)
+def test_other_weights_are_refused(tmp_path, content, message):
     folder = write_backbone(tmp_path, "resnet")
     encoder = PretrainedEncoder(read_structure(str(folder)))
     (folder / "model.safetensors").unlink()
-    torch.save(encoder.backbone.state_dict(), folder / "pytorch_model.bin")
-    with pytest.raises(ConfigError, match=r"model\.safetensors is needed"):
-        load_weights(encoder, str(folder))
-
-
-def test_weights_of_another_model_are_refused(tmp_path):
-    from safetensors.torch import save_file
-
-    folder = write_backbone(tmp_path, "resnet")
-    encoder = PretrainedEncoder(read_structure(str(folder)))
-    save_file({"a": torch.zeros(1)}, folder / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(ConfigError, match="do not fit its config.json"):
-        load_weights(encoder, str(folder))
-
-
-def test_damaged_weights_are_refused(tmp_path):
-    folder = write_backbone(tmp_path, "resnet")
-    encoder = PretrainedEncoder(read_structure(str(folder)))
-    (folder / "model.safetensors").write_bytes(b"junk")
-    with pytest.raises(ConfigError, match="cannot read the weights"):
+    if content is None:
+        torch.save(encoder.backbone.state_dict(), folder / "pytorch_model.bin")
+    else:
+        (folder / "model.safetensors").write_bytes(content)
+    with pytest.raises(ConfigError, match=message):
         load_weights(encoder, str(folder))
 
 

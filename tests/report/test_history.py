@@ -1,24 +1,12 @@
 import math
 
+from fake_runs import write_log
 from mgm.report.history import in_order, read_history, stages_of, tasks_of
 from mgm.training.metrics_log import MetricsLog
 
 
-def write(path, *, joint=True):
-    log = MetricsLog(path)
-    for step in (20, 40):
-        score = step / 100
-        log.write(stage="multi_task", step=step, losses={"task": 100.0 / step})
-        log.write(stage="multi_task", step=step, validation={"semantic": {"miou": score}, "depth": {}}, score=score)
-    if joint:
-        log.write(stage="generator", step=10, losses={"discriminator": 1.0, "generator": -0.5})
-        log.write(stage="joint", step=20, losses={"loss 0": 0.01})
-        log.write(stage="joint", step=20, validation={"semantic": {"miou": 0.9}, "depth": {"abs_error_m": 0.5}})
-    return path
-
-
 def test_joint_training_goes_on_counting(tmp_path):
-    history = read_history(write(tmp_path / "a.jsonl"))
+    history = read_history(write_log(tmp_path / "a.jsonl"))
     assert history.joint_start == 40
     assert history.scores["semantic"] == ([20, 40, 60], [0.2, 0.4, 0.9])
     assert history.losses["joint"]["loss 0"][0] == [60]
@@ -30,7 +18,7 @@ def test_joint_training_goes_on_counting(tmp_path):
 
 
 def test_baseline_has_no_joint_training(tmp_path):
-    path = write(tmp_path / "a.jsonl", joint=False)
+    path = write_log(tmp_path / "a.jsonl", joint=False)
     MetricsLog(path).write(stage="continued", step=20, validation={"semantic": {"miou": 0.5}})
     history = read_history(path)
     assert history.joint_start is None
@@ -39,7 +27,7 @@ def test_baseline_has_no_joint_training(tmp_path):
 
 
 def test_stages_and_tasks_come_in_the_order_of_a_training_and_of_tables(tmp_path):
-    histories = [read_history(write(tmp_path / "a.jsonl")), read_history(tmp_path / "absent.jsonl")]
+    histories = [read_history(write_log(tmp_path / "a.jsonl")), read_history(tmp_path / "absent.jsonl")]
     assert stages_of(histories) == ["multi_task", "generator", "joint"]
     assert tasks_of(histories) == ["semantic", "depth"]
     assert in_order(("a", "b"), [["c", "b"], ["a"]]) == ["a", "b", "c"]

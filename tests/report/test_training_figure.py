@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from torch import nn
 
+from fake_runs import pixels
 from mgm.method.networks import build_model
 from mgm.method.recipes import make_experiment
 from mgm.report import training_figure
@@ -20,11 +20,6 @@ def data():
 @pytest.fixture
 def model(data):
     return build_model(data.tasks, make_experiment("mt", "tiny").model, 0)
-
-
-def pixels(path):
-    with Image.open(path) as image:
-        return np.asarray(image)
 
 
 def draw(sheet, model, done=1):

@@ -51,30 +51,18 @@ def test_attention_is_at_32_pixels(size, attended):
     assert sizes == {"G": attended, "D": attended}
 
 
-def test_residual_of_the_discriminator_is_not_rectified():
+@pytest.mark.parametrize(
+    "block, labels",
+    [(DiscriminatorBlock(4, 6), []), (GeneratorBlock(4, 6, 1), [torch.ones(2, 1)]), (FinalBlock(4), [])],
+)
+def test_residuals_are_not_rectified(block, labels):
     """The authors' in-place ReLU alters the shortcut: with a silenced branch only the input's shortcut is left."""
-    block = DiscriminatorBlock(4, 6).eval()
-    silence(block.conv2)
+    silence(block.eval().conv2)
     features = torch.randn(2, 4, 8, 8)
     before = features.clone()
-    torch.testing.assert_close(block(features), block.shortcut(before))
+    shortcut = getattr(block, "shortcut", nn.Identity())
+    torch.testing.assert_close(block(features, *labels), shortcut(before))
     assert torch.equal(features, before)
-
-
-def test_residual_of_the_final_block_is_not_rectified():
-    block = FinalBlock(4).eval()
-    silence(block.conv2)
-    features = torch.randn(2, 4, 4, 4)
-    before = features.clone()
-    assert torch.equal(block(features), before)
-
-
-def test_residual_of_the_generator_is_not_rectified():
-    block = GeneratorBlock(4, 6, 1).eval()
-    silence(block.conv2)
-    features = torch.randn(2, 4, 8, 8)
-    before = features.clone()
-    torch.testing.assert_close(block(features, torch.ones(2, 1)), block.shortcut(before))
 
 
 def test_first_block_sees_dark_pixels():

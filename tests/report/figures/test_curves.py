@@ -1,36 +1,16 @@
 import json
-import math
 
 import numpy as np
 import pytest
-from PIL import Image
 
+from fake_runs import pixels, write_log
 from mgm.errors import RunError
 from mgm.report.figures.curves import curve_figure
-from mgm.training.metrics_log import MetricsLog
-
-
-def write(path, *, joint=True, scale=1.0, nan=False):
-    log = MetricsLog(path)
-    for step in (20, 40):
-        log.write(stage="multi_task", step=step, losses={"task": scale * 100.0 / step})
-        score = math.nan if nan else scale * step / 100
-        log.write(stage="multi_task", step=step, validation={"semantic": {"miou": score}, "depth": {}}, score=score)
-    if joint:
-        log.write(stage="generator", step=10, losses={"discriminator": 1.0, "generator": -0.5})
-        log.write(stage="joint", step=20, losses={f"loss {number}": 0.01 * 10**number for number in range(6)})
-        log.write(stage="joint", step=20, validation={"semantic": {"miou": 0.9}, "depth": {"abs_error_m": 0.5}})
-    return path
-
-
-def pixels(path):
-    with Image.open(path) as picture:
-        return np.array(picture.convert("RGB"))
 
 
 def test_every_run_is_drawn(tmp_path):
-    ours = write(tmp_path / "ours.jsonl")
-    baseline = write(tmp_path / "baseline.jsonl", joint=False, scale=0.8)
+    ours = write_log(tmp_path / "ours.jsonl")
+    baseline = write_log(tmp_path / "baseline.jsonl", joint=False, scale=0.8)
     curve_figure(tmp_path / "one.png", {"MGM": ours})
     curve_figure(tmp_path / "two.png", {"MGM": ours, "MT ($\\baseline$)": baseline})
     one, two = pixels(tmp_path / "one.png"), pixels(tmp_path / "two.png")
@@ -41,12 +21,12 @@ def test_every_run_is_drawn(tmp_path):
 
 
 def test_vector_graphics(tmp_path):
-    curve_figure(tmp_path / "a.svg", {"MGM": write(tmp_path / "a.jsonl", joint=False)})
+    curve_figure(tmp_path / "a.svg", {"MGM": write_log(tmp_path / "a.jsonl", joint=False)})
     assert "<svg" in (tmp_path / "a.svg").read_text(encoding="utf-8")
 
 
 def test_scores_that_are_nan(tmp_path):
-    curve_figure(tmp_path / "a.png", {"MGM": write(tmp_path / "a.jsonl", joint=False, nan=True)})
+    curve_figure(tmp_path / "a.png", {"MGM": write_log(tmp_path / "a.jsonl", joint=False, nan=True)})
     assert pixels(tmp_path / "a.png").std() > 5
 
 

@@ -1,14 +1,9 @@
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
+from fake_runs import pixels
 from mgm.report.figures.generated import generated_figure
-
-
-def pixels(path):
-    with Image.open(path) as picture:
-        return np.array(picture.convert("RGB"))
 
 
 def test_images_stand_in_the_row_of_their_scene(tmp_path):
