@@ -9,7 +9,7 @@ from mgm.config import Experiment
 from mgm.errors import ConfigError
 from mgm.experiments.catalogue import BEYOND, STUDIES, find_study
 from mgm.experiments.paper_values import CITYSCAPES, LOSSES, NYUV2, PRIMARY, TASKONOMY, paper_table
-from mgm.experiments.plans import field_groups, make_plan, train_arguments
+from mgm.experiments.plans import make_plan, train_arguments
 from mgm.experiments.studies import CONTROL, MGM, MGM_G
 from mgm.method.algorithm import joint_updates, stages
 from mgm.method.recipes import PRESETS, RECIPES, make_experiment
@@ -216,11 +216,6 @@ def test_metrics_exist() -> None:
     for metrics in (PRIMARY, LOSSES):
         assert all(metric in TASKS[task].metrics_info for task, metric in metrics.items())
     assert TASKS.keys() == LOSSES.keys()
-
-
-def test_field_names_are_unique_over_groups() -> None:
-    assert "fraction" in field_groups()
-    assert field_groups()["seed"] == ""
 
 
 @pytest.mark.parametrize("name", ["figure5", "Figure5"])

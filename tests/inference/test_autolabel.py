@@ -230,15 +230,6 @@ def test_a_full_disk_is_not_taken_for_bad_photographs(run, photos, tmp_path, mon
     assert len(autolabel(run, photos, tmp_path / "out", skip_bad=True, device="cpu").images) == 3
 
 
-def test_a_refused_call_leaves_nothing_in_the_way_of_the_corrected_one(run, photos, tmp_path):
-    (photos / "bad.png").write_bytes(b"no picture")
-    with pytest.raises(DataError, match=r"bad.png"):
-        autolabel(run, photos, tmp_path / "out", device="cpu")
-    assert not (tmp_path / "out.partial").exists()
-    autolabel(run, photos, tmp_path / "out", confidence=0.1, skip_bad=True, device="cpu")
-    assert (tmp_path / "out" / "dataset.yaml").is_file()
-
-
 def test_what_is_refused(run, photos, tmp_path):
     kept = tmp_path / "kept"
     (kept / "rgb").mkdir(parents=True)
@@ -255,8 +246,10 @@ def test_what_is_refused(run, photos, tmp_path):
     with pytest.raises(DataError, match=r"bad\.png.*--skip-bad leaves it out"):
         autolabel(run, photos, tmp_path / "out", device="cpu")
     assert files_below(kept) == set()
-    done = autolabel(run, photos, tmp_path / "out", skip_bad=True, device="cpu")
+    assert not (tmp_path / "out.partial").exists(), "in the way of the corrected call"
+    done = autolabel(run, photos, tmp_path / "out", confidence=0.1, skip_bad=True, device="cpu")
     assert len(done.images) == 3
+    assert (tmp_path / "out" / "dataset.yaml").is_file()
     assert "bad.png" in done.failed[0][1]
     with pytest.raises(DataError, match="already exists"):
         autolabel(run, photos, tmp_path / "out", skip_bad=True, device="cpu")

@@ -81,12 +81,6 @@ def test_bad_widths(widths):
         ResNetEncoder(3, 18, widths)
 
 
-@pytest.mark.parametrize("sides, stride", [((40, 32), 16), ((32, 100), 16), ((48, 64), 32)])
-def test_other_sides_are_refused(sides, stride):
-    with pytest.raises(ConfigError, match=f"multiples of {stride}"):
-        ResNetEncoder(3, 10, NARROW, stride)(torch.zeros(1, 3, *sides))
-
-
 def test_a_grey_image_in_one_channel_gives_what_it_gives_as_rgb():
     rgb, grey = ResNetEncoder(3, 10, NARROW).eval(), ResNetEncoder(1, 10, NARROW).eval()
     grey.load_state_dict(adapt_input(rgb.state_dict(), grey))

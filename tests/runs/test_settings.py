@@ -46,7 +46,8 @@ def test_early_sizes_keep_the_shape():
     )
     check_experiment(fitting)
     for early, message in (
-        ((40,), "multiples of 16"),
+        ((40,), "must be multiples of 16"),
+        ((0,), "multiples of 16, up to"),
         ((112,), "up to image_size 96x144"),
         ((16,), "images of 16x24 have"),
     ):

@@ -93,23 +93,10 @@ def test_adashare_encoder_and_policy_are_left_out(tmp_path, capsys):
     assert compile_networks(trainer.networks, "default", CPU, backend="eager") == 1
 
 
-def test_cuda_graphs_need_cuda(tmp_path):
-    trainer = toy_trainer(toy_experiment("mt"), tmp_path)
-    with pytest.raises(ConfigError, match="needs a CUDA GPU, not cpu"):
-        compile_networks(trainer.networks, "reduce-overhead", CPU)
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"compile": "default", "checkpoint_activations": True}, "leave out one of the two"),
-        ({"compile": "reduce-overhead", "optimizer_step": "combined"}, "differentiate a pass several times"),
-    ],
-)
-def test_settings_that_exclude_each_other(changes, message):
-    experiment = toy_experiment()
-    with pytest.raises(ConfigError, match=message):
-        check_experiment(replace(experiment, training=replace(experiment.training, **changes)))
+def test_graphs_of_a_step_that_differentiates_a_pass_several_times_are_refused():
+    """What else excludes each other: tests/runs/test_scaling_settings.py."""
+    with pytest.raises(ConfigError, match="differentiate a pass several times"):
+        check_experiment(toy_experiment(training={"compile": "reduce-overhead", "optimizer_step": "combined"}))
 
 
 @pytest.mark.gpu

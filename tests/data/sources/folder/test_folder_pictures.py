@@ -26,22 +26,22 @@ def test_an_ordinary_folder_has_no_warning(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "parts",
+    "parts, layout",
     [
-        ("Train", "Val", "Test"),
-        ("training", "validation", "testing"),
-        ("TRAIN", "Dev", "TESTING"),
-        ("train", "valid", "test"),
+        ("Train Val Test", "{part}/{kind}/{name}"),
+        ("training validation testing", "{kind}/{part}/{name}"),
+        ("TRAIN Dev TESTING", "{kind}/hall/{part}/{name}"),
+        ("train valid test", "{kind}/{part}/{name}"),
     ],
 )
-@pytest.mark.parametrize("layout", ["{part}/{kind}/{name}", "{kind}/{part}/{name}", "{kind}/hall/{part}/{name}"])
 def test_a_split_of_ones_own_is_taken_as_it_is(tmp_path, parts, layout):
+    parts = parts.split()
     for number in range(6):
         for kind, content in (("rgb", RGB), ("semantic", LABELS)):
             name = layout.format(part=parts[number % 3], kind=kind, name=f"{number}.png")
             write_files(tmp_path, {name: content})
     source = open_source(str(tmp_path))
-    assert source.split_kinds == ("random", "official")
+    assert (source.split_kinds, source.info.scenes) == (("random", "official"), ())
     splits = source.splits("official", 0)
     names = [
         {source.read(int(index), 8).name[-1] for index in part}

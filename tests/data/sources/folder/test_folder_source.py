@@ -257,22 +257,6 @@ def test_missing_labels_are_invalid_and_unlabelled_images_are_for_training(tmp_p
         assert sorted(np.concatenate([splits.train, splits.validation, splits.test])) == list(range(20))
 
 
-@pytest.mark.parametrize("nested", ["part/rgb", "rgb/part"])
-def test_parts_as_folders(tmp_path, nested):
-    files = {}
-    for part, count in (("train", 4), ("val", 2), ("test", 3)):
-        for index in range(count):
-            for kind, content in (("rgb", RGB), ("depth", png(np.ones((30, 40), np.uint16)))):
-                folder = f"{part}/{kind}" if nested == "part/rgb" else f"{kind}/{part}"
-                files[f"{folder}/{index}.png"] = content
-    source = FolderSource(write_files(tmp_path, files))
-    assert source.split_kinds == ("random", "official")
-    assert source.info.scenes == ()
-    splits = source.splits("official", 0)
-    assert [len(part) for part in (splits.train, splits.validation, splits.test)] == [4, 2, 3]
-    assert {source.read(int(index), 8).name for index in splits.validation} == {"val/0", "val/1"}
-
-
 def test_given_test_set_stays_and_validation_is_made(tmp_path):
     folder = write_own(tmp_path / "photos", 20)
     lines = ["name,label,split", *(f"photo_{i:03d},k{i % 2},{'test' if i < 5 else ''}" for i in range(20))]

@@ -3,9 +3,8 @@
 from dataclasses import replace
 
 import numpy as np
-import pytest
 
-from mgm.data.sources.folder.parts import given_parts, lacking_parts, split_pictures
+from mgm.data.sources.folder.parts import given_parts, split_pictures
 from mgm.data.sources.folder.pictures import Picture
 from mgm.data.sources.folder.settings import FolderSettings, SplitSettings
 
@@ -16,21 +15,6 @@ PICTURES = [Picture(str(number), f"{number}.png", part, labels={"depth": "d.png"
 def test_a_validation_part_can_be_the_test_set():
     assert given_parts(PICTURES, SplitSettings()) == PARTS
     assert given_parts(PICTURES, SplitSettings(val_is_test=True)) == [*PARTS[:4], "test", "test"]
-
-
-@pytest.mark.parametrize(
-    ("parts", "kind", "says"),
-    [
-        (["", ""], "official", ""),
-        (["train", "validation"], "official", "part 'test'"),
-        (["train", "test"], "official", "part 'val'"),
-        (["train", "test"], "scene", ""),
-    ],
-)
-def test_what_the_official_split_lacks(parts, kind, says):
-    found = lacking_parts(parts, kind)
-    assert says in found
-    assert bool(found) == bool(says)
 
 
 def test_the_official_split_takes_validation_from_training_where_none_is_given():
