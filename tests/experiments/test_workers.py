@@ -144,7 +144,7 @@ def test_trials_share_a_ray_cluster_and_those_whose_worker_dies_are_given_to_ano
             running.append(cluster.cluster_resources()["CPU"] - cluster.available_resources().get("CPU", 0))
             time.sleep(0.02)
         killed = _kill_ray_workers()
-        assert [future.result(240).error for future in futures] == ["", ""]
+        assert [future.result(500).error for future in futures] == ["", ""]
     assert max(running) == 2
     assert killed
     assert all(folder.finished for folder in folders)
