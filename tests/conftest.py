@@ -7,7 +7,6 @@ import torch
 
 from fakes import write_nyuv2
 from mgm.cli.main import main
-from mgm.networks.normalization import SpectralNorm
 from mgm.training.trainer import Trainer
 
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
@@ -35,19 +34,6 @@ def unsynchronised():
     """No test survives a power cut: files need not have reached the disk."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda file: None)
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def shapes_alone():
-    """On the device meta, where saved networks are built for their shapes, there is nothing for power iterations to converge to."""
-    advance = SpectralNorm._advance
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            SpectralNorm,
-            "_advance",
-            lambda self, matrix: self._estimate(matrix) if matrix.is_meta else advance(self, matrix),
-        )
         yield
 
 
