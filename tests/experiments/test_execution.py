@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,7 @@ from mgm.experiments.studies import MGM, MT, ST, Need, Row, Setting, Study, opti
 from mgm.experiments.study_files import Place
 from mgm.experiments.workers import Workers
 from mgm.method.recipes import make_experiment
+from mgm.runs.folder import RunFolder
 
 SCORES = three_tasks(0.1, 1.0, 30.0)
 
@@ -34,7 +36,7 @@ class Played(Workers):
             future.set_exception(RuntimeError("node died\nmore"))
             return future
         if not error:
-            pretend(self.place.trial_by_name(job.name), SCORES)
+            pretend(RunFolder(Path(job.folder)), SCORES)
         future.set_result(Outcome(job.name, error, 1.0))
         return future
 
@@ -97,7 +99,7 @@ def test_it_waits_while_others_go_on(place) -> None:
                 order.append(job.experiment.recipe)
                 if job.experiment.recipe == "st":
                     other_done.set()
-                pretend(self.place.trial_by_name(job.name), SCORES)
+                pretend(RunFolder(Path(job.folder)), SCORES)
                 return Outcome(job.name)
 
             return self.pool.submit(work)

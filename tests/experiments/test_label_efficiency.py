@@ -27,7 +27,7 @@ def test_noise_that_makes_more_labels_worse_is_flattened():
 
 def test_in_words():
     equal = {"semantic": 0.35, "depth": math.inf, "normal": 0.0, "edge_texture": math.nan}
-    assert worth_text("MGM", "MT", 0.25, equal, SHARES) == (
+    assert worth_text(0.25, equal, SHARES) == (
         "MGM with 25 % of the labels matches MT with 35 % (1.4 times as many) on semantic, more than 100 % on depth, "
         "less than 10 % on normal, an unknown share on edge_texture."
     )

@@ -154,8 +154,7 @@ def _convert_chunks(source: DataSource, plan: Plan, pending: list[int], workers:
         seconds = (time.perf_counter() - start) * (len(pending) - 1)
         yield pending[0]
         pending = pending[1:]
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        workers = min(cores, MAX_WORKERS, int(seconds / SECONDS_PER_WORKER))
+        workers = min(num_cores(), MAX_WORKERS, int(seconds / SECONDS_PER_WORKER))
     workers = min(workers, len(pending))
     if workers > 1:
         try:
@@ -168,6 +167,11 @@ def _convert_chunks(source: DataSource, plan: Plan, pending: list[int], workers:
         if not _is_done(plan, number):
             _convert_chunk(source, plan, number)
         yield number
+
+
+def num_cores() -> int:
+    """Number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class WorkersLostError(Exception):

@@ -36,7 +36,7 @@ class Resampled:
 
 
 def read_sums(run: RunFolder) -> Sums | None:
-    """Read the per-image sums of a run's test set; None if there are none (unfinished run, or an earlier version).
+    """Read the per-image sums of a run's test set; None if the run is not finished.
 
     Raises:
         RunError: If the file is damaged.
@@ -46,14 +46,12 @@ def read_sums(run: RunFolder) -> Sums | None:
     try:
         with np.load(run.test_images, allow_pickle=False) as file:
             sums = {name: file[name] for name in file.files}
+        if any(len(values) != len(sums.get("images", ())) for values in sums.values()):
+            raise ValueError("not one row per image")
     except Exception as error:  # a damaged file can fail in any way
         raise RunError(
             f"{run.test_images} is damaged ({error}); delete it to leave this run out of the bootstrap"
         ) from None
-    if any(len(values) != len(sums.get("images", ())) for values in sums.values()):
-        raise RunError(
-            f"{run.test_images} is damaged (not one row per image); delete it to leave this run out of the bootstrap"
-        )
     return sums
 
 

@@ -109,15 +109,12 @@ def answer_questions(
     compared: list[dict[str, tuple[PairedComparison, float]]] = []
     for question in questions:
         ours, theirs = results[question.recipe], results[question.reference]
-        found = {
-            task: (
-                compare_paired(ours[task], theirs[task], higher_is_better=higher),
-                abs(spread(theirs[task]).mean),
-            )
+        tests = {
+            task: (compare_paired(ours[task], theirs[task], higher_is_better=higher), abs(spread(theirs[task]).mean))
             for task, higher in higher_is_better.items()
         }
         gains = _gains_per_seed(ours, theirs, higher_is_better)
-        compared.append({**found, MEAN: (compare_paired(gains, [0.0] * len(gains)), 1.0)})
+        compared.append({**tests, MEAN: (compare_paired(gains, [0.0] * len(gains)), 1.0)})
     family = [one.t_p for q, tests in zip(questions, compared, strict=True) if q.primary for one, _ in tests.values()]
     first_step = LEVEL / max(1, sum(not math.isnan(p) for p in family))
     adjusted = iter(holm(family))
@@ -143,24 +140,15 @@ def answer_questions(
 def _gains_per_seed(
     ours: Mapping[str, Sequence[float]], theirs: Mapping[str, Sequence[float]], higher_is_better: Mapping[str, bool]
 ) -> list[float]:
+    def of_seed(values: Mapping[str, Sequence[float]], seed: int) -> dict[str, float]:
+        return {task: values[task][seed] for task in higher_is_better}
+
     seeds = range(len(next(iter(ours.values()))))
-    return [
-        mean_relative_gain(
-            {task: ours[task][seed] for task in higher_is_better},
-            {task: theirs[task][seed] for task in higher_is_better},
-            higher_is_better,
-        )
-        for seed in seeds
-    ]
+    return [mean_relative_gain(of_seed(ours, seed), of_seed(theirs, seed), higher_is_better) for seed in seeds]
 
 
 def sentence(answer: Answer, alpha: float = LEVEL) -> str:
-    """The answer in words: on which tasks the recipe is better, worse, or not significantly different.
-
-    Args:
-        answer: From `answer_questions`.
-        alpha: Significance level.
-    """
+    """The answer in words: on which tasks the recipe is better, worse, or not different at the significance level ``alpha``."""
     question, total = answer.question, len(answer.tasks)
     about = f"{question.about}: " if question.about else ""
     if not question.primary:

@@ -29,15 +29,8 @@ class Progression:
     errors: dict[str, str] = field(default_factory=dict[str, str])
 
     def __post_init__(self) -> None:
-        self.console = Console(stderr=True)
-        self.bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=self.console,
-            disable=not sys.stderr.isatty(),
-        )
+        columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn())
+        self.bar = Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty())
         self.task = self.bar.add_task("trials", total=self.total)
 
     def end(self, outcome: Outcome) -> None:
@@ -47,11 +40,11 @@ class Progression:
         how = f"failed: {outcome.error}" if outcome.error else f"finished in {outcome.seconds:.0f} s"
         if outcome.error:
             self.errors[outcome.name] = outcome.error
-        print_line = self.bar.console.print if not self.bar.disable else self._print
-        print_line(f"[{self.done}/{self.total}] {outcome.name} {how}")
-
-    def _print(self, text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
+        line = f"[{self.done}/{self.total}] {outcome.name} {how}"
+        if self.bar.disable:
+            print(line, file=sys.stderr, flush=True)
+        else:
+            self.bar.console.print(line)
 
 
 def run_trials(
@@ -64,8 +57,8 @@ def run_trials(
         place: Folders of the trials.
         workers: Workers to run them in.
         preset: Preset that their settings are written relative to.
-        processes: Number of processes per trial.
-        retries: How often a killed trial is continued.
+        processes: As `Job.processes`.
+        retries: As `Job.retries`.
 
     Returns:
         Trial -> error, for trials that failed or could not start.
@@ -129,18 +122,8 @@ def carry_out_study(
 ) -> tuple[Table, dict[str, str]]:
     """Run the unfinished trials of a study and write its table, even if the execution is interrupted.
 
-    Args:
-        plan: The study.
-        place: Folders of trials and results.
-        workers: Creates the workers; called only if a trial is unfinished.
-        data: `DatasetInfo.name`.
-        preset: Preset that the settings of the trials are written relative to.
-        processes: Number of processes per trial.
-        retries: How often a killed trial is continued.
-        draw: Called with the table at the end, to draw a figure.
-
-    Returns:
-        The table, and trial -> error.
+    ``workers`` is called only if a trial is unfinished, ``draw`` at the end; ``data`` is `DatasetInfo.name`, and the other
+    arguments are those of `run_trials`. Returns the table, and trial -> error.
     """
     begun = time.monotonic()
     errors: dict[str, str] = {}
@@ -149,14 +132,7 @@ def carry_out_study(
             with workers() as pool:
                 errors = run_trials(plan.trials, place, pool, preset=preset, processes=processes, retries=retries)
     finally:
-        table = write_study(
-            plan,
-            place,
-            data,
-            preset=preset,
-            errors=errors,
-            command=command_line(),
-            seconds=time.monotonic() - begun,
-        )
+        seconds = time.monotonic() - begun
+        table = write_study(plan, place, data, preset=preset, errors=errors, command=command_line(), seconds=seconds)
         draw(table)
     return table, errors

@@ -65,15 +65,8 @@ def make_folds(experiment: Experiment, folds: int, *, baseline: bool, info: Data
     final = Trial(f"{whole.recipe}-final-{_digest(whole, folds)}", whole, ((Need((), _median_steps), trials),))
     cells.append(Cell("", Row(FINAL, whole.recipe), folds + 1, final))
     rows = tuple(Row(member.recipe, member.recipe) for member in both)
-    study = Study(
-        "Cross-validation",
-        f"{folds} folds of {info.name}",
-        lambda _: rows,
-        (Setting(""),),
-        repeats="folds",
-        notes=NOTES,
-        all_metrics=True,
-    )
+    title, settings = f"{folds} folds of {info.name}", (Setting(""),)
+    study = Study("Cross-validation", title, lambda _: rows, settings, repeats="folds", notes=NOTES, all_metrics=True)
     tasks, seeds = tuple(experiment.data.tasks or info.tasks), tuple(range(1, folds + 1))
     return Plan("folds", study, tasks, rows, ("",), seeds, tuple(cells), own_tasks=info.own_tasks)
 

@@ -94,22 +94,14 @@ def carry_out(job: Job, stopped: Callable[[], bool] = lambda: False) -> Outcome:
 
 def _command(job: Job, folder: RunFolder) -> list[str]:
     """The ``mgm train`` command for this Python interpreter, under torchrun if there are several processes."""
-    program = ["-m", "mgm.cli.main", "train"]
+    command = [sys.executable]
     if job.processes > 1:
-        launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(job.processes)]
-        program = [*launcher, *program]
-    what = (
-        ["--resume", str(folder.path)]
-        if folder.exists
-        else [
-            *job.arguments,
-            *(["--stages", job.stages] if job.stages else []),
-            "--no-baseline",
-            "--out",
-            str(folder.path),
-        ]
-    )
-    return [sys.executable, *program, *what]
+        command += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(job.processes)]
+    command += ["-m", "mgm.cli.main", "train"]
+    if folder.exists:
+        return [*command, "--resume", str(folder.path)]
+    stages = ["--stages", job.stages] if job.stages else []
+    return [*command, *job.arguments, *stages, "--no-baseline", "--out", str(folder.path)]
 
 
 def _run(command: Sequence[str], environment: Mapping[str, str], log: Path, stopped: Callable[[], bool]) -> int:

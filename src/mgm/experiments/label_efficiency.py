@@ -1,11 +1,41 @@
-"""Label efficiency: the share of labels with which the baseline would match a recipe."""
+"""Label efficiency: the share of labels with which the multi-task baseline would match MGM."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+
+from mgm.experiments.statistics import spread
+from mgm.experiments.tables import Column, Table
+
+
+def worth(table: Table) -> list[str]:
+    """Sentences of `worth_text`, for studies with a curve over shares of labels; otherwise empty."""
+    lines = {(line.setting, line.row.title): line for line in table.lines if line.count}
+    by_share = {
+        cell.trial.experiment.data.fraction: cell.setting for cell in table.plan.cells if cell.row.title == "MT"
+    }
+    shares = sorted(by_share)
+    if table.plan.study.figure != "curve" or len(shares) < 2 or len(shares) < len(table.plan.settings):
+        return []
+
+    def means(title: str, column: Column) -> list[float]:
+        found = [lines.get((by_share[share], title)) for share in shares]
+        return [spread(line.values[column.key].values).mean if line else math.nan for line in found]
+
+    sentences: list[str] = []
+    for number, share in enumerate(shares):
+        if (by_share[share], "MGM") in lines:
+            equal = {
+                task: equal_share(
+                    shares, means("MT", column), means("MGM", column)[number], column.info.higher_is_better
+                )
+                for task, column in table.compared.items()
+            }
+            sentences.append(worth_text(share, equal, shares))
+    return sentences
 
 
 def equal_share(shares: Sequence[float], values: Sequence[float], value: float, higher_is_better: bool) -> float:
@@ -37,13 +67,11 @@ def equal_share(shares: Sequence[float], values: Sequence[float], value: float, 
     return float(np.exp(np.interp(sign * value, curve, np.log(shares))))
 
 
-def worth_text(title: str, baseline: str, share: float, equal: dict[str, float], shares: Sequence[float]) -> str:
+def worth_text(share: float, equal: Mapping[str, float], shares: Sequence[float]) -> str:
     """A sentence: ``MGM with 25 % of the labels matches MT with 31 % (1.2 times as many) on depth, ...``.
 
     Args:
-        title: The recipe.
-        baseline: The recipe whose label shares are interpolated.
-        share: Share of labels used by the recipe.
+        share: Share of labels used by MGM.
         equal: Task -> result of `equal_share`.
         shares: Measured shares, ascending.
     """
@@ -58,4 +86,4 @@ def worth_text(title: str, baseline: str, share: float, equal: dict[str, float],
         else:
             text = f"{100 * found:.0f} % ({found / share:.1f} times as many)"
         parts.append(f"{text} on {task}")
-    return f"{title} with {100 * share:g} % of the labels matches {baseline} with {', '.join(parts)}."
+    return f"MGM with {100 * share:g} % of the labels matches MT with {', '.join(parts)}."

@@ -153,16 +153,33 @@ def make_plan(
         raise ConfigError(f"{name} is about {', '.join(study.tasks)}; {data} offers none of them")
     rows = study.rows_with_controls(tasks)
     settings = [
-        (
-            Setting(", ".join(filter(None, (setting.title, extra.title))), (*setting.options, *extra.options)),
-            setting.title,
-        )
-        for setting in study.settings
+        (Setting(", ".join(filter(None, (one.title, extra.title))), (*one.options, *extra.options)), one.title)
+        for one in study.settings
         for extra in AUGMENTATION[augment]
     ]
-    make = _Maker(study, base, data, tasks, same_split)
+
+    def make_trial(row: Row, setting: Setting, seed: int) -> Trial:
+        start = base(row.recipe)
+        changes = {
+            **dict(options(tasks=tasks, seed=seed + row.seed_shift)),
+            **({} if same_split else {"split_seed": seed}),
+            **dict(study.adapt(start, data)),
+            **dict(setting.options),
+            **dict(row.options),
+        }
+        source = changes.get("extra_images", start.method.extra_images)
+        if source == "none":  # these options have no effect then; without them, settings share the trial
+            changes.pop("extra_ratio", None)
+        if source != "weak":
+            changes.pop("weak_fraction", None)
+        experiment = with_options(start, tuple(changes.items()))
+        needs = tuple((need, tuple(make_trial(needed, setting, seed) for needed in need.rows)) for need in row.needs)
+        if not needs:  # others can be checked only when their prerequisites are finished
+            check_experiment(experiment)
+        return Trial(_name(experiment, needs), experiment, needs)
+
     cells = tuple(
-        Cell(setting.title, row, seed, make.trial(row, setting, seed))
+        Cell(setting.title, row, seed, make_trial(row, setting, seed))
         for setting, plain_title in settings
         for row in rows
         if not row.settings or plain_title in row.settings
@@ -181,37 +198,6 @@ def _chosen(settings: tuple[Setting, ...], titles: Sequence[str]) -> tuple[Setti
     if not titles:
         return settings
     return tuple(choose("setting", title.rstrip(" %"), by_title) for title in titles)
-
-
-@dataclass(frozen=True)
-class _Maker:
-    """Creates the trials of a study."""
-
-    study: Study
-    base: Callable[[str], Experiment]
-    data: str
-    tasks: tuple[str, ...]
-    same_split: bool
-
-    def trial(self, row: Row, setting: Setting, seed: int) -> Trial:
-        start = self.base(row.recipe)
-        changes = {
-            **dict(options(tasks=self.tasks, seed=seed + row.seed_shift)),
-            **({} if self.same_split else {"split_seed": seed}),
-            **dict(self.study.adapt(start, self.data)),
-            **dict(setting.options),
-            **dict(row.options),
-        }
-        source = changes.get("extra_images", start.method.extra_images)
-        if source == "none":  # these options have no effect then; without them, settings share the trial
-            changes.pop("extra_ratio", None)
-        if source != "weak":
-            changes.pop("weak_fraction", None)
-        experiment = with_options(start, tuple(changes.items()))
-        needs = tuple((need, tuple(self.trial(needed, setting, seed) for needed in need.rows)) for need in row.needs)
-        if not needs:  # others can be checked only when their prerequisites are finished
-            check_experiment(experiment)
-        return Trial(_name(experiment, needs), experiment, needs)
 
 
 def _name(experiment: Experiment, needs: Iterable[tuple[Need, tuple[Trial, ...]]]) -> str:
@@ -253,28 +239,11 @@ def changed_fields(experiment: Experiment, reference: Experiment) -> dict[str, o
 
 
 def check_overrides(
-    name: str,
-    study: Study,
-    start: Experiment,
-    preset: str,
-    *,
-    data: str,
-    augment: str = "preset",
-    same_split: bool = False,
+    name: str, study: Study, start: Experiment, preset: str, *, data: str, augment: str, same_split: bool
 ) -> None:
-    """Check that the user has not overridden a setting that the study determines.
+    """Raise `ConfigError` if the settings ``start`` differ from those of the preset in one that the study determines itself.
 
-    Args:
-        name: The study's name.
-        study: The study.
-        start: Settings of the recipe ``mgm`` that the study starts from.
-        preset: Preset of these settings.
-        data: Name or path of the data set.
-        augment: Key of `AUGMENTATION`.
-        same_split: Whether all seeds share one split.
-
-    Raises:
-        ConfigError: If such a setting was changed.
+    The other arguments are those of `make_plan`; ``data`` is the name or path of the data set.
     """
     chosen = set(changed_fields(start, make_experiment("mgm", preset, start.data.data))) - {"tasks"}
     decided = {"seed"} | {field for setting in study.settings for field, _ in setting.options}
@@ -283,13 +252,9 @@ def check_overrides(
         decided.add("augment")
     if not same_split:
         decided.add("split_seed")
-    remedies = {
-        "seed": "use --seeds",
-        "split_seed": "each seed has its own split; with --same-split, all use this one",
-    }
+    remedies = {"seed": "use --seeds", "split_seed": "each seed has its own split; with --same-split, all use this one"}
     for setting in sorted(chosen & decided):
-        remedy = remedies.get(setting, "omit it")
-        raise ConfigError(f"{name} determines {setting} itself; {remedy}")
+        raise ConfigError(f"{name} determines {setting} itself; {remedies.get(setting, 'omit it')}")
 
 
 def train_arguments(experiment: Experiment, preset: str) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from mgm.data.files import write_text
 from mgm.experiments.comparisons import Answer, Test, seeds_text, summary
+from mgm.experiments.label_efficiency import worth
 from mgm.experiments.plans import Plan, Trial
 from mgm.experiments.statistics import spread
 from mgm.experiments.study_records import (
@@ -24,16 +25,7 @@ from mgm.experiments.study_records import (
     ResultTable,
     TrialRecord,
 )
-from mgm.experiments.tables import (
-    UNKNOWN,
-    Table,
-    Value,
-    make_table,
-    notes,
-    other_paper_tasks,
-    other_paper_values,
-    worth,
-)
+from mgm.experiments.tables import UNKNOWN, Table, Value, make_table, notes, other_paper_values
 from mgm.runs.folder import RunFolder, read_result, write_json
 from mgm.runs.provenance import current_commit, versions
 from mgm.training.checkpoint import make_folder
@@ -47,11 +39,7 @@ class Place:
 
     def trial(self, trial: Trial) -> RunFolder:
         """The run of a trial, shared by all studies below ``out``."""
-        return self.trial_by_name(trial.name)
-
-    def trial_by_name(self, name: str) -> RunFolder:
-        """The run of a trial with this name."""
-        return RunFolder(self.out / "trials" / name)
+        return RunFolder(self.out / "trials" / trial.name)
 
     @property
     def stages(self) -> Path:
@@ -66,25 +54,14 @@ class Place:
 def write_study(
     plan: Plan, place: Place, data: str, *, preset: str, errors: Mapping[str, str], command: str, seconds: float
 ) -> Table:
-    """Write the results so far into the study's folder.
-
-    The files are ``table.md``, ``table.csv``, ``table.json``, and ``experiment.json`` with their provenance: command, commits
-    and trials.
-
-    Returns:
-        The table.
-    """
+    """Write the results so far into the study's folder: the table as Markdown, CSV and JSON, and a record of its provenance."""
     table = make_table(plan, place.trial, data)
     folder = place.study(plan.name)
     make_folder(folder)
     described = as_json(table)
     about = _about(plan, place, data, preset, errors, command, seconds)
-    texts = {
-        "table.md": _page(table, described, about),
-        "table.csv": as_csv(table),
-    }
-    for name, text in texts.items():
-        write_text(folder / name, text)
+    write_text(folder / "table.md", _page(table, described, about))
+    write_text(folder / "table.csv", as_csv(table))
     write_json(folder / TABLE_FILE, described)
     write_json(folder / EXPERIMENT_FILE, asdict(about))
     return table
@@ -113,7 +90,8 @@ def _page(table: Table, described: dict[str, Any], about: ExperimentRecord) -> s
 def _about(
     plan: Plan, place: Place, data: str, preset: str, errors: Mapping[str, str], command: str, seconds: float
 ) -> ExperimentRecord:
-    results = {trial.name: _result(place.trial(trial)) for trial in plan.trials}
+    runs = {trial.name: place.trial(trial) for trial in plan.trials}
+    results = {name: read_result(run.result) if run.finished else {} for name, run in runs.items()}
     shown = [(cell.trial, cell.row.title, cell.setting, cell.seed) for cell in plan.cells]
     names = {cell.trial.name for cell in plan.cells}
     shown += [(t, "(prerequisite)", "", t.experiment.seed) for t in plan.trials if t.name not in names]
@@ -152,10 +130,6 @@ def _about(
     )
 
 
-def _result(run: RunFolder) -> dict[str, Any]:
-    return read_result(run.result) if run.finished else {}
-
-
 def markdown(table: Table) -> str:
     """The table in the paper's layout if that has models as columns, then one line per model with the paper's values."""
     study = table.plan.study
@@ -184,12 +158,8 @@ def comparisons_markdown(found: Sequence[Answer], seeds: int) -> str:
 
 def _tests(test: Test, primary: bool) -> list[str]:
     one, again = test.comparison, test.bootstrap
-    cells = [
-        _signed(one.mean),
-        f"{_signed(one.low)} to {_signed(one.high)}",
-        _chance(one.t_p),
-        _chance(one.sign_flip_p),
-    ]
+    cells = [_signed(one.mean), f"{_signed(one.low)} to {_signed(one.high)}"]
+    cells += [_chance(one.t_p), _chance(one.sign_flip_p)]
     if primary:
         cells.append(_chance(test.p))
         cells += [f"{_signed(again.low)} to {_signed(again.high)}", _chance(again.p)] if again else [UNKNOWN, UNKNOWN]
@@ -206,32 +176,29 @@ def _chance(p: float) -> str:
     return UNKNOWN if math.isnan(p) else f"{p:.3f}"
 
 
-def comparisons_json(found: Sequence[Answer]) -> list[dict[str, Any]]:
-    """All paired comparisons as plain values."""
+def _plain(answer: Answer) -> dict[str, Any]:
+    """A paired comparison as plain values."""
 
-    def plain(test: Test) -> dict[str, Any]:
+    def flat(test: Test) -> dict[str, Any]:
         values = asdict(test)
         return {**values.pop("comparison"), **values}
 
-    return [
-        {
-            "model": answer.question.recipe,
-            "reference": answer.question.reference,
-            "about": answer.question.about,
-            "primary": answer.question.primary,
-            "expected": answer.question.expected,
-            "as_expected": answer.as_expected,
-            "tasks": {task: plain(test) for task, test in answer.tasks.items()},
-            "delta_m": plain(answer.mean),
-        }
-        for answer in found
-    ]
+    return {
+        "model": answer.question.recipe,
+        "reference": answer.question.reference,
+        "about": answer.question.about,
+        "primary": answer.question.primary,
+        "expected": answer.question.expected,
+        "as_expected": answer.as_expected,
+        "tasks": {task: flat(test) for task, test in answer.tasks.items()},
+        "delta_m": flat(answer.mean),
+    }
 
 
 def _down(table: Table) -> str:
     """One line per setting and model, with the paper's values to the right of ours and its other metrics at the end."""
     with_paper = {c.key for c in table.columns if any(line.values[c.key].paper is not None for line in table.lines)}
-    others = other_paper_tasks(table)
+    others = other_paper_values(table, table.lines[0])
     several = len(table.plan.settings) > 1
     header = ["setting"] * several + ["model", table.plan.study.repeats]
     for column in table.columns:
@@ -319,7 +286,7 @@ def as_json(table: Table) -> dict[str, Any]:
     ]
     paper = None if table.paper is None else {"data": table.paper.data, "metrics": table.paper.metrics}
     sentences = (summary(found).splitlines() if found else []) + worth(table)
-    return asdict(ResultTable(columns, rows, sentences, notes(table), paper, comparisons_json(found)))
+    return asdict(ResultTable(columns, rows, sentences, notes(table), paper, list(map(_plain, found))))
 
 
 def _cell(value: Value) -> Cell:

@@ -12,7 +12,6 @@ import numpy as np
 
 from mgm.experiments.bootstrap import read_sums, resampled
 from mgm.experiments.comparisons import MEAN, Answer, Question, answer_questions
-from mgm.experiments.label_efficiency import equal_share, worth_text
 from mgm.experiments.paper_values import LOSSES, PRIMARY, PaperTable, paper_table
 from mgm.experiments.plans import Plan, Trial
 from mgm.experiments.statistics import spread
@@ -108,6 +107,11 @@ class Table:
         """The lines of trained models, without the constant predictor."""
         return [line for line in self.lines if line.row != CONSTANT]
 
+    @property
+    def compared(self) -> dict[str, Column]:
+        """Task -> the column that is compared: the loss on Taskonomy, elsewhere the task's primary metric."""
+        return {c.task: c for c in self.columns if self.data == "taskonomy" or c.metric == c.kind.primary}
+
     @cached_property
     def answers(self) -> list[Answer]:
         """The study's questions, answered by paired tests; empty with fewer than two seeds."""
@@ -173,29 +177,13 @@ def _papers(paper: PaperTable | None, setting: str, model: str, column: Column) 
     """The paper's value for a cell, if it reports the same metric."""
     if not paper or column.metric != paper.metrics.get(column.task):
         return None
-    return paper.value(_paper_setting(setting), model, column.task)
-
-
-def _paper_setting(setting: str) -> str:
-    """The paper's name of a setting, without the augmentation."""
-    return setting.partition(",")[0]
-
-
-def other_paper_tasks(table: Table) -> list[str]:
-    """Tasks for which the paper reports a metric that is not among the columns."""
-    if not table.paper:
-        return []
-    ours = {(column.task, column.metric) for column in table.columns}
-    return [
-        task for task in table.plan.tasks if task in table.paper.tasks and (task, table.paper.metrics[task]) not in ours
-    ]
+    return paper.value(setting, model, column.task)
 
 
 def _answers(table: Table) -> list[Answer]:
     plan = table.plan
-    primary = {column.task: column for column in table.columns if _is_primary(column, table)}
     results = {
-        _named(line, plan): {task: line.values[column.key].values for task, column in primary.items()}
+        _named(line, plan): {task: line.values[column.key].values for task, column in table.compared.items()}
         for line in table.lines
     }
     lines = {(line.setting, line.row.title): line for line in table.lines if line.count}
@@ -218,9 +206,9 @@ def _answers(table: Table) -> list[Answer]:
         )
         for ask, setting, ours, theirs in asked
     ]
-    directions = {task: column.info.higher_is_better for task, column in primary.items()}
+    directions = {task: column.info.higher_is_better for task, column in table.compared.items()}
     return [
-        _with_bootstrap(answer, ours, theirs, primary)
+        _with_bootstrap(answer, ours, theirs, table.compared)
         for answer, (_, _, ours, theirs) in zip(answer_questions(results, questions, directions), asked, strict=True)
     ]
 
@@ -246,46 +234,11 @@ def _paper_gains(table: Table, ours: Line, theirs: Line) -> dict[str, float]:
     if paper is None:
         return gains
     for task in set(table.plan.tasks) & set(paper.tasks):
-        one, other = (paper.value(_paper_setting(line.setting), line.row.title, task) for line in (ours, theirs))
+        one, other = (paper.value(line.setting, line.row.title, task) for line in (ours, theirs))
         if one is not None and other is not None:
-            gains[task] = relative_gain(
-                one, other, table.plan.kinds[task].metrics_info[paper.metrics[task]].higher_is_better
-            )
+            metric = table.plan.kinds[task].metrics_info[paper.metrics[task]]
+            gains[task] = relative_gain(one, other, metric.higher_is_better)
     return {**gains, MEAN: fmean(gains.values())} if gains else {}
-
-
-def worth(table: Table) -> list[str]:
-    """Sentences on label efficiency, for studies with a curve over shares of labels; otherwise empty."""
-    lines = {(line.setting, line.row.title): line for line in table.lines if line.count}
-    by_share = {
-        cell.trial.experiment.data.fraction: cell.setting for cell in table.plan.cells if cell.row.title == "MT"
-    }
-    shares = sorted(by_share)
-    if table.plan.study.figure != "curve" or len(shares) < 2 or len(shares) < len(table.plan.settings):
-        return []
-
-    def means(title: str, column: Column) -> list[float]:
-        found = [lines.get((by_share[share], title)) for share in shares]
-        return [spread(line.values[column.key].values).mean if line else math.nan for line in found]
-
-    columns = [column for column in table.columns if _is_primary(column, table)]
-    curves = {column: (means("MT", column), means("MGM", column)) for column in columns}
-    return [
-        worth_text(
-            "MGM",
-            "MT",
-            share,
-            {c.task: equal_share(shares, mt, mgm[n], c.info.higher_is_better) for c, (mt, mgm) in curves.items()},
-            shares,
-        )
-        for n, share in enumerate(shares)
-        if (by_share[share], "MGM") in lines
-    ]
-
-
-def _is_primary(column: Column, table: Table) -> bool:
-    """Whether the column is the one that is compared: the loss on Taskonomy, elsewhere the task's primary metric."""
-    return table.data == "taskonomy" or column.metric == column.kind.primary
 
 
 def _named(line: Line, plan: Plan) -> str:
@@ -303,7 +256,7 @@ def notes(table: Table) -> list[str]:
     if extra:
         found.append(f"Not in the paper's table: {', '.join(extra)}.")
     found += footnotes(line.pretrained for line in table.lines)
-    found += [_unbeaten(line) for line in table.lines if _unbeaten(line)]
+    found += filter(None, map(_unbeaten, table.lines))
     counts = {line.count for line in table.lines}
     if counts != {len(table.plan.seeds)}:
         kind = table.plan.study.repeats
@@ -315,18 +268,20 @@ def _unbeaten(line: Line) -> str:
     """A note on the number of runs in which joint training did not improve on the stages before it; empty if there are none."""
     results = [read_result(run.result) if run.finished else {} for run in line.runs]
     count = sum("earlier" in result and result.get("best_stage") == "joint" for result in results)
+    if not count:
+        return ""
     where = f" ({line.setting})" if line.setting else ""
     return (
         f"{line.row.title}{where}: in {count} of {line.count} runs, joint training did not improve on the best earlier model on "
         "the validation set."
-        if count
-        else ""
     )
 
 
 def other_paper_values(table: Table, line: Line) -> dict[str, float | None]:
-    """Task -> the paper's value in a metric that is not among the columns (see `other_paper_tasks`)."""
+    """Task -> the paper's value, for tasks of which the paper reports a metric that is not among the columns."""
+    paper, ours = table.paper, {(column.task, column.metric) for column in table.columns}
     return {
-        task: table.paper.value(_paper_setting(line.setting), line.row.title, task) if table.paper else None
-        for task in other_paper_tasks(table)
+        task: paper.value(line.setting, line.row.title, task)
+        for task in table.plan.tasks
+        if paper and task in paper.tasks and (task, paper.metrics[task]) not in ours
     }

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mgm.data.conversion import num_cores
 from mgm.errors import ConfigError, MgmError
 from mgm.experiments.jobs import Job, Outcome, carry_out
 from mgm.runs.folder import RunFolder
@@ -62,9 +63,8 @@ class InThisProcess(Workers):
         return future
 
     def _carry_out(self, job: Job) -> Outcome:
-        begun = time.monotonic()
+        begun, error = time.monotonic(), ""
         folder = RunFolder(Path(job.folder))
-        error = ""
         try:
             if folder.exists:
                 self._train(folder.experiment(), folder.path, resume=True, baseline=False)
@@ -118,11 +118,6 @@ class LocalPool(Workers):
 def threads_each(count: int) -> str:
     """Threads per trial: ``OMP_NUM_THREADS`` if it is set, else an equal share of the cores."""
     return os.environ.get("OMP_NUM_THREADS", str(max(1, num_cores() // count)))
-
-
-def num_cores() -> int:
-    """Number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def gpus_of(number: int, resources: Resources, num_gpus: int) -> str:
@@ -202,15 +197,14 @@ class RayCluster(Workers):
 def _connect(ray: Any, address: str) -> None:
     quiet = {"log_to_driver": False, "logging_level": "ERROR"}
     try:
-        if address == "local":
-            ray.init(include_dashboard=False, **quiet)
-            return
         try:
-            ray.init(address=address, **quiet)
-        except ConnectionError:
+            if address != "local":
+                ray.init(address=address, **quiet)
+                return
+        except ConnectionError:  # no cluster is running
             if address != "auto":
                 raise
-            ray.init(include_dashboard=False, **quiet)  # no cluster is running, so start one on this machine
+        ray.init(include_dashboard=False, **quiet)  # start one on this machine
     except (ConnectionError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(
