@@ -9,22 +9,8 @@ from typing import Annotated, Any, Literal, Union
 
 import tyro
 
-from mgm.cli.autolabel import AutolabelOptions
-from mgm.cli.compare import CompareOptions
-from mgm.cli.data import DATA_VERBS
-from mgm.cli.doctor import DoctorOptions
-from mgm.cli.evaluate import EvaluateOptions
-from mgm.cli.experiment import ExperimentOptions
-from mgm.cli.export import ExportOptions
-from mgm.cli.generate import GenerateOptions
-from mgm.cli.import_ import ImportOptions
+from mgm.cli.main import VERBS
 from mgm.cli.parsing import parse
-from mgm.cli.predict import PredictOptions
-from mgm.cli.pretrain import PretrainOptions
-from mgm.cli.report import ReportOptions
-from mgm.cli.runs import RunsOptions
-from mgm.cli.serve import ServeOptions
-from mgm.cli.train import TrainOptions
 from mgm.errors import ConfigError, unknown
 from mgm.method.recipes import PRESETS
 
@@ -72,26 +58,14 @@ def completion(arguments: list[str]) -> None:
 
 def _all_verbs() -> Any:
     """The options of all verbs as one union type, in which each verb is a subcommand."""
-    return _one_of(
-        {
-            "train": _with_presets(TrainOptions),
-            "pretrain": _with_presets(PretrainOptions),
-            "evaluate": EvaluateOptions,
-            "predict": PredictOptions,
-            "autolabel": AutolabelOptions,
-            "export": ExportOptions,
-            "generate": GenerateOptions,
-            "experiment": _with_presets(ExperimentOptions),
-            "report": ReportOptions,
-            "runs": RunsOptions,
-            "compare": CompareOptions,
-            "doctor": DoctorOptions,
-            "completion": CompletionOptions,
-            "serve": ServeOptions,
-            "import": ImportOptions,
-            "data": _one_of({name: kind for name, (kind, _) in DATA_VERBS.items()}),
-        }
-    )
+    kinds: dict[str, Any] = {}
+    for name, verb in VERBS.items():
+        if name == "data":
+            kinds[name] = _one_of({inner: kind for inner, (kind, _) in verb.module.DATA_VERBS.items()})
+        else:
+            kind = getattr(verb.module, f"{name.capitalize()}Options")
+            kinds[name] = _with_presets(kind) if hasattr(kind, "preset") else kind
+    return _one_of(kinds)
 
 
 def _with_presets(options: type) -> type:

@@ -150,9 +150,9 @@ def _plan(name: str, options: ExperimentOptions, overrides: list[str], *, skip: 
             own_tasks=info.own_tasks,
             split_kinds=source.split_kinds,
             seeds=range(options.seeds),
-            augment=options.augment,
+            augment=augment,
             only=options.settings,
-            same_split=options.same_split,
+            same_split=same_split,
         )
     except ConfigError as error:
         if not skip:

@@ -10,6 +10,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from importlib import import_module
 from keyword import iskeyword
+from types import ModuleType
 
 from mgm.cli.output import PlainOutput, printable, reports, tolerate_any_name
 from mgm.errors import ENDING_SIGNALS, ConfigError, Interrupted, MgmError, unknown
@@ -19,16 +20,20 @@ from mgm.version import __version__
 
 @dataclass(frozen=True)
 class Verb:
-    """A command, implemented by the function NAME in the module ``mgm.cli.NAME``."""
+    """A command, implemented by the function NAME in the module ``mgm.cli.NAME``, with the options ``NameOptions``."""
 
     name: str
     summary: str
     example: str
 
+    @property
+    def module(self) -> ModuleType:
+        """The module, imported only now; ``import_`` for the verb ``import``."""
+        return import_module(f"mgm.cli.{self.name}{'_' * iskeyword(self.name)}")
+
     def run(self, arguments: list[str]) -> None:
         """Run the command with the arguments that follow it."""
-        name = f"{self.name}_" if iskeyword(self.name) else self.name
-        getattr(import_module(f"mgm.cli.{name}"), name)(arguments)
+        getattr(self.module, self.module.__name__.rpartition(".")[2])(arguments)
 
 
 VERBS: dict[str, Verb] = {

@@ -88,12 +88,7 @@ def _cross_validate(options: TrainOptions, arguments: list[str]) -> None:
             raise ConfigError(f"--folds and --{name} exclude each other; {remedy}")
     experiment = options.experiment
     info = open_source(experiment.data.data, experiment.data.num_images).info
-    plan = make_folds(
-        experiment,
-        options.folds,
-        baseline=options.baseline,
-        info=info,
-    )
+    plan = make_folds(experiment, options.folds, baseline=options.baseline, info=info)
     load_data(plan.cells[0].trial.experiment, torch.device("cpu"))  # raises what every fold would fail with
     name = as_file_name(Path(experiment.data.data).stem, "data")
     out = options.out or Path("runs") / f"{experiment.recipe}-{name}-s{experiment.seed}-{options.folds}folds"
