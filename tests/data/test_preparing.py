@@ -12,7 +12,7 @@ from fakes import FakeSource, write_camvid, write_nyuv2
 from mgm.data import completion, conversion, open_source
 from mgm.data.checking import find_changed
 from mgm.data.completion import keep_rows
-from mgm.data.preparing import SelectedTasks, needed_bytes, prepare_store
+from mgm.data.preparing import SelectedTasks, check_target, needed_bytes
 from mgm.data.store import StoreSource, build_store, cached_store, open_store
 from mgm.errors import ConfigError, DataError
 from mgm.types import Frame
@@ -112,26 +112,25 @@ def test_rows_are_kept_in_order_and_again(tmp_path, kept):
 
 def test_finished_stores_and_other_folders_are_never_overwritten(tmp_path):
     path = tmp_path / "store"
-    store = prepare_store(FakeSource(), SIZE, path, workers=1)
+    build_store(FakeSource(), SIZE, path, workers=1)
     with pytest.raises(DataError, match="finished store.*--force"):
-        prepare_store(FakeSource(seed=1), SIZE, path, workers=1)
-    assert open_store(path).manifest == store.manifest
+        check_target(path, force=False)
+    check_target(path, force=True)
     other = tmp_path / "photos"
     other.mkdir()
     (other / "mine.jpg").write_bytes(b"x")
     for force in (False, True):
         with pytest.raises(DataError, match="is not a store"):
-            prepare_store(FakeSource(), SIZE, other, force=force)
-    assert (other / "mine.jpg").read_bytes() == b"x"
+            check_target(other, force)
 
 
 def test_force_replaces_only_once_the_new_one_is_finished(tmp_path):
     path = tmp_path / "store"
-    prepare_store(FakeSource(), SIZE, path, workers=1)
+    build_store(FakeSource(), SIZE, path, workers=1)
     with pytest.raises(RuntimeError, match="told to fail"):
-        prepare_store(FakeSource(seed=1, fail_at=50), SIZE, path, force=True, workers=1)
+        build_store(FakeSource(seed=1, fail_at=50), SIZE, path, replace=True, workers=1)
     assert open_store(path).fingerprint == FakeSource().fingerprint
-    assert prepare_store(FakeSource(seed=1), SIZE, path, force=True, workers=1).fingerprint["seed"] == 1
+    assert build_store(FakeSource(seed=1), SIZE, path, replace=True, workers=1).fingerprint["seed"] == 1
     assert {file.name for file in tmp_path.iterdir()} == {"store", ".store.lock"}
 
 
@@ -170,9 +169,9 @@ def test_a_folder_that_is_there_is_filled_and_not_replaced(tmp_path, monkeypatch
     original = completion.move_files
     monkeypatch.setattr(completion, "move_files", None)
     with pytest.raises(TypeError):  # as if killed at the very end
-        prepare_store(PartlyBad(), SIZE, Path(place), workers=1, skip_bad=True)
+        build_store(PartlyBad(), SIZE, Path(place), workers=1, skip_bad=True)
     monkeypatch.setattr(completion, "move_files", original)
-    store = prepare_store(PartlyBad(), SIZE, Path(place), workers=1, skip_bad=True)
+    store = build_store(PartlyBad(), SIZE, Path(place), workers=1, skip_bad=True)
     assert store.manifest["checksums"] == partly_bad.manifest["checksums"]
     assert Path(place).stat().st_ino == before
     assert open_store(Path(place)).manifest == store.manifest
@@ -181,7 +180,7 @@ def test_a_folder_that_is_there_is_filled_and_not_replaced(tmp_path, monkeypatch
 
 def test_some_tasks_only(tmp_path):
     source = SelectedTasks(FakeSource(), ("depth",))
-    store = prepare_store(source, SIZE, tmp_path / "store", workers=1, origin="here")
+    store = build_store(source, SIZE, tmp_path / "store", workers=1, origin="here")
     assert store.info.tasks == ("depth",)
     assert store.info.classes == ()
     assert set(store.arrays) == {"image", "scene", "depth"}
@@ -192,7 +191,7 @@ def test_some_tasks_only(tmp_path):
 
 def test_announced_size_is_the_size(tmp_path):
     source = FakeSource(count=200)
-    store = prepare_store(source, 16, tmp_path / "store", workers=1)
+    store = build_store(source, 16, tmp_path / "store", workers=1)
     size = sum(file.stat().st_size for file in store.path.iterdir())
     assert size == pytest.approx(needed_bytes(source, 16), rel=0.1)
 
@@ -201,7 +200,7 @@ def test_announced_size_is_the_size(tmp_path):
 def test_store_stands_for_its_source(tmp_path, write):
     folder = write(tmp_path / "data")
     source = open_source(str(folder))
-    prepare_store(source, 32, tmp_path / "store", workers=1)
+    build_store(source, 32, tmp_path / "store", workers=1)
     expected = {(split, seed): source.splits(split, seed) for split in source.split_kinds for seed in (0, 7)}
     first = source.read(1, 32)
     shutil.rmtree(folder)
@@ -222,7 +221,7 @@ def test_store_stands_for_its_source(tmp_path, write):
 
 
 def test_store_is_opened_as_it_is_or_scaled_down(tmp_path):
-    store = prepare_store(FakeSource(), SIZE, tmp_path / "store", workers=1)
+    store = build_store(FakeSource(), SIZE, tmp_path / "store", workers=1)
     source = StoreSource(store.path)
     assert cached_store(source, SIZE, str(tmp_path / "cache")) is source.store
     assert not (tmp_path / "cache").exists()
@@ -233,7 +232,7 @@ def test_store_is_opened_as_it_is_or_scaled_down(tmp_path):
 
 def test_a_store_keeps_its_shape_and_aspect(tmp_path):
     wide = Frame((16, 24), "letterbox")
-    store = prepare_store(FakeSource(), wide, tmp_path / "store", workers=1)
+    store = build_store(FakeSource(), wide, tmp_path / "store", workers=1)
     assert store.frame == wide
     assert store.arrays["image"].shape[1:] == (3, 16, 24)
     assert store.arrays["semantic"].shape[1:] == (16, 24)
@@ -250,12 +249,12 @@ def test_a_store_keeps_its_shape_and_aspect(tmp_path):
             source.read(3, other)
         with pytest.raises(DataError, match="mgm data prepare SOURCE --image-size [0-9x]+( --aspect [a-z]+)?$"):
             cached_store(source, other, str(tmp_path / "cache"))
-    squeezed = StoreSource(prepare_store(FakeSource(), (16, 24), tmp_path / "squeezed", workers=1).path)
+    squeezed = StoreSource(build_store(FakeSource(), (16, 24), tmp_path / "squeezed", workers=1).path)
     assert squeezed.read(3, (16, 8)).image.shape == (3, 16, 8)  # squeezed twice is squeezed
 
 
 def test_splits_of_a_store_end_with_the_seeds_that_are_kept(tmp_path):
-    store = prepare_store(FakeSource(), SIZE, tmp_path / "store", workers=1)
+    store = build_store(FakeSource(), SIZE, tmp_path / "store", workers=1)
     with pytest.raises(ConfigError, match="seeds 0 to 9, not 10"):
         store.splits("random", 10)
     with pytest.raises(ConfigError, match="unknown split .*Choices: random"):
@@ -263,7 +262,7 @@ def test_splits_of_a_store_end_with_the_seeds_that_are_kept(tmp_path):
 
 
 def test_checksums_find_a_flipped_bit(tmp_path):
-    store = prepare_store(FakeSource(), SIZE, tmp_path / "store", workers=1)
+    store = build_store(FakeSource(), SIZE, tmp_path / "store", workers=1)
     checksums = store.manifest["checksums"]
     assert set(checksums) == {file.name for file in store.path.iterdir()} - {"manifest.json"}
     assert not any(reason for _, reason in find_changed(store.path, checksums))

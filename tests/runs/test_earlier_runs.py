@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 from fakes import write_camvid
 from mgm.cli.train import parse_train
 from mgm.config import Experiment
 from mgm.inference.model import TrainedModel
 from mgm.method.recipes import make_experiment
+from mgm.models.base import MultiTaskModel
 from mgm.runs import train as run
 from mgm.runs.annotator import make_annotator
 from mgm.runs.data import load_data
@@ -143,18 +145,19 @@ def test_annotator_gives_its_predictions_as_targets(photographs, runs):
 
 def test_annotator_sees_images_at_its_own_side(photographs, runs):
     experiment = experiment_on(photographs, "st_synthesized", annotator=str(runs / "mgm"))
-    annotate = make_annotator(experiment, load_data(experiment, CPU), CPU)
+    data = load_data(experiment, CPU)
+    annotate = make_annotator(experiment, data, CPU)
     seen = []
-    annotate.model.register_forward_pre_hook(lambda _, inputs: seen.append(tuple(inputs[0].shape)))
-    targets = annotate(toy_batch(0, 2, size=64)).targets
-    assert seen == [(2, 3, 32, 32)]
+    with register_module_forward_pre_hook(lambda module, inputs: seen.append((module, inputs[0]))):
+        targets = annotate(toy_batch(0, 2, size=64)).targets
+    assert [tuple(images.shape) for module, images in seen if isinstance(module, MultiTaskModel)] == [(2, 3, 32, 32)]
     assert {name: tuple(target.shape) for name, target in targets.items()} == {
         "semantic": (2, 64, 64),
         "depth": (2, 1, 64, 64),
         "normal": (2, 3, 64, 64),
     }
     torch.testing.assert_close(targets["normal"].norm(dim=1), torch.ones(2, 64, 64))
-    for name, task in annotate.tasks.items():
+    for name, task in data.tasks.items():
         assert task.valid(targets[name]).float().mean() > 0.5  # a network of six steps may predict depths below 0
 
 

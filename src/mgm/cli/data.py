@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -190,28 +191,31 @@ def _data_verify(options: VerifyOptions) -> None:
 
 def _data_prepare(options: PrepareOptions) -> None:
     from mgm.data import open_source
-    from mgm.data.preparing import SelectedTasks, check_target, free_bytes, needed_bytes, prepare_store
+    from mgm.data.preparing import SelectedTasks, check_target, existing_folder, needed_bytes
+    from mgm.data.store import build_store
 
+    if options.workers < 0:
+        raise ConfigError(f"--workers is {options.workers}; it must be at least 1, or 0 for automatic")
     check_target(options.out, options.force)
     source = open_source(options.source, options.num_images)
     source = SelectedTasks(source, options.tasks) if options.tasks else source
     for warning in source.warnings():
         print(f"warning: {warning}", file=sys.stderr)
     frame = Frame(parse_size(options.image_size), options.aspect)
-    needed, free = needed_bytes(source, frame), free_bytes(options.out)
+    needed, free = needed_bytes(source, frame), shutil.disk_usage(existing_folder(options.out)).free
     print(
         f"{len(source)} images at {frame.in_words} with {', '.join(source.info.tasks)}: "
         f"{needed / 1e9:.3f} GB are needed, {free / 1e9:.1f} GB are free",
         flush=True,
     )
     path = Path(options.source).expanduser()
-    store = prepare_store(
+    store = build_store(
         source,
         frame,
         options.out,
         origin=str(path.resolve()) if path.exists() else options.source,
         skip_bad=options.skip_bad,
-        force=options.force,
+        replace=options.force,
         workers=options.workers,
     )
     skipped = store.manifest["skipped"]

@@ -1,8 +1,7 @@
-"""``mgm data prepare``: makes a store at a path chosen by the user, never replacing anything else by accident."""
+"""``mgm data prepare``: what a store at a path chosen by the user may replace and will need, and a selection of tasks."""
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import final
@@ -10,7 +9,7 @@ from typing import final
 from mgm.data.base import DataSource, Splits
 from mgm.data.conversion import num_bytes, sample_layouts
 from mgm.data.manifest import MANIFEST
-from mgm.data.store import UNFINISHED, Store, build_store
+from mgm.data.store import UNFINISHED
 from mgm.errors import ConfigError, DataError, unknown
 from mgm.tasks import SemanticSegmentation
 from mgm.types import DatasetInfo, FrameLike, Sample
@@ -93,36 +92,9 @@ def check_target(path: Path, force: bool) -> None:
         raise DataError(f"{path}: is a finished store; choose another folder with --out, or replace it with --force")
 
 
-def prepare_store(
-    source: DataSource,
-    size: FrameLike,
-    path: Path,
-    *,
-    origin: str = "",
-    skip_bad: bool = False,
-    force: bool = False,
-    workers: int = 0,
-    progress: bool | None = None,
-) -> Store:
-    """Run `mgm.data.store.build_store` at a path chosen by the user.
-
-    With ``force``, a finished store at ``path`` is replaced once the new one is finished.
-
-    Raises:
-        ConfigError: If the number of processes is negative.
-        DataError: If ``path`` is occupied, a sample is bad, or the disk is full.
-    """
-    if workers < 0:
-        raise ConfigError(f"--workers is {workers}; it must be at least 1, or 0 for automatic")
-    check_target(path, force)
-    return build_store(
-        source, size, path, workers=workers, progress=progress, skip_bad=skip_bad, replace=force, origin=origin
-    )
-
-
-def free_bytes(path: Path) -> int:
-    """Free bytes on the disk that will hold ``path``."""
+def existing_folder(path: Path) -> Path:
+    """The path itself, or the nearest folder above it that exists; a file made there will be on the same disk."""
     place = path.absolute()
     while not place.exists():
         place = place.parent
-    return shutil.disk_usage(place).free
+    return place

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from mgm.config import MAX_IMAGE_SIZE, DataConfig, Experiment, ModelConfig, TrainingConfig
 from mgm.data.composites import PIECES
@@ -25,68 +26,40 @@ from mgm.tasks import TASKS, parse_losses
 from mgm.training.schedules import SCHEDULES
 from mgm.types import is_sequence, plain_size
 
-POSITIVE = {
-    "data": ("num_rooms",),
-    "method": ("temperature",),
-    "training": (
-        "steps",
-        "batch_size",
-        "generator_batch_size",
-        "learning_rate",
-        "encoder_rate_factor",
-        "generator_rate",
-        "discriminator_rate",
-        "policy_rate",
-        "validate_every",
-        "checkpoint_every",
-        "accumulate",
+RANGES: dict[str, tuple[Callable[[float], bool], dict[str, str]]] = {
+    "be above 0": (
+        lambda value: value > 0,
+        {
+            "data": "num_rooms",
+            "method": "temperature",
+            "training": "steps batch_size generator_batch_size learning_rate encoder_rate_factor generator_rate "
+            "discriminator_rate policy_rate validate_every checkpoint_every accumulate",
+        },
     ),
+    "be 0 or above": (
+        lambda value: value >= 0,
+        {
+            "data": "num_images split_seed",
+            "method": "extra_ratio refinement_weight self_supervision_weight adversarial_weight label_weight consistency_weight "
+            "generator_updates estimation_steps estimation_rate sparsity_weight sharing_weight",
+            "training": "generator_steps pretrain_steps weight_decay max_gradient_norm gradients_every patience",
+        },
+    ),
+    "lie in (0, 1]": (lambda value: 0 < value <= 1, {"data": "fraction weak_fraction mix_share"}),
+    "lie in [0, 1]": (
+        lambda value: 0 <= value <= 1,
+        {"data": "mix_match", "method": "confidence", "training": "joint_share"},
+    ),
+    "lie in [0, 1)": (lambda value: 0 <= value < 1, {"training": "ema warm_up"}),
 }
-"""Group -> fields that must be above 0."""
+"""What a value must do, in words -> its test, and group -> fields."""
 
 WIDTHS = (
-    "widths",
-    "decoder_width",
-    "refinement_hidden",
-    "projection_size",
-    "generator_width",
-    "discriminator_width",
-    "latent_size",
-)
+    "widths", "decoder_width", "refinement_hidden", "projection_size", "generator_width", "discriminator_width", "latent_size",
+)  # fmt: skip
 """Fields of `ModelConfig` that are numbers of channels."""
 MAX_WIDTH = 8192
 """Largest number of channels."""
-
-OUTPUT_STRIDES = (2, 4)
-"""Choices of `ModelConfig.output_stride`."""
-LOSS_STRIDES = (1, 2)
-"""Choices of `ModelConfig.loss_stride`."""
-
-NOT_NEGATIVE = {
-    "data": ("num_images", "split_seed"),
-    "method": (
-        "extra_ratio",
-        "refinement_weight",
-        "self_supervision_weight",
-        "adversarial_weight",
-        "label_weight",
-        "consistency_weight",
-        "generator_updates",
-        "estimation_steps",
-        "estimation_rate",
-        "sparsity_weight",
-        "sharing_weight",
-    ),
-    "training": (
-        "generator_steps",
-        "pretrain_steps",
-        "weight_decay",
-        "max_gradient_norm",
-        "gradients_every",
-        "patience",
-    ),
-}
-"""Group -> fields that must be 0 or above."""
 
 
 def check_experiment(experiment: Experiment) -> None:
@@ -96,52 +69,38 @@ def check_experiment(experiment: Experiment) -> None:
         ConfigError: For the first invalid setting; the message lists the valid values.
     """
     check_numbers(experiment, "settings")
-    for fields, least, text in ((POSITIVE, math.ulp(0.0), "above 0"), (NOT_NEGATIVE, 0, "0 or above")):
-        for group, names in fields.items():
-            for name in names:
+    for text, (fits, groups) in RANGES.items():
+        for group, names in groups.items():
+            for name in names.split():
                 value = getattr(getattr(experiment, group), name)
-                if not value >= least:
-                    raise ConfigError(f"{name} is {value}; it must be {text}")
+                if not fits(value):
+                    raise ConfigError(f"{name} is {value}; it must {text}")
     training, data, model = experiment.training, experiment.data, experiment.model
-    if not 0 < data.fraction <= 1:
-        raise ConfigError(f"fraction is {data.fraction}; it must lie in (0, 1]")
-    if not 0 < data.weak_fraction <= 1:
-        raise ConfigError(f"weak_fraction is {data.weak_fraction}; it must lie in (0, 1]")
-    if not 0 <= training.joint_share <= 1:
-        raise ConfigError(f"joint_share is {training.joint_share}; it must lie in [0, 1]")
-    if not 0 <= training.ema < 1:
-        raise ConfigError(f"ema is {training.ema}; it must lie in [0, 1)")
     check_widths(model)
     choose("architecture", model.architecture, MODELS)
     choose("decoder", model.decoder, DECODERS)
+    choose("generator", model.generator, GENERATORS)
+    choose("schedule", training.schedule, SCHEDULES)
     for name in training.log:
         choose("log", name, LOGGERS)
-    choose("schedule", training.schedule, SCHEDULES)
-    if not 0 <= training.warm_up < 1:
-        raise ConfigError(f"warm_up is {training.warm_up}; it must lie in [0, 1)")
-    for name, choices in (
-        ("encoder_stride", tuple(STAGE_STRIDES)),
-        ("output_stride", OUTPUT_STRIDES),
-        ("loss_stride", LOSS_STRIDES),
-    ):
+    for name, choices in {
+        "encoder_stride": tuple(STAGE_STRIDES),
+        "output_stride": (2, 4),
+        "loss_stride": (1, 2),
+        "depth": sorted(BLOCKS),
+        "refinement_depth": sorted(BLOCKS),
+    }.items():
         if getattr(model, name) not in choices:
             raise ConfigError(f"{name} is {getattr(model, name)}. Choices: {', '.join(map(str, choices))}")
-    choose("generator", model.generator, GENERATORS)
     check_encoder(model)
-    for name in ("depth", "refinement_depth"):
-        if getattr(model, name) not in BLOCKS:
-            raise ConfigError(f"{name} is {getattr(model, name)}. Choices: {', '.join(map(str, sorted(BLOCKS)))}")
     check_augmentation(data)
     if training.early_sizes and data.mix != "none" and (data.mix_flip or tuple(data.mix_scale) != (1, 1)):
         raise ConfigError("mix_flip and mix_scale work at one size of images; leave them out, or early_sizes")
     check_method(experiment.method, REFINEMENT)
     # tasks that a data set defines are unknown until it is opened
-    parse_losses(
-        [entry for entry in experiment.method.losses if entry.partition(":")[0] in TASKS or ":" not in entry], TASKS
-    )
+    known = [entry for entry in experiment.method.losses if entry.partition(":")[0] in TASKS or ":" not in entry]
+    parse_losses(known, TASKS)
     check_sharing(model)
-    if not 0 <= experiment.method.confidence <= 1:
-        raise ConfigError(f"confidence is {experiment.method.confidence}; it must lie in [0, 1]")
     teaches = any(update.source == "taught" for update in joint_updates(experiment.method))
     if teaches and not training.ema:
         raise ConfigError(
@@ -189,17 +148,12 @@ def warnings_of(experiment: Experiment) -> list[str]:
 def check_augmentation(data: DataConfig) -> None:
     """Raise `ConfigError` for settings of augmentation or mixing that are out of range."""
     augmentation(data, {})
-    if not 0 < data.mix_share <= 1:
-        raise ConfigError(f"mix_share is {data.mix_share}; it must lie in (0, 1]")
-    if not 0 <= data.mix_match <= 1:
-        raise ConfigError(f"mix_match is {data.mix_match}; it must lie in [0, 1]")
     if data.mix_count < 1:
         raise ConfigError(f"mix_count is {data.mix_count}; it must be at least 1")
     low, high = data.mix_scale
     if not 0 < low <= high < math.inf:
         raise ConfigError(f"mix_scale is {low:g} {high:g}; it must be two positive numbers in ascending order")
-    choices = ("none", "auto", *PIECES)
-    if data.mix not in choices:
+    if data.mix not in (choices := ("none", "auto", *PIECES)):
         raise ConfigError(unknown("mix", data.mix, choices))
 
 
@@ -229,9 +183,10 @@ def check_parts(experiment: Experiment) -> None:
             f"balance {experiment.method.balance} looks at the gradients of the whole batch; use it with --accumulate 1"
         )
     processes = started_processes()
+    unit = processes * training.accumulate
     generates = EXTRA_IMAGES[experiment.method.extra_images].generator != "none"
     for name in ("batch_size", *(("generator_batch_size",) if generates else ())):
-        size, unit = getattr(training, name), processes * training.accumulate
+        size = getattr(training, name)
         if size % unit:
             raise ConfigError(
                 f"{name} is {size}; it must be a multiple of {unit} (accumulate {training.accumulate} x "

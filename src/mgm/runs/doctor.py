@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -119,8 +120,9 @@ def _devices() -> Iterator[Finding]:
 def _threads() -> Iterator[Finding]:
     import torch
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads = torch.get_num_threads()
+    from mgm.data.conversion import num_cores
+
+    cores, threads = num_cores(), torch.get_num_threads()
     remedy = f"OMP_NUM_THREADS={cores}" if threads > cores else ""
     many = f", more than the {cores} cores that this process may use" if remedy else f" on {cores} cores"
     yield Finding("threads", "torch", "note" if remedy else "ok", f"{threads} threads{many}", remedy)
@@ -132,17 +134,15 @@ def _threads() -> Iterator[Finding]:
 
 
 def _disk(cache: str) -> Iterator[Finding]:
-    from mgm.data.preparing import free_bytes
+    from mgm.data.preparing import existing_folder
     from mgm.data.store import cache_root
 
     root = cache_root(cache)
-    free = free_bytes(root) / GB
+    place = existing_folder(root)
+    free = shutil.disk_usage(place).free / GB
     little = free < LITTLE_DISK_GB
     remedy = "MGM_CACHE=FOLDER on a larger disk" if little else ""
     yield Finding("disk", "cache", "note" if little else "ok", f"{root}, {free:.1f} GB free", remedy)
-    place = root
-    while not place.exists():
-        place = place.parent
     try:
         with tempfile.TemporaryFile(dir=place):
             pass

@@ -111,71 +111,47 @@ class Failure(TypedDict):
     reason: str
 
 
+class _Inside:
+    """A file or folder with a fixed name inside a run folder."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, folder: RunFolder, kind: type[RunFolder]) -> Path:
+        return folder.path / self.name
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """Paths of a run's files, and access to them."""
 
     path: Path
 
-    @property
-    def config(self) -> Path:
-        """Settings."""
-        return self.path / "config.yaml"
-
-    @property
-    def dataset(self) -> Path:
-        """Description of the data set, so that prediction works without the data."""
-        return self.path / "dataset.json"
-
-    @property
-    def beginning(self) -> Path:
-        """Command, settings and processes that the run was started with, see `Beginning`."""
-        return self.path / "begun.json"
-
-    @property
-    def images(self) -> Path:
-        """Images that the run uses, see `RunImages`."""
-        return self.path / "images.json"
-
-    @property
-    def metrics_log(self) -> Path:
-        """The metrics log: losses and validation scores, one JSON record per line."""
-        return self.path / "metrics.jsonl"
-
-    @property
-    def checkpoints(self) -> Path:
-        """Folder of checkpoints."""
-        return self.path / "checkpoints"
-
-    @property
-    def pictures(self) -> Path:
-        """Folder of figures."""
-        return self.path / "pictures"
-
-    @property
-    def result(self) -> Path:
-        """Final scores; exists once the run is finished."""
-        return self.path / "result.json"
-
-    @property
-    def test_images(self) -> Path:
-        """Indices of the test images (``images``) and the per-image sums from which scores are computed (``TASK.SUM``)."""
-        return self.path / "test_images.npz"
-
-    @property
-    def confusion(self) -> Path:
-        """Task -> `mgm.tasks.base.Confusion` on the test set, for tasks with classes."""
-        return self.path / "confusion.json"
-
-    @property
-    def history(self) -> Path:
-        """The metrics log as a table."""
-        return self.path / "metrics.csv"
-
-    @property
-    def failure(self) -> Path:
-        """Error with which the training failed; removed when it is resumed."""
-        return self.path / "failure.json"
+    config = _Inside("config.yaml")
+    """Settings."""
+    dataset = _Inside("dataset.json")
+    """Description of the data set, so that prediction works without the data."""
+    beginning = _Inside("begun.json")
+    """Command, settings and processes that the run was started with, see `Beginning`."""
+    images = _Inside("images.json")
+    """Images that the run uses, see `RunImages`."""
+    metrics_log = _Inside("metrics.jsonl")
+    """The metrics log: losses and validation scores, one JSON record per line."""
+    checkpoints = _Inside("checkpoints")
+    """Folder of checkpoints."""
+    pictures = _Inside("pictures")
+    """Folder of figures."""
+    result = _Inside("result.json")
+    """Final scores; exists once the run is finished."""
+    test_images = _Inside("test_images.npz")
+    """Indices of the test images (``images``) and the per-image sums from which scores are computed (``TASK.SUM``)."""
+    confusion = _Inside("confusion.json")
+    """Task -> `mgm.tasks.base.Confusion` on the test set, for tasks with classes."""
+    history = _Inside("metrics.csv")
+    """The metrics log as a table."""
+    failure = _Inside("failure.json")
+    """Error with which the training failed; removed when it is resumed."""
+    _lock_file = _Inside(".lock")
 
     @property
     def baseline(self) -> RunFolder:
@@ -191,10 +167,6 @@ class RunFolder:
     def finished(self) -> bool:
         """Whether the final scores exist."""
         return self.result.exists()
-
-    @property
-    def _lock_file(self) -> Path:
-        return self.path / ".lock"
 
     @property
     def in_use(self) -> bool:

@@ -176,18 +176,17 @@ def progressive_sizes(experiment: Experiment) -> tuple[Size, ...]:
 
 
 def draws(reader: StoreReader, indices: np.ndarray, seed: int, *, targets: bool = True) -> Loader:
-    """A loader of the samples ``indices`` in random order, which prefetches if they are read from disk."""
+    """A loader of this process's share of the samples ``indices`` in random order; prefetches if they are read from disk.
+
+    Samples are repeated if there are fewer than the batch needs.
+    """
 
     def load(step: int, count: int) -> Batch:
-        return reader.batch(_draw(indices, count, step, seed), targets=targets)
+        pool = np.tile(indices, -(-count // len(indices)))
+        rows = epoch_indices(pool, count, step, seed, rank=rank(), world_size=world_size())
+        return reader.batch(rows, targets=targets)
 
     return load if reader.is_resident else Prefetch(load)
-
-
-def _draw(indices: np.ndarray, count: int, step: int, seed: int) -> np.ndarray:
-    """Indices of this process's samples of a step; samples are repeated if there are fewer than the batch needs."""
-    pool = np.tile(indices, -(-count // len(indices)))
-    return epoch_indices(pool, count, step, seed, rank=rank(), world_size=world_size())
 
 
 def foreign_loader(

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from torch import nn
 
 from mgm.functional.distributed import rank
-from mgm.runs.cost import peak_memory_mb
+from mgm.runs.provenance import peak_memory_mb
 from mgm.tasks.base import MetricInfo, Task
 from mgm.training.evaluate import Scores
 from mgm.training.trainer import Progress as TrainingProgress

@@ -18,7 +18,6 @@ from mgm.data.store import Store, cached_store
 from mgm.errors import DataError
 from mgm.functional.distributed import rank, world_size
 from mgm.method.algorithm import stages
-from mgm.method.networks import build_networks
 from mgm.method.recipes import TASKS_ALONE
 from mgm.method.training import JointSteps
 from mgm.runs.beginning import Beginning
@@ -34,14 +33,13 @@ from mgm.runs.pretraining import RECIPE, pretraining
 from mgm.runs.progress import RichProgress
 from mgm.runs.provenance import command_line, made_with
 from mgm.runs.settings import to_dict, with_absolute_paths
-from mgm.runs.starting_weights import load_pretrained, start_encoder, with_channels, with_structure
+from mgm.runs.starting_weights import start_networks, with_channels, with_structure
 from mgm.tasks import make_tasks
 from mgm.training.callbacks import Watchers
 from mgm.training.memory_format import in_format, memory_format
 from mgm.training.metrics_log import MetricsLog
 from mgm.training.seeding import derive_seed
 from mgm.training.trainer import Trainer
-from mgm.training.updates import trained_networks
 
 
 def without_tasks(experiment: Experiment) -> Experiment:
@@ -162,18 +160,8 @@ def _make_trainer(
     experiment: Experiment, folder: RunFolder, store: Store, indices: np.ndarray, fabric: Fabric
 ) -> Trainer:
     schedule = stages(experiment)
-    networks = build_networks(
-        trained_networks(schedule),
-        make_tasks(("depth",)),  # M needs a decoder, but it is never used here
-        experiment.model,
-        image_size=experiment.data.image_size,
-        num_scenes=0,
-        seed=experiment.seed,
-    )
-    if not (folder.checkpoints / "last.pt").exists():
-        load_pretrained(networks.model, experiment.model)
-    networks = networks.to(fabric.device)
-    start_encoder(networks.model, experiment.model)
+    tasks = make_tasks(("depth",))  # M needs a decoder, but it is never used here
+    networks = start_networks(experiment, tasks, schedule, folder, fabric.device)
     reader = StoreReader(store, (), fabric.device)
     load = draws(reader, indices, derive_seed(experiment.seed, "photographs", "order"))
     loaders = {"photographs": in_format(load, memory_format(experiment.training, fabric.device))}

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from mgm.config import Experiment, ModelConfig
 from mgm.errors import ConfigError, DataError, RunError
+from mgm.method.networks import build_networks
 from mgm.models import MODELS
 from mgm.models.base import MultiTaskModel
 from mgm.networks.efficientnet_lite import EfficientNetLite0, load_imagenet_weights
@@ -18,7 +21,10 @@ from mgm.networks.pretrained import PREFIX, PretrainedEncoder, load_weights, rea
 from mgm.runs.folder import RunFolder, read_result
 from mgm.runs.images import RunImages
 from mgm.runs.pretraining import RECIPE
+from mgm.tasks.base import Task
 from mgm.training.checkpoint import SavedModel, load_checkpoint
+from mgm.training.networks import Networks
+from mgm.training.updates import Stage, trained_networks
 from mgm.types import DatasetInfo, is_sequence
 
 if TYPE_CHECKING:
@@ -114,6 +120,36 @@ def check_unseen(experiment: Experiment, data: ExperimentData) -> str:
             f"pre-train without them (mgm pretrain ... --exclude {experiment.data.data}), or take the same --split-seed for both"
         )
     return ""
+
+
+def start_networks(
+    experiment: Experiment,
+    tasks: dict[str, Task],
+    schedule: tuple[Stage, ...],
+    folder: RunFolder,
+    device: torch.device,
+    num_scenes: int = 0,
+    constants: Mapping[str, Tensor] | None = None,
+) -> Networks:
+    """Build the networks that a schedule trains, with pre-trained weights and the encoder of ``encoder_run`` if they are set.
+
+    Decoders start at the ``constants`` (`MultiTaskModel.start_at`) if there are any.
+    """
+    networks = build_networks(
+        trained_networks(schedule),
+        tasks,
+        experiment.model,
+        image_size=experiment.data.image_size,
+        num_scenes=num_scenes,
+        seed=experiment.seed,
+    )
+    if not (folder.checkpoints / "last.pt").exists():  # a checkpoint contains all weights
+        load_pretrained(networks.model, experiment.model)
+    if constants:
+        networks.model.start_at(constants)
+    networks = networks.to(device)
+    start_encoder(networks.model, experiment.model)
+    return networks
 
 
 def load_pretrained(model: nn.Module, config: ModelConfig) -> None:

@@ -22,7 +22,6 @@ from mgm.data.files import write_atomically
 from mgm.errors import ConfigError
 from mgm.functional.distributed import rank, world_size
 from mgm.method.algorithm import joint_updates, stages
-from mgm.method.networks import build_networks
 from mgm.method.recipes import RECIPES, baseline_of
 from mgm.method.training import JointSteps
 from mgm.runs.annotator import make_annotator
@@ -43,7 +42,7 @@ from mgm.runs.provenance import command_line, made_with
 from mgm.runs.scenes import without_scenes
 from mgm.runs.settings import to_dict, with_absolute_paths
 from mgm.runs.stages import SharedStages
-from mgm.runs.starting_weights import check_unseen, load_pretrained, start_encoder, with_channels, with_structure
+from mgm.runs.starting_weights import check_unseen, start_networks, with_channels, with_structure
 from mgm.training.callbacks import Watchers
 from mgm.training.checkpoint import SavedModel, load_checkpoint
 from mgm.training.evaluate import (
@@ -64,7 +63,6 @@ from mgm.training.evaluate import (
 from mgm.training.metrics_log import MetricsLog
 from mgm.training.selection import Skills, task_skills
 from mgm.training.trainer import Progress, Trainer
-from mgm.training.updates import Stage, trained_networks
 
 
 def train(
@@ -155,7 +153,12 @@ def train(
             )
         with recorded(folder):
             common = SharedStages(place, experiment, data, trainer) if place else None
-            _run(trainer, common, keep=shared is not None)  # no other run would start from a private folder of stages
+            if common and shared:  # no other run would start from a private folder of stages
+                trainer.after_stage = common.keep
+            if not trainer.restore() and common:
+                common.start(trainer)
+            with trainer.progress:
+                trainer.run()
             result = _finish(experiment, folder, data, trainer, reference)
         if place and not shared and fabric.is_global_zero:
             shutil.rmtree(place, ignore_errors=True)
@@ -163,16 +166,6 @@ def train(
     finally:
         if lock:
             lock.release()
-
-
-def _run(trainer: Trainer, common: SharedStages | None, *, keep: bool) -> None:
-    """Train from the last checkpoint or else from stages of another run; with ``keep``, save own stages for other runs."""
-    if common and keep:
-        trainer.after_stage = common.keep
-    if not trainer.restore() and common:
-        common.start(trainer)
-    with trainer.progress:
-        trainer.run()
 
 
 def _create(
@@ -230,22 +223,9 @@ def _make_trainer(
     *,
     silent: bool = False,
 ) -> Trainer:
-    schedule = stages(experiment)
-    networks = build_networks(
-        trained_networks(schedule),
-        data.tasks,
-        experiment.model,
-        image_size=experiment.data.image_size,
-        num_scenes=data.num_scenes,
-        seed=experiment.seed,
-    )
-    if not (folder.checkpoints / "last.pt").exists():  # a checkpoint contains all weights
-        load_pretrained(networks.model, experiment.model)
-    batch_size = experiment.training.batch_size
+    schedule, batch_size = stages(experiment), experiment.training.batch_size
     constants = data.constants(batch_size)
-    networks.model.start_at(constants)
-    networks = networks.to(fabric.device)
-    start_encoder(networks.model, experiment.model)
+    networks = start_networks(experiment, data.tasks, schedule, folder, fabric.device, data.num_scenes, constants)
     reference = evaluate(
         constant_predictor(constants), data.batches(data.splits.validation, batch_size), data.tasks, fabric.device
     )
@@ -255,6 +235,10 @@ def _make_trainer(
             scores = evaluate_model(model, data.batches(data.splits.validation, batch_size), data.tasks)
         return scores, task_skills(scores, reference, data.tasks)
 
+    shown: list[Progress] = [] if silent else [RichProgress(experiment.recipe, data.tasks, schedule, fabric.device)]
+    if fabric.is_global_zero and not silent:
+        shown += make_loggers(folder, experiment.training.log, schedule)
+        shown += [watch(folder, data)] if watch else []
     loaders = make_loaders(experiment, data, fabric.device)
     steps = JointSteps(
         networks,
@@ -278,26 +262,9 @@ def _make_trainer(
         fabric,
         folder.checkpoints,
         MetricsLog(None if silent or rank() else folder.metrics_log),
-        Progress() if silent else _watchers(experiment, folder, data, schedule, fabric, watch),
+        Watchers(shown),
         steps.generator_snapshot,
     )
-
-
-def _watchers(
-    experiment: Experiment,
-    folder: RunFolder,
-    data: ExperimentData,
-    schedule: tuple[Stage, ...],
-    fabric: Fabric,
-    watch: Callable[[RunFolder, ExperimentData], Progress] | None,
-) -> Progress:
-    """The callbacks of a training: progress bar, loggers, and the one that ``watch`` makes."""
-    shown: list[Progress] = [RichProgress(experiment.recipe, data.tasks, schedule, fabric.device)]
-    if fabric.is_global_zero:
-        shown += make_loggers(folder, experiment.training.log, schedule)
-    if fabric.is_global_zero and watch:
-        shown.append(watch(folder, data))
-    return Watchers(shown)
 
 
 def _finish(
@@ -321,7 +288,7 @@ def _finish(
         meters = measure_model(
             model, data.batches(data.splits.test, batch_size), data.tasks, images, flip_average=flip_average
         )
-    test, sums, confusions = scores_of(meters), images.arrays(trainer.fabric.device), confusions_of(meters)
+    test, sums = scores_of(meters), images.arrays(trainer.fabric.device)
     worst = data.splits.test[worst_images(image_scores(sums, data.tasks), data.tasks)]
     names = unique_names(data.reader.store)
     constant = evaluate(
@@ -357,40 +324,33 @@ def _finish(
         "pretrained": pretraining(experiment.model),
     }
     if position.earlier and _mean_score(position.earlier) > _mean_score(position.best):
-        result["earlier"] = _earlier(data, trainer, model, batch_size, flip_average)
+        result["earlier"] = _earlier(experiment, data, trainer, model)
     if baseline:
         kept = ("recipe", "steps", "stopped", "validation", "test", "classes", "pretrained")
         result["baseline"] = {key: baseline[key] for key in kept}
-        result["gain"] = {
-            name: task_gain(test[name], baseline["test"][name], task) for name, task in data.tasks.items()
-        } | {"mean": mean_gain(test, baseline["test"], data.tasks)}
+        gains = {name: task_gain(test[name], baseline["test"][name], task) for name, task in data.tasks.items()}
+        result["gain"] = gains | {"mean": mean_gain(test, baseline["test"], data.tasks)}
     if trainer.fabric.is_global_zero:
         if found := generator_diversity(folder, data, experiment.seed):
             result["diversity"] = found
         arrays: dict[str, Any] = {"images": data.splits.test, **sums}
         write_atomically(folder.test_images, lambda file: np.savez_compressed(file, **arrays))
-        write_json(folder.confusion, {name: asdict(confusion) for name, confusion in confusions.items()})
+        write_json(folder.confusion, {name: asdict(confusion) for name, confusion in confusions_of(meters).items()})
         write_json(folder.result, result)
     trainer.fabric.barrier()
     return result
 
 
-def _earlier(
-    data: ExperimentData, trainer: Trainer, model: nn.Module, batch_size: int, flip_average: bool
-) -> dict[str, Any]:
+def _earlier(experiment: Experiment, data: ExperimentData, trainer: Trainer, model: nn.Module) -> dict[str, Any]:
     """Step and scores of the best model of the earlier stages, for runs in which the last stage was not better."""
-    model.load_state_dict(
-        load_checkpoint(trainer.folder / "best_earlier.pt", SavedModel, trainer.fabric.device)["model"]
-    )
-    with trainer.fabric.autocast():
-        validation, test = (
-            evaluate_model(model, data.batches(part, batch_size), data.tasks, flip_average=flip_average)
-            for part in (data.splits.validation, data.splits.test)
-        )
-    best = trainer.position.earlier
-    return {
-        "step": max(step for _, step in best.values()), "score": _mean_score(best), "validation": validation, "test": test
-    }  # fmt: skip
+    saved, best = trainer.folder / "best_earlier.pt", trainer.position.earlier
+    model.load_state_dict(load_checkpoint(saved, SavedModel, trainer.fabric.device)["model"])
+    found: dict[str, Any] = {"step": max(step for _, step in best.values()), "score": _mean_score(best)}
+    for part in ("validation", "test"):
+        batches = data.batches(getattr(data.splits, part), experiment.training.batch_size)
+        with trainer.fabric.autocast():
+            found[part] = evaluate_model(model, batches, data.tasks, flip_average=experiment.flip_average)
+    return found
 
 
 def _mean_score(best: Mapping[str, tuple[float, int]]) -> float:

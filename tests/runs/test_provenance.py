@@ -1,8 +1,12 @@
+"""What a run costs: parameters, updates of the encoder, memory."""
+
+from __future__ import annotations
+
 import torch
 from torch import nn
 
 from mgm.method.algorithm import stages
-from mgm.runs.cost import encoder_updates, parameter_counts, peak_memory_mb
+from mgm.runs.provenance import encoder_updates, parameter_counts, peak_memory_mb
 from toys import toy_experiment, toy_trainer
 
 
