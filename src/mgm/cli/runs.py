@@ -65,9 +65,8 @@ def _print_runs(found: list[RunSummary], folder: Path) -> None:
 
     from mgm.runs.pretraining import footnotes, marked
 
-    primary = {
-        f"{task} {info.title}": None for run in found for task, info in run.metrics.items() if task in run.scores
-    }
+    scored = [(task, info) for run in found for task, info in run.metrics.items() if task in run.scores]
+    primary = dict.fromkeys(f"{task} {info.title}" for task, info in scored)
     caption = [
         f"{', '.join(primary) or 'scores'}: test set; of unfinished runs the best so far on the validation set",
         *footnotes(run.pretrained for run in found),

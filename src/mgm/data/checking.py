@@ -15,11 +15,7 @@ from mgm.types import DatasetInfo, Frame, FrameLike, Sample
 
 
 def read_checked(source: DataSource, info: DatasetInfo, index: int, size: FrameLike) -> Sample:
-    """Read a sample and check it.
-
-    Raises:
-        DataError: If it is unreadable, or contradicts what the source declares.
-    """
+    """Read a sample and check it. Raises `DataError` if it is unreadable, or contradicts what the source declares."""
     sample = source.read(index, size)
     check_sample(sample, info, size)
     return sample
@@ -29,12 +25,12 @@ def find_bad(source: DataSource, size: FrameLike) -> Iterator[tuple[int, str]]:
     """Decode every sample; yields its index and an error message, empty if the sample is fine."""
     info = source.info
     for index in range(len(source)):
+        trouble = ""
         try:
             read_checked(source, info, index, size)
         except DataError as error:
-            yield index, str(error)
-        else:
-            yield index, ""
+            trouble = str(error)
+        yield index, trouble
 
 
 def check_sample(sample: Sample, info: DatasetInfo, size: FrameLike) -> None:
@@ -72,9 +68,7 @@ def find_changed(folder: Path, checksums: Mapping[str, str]) -> Iterator[tuple[s
     """Compare files with their SHA-256; yields each name and an error message, empty if the file is unchanged."""
     for name, expected in checksums.items():
         try:
-            found = file_checksum(folder / name)
+            trouble = "" if file_checksum(folder / name) == expected else "has changed since it was written"
         except OSError as error:
-            yield name, f"{folder / name}: cannot be read ({error.strerror}); prepare the store again"
-            continue
-        wrong = f"{folder / name}: has changed since it was written; prepare the store again"
-        yield name, "" if found == expected else wrong
+            trouble = f"cannot be read ({error.strerror})"
+        yield name, f"{folder / name}: {trouble}; prepare the store again" if trouble else ""

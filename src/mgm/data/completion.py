@@ -25,15 +25,9 @@ _ROWS_AT_ONCE = 256
 
 
 def finish(plan: Plan, source: DataSource, path: Path, origin: str) -> None:
-    """Turn the written arrays into a store at ``path``, replacing an older one.
+    """Turn the arrays, whose chunks are all on disk, into a store at ``path``, replacing an older one.
 
-    May be killed at any point and called again.
-
-    Args:
-        plan: Plan of the conversion; all its chunks must be on disk.
-        source: The converted data source.
-        path: Folder of the store.
-        origin: Location of the source, for the manifest.
+    May be killed at any point and called again. The manifest names ``origin`` as the location of the source.
 
     Raises:
         DataError: If no sample is left, or the disk is full.

@@ -44,11 +44,7 @@ class FileTree(ABC):
 
     @abstractmethod
     def read(self, name: str) -> bytes:
-        """Content of a file.
-
-        Raises:
-            DataError: If it is missing, unreadable, damaged or too large.
-        """
+        """Content of a file. Raises `DataError` if it is missing, unreadable, damaged or too large."""
 
     @abstractmethod
     def digest(self) -> str:
@@ -63,11 +59,7 @@ class FileTree(ABC):
         return decoder(self.read(name), self.describe(name))
 
     def lines(self, name: str) -> list[str]:
-        """Lines of a text file, without blank lines and comments (``#``).
-
-        Raises:
-            DataError: If it is missing or not UTF-8 text.
-        """
+        """Lines of a text file, without blank lines and comments (``#``). Raises `DataError` if it is missing or not UTF-8 text."""
         try:
             text = self.read(name).decode("utf-8-sig")
         except UnicodeDecodeError as error:
@@ -222,11 +214,7 @@ def visible_files(folder: Path) -> Iterator[Path]:
 
 
 def open_tree(path: Path | str) -> FileTree:
-    """Open a folder or zip archive as a `FileTree`.
-
-    Raises:
-        DataError: If the path is neither.
-    """
+    """Open a folder or zip archive as a `FileTree`. Raises `DataError` if the path is neither."""
     path = Path(path).expanduser()
     if path.is_dir():
         return FolderTree(path)
@@ -239,9 +227,8 @@ def open_tree(path: Path | str) -> FileTree:
 def list_endings(names: Iterable[str]) -> str:
     """Count files by ending, for messages: ``12 .heic, 1 .txt``."""
     counts = Counter(PurePosixPath(name).suffix.lower() or "without ending" for name in names)
-    return ", ".join(f"{count} {ending}" for ending, count in counts.most_common(5)) + (
-        ", ..." if len(counts) > 5 else ""
-    )
+    shown = [f"{count} {ending}" for ending, count in counts.most_common(5)]
+    return ", ".join([*shown, "..."] if len(counts) > 5 else shown)
 
 
 def _is_unsafe(name: str) -> bool:

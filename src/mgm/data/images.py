@@ -346,11 +346,7 @@ def _filter(old: int, new: int) -> Image.Resampling:
 
 
 def content_of(source: Path | bytes, name: str = "") -> tuple[bytes, str]:
-    """The content of a file, and its name for messages.
-
-    Raises:
-        DataError: If it is missing, too large, or empty.
-    """
+    """The content of a file, and its name for messages. Raises `DataError` if it is missing, too large, or empty."""
     if isinstance(source, Path):
         name = name or str(source)
         try:

@@ -66,9 +66,8 @@ def _check(manifest: dict[str, Any]) -> None:
     complete = manifest.keys() >= _FIELDS and arrays.keys() >= {*per_sample, "names", "splits"}
     if not complete or any(arrays[name]["shape"][0] != count for name in per_sample):
         raise ValueError
-    if any(
-        name.startswith(".") or set(name) & set("/\\:") for name in (*arrays, *manifest["checksums"])
-    ):  # names of files
+    files = (*arrays, *manifest["checksums"])
+    if any(name.startswith(".") or set(name) & set("/\\:") for name in files):
         raise ValueError
     for layout in arrays.values():
         np.dtype(layout["dtype"])

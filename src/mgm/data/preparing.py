@@ -76,8 +76,7 @@ class SelectedTasks(DataSource):
 
 def needed_bytes(source: DataSource, size: FrameLike) -> int:
     """Estimated size of a store in bytes: its samples, and about 200 bytes each for names and splits."""
-    names_and_splits = 200 * len(source)
-    return num_bytes(sample_layouts(source.info, size, len(source))) + names_and_splits
+    return num_bytes(sample_layouts(source.info, size, len(source))) + 200 * len(source)
 
 
 def check_target(path: Path, force: bool) -> None:

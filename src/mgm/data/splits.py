@@ -236,10 +236,9 @@ def _share_out(part: np.ndarray, labelled: np.ndarray, order: np.ndarray) -> Non
             if labelled[part == place, task].any():
                 continue
             counts = np.stack([labelled[part == number].sum(axis=0) for number in range(3)])
-            spare = [
-                (counts[part[index], labelled[index]] > 1).all() for index in order
-            ]  # its part keeps others of each
-            givers = order[labelled[order, task] & (np.array(spare) | (part[order] > place))]
+            # spare: the sample's part has others with labels for each of its tasks
+            spare = np.array([(counts[part[index], labelled[index]] > 1).all() for index in order])
+            givers = order[labelled[order, task] & (spare | (part[order] > place))]
             takers = order[(part[order] == place) & spare]
             if len(givers) and len(takers):
                 part[[givers[0], takers[0]]] = part[[takers[0], givers[0]]]

@@ -36,11 +36,7 @@ class Resampled:
 
 
 def read_sums(run: RunFolder) -> Sums | None:
-    """Read the per-image sums of a run's test set; None if the run is not finished.
-
-    Raises:
-        RunError: If the file is damaged.
-    """
+    """Read the per-image sums of a run's test set; None if the run is not finished. Raises `RunError` if the file is damaged."""
     if not run.test_images.exists():
         return None
     try:

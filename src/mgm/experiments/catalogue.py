@@ -296,11 +296,7 @@ STUDIES.update(
 
 
 def find_study(name: str) -> tuple[str, Study]:
-    """Look up a study by its name.
-
-    Raises:
-        ConfigError: If there is none; the message lists the names.
-    """
+    """Look up a study by its name. Raises `ConfigError` if there is none; the message lists the names."""
     if name.lower() in STUDIES:
         return name.lower(), STUDIES[name.lower()]
     raise ConfigError(unknown("experiment", name, [*STUDIES, "all", "list"]))

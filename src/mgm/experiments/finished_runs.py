@@ -108,10 +108,7 @@ class RunComparison:
 
 
 def compare_runs(paths: Sequence[Path]) -> RunComparison:
-    """Compare finished runs on the test set, with paired tests if there are several seeds per setting.
-
-    Args:
-        paths: Folders of two or more runs; the group of the first is the reference.
+    """Compare finished runs on the test set, by paired tests against the group of the first if settings have several seeds.
 
     Raises:
         RunError: If a folder holds no finished run, or a run is given twice.
@@ -131,11 +128,7 @@ def _definitions(groups: Mapping[str, Sequence[FinishedRun]]) -> dict[str, dict[
 
 
 def read_finished(path: Path) -> FinishedRun:
-    """Read a run and its result.
-
-    Raises:
-        RunError: If there is no run, or it is not finished.
-    """
+    """Read a run and its result. Raises `RunError` if there is no run, or it is not finished."""
     folder = RunFolder(path)
     experiment = folder.experiment()
     settings = to_dict(experiment)

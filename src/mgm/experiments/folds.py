@@ -30,13 +30,9 @@ NOTES = (
 
 
 def make_folds(experiment: Experiment, folds: int, *, baseline: bool, info: DatasetInfo) -> Plan:
-    """Plan the trials of a cross-validation.
+    """Plan the trials of a cross-validation with ``folds`` folds, at least 2; the kind of split says which images stay together.
 
-    Args:
-        experiment: Settings; the kind of split determines which images stay together in a fold.
-        folds: Number of folds, at least 2.
-        baseline: Whether to train the recipe's baseline in every fold as well, if it has one.
-        info: Description of the data set.
+    With ``baseline``, the recipe's baseline is trained in every fold as well, if it has one.
 
     Raises:
         ConfigError: If the split does not allow folds, or a setting is invalid.

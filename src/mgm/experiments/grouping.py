@@ -115,10 +115,7 @@ def group_settings(
 ) -> tuple[str, ...]:
     """The chosen networks in the notation of `ModelConfig.groups`, each task assigned to the network that is best at it.
 
-    Args:
-        chosen: From `choose_groups`.
-        scores: As for `choose_groups`.
-        higher_is_better: As for `choose_groups`.
+    The arguments are the result of `choose_groups` and two of its arguments.
 
     Example:
         >>> pair, both = frozenset({"semantic", "depth"}), frozenset({"depth", "normal"})

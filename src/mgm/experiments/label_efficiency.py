@@ -28,12 +28,10 @@ def worth(table: Table) -> list[str]:
     sentences: list[str] = []
     for number, share in enumerate(shares):
         if (by_share[share], "MGM") in lines:
-            equal = {
-                task: equal_share(
-                    shares, means("MT", column), means("MGM", column)[number], column.info.higher_is_better
-                )
-                for task, column in table.compared.items()
-            }
+            equal: dict[str, float] = {}
+            for task, column in table.compared.items():
+                curve, value = means("MT", column), means("MGM", column)[number]
+                equal[task] = equal_share(shares, curve, value, column.info.higher_is_better)
             sentences.append(worth_text(share, equal, shares))
     return sentences
 
@@ -41,13 +39,8 @@ def worth(table: Table) -> list[str]:
 def equal_share(shares: Sequence[float], values: Sequence[float], value: float, higher_is_better: bool) -> float:
     """The share of labels at which a curve reaches a value, interpolated over the logarithm of the share.
 
-    The curve is made monotone first (running best), since noise may make a metric worse with more labels.
-
-    Args:
-        shares: Shares of labels, ascending, in (0, 1].
-        values: The metric at each share.
-        value: The value to reach.
-        higher_is_better: Direction of the metric.
+    The curve is made monotone first (running best), since noise may make a metric worse with more labels. ``shares``, to which its
+    ``values`` belong, ascend in (0, 1].
 
     Returns:
         The share; 0 if the smallest share is already better, infinity if even the largest is worse, NaN if a value is unknown.
@@ -70,10 +63,7 @@ def equal_share(shares: Sequence[float], values: Sequence[float], value: float, 
 def worth_text(share: float, equal: Mapping[str, float], shares: Sequence[float]) -> str:
     """A sentence: ``MGM with 25 % of the labels matches MT with 31 % (1.2 times as many) on depth, ...``.
 
-    Args:
-        share: Share of labels used by MGM.
-        equal: Task -> result of `equal_share`.
-        shares: Measured shares, ascending.
+    ``equal`` has the result of `equal_share` for each task; ``shares`` are the measured ones, ascending.
     """
     parts: list[str] = []
     for task, found in equal.items():

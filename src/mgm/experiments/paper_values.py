@@ -160,11 +160,6 @@ table13  100  MGM            0.64
 
 
 def paper_table(study: str, data: str) -> PaperTable | None:
-    """The paper's table for a study: on the same data set if there is one, else on NYUv2, else on any other.
-
-    Args:
-        study: Name in `STUDIES`.
-        data: `DatasetInfo.name`.
-    """
+    """The paper's table for a study: on the same data set (`DatasetInfo.name`) if there is one, else on NYUv2, else on any."""
     order = (TASKONOMY, NYUV2, CITYSCAPES) if data == "taskonomy" else (NYUV2, TASKONOMY, CITYSCAPES)
     return next((tables[study] for tables in order if study in tables), None)

@@ -21,11 +21,7 @@ FEW_PILOTS = 3
 def planned(plan: Plan, place: Place, data: str, workers: int) -> str:
     """Report in Markdown: detectable differences per primary question and task, then the remaining trials and hours.
 
-    Args:
-        plan: Plan with the intended number of seeds; its finished trials are the pilot runs.
-        place: Folders of the trials.
-        data: `DatasetInfo.name`.
-        workers: Number of concurrent trials.
+    The plan has the intended number of seeds; its finished trials are the pilot runs. ``workers`` trials run at a time.
     """
     answers = [answer for answer in make_table(plan, place.trial, data).answers if answer.question.primary]
     lines = [f"{plan.name} ({plan.study.title}), {len(plan.seeds)} seeds\n"]

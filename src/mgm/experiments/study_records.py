@@ -130,19 +130,11 @@ class ExperimentFolder:
         return self.path / FIGURE_FILE
 
     def record(self) -> ExperimentRecord:
-        """Read ``experiment.json``.
-
-        Raises:
-            RunError: If the file is missing, damaged or incomplete.
-        """
+        """Read ``experiment.json``. Raises `RunError` if the file is missing, damaged or incomplete."""
         return read_json(self.path / EXPERIMENT_FILE, ExperimentRecord)
 
     def table(self) -> ResultTable:
-        """Read ``table.json``.
-
-        Raises:
-            RunError: If the file is missing (the experiment is not finished) or damaged.
-        """
+        """Read ``table.json``. Raises `RunError` if the file is missing (the experiment is not finished) or damaged."""
         return read_json(self.path / TABLE_FILE, ResultTable)
 
     def run(self, trial: TrialRecord) -> RunFolder:

@@ -131,13 +131,7 @@ def columns_for(kinds: Mapping[str, type[Task]], data: str) -> tuple[Column, ...
 
 
 def make_table(plan: Plan, folder: Callable[[Trial], RunFolder], data: str) -> Table:
-    """Collect the test scores of all finished trials.
-
-    Args:
-        plan: The study.
-        folder: Maps a trial to its folder.
-        data: `DatasetInfo.name`.
-    """
+    """Collect the test scores of all finished trials, whose folders ``folder`` returns; ``data`` is `DatasetInfo.name`."""
     kinds = {task: plan.kinds[task] for task in plan.tasks}
     every = (Column(task, metric, kind) for task, kind in kinds.items() for metric in kind.metrics_info)
     columns = tuple(every) if plan.study.all_metrics else columns_for(kinds, data)

@@ -47,11 +47,7 @@ class Workers(ABC):
 
 
 class InThisProcess(Workers):
-    """Runs jobs one after another in this process, for debugging.
-
-    Args:
-        train: Trains a run; called like `mgm.train`.
-    """
+    """Runs jobs one after another in this process, for debugging; ``train`` is called like `mgm.train`."""
 
     def __init__(self, train: Callable[..., object]) -> None:
         self._train = train

@@ -41,19 +41,13 @@ class Beginning:
 
     @classmethod
     def read(cls, path: Path) -> Beginning:
-        """Read the file.
-
-        Raises:
-            RunError: If the file is missing or damaged.
-        """
+        """Read the file. Raises `RunError` if the file is missing or damaged."""
         return read_json(path, cls)
 
     def check(self, experiment: Experiment, *, derived: bool = False) -> None:
         """Check that the run can be resumed with these settings and the current number of processes.
 
-        Args:
-            experiment: The settings.
-            derived: Whether ``experiment`` holds the user's settings, which the run has yet to adapt to its data and minutes.
+        With ``derived``, the settings are the user's, which the run has yet to adapt to its data and minutes.
 
         Raises:
             ConfigError: If settings or number of processes differ.

@@ -46,9 +46,8 @@ class Cost:
 def measure(trainer: Trainer, num_final: float) -> Cost:
     """Time some steps of every stage.
 
-    Args:
-        trainer: A new trainer; its networks change, so it must not be used for training afterwards.
-        num_final: Duration of the final evaluation in units of a validation.
+    The networks of the trainer change, so it must not be used for training afterwards. The final evaluation takes as long as
+    ``num_final`` validations.
     """
     step_s: dict[str, float] = {}
     for number, stage in enumerate(trainer.stages):
@@ -81,12 +80,9 @@ def _time_step(trainer: Trainer, stage: Stage, index: int) -> float:
 
 
 def fit_to_minutes(experiment: Experiment, minutes: float, cost: Cost) -> Experiment:
-    """Scale all numbers of steps, the generator's included, so that the run takes about ``minutes``.
+    """Scale all numbers of steps, the generator's included, so that the run takes about ``minutes`` of wall time.
 
-    Args:
-        experiment: Settings; their steps give the proportions of the stages and the interval of validations.
-        minutes: Wall time of the run.
-        cost: From `measure`.
+    The steps of the settings give the proportions of the stages and the interval of validations.
 
     Raises:
         ConfigError: If there is time for fewer than `LEAST_STEPS` steps.

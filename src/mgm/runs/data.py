@@ -78,11 +78,7 @@ class ExperimentData:
 
 
 def load_data(experiment: Experiment, device: torch.device) -> ExperimentData:
-    """Open, convert (once, into the cache) and split the data of an experiment.
-
-    Args:
-        experiment: Settings.
-        device: Device for batches; small data sets are kept there as a whole.
+    """Open, convert (once, into the cache) and split the data of an experiment; small data are kept on ``device`` as a whole.
 
     Raises:
         ConfigError: If the settings do not match the data.
@@ -143,9 +139,8 @@ def parse_split(split: str) -> tuple[str, int, int]:
     fold, _, folds = place.partition("/")
     if not colon:
         return kind, 0, 0
-    if not (
-        kind and kind != EVERYTHING and fold.isdecimal() and folds.isdecimal() and 1 <= int(fold) <= int(folds) > 1
-    ):
+    numbers = fold.isdecimal() and folds.isdecimal() and 1 <= int(fold) <= int(folds) > 1
+    if not numbers or kind in ("", EVERYTHING):
         raise ConfigError(f"split is {split!r}; folds are written like random:2/5, the second of five")
     return kind, int(fold), int(folds)
 
@@ -155,13 +150,8 @@ def make_splits(store: Store, source: DataSource, config: DataConfig, has: np.nd
 
     Folds keep images together that no split of their kind separates, and put no unlabelled images into test sets. Random splits
     keep exact copies of an image in the same part. In other splits, and where the data set fixes a part, test images that are
-    copies of training or validation images are left out, with a warning.
-
-    Args:
-        store: The converted data set.
-        source: The data set.
-        config: Settings.
-        has: ``[N, tasks]`` bool: whether an image has labels for a task.
+    copies of training or validation images are left out, with a warning. ``has`` ``[N, tasks]`` bool says which image has labels
+    for which task.
 
     Raises:
         DataError: If a fixed test set consists of copies only, or there are too few different images for the folds.
@@ -211,11 +201,7 @@ def _has_given_part(source: DataSource) -> bool:
 
 
 def _without_copies(store: Store, splits: Splits, originals: np.ndarray) -> Splits:
-    """Remove test images that are copies of training or validation images, with a warning.
-
-    Raises:
-        DataError: If no test image is left.
-    """
+    """Remove test images that are copies of training or validation images, with a warning; `DataError` if none is left."""
     used = np.concatenate([splits.train, splits.validation])
     found: list[str] = []
     left: list[np.ndarray] = []
@@ -244,11 +230,7 @@ def weak_subset(train: np.ndarray, labelled: np.ndarray, fraction: float, seed: 
 
 
 def _objects_of(config: DataConfig, info: DatasetInfo) -> str:
-    """The task whose classes in view serve as object labels; empty if these are not requested or the data set has its own.
-
-    Raises:
-        ConfigError: If object labels are requested and the data set has no segmentation.
-    """
+    """The task whose classes in view serve as object labels; empty if these are not requested or the data set has its own."""
     if config.weak_labels != "objects" or info.multi_hot:
         return ""
     seen = label_map_of(tasks_for(info))
@@ -292,15 +274,9 @@ def _check_amounts(experiment: Experiment, data: ExperimentData) -> None:
 
 
 def _check_labels(config: DataConfig, data: ExperimentData, has: np.ndarray) -> None:
-    """Check that every task has labels to learn; warn if it has none to be scored on.
+    """Raise `DataError` unless every task has labels of several classes to learn; warn if it has none to be scored on.
 
-    Args:
-        config: Settings.
-        data: Images, split, tasks.
-        has: ``[N, tasks]`` bool: whether an image has labels for a task.
-
-    Raises:
-        DataError: If no labelled image has labels for a task, or they are all of one class.
+    ``has`` ``[N, tasks]`` bool says which image has labels for which task.
     """
     name = data.info.name
     for column, (task, kind) in enumerate(data.tasks.items()):
@@ -345,11 +321,7 @@ def warn_once(text: str) -> None:
 
 
 def augmentation(config: DataConfig, tasks: dict[str, Task]) -> PairedAugmentation | None:
-    """The paired augmentation that the settings describe; None if it is off.
-
-    Raises:
-        ConfigError: If a setting is out of range.
-    """
+    """The paired augmentation that the settings describe; None if it is off. Raises `ConfigError` if a setting is out of range."""
     if not config.augment:
         return None
     names = ("flip", "vertical_flip", "quarter_turns", "zoom", "colour", "hue", "blur", "noise")
@@ -370,27 +342,17 @@ def strengthening(config: DataConfig, tasks: dict[str, Task]) -> Callable[[Batch
 
 
 def mixing(config: DataConfig, tasks: dict[str, Task]) -> Composites | None:
-    """The mixing of labelled images that the settings describe (`DataConfig.mix`); None if there is none.
-
-    Raises:
-        ConfigError: If there is no segmentation to select what is pasted.
-    """
+    """The mixing of labelled images that the settings describe (`DataConfig.mix`); None if there is none."""
     pieces = mixed_pieces(config, tasks)
     return composites(config, tasks, pieces, config.mix_share) if pieces else None
 
 
 def composites(config: DataConfig, tasks: dict[str, Task], pieces: str = "classes", share: float = 1.0) -> Composites:
-    """Make `Composites` with the settings `DataConfig.mix_count` to `mix_match`.
-
-    Raises:
-        ConfigError: If there is no segmentation to select what is pasted, or a setting is out of range.
-    """
+    """Make `Composites` with the settings `DataConfig.mix_count` to `mix_match`, which may raise `ConfigError`."""
     vary = None
     if config.mix_flip or tuple(config.mix_scale) != (1.0, 1.0):
-        moved = replace(config, augment=True, flip=config.mix_flip, zoom=config.mix_scale)
-        vary = augmentation(
-            replace(moved, vertical_flip=False, quarter_turns=False, colour=0.0, hue=0.0, blur=0.0, noise=0.0), tasks
-        )
+        off = {"vertical_flip": False, "quarter_turns": False, "colour": 0.0, "hue": 0.0, "blur": 0.0, "noise": 0.0}
+        vary = augmentation(replace(config, augment=True, flip=config.mix_flip, zoom=config.mix_scale, **off), tasks)
     return Composites(tasks, pieces, share=share, givers=config.mix_count, vary=vary, match=config.mix_match)
 
 

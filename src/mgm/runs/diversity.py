@@ -33,14 +33,9 @@ def layout_distances(images: Tensor) -> Tensor:
 
 
 def diversity(images: Tensor, labels: Tensor) -> dict[str, float]:
-    """Mean `layout_distances` between images with the same label (``within``) and with different labels (``between``).
+    """Mean `layout_distances` of images ``[N, C, H, W]`` with the same label (``within``) and with different labels (``between``).
 
-    Args:
-        images: ``[N, C, H, W]``.
-        labels: ``[N]``, integers.
-
-    Returns:
-        ``within`` and ``between`` -> mean; NaN if there is no such pair.
+    NaN if there is no such pair; ``labels`` are integers ``[N]``.
     """
     distances, same = layout_distances(images), labels[:, None] == labels
     own = torch.eye(len(images), dtype=torch.bool)
@@ -49,10 +44,9 @@ def diversity(images: Tensor, labels: Tensor) -> dict[str, float]:
 
 @torch.no_grad()
 def generator_diversity(folder: RunFolder, data: ExperimentData, seed: int) -> dict[str, dict[str, float]] | None:
-    """`diversity` of images from a run's latest generator and of training images with the same labels; None without a generator.
+    """`diversity` of images from a run's latest generator (``generated``) and of training images with the same labels (``real``).
 
-    Returns:
-        ``generated`` and ``real`` -> ``within`` and ``between``.
+    None without a generator.
     """
     if not stages_with_generator(folder):
         return None

@@ -51,11 +51,7 @@ class Finding:
 
 
 def examine(cache: str = "") -> list[Finding]:
-    """Run all checks; a check that raises becomes a finding too.
-
-    Args:
-        cache: Folder for converted data; empty: ``$MGM_CACHE`` or ``~/.cache/mgm``.
-    """
+    """Run all checks; a check that raises becomes a finding too. ``cache`` is that of `mgm.data.store.cache_root`."""
     groups: dict[str, Callable[[], Iterator[Finding]]] = {
         "versions": _versions,
         "devices": _devices,

@@ -213,11 +213,7 @@ class RunFolder:
             raise RunError(f"{self.path} is not empty; {remedy} another folder with --out")
 
     def experiment(self) -> Experiment:
-        """The run's settings.
-
-        Raises:
-            RunError: If the folder contains no run.
-        """
+        """The run's settings. Raises `RunError` if the folder contains no run."""
         if self.path.is_file():
             raise RunError(
                 f"{self.path} is a file; give the folder of the run or of the exported model that it belongs to"
@@ -231,11 +227,7 @@ class RunFolder:
         return from_yaml(self.config)
 
     def info(self) -> DatasetInfo:
-        """The description of the run's data set.
-
-        Raises:
-            RunError: If the file is missing or damaged.
-        """
+        """The description of the run's data set. Raises `RunError` if the file is missing or damaged."""
         return read_json(self.dataset, DatasetInfo)
 
     def lock(self) -> FileLock:
@@ -271,11 +263,7 @@ def read_result(path: Path) -> dict[str, Any]:
 
 
 def read_json(path: Path, kind: type[Content]) -> Content:
-    """Read and validate a JSON file of a run or an experiment.
-
-    Args:
-        path: The file.
-        kind: Expected content, a `TypedDict` or a dataclass.
+    """Read and validate a JSON file of a run or an experiment against a `TypedDict` or a dataclass.
 
     Raises:
         RunError: If the file is missing, unreadable, damaged or too large, or an entry does not have the type given in ``kind``.

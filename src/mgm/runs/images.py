@@ -49,11 +49,7 @@ class RunImages:
 
     @classmethod
     def read(cls, path: Path) -> RunImages:
-        """Read the record of a run.
-
-        Raises:
-            RunError: If the file is missing or damaged.
-        """
+        """Read the record of a run. Raises `RunError` if the file is missing or damaged."""
         return read_json(path, cls)
 
     def write(self, path: Path) -> None:
@@ -90,12 +86,7 @@ class RunImages:
         return np.flatnonzero([digest not in known for digest in store.digests])
 
     def changes(self, store: Store, then: DatasetInfo) -> str:
-        """Describe in words how the run's data have changed since it was started; empty if they have not.
-
-        Args:
-            store: The current data.
-            then: Description of the data when the run was started.
-        """
+        """Describe how the data have changed since the run was started, when ``then`` described them; empty if they have not."""
         own = store.info.own_tasks
         redefined = [name for name, was in then.own_tasks.items() if own.get(name, was) != was]
         if store.manifest["checksums"] == self.checksums and not redefined:

@@ -31,14 +31,9 @@ from mgm.types import IGNORE_INDEX, Batch, Size
 
 @dataclass(frozen=True)
 class RunLoaders:
-    """Makes the loaders of a run, for its stages and for extra images (`Loaders`).
+    """Makes the loaders of a run, for its stages and for extra images (`Loaders`); batches are on ``device``.
 
     Every loader has its own random streams, so labelled batches are the same whatever other images a recipe uses.
-
-    Args:
-        experiment: Settings.
-        data: Images, split, tasks.
-        device: Device of the batches.
     """
 
     experiment: Experiment
@@ -143,14 +138,10 @@ def with_used_labels(load: Loader, model: ModelConfig) -> Loader:
 
 
 def size_at(experiment: Experiment, step: int) -> Size:
-    """Size of the labelled images at a step (progressive resizing; Tan and Le, EfficientNetV2, 2021).
+    """Size of the labelled images at a step of M, counted over all stages (progressive resizing; Tan and Le, EfficientNetV2, 2021).
 
     Sizes change during the steps before joint training, also for recipes without joint training, so that step t of a baseline has
     the same image size as step t of any other recipe.
-
-    Args:
-        experiment: Settings.
-        step: Update of M, counted over all stages.
     """
     training = experiment.training
     sizes = progressive_sizes(experiment)
@@ -257,12 +248,7 @@ def shared_classes(data: ExperimentData, task: str, other: Task) -> dict[int, in
 
 
 def translate_scenes(scene: torch.Tensor, names: tuple[str, ...], wanted: tuple[str, ...]) -> torch.Tensor:
-    """Translate scene labels of one data set to those of another by their names.
-
-    Args:
-        scene: ``[B, len(names)]`` one-hot.
-        names: Scene classes of the labels.
-        wanted: Scene classes to translate to.
+    """Translate one-hot scene labels ``[B, len(names)]`` of one data set to those of another by their names.
 
     Returns:
         ``[B, max(1, len(wanted))]``; NaN for images whose scene has no match.

@@ -255,11 +255,7 @@ class Logged(Progress):
 
 
 def make_loggers(folder: RunFolder, names: Sequence[str], schedule: Sequence[Stage]) -> list[Logged]:
-    """Make the logger callbacks with the given names (keys of `LOGGERS`).
-
-    Raises:
-        ConfigError: If a package is not installed.
-    """
+    """Make the logger callbacks with the given names (keys of `LOGGERS`). Raises `ConfigError` if a package is not installed."""
     return [Logged(LOGGERS[name](folder, name), schedule) for name in names]
 
 

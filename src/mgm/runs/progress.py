@@ -100,20 +100,14 @@ class RichProgress(TrainingProgress):
             if name in scores
         ]
         overall = f"overall {math.exp(score):.2f}x constant{best}"
-        self._print(
-            [
-                f"{self.title} {self._stage} {done}/{self._total} ",
-                "validation:",
-                *(f"{text}," for text in figures),
-                overall,
-            ]
-        )
+        self._print([f"{self._place(done)} ", "validation:", *(f"{text}," for text in figures), overall])
 
     def stopped(self, done: int, waited: int) -> None:
         """Print that the stage ends early."""
-        self._print(
-            f"{self.title} {self._stage} {done}/{self._total}  ends early: {waited} validations without a better score"
-        )
+        self._print(f"{self._place(done)}  ends early: {waited} validations without a better score")
+
+    def _place(self, done: int) -> str:
+        return f"{self.title} {self._stage} {done}/{self._total}"
 
     def _print_line(self, done: int) -> None:
         """Print a line every `LINE_EVERY_S` if there is no terminal (log file, CI)."""
@@ -122,7 +116,7 @@ class RichProgress(TrainingProgress):
         if not self.bar.disable or not due or self._last_done == done:
             return
         self._last_line, self._last_done = now, done
-        parts = (f"{self.title} {self._stage} {done}/{self._total}", self._speed(done), self._shown())
+        parts = (self._place(done), self._speed(done), self._shown())
         self._print(["  ".join(part for part in parts if part)])
 
     def _print(self, parts: Sequence[str]) -> None:
@@ -148,11 +142,8 @@ class RichProgress(TrainingProgress):
 
     def _shown(self, width: int = 1000) -> str:
         """The latest figures, as many as fit into ``width`` characters; validation score and task loss come first."""
-        order = sorted(
-            self._figures, key=lambda name: ("score", "task").index(name) if name in ("score", "task") else 2
-        )
         text = ""
-        for name in order:
+        for name in sorted(self._figures, key=lambda name: {"score": 0, "task": 1}.get(name, 2)):
             value = self._figures[name]
             shown = f"overall {math.exp(value):.2f}x constant" if name == "score" else f"{name} {value:.3f}"
             longer = f"{text}{shown.replace('_', ' ')}  "

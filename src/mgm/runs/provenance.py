@@ -30,28 +30,22 @@ def current_commit() -> str | None:
     place = Path(__file__).parents[1]
 
     def git(*arguments: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(place), *arguments], capture_output=True, text=True, check=True
-        ).stdout.strip()
+        command = ["git", "-C", str(place), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
         if git("rev-parse", "--show-prefix") != "src/mgm/":  # installed in an environment inside another repository
             return None
-        return git("rev-parse", "--short", "HEAD") + (
-            "+changes" if git("status", "--porcelain", "--", str(place)) else ""
-        )
+        changed = git("status", "--porcelain", "--", str(place))
+        return git("rev-parse", "--short", "HEAD") + ("+changes" if changed else "")
     except (subprocess.CalledProcessError, FileNotFoundError):
         return None
 
 
 def versions() -> dict[str, str]:
     """Versions of `mgm`, torch, NumPy and Python."""
-    return {
-        "mgm": __version__,
-        "torch": torch.__version__,
-        "numpy": numpy.__version__,
-        "python": platform.python_version(),
-    }
+    python = platform.python_version()
+    return {"mgm": __version__, "torch": torch.__version__, "numpy": numpy.__version__, "python": python}
 
 
 def command_line() -> str:

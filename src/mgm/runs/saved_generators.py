@@ -60,12 +60,7 @@ class SavedGenerator:
 
     @classmethod
     def load(cls, run: Path, device: torch.device, stage: str = "") -> SavedGenerator:
-        """Load the generator of a run.
-
-        Args:
-            run: The run's folder.
-            device: Device to load it to.
-            stage: ``generator`` (before joint training) or ``joint`` (after it); empty: the latest saved.
+        """Load a run's generator of a ``stage``: ``generator`` (before joint training), ``joint`` (after it); empty: the latest.
 
         Raises:
             RunError: If the run has saved no generator, or its file is damaged.
@@ -111,11 +106,7 @@ class SavedGenerator:
         return self.network(means + torch.randn(means.shape, generator=random, device=means.device), labels)
 
     def draw(self, num: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Generate images with labels and latent means of randomly chosen training images.
-
-        Returns:
-            Images ``[num, C, H, W]`` in (-1, 1), labels ``[num, max(1, K)]``.
-        """
+        """Generate images ``[num, C, H, W]`` in (-1, 1) with labels ``[num, max(1, K)]`` of randomly chosen training images."""
         rows = torch.randint(len(self.labels), (num,), generator=random, device=self.labels.device)
         return self.images(rows, self.labels[rows], random), self.labels[rows]
 

@@ -40,6 +40,7 @@ from mgm.training.memory_format import in_format, memory_format
 from mgm.training.metrics_log import MetricsLog
 from mgm.training.seeding import derive_seed
 from mgm.training.trainer import Trainer
+from mgm.training.updates import Stage
 
 
 def without_tasks(experiment: Experiment) -> Experiment:
@@ -168,6 +169,12 @@ def _make_trainer(
     shown = [RichProgress(RECIPE, {}, schedule, fabric.device)]
     if fabric.is_global_zero:
         shown += make_loggers(folder, experiment.training.log, schedule)
+
+    def encoder_weights(stage: Stage) -> dict[str, dict[str, Any]]:
+        """The file that `start_encoder` reads."""
+        state = networks["encoder"].state_dict()
+        return {"best.pt": {"model": {f"encoder.{name}": value for name, value in state.items()}}}
+
     return Trainer(
         experiment.training,
         experiment.seed,
@@ -181,8 +188,5 @@ def _make_trainer(
         folder.checkpoints,
         MetricsLog(None if rank() else folder.metrics_log),
         Watchers(shown),
-        # the file that `start_encoder` reads
-        lambda stage: {
-            "best.pt": {"model": {f"encoder.{name}": value for name, value in networks["encoder"].state_dict().items()}}
-        },
+        encoder_weights,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -105,21 +106,13 @@ def with_absolute_paths(experiment: Experiment) -> Experiment:
     data, model, method = experiment.data, experiment.model, experiment.method
     hub = "hf:"
     encoder = model.encoder.removeprefix(hub)
-    return dataclasses.replace(
+    encoder = hub + _place(encoder) if model.encoder.startswith(hub) else model.encoder
+    generators = tuple(map(_absolute, method.generator_runs))
+    return replace(
         experiment,
-        data=dataclasses.replace(
-            data, data=_place(data.data), pretrain=_place(data.pretrain), cache=_absolute(data.cache)
-        ),
-        model=dataclasses.replace(
-            model,
-            encoder=hub + _place(encoder) if model.encoder.startswith(hub) else model.encoder,
-            encoder_run=_absolute(model.encoder_run),
-        ),
-        method=dataclasses.replace(
-            method,
-            generator_runs=tuple(map(_absolute, method.generator_runs)),
-            annotator=_absolute(method.annotator),
-        ),
+        data=replace(data, data=_place(data.data), pretrain=_place(data.pretrain), cache=_absolute(data.cache)),
+        model=replace(model, encoder=encoder, encoder_run=_absolute(model.encoder_run)),
+        method=replace(method, generator_runs=generators, annotator=_absolute(method.annotator)),
     )
 
 

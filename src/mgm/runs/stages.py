@@ -40,12 +40,6 @@ class SharedStages:
     """A folder with states after stages, each under a hash of everything that determines it.
 
     Sharing only saves time, so a state that cannot be written is skipped with a warning.
-
-    Args:
-        root: The folder.
-        experiment: Settings of the run.
-        data: Data of the run.
-        trainer: Trainer of the run.
     """
 
     def __init__(self, root: Path, experiment: Experiment, data: ExperimentData, trainer: Trainer) -> None:

@@ -94,13 +94,9 @@ def _learned_from(config: ModelConfig) -> str:
 
 
 def check_unseen(experiment: Experiment, data: ExperimentData) -> str:
-    """Check that the encoder of ``encoder_run`` was not trained on test images of this run.
+    """Check that the encoder of ``encoder_run`` was not trained on test images of this run, else raise `DataError`.
 
-    Returns:
-        A warning if this cannot be determined; empty if no test image was used.
-
-    Raises:
-        DataError: If test images were used.
+    Returns a warning if this cannot be determined; empty if no test image was used.
     """
     run = experiment.model.encoder_run
     if not run or not len(data.splits.test):
@@ -168,11 +164,7 @@ def load_pretrained(model: nn.Module, config: ModelConfig) -> None:
 
 
 def finished_run(run: str, setting: str) -> RunFolder:
-    """The folder of a finished run that this run builds upon.
-
-    Args:
-        run: Path of the folder.
-        setting: Name of the setting that gave the path, for error messages.
+    """The folder of a finished run that this run builds upon; ``setting`` gave its path.
 
     Raises:
         RunError: If there is no run, or it is not finished.

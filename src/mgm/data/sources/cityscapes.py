@@ -87,9 +87,8 @@ class CityscapesSource(DataSource):
         self._classes = tuple(LABELS[number] for number in ids)
         self._table, self._object_table = _table(ids), _table(OBJECT_IDS)
         self._frames = _list_frames(self._tree, self._cities)
-        self._tasks = (
-            ("semantic", "depth") if any("disparity" in frame.files for frame in self._frames) else ("semantic",)
-        )
+        has_depth = any("disparity" in frame.files for frame in self._frames)
+        self._tasks = ("semantic", "depth") if has_depth else ("semantic",)
 
     @property
     def info(self) -> DatasetInfo:

@@ -89,14 +89,9 @@ def read_place(content: bytes, name: str) -> int:
 
 def shrink(valid: np.ndarray, pixels: int) -> np.ndarray:
     """Erode a mask ``[H, W]`` of valid pixels: invalid pixels grow to squares with side ``2 * pixels + 1``."""
-    invalid = ~valid
-    for _ in range(2):  # rows, then columns: dilation by a square is separable
-        grown = invalid.copy()
-        for step in range(1, pixels + 1):
-            grown[step:] |= invalid[:-step]
-            grown[:-step] |= invalid[step:]
-        invalid = grown.T
-    return ~invalid
+    from scipy.ndimage import minimum_filter
+
+    return minimum_filter(valid, 2 * pixels + 1, mode="nearest")
 
 
 def _read_16_bit(content: bytes, name: str) -> np.ndarray:

@@ -324,9 +324,8 @@ class FolderSource(DataSource):
         if table is not None and table.names and settings.scenes == "auto":
             return table
         unused = table.unused if table is not None and settings.scenes == "auto" else ""
-        return replace(
-            scene_table([{picture.scene} if picture.scene else None for picture in self._pictures]), unused=unused
-        )
+        by_folder = scene_table([{picture.scene} if picture.scene else None for picture in self._pictures])
+        return replace(by_folder, unused=unused)
 
 
 def _alike(names: Sequence[str]) -> list[str]:

@@ -126,9 +126,8 @@ def _cells(tree: FileTree, file: str) -> list[tuple[int, list[str]]]:
         content = tree.read(file)
         text = content.decode("utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig")
         first, _, rest = text.partition("\n")
-        given = (
-            first.strip('\r\n"').lower().removeprefix("sep=")
-        )  # a line with which spreadsheets declare the separator
+        # spreadsheets declare the separator in a line such as sep=;
+        given = first.strip('\r\n"').lower().removeprefix("sep=")
         told = len(given) == 1 and "sep=" in first.lower()
         separator = given if told else _separator(first)
         reader = csv.reader(io.StringIO(rest if told else text, newline=""), delimiter=separator, skipinitialspace=True)
