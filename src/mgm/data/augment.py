@@ -91,14 +91,9 @@ class PairedAugmentation:
         self._outside = outside
 
     def __call__(self, batch: Batch, seed: int) -> Batch:
-        """Augment a batch; returns a copy.
+        """Augment a batch of images and targets of one size; returns a copy, with images ``[B, C, *image_size]``.
 
-        Args:
-            batch: Images and targets of one size.
-            seed: The result depends only on the batch and this seed; the global random state is neither used nor changed.
-
-        Returns:
-            Batch of the same length with images ``[B, C, *image_size]`` and the same scene labels.
+        The result depends only on the batch and the seed; the global random state is neither used nor changed.
         """
         count, device = len(batch), batch.images.device
         generator = torch.Generator().manual_seed(seed)

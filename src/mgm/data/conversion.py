@@ -204,10 +204,13 @@ def _convert_in_processes(source: DataSource, plan: Plan, pending: list[int], wo
                     start_new_session=True,  # so that Ctrl-C reaches only the parent, which ends its workers
                 )
                 processes.append(process)
-                mine.process.stdin.write(work)
-            mine.process.stdin.write(b"%d\n" % number)
-            mine.process.stdin.flush()
-            error = pickle.load(mine.process.stdout)
+                assert process.stdin
+                assert process.stdout
+                mine.numbers, mine.answers = process.stdin, process.stdout
+                mine.numbers.write(work)
+            mine.numbers.write(b"%d\n" % number)
+            mine.numbers.flush()
+            error = pickle.load(mine.answers)
         except (OSError, EOFError, pickle.UnpicklingError):
             raise WorkersLostError("a worker process of the conversion died") from None
         if error is not None:

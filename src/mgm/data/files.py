@@ -249,11 +249,8 @@ LONGEST_NAME = 48
 def as_file_name(name: str, otherwise: str = "unnamed") -> str:
     """Convert text to a file name of letters (any script), digits, ``-``, ``_`` and ``.``, of at most `LONGEST_NAME` characters.
 
-    Everything else, including ``/`` and NUL, becomes ``-``; the name is never hidden. Different names may give the same result.
-
-    Args:
-        name: Any text.
-        otherwise: Result if nothing is left.
+    Everything else, including ``/`` and NUL, becomes ``-``; the name is never hidden. If nothing is left, it is ``otherwise``.
+    Different names may give the same result.
     """
     plain = re.sub(r"[^\w.-]+", "-", name.encode(errors="replace").decode()).lstrip(".-")[:LONGEST_NAME]
     return plain.rstrip(".-") or otherwise

@@ -61,11 +61,7 @@ class StoreReader:
         return len(self.store)
 
     def batch(self, indices: np.ndarray | Sequence[int], *, targets: bool = True) -> Batch:
-        """Read the samples with these indices, in this order; an index may be repeated.
-
-        Args:
-            indices: ``[B]`` integers in 0 .. number of samples - 1.
-            targets: Whether to read the targets too.
+        """Read the samples with these indices ``[B]``, in this order, without targets if so wanted; an index may be repeated.
 
         Raises:
             DataError: If an index is out of range.
@@ -95,8 +91,7 @@ class StoreReader:
 class Prefetch:
     """Loads batches by step; a thread loads the next batch while the current one is used.
 
-    Args:
-        load: Function of step and number of samples that returns the batch; must not depend on anything else.
+    ``load`` maps step and number of samples to the batch; it must not depend on anything else.
     """
 
     def __init__(self, load: Callable[[int, int], Batch]) -> None:

@@ -46,15 +46,11 @@ def encode_names(names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def encode_splits(source: DataSource, kept: np.ndarray) -> tuple[dict[str, list[int]], np.ndarray]:
-    """Encode all splits of a source for the seeds 0 to `KEPT_SEEDS` - 1.
-
-    Args:
-        source: The data source; a kind of split for which it has too few samples is left out.
-        kept: ``[N]`` indices of the samples that the store keeps.
+    """Encode all splits of a source for the seeds 0 to `KEPT_SEEDS` - 1; kinds for which it has too few samples are left out.
 
     Returns:
         Kind of split -> row of each seed in the table (a single row if the seed makes no difference), and the table ``[rows, N]``
-        uint8 of `mgm.data.base.Splits.parts`.
+        uint8 of `mgm.data.base.Splits.parts`, for the ``[N]`` indices of the samples that the store keeps.
     """
     rows: dict[str, list[int]] = {}
     table: list[np.ndarray] = []

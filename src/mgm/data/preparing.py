@@ -19,10 +19,6 @@ from mgm.types import DatasetInfo, FrameLike, Sample
 class SelectedTasks(DataSource):
     """A data set restricted to some of its tasks.
 
-    Args:
-        source: The data set.
-        tasks: Names of the tasks to keep.
-
     Raises:
         ConfigError: If the data set does not offer one of them.
     """

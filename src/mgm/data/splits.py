@@ -130,10 +130,7 @@ def fold_split(
 def hold_out_labelled(splits: Splits, labelled: np.ndarray, seed: int) -> Splits:
     """Move samples without any label from validation and test to training; labelled ones take their place where a task needs one.
 
-    Args:
-        splits: Any split.
-        labelled: ``[N, T]`` bool, which sample has labels for which task; the split stays as it is if there are none at all.
-        seed: Seed, at least 0.
+    ``labelled`` ``[N, T]`` bool says which sample has labels for which task; the split stays as it is if there are none at all.
     """
     part = splits.parts(len(labelled))
     useless = np.logical_not(labelled.any(axis=1))
@@ -148,11 +145,8 @@ def hold_out_labelled(splits: Splits, labelled: np.ndarray, seed: int) -> Splits
 def keep_together(splits: Splits, groups: np.ndarray) -> Splits:
     """Move each group that a split divides as a whole into one of the parts it is in.
 
-    The sizes of the parts stay as close to the original ones as whole groups allow.
-
-    Args:
-        splits: Any split.
-        groups: ``[N]`` group of each sample, such as a digest of its image.
+    The sizes of the parts stay as close to the original ones as whole groups allow. ``groups`` ``[N]`` are those of the samples,
+    such as digests of their images.
 
     Raises:
         DataError: If a part would lose all of its samples.
@@ -219,9 +213,9 @@ def labelled_subset(
 
 
 def limit_training(splits: Splits, num_images: int, seed: int) -> Splits:
-    """Limit a split to at most ``num_images`` training samples; validation and test are unchanged.
+    """Limit a split to at most ``num_images`` training samples (0 or less: no limit); validation and test are unchanged.
 
-    0 or less means no limit. Choices are nested for a fixed seed: that of a larger limit contains that of a smaller one.
+    Choices are nested for a fixed seed: that of a larger limit contains that of a smaller one.
     """
     if num_images <= 0 or num_images >= len(splits.train):
         return splits

@@ -22,10 +22,9 @@ _KINDS = {word: kind for kind, words in _USUAL.items() for word in words.split()
 
 
 def naming_hint(names: Iterable[str]) -> str:
-    """Suggest lines of ``dataset.yaml`` for folders with common names that are not ours; begins with a semicolon, or is empty.
+    """Suggest lines of ``dataset.yaml`` for the common names of folders, not ours, in names such as ``images/0001.png``.
 
-    Args:
-        names: Files with their folders, such as ``images/0001.png``.
+    Begins with a semicolon, or is empty.
     """
     found: dict[str, str] = {}
     for name in names:

@@ -20,12 +20,9 @@ READER_VERSION = 1
 
 @final
 class PhotographsSource(DataSource):
-    """Images without labels: no tasks, no scenes, all for training.
+    """Images without labels in a folder or zip archive: no tasks, no scenes, all for training.
 
     A ``dataset.yaml`` may declare their channels, as for `FolderSource`.
-
-    Args:
-        path: The folder or zip archive.
 
     Raises:
         DataError: If there are no images.

@@ -93,12 +93,10 @@ class Listing:
 
 
 def list_images(tree: FileTree, buildings: Sequence[str] = ()) -> Listing:
-    """Find all images and their label files.
+    """Find all images and their label files, of some or (empty) all buildings.
 
-    Args:
-        tree: The files. Layouts: domain first (``rgb/BUILDING/``, ``rgb/taskonomy/BUILDING/``), building first
-            (``BUILDING/rgb/``), or a single building (``rgb/``).
-        buildings: Names of the buildings to keep; all by default.
+    Layouts: domain first (``rgb/BUILDING/``, ``rgb/taskonomy/BUILDING/``), building first (``BUILDING/rgb/``), or a single building
+    (``rgb/``).
 
     Raises:
         DataError: If there is no image, or two files are the same label of one image.
@@ -150,11 +148,9 @@ def _domain(folder: str, root: str) -> tuple[str, str] | None:
 
 
 def split_buildings(tree: FileTree, kind: str) -> dict[str, set[str]]:
-    """Buildings of ``train``, ``val`` and ``test`` in a split by building.
+    """Buildings of ``train``, ``val`` and ``test`` in a split by building: tiny, medium, full or fullplus.
 
-    Args:
-        tree: The data set. A list ``*KIND.csv`` with columns id, train, val, test in its top folder takes precedence.
-        kind: tiny, medium, full or fullplus. Only the tiny list is built in.
+    A list ``*KIND.csv`` with columns id, train, val, test in the top folder takes precedence; only the tiny list is built in.
 
     Raises:
         DataError: If there is no list, or it is malformed.

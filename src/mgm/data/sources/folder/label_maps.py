@@ -29,11 +29,7 @@ LEAST_GAP = 8
 class LabelMaps:
     """Classes from the settings or, if these do not define them, from the label maps, which are read on first access.
 
-    Args:
-        tree: The folder.
-        settings: Settings of the folder.
-        maps: Files of the label maps; empty: there are no classes.
-        palette: Colours of the indices, see `read_pixels`.
+    There are no classes if there are no ``maps``; the ``palette`` has the colours of the indices, see `read_pixels`.
     """
 
     tree: FileTree

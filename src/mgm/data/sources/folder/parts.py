@@ -21,14 +21,7 @@ def given_parts(pictures: Sequence[Picture], settings: SplitSettings) -> list[st
 def split_pictures(
     pictures: Sequence[Picture], settings: FolderSettings, tasks: Sequence[str], kind: str, seed: int
 ) -> Splits:
-    """Split the images; see `FolderSource.splits`.
-
-    Args:
-        pictures: All images.
-        settings: Settings of the folder.
-        tasks: Tasks that each drawn part should have labels for.
-        kind: ``official``, ``random`` or the name of the group column; must be available.
-        seed: Seed of the random draws.
+    """Split the images by an available ``kind``, see `FolderSource.splits`; each drawn part should have labels for the ``tasks``.
 
     Raises:
         DataError: If there are too few labelled images.

@@ -116,13 +116,7 @@ def _files_of_kinds(tree: FileTree, settings: FolderSettings) -> dict[str, list[
 
 
 def unread(tree: FileTree, pictures: Iterable[Picture], others: Iterable[str]) -> str:
-    """Warning about files that belong to no image, by folder and ending; empty if there are none.
-
-    Args:
-        tree: The folder.
-        pictures: Its images.
-        others: Other files that are read, or need no warning.
-    """
+    """Warning about files that belong to no image and are not among ``others``, by folder and ending; empty if there are none."""
     used = {file for picture in pictures for file in (picture.rgb, *picture.labels.values())}
     used |= {CONFIDENCE_FILE, *others}
     groups: dict[str, list[str]] = {}

@@ -44,13 +44,7 @@ def open_authors(path: Path | str) -> FolderSource:
 def open_mtan(path: Path | str, labels: str = "") -> FolderSource:
     """Open MTAN's arrays of NYUv2 or Cityscapes.
 
-    Args:
-        path: The folder or zip archive.
-        labels: Name of the label folder; by default ``label``, else the one with the most classes.
-
-    Raises:
-        ConfigError: If there is no such label folder.
-        DataError: See `FolderSource`.
+    The label folder ``labels`` is by default ``label``, else the one with the most classes; `ConfigError` if there is none.
     """
     names = open_tree(path).names()
     choices = [folder for folder in _MTAN_LABELS if any(f"/{folder}/" in name for name in names)]
