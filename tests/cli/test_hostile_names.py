@@ -20,7 +20,7 @@ def test_the_name_in_a_strangers_settings_leads_nowhere(mgm, tmp_path, monkeypat
     source = FolderSource(folder)
     assert source.info.name == name
     before = set(tmp_path.rglob("*"))
-    path = cached_store(source, 8, workers=1).path
+    path = cached_store(source, 8).path
     new = set(tmp_path.rglob("*")) - before
     assert path.parent == tmp_path / "a/b/cache"
     assert {path.relative_to(tmp_path).parts[0] for path in new} == {"a"}

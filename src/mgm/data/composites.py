@@ -16,10 +16,9 @@ from mgm.tasks.base import Task
 from mgm.types import IGNORE_INDEX, Batch
 
 MAX_BEHIND_M = 0.3
-
+"""Largest distance of B behind A, in metres, at which it is pasted."""
 OBJECT_SHARE = 0.25
 """A class counts as objects in an image if it covers less than this fraction; others are walls, floor, sky or road."""
-
 LARGEST_RECTANGLE = 0.5
 """Largest fraction of the image that a pasted rectangle covers, so that the scene label remains correct."""
 
@@ -46,7 +45,6 @@ class Composites:
         givers: Number of other images that are pasted, one after another.
         vary: Augments B before pasting, labels included, given a seed.
         match: How far B's colours are moved towards A's mean and standard deviation per channel, in [0, 1].
-        max_behind_m: Largest distance of B behind A, in metres.
 
     Raises:
         ConfigError: If ``pieces`` is unknown, or there is no segmentation task to choose them by.
@@ -61,7 +59,6 @@ class Composites:
         givers: int = 1,
         vary: Callable[[Batch, int], Batch] | None = None,
         match: float = 0.0,
-        max_behind_m: float = MAX_BEHIND_M,
     ) -> None:
         self.pieces = pieces
         self._choose = choose("pieces of composites", pieces, PIECES)
@@ -73,7 +70,6 @@ class Composites:
             )
         self._num_classes = tasks[self._label_map].channels if self._label_map else 0
         self._share, self._givers, self._vary, self._match = share, givers, vary, match
-        self._max_behind_m = max_behind_m
 
     def __call__(self, batch: Batch, seed: int) -> Batch:
         """Make one composite per image: each image is A once, and B once per giver. Depends only on batch and seed."""
@@ -129,7 +125,7 @@ class Composites:
         chosen[:, : self._num_classes] = present & (rank < half)
         pasted = chosen.gather(1, flat).view_as(labels)
         if "depth" in batch.targets:
-            behind = other.targets["depth"] - batch.targets["depth"] > self._max_behind_m
+            behind = other.targets["depth"] - batch.targets["depth"] > MAX_BEHIND_M
             pasted = pasted & ~behind[:, 0]  # a comparison with NaN is false: pixels of unknown depth are pasted
         return pasted
 

@@ -62,7 +62,6 @@ def normals_from_depth(
     rows: np.ndarray | None = None,
     columns: np.ndarray | None = None,
     radius: int = RADIUS_PX,
-    tolerance: float = TOLERANCE,
 ) -> np.ndarray:
     """Surface normals by fitting a plane to each pixel's neighbours on the same surface.
 
@@ -74,7 +73,6 @@ def normals_from_depth(
         rows: Rows to compute; all by default.
         columns: Columns to compute; all by default.
         radius: Half the side of the square neighbourhood in pixels, at least 1.
-        tolerance: Largest difference in depth between neighbours of one surface, as a fraction of the depth.
 
     Returns:
         ``[3, rows, columns]`` float32 unit vectors (x right, y down, z forward) that face the camera: their dot product with
@@ -86,8 +84,8 @@ def normals_from_depth(
     inverse = np.zeros(depth.shape)
     np.divide(1.0, depth, out=inverse, where=known)
     window = _Window(np.pad(inverse, radius), rows + radius, columns + radius, radius, camera)
-    plane, support = window.fit(np.zeros((3, len(rows), len(columns))), 2 * tolerance)
-    refined, support = window.fit(plane, tolerance / 2, fallback=(plane, support))
+    plane, support = window.fit(np.zeros((3, len(rows), len(columns))), 2 * TOLERANCE)
+    refined, support = window.fit(plane, TOLERANCE / 2, fallback=(plane, support))
     good = (support >= max(3, MIN_SUPPORT * (2 * radius + 1) ** 2)) & known[np.ix_(rows, columns)]
     # the fit is relative to the pixel's ray: convert (a, b, value at the pixel) to (a, b, c) of a u + b v + c
     u, v = (columns - camera.cx) / camera.fx, ((rows - camera.cy) / camera.fy)[:, None]

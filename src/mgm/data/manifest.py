@@ -55,7 +55,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
 def _check(manifest: dict[str, Any]) -> None:
     """Raise `ValueError` (or the error of a wrong type) if anything is missing or inconsistent."""
     arrays, count = manifest["arrays"], manifest["count"]
-    image = info_from_plain(manifest["info"]).image
+    image = schema(DatasetInfo).validate_python(manifest["info"]).image
     stored = arrays["image"]
     if stored["dtype"] != image.dtype or stored["shape"][1] != image.channels:
         raise ValueError
@@ -86,11 +86,3 @@ def info_to_plain(info: DatasetInfo) -> dict[str, Any]:
     plain = json.loads(json.dumps(asdict(info)))
     default = {"colours": [], "own_tasks": {}, "image": json.loads(json.dumps(asdict(ImageFormat())))}
     return {name: value for name, value in plain.items() if name not in default or value != default[name]}
-
-
-def info_from_plain(plain: dict[str, Any]) -> DatasetInfo:
-    """Inverse of `info_to_plain`."""
-    listed: dict[str, Any] = {name: tuple(plain[name]) for name in ("tasks", "classes", "scenes")}
-    listed["colours"] = tuple(tuple(colour) for colour in plain.get("colours", ()))
-    listed["image"] = schema(ImageFormat).validate_python(plain.get("image", {}))
-    return DatasetInfo(**{**plain, **listed})

@@ -21,9 +21,9 @@ from filelock import FileLock, Timeout
 from mgm.data.base import DataSource, Splits
 from mgm.data.completion import finish
 from mgm.data.conversion import SKIP_HINT, write_samples
-from mgm.data.files import as_file_name
+from mgm.data.files import as_file_name, schema
 from mgm.data.images import resize_image
-from mgm.data.manifest import FORMAT_VERSION, MANIFEST, damaged, info_from_plain, info_to_plain, read_manifest
+from mgm.data.manifest import FORMAT_VERSION, MANIFEST, damaged, info_to_plain, read_manifest
 from mgm.data.names_and_splits import KEPT_SEEDS, Names
 from mgm.data.targets import resize_target
 from mgm.errors import ConfigError, DataError, unknown
@@ -81,7 +81,7 @@ class Store:
     @cached_property
     def info(self) -> DatasetInfo:
         """Name, tasks, classes, scenes and notes of the data set."""
-        return info_from_plain(self.manifest["info"])
+        return schema(DatasetInfo).validate_python(self.manifest["info"])
 
     @property
     def split_kinds(self) -> tuple[str, ...]:
@@ -267,15 +267,7 @@ def _alone(path: Path) -> Generator[None]:
         lock.release()
 
 
-def cached_store(
-    source: DataSource,
-    size: FrameLike,
-    cache_dir: str = "",
-    *,
-    workers: int = 0,
-    progress: bool | None = None,
-    skip_bad: bool = False,
-) -> Store:
+def cached_store(source: DataSource, size: FrameLike, cache_dir: str = "", *, skip_bad: bool = False) -> Store:
     """The cached store of a source, built on first use below `cache_root`; a source that is a store of this size is returned.
 
     Arguments and errors are those of `build_store`. With ``skip_bad``, the store may lack samples of the source: see `rows_of`.
@@ -286,7 +278,7 @@ def cached_store(
             return source.store
     path = store_path(source, size, cache_dir)
     if not path.exists():
-        return build_store(source, size, path, workers=workers, progress=progress, skip_bad=skip_bad)
+        return build_store(source, size, path, skip_bad=skip_bad)
     store = open_store(path)
     if store.manifest["skipped"] and not skip_bad:
         raise DataError(f"{store.manifest['skipped'][0]}{SKIP_HINT}")

@@ -65,7 +65,7 @@ class Test:
     bootstrap: Resampled | None = None
     """The difference under resampling of seeds and test images; None if the runs have no per-image scores."""
 
-    def verdict(self, alpha: float) -> str:
+    def verdict(self, alpha: float = LEVEL) -> str:
         """``better``, ``worse`` or ``open`` (no significant difference)."""
         if not self.p < alpha:
             return "open"
@@ -92,8 +92,8 @@ class Answer:
         if not self.question.expected or math.isnan(self.mean.p):
             return None
         if self.question.expected == "found":
-            return self.mean.verdict(LEVEL) == "better"
-        return all(test.verdict(LEVEL) == "open" for test in self.tests.values())
+            return self.mean.verdict() == "better"
+        return all(test.verdict() == "open" for test in self.tests.values())
 
 
 def answer_questions(
@@ -147,8 +147,8 @@ def _gains_per_seed(
     return [mean_relative_gain(of_seed(ours, seed), of_seed(theirs, seed), higher_is_better) for seed in seeds]
 
 
-def sentence(answer: Answer, alpha: float = LEVEL) -> str:
-    """The answer in words: on which tasks the recipe is better, worse, or not different at the significance level ``alpha``."""
+def sentence(answer: Answer) -> str:
+    """The answer in words: on which tasks the recipe is better, worse, or not significantly different."""
     question, total = answer.question, len(answer.tasks)
     about = f"{question.about}: " if question.about else ""
     if not question.primary:
@@ -157,11 +157,11 @@ def sentence(answer: Answer, alpha: float = LEVEL) -> str:
             f"{_gains(answer.tasks)}. Mean over tasks: {_mean_gain(answer.mean)}."
         )
     by_verdict = {
-        verdict: {name: task for name, task in answer.tasks.items() if task.verdict(alpha) == verdict}
+        verdict: {name: task for name, task in answer.tasks.items() if task.verdict() == verdict}
         for verdict in ("better", "worse", "open")
     }
     clauses = [
-        f"{question.recipe} {verb} {question.reference} on {len(by_verdict[verdict])} of {total} tasks at p < {alpha:g}: "
+        f"{question.recipe} {verb} {question.reference} on {len(by_verdict[verdict])} of {total} tasks at p < {LEVEL:g}: "
         f"{_gains(by_verdict[verdict])}"
         for verdict, verb in (("better", "is better than"), ("worse", "is worse than"))
         if by_verdict[verdict]
@@ -229,20 +229,20 @@ def _p(value: float) -> str:
     return f"p = {value:.3f}" if value < 0.1 else f"p = {value:.2f}"
 
 
-def summary(answers: Sequence[Answer], alpha: float = LEVEL) -> str:
+def summary(answers: Sequence[Answer]) -> str:
     """One line per answer, then the test procedure and, where it matters, the limits of so few seeds."""
     counts = {task.comparison.count for answer in answers for task in answer.tasks.values()}
     primary = [test for answer in answers if answer.question.primary for test in answer.tests.values()]
     tests = sum(not math.isnan(test.p) for test in primary)
     seeds = f"{min(counts)}" if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
-    lines = [sentence(answer, alpha) for answer in answers]
+    lines = [sentence(answer) for answer in answers]
     which = " of the primary questions" if any(not answer.question.primary for answer in answers) else ""
     lines.append(
         f"Two-sided paired t-tests over {seeds} seeds, Holm-corrected over the {tests} comparisons{which}; + is better."
     )
-    if least_sign_flip_p(min(counts)) >= alpha:
+    if least_sign_flip_p(min(counts)) >= LEVEL:
         lines.append(
-            f"With {min(counts)} seeds the sign-flip test, which does not assume normality, cannot reach p < {alpha:g}: "
+            f"With {min(counts)} seeds the sign-flip test, which does not assume normality, cannot reach p < {LEVEL:g}: "
             f"its smallest possible p-value is {least_sign_flip_p(min(counts)):.3g}."
         )
     return "\n".join(lines)

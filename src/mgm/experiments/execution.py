@@ -77,27 +77,17 @@ def run_trials(
                     progress.end(Outcome(trial.name, f"not started: it depends on {failed[0]}, which failed"))
                     continue
                 try:
-                    job = _job(trial, place, preset, processes, retries)
+                    experiment = trial.resolved(lambda needed: place.trial(needed).path)
+                    arguments = tuple(train_arguments(experiment, preset))
                 except MgmError as error:
                     progress.end(Outcome(trial.name, str(error)))
                     continue
+                path, stages = str(place.trial(trial).path), str(place.stages)
+                job = Job(trial.name, path, experiment, arguments, stages, processes=processes, retries=retries)
                 running[workers.submit(job)] = trial.name
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 progress.end(_outcome(future, running.pop(future)))
     return progress.errors
-
-
-def _job(trial: Trial, place: Place, preset: str, processes: int, retries: int) -> Job:
-    experiment = trial.resolved(lambda needed: place.trial(needed).path)
-    return Job(
-        trial.name,
-        str(place.trial(trial).path),
-        experiment,
-        tuple(train_arguments(experiment, preset)),
-        stages=str(place.stages),
-        processes=processes,
-        retries=retries,
-    )
 
 
 def _outcome(future: Future[Outcome], name: str) -> Outcome:

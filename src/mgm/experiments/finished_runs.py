@@ -15,11 +15,10 @@ from mgm.experiments.statistics import Spread, spread
 from mgm.runs.folder import RunFolder, read_result
 from mgm.runs.images import RunImages
 from mgm.runs.pretraining import pretraining
-from mgm.runs.settings import to_dict
+from mgm.runs.settings import in_words, to_dict
 from mgm.tasks import make_tasks
 from mgm.tasks.base import Task
 from mgm.training.evaluate import Scores
-from mgm.types import is_sequence
 
 SAME_TEST = ("split", "image_size", "aspect")
 """Settings that determine the test set, in addition to the images themselves."""
@@ -165,12 +164,8 @@ def _title(run: FinishedRun, firsts: Sequence[FinishedRun]) -> str:
     own = run.flat()
     same_recipe = [other.flat() for other in firsts if other.flat()["recipe"] == own["recipe"]]
     differing = [name for name in own if any(other[name] != own[name] for other in same_recipe)]
-    text = ", ".join(f"{name} {_short(own[name])}" for name in differing)
+    text = ", ".join(f"{name} {in_words(own[name])}" for name in differing)
     return f"{own['recipe']} ({text})" if text else own["recipe"]
-
-
-def _short(value: Any) -> str:
-    return " ".join(map(str, value)) if is_sequence(value) else str(value)
 
 
 def differences(groups: Mapping[str, Sequence[FinishedRun]]) -> list[str]:
@@ -187,9 +182,8 @@ def differences(groups: Mapping[str, Sequence[FinishedRun]]) -> list[str]:
                 lines.append(f"not comparable, {meaning}: {name} {which}")
     own = _definitions(groups)
     for name in own:
-        if any(
-            run.folder.info().own_tasks.get(name, own[name]) != own[name] for runs in groups.values() for run in runs
-        ):
+        infos = [run.folder.info() for runs in groups.values() for run in runs]
+        if any(info.own_tasks.get(name, own[name]) != own[name] for info in infos):
             lines.append(f"not comparable: the data sets of the runs define {name} differently")
     (title, first), *others = groups.items()
     tests = {run.pair: run.images.test for run in first}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import fmean
@@ -155,12 +155,10 @@ def make_table(plan: Plan, folder: Callable[[Trial], RunFolder], data: str) -> T
                 cells[column.key] = Value(values, _papers(paper, setting, row.title, column))
             place = (setting, row.title)
             runs = tuple(folder(cell.trial) for cell in plan.cells if (cell.setting, cell.row.title) == place)
-            lines.append(Line(setting, row, cells, _pretraining(runs), runs))
+            finished = (run for run in runs if run.finished)
+            encoders = filter(None, (pretraining(run.experiment().model) for run in finished))
+            lines.append(Line(setting, row, cells, next(encoders, ""), runs))
     return Table(plan, columns, tuple(lines), paper, data)
-
-
-def _pretraining(runs: Sequence[RunFolder]) -> str:
-    return next((found for run in runs if run.finished and (found := pretraining(run.experiment().model))), "")
 
 
 def _number(value: object) -> float:

@@ -12,7 +12,7 @@ from mgm.config import Experiment
 from mgm.errors import ConfigError
 from mgm.functional.distributed import world_size
 from mgm.runs.folder import read_json
-from mgm.runs.settings import to_dict
+from mgm.runs.settings import in_words, to_dict
 from mgm.types import is_mapping, is_sequence
 
 FREE = ("data.cache", "training.device", "training.log", "training.checkpoint_every")
@@ -54,7 +54,7 @@ class Beginning:
         """
         free = (*FREE, *(DERIVED if derived else ()), *(FITTED if derived and self.minutes else ()))
         edited = [
-            f"{name}: {_short(old)} -> {_short(new)}"
+            f"{name}: {in_words(old)} -> {in_words(new)}"
             for name, old, new in _differences(self.settings, to_dict(experiment))
             if name not in free and not (name in PLACES and _is_place(old) and _is_place(new))
         ]
@@ -86,7 +86,3 @@ def _differences(then: dict[str, Any], now: dict[str, Any], prefix: str = "") ->
 
 def _is_place(value: Any) -> bool:
     return all(os.path.isabs(path) for path in (value if is_sequence(value) else [value]))
-
-
-def _short(value: Any) -> str:
-    return " ".join(map(str, value)) if is_sequence(value) else str(value)

@@ -216,6 +216,8 @@ def foreign_loader(
     if not tasks:
         raise ConfigError(f"{name} and {data.info.name} have no task in common that {experiment.recipe} learns")
     scenes = namesakes(source.info.scenes, data.info.scenes)
+    scene_table = torch.zeros(len(source.info.scenes), max(1, data.num_scenes), device=device)
+    scene_table[list(scenes), list(scenes.values())] = 1.0
     warn_once(
         f"{name} has labels for {data.info.name}: {', '.join(said)}; scenes: {len(scenes)} of {len(source.info.scenes)}"
         + (f". Left out, since they mean something else: {', '.join(left_out)}" if left_out else "")
@@ -229,7 +231,8 @@ def foreign_loader(
     def load(step: int, count: int) -> Batch:
         batch = draw(step, count)
         translated = {task: table[batch.targets[task]] for task, table in tables.items()}
-        scene = translate_scenes(batch.scene, source.info.scenes, data.info.scenes)
+        scene = batch.scene.nan_to_num(0.0) @ scene_table
+        scene = torch.where(scene.sum(1, keepdim=True) > 0, scene, torch.nan)
         batch = replace(batch, targets=batch.targets | translated, scene=scene)
         return augment(batch, seed=derive_seed(experiment.seed, stream, "augment", step, rank())) if augment else batch
 
@@ -245,16 +248,3 @@ def shared_classes(data: ExperimentData, task: str, other: Task) -> dict[int, in
             break
         unseen -= set(np.unique(data.reader.store.arrays[task][index]).tolist())
     return {theirs: ours for theirs, ours in shared.items() if ours not in unseen}
-
-
-def translate_scenes(scene: torch.Tensor, names: tuple[str, ...], wanted: tuple[str, ...]) -> torch.Tensor:
-    """Translate one-hot scene labels ``[B, len(names)]`` of one data set to those of another by their names.
-
-    Returns:
-        ``[B, max(1, len(wanted))]``; NaN for images whose scene has no match.
-    """
-    table = torch.zeros(len(names), max(1, len(wanted)), device=scene.device)
-    for row, column in namesakes(names, wanted).items():
-        table[row, column] = 1.0
-    translated = scene.nan_to_num(0.0) @ table
-    return torch.where(translated.sum(1, keepdim=True) > 0, translated, torch.nan)

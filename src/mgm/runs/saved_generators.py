@@ -18,7 +18,7 @@ from mgm.networks.generators import GENERATORS
 from mgm.networks.generators.base import Generator
 from mgm.runs.data import ExperimentData
 from mgm.runs.folder import RunFolder
-from mgm.runs.images import check_channels
+from mgm.runs.images import SHOWN_NAMES, check_channels, listed
 from mgm.runs.starting_weights import finished_run
 from mgm.training.checkpoint import Weights, load_checkpoint, rebuild
 from mgm.training.seeding import random_generator
@@ -77,16 +77,14 @@ class SavedGenerator:
         kind = choose("generator", config.generator, GENERATORS).generator
         num_labels = max(1, len(info.scenes))
 
-        def build() -> Generator:
-            return kind(
-                experiment.data.image_size,
-                config.latent_size,
-                num_labels,
-                config.generator_width,
-                config.image_channels,
-            )
-
-        network = rebuild(build, state["generator"], folder.path)
+        sizes = (
+            experiment.data.image_size,
+            config.latent_size,
+            num_labels,
+            config.generator_width,
+            config.image_channels,
+        )
+        network = rebuild(lambda: kind(*sizes), state["generator"], folder.path)
         means, labels = state["latent_means"], state["labels"]
         shapes = tuple(means.shape), tuple(labels.shape)
         if not labels.numel() or shapes != ((len(labels), config.latent_size), (len(labels), num_labels)):
@@ -160,6 +158,7 @@ def _fitting_generator(run: str, experiment: Experiment, data: ExperimentData, d
     return SavedGenerator.load(folder.path, device)
 
 
-def _listed(scenes: tuple[str, ...], most: int = 3) -> str:
-    shown = ", ".join(scenes[:most]) or "no scene labels"
-    return f"{shown}, ... {len(scenes)} in all" if len(scenes) > most else shown
+def _listed(scenes: tuple[str, ...]) -> str:
+    return (
+        f"{listed(scenes)} {len(scenes)} in all" if len(scenes) > SHOWN_NAMES else listed(scenes) or "no scene labels"
+    )

@@ -38,6 +38,11 @@ def to_yaml(experiment: Experiment) -> str:
     return yaml.safe_dump(to_dict(experiment), sort_keys=False)
 
 
+def in_words(value: Any) -> str:
+    """The value of a setting as it is written on the command line."""
+    return " ".join(map(str, value)) if is_sequence(value) else str(value)
+
+
 def from_yaml(path: Path) -> Experiment:
     """Read settings from a YAML file; missing fields have their defaults.
 

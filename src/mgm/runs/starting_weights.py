@@ -21,11 +21,12 @@ from mgm.networks.pretrained import PREFIX, PretrainedEncoder, load_weights, rea
 from mgm.runs.folder import RunFolder, read_result
 from mgm.runs.images import RunImages
 from mgm.runs.pretraining import RECIPE
+from mgm.runs.settings import in_words
 from mgm.tasks.base import Task
 from mgm.training.checkpoint import SavedModel, load_checkpoint
 from mgm.training.networks import Networks
 from mgm.training.updates import Stage, trained_networks
-from mgm.types import DatasetInfo, is_sequence
+from mgm.types import DatasetInfo
 
 if TYPE_CHECKING:
     from mgm.runs.data import ExperimentData
@@ -68,13 +69,11 @@ def with_structure(experiment: Experiment) -> Experiment:
     Raises:
         ConfigError: If the encoder cannot be found.
     """
-    experiment = replace(experiment, model=replace(experiment.model, pretrained_on=_learned_from(experiment.model)))
-    model = experiment.model
-    if model.backbone.get("name") == model.encoder:
-        return experiment
-    name = model.encoder.removeprefix(PREFIX)
-    backbone = {"name": model.encoder, **read_structure(name)} if model.encoder.startswith(PREFIX) else {}
-    return replace(experiment, model=replace(model, backbone=backbone))
+    model, backbone = experiment.model, experiment.model.backbone
+    if backbone.get("name") != model.encoder:
+        name = model.encoder.removeprefix(PREFIX)
+        backbone = {"name": model.encoder, **read_structure(name)} if model.encoder.startswith(PREFIX) else {}
+    return replace(experiment, model=replace(model, pretrained_on=_learned_from(model), backbone=backbone))
 
 
 def with_channels(experiment: Experiment, info: DatasetInfo) -> Experiment:
@@ -191,10 +190,9 @@ def start_encoder(model: MultiTaskModel, config: ModelConfig) -> None:
     for name in ("architecture", "encoder", "depth", "widths", "encoder_stride"):
         value = getattr(theirs, name)
         if value != getattr(config, name):
-            written = " ".join(map(str, value)) if is_sequence(value) else value
             raise ConfigError(
                 f"encoder_run {config.encoder_run}: its {name} is {value}, this run's {getattr(config, name)}; "
-                f"use --{name.replace('_', '-')} {written}"
+                f"use --{name.replace('_', '-')} {in_words(value)}"
             )
     if theirs.image_channels not in (3, config.image_channels):
         raise ConfigError(

@@ -118,7 +118,10 @@ class TaskonomySource(DataSource):
             full[task] = plane
         return Sample(
             image=resize_image(rgb, size),
-            targets={task: _target(task, full[task], size) for task in self._info.tasks},
+            targets={
+                task: TASKS[task].missing_target(size) if (plane := full[task]) is None else resize_target(plane, size)
+                for task in self._info.tasks
+            },
             scene=self._scene(index),
             name=f"{self._images.buildings[index]}/{self._images.stems[index]}",
         )
@@ -207,10 +210,6 @@ class TaskonomySource(DataSource):
 def open_subset(path: Path | str) -> TaskonomySource:
     """Open the paper's small data set: three buildings, scene categories with more than 50 images."""
     return TaskonomySource(path, buildings=SUBSET, min_scene_images=SUBSET_MIN_SCENE_IMAGES)
-
-
-def _target(task: str, plane: np.ndarray | None, size: FrameLike) -> np.ndarray:
-    return TASKS[task].missing_target(size) if plane is None else resize_target(plane, size)
 
 
 def _scene_note(places: np.ndarray, kept: np.ndarray, left_out: int, least: int) -> str:

@@ -129,7 +129,8 @@ def _cells(tree: FileTree, file: str) -> list[tuple[int, list[str]]]:
         # spreadsheets declare the separator in a line such as sep=;
         given = first.strip('\r\n"').lower().removeprefix("sep=")
         told = len(given) == 1 and "sep=" in first.lower()
-        separator = given if told else _separator(first)
+        # otherwise the most frequent of the usual characters outside quotation marks
+        separator = given if told else max(",;\t|", key=re.sub(r'"[^"]*"', "", first).count)
         reader = csv.reader(io.StringIO(rest if told else text, newline=""), delimiter=separator, skipinitialspace=True)
         table: list[tuple[int, list[str]]] = []
         start = 1 + told
@@ -160,12 +161,6 @@ def _cells(tree: FileTree, file: str) -> list[tuple[int, list[str]]]:
                 f"separate several labels of an image by ; {'in quotes' if separator == ';' else f'and not by {separator}'}"
             )
     return [(table[0][0], header), *table[1:]]
-
-
-def _separator(header: str) -> str:
-    """Separator of the cells: the most frequent of the usual characters in the first line, outside quotation marks."""
-    unquoted = re.sub(r'"[^"]*"', "", header)
-    return max(",;\t|", key=unquoted.count)
 
 
 def _column(cell: str) -> str:
