@@ -281,7 +281,7 @@ def test_classes_are_named_where_somebody_names_them(tmp_path):
 
 
 def test_counting_classes_of_too_many_files_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("mgm.data.sources.folder.counting.MOST_SCANNED", 2)
+    monkeypatch.setattr("mgm.data.sources.folder.label_maps.MOST_SCANNED", 2)
     with pytest.raises(DataError, match="list the class names in dataset.yaml"):
         FolderSource(write_own(tmp_path, 3)).info  # noqa: B018
 

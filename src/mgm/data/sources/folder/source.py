@@ -15,8 +15,7 @@ import numpy as np
 from mgm.data.base import DataSource, Splits
 from mgm.data.files import open_tree
 from mgm.data.images import fitted, in_view, resize_image, same_shape
-from mgm.data.sources.folder.counting import INTERPOLATED, counts_objects, interpolated_share
-from mgm.data.sources.folder.label_maps import LabelMaps
+from mgm.data.sources.folder.label_maps import INTERPOLATED, LabelMaps, counts_objects, interpolated_share
 from mgm.data.sources.folder.parts import given_parts, lacking_parts, split_pictures
 from mgm.data.sources.folder.pictures import Picture, list_pictures, parts_taken_for_scenes, unread
 from mgm.data.sources.folder.pixels import Palette, image_format, read_levels, read_pixels

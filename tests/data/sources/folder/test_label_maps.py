@@ -9,7 +9,7 @@ from PIL import Image
 from fake_folder import PALETTE, palette_png, picture_arrays
 from fakes import jpeg, png, write_files
 from mgm.data.sources.folder import FolderSource
-from mgm.data.sources.folder.counting import grey_levels, interpolated_share
+from mgm.data.sources.folder.label_maps import grey_levels, interpolated_share
 from mgm.errors import DataError
 
 BLOCKS = np.zeros((30, 40), np.uint8)
