@@ -9,7 +9,7 @@ import shutil
 import warnings
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from os.path import abspath
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
@@ -35,13 +35,13 @@ IGNORED = ("ignored", "void", "ignore")
 NO_LABEL = 255
 
 
-@dataclass
+@dataclass(frozen=True)
 class Imported:
     """Result of `import_annotations`."""
 
-    num_images: int = 0
-    classes: list[str] = field(default_factory=list)
-    remarks: list[str] = field(default_factory=list)
+    num_images: int
+    classes: list[str]
+    remarks: list[str]
     """Annotations that were left out, one line per kind."""
 
 
@@ -78,7 +78,6 @@ def import_annotations(kind: str, folder: Path, out: Path, *, outside: str = "ba
     if len(classes) > NO_LABEL:
         raise DataError(f"{folder}: has {len(classes)} classes; a label map can hold at most {NO_LABEL}")
     empty = classes.index(background) if outside == "background" else NO_LABEL
-    result = Imported(classes=classes)
     left_out: Counter[str] = Counter()
     out.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-", ignore_cleanup_errors=True) as begun:
@@ -114,11 +113,10 @@ def import_annotations(kind: str, folder: Path, out: Path, *, outside: str = "ba
         if out.is_dir():
             out.rmdir()
         target.rename(out)
-    result.num_images = len(parts)
-    result.remarks = [f"left out: {count} {what}" for what, count in left_out.items()]
+    remarks = [f"left out: {count} {what}" for what, count in left_out.items()]
     if unused := [name for index, name in enumerate(classes) if index not in found and name != background]:
-        result.remarks.append(f"classes that no pixel has: {', '.join(unused)}")
-    return result
+        remarks.append(f"classes that no pixel has: {', '.join(unused)}")
+    return Imported(len(parts), classes, remarks)
 
 
 def _read(folder: Path, kind: str, reader: str) -> tuple[list[datumaro.DatasetItem], list[str]]:
@@ -157,9 +155,8 @@ def _masks(
     areas = [annotation for annotation in annotations if isinstance(annotation, Polygon | Ellipse | Mask)]
     groups = {area.group for area in areas} - {0}
     for annotation in annotations:  # in COCO, every area is accompanied by its bounding box, in the same group
-        if not isinstance(annotation, Polygon | Ellipse | Mask | Bbox) or (
-            isinstance(annotation, Bbox) and annotation.group not in groups
-        ):
+        accompanies = isinstance(annotation, Bbox) and annotation.group in groups
+        if not isinstance(annotation, Polygon | Ellipse | Mask) and not accompanies:
             left_out[f"annotations that are not areas ({annotation.type.name})"] += 1
     for area in areas:
         with warnings.catch_warnings():

@@ -143,15 +143,6 @@ class ZipTree(FileTree):
         entries = [f"{name}\0{member.file_size}\0{member.CRC}" for name, member in sorted(self._index().items())]
         return hashlib.sha256("\n".join(entries).encode()).hexdigest()[:16]
 
-    def close(self) -> None:
-        """Close the archive; reading opens it again."""
-        if self._archive is not None:
-            self._archive.close()
-            self._archive = None
-
-    def __del__(self) -> None:
-        self.close()
-
     def _open(self) -> zipfile.ZipFile:
         if self._archive is None:
             try:

@@ -282,10 +282,7 @@ def _resize_channel(levels: np.ndarray, height: int, width: int) -> np.ndarray:
 
 def _resize(picture: Image.Image, height: int, width: int) -> np.ndarray:
     vertical, horizontal = _filter(picture.height, height), _filter(picture.width, width)
-    if vertical == horizontal:
-        return np.array(picture.resize((width, height), vertical))
-    picture = picture.resize((width, picture.height), horizontal)
-    return np.array(picture.resize((width, height), vertical))
+    return np.array(picture.resize((width, picture.height), horizontal).resize((width, height), vertical))
 
 
 def resize_nearest(values: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -305,9 +305,8 @@ def store_path(source: DataSource, size: FrameLike, cache_dir: str = "") -> Path
 def _map_array(path: Path, name: str, layout: dict[str, Any]) -> np.ndarray:
     file = path / f"{name}.npy"
     try:
-        array = np.load(
-            file, mmap_mode="r" if layout["shape"] and 0 not in layout["shape"] else None, allow_pickle=False
-        )
+        mode = "r" if layout["shape"] and 0 not in layout["shape"] else None
+        array = np.load(file, mmap_mode=mode, allow_pickle=False)
     except (OSError, ValueError, EOFError, SyntaxError) as error:
         raise damaged(path, f"{name}.npy is missing or truncated") from error
     if list(array.shape) != layout["shape"] or array.dtype != layout["dtype"]:

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from statistics import fmean
 
 from mgm.config import Experiment
 from mgm.errors import ConfigError
@@ -53,7 +54,7 @@ def measure(trainer: Trainer, num_final: float) -> Cost:
     for number, stage in enumerate(trainer.stages):
         trainer.enter_stage(number)
         indices = trainer.representative_steps(stage)
-        step_s[stage.name] = sum(_step_s(trainer, stage, index, len(indices)) for index in indices) / len(indices)
+        step_s[stage.name] = fmean(_step_s(trainer, stage, index, len(indices)) for index in indices)
     begin = time.perf_counter()
     trainer.validate(trainer.evaluated_model)
     validation_s = time.perf_counter() - begin
@@ -62,21 +63,15 @@ def measure(trainer: Trainer, num_final: float) -> Cost:
 
 def _step_s(trainer: Trainer, stage: Stage, index: int, places: int) -> float:
     trainer.position.step = index
-    for _ in range(WARM_UP_STEPS):
-        _time_step(trainer, stage, index)
     seconds: list[float] = []
-    while len(seconds) < max(1, MEASURED_STEPS // places) or sum(seconds) < MEASURED_S / places:
-        seconds.append(_time_step(trainer, stage, index))
+    least = WARM_UP_STEPS + max(1, MEASURED_STEPS // places)
+    while len(seconds) < least or sum(seconds[WARM_UP_STEPS:]) < MEASURED_S / places:
+        begin = time.perf_counter()
+        for loss in trainer.train_step(stage, index).values():
+            loss.item()  # waits for the device
+        seconds.append(time.perf_counter() - begin)
     trainer.position.step = 0
-    return sum(seconds) / len(seconds)
-
-
-def _time_step(trainer: Trainer, stage: Stage, index: int) -> float:
-    """Seconds of one step, including work on the device, since reading a loss synchronises with it."""
-    begin = time.perf_counter()
-    for loss in trainer.train_step(stage, index).values():
-        loss.item()
-    return time.perf_counter() - begin
+    return fmean(seconds[WARM_UP_STEPS:])
 
 
 def fit_to_minutes(experiment: Experiment, minutes: float, cost: Cost) -> Experiment:
@@ -105,20 +100,18 @@ def fit_to_minutes(experiment: Experiment, minutes: float, cost: Cost) -> Experi
 
 
 def _scaled(experiment: Experiment, factor: float) -> Experiment:
-    """Multiply all numbers of steps by a factor."""
-    training = experiment.training
+    """Multiply all numbers of steps by a factor; 0 stays 0."""
 
     def times(steps: int) -> int:
-        return max(1, round(steps * factor))
+        return max(1, round(steps * factor)) if steps else 0
 
-    return replace(
-        experiment,
-        training=replace(
-            training,
-            steps=max(1, int(training.steps * factor)),
-            generator_steps=times(training.generator_steps) if training.generator_steps else 0,
-            pretrain_steps=times(training.pretrain_steps) if training.pretrain_steps else 0,
-            validate_every=times(training.validate_every),
-            checkpoint_every=min(times(training.validate_every), max(training.checkpoint_every, 1)),
-        ),
+    training = experiment.training
+    scaled = replace(
+        training,
+        steps=max(1, int(training.steps * factor)),
+        generator_steps=times(training.generator_steps),
+        pretrain_steps=times(training.pretrain_steps),
+        validate_every=times(training.validate_every),
+        checkpoint_every=min(times(training.validate_every), training.checkpoint_every),
     )
+    return replace(experiment, training=scaled)

@@ -112,31 +112,25 @@ def _settings(experiment: Experiment, data: ExperimentData, device: str) -> dict
     images = hashlib.sha256()
     for indices in (data.labelled, data.splits.validation):
         images.update(np.ascontiguousarray(indices).tobytes())
-    about: dict[str, Any] = {
+    about = {
         "seed": experiment.seed,
         "images": images.hexdigest(),
         "name": data.info.name,
         "data": data.reader.store.manifest["checksums"],
+        "own_tasks": data.info.own_tasks,  # their definitions matter, even if the arrays are the same
+        "device": device,
+        "processes": world_size(),
     }
-    about |= {"device": device, "processes": world_size()}
-    if data.info.own_tasks:  # their definitions matter, even if the arrays are the same
-        about["own_tasks"] = data.info.own_tasks
     code = {"version": __version__, "commit": current_commit()}
-    return {
-        "data": asdict(experiment.data), "model": model, "method": method, "training": training, "run": about, "code": code,
-    }  # fmt: skip
+    of_data = asdict(experiment.data)
+    return {"data": of_data, "model": model, "method": method, "training": training, "run": about, "code": code}
 
 
-def _described(stage: Stage) -> dict[str, object]:
-    return {
-        "name": stage.name, "steps": stage.steps, "batch_size": stage.batch_size, "data": stage.data,
-        "updates": [_described_update(update) for update in stage.updates],
-    }  # fmt: skip
+def _described(stage: Stage) -> list[object]:
+    return [stage.name, stage.steps, stage.batch_size, stage.data, *map(_described_update, stage.updates)]
 
 
 def _described_update(update: Update) -> list[object]:
     loss = update.loss.func if isinstance(update.loss, partial) else update.loss
-    return [
-        update.name, update.trains, getattr(loss, "__qualname__", str(loss)), update.source, update.weight,
-        sorted(update.statistics), type(update.gradient).__name__,
-    ]  # fmt: skip
+    title, gradient = getattr(loss, "__qualname__", str(loss)), type(update.gradient).__name__
+    return [update.name, update.trains, title, update.source, update.weight, sorted(update.statistics), gradient]

@@ -15,14 +15,7 @@ import numpy as np
 from mgm.data.base import DataSource, Splits
 from mgm.data.geometry import NYUV2_CAMERA, RADIUS_PX, normals_from_depth
 from mgm.data.images import fitted, read_labels, read_rgb, resize_image
-from mgm.data.sources.nyuv2_tables import (
-    MAPPING13,
-    MAPPING40,
-    SPLITS,
-    read_mapping,
-    read_mapping13,
-    read_official_split,
-)
+from mgm.data.sources import nyuv2_tables as tables
 from mgm.data.splits import grouped_split, official_split, random_split
 from mgm.data.targets import one_hot, resize_target
 from mgm.errors import ConfigError, DataError, unknown
@@ -79,9 +72,9 @@ class NYUv2MatSource(DataSource):
         self._folder = self._file.path.parent
         if num_classes not in (40, 13):
             raise ConfigError(f"NYUv2 has 40 or 13 classes, not {num_classes}")
-        self._table, self._classes = read_mapping(self._folder)
+        self._table, self._classes = tables.read_mapping(self._folder)
         if num_classes == 13:
-            to_13, self._classes = read_mapping13(self._folder)
+            to_13, self._classes = tables.read_mapping13(self._folder)
             self._table = to_13[self._table]
         self._types = tuple(sorted(set(self._file.scene_types)))
         self._published = (self._folder / NORMALS / "normals").is_dir()
@@ -93,6 +86,8 @@ class NYUv2MatSource(DataSource):
             "derived from the in-painted depth with the camera's intrinsics (least-squares planes in inverse depth, "
             f"{2 * RADIUS_PX + 1} px): not comparable to published ones"
         )
+        has_split = (self._folder / tables.SPLITS).is_file()
+        official = "as in splits.mat" if has_split else f"is not available, {tables.SPLITS} is missing"
         published = "published (normals_gt), invalid where masked; components as in the pictures, (n + 1) / 2 as RGB"
         return DatasetInfo(
             name="nyuv2_mat",
@@ -104,19 +99,17 @@ class NYUv2MatSource(DataSource):
                 "depth": "in-painted, metres",
                 "normal": published if self._published else derived,
                 "image": "valid region",
-                "split": "random as in the paper mixes images of one scene; scene keeps scenes apart; official "
-                + (
-                    "as in splits.mat"
-                    if (self._folder / SPLITS).is_file()
-                    else f"is not available, {SPLITS} is missing"
-                ),
+                "split": f"random as in the paper mixes images of one scene; scene keeps scenes apart; official {official}",
             },
         )
 
     @property
     def fingerprint(self) -> dict[str, object]:
         """Reader, number of images and classes, and a hash of names, sizes and modification times of the files."""
-        files = [self._file.path, *(self._folder / name for name in (MAPPING40, MAPPING13, SPLITS))]
+        files = [
+            self._file.path,
+            *(self._folder / name for name in (tables.MAPPING40, tables.MAPPING13, tables.SPLITS)),
+        ]
         files += sorted((self._folder / NORMALS).rglob("*.png")) if self._published else []
         states = [(file.relative_to(self._folder).as_posix(), file.stat()) for file in files if file.is_file()]
         entries = "\n".join(f"{name}\0{state.st_size}\0{state.st_mtime_ns}" for name, state in states)
@@ -139,7 +132,7 @@ class NYUv2MatSource(DataSource):
         depth, raw = fitted(depth, f"{where}: depths", rgb, "images"), fitted(raw, f"{where}: labels", rgb, "images")
         if raw.max() >= len(self._table):
             raise DataError(
-                f"{where}: raw class {raw.max()} is outside the {len(self._table) - 1} of {MAPPING40}; download both again"
+                f"{where}: raw class {raw.max()} is outside the {len(self._table) - 1} of {tables.MAPPING40}; download both again"
             )
         height, width = rgb.shape[:2]
         window = VALID_REGION if (width, height) == (640, 480) else np.s_[0:height, 0:width]
@@ -174,7 +167,7 @@ class NYUv2MatSource(DataSource):
         if kind == "scene":
             return grouped_split(self._file.scenes, held_out, held_out, seed)
         if kind == "official":
-            train, test = read_official_split(self._folder, len(self))
+            train, test = tables.read_official_split(self._folder, len(self))
             return official_split(train, test, held_out, self._file.scenes, seed)
         raise ConfigError(unknown("split of nyuv2_mat", kind, _KINDS))
 
@@ -183,18 +176,14 @@ class NYUv2MatSource(DataSource):
         if not self._published:
             places = resize_target(np.indices(depth.shape).transpose(1, 2, 0)[window], size)
             shown = np.isfinite(places[0])
-            rows, columns = shown.any(axis=1), shown.any(axis=0)
+            inside = shown.any(axis=1), shown.any(axis=0)
+            rows = places[0][inside[0], inside[1].argmax()].astype(int)
+            columns = places[1][inside[0].argmax(), inside[1]].astype(int)
             scale = depth.shape[1] / 640
-            camera = NYUV2_CAMERA.scaled(scale, depth.shape[0] / 480)
-            radius = max(2, round(RADIUS_PX * scale))
+            camera, radius = NYUV2_CAMERA.scaled(scale, depth.shape[0] / 480), max(2, round(RADIUS_PX * scale))
+            derived = normals_from_depth(depth, camera, rows=rows, columns=columns, radius=radius)
             normals = TASKS["normal"].missing_target(size)
-            normals[:, shown] = normals_from_depth(
-                depth,
-                camera,
-                rows=places[0][rows, columns.argmax()].astype(int),
-                columns=places[1][rows.argmax(), columns].astype(int),
-                radius=radius,
-            ).reshape(3, -1)
+            normals[:, shown] = derived.reshape(3, -1)
             return normals
         picture, mask = (self._folder / NORMALS / part / f"{index:04d}.png" for part in ("normals", "masks"))
         if not picture.is_file() or not mask.is_file():
@@ -229,12 +218,6 @@ class LabeledFile:
 
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_handle": None}
-
-    def close(self) -> None:
-        """Close the file; reading opens it again."""
-        if self._handle is not None and self._handle[0] == os.getpid():
-            self._handle[1].close()
-        self._handle = None
 
     def image(self, index: int) -> np.ndarray:
         """``[H, W, 3]`` uint8 RGB; transposed because MATLAB arrays have their axes in reverse order in HDF5."""

@@ -140,16 +140,15 @@ class TaskonomySource(DataSource):
             raise ConfigError(unknown("split of taskonomy", kind, _KINDS))
         names = np.array([building_name(building) for building in self._images.buildings])
         if kind in _BY_BUILDING:
-            lists = split_buildings(self._tree, kind)
-            parts = {part: np.flatnonzero(np.isin(names, sorted(chosen))) for part, chosen in lists.items()}
-            for part, indices in parts.items():
-                if len(indices) == 0:
-                    examples = ", ".join(sorted(lists[part])[:3])
+            parts: list[np.ndarray] = []
+            for part, chosen in split_buildings(self._tree, kind).items():
+                parts.append(np.flatnonzero(np.isin(names, sorted(chosen))))
+                if len(parts[-1]) == 0:
                     raise DataError(
-                        f"{self._tree.path}: has no image of the {part} buildings of the split {kind!r} ({examples}, ...); "
-                        "download some, or use the split 'random'"
+                        f"{self._tree.path}: has no image of the {part} buildings of the split {kind!r} "
+                        f"({', '.join(sorted(chosen)[:3])}, ...); download some, or use the split 'random'"
                     )
-            return Splits(parts["train"], parts["val"], parts["test"])
+            return Splits(*parts)
         chosen = np.flatnonzero(np.isin(names, SUBSET)) if kind == "subset" else np.arange(len(self))
         held_out = max(1, round(len(chosen) / 10))
         inner = random_split(len(chosen), held_out, held_out, seed)
