@@ -185,11 +185,7 @@ STUDIES: dict[str, Study] = {
             CONTROL,
             replace(MGM, title="EML"),
         ),
-        asks=(
-            *(replace(ask, row="EML") for ask in OWN_SHARE),
-            Asks("EML", "PEoE"),
-            Asks("EML", "LSeT"),
-        ),
+        asks=(*(replace(ask, row="EML") for ask in OWN_SHARE), Asks("EML", "PEoE"), Asks("EML", "LSeT")),
     ),
     "table10": Study(
         "Table 10",

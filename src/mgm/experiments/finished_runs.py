@@ -24,10 +24,7 @@ SAME_TEST = ("split", "image_size", "aspect")
 """Settings that determine the test set, in addition to the images themselves."""
 SAME_LABELS = ("fraction",)
 """Settings that determine the number of labels."""
-NO_DIFFERENCE = {
-    "data": ("cache", "split_seed"),
-    "training": ("device", "log", "checkpoint_every", "gradients_every"),
-}
+NO_DIFFERENCE = {"data": ("cache", "split_seed"), "training": ("device", "log", "checkpoint_every", "gradients_every")}
 """Settings without influence on the model, such as the device."""
 
 

@@ -22,7 +22,7 @@ from mgm.data.splits import fold_split, hold_out_labelled, keep_together, labell
 from mgm.data.store import Store, cached_store, rows_of
 from mgm.errors import ConfigError, DataError
 from mgm.functional.distributed import rank, world_size
-from mgm.runs.scenes import count_kinds, info_with_derived_scenes, scenes_from_segmentation
+from mgm.runs.scenes import count_kinds, objects_of, scenes_of_classes
 from mgm.tasks import label_map_of, tasks_for
 from mgm.tasks.base import Task
 from mgm.tasks.files import HINT_255
@@ -104,13 +104,9 @@ def load_data(experiment: Experiment, device: torch.device) -> ExperimentData:
     splits = make_splits(store, source, config, has)
     if not isinstance(source, RoomsSource):  # rooms are limited when they are rendered
         splits = limit_training(splits, config.num_images, config.split_seed)
-    seen = "" if info.scenes else label_map_of(tasks)
-    derived = bool(seen)
-    seen = seen or _objects_of(config, info)
-    classes = tasks_for(info, (seen,))[seen].classes if seen else ()
-    scenes = scenes_from_segmentation(store, seen, len(classes)) if seen else None
+    derived = not info.scenes and label_map_of(tasks)
+    info, scenes = scenes_of_classes(store, info, derived or objects_of(config, info))
     reader = StoreReader(store, tuple(tasks), device, scenes=scenes)
-    info = info_with_derived_scenes(info, seen, classes) if seen else info
     candidates = splits.train[has.sum(axis=1)[splits.train] > 0]
     if not len(candidates):
         raise DataError(f"{info.name}: no training image has a label of {', '.join(tasks)}")
@@ -118,7 +114,7 @@ def load_data(experiment: Experiment, device: torch.device) -> ExperimentData:
     groups = strata(np.asarray(store.arrays["scene"]), candidates, source.info.multi_hot)
     labelled = labelled_subset(candidates, groups, config.fraction, config.split_seed, has[candidates])
     weak = weak_subset(splits.train, labelled, config.weak_fraction, config.split_seed)
-    data = ExperimentData(info, tasks, reader, splits, labelled, weak, derived)
+    data = ExperimentData(info, tasks, reader, splits, labelled, weak, bool(derived))
     _check_amounts(experiment, data)
     _check_labels(config, data, has)
     mixing(experiment.data, tasks)
@@ -227,18 +223,6 @@ def weak_subset(train: np.ndarray, labelled: np.ndarray, fraction: float, seed: 
     others = np.setdiff1d(train, labelled)
     count = min(len(others), round(fraction * len(train)))
     return np.sort(np.random.default_rng((seed, 1)).permutation(others)[:count])
-
-
-def _objects_of(config: DataConfig, info: DatasetInfo) -> str:
-    """The task whose classes in view serve as object labels; empty if these are not requested or the data set has its own."""
-    if config.weak_labels != "objects" or info.multi_hot:
-        return ""
-    seen = label_map_of(tasks_for(info))
-    if not seen:
-        raise ConfigError(
-            f"weak_labels 'objects' are the classes in view of the label maps, and {info.name} has none; use --weak-labels scene"
-        )
-    return seen
 
 
 def strata(scenes: np.ndarray, indices: np.ndarray, multi_hot: bool) -> np.ndarray:

@@ -8,29 +8,44 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mgm.config import Experiment
+from mgm.config import DataConfig, Experiment
 from mgm.data.store import Store
 from mgm.data.targets import classes_in_view
+from mgm.errors import ConfigError
 from mgm.functional.distributed import rank
 from mgm.method.extra_images import EXTRA_IMAGES
+from mgm.tasks import label_map_of, tasks_for
 from mgm.types import DatasetInfo
 
 if TYPE_CHECKING:
     from mgm.runs.data import ExperimentData
 
 
-def scenes_from_segmentation(store: Store, task: str, num_classes: int) -> np.ndarray:
-    """Multi-hot labels ``[N, K]`` of the classes in each image's label map; a row of NaN for images without labels."""
-    labels = store.arrays[task]
-    return np.stack([classes_in_view(labels[index], num_classes) for index in range(len(store))])
+def objects_of(config: DataConfig, info: DatasetInfo) -> str:
+    """The task whose classes in view serve as object labels; empty if these are not requested or the data set has its own."""
+    if config.weak_labels != "objects" or info.multi_hot:
+        return ""
+    seen = label_map_of(tasks_for(info))
+    if not seen:
+        raise ConfigError(
+            f"weak_labels 'objects' are the classes in view of the label maps, and {info.name} has none; use --weak-labels scene"
+        )
+    return seen
 
 
-def info_with_derived_scenes(info: DatasetInfo, task: str, classes: tuple[str, ...]) -> DatasetInfo:
-    """The description of a data set in which the classes of a task serve as scene labels."""
+def scenes_of_classes(store: Store, info: DatasetInfo, task: str) -> tuple[DatasetInfo, np.ndarray | None]:
+    """The description of a data set in which the classes of a task serve as scene labels, and these; unchanged without a task.
+
+    The labels ``[N, K]`` are multi-hot, for the classes in each image's label map; a row of NaN for images without labels.
+    """
+    if not task:
+        return info, None
+    classes, labels = tasks_for(info, (task,))[task].classes, store.arrays[task]
+    scenes = np.stack([classes_in_view(labels[index], len(classes)) for index in range(len(store))])
     maps = "label maps" if task not in info.own_tasks else f"label maps of {task}"
     note = f"the classes in view of the {maps} serve as multi-hot labels"
     note = note if info.scenes else f"no scene labels: {note}"
-    return replace(info, scenes=classes, multi_hot=True, notes={**info.notes, "scene": note})
+    return replace(info, scenes=classes, multi_hot=True, notes={**info.notes, "scene": note}), scenes
 
 
 def without_scenes(experiment: Experiment, data: ExperimentData) -> Experiment:

@@ -268,11 +268,7 @@ def _make_trainer(
 
 
 def _finish(
-    experiment: Experiment,
-    folder: RunFolder,
-    data: ExperimentData,
-    trainer: Trainer,
-    baseline: dict[str, Any] | None,
+    experiment: Experiment, folder: RunFolder, data: ExperimentData, trainer: Trainer, baseline: dict[str, Any] | None
 ) -> dict[str, Any]:
     """Score the best model on validation and test set, and write the result; the test set is used here only."""
     model = trainer.evaluated_model
