@@ -25,11 +25,7 @@ def _written_out(match: re.Match[str]) -> str:
 
 
 class PlainOutput:
-    """A text stream that escapes control characters; on a terminal, colours and cursor movements (progress bars) pass.
-
-    Args:
-        stream: The stream to write to.
-    """
+    """A text stream that escapes control characters; on a terminal, colours and cursor movements (progress bars) pass."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

@@ -146,13 +146,9 @@ class _Window:
 
 
 def _solve(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Solve the normal equations of a plane.
+    """Solve the normal equations of a plane, given ``[9, h, w]`` sums over the neighbours of 1, u, v, uu, uv, vv, w, uw, vw.
 
-    Args:
-        sums: ``[9, h, w]`` sums over the neighbours of 1, u, v, uu, uv, vv, w, uw, vw.
-
-    Returns:
-        Slopes and value at the pixel ``[3, h, w]``, and a mask ``[h, w]`` of the pixels whose neighbours determine a plane.
+    Returns slopes and value at the pixel ``[3, h, w]``, and a mask ``[h, w]`` of the pixels whose neighbours determine a plane.
     """
     count, su, sv, suu, suv, svv, sw, suw, svw = sums
     total = np.maximum(count, 1)

@@ -57,7 +57,6 @@ class StoreReader:
         self._resident["scene"] = torch.from_numpy(self.scenes).to(self.device)
 
     def __len__(self) -> int:
-        """Number of samples in the store."""
         return len(self.store)
 
     def batch(self, indices: np.ndarray | Sequence[int], *, targets: bool = True) -> Batch:

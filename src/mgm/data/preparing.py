@@ -45,7 +45,6 @@ class SelectedTasks(DataSource):
         return {**self._source.fingerprint, "tasks": list(self._tasks)}
 
     def __len__(self) -> int:
-        """Number of samples."""
         return len(self._source)
 
     def shape(self, index: int) -> tuple[int, int] | None:

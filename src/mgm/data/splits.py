@@ -1,6 +1,6 @@
 """Splits into training, validation and test sets, and selection of the labelled training samples.
 
-All functions are deterministic: the same seed gives the same split on every machine.
+All functions are deterministic: the same seed, at least 0, gives the same split on every machine.
 """
 
 from __future__ import annotations
@@ -16,15 +16,10 @@ from mgm.errors import DataError
 def random_split(
     count: int, num_validation: int, num_test: int, seed: int, labelled: np.ndarray | None = None
 ) -> Splits:
-    """Split samples at random.
+    """Split ``count`` samples at random.
 
-    Args:
-        count: Number of samples.
-        num_validation: Number of validation samples, at least 0.
-        num_test: Number of test samples, at least 0.
-        seed: Seed, at least 0.
-        labelled: ``[count, T]`` bool, which sample has labels for which task. Samples are exchanged so that no task is missing
-            from training, validation or test; with too few labels for all three, they are served in this order.
+    With ``labelled`` ``[count, T]`` bool, which sample has labels for which task, samples are exchanged so that no task is missing
+    from training, validation or test; with too few labels for all three, they are served in this order.
 
     Raises:
         DataError: If no sample is left for training.
@@ -47,7 +42,7 @@ def grouped_split(groups: Sequence[str], num_validation: int, num_test: int, see
         num_validation: Wanted number of validation samples. Groups are chosen in random order so that their total size is as
             close to it as possible; if it is not 0, the part gets at least one group.
         num_test: Wanted number of test samples, chosen likewise from the remaining groups.
-        seed: Seed, at least 0.
+        seed: Seed of the order.
 
     Raises:
         DataError: If there are fewer groups than wanted parts, or no sample is left for training.
@@ -74,14 +69,9 @@ def grouped_split(groups: Sequence[str], num_validation: int, num_test: int, see
 def official_split(
     train: np.ndarray, test: np.ndarray, num_validation: int, groups: Sequence[str], seed: int
 ) -> Splits:
-    """Use a given test set, and split a validation set of whole groups off the given training set.
+    """Use a given test set, and split a validation set of whole groups off the given training set (indices, ascending).
 
-    Args:
-        train: ``[N]`` indices of the given training samples, ascending.
-        test: Indices of the given test samples, ascending.
-        num_validation: Wanted number of validation samples, met as in `grouped_split`.
-        groups: Group of each sample, by index; empty: samples are drawn one by one.
-        seed: Seed, at least 0.
+    The size of the validation set is met as in `grouped_split`; without ``groups``, samples are drawn one by one.
 
     Raises:
         DataError: If no sample is left for training, or there are too few groups.
@@ -96,15 +86,10 @@ def official_split(
 def fold_split(
     groups: np.ndarray, fold: int, folds: int, validation: float, seed: int, labelled: np.ndarray | None = None
 ) -> Splits:
-    """Split for cross-validation: one fold is the test set. Fold sizes are as equal as whole groups allow.
+    """Split for cross-validation: fold ``fold`` of 1 .. ``folds`` is the test set. Folds are as equal as groups ``[N]`` allow.
 
-    Args:
-        groups: ``[N]`` group of each sample; samples of a group stay in the same part.
-        fold: Number of the test fold, from 1.
-        folds: Number of folds.
-        validation: Fraction of all samples to use for validation, taken from the other folds.
-        seed: Seed, at least 0, the same for all folds.
-        labelled: As in `random_split`, for samples without groups.
+    The validation set is the fraction ``validation`` of all samples, taken from the other folds; the seed is that of all folds, and
+    ``labelled`` is used as in `random_split`, for samples without groups.
 
     Raises:
         DataError: If there are too few groups.
@@ -184,7 +169,7 @@ def labelled_subset(
         train: ``[N]`` indices of the training samples, without repetition.
         strata: ``[N]`` integer stratum of each sample, e.g. its scene class; a missing one may be any number, such as -1.
         fraction: Wanted fraction, in (0, 1].
-        seed: Seed, at least 0.
+        seed: Seed of the ties.
         labelled: ``[N, T]`` bool, which sample has labels for which task. One sample of each task is chosen first.
 
     Returns:

@@ -48,9 +48,6 @@ class Store:
     - ``labelled.npy``, ``names.npy``, ``name_ends.npy``, ``splits.npy``: see `mgm.data.manifest.VALUES`
     - ``manifest.json``: data set info, shapes, splits, counts, origin, checksums
 
-    Args:
-        path: Folder of the store.
-
     Raises:
         DataError: If it is missing, unfinished, damaged or of another format version; the message gives the remedy.
     """
@@ -75,7 +72,6 @@ class Store:
         return Store, (self.path,)
 
     def __len__(self) -> int:
-        """Number of samples."""
         return self.manifest["count"]
 
     @cached_property
@@ -150,7 +146,6 @@ class StoreSource(DataSource):
         return {"reader": "store", "size": str(self.store.frame), "checksums": self.store.manifest["checksums"]}
 
     def __len__(self) -> int:
-        """Number of samples."""
         return len(self.store)
 
     def read(self, index: int, size: FrameLike) -> Sample:

@@ -101,10 +101,7 @@ def answer_questions(
 ) -> list[Answer]:
     """Test every question on every task and on the mean over tasks, with one correction over all primary questions.
 
-    Args:
-        results: Values of all recipes that the questions name.
-        questions: Pairs to compare.
-        higher_is_better: Task -> direction of its metric; these tasks are compared.
+    The tasks are those of ``higher_is_better``, the directions of their metrics.
     """
     compared: list[dict[str, tuple[PairedComparison, float]]] = []
     for question in questions:

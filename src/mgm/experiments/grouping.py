@@ -21,10 +21,7 @@ Scores = Mapping[frozenset[str], Mapping[str, float]]
 
 
 def scores_of_runs(runs: Iterable[str | Path]) -> tuple[dict[frozenset[str], dict[str, float]], dict[str, bool]]:
-    """Validation scores of finished candidates, in each task's primary metric.
-
-    Args:
-        runs: Folders of runs on the same data, each with a different set of tasks.
+    """Validation scores, in each task's primary metric, of finished candidates: runs on the same data with different sets of tasks.
 
     Returns:
         The scores and task -> direction, in the order of tables; both are arguments of `choose_groups`.

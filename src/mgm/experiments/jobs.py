@@ -57,11 +57,8 @@ def carry_out(job: Job, stopped: Callable[[], bool] = lambda: False) -> Outcome:
 
     A process that was killed (for example out of memory) is continued from its last checkpoint, up to ``job.retries`` times.
     A process that ended with an error is not, since it would fail again. If another process is training in the folder, this
-    function waits until it has ended.
-
-    Args:
-        job: The trial.
-        stopped: Polled regularly; once it returns True, the process is terminated and the outcome is ``stopped``.
+    function waits until it has ended. ``stopped`` is polled regularly; once it returns True, the process is terminated and the
+    outcome is ``stopped``.
     """
     folder = RunFolder(Path(job.folder))
     begun = time.monotonic()

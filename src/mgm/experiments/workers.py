@@ -75,13 +75,7 @@ class InThisProcess(Workers):
 
 
 class LocalPool(Workers):
-    """Runs jobs in processes on this machine, each with its share of cores and GPUs.
-
-    Args:
-        count: Number of concurrent trials.
-        resources: Resources of one trial.
-        num_gpus: Number of GPUs of this machine.
-    """
+    """Runs ``count`` jobs at a time in processes on this machine, each with its share of the cores and of the ``num_gpus`` GPUs."""
 
     def __init__(self, count: int, resources: Resources, num_gpus: int) -> None:
         self._pool = ThreadPoolExecutor(count)

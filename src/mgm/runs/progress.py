@@ -31,11 +31,7 @@ LINE_EVERY_S = 30.0
 class RichProgress(TrainingProgress):
     """Shows stage, step, time left, images per second, memory and losses; every validation prints a line.
 
-    Args:
-        title: What is being trained, e.g. the recipe.
-        tasks: Task name -> task, for the names and units of validation scores.
-        stages: Stages of the training, for the number of images per step.
-        device: Device whose peak memory is shown: of tensors on a GPU, otherwise of the process.
+    The memory is the peak of tensors on a GPU, otherwise of the process; ``title`` is what is trained, e.g. the recipe.
     """
 
     def __init__(self, title: str, tasks: Mapping[str, Task], stages: Sequence[Stage], device: torch.device) -> None:

@@ -95,10 +95,7 @@ class SavedGenerator:
     def images(self, rows: Tensor, labels: Tensor, random: torch.Generator) -> Tensor:
         """Generate images ``[B, C, H, W]`` in (-1, 1) from ``z = latent mean + noise``.
 
-        Args:
-            rows: ``[B]``: indices of the latent means to use.
-            labels: ``[B, max(1, K)]``: scene labels of the images to generate.
-            random: Random generator of the noise.
+        ``rows`` ``[B]`` are indices of the latent means to use, ``labels`` ``[B, max(1, K)]`` the scene labels of the images.
         """
         means = self.latent_means[rows]
         return self.network(means + torch.randn(means.shape, generator=random, device=means.device), labels)

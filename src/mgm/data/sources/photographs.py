@@ -52,7 +52,6 @@ class PhotographsSource(DataSource):
         return {**reader, "count": len(self), "files": self._tree.digest()}
 
     def __len__(self) -> int:
-        """Number of images."""
         return len(self._files)
 
     def read(self, index: int, size: FrameLike) -> Sample:

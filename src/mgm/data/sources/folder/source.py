@@ -118,7 +118,6 @@ class FolderSource(DataSource):
         return self._tree.digest()
 
     def __len__(self) -> int:
-        """Number of images."""
         return len(self._pictures)
 
     def read(self, index: int, size: FrameLike) -> Sample:
