@@ -76,30 +76,20 @@ def train(
     shared: Path | None = None,
     of: RunFolder | None = None,
 ) -> dict[str, Any]:
-    """Train and evaluate an experiment, and write its results to a folder.
+    """Train and evaluate an experiment, and write its results to a folder, without figures.
+
+    Returns and raises what `mgm.api.train_and_draw` does, which has more about the first arguments.
 
     Args:
         experiment: Settings of the run.
-        out: The run's folder; must be new or empty unless ``resume``.
-        resume: Continue the run in ``out``, if there is one, from its last checkpoint. Settings, data and number of processes must
-            be the same. A finished run returns its result at once.
-        baseline: Also train the multi-task baseline with the same budget, into ``out/baseline``, and report the gain over it;
-            ignored for recipes that are baselines themselves. A resumed run keeps the choice it was started with.
-        minutes: Approximate wall time, from which the number of steps follows (`mgm.runs.budget`); the baseline gets the same.
-            0: use the steps of the settings. A resumed run keeps its number of steps.
+        out: The run's folder.
+        resume: Continue the run in ``out``, if there is one.
+        baseline: Also train the multi-task baseline; ignored for recipes that are baselines themselves.
+        minutes: Approximate wall time (`mgm.runs.budget`). A resumed run keeps its number of steps.
         watch: Makes a further callback, used in the first process in addition to the progress bar.
         shared: Folder of trained stages shared by runs (`mgm.runs.stages`). By default, a run with a baseline shares stages with it
             in a temporary folder.
         of: The run whose baseline this is, if it is one.
-
-    Returns:
-        The content of ``result.json``.
-
-    Raises:
-        ConfigError: If settings contradict each other or the data, or differ from those of the run to resume.
-        DataError: If the data are missing, damaged, or differ from those of the run to resume.
-        RunError: If the folder is in use or contains something else.
-        TrainingDivergedError: If a loss is NaN or explodes.
     """
     folder = RunFolder(out)
     begun = Beginning.read(folder.beginning) if resume and folder.exists else None
