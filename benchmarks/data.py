@@ -26,8 +26,7 @@ from mgm.data import open_source
 from mgm.data.base import DataSource
 from mgm.data.conversion import sample_layouts
 from mgm.data.loading import StoreReader
-from mgm.data.manifest import FORMAT_VERSION, MANIFEST, info_to_plain
-from mgm.data.names_and_splits import encode_names
+from mgm.data.manifest import FORMAT_VERSION, MANIFEST, encode_names, info_to_plain
 from mgm.data.store import build_store, open_store
 from mgm.types import DatasetInfo
 

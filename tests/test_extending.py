@@ -10,7 +10,7 @@ import pytest
 import extended
 import mgm
 from documents import DOCS, ROOT, python_of
-from mgm.data.checking import find_bad
+from mgm.data.base import find_bad
 
 PROGRAMS = {block.heading: block for block in python_of(DOCS / "extending.md")}
 PLAIN = "-q --strict-markers --import-mode=importlib"

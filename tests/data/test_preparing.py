@@ -10,8 +10,8 @@ import pytest
 from fake_folder import write_own
 from fakes import FakeSource, write_camvid, write_nyuv2
 from mgm.data import completion, conversion, open_source
-from mgm.data.checking import find_changed
 from mgm.data.completion import keep_rows
+from mgm.data.manifest import find_changed
 from mgm.data.preparing import SelectedTasks, check_target, needed_bytes
 from mgm.data.store import StoreSource, build_store, cached_store, open_store
 from mgm.errors import ConfigError, DataError

@@ -162,7 +162,8 @@ def _data_inspect(options: InspectOptions) -> None:
 
 def _data_verify(options: VerifyOptions) -> None:
     from mgm.data import open_source
-    from mgm.data.checking import find_bad, find_changed
+    from mgm.data.base import find_bad
+    from mgm.data.manifest import find_changed
     from mgm.data.progress import progress_bar
     from mgm.data.store import StoreSource
 

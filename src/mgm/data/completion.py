@@ -11,11 +11,18 @@ from typing import Any
 import numpy as np
 
 from mgm.data.base import DataSource
-from mgm.data.checking import file_checksum
 from mgm.data.conversion import PLAN, Plan, cannot_write
 from mgm.data.files import move_files, write_text
-from mgm.data.manifest import FORMAT_VERSION, MANIFEST, VALUES, Layouts, info_to_plain
-from mgm.data.names_and_splits import encode_names, encode_splits
+from mgm.data.manifest import (
+    FORMAT_VERSION,
+    MANIFEST,
+    VALUES,
+    Layouts,
+    encode_names,
+    encode_splits,
+    file_checksum,
+    info_to_plain,
+)
 from mgm.errors import DataError
 from mgm.tasks import task_kinds
 from mgm.types import plain_size

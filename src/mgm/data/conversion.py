@@ -19,8 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mgm.data.base import DataSource
-from mgm.data.checking import read_checked
+from mgm.data.base import DataSource, read_checked
 from mgm.data.files import write_text
 from mgm.data.manifest import FORMAT_VERSION, Layouts, info_to_plain
 from mgm.data.progress import progress_bar

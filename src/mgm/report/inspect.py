@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mgm.data.base import DataSource, Splits
-from mgm.data.checking import read_checked
+from mgm.data.base import DataSource, Splits, read_checked
 from mgm.data.progress import progress_bar
 from mgm.errors import ConfigError, DataError
 from mgm.functional.levels import normalise_levels, shown_as_rgb

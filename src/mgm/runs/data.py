@@ -16,7 +16,7 @@ from mgm.data.augment import PairedAugmentation
 from mgm.data.base import DataSource, Splits
 from mgm.data.composites import Composites
 from mgm.data.loading import StoreReader
-from mgm.data.names_and_splits import KEPT_SEEDS
+from mgm.data.manifest import KEPT_SEEDS
 from mgm.data.rooms import RoomsSource
 from mgm.data.splits import fold_split, hold_out_labelled, keep_together, labelled_subset, limit_training
 from mgm.data.store import Store, cached_store, rows_of

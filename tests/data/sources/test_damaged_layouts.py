@@ -6,7 +6,7 @@ import pytest
 
 from fake_layouts import write_authors, write_cityscapes, write_mtan, write_nyuv2_mat, write_taskonomy
 from mgm.data import open_source
-from mgm.data.checking import check_sample
+from mgm.data.base import check_sample
 from mgm.errors import MgmError
 
 NUM_DAMAGED = 40

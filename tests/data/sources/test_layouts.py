@@ -12,7 +12,7 @@ import pytest
 from fake_layouts import write_authors, write_cityscapes, write_mtan, write_nyuv2_mat, write_taskonomy
 from fakes import write_camvid, write_nyuv2
 from mgm.data import DATASETS, open_source
-from mgm.data.checking import check_sample
+from mgm.data.base import check_sample
 from mgm.data.store import build_store
 from mgm.errors import DataError
 from mgm.types import Aspect, Frame

@@ -7,7 +7,7 @@ import pytest
 
 from fake_folder import npy, picture_arrays, tiff, write_own
 from fakes import jpeg, write_files
-from mgm.data.checking import read_checked
+from mgm.data.base import read_checked
 from mgm.data.sources.folder import FolderSource
 from mgm.errors import DataError
 

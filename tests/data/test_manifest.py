@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from fakes import FakeSource
 from mgm.data.base import Splits
-from mgm.data.names_and_splits import KEPT_SEEDS, Names, encode_names, encode_splits
+from mgm.data.manifest import KEPT_SEEDS, Names, encode_names, encode_splits
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=8), min_size=1, max_size=20))
