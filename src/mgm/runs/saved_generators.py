@@ -77,14 +77,12 @@ class SavedGenerator:
         kind = choose("generator", config.generator, GENERATORS).generator
         num_labels = max(1, len(info.scenes))
 
-        sizes = (
-            experiment.data.image_size,
-            config.latent_size,
-            num_labels,
-            config.generator_width,
-            config.image_channels,
-        )
-        network = rebuild(lambda: kind(*sizes), state["generator"], folder.path)
+        size, width = experiment.data.image_size, config.generator_width
+
+        def build() -> Generator:
+            return kind(size, config.latent_size, num_labels, width, config.image_channels)
+
+        network = rebuild(build, state["generator"], folder.path)
         means, labels = state["latent_means"], state["labels"]
         shapes = tuple(means.shape), tuple(labels.shape)
         if not labels.numel() or shapes != ((len(labels), config.latent_size), (len(labels), num_labels)):
@@ -156,6 +154,5 @@ def _fitting_generator(run: str, experiment: Experiment, data: ExperimentData, d
 
 
 def _listed(scenes: tuple[str, ...]) -> str:
-    return (
-        f"{listed(scenes)} {len(scenes)} in all" if len(scenes) > SHOWN_NAMES else listed(scenes) or "no scene labels"
-    )
+    shown = listed(scenes) or "no scene labels"
+    return f"{shown} {len(scenes)} in all" if len(scenes) > SHOWN_NAMES else shown

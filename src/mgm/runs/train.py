@@ -274,7 +274,7 @@ def _finish(
         meters = measure_model(
             model, data.batches(data.splits.test, batch_size), data.tasks, images, flip_average=flip_average
         )
-    test, sums = scores_of(meters), images.arrays(trainer.fabric.device)
+    test, sums, confusions = scores_of(meters), images.arrays(trainer.fabric.device), confusions_of(meters)
     worst = data.splits.test[worst_images(image_scores(sums, data.tasks), data.tasks)]
     names = unique_names(data.reader.store)
     constant = evaluate(
@@ -321,7 +321,7 @@ def _finish(
             result["diversity"] = found
         arrays: dict[str, Any] = {"images": data.splits.test, **sums}
         write_atomically(folder.test_images, lambda file: np.savez_compressed(file, **arrays))
-        write_json(folder.confusion, {name: asdict(confusion) for name, confusion in confusions_of(meters).items()})
+        write_json(folder.confusion, {name: asdict(confusion) for name, confusion in confusions.items()})
         write_json(folder.result, result)
     trainer.fabric.barrier()
     return result
