@@ -176,9 +176,9 @@ class NYUv2MatSource(DataSource):
         if not self._published:
             places = resize_target(np.indices(depth.shape).transpose(1, 2, 0)[window], size)
             shown = np.isfinite(places[0])
-            inside = shown.any(axis=1), shown.any(axis=0)
-            rows = places[0][inside[0], inside[1].argmax()].astype(int)
-            columns = places[1][inside[0].argmax(), inside[1]].astype(int)
+            shown_rows, shown_columns = shown.any(axis=1), shown.any(axis=0)
+            rows = places[0][shown_rows, shown_columns.argmax()].astype(int)
+            columns = places[1][shown_rows.argmax(), shown_columns].astype(int)
             scale = depth.shape[1] / 640
             camera, radius = NYUV2_CAMERA.scaled(scale, depth.shape[0] / 480), max(2, round(RADIUS_PX * scale))
             derived = normals_from_depth(depth, camera, rows=rows, columns=columns, radius=radius)
