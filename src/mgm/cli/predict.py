@@ -113,19 +113,14 @@ def _camera(options: PredictOptions, kinds: tuple[str, ...]) -> Callable[[Size],
         fx, fy, cx, cy = (float(number) for number in options.intrinsics.split(","))
     except ValueError:
         raise ConfigError(f"--intrinsics is {options.intrinsics!r}; it must be four numbers: fx,fy,cx,cy") from None
-    return lambda size: _fitting(Intrinsics(fx, fy, cx, cy), size)
 
+    def fitting(size: Size) -> Intrinsics:
+        height, width = size
+        if not (fx > 0 and fy > 0 and 0 <= cx < width and 0 <= cy < height):
+            raise ConfigError(
+                f"--intrinsics do not fit a photograph of {width} x {height} pixels: focal lengths must be above 0 and the optical "
+                "centre inside; they count in pixels of the photograph itself"
+            )
+        return Intrinsics(fx, fy, cx, cy)
 
-def _fitting(camera: Intrinsics, size: Size) -> Intrinsics:
-    """The camera, checked against the size of the photograph.
-
-    Raises:
-        ConfigError: If the camera cannot have taken a photograph of this size.
-    """
-    height, width = size
-    if not (camera.fx > 0 and camera.fy > 0 and 0 <= camera.cx < width and 0 <= camera.cy < height):
-        raise ConfigError(
-            f"--intrinsics do not fit a photograph of {width} x {height} pixels: focal lengths must be above 0 and the optical "
-            "centre inside; they count in pixels of the photograph itself"
-        )
-    return camera
+    return fitting
