@@ -176,7 +176,9 @@ class SpectralNorm(nn.Module):
         matrix = weight.detach().flatten(1)
         self.register_buffer("u", F.normalize(torch.randn_like(matrix[:, 0]), dim=0))
         self.register_buffer("v", F.normalize(torch.randn_like(matrix[0]), dim=0))
-        for _ in range(0 if weight.is_meta else 15):  # on the device meta there are no values, and its operators are slow
+        for _ in range(
+            0 if weight.is_meta else 15
+        ):  # on the device meta there are no values, and its operators are slow
             self._advance(matrix)
 
     @torch.no_grad()
