@@ -129,14 +129,16 @@ def jittered(images: Tensor, generator: torch.Generator) -> Tensor:
     colour = images[:, :3] + bright - 0.5
     mean = colour.mean((1, 2, 3), keepdim=True)
     images = torch.cat([(colour - mean) * (0.5 + contrast) + mean, images[:, 3:]], 1)
-    moves = torch.randint(-(height // 8), height // 8 + 1, (count, 2), generator=generator).tolist()
-    images = torch.stack(
-        [image.roll((down, right), (1, 2)) for image, (down, right) in zip(images, moves, strict=True)]
-    )
+    limit = height // 8
+    moves = torch.randint(-limit, limit + 1, (count, 2), generator=generator).numpy()
+    corners = torch.randint(0, height // 2, (count, 2), generator=generator).numpy()
+    moved: list[Tensor] = []
     keep = torch.ones(count, 1, height, width)
-    corners = torch.randint(0, height // 2, (count, 2), generator=generator).tolist()
-    for mask, (top, left) in zip(keep, corners, strict=True):
+    for image, mask, move, corner in zip(images, keep, moves, corners, strict=True):
+        moved.append(image.roll((int(move[0]), int(move[1])), (1, 2)))
+        top, left = int(corner[0]), int(corner[1])
         mask[:, top : top + height // 2, left : left + width // 2] = 0
+    images = torch.stack(moved)
     return images * keep
 
 
