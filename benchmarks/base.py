@@ -24,6 +24,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mgm.experiments.statistics import LEVEL, PairedComparison, compare_paired, detectable_difference, holm
+
 SCORES = {
     "mIoU": ("semantic", "miou", 1),
     "pixel accuracy": ("semantic", "pixel_accuracy", 1),
@@ -49,6 +51,8 @@ class Group:
     threads: int = 1
     shares_stages: bool = False
     """Whether rows reuse stages trained by an earlier row with the same seed; their CPU seconds do not include these stages."""
+    tested: tuple[str, ...] = ()
+    """Rows that are tested against the first: these questions were named before the runs, and are corrected among themselves."""
     pretraining: tuple[str, ...] = ()
     """Flags of an `mgm pretrain` on the same data, whose encoder replaces `ENCODER` in a row; the row's time includes it."""
 
@@ -138,7 +142,9 @@ GROUPS: dict[str, Group] = {
         data="photos",
         pretraining=("--preset", "small", "--steps", "1000", "--batch-size", "64"),
     ),
-    "synthesis_small": Group(("mt", "--preset", "small", *PHOTOS), _SOURCES, data="photos"),
+    "synthesis_small": Group(
+        ("mt", "--preset", "small", *PHOTOS), _SOURCES, data="photos", tested=tuple(_SOURCES)[1:5]
+    ),
     "weights_quick": Group(("mgm", "--preset", "quick"), _WEIGHTS, split="validation", shares_stages=True),
     "weights_small": Group(
         ("mgm", "--preset", "small", *PHOTOS), _WEIGHTS, "photos", split="validation", shares_stages=True
@@ -294,7 +300,40 @@ def table(name: str, group: Group, results: list[dict[str, Any]], rows: list[str
         flags = shlex.join(group.rows[row])
         title = f"{row} (`{flags}`)" if flags else row
         lines.append(f"| {title} | " + " | ".join((*cells, f"{steps:.0f}", f"{cpu_s:.0f}")) + " |")
+    if len(seeds) > 1:
+        lines += tests(group, by_row, [row for row in rows if row in group.tested], columns)
     return "\n".join(lines) + "\n"
+
+
+def tests(group: Group, by_row: dict[str, dict[int, dict[str, Any]]], rows: list[str], columns: list[str]) -> list[str]:
+    """Paired t-tests of rows against the first row in every column, corrected by Holm over all of them (positive: better)."""
+    reference = next(iter(by_row))
+    found: list[tuple[str, str, float, PairedComparison]] = []
+    for row in rows:
+        seeds = sorted(by_row[row].keys() & by_row[reference].keys())
+        for column in columns:
+            task, metric, direction = SCORES[column]
+            ours, theirs = (
+                [by_row[name][seed][group.split][task][metric] for seed in seeds] for name in (row, reference)
+            )
+            compared = compare_paired(ours, theirs, higher_is_better=direction > 0)
+            found.append((row, column, statistics.mean(theirs), compared))
+    if not found:
+        return []
+    lines = [
+        "",
+        f"Against *{reference}*, paired by seed; positive is better. p: t-test, Holm over the {len(found)} lines. Detectable: the "
+        "smallest true difference that so many seeds find with a power of 80 % as the first of these tests.",
+        "",
+        "| | | difference (95 %) | of the reference | p | detectable |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for (row, column, base, one), p in zip(found, holm([one.t_p for *_, one in found]), strict=True):
+        least = detectable_difference(one.std, one.count, LEVEL / len(found))
+        interval = f"{one.mean:+.3f} ({one.low:+.3f} to {one.high:+.3f})"
+        cells = (row, column, interval, f"{100 * one.mean / base:+.1f} %", f"{p:.3f}", f"{least:.3f}")
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
 
 
 def _difference(values: dict[int, float], reference: dict[int, float]) -> str:
