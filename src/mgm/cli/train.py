@@ -164,8 +164,10 @@ def _print_result(out: Path, result: dict[str, Any]) -> None:
     ends = early_ends(result)
     if baseline:
         mean = result.get("gain", {}).get("mean")
+        ours, theirs = result["steps"], baseline["steps"]
+        budget = f"{ours} steps each" if ours == theirs else f"{ours} and {theirs} steps on the labelled images"
         console.print(
-            f"{result['recipe']} against {baseline['recipe']} at {'up to ' * bool(ends)}{result['steps']} steps each: "
+            f"{result['recipe']} against {baseline['recipe']} at {'up to ' * bool(ends)}{budget}: "
             f"mean gain {percent(math.nan if mean is None else mean)} "
             "(one seed: differences of a few per cent are within its noise)"
         )
