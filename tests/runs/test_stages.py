@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from fakes import write_nyuv2
+from mgm.errors import ConfigError
 from mgm.method.recipes import make_experiment
+from mgm.runs.stages import check_stages_folder
 from mgm.runs.train import train
 from mgm.training.checkpoint import load_checkpoint
 from mgm.training.trainer import Trainer
@@ -136,3 +138,12 @@ def test_a_folder_of_stages_that_cannot_be_written_costs_the_sharing_alone(data,
     train(experiment_on(data, "mt"), tmp_path / "run", baseline=False, shared=tmp_path / "stages")
     assert (tmp_path / "run" / "result.json").exists()
     assert "the stage is not shared: cannot write" in capsys.readouterr().err
+
+
+def test_stages_are_not_kept_among_somebody_elses_files(data, kept, tmp_path):
+    (tmp_path / "photos/rgb").mkdir(parents=True)
+    with pytest.raises(ConfigError, match=r"photos: holds something else \(rgb\); give a new folder"):
+        train(experiment_on(data, "mt"), tmp_path / "run", baseline=False, shared=tmp_path / "photos")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["photos"]
+    check_stages_folder(kept("separate"))
+    check_stages_folder(tmp_path / "new")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import sys
 from dataclasses import asdict
@@ -20,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from mgm.config import Experiment
+from mgm.errors import ConfigError
 from mgm.functional.distributed import world_size
 from mgm.runs.data import ExperimentData
 from mgm.runs.provenance import current_commit
@@ -34,6 +36,18 @@ METHOD_FIELDS = ("losses", "balance", "sparsity_weight", "sharing_weight")
 NOT_DECISIVE = ("log", "checkpoint_every", "gradients_every", "flip_average")
 """Settings of model and training that do not affect the state after a stage."""
 LOG = "metrics.jsonl"
+_STAGE = re.compile(r"[0-9a-f]{24}|\..*")
+
+
+def check_stages_folder(root: Path) -> None:
+    """Raise `ConfigError` if a folder for shared stages holds anything else, such as somebody's data."""
+    strangers = (
+        sorted(entry.name for entry in root.iterdir() if not _STAGE.fullmatch(entry.name)) if root.is_dir() else []
+    )
+    if strangers:
+        raise ConfigError(
+            f"stages {root}: holds something else ({strangers[0]}); give a new folder, or one of shared stages"
+        )
 
 
 class SharedStages:

@@ -41,7 +41,7 @@ from mgm.runs.progress import RichProgress
 from mgm.runs.provenance import command_line, made_with
 from mgm.runs.scenes import without_scenes
 from mgm.runs.settings import to_dict, with_absolute_paths
-from mgm.runs.stages import SharedStages
+from mgm.runs.stages import SharedStages, check_stages_folder
 from mgm.runs.starting_weights import check_unseen, start_networks, with_channels, with_structure
 from mgm.training.callbacks import Watchers
 from mgm.training.checkpoint import SavedModel, load_checkpoint
@@ -100,6 +100,8 @@ def train(
             shutil.rmtree(folder.path / "stages", ignore_errors=True)
         return read_result(folder.result)
     check_experiment(experiment)
+    if shared and of is None:
+        check_stages_folder(shared)
     experiment = with_structure(with_absolute_paths(experiment))
     fabric = launch(experiment.training)
     if begun:
