@@ -29,6 +29,15 @@ def test_the_control_of_rooms_first_spends_their_steps_on_photographs(pretrain_s
     assert sum(stage.steps for stage in control) == on_photographs
 
 
+def test_baselines_keep_what_is_not_in_question():
+    """Pre-training in a run of the whole method, and the budget of a run whose pre-training is switched off."""
+    for recipe, pretrain in (("mgm", "rooms"), ("mt_rooms", "")):
+        experiment = make_experiment(recipe, "small", "photos")
+        experiment = replace(experiment, data=replace(experiment.data, pretrain=pretrain))
+        baseline = baseline_of(experiment)
+        assert (baseline.data, baseline.training) == (experiment.data, experiment.training)
+
+
 @pytest.mark.parametrize("recipe, optimizer_step, model", CASES)
 def test_a_step_of_every_stage_trains_what_it_names(tmp_path, recipe, optimizer_step, model):
     # longer than the warm-up of AdaShare's policy, shorter than until its decisions are fixed

@@ -19,9 +19,6 @@ class Recipe:
     description: str
     derive: Callable[[Experiment], Experiment]
     """Derives the recipe's experiment from that of the full method."""
-    control: Callable[[Experiment], Experiment] | None = None
-    """Changes the settings of the multi-task baseline that a run is compared with, where the recipe itself would leave it another
-    budget; None: the baseline has the run's settings."""
 
 
 def _changed(
@@ -42,13 +39,6 @@ def _method(**changes: object) -> Callable[[Experiment], Experiment]:
 
 def _model(of: str, **changes: object) -> Callable[[Experiment], Experiment]:
     return _changed(lambda experiment: RECIPES[of].derive(experiment), model=changes)
-
-
-def _photographs_alone(experiment: Experiment) -> Experiment:
-    """No pre-training, and in its place as many more steps on the labelled images."""
-    training = experiment.training
-    steps = training.steps + (training.pretrain_steps or training.steps)
-    return replace(experiment, data=replace(experiment.data, pretrain=""), training=replace(training, steps=steps))
 
 
 TASKS_ALONE = {
@@ -80,7 +70,6 @@ RECIPES: dict[str, Recipe] = {
     "mt_rooms": Recipe(
         "multi-task baseline that first learns from rendered rooms; not in the paper",
         lambda experiment: _changed(RECIPES["mt"].derive, data={"pretrain": "rooms"})(experiment),
-        control=_photographs_alone,
     ),
     "mgm_not_joint": Recipe(
         "MGM/j: images from a generator trained beforehand and frozen", _method(extra_images="frozen_generator")
@@ -236,10 +225,15 @@ def make_experiment(recipe: str, preset: str = "quick", data: str = "rooms") -> 
 def baseline_of(experiment: Experiment) -> Experiment:
     """The baseline of an experiment: the same architecture, data and budget of labelled updates, trained with task losses alone.
 
-    That of ``mt_rooms`` gets its steps on rooms as further steps on the labelled images.
+    If these are all that the experiment itself has, its pre-training with labels is in question: the baseline has none, and takes
+    as many more steps on the labelled images.
     """
+    baseline = RECIPES["mt"].derive(experiment)
+    if experiment.data.pretrain and baseline.method == experiment.method:
+        training = experiment.training
+        steps = training.steps + (training.pretrain_steps or training.steps)
+        data = replace(experiment.data, pretrain="")
+        baseline = replace(baseline, data=data, training=replace(training, steps=steps))
     architecture = experiment.model.architecture
     name = {"multi_task": "mt", "single_task": "st", "task_groups": "task_grouping"}.get(architecture, architecture)
-    recipe = RECIPES.get(experiment.recipe)
-    settings = recipe.control(experiment) if recipe and recipe.control else experiment
-    return replace(RECIPES["mt"].derive(settings), recipe=name)
+    return replace(baseline, recipe=name)

@@ -22,7 +22,7 @@ from mgm.data.files import write_atomically
 from mgm.errors import ConfigError
 from mgm.functional.distributed import rank, world_size
 from mgm.method.algorithm import joint_updates, stages
-from mgm.method.recipes import RECIPES, baseline_of
+from mgm.method.recipes import baseline_of
 from mgm.method.training import JointSteps
 from mgm.runs.annotator import make_annotator
 from mgm.runs.beginning import Beginning
@@ -122,8 +122,8 @@ def train(
         _print_summary(experiment, data)
         if doubt:
             print(f"warning: {doubt}", file=sys.stderr)
-    recipe = RECIPES.get(experiment.recipe)
-    has_baseline = baseline and (len(joint_updates(experiment.method)) > 1 or bool(recipe and recipe.control))
+    compares = len(joint_updates(experiment.method)) > 1 or bool(experiment.data.pretrain)
+    has_baseline = baseline and compares and baseline_of(experiment).recipe != experiment.recipe
     lock = None
     if fabric.is_global_zero:
         lock = folder.lock() if begun else _create(folder, experiment, data, has_baseline, minutes, of)
