@@ -184,6 +184,9 @@ def test_recipes_train(mgm, photographs, finished, tmp_path, recipe):
 def test_settings_that_vary_the_method(mgm, photographs, tmp_path, options):
     arguments = [*SHORT, "--data", photographs, *options.split(), "--no-baseline", "--out", tmp_path / "r"]
     mgm.done("train", "mgm", *arguments)
+    records = [json.loads(line) for line in (tmp_path / "r/metrics.jsonl").read_text().splitlines()]
+    assert records[-1]["stage"] in ("joint", "continued")
+    assert json.loads((tmp_path / "r/result.json").read_text())["test"]
 
 
 @undrawn

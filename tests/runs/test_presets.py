@@ -1,5 +1,7 @@
 """The presets that train on one machine: what they promise."""
 
+import json
+
 import pytest
 
 from mgm.method.recipes import PRESETS, RECIPES, make_experiment
@@ -25,6 +27,7 @@ def test_every_recipe_can_be_trained_at_every_preset(recipe, preset):
 )
 def test_a_preset_trains_whatever_tasks_the_data_have(preset, tasks, mgm, tmp_path):
     mgm.done("train", "mt", "--preset", preset, *TINY, "--tasks", *tasks, "--out", tmp_path / "run")
+    assert list(json.loads((tmp_path / "run/result.json").read_text())["test"]) == tasks
 
 
 def test_paper_keeps_networks_losses_and_optimisers_of_the_paper():
