@@ -122,8 +122,10 @@ def train(
         _print_summary(experiment, data)
         if doubt:
             print(f"warning: {doubt}", file=sys.stderr)
-    compares = len(joint_updates(experiment.method)) > 1 or bool(experiment.data.pretrain)
-    has_baseline = baseline and compares and baseline_of(experiment).recipe != experiment.recipe
+    has_baseline = baseline and (
+        len(joint_updates(experiment.method)) > 1
+        or (bool(experiment.data.pretrain) and baseline_of(experiment).recipe != experiment.recipe)
+    )
     lock = None
     if fabric.is_global_zero:
         lock = folder.lock() if begun else _create(folder, experiment, data, has_baseline, minutes, of)
