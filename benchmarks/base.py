@@ -126,6 +126,16 @@ _SOURCES: dict[str, tuple[str, ...]] = {
 """Sources of more training data for `small`, at equal CPU time of one thread: a step costs 102 ms, one with labelled extra images
 216 ms, one with the consistency loss 316 ms, one of SimCLR at batch size 64 307 ms."""
 
+_ROOMS_FOR_BEST: dict[str, tuple[str, ...]] = {
+    "MT": (),
+    "rooms first": ("--pretrain", "rooms", "--num-rooms", "6000", "--pretrain-steps", "1200", "--steps", "2200"),
+}
+_LONGER_ROOMS: dict[str, tuple[str, ...]] = {
+    "MT": ("--steps", "8100"),
+    "rooms first": ("--pretrain", "rooms", "--num-rooms", "10000", "--pretrain-steps", "3600", "--steps", "4500"),
+}
+"""Rendered rooms before `best`, at equal cost."""
+
 GROUPS: dict[str, Group] = {
     "quick": Group(("mt", "--preset", "quick")),
     "small": Group(("mt", "--preset", "small", *PHOTOS), data="photos"),
@@ -138,6 +148,13 @@ GROUPS: dict[str, Group] = {
         data="photos",
         tested=tuple(_SOURCES)[1:6],
         pretraining=("--preset", "small", "--steps", "1000", "--batch-size", "64"),
+    ),
+    "synthesis_best": Group(
+        ("mt", "--preset", "best", *PHOTOS), _ROOMS_FOR_BEST, data="photos", tested=tuple(_ROOMS_FOR_BEST)[1:]
+    ),
+    # 8,100 steps: what `--minutes 30` allows on two quiet cores
+    "synthesis_best_30": Group(
+        ("mt", "--preset", "best", *PHOTOS), _LONGER_ROOMS, data="photos", tested=tuple(_LONGER_ROOMS)[1:]
     ),
     "weights_quick": Group(("mgm", "--preset", "quick"), _WEIGHTS, split="validation", shares_stages=True),
     "weights_small": Group(
