@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from mgm.data import open_source
-from mgm.data.images import resize_levels, resize_nearest
+from mgm.data.resizing import resize_levels, resize_nearest
 from mgm.inference.fit import Fit, make_fit
 from mgm.inference.model import TrainedModel
 

@@ -22,7 +22,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from mgm.data.images import read_rgb, resize_levels
+from mgm.data.images import read_rgb
+from mgm.data.resizing import resize_levels
 from mgm.inference.batch import Throughput, predict_many
 from mgm.inference.model import TrainedModel
 from mgm.method.networks import build_model

@@ -6,8 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mgm.data.images import planes, resize_image, resize_levels
-from mgm.data.targets import resize_target
+from mgm.data.resizing import planes, resize_image, resize_levels, resize_target
 from mgm.errors import ConfigError
 from mgm.functional.levels import normalise_levels
 from mgm.functional.resizing import resize_bilinear

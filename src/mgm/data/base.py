@@ -56,7 +56,7 @@ class DataSource(ABC):
 
     @abstractmethod
     def read(self, index: int, size: FrameLike) -> Sample:
-        """Read one sample at this size; see `mgm.data.images.resize_image` and `mgm.data.targets.resize_target`.
+        """Read one sample at this size; see `mgm.data.resizing`.
 
         Raises:
             DataError: If a file is missing, unreadable or inconsistent; the message names the file and the remedy.

@@ -22,9 +22,8 @@ from mgm.data.base import DataSource, Splits
 from mgm.data.completion import finish
 from mgm.data.conversion import SKIP_HINT, write_samples
 from mgm.data.files import as_file_name, schema
-from mgm.data.images import resize_image
 from mgm.data.manifest import FORMAT_VERSION, KEPT_SEEDS, MANIFEST, Names, damaged, info_to_plain, read_manifest
-from mgm.data.targets import resize_target
+from mgm.data.resizing import resize_image, resize_target
 from mgm.errors import ConfigError, DataError, unknown
 from mgm.types import DatasetInfo, Frame, FrameLike, Sample, parse_size, plain_size
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mgm.data.images import box_in, planes, resize_image, resize_levels
+from mgm.data.resizing import box_in, planes, resize_image, resize_levels
 from mgm.errors import ConfigError, choose
 from mgm.types import Aspect, Frame, Size, SizeSetting, parse_size, plain_size
 

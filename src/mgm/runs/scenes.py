@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mgm.config import DataConfig, Experiment
+from mgm.data.scene_labels import classes_in_view
 from mgm.data.store import Store
-from mgm.data.targets import classes_in_view
 from mgm.errors import ConfigError
 from mgm.functional.distributed import rank
 from mgm.method.extra_images import EXTRA_IMAGES

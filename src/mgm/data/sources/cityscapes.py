@@ -14,9 +14,10 @@ import numpy as np
 
 from mgm.data.base import DataSource, Splits
 from mgm.data.files import FileTree, open_tree
-from mgm.data.images import fitted, in_view, read_labels, read_rgb, resize_image
+from mgm.data.images import read_labels, read_rgb
+from mgm.data.resizing import fitted, in_view, resize_image, resize_target
+from mgm.data.scene_labels import classes_in_view
 from mgm.data.splits import grouped_split, official_split, random_split
-from mgm.data.targets import classes_in_view, resize_target
 from mgm.errors import ConfigError, DataError, unknown
 from mgm.tasks import TASKS
 from mgm.tasks.files import MIN_DISPARITY_PX

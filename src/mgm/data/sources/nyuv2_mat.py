@@ -14,10 +14,11 @@ import numpy as np
 
 from mgm.data.base import DataSource, Splits
 from mgm.data.geometry import NYUV2_CAMERA, RADIUS_PX, normals_from_depth
-from mgm.data.images import fitted, read_labels, read_rgb, resize_image
+from mgm.data.images import read_labels, read_rgb
+from mgm.data.resizing import fitted, resize_image, resize_target
+from mgm.data.scene_labels import one_hot
 from mgm.data.sources import nyuv2_tables as tables
 from mgm.data.splits import grouped_split, official_split, random_split
-from mgm.data.targets import one_hot, resize_target
 from mgm.errors import ConfigError, DataError, unknown
 from mgm.tasks import TASKS
 from mgm.tasks.files import decode_rgb_normals, unit_normals

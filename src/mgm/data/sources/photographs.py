@@ -9,7 +9,8 @@ import numpy as np
 
 from mgm.data.base import DataSource, Splits
 from mgm.data.files import open_tree
-from mgm.data.images import ENDINGS, PICTURE_ENDINGS, resize_image
+from mgm.data.images import ENDINGS, PICTURE_ENDINGS
+from mgm.data.resizing import resize_image
 from mgm.data.sources.folder.pixels import image_format, read_levels
 from mgm.data.sources.folder.settings import read_settings
 from mgm.errors import ConfigError, DataError, unknown

@@ -12,11 +12,12 @@ import numpy as np
 
 from mgm.data.base import DataSource, Splits
 from mgm.data.files import open_tree
-from mgm.data.images import fitted, read_rgb, resize_image
+from mgm.data.images import read_rgb
+from mgm.data.resizing import fitted, resize_image, resize_target
+from mgm.data.scene_labels import one_hot
 from mgm.data.sources import taskonomy_values as values
 from mgm.data.sources.taskonomy_files import SUBSET, Listing, building_name, list_images, split_buildings
 from mgm.data.splits import random_split
-from mgm.data.targets import one_hot, resize_target
 from mgm.errors import ConfigError, DataError, unknown
 from mgm.tasks import TASKS
 from mgm.types import DatasetInfo, FrameLike, Sample

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mgm.data.images import resize_levels, resize_nearest
+from mgm.data.resizing import resize_levels, resize_nearest
 from mgm.tasks.base import ERROR_COLOURS, Span, Task
 from mgm.tasks.pictures import paint_scale
 

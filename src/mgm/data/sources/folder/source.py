@@ -14,14 +14,14 @@ import numpy as np
 
 from mgm.data.base import DataSource, Splits
 from mgm.data.files import open_tree
-from mgm.data.images import fitted, in_view, resize_image, same_shape
+from mgm.data.resizing import fitted, in_view, resize_image, resize_target, same_shape
+from mgm.data.scene_labels import classes_in_view
 from mgm.data.sources.folder.label_maps import INTERPOLATED, LabelMaps, counts_objects, interpolated_share
 from mgm.data.sources.folder.parts import given_parts, lacking_parts, split_pictures
 from mgm.data.sources.folder.pictures import Picture, list_pictures, parts_taken_for_scenes, unread
 from mgm.data.sources.folder.pixels import Palette, image_format, read_levels, read_pixels
 from mgm.data.sources.folder.settings import FILE, FolderSettings, read_settings
 from mgm.data.sources.folder.table import SceneTable, no_scenes, read_table, scene_table
-from mgm.data.targets import classes_in_view, resize_target
 from mgm.errors import ConfigError, DataError, unknown
 from mgm.tasks import SemanticSegmentation, Task
 from mgm.tasks.files import FileSettings, Pixels, typical

@@ -4,14 +4,26 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
-from mgm.data.images import box_in, in_view, planes, resize_image, resize_levels
-from mgm.data.targets import resize_target
+from mgm.data.resizing import (
+    box_in,
+    fitted,
+    in_view,
+    planes,
+    resize_image,
+    resize_levels,
+    resize_nearest,
+    resize_target,
+)
+from mgm.errors import DataError
 from mgm.types import IGNORE_INDEX, Frame
 
 SIZES = st.tuples(st.integers(1, 40), st.integers(1, 40))
 ASPECTS = st.sampled_from(["squeeze", "letterbox", "crop"])
 WIDE = np.arange(2 * 6).reshape(2, 6)
+RGB = np.random.default_rng(0).integers(0, 256, (12, 20, 3)).astype(np.uint8)
+LABELS = (np.arange(240) % 13).astype(np.uint8).reshape(12, 20)
 
 
 def grey(values):
@@ -89,3 +101,44 @@ def test_a_letterbox_keeps_the_shape_of_the_picture(picture, size):
     scale = min(size[0] / picture[0], size[1] / picture[1])
     assert abs(height - scale * picture[0]) <= 1
     assert abs(width - scale * picture[1]) <= 1
+
+
+def test_the_same_shape_is_scaled_and_another_one_refused():
+    np.testing.assert_array_equal(
+        fitted(LABELS[::2, ::2], "a", RGB, "b", scaled=True), LABELS[::2, ::2].repeat(2, 0).repeat(2, 1)
+    )
+    np.testing.assert_array_equal(fitted(RGB, "a", LABELS[:3, :5], "b", scaled=True), resize_nearest(RGB, 3, 5))
+    assert fitted(np.zeros((5, 9)), "a", np.zeros((28, 50)), "b", scaled=True).shape == (28, 50)
+    for wrong in (RGB[:, 1:], RGB[1:], RGB[:6], RGB[:6, :8]):
+        with pytest.raises(DataError, match=rf"a is {wrong.shape[1]} x {wrong.shape[0]} pixels but b is 20 x 12"):
+            fitted(wrong, "a", LABELS, "b", scaled=True)
+    with pytest.raises(DataError, match="must match"):
+        fitted(LABELS[::2, ::2], "a", RGB, "b")
+    with pytest.raises(DataError, match="rotated.*EXIF"):
+        fitted(np.rot90(RGB), "a", LABELS, "b")
+
+
+def test_shrinking_averages():
+    np.testing.assert_allclose(resize_levels(RGB, 6, 10), RGB.reshape(6, 2, 10, 2, 3).mean((1, 3)), atol=1)
+
+
+def test_growing_is_smooth_and_mixed_axes_work():
+    ramp = np.repeat(np.arange(0, 200, 10, dtype=np.uint8)[None, :, None], 3, axis=2).repeat(12, 0)
+    grown = resize_levels(ramp, 4, 80)
+    assert grown.shape == (4, 80, 3)
+    assert np.abs(np.diff(grown[0, 4:-4, 0].astype(int))).max() <= 4
+    assert resize_levels(RGB, *RGB.shape[:2]).tolist() == RGB.tolist()
+
+
+@given(st.integers(1, 40), st.integers(1, 40))
+def test_nearest_copies_the_pixel_under_the_centre(old, new):
+    source = resize_nearest(np.arange(old)[:, None], new, 1)[:, 0]
+    centre = (np.arange(new) + 0.5) * old / new
+    assert (np.abs(source + 0.5 - centre) <= 0.5 + 1e-9).all()
+
+
+@pytest.mark.parametrize("new", [32, 64, 128, 256])
+def test_nearest_agrees_with_pillow(new):
+    labels = np.random.default_rng(new).integers(0, 255, (170, 223)).astype(np.uint8)
+    theirs = np.array(Image.fromarray(labels).resize((new, new), Image.Resampling.NEAREST))
+    np.testing.assert_array_equal(resize_nearest(labels, new, new), theirs)
