@@ -62,6 +62,8 @@ class DataConfig:
     """Augmentation: rotate by 0, 90, 180 or 270 degrees."""
     zoom: tuple[float, float] = (1.0, 1.5)
     """Augmentation: smallest and largest zoom; below 1 the image shrinks and its surroundings are grey and unlabelled."""
+    zoom_share: float = 1.0
+    """Fraction of the steps, from the first on, with zoom, in (0, 1]; the others see whole images, as predictions do."""
     colour: float = 0.2
     """Augmentation: largest relative change of brightness, contrast and saturation, in [0, 1)."""
     hue: float = 0.0

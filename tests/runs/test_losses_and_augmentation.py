@@ -12,7 +12,7 @@ from mgm.method.recipes import make_experiment
 from mgm.runs.checks import check_experiment
 from mgm.runs.data import ExperimentData, load_data, mixing
 from mgm.runs.folder import RunFolder
-from mgm.runs.loaders import make_loaders
+from mgm.runs.loaders import make_loaders, zoom_at
 from mgm.tasks import TASKS
 
 pytestmark = pytest.mark.usefixtures("without_pictures")
@@ -57,6 +57,23 @@ def test_images_of_every_kind_are_changed_alike(experiment, data, changes):
     assert all(not torch.equal(plain[name], changed[name]) for name in plain)
 
 
+def test_the_last_steps_see_labelled_images_whole(experiment, data):
+    still = with_data(experiment, zoom=(1.0, 1.0))
+    zoomed = with_data(experiment, zoom=(2.0, 2.0), zoom_share=0.75)
+    steps = experiment.training.steps
+    for step in (0, steps * 3 // 4 - 1, -(-steps * 3 // 4), steps - 1):
+        whole, found = (make_loaders(each, data, CPU) for each in (still, zoomed))
+        for name in whole:
+            same = torch.equal(whole[name](step, 8).images, found[name](step, 8).images)
+            assert same == (name == "labelled" and step >= 0.75 * steps), (name, step)
+
+
+def test_every_recipe_has_the_same_zoom_at_every_step():
+    for step in range(8):
+        recipes = (replace(make_experiment(name, "small"), recipe=name) for name in ("mt", "mgm", "mgm_no_generator"))
+        assert len({zoom_at(recipe, 350 * step) for recipe in recipes}) == 1
+
+
 def test_extra_composites_are_what_they_were(experiment, data):
     extra = replace(experiment, method=replace(experiment.method, extra_images="composites"))
     plain, mixed = batches(extra, data), batches(with_data(extra, mix="cutmix"), data)
@@ -98,6 +115,7 @@ def test_tasks_of_a_run_train_by_the_chosen_losses(experiment):
         ({"colour": 1.0}, r"colour is 1; it must lie in \[0, 1\)"),
         ({"hue": 0.7}, r"hue is 0.7; it must lie in \[0, 0.5\]"),
         ({"mix_share": 0.0}, r"mix_share is 0.0; it must lie in \(0, 1\]"),
+        ({"zoom_share": 1.5}, r"zoom_share is 1.5; it must lie in \(0, 1\]"),
         ({"mix_count": 0}, "mix_count is 0; it must be at least 1"),
         ({"mix_match": 1.5}, r"mix_match is 1.5; it must lie in \[0, 1\]"),
         ({"mix_scale": (2.0, 1.0)}, "mix_scale is 2 1; it must be two positive numbers"),

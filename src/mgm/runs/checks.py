@@ -45,7 +45,7 @@ RANGES: dict[str, tuple[Callable[[float], bool], dict[str, str]]] = {
             "training": "generator_steps pretrain_steps weight_decay max_gradient_norm gradients_every patience",
         },
     ),
-    "lie in (0, 1]": (lambda value: 0 < value <= 1, {"data": "fraction weak_fraction mix_share"}),
+    "lie in (0, 1]": (lambda value: 0 < value <= 1, {"data": "fraction weak_fraction mix_share zoom_share"}),
     "lie in [0, 1]": (
         lambda value: 0 <= value <= 1,
         {"data": "mix_match", "method": "confidence", "training": "joint_share"},

@@ -28,6 +28,8 @@ from mgm.training.seeding import derive_seed
 from mgm.training.trainer import Loader
 from mgm.types import IGNORE_INDEX, Batch, Size
 
+UNZOOMED = (1.0, 1.0)
+
 
 @dataclass(frozen=True)
 class RunLoaders:
@@ -41,7 +43,7 @@ class RunLoaders:
     device: torch.device
 
     def minibatches(self) -> Loader:
-        """The labelled minibatches: augmented, mixed, and of increasing size if so set (`TrainingConfig.early_sizes`)."""
+        """The labelled minibatches: augmented and mixed; size and zoom may depend on the step (`early_sizes`, `zoom_share`)."""
         mix = mixing(self.experiment.data, self.data.tasks)
         load = self._loader(self.data.labelled, "labelled", mix=mix, progressive=True)
         return with_used_labels(load, self.experiment.model)
@@ -89,8 +91,11 @@ class RunLoaders:
     ) -> Loader:
         """A loader of some of the images, which augments them as configured and then mixes them."""
         experiment, data = self.experiment, self.data
-        sizes = progressive_sizes(experiment)
-        augments = {size: augmentation(replace(experiment.data, image_size=size), data.tasks) for size in sizes}
+        augments = {
+            (size, zoom): augmentation(replace(experiment.data, image_size=size, zoom=zoom), data.tasks)
+            for size in progressive_sizes(experiment)
+            for zoom in (experiment.data.zoom, UNZOOMED)
+        }
         draw = draws(data.reader, indices, derive_seed(experiment.seed, stream, "order"), targets=keep_targets)
 
         def load(step: int, count: int) -> Batch:
@@ -98,7 +103,7 @@ class RunLoaders:
             if composites:
                 batch = composites(batch, seed=derive_seed(experiment.seed, stream, "composites", step, rank()))
             size = size_at(experiment, step) if progressive else experiment.data.size
-            augment = augments[size]
+            augment = augments[size, zoom_at(experiment, step) if progressive else experiment.data.zoom]
             if augment is None and size != experiment.data.size:
                 batch = resize(batch, size, data.tasks)
             if augment:
@@ -147,6 +152,16 @@ def size_at(experiment: Experiment, step: int) -> Size:
     sizes = progressive_sizes(experiment)
     alone = training.steps - round(training.steps * training.joint_share)
     return sizes[min(len(sizes) * step // max(alone, 1), len(sizes) - 1)]
+
+
+def zoom_at(experiment: Experiment, step: int) -> tuple[float, float]:
+    """Zoom of the labelled images at a step of M, counted over all stages.
+
+    Zoomed images show everything larger and nearer than the images that are predicted, so a network that cannot see the zoom learns
+    too small depths. Hence the last steps see whole images (Touvron et al., "Fixing the train-test resolution discrepancy", 2019).
+    """
+    zoomed = step < experiment.data.zoom_share * experiment.training.steps
+    return experiment.data.zoom if zoomed else UNZOOMED
 
 
 def progressive_sizes(experiment: Experiment) -> tuple[Size, ...]:

@@ -104,7 +104,8 @@ def _augmentation(experiment: Experiment, tasks: Mapping[str, type[Task]]) -> st
         "noise up to ": data.noise,
     }
     done = [name for name, is_on in flags.items() if is_on]
-    done += [f"crop and zoom {data.zoom[0]:g}-{data.zoom[1]:g}"] if data.zoom != (1, 1) else []
+    until = f" until {data.zoom_share:.0%} of the steps".replace("%", " %") if data.zoom_share < 1 else ""
+    done += [f"crop and zoom {data.zoom[0]:g}-{data.zoom[1]:g}{until}"] if data.zoom != (1, 1) else []
     done += [f"{name}{value:g}" for name, value in numbers.items() if value]
     pieces = MIXED.get(found, found) if (found := mixed_pieces(data, tasks)) else ""
     mixed = f"; {pieces} pasted into {data.mix_share:.0%} of the images".replace("%", " %") if pieces else ""
