@@ -126,7 +126,7 @@ RECIPES: dict[str, Recipe] = {
 
 _base = _changed(
     lambda experiment: experiment,
-    data={"mix": "auto"},
+    data={"mix": "auto", "zoom_share": 0.7},
     model={
         "widths": (24, 48, 96, 180),
         "encoder_stride": 32,
