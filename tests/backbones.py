@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -9,10 +10,10 @@ FAMILIES = ("resnet", "convnext", "swin", "dinov2")
 NORMALISATION = {"image_mean": [0.5, 0.4, 0.3], "image_std": [0.2, 0.25, 0.5]}
 
 
-def tiny_model(family: str):
+def tiny_model(family: str) -> Any:
     import transformers as hf
 
-    stages = {"hidden_sizes": [8, 12, 16, 20], "depths": [1, 1, 1, 1]}
+    stages: Any = {"hidden_sizes": [8, 12, 16, 20], "depths": [1, 1, 1, 1]}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         if family == "resnet":
@@ -20,9 +21,9 @@ def tiny_model(family: str):
         if family == "convnext":
             return hf.ConvNextForImageClassification(hf.ConvNextConfig(drop_path_rate=0.3, **stages))
         if family == "swin":
-            heads = {"num_heads": [1, 2, 2, 2], "window_size": 4, "image_size": 32}
+            heads: Any = {"num_heads": [1, 2, 2, 2], "window_size": 4, "image_size": 32}
             return hf.SwinForImageClassification(hf.SwinConfig(embed_dim=8, depths=[1, 1, 1, 1], **heads))
-        sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "patch_size": 14}
+        sizes: Any = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "patch_size": 14}
         return hf.Dinov2Model(hf.Dinov2Config(image_size=56, **sizes))
 
 

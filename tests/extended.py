@@ -1,6 +1,6 @@
 """Enters the classes of docs/extending.md into the package's dictionaries, and takes them out again."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from unittest import mock
 
@@ -17,7 +17,7 @@ REGISTRIES: tuple[dict, ...] = (TASKS, DATASETS, RECIPES, MODELS, GENERATORS, SE
 
 
 @contextmanager
-def restored() -> Iterator[None]:
+def restored() -> Generator[None]:
     """All dictionaries are afterwards what they were before."""
     before = [dict(registry) for registry in REGISTRIES]
     try:

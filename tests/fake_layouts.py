@@ -49,7 +49,7 @@ def write_nyuv2_mat(folder: Path, count: int = 6, normals: bool = False, mapping
         file["images"] = np.stack([image["images"].transpose(2, 1, 0) for image in images])
         for name in ("depths", "labels"):
             file[name] = np.stack([image[name].T for image in images])
-        file["rawDepths"] = file["depths"][:] * 0
+        file["rawDepths"] = np.zeros((count, 640, 480), np.float32)
         scenes = [f"{SCENE_TYPES[index // 2 % 3]}_{index // 2:04d}" for index in range(count)]
         for name, texts in (("sceneTypes", [scene.rpartition("_")[0] for scene in scenes]), ("scenes", scenes)):
             references = np.empty((1, count), dtype=h5py.ref_dtype)

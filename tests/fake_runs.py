@@ -67,7 +67,7 @@ def write_run(
     begin_run(folder, experiment, info)
     model = build_model(tasks_for(info), experiment.model, seed)
     if "depth" in info.tasks:  # before the camera, whatever the random weights are
-        torch.nn.init.constant_(model.decoders["depth"].layers[-1].bias, 3.0)
+        torch.nn.init.constant_(list(model.get_submodule("decoders.depth").parameters())[-1], 3.0)
     save_checkpoint(folder.checkpoints / "best.pt", {"model": model.state_dict(), "step": 6})
     config, kinds = experiment.model, max(1, len(info.scenes))
     for number, stage in enumerate(stages):

@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -218,7 +219,7 @@ def test_symbols_of_the_method_exist():
     assert len(names) > 18
     for name in names:
         *place, symbol = name.removeprefix("mgm.").split(".")
-        owner: object = package
+        owner: Any = package
         for part in place:
             owner = getattr(owner, part, None) or importlib.import_module(f"{owner.__name__}.{part}")
         assert hasattr(owner, symbol) or importlib.import_module(f"mgm.{'.'.join([*place, symbol])}"), name

@@ -70,10 +70,10 @@ def test_self_supervision_turns_images_and_trains_head_and_encoder(place, tmp_pa
     losses = []
     for run in ("a", "b"):
         trainer = toy_trainer(toy_experiment("mgm_rotation"), tmp_path / run)
-        before = trainer.networks["rotation"].output.weight.detach().clone()
+        before = trainer.networks["rotation"].get_parameter("output.weight").detach().clone()
         trainer.networks.train()
         losses.append(trainer.train_step(trainer.stages[-1], 0))
-        assert not before.equal(trainer.networks["rotation"].output.weight)
+        assert not before.equal(trainer.networks["rotation"].get_parameter("output.weight"))
     assert "self_supervision" in losses[0]
     assert "extra_self_supervision" in losses[0]
     assert all(losses[0][name].equal(losses[1][name]) for name in losses[0])

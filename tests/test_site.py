@@ -148,7 +148,7 @@ def test_a_browser_asks_no_other_host_and_finds_words(site):
     playwright = pytest.importorskip("playwright.sync_api")
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *arguments):
+        def log_message(self, *arguments, **named):
             """Nothing on standard error."""
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(site)))

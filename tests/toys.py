@@ -18,7 +18,7 @@ from mgm.training.checkpoint import load_checkpoint
 from mgm.training.metrics_log import MetricsLog
 from mgm.training.seeding import derive_seed
 from mgm.training.step import StepInputs
-from mgm.training.trainer import Progress, Trainer
+from mgm.training.trainer import Loader, Progress, Trainer
 from mgm.training.updates import Stage, Update, trained_networks
 from mgm.types import Batch
 
@@ -100,10 +100,10 @@ def toy_trainer(
         seed=experiment.seed,
     )
 
-    def feed(name):
-        return lambda step, count: toy_batch(derive_seed(name, step) % 2**31, count, multi_hot=multi_hot)
+    def feed(name) -> Loader:
+        return lru_cache(1)(lambda step, count: toy_batch(derive_seed(name, step) % 2**31, count, multi_hot=multi_hot))
 
-    loaders = {name: lru_cache(maxsize=1)(feed(name)) for name in ("labelled", "generator", "extra", "pretrain")}
+    loaders = {name: feed(name) for name in ("labelled", "generator", "extra", "pretrain")}
     folder.mkdir(parents=True, exist_ok=True)
     steps = JointSteps(
         networks,

@@ -69,7 +69,7 @@ def test_every_end_is_one_line_and_a_code(mgm, monkeypatch, error, code, message
 
 
 def test_one_of_several_processes_reports(monkeypatch):
-    from torch.distributed import TCPStore
+    from torch.distributed import TCPStore  # pyright: ignore[reportPrivateImportUsage]
 
     store = TCPStore("localhost", 0, is_master=True, wait_for_workers=False)
     for name, value in {"WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": str(store.port)}.items():

@@ -148,7 +148,7 @@ def test_whole_picture_at_zoom_one_is_left_as_it_is():
 
 def test_images_that_are_not_square_are_flipped_and_never_turned_by_a_quarter():
     batch = coordinates(16, (24, 40))
-    result = PairedAugmentation(ALL, (24, 40), **OFF | {"vertical_flip": True})(batch, seed=0)
+    result = PairedAugmentation(ALL, (24, 40), **OFF, vertical_flip=True)(batch, seed=0)
     assert set((result.images[:, 1, -1, 0] > 0).tolist()) == {True, False}
     assert (result.images[:, 0, 0, -1] > 0).all()
     with pytest.raises(ConfigError, match=r"images of 24x40 would change shape; .* --vertical-flip"):

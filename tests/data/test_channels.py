@@ -18,8 +18,7 @@ from mgm.errors import DataError
 from mgm.types import ImageFormat
 
 DEEP = ImageFormat(4, "uint16")
-TILE = tile(0)
-TILE = np.concatenate([TILE, TILE[:, :10]], axis=1)  # not square
+TILE = np.concatenate([tile(0), tile(0)[:, :10]], axis=1)  # not square
 
 
 def npz(values: np.ndarray) -> bytes:
@@ -201,16 +200,16 @@ def test_the_range_of_numbers_becomes_that_of_levels():
 
 def test_an_image_of_nothing_but_nan_is_refused_and_single_nan_are_dark():
     kind = ImageFormat(1, "uint16", ((0, 10),))
-    assert to_levels(np.float32([[[np.nan], [10]]]), kind, "a").ravel().tolist() == [0, 65535]
+    assert to_levels(np.array([[[np.nan], [10]]], np.float32), kind, "a").ravel().tolist() == [0, 65535]
     with pytest.raises(DataError, match="a: all numbers are NaN"):
         to_levels(np.full((2, 2, 1), np.nan, np.float32), kind, "a")
 
 
 def test_without_a_range_the_type_says_what_is_bright():
     for values in (
-        np.uint8([[[0], [51], [255]]]),
-        np.uint16([[[0], [13107], [65535]]]),
-        np.float64([[[0], [0.2], [1]]]),
+        np.array([[[0], [51], [255]]], np.uint8),
+        np.array([[[0], [13107], [65535]]], np.uint16),
+        np.array([[[0], [0.2], [1]]]),
     ):
         if values.dtype != np.uint16:  # beside images of 8 bits nobody knows how bright they are
             assert to_levels(values, ImageFormat(1), "a").ravel().tolist() == [0, 51, 255]

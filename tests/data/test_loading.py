@@ -147,7 +147,7 @@ def test_prefetched_batches_are_those_that_were_asked_for(store):
 
 
 def test_errors_of_the_prefetching_thread_arrive():
-    def load(step: int, count: int):
+    def load(step, count):
         if step == 1:
             raise DataError("gone")
         return step

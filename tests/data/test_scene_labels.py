@@ -7,11 +7,11 @@ from mgm.types import IGNORE_INDEX
 
 
 def test_one_scene():
-    np.testing.assert_array_equal(one_hot(2, 4), np.float32([0, 0, 1, 0]))
+    np.testing.assert_array_equal(one_hot(2, 4), np.array([0, 0, 1, 0], np.float32))
     assert np.isnan(one_hot(-1, 4)).all()
 
 
 def test_classes_that_occur():
     labels = np.array([[3, 1], [IGNORE_INDEX, 1]], np.uint8)
-    np.testing.assert_array_equal(classes_in_view(labels, 5), np.float32([0, 1, 0, 1, 0]))
+    np.testing.assert_array_equal(classes_in_view(labels, 5), np.array([0, 1, 0, 1, 0], np.float32))
     assert np.isnan(classes_in_view(np.full((2, 2), IGNORE_INDEX, np.uint8), 5)).all()

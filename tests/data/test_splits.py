@@ -195,7 +195,7 @@ def test_where_all_have_all_labels_nothing_is_exchanged():
     np.testing.assert_array_equal(plain.validation, asked.validation)
     strata = np.arange(40) % 3
     subsets = [labelled_subset(np.arange(40), strata, 0.3, 1, labelled) for labelled in (None, np.ones((40, 2), bool))]
-    np.testing.assert_array_equal(*subsets)
+    np.testing.assert_array_equal(subsets[0], subsets[1])
 
 
 def test_limits_are_nested_and_touch_training_alone():

@@ -146,7 +146,7 @@ def test_a_script_needs_no_guarded_main_part(tmp_path, source, says):
 
 def test_stopping_ends_the_workers(tmp_path):
     source = FakeSource(count=400)
-    plan = conversion._lay_out(source, SIZE, tmp_path / "store", False)
+    plan = conversion._lay_out(source, Frame.of(SIZE), tmp_path / "store", False)
     chunks = conversion._convert_in_processes(source, plan, list(range(plan.num_chunks)), 2)
     assert next(chunks) == 0
     threads = threading.active_count()

@@ -1,4 +1,6 @@
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -112,16 +114,17 @@ def test_a_pixel_outside_is_refused(x, y):
 
 def test_points_have_the_wanted_colours_and_view(served, seen):
     pytest.importorskip("plotly")
-    narrow, wide = (points_figure(served.first, seen, view, "photograph") for view in (30, 90))
+    draw: Any = partial(points_figure, served.first, seen)
+    narrow, wide = (draw(view, "photograph") for view in (30, 90))
     red, green, blue = seen.photograph.pixels[0, 0]
     assert f"rgb({red},{green},{blue})" in narrow.data[0].marker.color
     assert np.ptp(wide.data[0].x) > 2 * np.ptp(narrow.data[0].x)
-    assert len(set(points_figure(served.first, seen, 60, "semantic").data[0].marker.color)) <= 3
+    assert len(set(draw(60, "semantic").data[0].marker.color)) <= 3
     with pytest.raises(ConfigError, match="unknown colouring 'depht'. Did you mean 'depth'"):
-        points_figure(served.first, seen, 60, "depht")
+        draw(60, "depht")
     for view in (19, 121, -5):
         with pytest.raises(ConfigError, match="it must be from 20° to 120°"):
-            points_figure(served.first, seen, view, "photograph")
+            draw(view, "photograph")
 
 
 def test_without_depth_there_are_no_points(tmp_path, photo):

@@ -57,7 +57,7 @@ def test_what_a_number_of_seeds_can_show_is_said():
     assert mean.detectable == detectable_difference(mean.comparison.std, 5, 0.05 / 4)
     assert power(mean.detectable, mean.comparison.std, 5, 0.05 / 4) == pytest.approx(0.8)
     assert mean.needed == pairs_needed(mean.comparison.mean, mean.comparison.std, 0.05 / 4)
-    base = np.mean(table["mt"]["depth"])
+    base = float(np.mean(table["mt"]["depth"]))
     assert depth.needed_for_paper == pairs_needed(0.04 * base, depth.comparison.std, 0.05 / 4)
     assert answer.tasks["normal"].needed_for_paper is None
     text = sentence(answer)

@@ -13,7 +13,7 @@ from mgm.models.task_groups import parse_groups
 DIRECTIONS = {"semantic": True, "depth": False, "normal": False, "reshading": False}
 
 
-def subsets(tasks):
+def subsets(tasks) -> list[frozenset[str]]:
     tasks = tuple(tasks)
     return [frozenset(c) for count in range(1, len(tasks) + 1) for c in combinations(tasks, count)]
 

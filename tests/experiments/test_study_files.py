@@ -2,6 +2,7 @@ import csv
 import io
 import json
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -193,7 +194,7 @@ def test_the_papers_own_gain_says_how_many_seeds_it_would_take(place) -> None:
     assert against["control"].question.paper == {}
 
 
-def sums_of(rng, level: float, count: int = 40) -> dict[str, np.ndarray]:
+def sums_of(rng, level: float, count: int = 40) -> dict[str, Any]:
     """Depth alone: an error per image, of one pixel each."""
     return {"depth.absolute": level + 0.1 * rng.random((count, 1)), "depth.count": np.ones((count, 1))}
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.multiprocessing.spawn import spawn
 
 from mgm.functional.classification import scene_loss
 from mgm.functional.contrastive import nt_xent
@@ -124,7 +125,7 @@ def work(index: int, folder: str) -> None:
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
     folder: Path = tmp_path_factory.mktemp("processes")
-    torch.multiprocessing.spawn(work, args=(str(folder),), nprocs=NUM_PROCESSES)
+    spawn(work, args=(str(folder),), nprocs=NUM_PROCESSES)
     return [torch.load(folder / f"{index}.pt") for index in range(NUM_PROCESSES)]
 
 

@@ -3,6 +3,7 @@
 import json
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -104,14 +105,15 @@ def test_every_architecture_can_be_exported(tmp_path, architecture, kind):
 
 def test_adashare_is_exported_with_its_own_decisions(tmp_path):
     trained = TrainedModel.load(write_run(tmp_path / "run", toy_settings("adashare")), "cpu")
-    decisions = np.array(trained.model.encoder.decide())
+    encoder: Any = trained.model.encoder
+    decisions = np.array(encoder.decide())
     assert 0 < decisions.mean() < 1, "the toy policy has to skip something"
     graph = PredictionGraph(trained)
-    graph.model.policy.logits.data.fill_(5)  # as if everything were selected, too late
+    graph.get_parameter("model.policy.logits").data.fill_(5)  # as if everything were selected, too late
     with torch.no_grad():
         raw = trained.predict_batch(torch.zeros(1, 3, SIDE, SIDE) - 1)
         assert torch.equal(graph(torch.zeros(1, 3, SIDE, SIDE, dtype=torch.uint8))["depth"], raw["depth"])
-    assert np.array(trained.model.encoder.decide()).tolist() == decisions.tolist()
+    assert np.array(encoder.decide()).tolist() == decisions.tolist()
 
 
 def test_model_folder_is_complete_and_graphs_carry_their_description(exported):

@@ -1,6 +1,7 @@
 """A minibatch in parts: what equals the whole batch does so to rounding, and the rest is what the documents say."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -62,7 +63,7 @@ CASES = [
     ({"self_supervision": "reconstruction", "generator_updates": 1}, "combined", 4),
 ]
 """Methods without negatives, the way of a step, and the number of micro-batches."""
-TOLERANCE = {"rtol": 1e-6, "atol": 2e-6}
+TOLERANCE: Any = {"rtol": 1e-6, "atol": 2e-6}
 """Adam's first steps have the size of the rate, 1e-3, whatever the gradient's, and synthesized images are float32."""
 
 

@@ -25,7 +25,7 @@ USABLE = [name for name in AGGREGATORS if name not in NEEDS_SOLVER]
 class Levels(nn.Linear):
     """An encoder whose levels are its outputs, one by one."""
 
-    def forward(self, images):
+    def forward(self, images):  # pyright: ignore[reportIncompatibleMethodOverride]
         return list(super().forward(images).split(1, dim=1))
 
 
@@ -73,8 +73,8 @@ def test_pcgrad_projects_conflicting_gradients(deferred):
 def test_decoders_get_their_plain_gradients():
     toy = Toy([[1.0, 0.0], [-1.0, 1.0]])
     toy.gradient(lambda rows: rows[0])
-    for decoder in toy.decoders:
-        torch.testing.assert_close(decoder.weight.grad[0], toy.encoder.weight[:, 0].detach())
+    for weight in toy.decoders.parameters():
+        torch.testing.assert_close(weight.grad[0], toy.encoder.weight[:, 0].detach())
 
 
 def test_gradients_of_other_losses_are_kept():

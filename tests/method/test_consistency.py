@@ -1,6 +1,7 @@
 """Labels by the moving average: where it is believed, what the network then sees, and who learns from it."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -70,9 +71,8 @@ def test_the_average_labels_and_the_network_sees_another_view(tmp_path):
     with torch.no_grad():  # the network moves away from its average
         for parameter in trainer.networks.model.parameters():
             parameter.mul_(-1)
-    trainer.make_step = replace(
-        trainer.make_step, strengthen=lambda batch, seed: replace(batch, images=batch.images + 0.5)
-    )
+    steps: Any = trainer.make_step
+    trainer.make_step = replace(steps, strengthen=lambda batch, seed: replace(batch, images=batch.images + 0.5))
     step = make_step(trainer)
     seen = step.images_of("taught")
     torch.testing.assert_close(seen.images, labelled.images + 0.5)

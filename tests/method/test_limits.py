@@ -139,21 +139,21 @@ def test_networks_of_overlapping_groups_become_what_each_becomes_alone(tmp_path)
         "semantic+depth": {"semantic": "semantic", "depth": "depth"},
         "normal": {"normal": "normal", "depth": "depth/normal"},
     }
+    ours = grouped.networks.model.get_submodule
     alone = {}
     for number, (group, heads) in enumerate(parts.items()):
         tasks = {task: grouped.tasks[task] for task in heads}
         alone[group] = toy_trainer(toy_experiment("mt"), tmp_path / group.replace("+", "_"), tasks=tasks)
         model = alone[group].networks.model
-        model.encoder.load_state_dict(grouped.networks.model.encoder.encoders[group].state_dict())
+        model.encoder.load_state_dict(ours(f"encoder.encoders.{group}").state_dict())
         for task, head in heads.items():
-            model.decoders[task].load_state_dict(grouped.networks.model.decoders[number][head].state_dict())
+            model.decoders[task].load_state_dict(ours(f"decoders.{number}.{head}").state_dict())
     for trainer in (grouped, *alone.values()):
         trainer.run()
-    ours = grouped.networks.model
     for number, (group, heads) in enumerate(parts.items()):
         theirs = alone[group].networks.model
-        pairs = [(ours.encoder.encoders[group], theirs.encoder)]
-        pairs += [(ours.decoders[number][head], theirs.decoders[task]) for task, head in heads.items()]
+        pairs = [(ours(f"encoder.encoders.{group}"), theirs.encoder)]
+        pairs += [(ours(f"decoders.{number}.{head}"), theirs.decoders[task]) for task, head in heads.items()]
         for a, b in pairs:
             for left, right in zip(a.state_dict().values(), b.state_dict().values(), strict=True):
                 torch.testing.assert_close(left, right, rtol=0, atol=0)

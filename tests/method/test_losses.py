@@ -1,12 +1,15 @@
 """The explicit E-step of `eml_explicit`; what the other losses compute: test_reference_step.py."""
 
+from typing import Any
+
 from mgm.functional.classification import scene_loss
 from mgm.method.losses import estimate_predictions, estimation_loss
 from mgm.training.step import StepInputs
+from mgm.training.trainer import Trainer
 from toys import toy_batch, toy_experiment, toy_trainer
 
 
-def make_step(folder, steps, count):
+def make_step(folder, steps, count) -> tuple[Trainer, Any]:
     """A trainer whose E-step takes so many steps, and a step of joint training."""
     method = {"refinement": "eml_explicit", "estimation_steps": steps}
     trainer = toy_trainer(toy_experiment(method=method), folder)

@@ -19,7 +19,7 @@ def test_discriminator_sees_whole_images(tmp_path, optimizer_step, accumulate):
     trainer.loaders["labelled"] = lambda step, count: mixed
     seen = {"discriminator": [], "encoder": []}
     for name, images in seen.items():
-        trainer.networks[name].register_forward_pre_hook(lambda _, given, images=images: images.append(given[0]))
+        trainer.networks[name].register_forward_pre_hook(lambda _, given, *, images=images: images.append(given[0]))
     trainer.enter_stage(len(trainer.stages) - 1)
     trainer.train_step(trainer.stages[-1], 0)
 

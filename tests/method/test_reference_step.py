@@ -118,7 +118,7 @@ def test_paper_order_is_algorithm_1_step_for_step(tmp_path, identities, decoder)
     model = {"identities": identities, "decoder": decoder}
     experiment = toy_experiment(model=model)
     trainer = toy_trainer(experiment, tmp_path)
-    torch.nn.init.constant_(trainer.networks["generator"].attention.gamma, 0.3)
+    torch.nn.init.constant_(trainer.networks["generator"].get_parameter("attention.gamma"), 0.3)
     prepared(trainer)
     plain_networks = copy.deepcopy(trainer.networks)
     set_identities(plain_networks, "off")
@@ -144,7 +144,7 @@ def test_paper_order_is_algorithm_1_step_for_step(tmp_path, identities, decoder)
         assert state.keys() == expected.keys()
         for name in expected:
             torch.testing.assert_close(state[name], expected[name], rtol=1e-5, atol=1e-7, msg=f"{name}, step {index}")
-    moved = [name for name, _ in plain_networks.named_parameters() if not torch.equal(begun[name], expected[name])]
+    moved = [name for name, value in plain_networks.named_parameters() if not torch.equal(begun[name], value)]
     assert len(moved) == len(list(plain_networks.parameters()))
 
 

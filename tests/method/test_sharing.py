@@ -45,7 +45,7 @@ def passes(folder, method=None):
     trainer, stage = joint_trainer(folder, method=method)
     counted = Counter()
     watched = {name: trainer.networks[name] for name in ("encoder", "refinement", "generator", "discriminator")}
-    watched["decoder"] = trainer.networks["decoders"]["depth"]
+    watched["decoder"] = trainer.networks["decoders"].get_submodule("depth")
     for name, network in watched.items():
         network.register_forward_hook(lambda *_, name=name: counted.update([name]))
     trainer.optimizer_step(stage, [joint_step(trainer)])

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -152,10 +153,11 @@ def test_evaluation_takes_the_likelier_decision():
 def test_gradient_is_that_of_the_relaxed_decision():
     policy = learning_policy(3, 2, torch.randn(3, 2))
     weights = torch.randn(3, 2)
-    sum(weights[block, k] * gate for block, row in enumerate(policy.gates()) for k, gate in enumerate(row)).backward()
+    gates: list[Any] = [gate for row in policy.gates() for gate in row]
+    torch.stack(gates).dot(weights.flatten()).backward()
     relaxed = torch.sigmoid((policy.logits.detach() + policy._noise) / policy.temperature)
     torch.testing.assert_close(policy.logits.grad, weights * relaxed * (1 - relaxed) / policy.temperature)
-    assert all(gate.item() in (0.0, 1.0) for row in policy.gates() for gate in row)
+    assert all(gate.item() in (0.0, 1.0) for gate in gates)
 
 
 def test_curriculum_opens_the_last_block_first_and_all_in_the_end():
@@ -200,9 +202,13 @@ def test_losses_of_the_policy_equal_their_formulas():
     torch.testing.assert_close(policy.sharing(), later)
 
 
+def policy_of(trainer) -> Policy:
+    return trainer.networks["policy"]
+
+
 def scheduled_trainer(folder, schedule, recipe="adashare", **settings):
     trainer = toy_trainer(toy_experiment(recipe, **settings), folder)
-    trainer.networks.model.policy.schedule = schedule
+    policy_of(trainer).schedule = schedule
     return trainer
 
 
@@ -228,7 +234,7 @@ def test_training_in_warm_up_is_multi_task_training(tmp_path, optimizer_step):
         in_float64(trainer)
     ours.run()
     multi_task.run()
-    assert (ours.networks["policy"].logits == Policy.INITIAL_LOGIT).all()
+    assert (policy_of(ours).logits == Policy.INITIAL_LOGIT).all()
     ours, multi_task = ours.networks.model, multi_task.networks.model
     for half in ("encoder", "decoders"):
         for a, b in zip(
@@ -248,7 +254,7 @@ def test_policy_learns_and_then_stays(tmp_path, optimizer_step):
     for index in range(stage.steps):
         trainer.position.step = index
         trainer.train_step(stage, index)
-        logits.append(trainer.networks["policy"].logits.detach().clone())
+        logits.append(policy_of(trainer).logits.detach().clone())
     changes = [
         not torch.equal(a, b)
         for a, b in zip([torch.full_like(logits[0], Policy.INITIAL_LOGIT), *logits], logits, strict=False)
@@ -265,7 +271,7 @@ def test_all_processes_draw_the_same_decisions(tmp_path, monkeypatch):
         trainer = scheduled_trainer(tmp_path / str(rank), LEARNING)
         trainer.networks.train()
         trainer.train_step(trainer.stages[0], 1)
-        noise.append(trainer.networks["policy"]._noise)
+        noise.append(policy_of(trainer)._noise)
     assert torch.equal(*noise)
 
 
@@ -290,7 +296,7 @@ def test_a_step_forgets_what_an_older_policy_has_chosen(tmp_path):
     step.forget(("refinement",))
     assert step.features("labelled") is features
     with torch.no_grad():
-        trainer.networks["policy"].logits.fill_(-9.0)
+        policy_of(trainer).logits.fill_(-9.0)
     step.forget(("policy",))
     assert not torch.equal(step.features("labelled")[-1], features[-1])
     assert not torch.equal(step.predictions("labelled")["depth"], predictions["depth"])
@@ -304,7 +310,7 @@ def test_policy_trades_accuracy_for_sparsity(tmp_path):
             tmp_path / str(weight), LEARNING, method={"sparsity_weight": weight}, training={"policy_rate": 0.5}
         )
         trainer.run()
-        probabilities.append(torch.sigmoid(trainer.networks["policy"].logits.detach()))
+        probabilities.append(torch.sigmoid(policy_of(trainer).logits.detach()))
     assert (probabilities[0] > 0.9).all()
     assert (probabilities[1] < 0.5).all()
 

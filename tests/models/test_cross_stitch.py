@@ -84,10 +84,10 @@ def test_one_task_has_nothing_to_stitch():
 
 def test_units_learn_in_training(tmp_path):
     trainer = toy_trainer(toy_experiment("cross_stitch"), tmp_path)
-    before = [unit.weight.detach().clone() for unit in trainer.networks.model.encoder.units]
+    weights = list(trainer.networks.model.get_submodule("encoder.units").parameters())
+    before = [weight.detach().clone() for weight in weights]
     trainer.run()
-    for unit, old in zip(trainer.networks.model.encoder.units, before, strict=True):
-        assert (unit.weight != old).all()
+    assert all((weight != old).all() for weight, old in zip(weights, before, strict=True))
 
 
 @pytest.mark.parametrize("held", [True, False])
@@ -97,9 +97,9 @@ def test_training_with_units_held_at_the_identity_is_single_task_training_bitwis
     identity(stitched.networks.model)
     if held:
         step = stitched.train_step
-        stitched.train_step = lambda *arguments: (step(*arguments), identity(stitched.networks.model))[0]
+        stitched.train_step = lambda stage, index: (step(stage, index), identity(stitched.networks.model))[0]
     single.run()
     stitched.run()
-    columns = stitched.networks.model.encoder.columns.state_dict()
+    columns = stitched.networks.model.get_submodule("encoder.columns").state_dict()
     same = all(torch.equal(columns[name], value) for name, value in single.networks.model.encoder.state_dict().items())
     assert same == held

@@ -1,4 +1,5 @@
 from itertools import permutations
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ CHANNELS = {"depth": 1, "normals": 3}
 @pytest.mark.parametrize("decoder", DECODERS)
 def test_a_loss_reaches_its_own_network_alone(decoder):
     for (task, own), (other, foreign) in permutations(zip(CHANNELS, range(2), strict=True)):
-        model = SingleTaskNetworks(CHANNELS, small(decoder=decoder))
+        model: Any = SingleTaskNetworks(CHANNELS, small(decoder=decoder))
         model(torch.randn(2, 3, 32, 32))[task].square().sum().backward()
         assert all(p.grad.any() for p in model.encoder.encoders[task].parameters())
         assert all(p.grad.any() for p in model.decoders[own].parameters())
@@ -24,7 +25,7 @@ def test_a_loss_reaches_its_own_network_alone(decoder):
 @pytest.mark.parametrize("decoder", DECODERS)
 def test_equals_separate_networks(decoder):
     """Each part computes what a multi-task network with that single task does."""
-    model = SingleTaskNetworks(CHANNELS, small(decoder=decoder))
+    model: Any = SingleTaskNetworks(CHANNELS, small(decoder=decoder))
     images = torch.randn(2, 3, 32, 32)
     together = model(images)
     for own, (task, channels) in zip(model.decoders, CHANNELS.items(), strict=True):
@@ -35,7 +36,7 @@ def test_equals_separate_networks(decoder):
 
 
 def test_features_of_all_tasks_stand_side_by_side():
-    model = SingleTaskNetworks(CHANNELS, small()).eval()
+    model: Any = SingleTaskNetworks(CHANNELS, small()).eval()
     images = torch.randn(2, 3, 32, 32)
     levels = model.encoder(images)
     assert model.feature_channels == 2 * NARROW[-1]

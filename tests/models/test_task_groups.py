@@ -61,8 +61,9 @@ def test_a_loss_reaches_its_own_group_alone(decoder):
     for task, own, other in (("normal", "semantic+normal", "depth"), ("depth", "depth", "semantic+normal")):
         model.zero_grad()
         model(torch.randn(2, 3, 32, 32))[task].square().sum().backward()
-        assert all(p.grad.any() for p in model.encoder.encoders[own].parameters())
-        assert not any(p.grad is not None and p.grad.any() for p in model.encoder.encoders[other].parameters())
+        assert all(p.grad.any() for p in model.get_submodule(f"encoder.encoders.{own}").parameters())
+        others = model.get_submodule(f"encoder.encoders.{other}")
+        assert not any(p.grad is not None and p.grad.any() for p in others.parameters())
 
 
 @pytest.mark.parametrize("decoder", DECODERS)

@@ -10,7 +10,7 @@ from mgm.networks.refinement import RefinementNetwork
 
 @pytest.mark.parametrize(("channels", "stride", "projects"), [((4, 4), 1, False), ((4, 6), 1, True), ((4, 4), 2, True)])
 def test_shortcut_projects_only_where_shapes_change(channels, stride, projects):
-    block = BasicBlock(*channels, stride)
+    block = BasicBlock(*channels, stride=stride)
     assert (len(block.projection) > 0) == projects
     assert block(torch.randn(2, 4, 8, 8)).shape == (2, channels[1], 8 // stride, 8 // stride)
 
@@ -44,5 +44,5 @@ def test_no_1x1_convolution_has_a_stride(encoder, stride):
 def test_the_shortcut_is_the_strided_projection():
     block = BasicBlock(4, 6, stride=2).eval()
     features = torch.randn(2, 4, 9, 8)
-    expected = torch.nn.functional.conv2d(features, block.projection[0].weight, stride=2)
+    expected = torch.nn.functional.conv2d(features, block.projection.get_parameter("0.weight"), stride=2)
     torch.testing.assert_close(block.shortcut(features), block.projection[1](expected))

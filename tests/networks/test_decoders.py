@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from mgm.networks.decoders import DECODERS, DecodersOfParts, PyramidDecoders, Se
 from small_models import CHANNELS, small
 
 
-@dataclass(frozen=True)
+@dataclass
 class Shape:
     """Of the features of an encoder that is not there."""
 
@@ -64,7 +65,7 @@ def test_outputs_are_any_real_numbers_of_order_one(decoder):
 
 @pytest.mark.parametrize("decoder", DECODERS)
 def test_losses_of_a_task_leave_the_heads_of_the_others_alone(decoder):
-    decoders = make_decoders(RESNET, CHANNELS, small(decoder=decoder))
+    decoders: Any = make_decoders(RESNET, CHANNELS, small(decoder=decoder))
     heads = [decoders] if decoder == "paper" else [decoders.heads, decoders.outputs]
     decoders(RESNET.features())["depth"].square().sum().backward()
     for modules in heads:
@@ -76,7 +77,8 @@ def test_losses_of_a_task_leave_the_heads_of_the_others_alone(decoder):
 @named
 def test_decoders_of_the_paper_read_the_coarsest_level_alone(shape):
     features = [level.requires_grad_() for level in shape.features()]
-    sum(values.square().sum() for values in SeparateDecoders(shape, CHANNELS, small())(features).values()).backward()
+    predictions = SeparateDecoders(shape, CHANNELS, small())(features)
+    torch.autograd.backward([values.square().sum() for values in predictions.values()])
     assert [level.grad is not None for level in features] == [False] * (len(features) - 1) + [True]
 
 
@@ -173,7 +175,7 @@ def twice_as_large(features):
     return features
 
 
-def randomised(module):
+def randomised(module) -> Any:
     """Statistics and weights of batch norms that are not those of the start."""
     with torch.no_grad():
         for layer in module.modules():

@@ -3,8 +3,8 @@
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import nn
+from torch.multiprocessing.spawn import spawn
 
 from mgm.networks.normalization import BatchNorm2d, ConditionalBatchNorm2d
 
@@ -51,7 +51,7 @@ def worker(rank, folder):
 
 @pytest.mark.slow
 def test_two_processes_equal_one(tmp_path):
-    mp.spawn(worker, args=(str(tmp_path),), nprocs=2)
+    spawn(worker, args=(str(tmp_path),), nprocs=2)
     parts = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
     gradients, buffers, image_gradient = run(*data())
     summed = {name: parts[0][0][name] + parts[1][0][name] for name in gradients}

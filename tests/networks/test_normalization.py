@@ -160,13 +160,14 @@ def test_spectral_norm_is_torchs(seed):
     conv = nn.Conv2d(4, 5, 3).double()
     ours, theirs = spectral_norm(deepcopy(conv)), torch_spectral_norm(deepcopy(conv))
     with torch.no_grad():
-        theirs.parametrizations.weight[0]._u.copy_(ours.parametrizations.weight[0].u)
-        theirs.parametrizations.weight[0]._v.copy_(ours.parametrizations.weight[0].v)
+        for side in "uv":
+            estimate = ours.get_buffer(f"parametrizations.weight.0.{side}")
+            theirs.get_buffer(f"parametrizations.weight.0._{side}").copy_(estimate)
     images = torch.randn(2, 4, 6, 6, dtype=torch.float64)
     for _ in range(3):
         results = [layer(images) for layer in (ours, theirs)]
         gradients = [
-            torch.autograd.grad(result.square().sum(), layer.parametrizations.weight.original)
+            torch.autograd.grad(result.square().sum(), layer.get_parameter("parametrizations.weight.original"))
             for result, layer in zip(results, (ours, theirs), strict=True)
         ]
         torch.testing.assert_close(*results)
@@ -176,7 +177,7 @@ def test_spectral_norm_is_torchs(seed):
 
 def test_spectral_norm_converges_and_stands_still_in_evaluation():
     linear = spectral_norm(nn.Linear(20, 30))
-    nn.init.normal_(linear.parametrizations.weight.original)
+    nn.init.normal_(linear.get_parameter("parametrizations.weight.original"))
     for _ in range(100):
         linear(torch.zeros(1, 20))
     before = buffers_of(linear.eval())
@@ -203,7 +204,7 @@ def test_spectral_norm_is_full_precision_under_autocast():
 
 def test_gain_and_bias_are_what_evaluation_mode_does():
     norm = BatchNorm2d(3, eps=0.1, momentum=0.5)
-    for values in (norm.weight, norm.bias, norm.running_mean):
+    for values in (norm.weight, norm.bias, norm.get_buffer("running_mean")):
         nn.init.normal_(values)
     features = torch.randn(4, 3, 5, 6) * 3 + 1
     mean, variance = norm.running_mean.clone(), norm.running_var.clone()

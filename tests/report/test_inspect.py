@@ -18,9 +18,8 @@ from mgm.types import DatasetInfo
 
 @pytest.fixture
 def inspect(tmp_path):
-    def run(source, **changes) -> str:
-        settings = {"size": 16, "num_shown": 4} | changes
-        return "\n".join(inspect_source(source, tmp_path / "sheet.png", **settings))
+    def run(source, size=16, num_shown=4, **changes) -> str:
+        return "\n".join(inspect_source(source, tmp_path / "sheet.png", size=size, num_shown=num_shown, **changes))
 
     return run
 

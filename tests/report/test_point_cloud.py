@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -43,7 +45,7 @@ def test_colours_may_have_another_resolution():
 
 def test_the_plot_has_up_upwards_and_fetches_nothing():
     pytest.importorskip("plotly")
-    drawn = plot_points(thinned(np.ones((4, 6)), np.full((4, 6, 3), 7, np.uint8), CAMERA))
+    drawn: Any = plot_points(thinned(np.ones((4, 6)), np.full((4, 6, 3), 7, np.uint8), CAMERA))
     assert drawn.data[0].z[0] > 0 > drawn.data[0].z[-1]
     assert set(drawn.data[0].y) == {1}
     assert drawn.data[0].marker.color[0] == "rgb(7,7,7)"

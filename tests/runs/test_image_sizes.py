@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("without_pictures")
 TINY = ["--preset", "tiny", "--num-images", 40, "--image-size", 64]
 
 
-def growing(recipe="mt", *, steps=90, share=1 / 3, sizes=(32, 48), size=64, **data):
+def growing(recipe="mt", *, steps=90, share=1 / 3, sizes=(32, 48), size: int | tuple[int, int] = 64, **data):
     experiment = make_experiment(recipe, "tiny")
     return replace(
         experiment,

@@ -133,7 +133,7 @@ def finished(path):
 def tensorboard_curves(path) -> Curves:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    events = EventAccumulator(str(path / "tensorboard")).Reload()
+    events: Any = EventAccumulator(str(path / "tensorboard")).Reload()
     return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
 
 
@@ -188,7 +188,8 @@ def test_one_that_fails_is_given_up_and_the_others_and_the_training_go_on(tmp_pa
     def fail(*_):
         raise ConnectionError("no network\nand more")
 
-    setattr(trainer.progress.members[0].logger, call, fail)
+    progress: Any = trainer.progress
+    setattr(progress.members[0].logger, call, fail)
     carry_out(trainer)
     assert trainer.steps_done == 8
     assert capsys.readouterr().err.splitlines() == ["warning: wandb logs no more of this run (no network)"]

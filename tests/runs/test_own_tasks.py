@@ -79,7 +79,7 @@ def test_a_model_folder_needs_no_data(cells, run, tmp_path):
     shutil.rmtree(cells)
     model = TrainedModel.load(tmp_path / "exported")
     assert model.tasks["heat"].values == "35 to 42 °C"
-    assert model.tasks["cells"].palette.tolist()[0] == [235, 225, 230]
+    assert model.tasks["cells"].colour(torch.zeros(1, 1, 1, dtype=torch.int64)).flatten().tolist() == [235, 225, 230]
     assert type(model.tasks["heat"]) is type(TrainedModel.load(run).tasks["heat"])
     values = model.predict(np.zeros((40, 50, 3), np.uint8))
     assert values["drift"].shape == (2, 40, 50)

@@ -8,6 +8,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -131,7 +132,7 @@ def test_model_card(root):
 def test_line_of_the_web_page(root):
     for name, expected in (("light", True), ("plain", False)):
         run = RunFolder(root / name)
-        model = SimpleNamespace(
+        model: Any = SimpleNamespace(
             experiment=run.experiment(), image_size=(32, 32), info=INFO, tasks=make_tasks(INFO.tasks, CLASSES)
         )
         line = summary(model, read_result(run.result))

@@ -65,7 +65,7 @@ def test_only_encoder_and_projection_learn_and_the_encoder_is_kept(folder, encod
     assert (result["num_photographs"], result["steps"], result["data"]) == (10, 6, "album")
     assert result["updates"] == {"self_supervision": 6}
     records = list(read_metrics_log(encoder / "metrics.jsonl"))
-    assert records[-1]["losses"].keys() == {"self_supervision"}
+    assert records[-1].get("losses").keys() == {"self_supervision"}
     last = load_checkpoint(encoder / "checkpoints/last.pt")["networks"]
     kept = load_checkpoint(encoder / "checkpoints/best.pt")["model"]
     assert all(torch.equal(last[f"model.{key}"], value) for key, value in kept.items())
@@ -90,7 +90,6 @@ def test_killed_and_resumed_is_bitwise_uninterrupted(folder, encoder, tmp_path, 
         pretrain(settings(folder / "album", batch_size=5), tmp_path / "run", resume=True)
     pretrain(settings(folder / "album"), tmp_path / "run", resume=True)
     left, right = (load_checkpoint(run / "checkpoints/last.pt") for run in (encoder, tmp_path / "run"))
-    left["position"].pop("seconds"), right["position"].pop("seconds")
     assert_same(left, right)
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from mgm.errors import ConfigError
 from mgm.functional.vectors import encode_normals
 from mgm.tasks import TASKS, Task, make_tasks
+from mgm.tasks.regression import RegressionTask
 from mgm.types import IGNORE_INDEX
 from task_cases import (
     CLASSES,
@@ -246,6 +247,7 @@ def test_no_other_constant_is_better(name: str, seed: int) -> None:
             valid = task.valid(target)
             return float(-(task.decode(prediction) * target).sum(dim=1)[valid].mean())
         if name == "flow":  # trained by the squared error, judged by the absolute one
+            assert isinstance(task, RegressionTask)
             return float((prediction - task.encode(target)).abs()[target.isfinite()].mean())
         return float(task.loss(prediction, target))
 

@@ -58,18 +58,15 @@ def test_weight_decay_is_of_the_model_alone_and_in_the_task_update_alone(tmp_pat
 
 def test_adamw_shrinks_weights_apart_from_the_gradient(tmp_path):
     """One task update: that of Adam without decay, after the weights have been multiplied by ``1 - rate * decay``."""
-    after = {}
-    for name, training in {
-        "plain": {"weight_decay": 0.0, "optimizer": "adam"},
-        "decoupled": {"weight_decay": 0.5, "optimizer": "adamw"},
-    }.items():
+
+    def one_update(name, **training):
         trainer = toy_trainer(toy_experiment("mt", training=training), tmp_path / name)
         begun = {key: value.clone() for key, value in trainer.networks.named_parameters()}
         trainer.networks.train()
         trainer.train_step(trainer.stages[0], 0)
-        after[name] = dict(trainer.networks.named_parameters())
-    rate = trainer.config.learning_rate
+        return begun, dict(trainer.networks.named_parameters()), trainer.config.learning_rate
+
+    _, plain, rate = one_update("plain", weight_decay=0.0, optimizer="adam")
+    begun, decoupled, _ = one_update("decoupled", weight_decay=0.5, optimizer="adamw")
     for key, start in begun.items():
-        torch.testing.assert_close(
-            after["decoupled"][key], after["plain"][key] - rate * 0.5 * start, rtol=1e-5, atol=1e-7
-        )
+        torch.testing.assert_close(decoupled[key], plain[key] - rate * 0.5 * start, rtol=1e-5, atol=1e-7)

@@ -43,7 +43,7 @@ def test_each_stage_ends_after_so_many_validations_without_a_better_score(tmp_pa
 
 def test_a_score_that_rises_is_never_stopped_and_without_patience_nothing_is(tmp_path):
     for name, settings in {"rising": {"rises_until": 99}, "off": {"patience": 0}}.items():
-        make(tmp_path / name, **settings).run()
+        make(tmp_path / name, "mt", **settings).run()
         assert position(tmp_path / name).stopped == {}
 
 

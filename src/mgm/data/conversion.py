@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import ceil, prod
@@ -177,7 +177,7 @@ class WorkersLostError(Exception):
     """A worker process could not be started, or ended too early."""
 
 
-def _convert_in_processes(source: DataSource, plan: Plan, pending: list[int], workers: int) -> Iterator[int]:
+def _convert_in_processes(source: DataSource, plan: Plan, pending: list[int], workers: int) -> Generator[int]:
     """Convert chunks in worker processes; yields their numbers in order.
 
     Does not use `multiprocessing`: its workers import the user's main module, so a script without a ``__main__`` guard would run

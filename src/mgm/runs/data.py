@@ -77,7 +77,7 @@ class ExperimentData:
         return {name: task.constant(batch[name] for batch in batches) for name, task in self.tasks.items()}
 
 
-def load_data(experiment: Experiment, device: torch.device) -> ExperimentData:
+def load_data(experiment: Experiment, device: torch.device | str) -> ExperimentData:
     """Open, convert (once, into the cache) and split the data of an experiment; small data are kept on ``device`` as a whole.
 
     Raises:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import nn
@@ -17,7 +18,9 @@ MAX_FORMS = 64
 """Maximum number of compiled variants of one network (batch sizes, modes, frozen or updated statistics); torch's default is 8."""
 
 
-def compile_networks(networks: nn.Module, mode: str, device: torch.device, *, backend: str = "inductor") -> int:
+def compile_networks(
+    networks: nn.Module, mode: str, device: torch.device, *, backend: str | Callable[..., Any] = "inductor"
+) -> int:
     """Set up each network's forward pass to be compiled, in place, at its first call. Returns the number of networks.
 
     Losses, updates and the training loop are not compiled. Names of parameters and buffers do not change, so checkpoints are

@@ -101,7 +101,7 @@ class Trainer:
     stages: tuple[Stage, ...]
     networks: Networks
     tasks: dict[str, Task]
-    loaders: Mapping[str, Loader]
+    loaders: dict[str, Loader]
     make_step: Callable[[StepInputs], Step]
     validate: Callable[[nn.Module], tuple[Scores, Skills]]
     fabric: Fabric

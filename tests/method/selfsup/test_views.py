@@ -57,11 +57,11 @@ def test_the_seed_decides(two_views: TwoViews, images: Tensor) -> None:
 
 def test_global_random_state_is_neither_used_nor_changed(two_views: TwoViews, images: Tensor) -> None:
     torch.manual_seed(1)
-    before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()
+    before = torch.get_rng_state(), random.getstate(), np.random.get_state(legacy=False)["state"]["key"].tolist()
     view, _ = two_views(images, 0)
     assert torch.equal(torch.get_rng_state(), before[0])
     assert random.getstate() == before[1]
-    assert np.random.get_state()[1].tolist() == before[2]
+    assert np.random.get_state(legacy=False)["state"]["key"].tolist() == before[2]
     torch.manual_seed(2)
     np.random.seed(2)
     random.seed(2)

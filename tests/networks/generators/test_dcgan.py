@@ -20,4 +20,4 @@ def test_initial_weights_have_standard_deviation_002():
     torch.manual_seed(0)
     generator = DCGANGenerator(64, 64, 3, 32)
     for layer in (generator.dense, *generator.convolutions):
-        torch.testing.assert_close(layer.weight.std(), torch.tensor(0.02), atol=0, rtol=0.1)
+        torch.testing.assert_close(layer.get_parameter("weight").std(), torch.tensor(0.02), atol=0, rtol=0.1)

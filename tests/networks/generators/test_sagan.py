@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -81,7 +83,8 @@ def test_spectral_norm_throughout(network):
 
 def test_channels_are_those_of_the_paper():
     """In units of the width, at 128 px."""
-    generator, discriminator = SAGANGenerator(128, 8, 3, 1), SAGANDiscriminator(128, 3, 1)
+    generator: Any = SAGANGenerator(128, 8, 3, 1)
+    discriminator: Any = SAGANDiscriminator(128, 3, 1)
     assert generator.blocks[0].conv1.in_channels == 16
     assert [block.conv1.out_channels for block in generator.blocks] == [16, 8, 4, 2, 1]
     assert [block.conv1.out_channels for block in discriminator.blocks] == [1, 2, 4, 8, 16]

@@ -1,4 +1,5 @@
 from base64 import b64decode
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -51,7 +52,7 @@ def test_bands_are_mean_and_deviation_where_all_runs_have_come():
 
     short = history(3.0)
     short.scores["depth"] = ([10, 20], [6.0, 4.5])
-    axes = Figure().add_subplot()
+    axes: Any = Figure().add_subplot()
     draw_bands(axes, "depth", {"MT": [history(1.0), short], "MGM": [history(1.0)], "none": [History()]})
     mean, single = axes.lines[:2]
     assert mean.get_xdata().tolist() == [10, 20]

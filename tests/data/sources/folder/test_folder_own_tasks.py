@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
+import torch
 
 from fake_cells import SETTINGS, cell_arrays, write_cells
 from fakes import png, write_files
@@ -78,7 +79,8 @@ def test_coloured_maps_name_their_classes(tmp_path):
     files = {"dataset.yaml": yaml.encode(), "rgb/a.png": png(picture), "crop/a.png": png(picture)}
     source = FolderSource(write_files(tmp_path, files))
     assert source.read(0, 2).targets["crop"].tolist() == [[0, 1], [IGNORE_INDEX, 1]]
-    assert tasks_for(source.info)["crop"].palette.tolist() == [[220, 190, 60], [0, 120, 0]]
+    colours = tasks_for(source.info)["crop"].colour(torch.tensor([[[0, 1]]]))
+    assert colours.squeeze().T.tolist() == [[220, 190, 60], [0, 120, 0]]
 
 
 def test_a_task_without_a_file_is_named(cells):

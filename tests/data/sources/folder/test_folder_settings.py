@@ -10,6 +10,7 @@ from mgm.data.files import open_tree
 from mgm.data.sources.folder import FolderSource
 from mgm.data.sources.folder.settings import FolderSettings, read_settings
 from mgm.errors import DataError
+from mgm.tasks.files import CodedFiles, DepthFiles, NormalFiles
 
 FULL = """
 name: kitchens
@@ -40,9 +41,8 @@ def test_everything_at_once(tmp_path):
     assert found.folder("normal") == "normal"
     assert found.class_files.colours["floor"] == (4, 5, 6)
     assert found.class_files.ignore == (0, 255)
-    depth = found.files("depth")
-    assert (depth.unit, depth.missing, depth.max_m) == ("cm", (0.0,), 12.5)
-    assert found.files("edge_texture").maximum == 255
+    assert found.files("depth") == DepthFiles(unit="cm", missing=(0.0,), max_m=12.5)
+    assert found.files("edge_texture") == CodedFiles(maximum=255)
     assert found.split.test == 0.2
 
 
@@ -91,7 +91,8 @@ def test_the_example_in_the_documentation_is_right(tmp_path):
     text = (Path(__file__).parents[4] / "docs" / "data.md").read_text()
     found = settings(tmp_path, text.partition("```yaml\n")[2].partition("```")[0])
     assert found.classes == ("wall", "floor", "thing")
-    assert (found.files("normal").axes, found.files("depth").unit) == ("opengl", "cm")
+    assert found.files("normal") == NormalFiles(axes="opengl")
+    assert found.files("depth") == DepthFiles(unit="cm", missing=(0.0, 65535.0), max_m=20.0)
 
 
 def test_comments_in_lists_of_names_are_skipped_and_a_name_twice_is_refused(tmp_path):

@@ -16,7 +16,7 @@ from mgm.data.store import cached_store
 from mgm.errors import ConfigError, DataError
 from mgm.tasks import TASKS
 from mgm.tasks.files import FileSettings
-from mgm.tasks.taskonomy import Reshading
+from mgm.tasks.taskonomy import CodedTask
 
 ARRAYS = picture_arrays(1)
 RGB = png(ARRAYS["rgb"])
@@ -306,7 +306,7 @@ def test_no_label_and_nothing_else_ends_the_sentence(tmp_path):
 
 
 def test_a_new_task_is_read_without_a_change_of_the_reader(tmp_path, monkeypatch):
-    class Heat(Reshading):
+    class Heat(CodedTask):
         name = "heat"
         num_channels = 2
         file_settings = FileSettings
