@@ -13,7 +13,7 @@ from mgm.errors import ConfigError
 from mgm.networks.normalization import BatchNorm2d, frozen_buffers
 from mgm.networks.pretrained import IMAGENET, PretrainedEncoder, load_weights, read_structure, with_own_batch_norm
 
-pytest.importorskip("transformers")
+transformers = pytest.importorskip("transformers")
 CHANNELS = {"resnet": (8, 12, 16, 20), "convnext": (8, 12, 16, 20), "swin": (8, 16, 32, 64), "dinov2": (16, 16)}
 
 
@@ -55,10 +55,8 @@ def test_sides_must_be_multiples_of_the_coarsest_stride(encoder, family):
     "layers, levels", [(1, [1]), (2, [1, 2]), (3, [1, 2, 3]), (4, [1, 2, 3, 4]), (6, [1, 3, 4, 6]), (12, [3, 6, 9, 12])]
 )
 def test_a_transformer_gives_up_to_four_layers_at_even_distances(tmp_path, layers, levels):
-    from transformers import Dinov2Config
-
-    config = Dinov2Config(hidden_size=16, num_hidden_layers=layers, num_attention_heads=2, patch_size=14, image_size=56)
-    config.save_pretrained(tmp_path)
+    shape = {"hidden_size": 16, "num_attention_heads": 2, "patch_size": 14, "image_size": 56}
+    transformers.Dinov2Config(num_hidden_layers=layers, **shape).save_pretrained(tmp_path)
     encoder = PretrainedEncoder(read_structure(str(tmp_path)))
     assert encoder.backbone.out_features == [f"stage{level}" for level in levels]
     assert encoder.strides == (16,) * len(levels)

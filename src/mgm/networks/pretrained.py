@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -210,17 +211,14 @@ def load_weights(encoder: PretrainedEncoder, name: str) -> None:
 
 def _transformers() -> Any:
     try:
-        import transformers
-        from transformers.utils import logging
+        transformers = import_module("transformers")  # whose types would take pyright half a minute
     except ImportError:
         raise ConfigError("pre-trained encoders need transformers: pip install 'mgm[encoders]'") from None
-    logging.set_verbosity_error()  # hide its warnings about unused classifier weights
-    logging.disable_progress_bar()
+    transformers.logging.set_verbosity_error()  # hide its warnings about unused classifier weights
+    transformers.logging.disable_progress_bar()
     return transformers
 
 
 def _backbone_class(config: Any) -> Any:
     # AutoBackbone.from_pretrained would be simpler, but does not accept folders (transformers 5)
-    from transformers.models.auto.modeling_auto import MODEL_FOR_BACKBONE_MAPPING
-
-    return MODEL_FOR_BACKBONE_MAPPING[type(config)]
+    return _transformers().MODEL_FOR_BACKBONE_MAPPING[type(config)]
