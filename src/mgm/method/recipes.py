@@ -174,7 +174,7 @@ _quick = _changed(
 _small = _changed(_base, data={"image_size": 64}, training={"steps": 2800, "joint_share": 0.2, "generator_steps": 200})
 _best = _changed(
     _base,
-    data={"image_size": 128, "zoom": (1.0, 1.2)},
+    data={"image_size": 128},
     model={"encoder": "lite0", "frozen_stages": 2, "frozen_statistics": True},
     training={
         "steps": 3400,
