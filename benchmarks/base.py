@@ -115,11 +115,11 @@ _WEIGHTS: dict[str, tuple[str, ...]] = {
 
 _EXTRA_LABELS = ("--extra-uses", "labels", "--joint-share", "0.5")
 _SOURCES: dict[str, tuple[str, ...]] = {
-    "MT, equal cost": ("--steps", "6000"),
-    "rooms first": ("--pretrain", "rooms", "--num-rooms", "10000", "--pretrain-steps", "3000"),
-    "composites": ("--extra-images", "composites", *_EXTRA_LABELS, "--steps", "3850"),
-    "rooms beside": ("--extra-images", "rooms", "--num-rooms", "10000", *_EXTRA_LABELS, "--steps", "3850"),
-    "consistency": ("mt_consistency", "--joint-share", "0.333", "--steps", "3540"),
+    "MT, equal cost": ("--steps", "5600"),
+    "rooms first": ("--pretrain", "rooms", "--num-rooms", "10000", "--pretrain-steps", "2800"),
+    "composites": ("--extra-images", "composites", *_EXTRA_LABELS, "--steps", "3590"),
+    "rooms beside": ("--extra-images", "rooms", "--num-rooms", "10000", *_EXTRA_LABELS, "--steps", "3590"),
+    "consistency": ("mt_consistency", "--joint-share", "0.333", "--steps", "3300"),
     "SimCLR first": ("--encoder-run", ENCODER),
     "MT, half the cost": (),
 }
@@ -147,7 +147,7 @@ GROUPS: dict[str, Group] = {
         _SOURCES,
         data="photos",
         tested=tuple(_SOURCES)[1:6],
-        pretraining=("--preset", "small", "--steps", "1070", "--batch-size", "64"),
+        pretraining=("--preset", "small", "--steps", "1000", "--batch-size", "64"),
     ),
     "synthesis_best": Group(
         ("mt", "--preset", "best", *PHOTOS), _ROOMS_FOR_BEST, data="photos", tested=tuple(_ROOMS_FOR_BEST)[1:]

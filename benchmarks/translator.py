@@ -311,7 +311,7 @@ def run(options: argparse.Namespace, seed: int) -> dict[str, dict[str, float]]:
     rows: dict[str, dict[str, float]] = {}
     for title, name in (("a) photographs first", "photographs"), ("a) G's images first", "photographs_translated")):
         out = folder / f"run_{name}"
-        flags = ("--data", options.photos, *PHOTOS, "--pretrain", str(stores[name]), "--pretrain-steps", "3000")
+        flags = ("--data", options.photos, *PHOTOS, "--pretrain", str(stores[name]), "--pretrain-steps", "2800")
         carry_out((*common, *flags, "--out", str(out)), out, 1)
         rows[title] = scores(json.loads((out / "result.json").read_text())["validation"])
     for title, name in (("b) rooms as rendered", "rooms"), ("b) rooms translated by G", "rooms_translated")):

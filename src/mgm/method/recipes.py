@@ -171,7 +171,7 @@ _quick = _changed(
     model={"depth": 10, "generator_width": 8, "discriminator_width": 8, "latent_size": 64},
     training={"steps": 1900, "joint_share": 0.1, "generator_steps": 120},
 )
-_small = _changed(_base, data={"image_size": 64}, training={"steps": 3000, "joint_share": 0.2, "generator_steps": 200})
+_small = _changed(_base, data={"image_size": 64}, training={"steps": 2800, "joint_share": 0.2, "generator_steps": 200})
 _best = _changed(
     _base,
     data={"image_size": 128},
@@ -195,7 +195,7 @@ _paper = _changed(
 
 PRESETS: dict[str, Recipe] = {
     "quick": Recipe("minutes on two cores: 64 px, from scratch, 1,900 steps; 350 labelled rooms", _quick),
-    "small": Recipe("photographs from scratch in minutes on two cores: 64 px, 3,000 steps", _small),
+    "small": Recipe("photographs from scratch in minutes on two cores: 64 px, 2,800 steps", _small),
     "best": Recipe("recommended for photographs: 128 px, an encoder pre-trained on ImageNet (extra: lite)", _best),
     "paper": Recipe("the paper's networks and optimisers at 128 px, no augmentation; needs a GPU", _paper),
     "tiny": Recipe("seconds, to try things out; its scores mean nothing", lambda experiment: experiment.tiny()),
