@@ -20,7 +20,7 @@ def comparison(size=SIZE, tasks=("semantic", "depth")):
         name: task.decode(torch.rand(2, task.channels, size, size, generator=generator)) for name, task in known.items()
     }
     images = torch.rand(2, 3, size, size, generator=generator) * 2 - 1
-    return Comparison(images, targets, {"MT": outputs, "MGM": dict(outputs)}, known, ["kitchen", ""])
+    return Comparison(images, targets, {"MT": outputs, "MGM": dict(outputs)}, known, ["kitchen", ""], ["IMG_1", "IMG_2"])
 
 
 def test_a_table_per_task_with_a_row_per_image():
@@ -41,7 +41,9 @@ def test_a_table_per_task_with_a_row_per_image():
     assert errors.text.startswith("0.")
     assert f"mIoU {errors.text}" in errors.alt
     assert [image.text for image in table.images] == ["kitchen", ""]
-    assert label.alt == "Truth, semantic segmentation, test image 2"
+    assert [image.name for image in table.images] == ["IMG_1", "IMG_2"]
+    assert table.images[0].alt == "Test image 1, IMG_1, kitchen"
+    assert label.alt == "Truth, semantic segmentation, test image 2, IMG_2"
 
 
 def test_what_is_missing_is_said():
@@ -70,7 +72,7 @@ def test_fewer_images_of_many_tasks_and_models():
     many = replace(
         shown,
         images=shown.images.repeat(3, 1, 1, 1),
-        names=[str(number) for number in range(6)],
+        scenes=[str(number) for number in range(6)],
         targets={},
         predictions={
             title: {name: p.repeat(3, 1, 1, 1) for name, p in outputs.items()} for title, outputs in models.items()

@@ -38,7 +38,7 @@ def test_scores_are_in_the_unit() -> None:
     assert found == pytest.approx({"abs_error_kg_m²": 3, "relative_error": 0.125, "rmse_kg_m²": math.sqrt(18)})
     sums = {name: value.numpy()[None] for name, value in metrics.image_sums().items()}
     assert type(metrics).from_sums(sums)["abs_error_kg_m²"] == pytest.approx([3])
-    assert "relative_error" not in make_task("height").metrics_info  # whose range begins below 0
+    assert not {"relative_error", "endpoint_error_m"} & make_task("height").metrics_info.keys()  # no vector, from below 0
 
 
 def test_scores_are_those_that_are_asked_for() -> None:
@@ -69,9 +69,39 @@ def test_legends_are_about_the_range_whatever_is_shown() -> None:
     scale = height.legend([row(1, 2)]).scale
     assert scale is not None
     assert (scale.low, scale.high) == ("-5.0 m", "40.0 m")
-    assert flow.legend([torch.zeros(1, 2, 3, 3)]).text == "channels 1 to 2 as red, green, each -8 to 8 px"
+    assert "the rim 8 px or more" in flow.legend([torch.zeros(1, 2, 3, 3)]).text
     assert height.describe(torch.tensor([3.0])) == "3.0 m"
     assert flow.describe(torch.tensor([3.0, -1.0])) == "(3.00, −1.00) px"
+
+
+def test_vectors_of_two_channels_are_coloured_by_direction_and_length() -> None:
+    flow = make_task("flow")
+    right, down, left, half, beyond = ((8.0, 0.0), (0.0, 8.0), (-8.0, 0.0), (4.0, 0.0), (80.0, 0.0))
+    values = torch.tensor([right, down, left, half, beyond, (0.0, 0.0), (math.nan, 1.0)]).T.view(1, 2, 1, -1)
+    red, green, cyan, pale, same, white, hole = flow.colour(values)[0, :, 0].T.tolist()
+    assert (red, cyan, white) == ([255, 0, 0], [0, 255, 255], [255, 255, 255])
+    assert green == [128, 255, 0]
+    assert (pale, same, hole) == ([255, 128, 128], red, [40, 40, 40])
+    disc = flow.legend([values]).picture
+    assert disc is not None
+    middle = len(disc) // 2
+    assert disc[middle, -3, :3].tolist() == pytest.approx(red, abs=20)  # to the right
+    assert disc[-3, middle, :3].tolist() == pytest.approx(green, abs=20)  # y goes down
+    assert disc[0, 0, 3] == 0
+
+
+def test_vectors_are_scored_by_the_length_of_the_difference() -> None:
+    flow = make_tasks(["flow"], own={"flow": {"range": [-8, 8], "unit": "px", "channels": 2, "flips": "vector"}})["flow"]
+    assert (list(flow.metrics_info)[0], flow.primary) == ("endpoint_error_px", "endpoint_error_px")
+    truth = torch.tensor([(0.0, 0.0), (1.0, 1.0), (math.nan, 0.0)]).T.view(1, 2, 1, -1)
+    value = torch.tensor([(3.0, 4.0), (1.0, 2.0), (0.0, 0.0)]).T.view(1, 2, 1, -1)
+    metrics = flow.metrics()
+    metrics.update(flow.encode(value), truth)
+    assert metrics.compute() == pytest.approx({"endpoint_error_px": 3, "abs_error_px": 2, "rmse_px": math.sqrt(26 / 4)})
+    sums = {name: part.numpy()[None] for name, part in metrics.image_sums().items()}
+    assert type(metrics).from_sums(sums)["endpoint_error_px"] == pytest.approx([3])
+    assert flow.error(value, truth)[0, 0, :2].tolist() == [1, 0.25]  # of a quarter of the range, 4 px
+    assert flow.value_format.endswith("vector: x right, y down")
 
 
 def test_a_zoom_divides_where_that_is_said() -> None:
@@ -159,6 +189,7 @@ def test_what_looks_wrong_is_said_with_the_range() -> None:
         ("height", {"range": [0, 1], "metrics": ["rmse"]}, "metrics is rmse alone; add abs_error"),
         ("height", {"range": [0, 1], "metrics": ["abs_error", "abs_error"]}, "metrics names a metric twice"),
         ("height", {"range": [0, 1], "metrics": ["relative_error"]}, "values that are not positive"),
+        ("height", {"range": [0, 1], "channels": 2, "metrics": ["endpoint_error"]}, "the difference of vectors"),
         ("height", {"range": [1, 2], "metrics": ["iou"]}, "metrics.0: .*'abs_error', 'relative_error' or 'rmse'"),
         ("height", {"range": [0, 1], "flips": "vector"}, "flips is vector, but channels is 1; vectors need 2 or 3"),
         ("height", {"range": [0, 1], "flips": "vector", "channels": 4}, "channels is 4"),

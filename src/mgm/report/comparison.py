@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from torch import Tensor
@@ -32,8 +32,10 @@ class Comparison:
     """Title of a model -> its predictions, without tasks that it was not trained on."""
     tasks: dict[str, Task]
     """All tasks of any of the models."""
-    names: list[str]
+    scenes: list[str]
     """Scene of each image; empty where unknown."""
+    names: list[str] = field(default_factory=list[str])
+    """Name of each image (`mgm.runs.images.unique_names`), or none at all."""
 
     def target(self, task: str, index: int) -> Tensor | None:
         """The label of one image, without batch dimension; None if it has no valid pixel."""
@@ -77,8 +79,9 @@ def compare(folders: Mapping[str, RunFolder], count: int = SHOWN_IMAGES, wanted:
                 raise RunError(f"{title} was trained with another definition of {name} than the others; show it alone")
     reader = StoreReader(data.store, [name for name in tasks if name in info.tasks])
     chosen = test[spread_evenly(len(test), count)]
+    names = unique_names(data.store)
     if wanted:
-        places = {name: index for index, name in enumerate(unique_names(data.store))}
+        places = {name: index for index, name in enumerate(names)}
         chosen = np.array([places[name] for name in wanted if places.get(name, -1) in test][:count], np.int64)
         if not len(chosen):
             raise RunError(f"{', '.join(wanted)}: not among the test images of {data.info.name} any more")
@@ -89,6 +92,7 @@ def compare(folders: Mapping[str, RunFolder], count: int = SHOWN_IMAGES, wanted:
         {title: model.predict_batch(batch.images) for title, model in models.items()},
         tasks,
         [scene_name(row, data.source.info.scenes) for row in batch.scene],
+        [names[index] for index in map(int, chosen)],
     )
 
 

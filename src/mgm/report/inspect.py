@@ -168,6 +168,5 @@ def _draw(samples: list[Sample], statistics: DatasetStatistics, out: Path) -> No
     targets = {
         name: torch.stack([task.from_array(sample.targets[name]) for sample in samples]) for name, task in tasks.items()
     }
-    contact_sheet(
-        out, images, targets, tasks, [scene_name(torch.from_numpy(sample.scene), scenes) for sample in samples]
-    )
+    shown = [scene_name(torch.from_numpy(sample.scene), scenes) for sample in samples]
+    contact_sheet(out, images, targets, tasks, shown, [sample.name for sample in samples])

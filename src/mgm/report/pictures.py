@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from torch import Tensor
@@ -41,6 +41,8 @@ class Picture:
     """Alternative text."""
     text: str = ""
     """Text next to the image."""
+    name: str = ""
+    """Name of the image in the data set, to be shown as well; empty: unknown, or not an input image."""
     smooth: bool = False
     """Whether the image may be interpolated when it is enlarged."""
 
@@ -80,8 +82,9 @@ def prediction_table(shown: Comparison, side: int = LARGEST_SIDE, most: int = 0)
     chosen = spread_evenly(len(shown.images), max(2, most // maps) if most else len(shown.images))
     images: dict[int, Picture] = {}
     for number, index in enumerate(chosen, 1):
-        name = shown.names[index] if index < len(shown.names) else ""
-        images[index] = _image(shown.images[index], f"Test image {number}{f', {name}' if name else ''}", name, side)
+        name, scene = (texts[index] if index < len(texts) else "" for texts in (shown.names, shown.scenes))
+        alt = ", ".join(filter(None, (f"Test image {number}", name, scene)))
+        images[index] = replace(_image(shown.images[index], alt, scene, side), name=name)
     tasks = [_predictions(shown, name, task, images, side) for name, task in shown.tasks.items()]
     return ImageTable(list(images.values()), tasks)
 
@@ -92,7 +95,7 @@ def _predictions(shown: Comparison, name: str, task: Task, images: dict[int, Pic
     rows: list[list[list[Picture]]] = []
     for index, image in images.items():
         target = shown.target(name, index)
-        what = f"{task.title.lower()}, {image.alt.lower()}"
+        what = f"{task.title.lower()}, {image.alt[0].lower()}{image.alt[1:]}"
         label = Picture(None, "no label")
         if target is not None:
             label = Picture(value_pixels(task, target, span, _size(target, side)), f"Truth, {what}")

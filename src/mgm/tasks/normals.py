@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar, final
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,7 +15,7 @@ from mgm.tasks.base import Loss, MetricInfo, Span, TaskMetrics
 from mgm.tasks.files import FileSettings, NormalFiles
 from mgm.tasks.legend import Legend
 from mgm.tasks.metrics import StreamingSums, ratio, wide_sum
-from mgm.tasks.pictures import paint
+from mgm.tasks.pictures import disc, paint
 from mgm.tasks.regression import RegressionTask, vector_text
 
 WITHIN_DEG = {"within_11_25": 11.25, "within_22_5": 22.5, "within_30": 30.0}
@@ -207,10 +206,10 @@ class SurfaceNormals(RegressionTask):
 
     def legend(self, values: Sequence[Tensor], span: Span | None = None) -> Legend:
         """A ball seen by the viewer, coloured by its normals."""
-        across = torch.linspace(-1.02, 1.02, 72).expand(72, 72)
-        square = across**2 + across.T**2
-        ball = self.colour(torch.stack((across, across.T, -(1 - square).clamp(min=0).sqrt()))[None])[0]
-        picture = np.dstack((ball.permute(1, 2, 0).numpy(), np.uint8(255) * (square <= 1).numpy()))
+        places, opacity = disc()
+        depth = -(1 - places.square().sum(dim=0)).clamp(min=0).sqrt()
+        ball = self.colour(torch.stack((*places, depth))[None])[0]
+        picture = torch.stack((*ball, opacity), dim=-1).numpy()
         text = "as on a ball: right is red, up is green, towards the viewer is blue"
         return Legend(self.title, self.error_scale(), picture=picture, text=text, unlabelled=self.unlabelled(values))
 

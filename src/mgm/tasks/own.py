@@ -26,7 +26,7 @@ from mgm.tasks.base import Loss, MetricInfo, Span, Task, TaskMetrics
 from mgm.tasks.files import ClassFiles, Colour, FileSettings, NumberFiles
 from mgm.tasks.legend import Legend
 from mgm.tasks.metrics import StreamingSums, ratio, wide_sum
-from mgm.tasks.pictures import MAX_CLASSES, paint, palette
+from mgm.tasks.pictures import MAX_CLASSES, disc, paint, paint_vectors, palette
 from mgm.tasks.regression import RegressionTask
 from mgm.tasks.segmentation import Segmentation
 from mgm.types import is_mapping, is_sequence
@@ -71,7 +71,7 @@ class NumberDefinition:
     loss: Literal["l1", "l2", "log"] = "l1"
     """l1, l2: mean absolute or squared difference as a fraction of the range. log: mean absolute difference of logarithms; the
     network then predicts logarithms, and values must be above 0."""
-    metrics: tuple[Literal["abs_error", "relative_error", "rmse"], ...] = ()
+    metrics: tuple[Literal["endpoint_error", "abs_error", "relative_error", "rmse"], ...] = ()
     """Metrics in the order of tables; the first one that is a mean over pixels is the primary one. Empty: all that apply."""
     flips: Literal["scalar", "vector"] = "scalar"
     """vector: the first channel is an x component, which changes sign when the image is flipped horizontally."""
@@ -98,6 +98,8 @@ class NumberDefinition:
                 f"metrics has relative_error, but the range [{low:g}, {high:g}] includes values that are not positive; "
                 "start the range above 0, or leave the metric out"
             )
+        if "endpoint_error" in self.metrics and self.flips != "vector":
+            return "metrics has endpoint_error, the length of the difference of vectors; set flips: vector, or leave the metric out"
         if self.flips == "vector" and self.channels not in (2, 3):
             return f"flips is vector, but channels is {self.channels}; vectors need 2 or 3 channels"
         if self.zoom == "divide" and self.flips == "vector":
@@ -273,14 +275,17 @@ def _number_attributes(found: NumberDefinition) -> dict[str, Any]:
     ending = f"_{word}" if word else ""
     size = math.log10(high - low)
     precise = min(max(0, 4 - math.floor(size)), 12)
+    vector = found.flips == "vector"
     all_infos = {
+        "endpoint_error": (f"endpoint_error{ending}", MetricInfo("end-point error", False, found.unit, precise)),
         "abs_error": (f"abs_error{ending}", MetricInfo("absolute error", False, found.unit, precise)),
         "relative_error": ("relative_error", MetricInfo("relative error", higher_is_better=False)),
         "rmse": (f"rmse{ending}", MetricInfo("RMSE", False, found.unit, precise)),
     }
-    wanted = found.metrics or [name for name in all_infos if low > 0 or name != "relative_error"]
+    apply = {"endpoint_error": vector, "relative_error": low > 0}
+    wanted = found.metrics or [name for name in all_infos if apply.get(name, True)]
     infos = dict(all_infos[name] for name in wanted)
-    sums = {"abs_error": ("absolute", "count"), "relative_error": ("relative", "positive")}
+    sums = {"endpoint_error": ("distance", "pixels"), "abs_error": ("absolute", "count"), "relative_error": ("relative", "positive")}
     ratios = {all_infos[name][0]: sums[name] for name in wanted if name in sums}
     losses: dict[str, Loss] = {"log": masked_l1} if found.loss == "log" else {"l1": masked_l1, "l2": masked_l2}
     wrong = ERROR_SHARE * (high - low)
@@ -298,27 +303,35 @@ def _number_attributes(found: NumberDefinition) -> dict[str, Any]:
         "digits": min(max(0, math.ceil(2.5 - size)), 12),
         "calibratable": found.zoom == "divide" and found.channels == 1,
         "logarithmic": found.loss == "log",
-        "vector": found.flips == "vector",
+        "vector": vector,
         "divides": found.zoom == "divide",
         "own_metrics": type("OwnNumberMetrics", (NumberMetrics,), {"__module__": __name__, "ratios": ratios}),
     }
 
 
 class NumberMetrics(TaskMetrics):
-    """Mean absolute, relative and root mean square error over all valid pixels and channels of the data set."""
+    """Mean absolute, relative and root mean square error over all valid pixels and channels of the data set.
+
+    For vectors also the end-point error, the mean length of the difference (Otte and Nagel, 1994).
+    """
 
     def __init__(self, task: OwnNumbers, device: torch.device | str) -> None:
         self._task = task
-        names = ("count", "absolute", "squared", "positive", "relative")
+        names = ("count", "absolute", "squared", "positive", "relative", *(("pixels", "distance") if task.vector else ()))
         self._sums = StreamingSums(dict.fromkeys(names, 1), device)
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """Add predictions (network outputs) and targets, ``[B, C, H, W]``."""
-        valid = self._task.valid(target).unsqueeze(1).expand_as(target)
+        labelled, value = self._task.valid(target), self._task.decode(prediction)
+        valid = labelled.unsqueeze(1).expand_as(target)
         true = target[valid]
-        difference = (self._task.decode(prediction)[valid] - true).abs()
+        difference = (value[valid] - true).abs()
         positive = true > 0
+        apart = {}
+        if self._task.vector:
+            apart = {"pixels": labelled.sum(), "distance": wide_sum((value - target).norm(dim=1)[labelled])}
         self._sums.update(
+            **apart,
             count=valid.sum(),
             absolute=wide_sum(difference),
             squared=wide_sum(difference.square()),
@@ -349,8 +362,9 @@ class OwnNumbers(OwnTask, RegressionTask):
 
     @property
     def value_format(self) -> str:
-        """Shape and range. Predictions are not clipped to the range."""
-        return f"{super().value_format} in the data (predictions may lie beyond)"
+        """Shape, range and axes. Predictions are not clipped to the range."""
+        axes = "; vector: x right, y down" if self.vector else ""
+        return f"{super().value_format} in the data (predictions may lie beyond){axes}"
 
     @classmethod
     def check_target(cls, target: np.ndarray, num_classes: int, where: str) -> None:
@@ -385,29 +399,52 @@ class OwnNumbers(OwnTask, RegressionTask):
         return target / factor.view(-1, 1, 1, 1) if self.divides else target
 
     def metrics(self, device: torch.device | str = "cpu") -> TaskMetrics:
-        """Absolute error and RMSE in the unit, and the relative error if the range is above 0."""
+        """Absolute error and RMSE in the unit, the relative error if the range is above 0, the end-point error of vectors."""
         return self.own_metrics(self, device)
 
     def distance(self, value: Tensor, target: Tensor) -> Tensor:
-        """Mean absolute difference over channels, divided by a quarter of the range."""
-        return (value - target).abs().mean(dim=1) / self.error_size
+        """Mean absolute difference over channels, or the length of a vector's difference, divided by a quarter of the range."""
+        apart = value - target
+        return (apart.norm(dim=1) if self.vector else apart.abs().mean(dim=1)) / self.error_size
 
     def colour(self, value: Tensor, span: Span | None = None) -> Tensor:
-        """One channel is coloured by the colour map. Of more, the first three are red, green and blue; a missing blue is 0.5."""
+        """One channel is coloured by the colour map, a vector of two as optical flow (`paint_vectors`).
+
+        Of other channels, the first three are red, green and blue; a missing blue is 0.5.
+        """
         if self.num_channels == 1:
             return super().colour(value, span)
+        if self._as_flow:
+            return paint_vectors(value, self._longest)
         low, high = self.ends
         shares = (value[:, :3] - low) / (high - low)
         lacking = torch.where(shares[:, :1].isfinite(), 0.5, shares[:, :1])
         return paint(torch.cat((shares, lacking), dim=1)[:, :3])
 
     def legend(self, values: Sequence[Tensor], span: Span | None = None) -> Legend:
-        """A colour bar over the range; for several channels, the meaning of each colour as text."""
+        """A colour bar over the range, a disc of the colours of vectors, or the meaning of the colours of channels as text."""
         if self.num_channels == 1:
             return super().legend(values, span)
+        if self._as_flow:
+            places, opacity = disc()
+            picture = torch.stack((*paint_vectors(places[None], 1)[0], opacity), dim=-1).numpy()
+            rim = f"{self._longest:g} {self.unit}".rstrip()
+            text = f"direction as on the disc: x right, y down; white is 0, the rim {rim} or more"
+            unlabelled = self.unlabelled(values)
+            return Legend(self.title, self.error_scale(), picture=picture, text=text, unlabelled=unlabelled)
         shown = ("red", "green", "blue")[: self.num_channels]
         text = f"channels 1 to {len(shown)} as {', '.join(shown)}, each {self.values}"
         return Legend(self.title, self.error_scale(), text=text, unlabelled=self.unlabelled(values))
+
+    @property
+    def _as_flow(self) -> bool:
+        """Whether values are coloured by direction and length."""
+        return self.vector and self.num_channels == 2
+
+    @property
+    def _longest(self) -> float:
+        """Length of a vector whose colour is fully saturated."""
+        return max(map(abs, self.ends))
 
     def comparable(self, other: Task) -> bool:
         """Whether the other task has the same unit, number of channels and flips; the range may differ."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 import numpy as np
@@ -13,6 +14,9 @@ INVALID_COLOUR = (40, 40, 40)
 
 MAX_CLASSES = 255
 """Label maps are stored in 8 bits, and 255 marks a pixel without a class."""
+
+DISC_SIDE = 72
+"""Side of the disc in legends of vectors, in pixels."""
 
 _RGB_TO_CONES = np.array(
     [
@@ -50,6 +54,29 @@ def paint_scale(position: Tensor, colormap: str) -> Tensor:
     colours = torch.from_numpy(colours_of(colormap)).to(position.device)[index].movedim(-1, 1)
     grey = colours.new_tensor(INVALID_COLOUR).view(1, 3, 1, 1)
     return torch.where(known, colours, grey)
+
+
+def paint_vectors(vectors: Tensor, longest: float) -> Tensor:
+    """Colour image-plane vectors as is usual for optical flow (Baker et al., 2011), ``[B, 3, H, W]`` uint8.
+
+    The hue is the direction, with red to the right and yellow-green down. The saturation is the length: 0 is white.
+
+    Args:
+        vectors: ``[B, 2, H, W]``, x to the right and y down; dark grey where not finite.
+        longest: Length at and above which colours are fully saturated.
+    """
+    sixths = torch.atan2(vectors[:, 1:], vectors[:, :1]) * (3 / math.pi)  # of the hue circle, [B, 1, H, W]
+    turned = (sixths + sixths.new_tensor([0.0, 4.0, 2.0]).view(1, 3, 1, 1)) % 6
+    pure = ((turned - 3).abs() - 1).clamp(0, 1)
+    saturation = (vectors.norm(dim=1, keepdim=True) / longest).clamp(max=1)
+    return paint(1 - saturation * (1 - pure))
+
+
+def disc() -> tuple[Tensor, Tensor]:
+    """A unit disc for legends of vectors: x and y ``[2, S, S]``, and opacity ``[S, S]`` uint8, with S = `DISC_SIDE`."""
+    across = torch.linspace(-1.02, 1.02, DISC_SIDE).expand(DISC_SIDE, DISC_SIDE)
+    places = torch.stack((across, across.T))
+    return places, 255 * (places.square().sum(dim=0) <= 1).to(torch.uint8)
 
 
 def paint_classes(labels: Tensor, colours: np.ndarray) -> Tensor:

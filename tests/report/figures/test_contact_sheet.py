@@ -8,7 +8,8 @@ from mgm.tasks import TASKS, make_tasks
 
 
 def sheet(path, count, tasks, targets, scenes):
-    contact_sheet(path, torch.rand(count, 3, 32, 32) * 2 - 1, targets, tasks, scenes)
+    names = [f"a/very/long/folder/image_{number:05d}" for number in range(count)]
+    contact_sheet(path, torch.rand(count, 3, 32, 32) * 2 - 1, targets, tasks, scenes, names)
     with Image.open(path) as picture:
         pixels = np.array(picture.convert("RGB"))
     assert pixels.std() > 10
@@ -36,7 +37,7 @@ def test_samples_without_labels_or_scene(tmp_path):
     targets = labels(tasks, 3)
     targets["semantic"][1] = 255
     del targets["depth"]
-    pixels = sheet(tmp_path / "a.png", 3, tasks, targets, ["chair, table", ""])
+    pixels = sheet(tmp_path / "a.png", 3, tasks, targets, ["chair, table", "", ""])
     assert (pixels == (236, 238, 240)).all(-1).sum() > 4 * 150 * 150
 
 

@@ -1,4 +1,4 @@
-from mgm.report.figures.panels import MARGIN, ImageGrid, wrapped
+from mgm.report.figures.panels import MARGIN, ImageGrid, shortened, wrapped
 from mgm.report.figures.style import figure_style
 from mgm.tasks.legend import ClassColour, ColourScale, Legend
 from mgm.tasks.pictures import colours_of
@@ -31,6 +31,19 @@ def test_a_legend_names_the_classes_and_the_pixels_without_a_label():
 def test_classes_that_find_no_room_are_counted():
     names = drawn(Legend("Classes", SCALE, classes(200)))
     assert names[-1] == f"and {200 - (len(names) - 1)} more"
+
+
+def test_a_note_alone_is_a_legend_too():
+    assert drawn(Legend("Flow", SCALE, text="channels as red, green, blue")) == ["channels as red, green, blue"]
+
+
+def test_long_names_keep_both_ends():
+    assert shortened("tray_024", 8) == "tray_024"
+    assert shortened("series_a_tray_024", 9) == "seri…_024"
+    with figure_style():
+        grid = ImageGrid([1.0], 1, 1.0)
+        grid.show(0, 0, None, "from_encoder_1\nfrom_encoder_2")
+        assert texts(grid.figure) == ["from_en…oder_1\nfrom_en…oder_2"]
 
 
 def test_a_colour_scale_has_its_ends_and_the_range_of_the_data():

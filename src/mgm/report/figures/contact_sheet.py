@@ -19,10 +19,14 @@ SMALLEST, LARGEST = 1.05, 2.0
 """Range of the longer side of an image, in inches; samples that do not fit at the smallest size are left out."""
 SAMPLE_GAP = 0.15
 """Space between samples, in inches."""
+ROW_GAP, LINE = 0.2, 0.13
+"""Space above a row with one line of text, and for each further line, in inches."""
 
 
-def contact_sheet(path: Path, images: Tensor, targets: Targets, tasks: dict[str, Task], scenes: Sequence[str]) -> None:
-    """Draw each image next to its labels, with the name of its scene above and legends at the bottom, to fit on a screen.
+def contact_sheet(
+    path: Path, images: Tensor, targets: Targets, tasks: dict[str, Task], scenes: Sequence[str], names: Sequence[str]
+) -> None:
+    """Draw each image next to its labels, with its name and scene above and legends at the bottom, to fit on a screen.
 
     Args:
         path: The file.
@@ -30,10 +34,12 @@ def contact_sheet(path: Path, images: Tensor, targets: Targets, tasks: dict[str,
         targets: Labels; those that are absent or have no valid pixel are drawn as "no label".
         tasks: Tasks to draw.
         scenes: Scene of each image, or the joined names of its objects; empty where unknown.
+        names: Name of each image.
     """
-    count = min(len(images), _most(len(tasks) + 1))
+    row_gap = ROW_GAP + LINE * any(scenes)
+    count = min(len(images), _most(len(tasks) + 1, row_gap))
     shown = spread_evenly(len(images), count)
-    across, side = _columns(count, len(tasks) + 1)
+    across, side = _columns(count, len(tasks) + 1, row_gap)
     height, width = (side * length / max(images.shape[-2:]) for length in images.shape[-2:])
     per_sample = len(tasks) + 2  # the last column is narrow: the space between samples
     labelled = {name: task for name, task in tasks.items() if name in targets}
@@ -51,11 +57,11 @@ def contact_sheet(path: Path, images: Tensor, targets: Targets, tasks: dict[str,
     ]
     footer = max((legend_height(*pair) + 0.3 for pair in zip(legends, rooms, strict=True)), default=0.0)
     with figure_style():
-        grid = ImageGrid(widths, down, height, row_gap=0.2, header=0.4, footer=footer)
+        grid = ImageGrid(widths, down, height, row_gap=row_gap, header=0.4, footer=footer)
         for place, index in enumerate(shown):
             image, row, left = images[index], place // across, place % across * per_sample
-            scene = scenes[index].replace("_", " ") if index < len(scenes) else ""
-            grid.show(row, left, image_pixels(image), scene or "scene unknown")
+            scene = f"\n{scenes[index].replace('_', ' ') or 'scene unknown'}" if any(scenes) else ""
+            grid.show(row, left, image_pixels(image), names[index] + scene)
             for column, (name, task) in enumerate(tasks.items(), left + 1):
                 known = name in labelled and bool(task.valid(targets[name][place][None]).any())
                 pixels = value_pixels(task, targets[name][place], spans[name]) if known else None
@@ -69,16 +75,16 @@ def contact_sheet(path: Path, images: Tensor, targets: Targets, tasks: dict[str,
         save_figure(grid.figure, path)
 
 
-def _most(per_sample: int) -> int:
+def _most(per_sample: int, row_gap: float) -> int:
     """Number of samples that fit if images have the `SMALLEST` size."""
-    return max(1, int(SHEET[0] / (SMALLEST * per_sample + SAMPLE_GAP))) * int(SHEET[1] / (SMALLEST + 0.2))
+    return max(1, int(SHEET[0] / (SMALLEST * per_sample + SAMPLE_GAP))) * int(SHEET[1] / (SMALLEST + row_gap))
 
 
-def _columns(count: int, per_sample: int) -> tuple[int, float]:
+def _columns(count: int, per_sample: int, row_gap: float) -> tuple[int, float]:
     """Number of samples per row, and side of an image in inches, for the largest possible images."""
 
     def side(across: int) -> float:
-        return min(SHEET[0] / (across * (per_sample + 0.1)), SHEET[1] / -(-count // across) - 0.2)
+        return min(SHEET[0] / (across * (per_sample + 0.1)), SHEET[1] / -(-count // across) - row_gap)
 
     best = max(range(1, count + 1), key=side)
     return best, min(LARGEST, max(SMALLEST, side(best)))

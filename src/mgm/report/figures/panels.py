@@ -42,6 +42,12 @@ def wrapped(text: str, inches: float, lines: int = 1) -> str:
     return f"{text[: width - 1]}…" if whole == ["…"] else "\n".join(whole)
 
 
+def shortened(text: str, width: int) -> str:
+    """Shorten text to ``width`` characters by an ellipsis in its middle: names of images and runs often differ at their end."""
+    tail = (width - 1) // 2
+    return text if len(text) <= width else f"{text[: width - 1 - tail]}…{text[len(text) - tail :]}"
+
+
 def legend_height(legend: Legend, width: float) -> float:
     """Height of a legend in inches: up to `MOST_CLASSES` classes, in as many columns as fit."""
     count = min(MOST_CLASSES, len(legend.classes)) + bool(legend.unlabelled)
@@ -95,7 +101,7 @@ class ImageGrid:
             row: Row of the cell.
             column: Column of the cell.
             pixels: ``[H, W, 3]`` uint8, or None.
-            title: Text above the image, truncated to its width unless bold.
+            title: Lines above the image, shortened to its width unless bold.
             note: Text in place of a missing image.
             bold: Whether the title is bold.
         """
@@ -109,7 +115,8 @@ class ImageGrid:
             self._axes.imshow(pixels, extent=box, aspect="auto")
             edges = ([x, x + width, x + width, x, x], [y, y, y + self.height, y + self.height, y])
             self._axes.plot(*edges, color="#c8ccd0", linewidth=0.6)
-        text = title if bold else wrapped(title, width)
+        most = max(8, int(width * CHARACTERS_PER_INCH))
+        text = title if bold else "\n".join(shortened(line, most) for line in title.splitlines())
         self._axes.text(x, y - 0.05, text, fontsize=10 if bold else 8, fontweight="bold" if bold else "normal")
 
     def heading(self, row: int, column: int, text: str, offset: float = 0.23) -> None:
@@ -147,6 +154,10 @@ class ImageGrid:
             note = wrapped(legend.text, width - 0.7, 5)
             self._axes.text(x + 0.58, y + 0.25, note, va="center", fontsize=7)
             y += 0.58
+        elif legend.text:
+            lines = wrapped(legend.text, width, 4)
+            self._axes.text(x, y, lines, va="top", fontsize=7)
+            y += 0.12 * (lines.count("\n") + 1) + 0.08
         self._patches(legend, x, y, width, bottom - y)
 
     def _bar(self, scale: ColourScale, x: float, y: float, width: float, note: str) -> float:

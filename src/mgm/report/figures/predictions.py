@@ -64,7 +64,7 @@ def draw_table(path: Path, table: ImageTable) -> None:
     with figure_style():
         grid = ImageGrid(widths, rows, side * height / width, row_gap=0.2, header=0.4, footer=footer)
         for number, image in enumerate(table.images):
-            grid.show(rows_per_image * number, 0, image.pixels, image.text)
+            grid.show(rows_per_image * number, 0, image.pixels, image.name or image.text)
         left = 2
         for task, count, room in zip(table.tasks, columns, rooms, strict=True):
             grid.heading(0, left, f"{task.title} ({task.metric})" if task.metric else task.title)

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from mgm.errors import MgmError, RunError
+from mgm.report.figures.panels import shortened
 from mgm.report.tables import share
 from mgm.version import __version__
 
@@ -104,6 +105,7 @@ def templates(package: str = "") -> Environment:
         "duration": duration,
         "grouped": grouped,
         "share": share,
+        "shortened": shortened,
     }
     return environment
 
