@@ -88,15 +88,19 @@ def test_table_and_page_have_every_metric_and_speak_of_folds(tmp_path):
     write_study(plan, place, "rooms", preset="tiny", errors={}, command="mgm train --folds 3", seconds=1.0)
     text = (tmp_path / "folds/table.md").read_text()
     assert "folds 1, 2, 3; test set; mean ± standard deviation" in text
-    assert "| semantic: mIoU ↑ " in text
+    assert "| Semantic segmentation: mIoU ↑ " in text
     assert "0.200 ± 0.100 | 0.250 ± 0.100 |" in text
-    assert "| normal: mean angle [°] ↓ " in text
+    assert "| Surface normals: mean angle [°] ↓ " in text
     assert "seed" not in text
     page = make_page(tmp_path / "folds")
     assert "Mean ± standard deviation over folds" in page
     assert "3 folds" in page
     assert "0.250" in page
     assert FINAL in page
+    for text in ("ours", "not in the paper", "<dt>Paper</dt>", ">seed<", "Figures 4 and 6"):
+        assert text not in page
+    assert '<td class="n">4</td>' not in page, "the final model is no fold"
+    assert '<th scope="colgroup" colspan="3" class="n">Semantic segmentation</th>' in page
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,10 @@
 """The figure of a study: dots or curves of every metric, and nothing before there is a result."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from fake_trials import pretend_all, three_tasks
 from mgm.experiments.catalogue import STUDIES
@@ -22,3 +25,17 @@ def test_figures_of_a_study(tmp_path, name):
     paths = draw(make_table(plan, place.trial, "rooms"), place.trial, tmp_path / "figure")
     assert [path.name for path in paths] == ["figure.png", "figure.pdf"]
     assert paths[0].read_bytes()[:4] == b"\x89PNG"
+
+
+def test_many_metrics_stand_in_rows_of_at_most_four(tmp_path):
+    base = lambda recipe: make_experiment(recipe, "tiny")  # noqa: E731
+    study = replace(STUDIES["table7"], all_metrics=True)
+    plan = make_plan("table7", study, base, data="rooms", offered=("semantic", "depth", "normal"), seeds=range(2))
+    place = Place(tmp_path)
+    pretend_all(plan.cells, place.trial, lambda cell: three_tasks(0.1, 1.0, 30.0))
+    table = make_table(plan, place.trial, "rooms")
+    assert len(table.columns) > 8
+    path, _ = draw(table, place.trial, tmp_path / "figure")
+    with Image.open(path) as picture:
+        assert picture.width < 4 * 3.7 * 120
+        assert picture.width / picture.height < 3

@@ -76,9 +76,11 @@ def test_leagues_are_not_mixed_without_a_word(mgm, root):
     out = mgm.done("compare", root / "light", root / "plain")
     assert MARK in out
     assert "the encoders were pre-trained on different data" in out
-    assert "(ImageNet (lite0): mt (encoder lite0); from scratch: mt (encoder resnet))" in out
+    assert "(ImageNet (lite0): mt (light); from scratch: mt (plain))" in out
+    assert f"mt (light): {root / 'light'}; encoder lite0" in out.replace("\n", " ")
+    assert "encoder_run" not in out, "empty settings say nothing"
     found = json.loads(mgm("compare", root / "light", root / "plain", "--json")[1])
-    assert found["pretrained"] == {"mt (encoder lite0)": "ImageNet (lite0)"}
+    assert found["pretrained"] == {"mt (light)": "ImageNet (lite0)"}
     assert found["leagues"].startswith("the encoders were pre-trained on different data")
     finished(root / "other", "lite0", seed=1)
     same = json.loads(mgm("compare", root / "light", root / "other", "--json")[1])

@@ -66,7 +66,7 @@ def test_colours_span_the_2nd_to_98th_percentile_of_the_valid_depths() -> None:
 
 def test_legend_prints_the_range_and_the_share_without_a_label() -> None:
     legend = make_task("depth").legend([torch.tensor([1.0, 2.0, 4.5, float("nan")]).view(1, 1, 4)])
-    assert legend.text.startswith("1.00 to 4.50, median 2.00 m")
+    assert legend.text.startswith("1.00 to 4.50, median 2.00\N{NO-BREAK SPACE}m")
     assert legend.scale is not None
     assert (legend.scale.low, legend.scale.high) == ("1.04 m", "4.40 m")
     assert legend.unlabelled == 0.25

@@ -69,7 +69,7 @@ def test_legends_are_about_the_range_whatever_is_shown() -> None:
     scale = height.legend([row(1, 2)]).scale
     assert scale is not None
     assert (scale.low, scale.high) == ("-5.0 m", "40.0 m")
-    assert "the rim 8 px or more" in flow.legend([torch.zeros(1, 2, 3, 3)]).text
+    assert "rim: 8\N{NO-BREAK SPACE}px or more" in flow.legend([torch.zeros(1, 2, 3, 3)]).text
     assert height.describe(torch.tensor([3.0])) == "3.0 m"
     assert flow.describe(torch.tensor([3.0, -1.0])) == "(3.00, −1.00) px"
 

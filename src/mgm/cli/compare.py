@@ -62,9 +62,11 @@ def _print_tables(found: RunComparison) -> None:
 
     from mgm.report.tables import score_table
     from mgm.runs.pretraining import marked
+    from mgm.runs.settings import in_words
 
     console = Console()
-    first = next(iter(found.groups)) if len(found.groups) > 1 else ""
+    # one column of gains has no place for several runs
+    first = next(iter(found.groups)) if len(found.groups) == 2 else None
     console.print(score_table(found.scores, found.tasks, baseline=first, pretrained=found.pretrained).terminal())
     if any(len(runs) > 1 for runs in found.groups.values()):
         table = Table(caption="mean ± standard deviation over seeds", caption_justify="left")
@@ -74,6 +76,10 @@ def _print_tables(found: RunComparison) -> None:
             cells = [f"{spread.mean:.3f} ± {spread.std:.3f}" for spread in found.spreads(title).values()]
             table.add_row(escape(marked(title, runs[0].pretrained)), str(len(runs)), *cells)
         console.print(table)
+    for title, runs in found.groups.items():
+        folders = ", ".join(str(run.folder.path) for run in runs)
+        settings = ", ".join(f"{name} {in_words(value)}" for name, value in found.settings[title].items())
+        print(f"{title}: {folders}{f'; {settings}' if settings else ''}")
     print(
         found.statistics
         or ("differences are not tested: the warnings above say why" if found.warnings else "")

@@ -49,7 +49,6 @@ IN_LINE = 64
 NOTHING_YET = "Drop an image on the left, or choose one of the test images."
 FAILED = "The request failed on the server; see its log."
 HOW_TO_READ = "Point at an image (or focus it and use the arrow keys) to read its values."
-NO_DEPTH = "No run predicts depth, so there is no 3D view."
 ONE_RUN = "There is only one run, so there is nothing to compare. To compare two: mgm serve RUN RUN2"
 WHAT_TO_GENERATE = "Choose what to generate; the same seed gives the same noise before and after joint training."
 FILES = "For each task the values (.npy) and an image (.png); depth also in millimetres (16-bit .png) and as a point cloud (.ply)."
@@ -125,7 +124,7 @@ def source_column(served: Served) -> Source:
             label="Test images of the run's data",
             columns=4,
             height="auto",
-            object_fit="cover",
+            object_fit="contain",
             allow_preview=False,
             interactive=False,
             buttons=[],
@@ -150,8 +149,6 @@ def predict_tab(page: gr.Blocks, served: Served, source: Source, uploads: Upload
         False, label="Show the confidence of the predictions", info="Takes twice as long.", elem_id="mgm-sure"
     )
     confidence = gr.HTML(elem_id="mgm-confidence")
-    if "depth" not in tasks:
-        gr.HTML(html("sentence", NO_DEPTH))
     with gr.Accordion("3D view", open=True, visible="depth" in tasks):
         with gr.Row():
             view = gr.Slider(

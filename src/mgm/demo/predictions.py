@@ -198,7 +198,8 @@ def comparison_html(served: Served, photograph: Photograph, first: str, second: 
         ]
         errors = error_pixels(task, values[0], values[1], fitted_size(*seen[0].size, TILE_SIDE))
         scale = task.error_scale()
-        tiles.append(Tile(f"Difference ({scale.low} to {scale.high})", errors, f"difference: {apart}", over=False))
+        ends = "same to different" if task.categorical else f"{scale.low} to {scale.high}"
+        tiles.append(Tile(f"Difference ({ends})", errors, f"difference: {apart}", over=False))
         if name in seen[0].photograph.truth:
             tiles.append(Tile("Ground truth", _truth(task, seen[0], span), f"true {task.title}"))
         shown += html("tiles", tiles, _tile_pixels(seen[0]), title=f"{task.title}: {apart}")

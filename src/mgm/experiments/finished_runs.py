@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from mgm.experiments.statistics import Spread, spread
 from mgm.runs.folder import RunFolder, read_result
 from mgm.runs.images import RunImages
 from mgm.runs.pretraining import pretraining
-from mgm.runs.settings import in_words, to_dict
+from mgm.runs.settings import to_dict
 from mgm.tasks import make_tasks
 from mgm.tasks.base import Task
 from mgm.training.evaluate import Scores
@@ -66,6 +67,8 @@ class RunComparison:
 
     groups: dict[str, list[FinishedRun]]
     """Title -> runs that differ only in their seeds; the first group is the reference."""
+    settings: dict[str, dict[str, Any]]
+    """Title -> the settings in which groups of the same recipe differ, without those that are empty."""
     tasks: dict[str, Task]
     """All tasks of the runs."""
     warnings: list[str]
@@ -95,6 +98,7 @@ class RunComparison:
         folders = {title: [str(run.folder.path) for run in runs] for title, runs in self.groups.items()}
         return {
             "runs": folders,
+            "settings": self.settings,
             "test": self.scores,
             "warnings": self.warnings,
             "statistics": self.statistics,
@@ -115,7 +119,8 @@ def compare_runs(paths: Sequence[Path]) -> RunComparison:
     # needed only for the names of metrics, so any class will do
     tasks = make_tasks(names, first.folder.info().classes or ("any",), own=_definitions(groups))
     warnings = differences(groups)
-    return RunComparison(groups, tasks, warnings, "" if warnings else statistics(groups, tasks), leagues(groups))
+    settings = differing_settings(groups)
+    return RunComparison(groups, settings, tasks, warnings, "" if warnings else statistics(groups, tasks), leagues(groups))
 
 
 def _definitions(groups: Mapping[str, Sequence[FinishedRun]]) -> dict[str, dict[str, Any]]:
@@ -138,7 +143,7 @@ def read_finished(path: Path) -> FinishedRun:
 
 
 def group(runs: Sequence[FinishedRun]) -> dict[str, list[FinishedRun]]:
-    """Group runs that differ only in their seeds, sorted by seed; a title is the recipe, with settings where recipes agree.
+    """Group runs that differ only in their seeds, sorted by seed; a title is the recipe, with a folder where recipes agree.
 
     Raises:
         RunError: If a group contains the same seed twice.
@@ -146,6 +151,8 @@ def group(runs: Sequence[FinishedRun]) -> dict[str, list[FinishedRun]]:
     kinds: dict[str, list[FinishedRun]] = {}
     for run in runs:
         kinds.setdefault(run.kind, []).append(run)
+    recipes = Counter(members[0].settings["recipe"] for members in kinds.values())
+    folders = Counter(members[0].folder.path.resolve().name for members in kinds.values())
     groups: dict[str, list[FinishedRun]] = {}
     for members in kinds.values():
         pairs = [run.pair for run in members]
@@ -153,16 +160,26 @@ def group(runs: Sequence[FinishedRun]) -> dict[str, list[FinishedRun]]:
             raise RunError(
                 f"{members[0].folder.path} and {members[-1].folder.path} are the same run twice: same settings, same seed"
             )
-        groups[_title(members[0], [others[0] for others in kinds.values()])] = sorted(members, key=lambda run: run.pair)
+        title, folder = members[0].settings["recipe"], members[0].folder.path.resolve()
+        if recipes[title] > 1:
+            title += f" ({folder.name if folders[folder.name] == 1 else folder})"
+        groups[title] = sorted(members, key=lambda run: run.pair)
     return groups
 
 
-def _title(run: FinishedRun, firsts: Sequence[FinishedRun]) -> str:
-    own = run.flat()
-    same_recipe = [other.flat() for other in firsts if other.flat()["recipe"] == own["recipe"]]
-    differing = [name for name in own if any(other[name] != own[name] for other in same_recipe)]
-    text = ", ".join(f"{name} {in_words(own[name])}" for name in differing)
-    return f"{own['recipe']} ({text})" if text else own["recipe"]
+def differing_settings(groups: Mapping[str, Sequence[FinishedRun]]) -> dict[str, dict[str, Any]]:
+    """Title -> setting -> value, where groups of the same recipe differ; values that are empty (nothing, no) are left out."""
+    flat = {title: runs[0].flat() for title, runs in groups.items()}
+    return {
+        title: {
+            name: value
+            for name, value in own.items()
+            if value is not False
+            and value not in ("", None, (), [], {})
+            and any(other[name] != value for other in flat.values() if other["recipe"] == own["recipe"])
+        }
+        for title, own in flat.items()
+    }
 
 
 def differences(groups: Mapping[str, Sequence[FinishedRun]]) -> list[str]:

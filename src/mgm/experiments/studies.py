@@ -122,6 +122,11 @@ class Study:
     notes: tuple[str, ...] = ()
     """Notes printed below the table."""
 
+    @property
+    def from_paper(self) -> bool:
+        """Whether it is one of the paper's experiments."""
+        return self.paper.startswith(("Table", "Figure"))
+
     def rows_with_controls(self, tasks: Tasks) -> tuple[Row, ...]:
         """The rows, with MGM/G and the control of equal cost added before MGM."""
         rows = self.rows(tasks)

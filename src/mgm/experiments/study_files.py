@@ -127,6 +127,7 @@ def _about(
         versions(),
         round(seconds, 1),
         round(sum(result.get("seconds", 0) for result in results.values()), 1),
+        plan.study.from_paper,
     )
 
 
@@ -225,7 +226,7 @@ def _across(table: Table) -> str:
     header = ["", *(f"{line.setting} {line.title}" for line in table.lines)]
     every = table.plan.study.all_metrics
     rows = [
-        [f"{c.task}: " * every + c.title, *(line.values[c.key].text(c) for line in table.lines)] for c in table.columns
+        [f"{c.kind.title}: " * every + c.title, *(line.values[c.key].text(c) for line in table.lines)] for c in table.columns
     ]
     return markdown_rows(header, rows, left=1)
 
@@ -268,8 +269,8 @@ def as_json(table: Table) -> dict[str, Any]:
     """The table as plain values, in the structure of `ResultTable`."""
     found = table.answers
     columns = [
-        MetricColumn(column.task, column.metric, column.info.title, column.info.unit, column.info.higher_is_better)
-        for column in table.columns
+        MetricColumn(c.task, c.metric, c.info.title, c.info.unit, c.info.higher_is_better, c.kind.title)
+        for c in table.columns
     ]
     rows = [
         ModelRow(

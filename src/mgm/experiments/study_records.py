@@ -53,6 +53,8 @@ class ExperimentRecord:
     versions: dict[str, str] = field(default_factory=dict[str, str])
     seconds: float | None = None
     seconds_of_trials: float = 0.0
+    from_paper: bool = True
+    """Whether it repeats an experiment of the paper."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ class MetricColumn:
     title: str
     unit: str = ""
     higher_is_better: bool = True
+    task_title: str = ""
 
     @property
     def key(self) -> str:

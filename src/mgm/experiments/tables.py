@@ -245,7 +245,7 @@ def notes(table: Table) -> list[str]:
             f"Italics: values reported in the paper on {table.paper.data}, at its scale; for reference, not comparable with ours."
         )
     extra = [row.title for row in table.plan.rows if not row.in_paper]
-    if extra:
+    if extra and table.plan.study.from_paper:
         found.append(f"Not in the paper's table: {', '.join(extra)}.")
     found += footnotes(line.pretrained for line in table.lines)
     found += filter(None, map(_unbeaten, table.lines))

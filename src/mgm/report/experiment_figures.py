@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 PANEL_WIDTH, ROW_HEIGHT = 3.2, 0.26
 """In inches."""
+MOST_ACROSS = 4
+"""Largest number of panels in a row."""
 EMPHASISED = {"MGM", "EML"}
 """Titles of the rows drawn in colour; all others are grey."""
 
@@ -58,8 +60,7 @@ def _dots(table: Table) -> Figure:
     """One panel per metric, one line per setting and model: seeds as dots, mean and standard deviation as bar and line."""
     with figure_style():
         height = ROW_HEIGHT * (len(table.models) + len(table.plan.settings)) + 1.1
-        figure = new_figure(PANEL_WIDTH * len(table.columns) + 1.2, height)
-        panels = figure.subplots(1, len(table.columns), squeeze=False, sharey=True)[0]
+        figure, panels, firsts = _panels(table, 1.2, height, sharey=True)
         places = _places(table)
         for axes, column in zip(panels, table.columns, strict=True):
             for line, place in zip(table.models, places, strict=True):
@@ -69,12 +70,31 @@ def _dots(table: Table) -> Figure:
             axes.locator_params(axis="x", nbins=5)
         panels[0].set_yticks(places, [line.row.title for line in table.models])
         panels[0].set_ylim(max(places) + 0.7, min(places) - 1.2)
-        for setting, place in _first_places(table, places).items():
-            panels[0].text(
-                -0.02, place - 0.75, setting, transform=panels[0].get_yaxis_transform(), ha="right", weight="bold"
-            )
+        for axes in firsts:
+            for setting, place in _first_places(table, places).items():
+                across = axes.get_yaxis_transform()
+                axes.text(-0.02, place - 0.75, setting, transform=across, ha="right", weight="bold")
         _title(figure, table)
     return figure
+
+
+def _panels(table: Table, margin: float, height: float, *, sharey: bool = False) -> tuple[Figure, list[Axes], list[Axes]]:
+    """A figure with a panel per metric: the figure, its panels row by row, and the first panel of every row.
+
+    Args:
+        table: The results.
+        margin: Width in inches in addition to the panels.
+        height: Height of a row in inches.
+        sharey: Whether all panels have the same vertical axis.
+    """
+    count = len(table.columns)
+    rows = -(-count // MOST_ACROSS)
+    across = -(-count // rows)
+    figure = new_figure(PANEL_WIDTH * across + margin, height * rows)
+    grid = figure.subplots(rows, across, squeeze=False, sharey=sharey)
+    for axes in grid.flat[count:]:
+        axes.set_visible(False)
+    return figure, list(grid.flat[:count]), list(grid[:, 0])
 
 
 def _places(table: Table) -> list[float]:
@@ -105,8 +125,7 @@ def _dots_of(axes: Axes, line: Line, column: Column, place: float) -> None:
 def _curves(table: Table) -> Figure:
     """One panel per metric, one curve per model over the settings, with a band of one standard deviation."""
     with figure_style():
-        figure = new_figure(PANEL_WIDTH * len(table.columns) + 0.8, 3.6)
-        panels = figure.subplots(1, len(table.columns), squeeze=False)[0]
+        figure, panels, _ = _panels(table, 0.8, 3.6)
         for axes, column in zip(panels, table.columns, strict=True):
             for number, row in enumerate(table.plan.rows):
                 _curve_of(axes, [line for line in table.models if line.row == row], column, f"C{number}", table)

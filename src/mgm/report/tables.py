@@ -84,7 +84,7 @@ def score_table(
     results: Mapping[str, Scores],
     tasks: dict[str, Task],
     *,
-    baseline: str = "",
+    baseline: str | None = "",
     pretrained: Mapping[str, str] | None = None,
 ) -> ScoreTable:
     """Build the table of several models.
@@ -92,7 +92,8 @@ def score_table(
     Args:
         results: Title of a model -> its scores; values that are NaN, None or absent are shown as unknown.
         tasks: Tasks whose metrics are shown.
-        baseline: Title of the model that the last one is compared with; empty: the model before it, unless that is `CONSTANT`.
+        baseline: Title of the model that the last one is compared with; empty: the model before it, unless that is `CONSTANT`;
+            None: no gains.
         pretrained: Title -> data that its encoder was pre-trained on, for models with a pre-trained encoder.
 
     Raises:
@@ -102,7 +103,7 @@ def score_table(
     known = {title: {name: known_scores(found.get(name, {})) for name in tasks} for title, found in results.items()}
     *others, last = known
     reference, gain = known[last], ""
-    if baseline or (others and others[-1] != CONSTANT):  # a gain relative to a score near 0 is meaningless
+    if baseline or (baseline is not None and others and others[-1] != CONSTANT):  # a gain relative to a score near 0 is meaningless
         title = baseline or others[-1]
         reference = choose("baseline", title, known)
         gain = f"gain over {title} (mean {percent(mean_gain(known[last], reference, tasks))})"

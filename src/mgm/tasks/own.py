@@ -428,8 +428,8 @@ class OwnNumbers(OwnTask, RegressionTask):
         if self._as_flow:
             places, opacity = disc()
             picture = torch.stack((*paint_vectors(places[None], 1)[0], opacity), dim=-1).numpy()
-            rim = f"{self._longest:g} {self.unit}".rstrip()
-            text = f"direction as on the disc: x right, y down; white is 0, the rim {rim} or more"
+            rim = f"{self._longest:g}\N{NO-BREAK SPACE}{self.unit}".rstrip()
+            text = f"hue: direction (x right, y down); white: 0, rim: {rim} or more"
             unlabelled = self.unlabelled(values)
             return Legend(self.title, self.error_scale(), picture=picture, text=text, unlabelled=unlabelled)
         shown = ("red", "green", "blue")[: self.num_channels]

@@ -124,7 +124,7 @@ class RegressionTask(Task):
         if len(known):
             low, middle, high = (known.min().item(), known.median().item(), known.max().item())
             low, middle, high = (f"{number:.{self.digits}f}" for number in (low, middle, high))
-            text = f"{low} to {high}, median {middle} {self.unit}".rstrip()
+            text = f"{low} to {high}, median {middle}\N{NO-BREAK SPACE}{self.unit}".rstrip()
             text += "" if self.fixed_span else " (colours: 2nd to 98th percentile)"
         ends = (f"{end:.{self.digits}f} {self.unit}".rstrip() for end in span)
         scale = ColourScale(colours, *ends)

@@ -33,6 +33,13 @@ def test_classes_that_find_no_room_are_counted():
     assert names[-1] == f"and {200 - (len(names) - 1)} more"
 
 
+def test_long_class_names_are_complete_where_there_is_room():
+    names = (ClassColour("crop or soil", (1, 2, 3), 0.5), ClassColour("weed", (4, 5, 6), 0.5))
+    assert drawn(Legend("Weeds", SCALE, names), width=2.1) == ["crop or soil", "weed"]
+    many = tuple(ClassColour(f"a long name of class {number}", (number, 0, 0), 0.1) for number in range(20))
+    assert len(drawn(Legend("Weeds", SCALE, many), width=2.1)) > 12, "many classes share the room"
+
+
 def test_a_note_alone_is_a_legend_too():
     assert drawn(Legend("Flow", SCALE, text="channels as red, green, blue")) == ["channels as red, green, blue"]
 
@@ -41,9 +48,9 @@ def test_long_names_keep_both_ends():
     assert shortened("tray_024", 8) == "tray_024"
     assert shortened("series_a_tray_024", 9) == "seri…_024"
     with figure_style():
-        grid = ImageGrid([1.0], 1, 1.0)
+        grid = ImageGrid([0.8], 1, 1.0)
         grid.show(0, 0, None, "from_encoder_1\nfrom_encoder_2")
-        assert texts(grid.figure) == ["from_en…oder_1\nfrom_en…oder_2"]
+        assert texts(grid.figure) == ["from_…der_1\nfrom_…der_2"]
 
 
 def test_a_colour_scale_has_its_ends_and_the_range_of_the_data():

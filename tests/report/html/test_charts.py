@@ -53,7 +53,9 @@ def test_bands_are_mean_and_deviation_where_all_runs_have_come():
     short = history(3.0)
     short.scores["depth"] = ([10, 20], [6.0, 4.5])
     axes: Any = Figure().add_subplot()
-    draw_bands(axes, "depth", {"MT": [history(1.0), short], "MGM": [history(1.0)], "none": [History()]})
+    unscored = History(scores={"depth": ([10], [float("nan")])})
+    groups = {"MT": [history(1.0), short], "MGM": [history(1.0)], "none": [History()], "final": [unscored]}
+    draw_bands(axes, "depth", groups)
     mean, single = axes.lines[:2]
     assert mean.get_xdata().tolist() == [10, 20]
     assert mean.get_ydata().tolist() == [4.0, 3.0]

@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from mgm.report.figures.images import image_pixels, spread_evenly, value_pixels
-from mgm.report.figures.panels import GAP, LEGEND_WIDTH, MARGIN, ImageGrid, legend_height, wrapped
+from mgm.report.figures.panels import GAP, LEGEND_WIDTH, MARGIN, ImageGrid, class_list_width, legend_height, wrapped
 from mgm.report.figures.style import figure_style, save_figure
 from mgm.tasks.base import Task
 from mgm.types import Targets
@@ -52,7 +52,7 @@ def contact_sheet(
     total = sum(widths) + (len(widths) - 1) * GAP
     lists = sum(bool(legend.classes) for legend in legends)
     rooms = [
-        max(LEGEND_WIDTH, (total - (len(legends) - lists) * LEGEND_WIDTH) / lists) if legend.classes else LEGEND_WIDTH
+        max(LEGEND_WIDTH, min(class_list_width(legend) + 0.2, (total - (len(legends) - lists) * LEGEND_WIDTH) / max(1, lists)))
         for legend in legends
     ]
     footer = max((legend_height(*pair) + 0.3 for pair in zip(legends, rooms, strict=True)), default=0.0)

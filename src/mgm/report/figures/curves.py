@@ -67,7 +67,7 @@ def draw_losses(axes: Axes, stage: str, histories: Mapping[str, History]) -> Non
     if values and min(values) > 0 and max(values) > LOG_RATIO * min(values):
         _logarithmic(axes)
     axes.set_title(STAGE_TITLES.get(stage, stage))
-    axes.set_xlabel("steps")
+    _steps(axes)
     axes.set_ylabel("loss")
     _legend(axes)
 
@@ -106,7 +106,7 @@ def draw_gradients(axes: Axes, figure: str, history: History) -> None:
     else:
         axes.axhline(0, color=FAINT_INK, linewidth=0.8)
         axes.set_title("Gradient direction on the encoder")
-    axes.set_xlabel("steps")
+    _steps(axes)
     axes.set_ylabel({"norm": "gradient norm", "cosine": "cosine to the task gradient"}[figure])
     _legend(axes)
 
@@ -115,10 +115,10 @@ def draw_bands(axes: Axes, name: str, groups: Mapping[str, list[History]]) -> No
     """Draw validation scores: per group the mean over its runs, with a band of one standard deviation, where all have values."""
     for number, (title, histories) in enumerate(groups.items()):
         runs = [dict(zip(*history.scores[name], strict=True)) for history in histories if name in history.scores]
-        if not runs:
-            continue
-        steps = sorted(set(runs[0]).intersection(*runs))
+        steps = sorted(set(runs[0]).intersection(*runs)) if runs else []
         values = np.array([[run[step] for step in steps] for run in runs], dtype=float)
+        if not np.isfinite(values).any():  # such as a run that is trained on all images
+            continue
         mean = values.mean(0)
         axes.plot(steps, mean, color=f"C{number}", marker="." if len(steps) < 2 else "", label=title)
         if len(runs) > 1:
@@ -129,13 +129,20 @@ def draw_bands(axes: Axes, name: str, groups: Mapping[str, list[History]]) -> No
 
 
 def draw_confusion(axes: Axes, title: str, confusion: Confusion) -> None:
-    """Draw a confusion matrix of the most frequent classes: the share of each class's pixels (row) predicted as each class."""
+    """Draw a confusion matrix of the most frequent classes: the share of each class's pixels (row) predicted as each class.
+
+    Shares of at least 0.5 % are also written into the cells, in per cent.
+    """
     pixels = np.array(confusion.pixels, float)
     shares = pixels / np.maximum(1, pixels.sum(1, keepdims=True))
     names = [name.replace("_", " ") for name in confusion.classes[:MOST_CLASSES]]
     axes.imshow(shares[: len(names), : len(names)], cmap="Blues", vmin=0, vmax=1)
     axes.set_xticks(range(len(names)), names, rotation=60, ha="right", rotation_mode="anchor", fontsize=8)
     axes.set_yticks(range(len(names)), names, fontsize=8)
+    for row, column in np.argwhere(shares[: len(names), : len(names)] >= 0.005):
+        share = shares[row, column]
+        colour = "white" if share > 0.6 else "black"
+        axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", fontsize=7, color=colour)
     axes.grid(visible=False)
     rest = len(confusion.classes) - len(names)
     axes.set_title(title)
@@ -146,15 +153,23 @@ def draw_confusion(axes: Axes, title: str, confusion: Confusion) -> None:
 def _label_scores(axes: Axes, task: type[Task], histories: Iterable[History]) -> None:
     """Add title, axis labels and legend to a panel of scores, and mark the start of joint training."""
     info = task.metrics_info[task.primary]
-    for start in sorted({history.joint_start for history in histories if history.joint_start is not None}):
-        axes.axvline(start, color=FAINT_INK, linestyle=":", linewidth=1.2)
-        place = axes.get_xaxis_transform()
-        axes.text(start, 1.0, " joint training →", transform=place, va="top", fontsize=8, color=FAINT_INK)
+    starts = sorted({history.joint_start for history in histories if history.joint_start is not None})
+    for number, start in enumerate(starts):
+        label = "" if number else "start of joint training"
+        axes.axvline(start, color=FAINT_INK, linestyle=":", linewidth=1.2, label=label)
     unit = f" [{info.unit}]" if info.unit else ""
     axes.set_title(task.title)
-    axes.set_xlabel("steps")
+    _steps(axes)
     axes.set_ylabel(f"{info.title}{unit}, {'higher' if info.higher_is_better else 'lower'} is better")
     _legend(axes)
+
+
+def _steps(axes: Axes) -> None:
+    """Label the horizontal axis, with whole numbers as ticks."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.set_xlabel("steps")
+    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
 
 
 def _logarithmic(axes: Axes) -> None:

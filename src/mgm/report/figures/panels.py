@@ -24,7 +24,9 @@ MARGIN, GAP = 0.1, 0.04
 LEGEND_WIDTH, LEGEND_HEIGHT = 2.1, 1.05
 """Minimum width and height of a legend, in inches."""
 CLASS_WIDTH, CLASS_HEIGHT = 0.95, 0.145
-"""Size of a class's entry in a legend, in inches."""
+"""Size of a class's entry in a legend, in inches; with long names it is wider where there is room."""
+CLASS_PATCH = 0.25
+"""Width of the patch before a class's name, in inches."""
 ERRORS_HEIGHT = 0.4
 """Additional height for the colour bar of error maps, in inches."""
 MOST_CLASSES = 60
@@ -50,8 +52,28 @@ def shortened(text: str, width: int) -> str:
 
 def legend_height(legend: Legend, width: float) -> float:
     """Height of a legend in inches: up to `MOST_CLASSES` classes, in as many columns as fit."""
-    count = min(MOST_CLASSES, len(legend.classes)) + bool(legend.unlabelled)
-    return max(LEGEND_HEIGHT, CLASS_HEIGHT * -(-count // max(1, int(width / CLASS_WIDTH))) + 0.05)
+    return max(LEGEND_HEIGHT, CLASS_HEIGHT * -(-_entries(legend) // _class_columns(legend, width)) + 0.05)
+
+
+def class_list_width(legend: Legend) -> float:
+    """Width in inches that a list of classes needs in order to have its usual height and complete names."""
+    return -(-_entries(legend) // int(LEGEND_HEIGHT / CLASS_HEIGHT)) * _widest_class(legend)
+
+
+def _entries(legend: Legend) -> int:
+    return min(MOST_CLASSES, len(legend.classes)) + bool(legend.unlabelled)
+
+
+def _widest_class(legend: Legend) -> float:
+    """Width of a column of classes with complete names, in inches."""
+    longest = max((len(entry.name) for entry in legend.classes), default=0)
+    return max(CLASS_WIDTH, (longest + 1) / CHARACTERS_PER_INCH + CLASS_PATCH)
+
+
+def _class_columns(legend: Legend, width: float) -> int:
+    """Number of columns of a list of classes: as wide as the names need if the list then keeps its usual height."""
+    complete = max(1, int(width / _widest_class(legend)))
+    return complete if class_list_width(legend) <= width else max(complete, int(width / CLASS_WIDTH))
 
 
 class ImageGrid:
@@ -180,10 +202,10 @@ class ImageGrid:
         from matplotlib.legend import Legend as Box
         from matplotlib.patches import Patch
 
-        columns = max(1, int(width / CLASS_WIDTH))
+        columns = _class_columns(legend, width)
         room = min(MOST_CLASSES, max(1, int(height / CLASS_HEIGHT)) * columns - bool(legend.unlabelled))
         shown = legend.classes if len(legend.classes) <= room else legend.classes[: max(1, room - 1)]
-        entries = [(wrapped(entry.name, width / columns - 0.25), entry.colour) for entry in shown]
+        entries = [(wrapped(entry.name, width / columns - CLASS_PATCH), entry.colour) for entry in shown]
         if legend.unlabelled:
             entries.append(("no label", INVALID_COLOUR))
         names = [name for name, _ in entries]

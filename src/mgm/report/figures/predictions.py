@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mgm.report.comparison import Comparison
 from mgm.report.figures.images import image_pixels, value_pixels
-from mgm.report.figures.panels import ERRORS_HEIGHT, LEGEND_WIDTH, ImageGrid, legend_height
+from mgm.report.figures.panels import ERRORS_HEIGHT, LEGEND_WIDTH, ImageGrid, class_list_width, legend_height
 from mgm.report.figures.style import figure_pixels, figure_style, save_figure
 from mgm.report.pictures import ImageTable, TaskTable, prediction_table
 from mgm.tasks.base import Task
@@ -106,8 +106,8 @@ def photograph_figure(image: Tensor, values: Mapping[str, Tensor], tasks: Mappin
     side = max(LEGEND_WIDTH, panel * min(1.0, width / height))
     spans = {name: task.span([values[name]]) for name, task in tasks.items()}
     legends = {name: task.legend([values[name]], spans[name]) for name, task in tasks.items()}
-    # the list of classes of the first task also uses the space below the image
-    wide = next((name for name, legend in list(legends.items())[:1] if legend.classes), "")
+    # a long list of classes of the first task also uses the space below the image
+    wide = next((name for name, legend in list(legends.items())[:1] if class_list_width(legend) > side), "")
     rooms = {name: 2 * side if name == wide else side for name in tasks}
     below = max(legend_height(legend, rooms[name]) for name, legend in legends.items()) + 0.45
     tall = min(TALLEST_PANEL, max(FLATTEST_PANEL, side * height / width))

@@ -37,7 +37,7 @@ def charts(draw: Callable[[Axes, str, Shown], None], names: Iterable[str], shown
 
 def confusion_chart(title: str, confusion: Confusion) -> Chart:
     """A confusion matrix as a chart."""
-    side = 1.8 + 0.2 * min(len(confusion.classes), MOST_CLASSES)
+    side = 1.8 + 0.3 * min(len(confusion.classes), MOST_CLASSES)
     return _chart(lambda axes: draw_confusion(axes, title, confusion), side, side)
 
 

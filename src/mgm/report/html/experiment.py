@@ -95,7 +95,7 @@ def _states(record: ExperimentRecord) -> list[tuple[str, int]]:
 def _facts(record: ExperimentRecord) -> list[tuple[str, str]]:
     seeds = ", ".join(map(str, record.seeds))
     facts = {
-        "Paper": record.paper,
+        "Paper": record.paper if record.from_paper else "",
         "Data": record.data,
         "Preset": record.preset,
         "Settings": ", ".join(record.settings),

@@ -9,7 +9,7 @@ from itertools import groupby
 from mgm.experiments.study_records import Cell, MetricColumn, ModelRow, ResultTable
 from mgm.report.tables import UNKNOWN, metric_number
 from mgm.runs.pretraining import marked
-from mgm.tasks import TASKS, MetricInfo
+from mgm.tasks import MetricInfo
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,19 @@ class TableSection:
     groups: list[tuple[str, list[tuple[ModelRow, str, list[CellText]]]]]
     """Setting -> row, its title (marked if the encoder was pre-trained), its cells."""
 
+    @property
+    def tasks(self) -> list[tuple[str, int]]:
+        """Title of a task -> number of table columns that it takes, those of the paper's values included."""
+        by_task = groupby(self.columns, lambda column: column[0])
+        return [(task, sum(1 + paper for _, _, paper in columns)) for task, columns in by_task]
+
 
 def table_section(table: ResultTable) -> TableSection:
     """Format the table; the paper's values are not considered for the best mean."""
     infos = [MetricInfo(column.title, column.higher_is_better, column.unit) for column in table.columns]
     columns = [
         (
-            TASKS[column.task].title if column.task in TASKS else column.task,
+            column.task_title or column.task,
             info.heading,
             any(_cell(row, column).paper is not None for row in table.rows),
         )
