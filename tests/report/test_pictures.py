@@ -20,7 +20,9 @@ def comparison(size=SIZE, tasks=("semantic", "depth")):
         name: task.decode(torch.rand(2, task.channels, size, size, generator=generator)) for name, task in known.items()
     }
     images = torch.rand(2, 3, size, size, generator=generator) * 2 - 1
-    return Comparison(images, targets, {"MT": outputs, "MGM": dict(outputs)}, known, ["kitchen", ""], ["IMG_1", "IMG_2"])
+    return Comparison(
+        images, targets, {"MT": outputs, "MGM": dict(outputs)}, known, ["kitchen", ""], ["IMG_1", "IMG_2"]
+    )
 
 
 def test_a_table_per_task_with_a_row_per_image():

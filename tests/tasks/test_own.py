@@ -38,7 +38,9 @@ def test_scores_are_in_the_unit() -> None:
     assert found == pytest.approx({"abs_error_kg_m²": 3, "relative_error": 0.125, "rmse_kg_m²": math.sqrt(18)})
     sums = {name: value.numpy()[None] for name, value in metrics.image_sums().items()}
     assert type(metrics).from_sums(sums)["abs_error_kg_m²"] == pytest.approx([3])
-    assert not {"relative_error", "endpoint_error_m"} & make_task("height").metrics_info.keys()  # no vector, from below 0
+    assert (
+        not {"relative_error", "endpoint_error_m"} & make_task("height").metrics_info.keys()
+    )  # no vector, from below 0
 
 
 def test_scores_are_those_that_are_asked_for() -> None:
@@ -91,7 +93,9 @@ def test_vectors_of_two_channels_are_coloured_by_direction_and_length() -> None:
 
 
 def test_vectors_are_scored_by_the_length_of_the_difference() -> None:
-    flow = make_tasks(["flow"], own={"flow": {"range": [-8, 8], "unit": "px", "channels": 2, "flips": "vector"}})["flow"]
+    flow = make_tasks(["flow"], own={"flow": {"range": [-8, 8], "unit": "px", "channels": 2, "flips": "vector"}})[
+        "flow"
+    ]
     assert (list(flow.metrics_info)[0], flow.primary) == ("endpoint_error_px", "endpoint_error_px")
     truth = torch.tensor([(0.0, 0.0), (1.0, 1.0), (math.nan, 0.0)]).T.view(1, 2, 1, -1)
     value = torch.tensor([(3.0, 4.0), (1.0, 2.0), (0.0, 0.0)]).T.view(1, 2, 1, -1)

@@ -120,7 +120,9 @@ def compare_runs(paths: Sequence[Path]) -> RunComparison:
     tasks = make_tasks(names, first.folder.info().classes or ("any",), own=_definitions(groups))
     warnings = differences(groups)
     settings = differing_settings(groups)
-    return RunComparison(groups, settings, tasks, warnings, "" if warnings else statistics(groups, tasks), leagues(groups))
+    return RunComparison(
+        groups, settings, tasks, warnings, "" if warnings else statistics(groups, tasks), leagues(groups)
+    )
 
 
 def _definitions(groups: Mapping[str, Sequence[FinishedRun]]) -> dict[str, dict[str, Any]]:

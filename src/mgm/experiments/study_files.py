@@ -226,7 +226,8 @@ def _across(table: Table) -> str:
     header = ["", *(f"{line.setting} {line.title}" for line in table.lines)]
     every = table.plan.study.all_metrics
     rows = [
-        [f"{c.kind.title}: " * every + c.title, *(line.values[c.key].text(c) for line in table.lines)] for c in table.columns
+        [f"{c.kind.title}: " * every + c.title, *(line.values[c.key].text(c) for line in table.lines)]
+        for c in table.columns
     ]
     return markdown_rows(header, rows, left=1)
 

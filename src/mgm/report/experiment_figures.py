@@ -78,7 +78,9 @@ def _dots(table: Table) -> Figure:
     return figure
 
 
-def _panels(table: Table, margin: float, height: float, *, sharey: bool = False) -> tuple[Figure, list[Axes], list[Axes]]:
+def _panels(
+    table: Table, margin: float, height: float, *, sharey: bool = False
+) -> tuple[Figure, list[Axes], list[Axes]]:
     """A figure with a panel per metric: the figure, its panels row by row, and the first panel of every row.
 
     Args:

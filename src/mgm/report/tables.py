@@ -103,7 +103,9 @@ def score_table(
     known = {title: {name: known_scores(found.get(name, {})) for name in tasks} for title, found in results.items()}
     *others, last = known
     reference, gain = known[last], ""
-    if baseline or (baseline is not None and others and others[-1] != CONSTANT):  # a gain relative to a score near 0 is meaningless
+    if baseline or (
+        baseline is not None and others and others[-1] != CONSTANT
+    ):  # a gain relative to a score near 0 is meaningless
         title = baseline or others[-1]
         reference = choose("baseline", title, known)
         gain = f"gain over {title} (mean {percent(mean_gain(known[last], reference, tasks))})"

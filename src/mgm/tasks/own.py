@@ -285,7 +285,11 @@ def _number_attributes(found: NumberDefinition) -> dict[str, Any]:
     apply = {"endpoint_error": vector, "relative_error": low > 0}
     wanted = found.metrics or [name for name in all_infos if apply.get(name, True)]
     infos = dict(all_infos[name] for name in wanted)
-    sums = {"endpoint_error": ("distance", "pixels"), "abs_error": ("absolute", "count"), "relative_error": ("relative", "positive")}
+    sums = {
+        "endpoint_error": ("distance", "pixels"),
+        "abs_error": ("absolute", "count"),
+        "relative_error": ("relative", "positive"),
+    }
     ratios = {all_infos[name][0]: sums[name] for name in wanted if name in sums}
     losses: dict[str, Loss] = {"log": masked_l1} if found.loss == "log" else {"l1": masked_l1, "l2": masked_l2}
     wrong = ERROR_SHARE * (high - low)
@@ -317,7 +321,14 @@ class NumberMetrics(TaskMetrics):
 
     def __init__(self, task: OwnNumbers, device: torch.device | str) -> None:
         self._task = task
-        names = ("count", "absolute", "squared", "positive", "relative", *(("pixels", "distance") if task.vector else ()))
+        names = (
+            "count",
+            "absolute",
+            "squared",
+            "positive",
+            "relative",
+            *(("pixels", "distance") if task.vector else ()),
+        )
         self._sums = StreamingSums(dict.fromkeys(names, 1), device)
 
     def update(self, prediction: Tensor, target: Tensor) -> None:

@@ -52,7 +52,10 @@ def contact_sheet(
     total = sum(widths) + (len(widths) - 1) * GAP
     lists = sum(bool(legend.classes) for legend in legends)
     rooms = [
-        max(LEGEND_WIDTH, min(class_list_width(legend) + 0.2, (total - (len(legends) - lists) * LEGEND_WIDTH) / max(1, lists)))
+        max(
+            LEGEND_WIDTH,
+            min(class_list_width(legend) + 0.2, (total - (len(legends) - lists) * LEGEND_WIDTH) / max(1, lists)),
+        )
         for legend in legends
     ]
     footer = max((legend_height(*pair) + 0.3 for pair in zip(legends, rooms, strict=True)), default=0.0)
