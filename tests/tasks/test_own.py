@@ -96,7 +96,7 @@ def test_vectors_are_scored_by_the_length_of_the_difference() -> None:
     flow = make_tasks(["flow"], own={"flow": {"range": [-8, 8], "unit": "px", "channels": 2, "flips": "vector"}})[
         "flow"
     ]
-    assert (list(flow.metrics_info)[0], flow.primary) == ("endpoint_error_px", "endpoint_error_px")
+    assert (next(iter(flow.metrics_info)), flow.primary) == ("endpoint_error_px", "endpoint_error_px")
     truth = torch.tensor([(0.0, 0.0), (1.0, 1.0), (math.nan, 0.0)]).T.view(1, 2, 1, -1)
     value = torch.tensor([(3.0, 4.0), (1.0, 2.0), (0.0, 0.0)]).T.view(1, 2, 1, -1)
     metrics = flow.metrics()

@@ -189,5 +189,5 @@ def _legend(axes: Axes) -> None:
         axes.figure.legend(handles, labels, ncols=2, loc="outside lower center")
     elif len(handles) > LEGEND_LINES:
         axes.legend(ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.17))
-    else:
+    elif handles:
         axes.legend()
