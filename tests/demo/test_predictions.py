@@ -160,6 +160,7 @@ def test_two_runs_are_compared_task_by_task(served, photo):
     first, second = served.runs
     shown = comparison_html(served, Photograph("a", photo), first, second)
     assert shown.count("<figcaption>Difference") == 3
+    assert "Difference (same to different)" in shown
     assert shown.count(f"<figcaption>{first}") == shown.count(f"<figcaption>{second}") == 3
     assert "° apart on average" in shown
     assert "Ground truth" not in shown

@@ -14,6 +14,7 @@ from mgm.report.html.rendering import (
     grouped,
     templates,
 )
+from mgm.report.pictures import Picture
 from mgm.tasks import make_tasks
 from pages import pixels
 
@@ -45,6 +46,13 @@ def test_only_what_users_can_mend_becomes_a_missing_section():
 )
 def test_durations(seconds, text):
     assert duration(seconds) == text
+
+
+def test_a_long_name_of_an_image_is_shortened_and_complete_in_its_tooltip():
+    name = "2026-05-03_greenhouse_b_tray_024_after_rain"
+    tile = templates().get_template("parts.html").module.tile(Picture(None, "none", "kitchen", name=name))
+    assert f'title="{name}">2026-05-03_g…_after_rain</span>' in tile
+    assert "kitchen" in tile
 
 
 def test_counts():

@@ -99,7 +99,8 @@ def templates(package: str = "") -> Environment:
         lstrip_blocks=True,
     )
     environment.tests["missing"] = lambda value: isinstance(value, Missing)
-    environment.filters |= {
+    filters: dict[str, Any] = environment.filters
+    filters |= {
         "counts": counts,
         "data_uri": data_uri,
         "duration": duration,
