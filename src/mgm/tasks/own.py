@@ -322,14 +322,7 @@ class NumberMetrics(TaskMetrics):
 
     def __init__(self, task: OwnNumbers, device: torch.device | str) -> None:
         self._task = task
-        names = (
-            "count",
-            "absolute",
-            "squared",
-            "positive",
-            "relative",
-            *(("pixels", "distance") if task.vector else ()),
-        )
+        names = ("count", "absolute", "squared", "positive", "relative") + ("pixels", "distance") * task.vector
         self._sums = StreamingSums(dict.fromkeys(names, 1), device)
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
