@@ -93,9 +93,8 @@ def test_vectors_of_two_channels_are_coloured_by_direction_and_length() -> None:
 
 
 def test_vectors_are_scored_by_the_length_of_the_difference() -> None:
-    flow = make_tasks(["flow"], own={"flow": {"range": [-8, 8], "unit": "px", "channels": 2, "flips": "vector"}})[
-        "flow"
-    ]
+    definition = {"range": [-8, 8], "unit": "px", "channels": 2, "flips": "vector"}
+    flow: Any = make_tasks(["flow"], own={"flow": definition})["flow"]
     assert (next(iter(flow.metrics_info)), flow.primary) == ("endpoint_error_px", "endpoint_error_px")
     truth = torch.tensor([(0.0, 0.0), (1.0, 1.0), (math.nan, 0.0)]).T.view(1, 2, 1, -1)
     value = torch.tensor([(3.0, 4.0), (1.0, 2.0), (0.0, 0.0)]).T.view(1, 2, 1, -1)

@@ -18,7 +18,6 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import torch
 from torch import Tensor
-from torch.linalg import vector_norm
 
 from mgm.errors import ConfigError, DataError, first_problem, unknown
 from mgm.functional.masked import masked_l1, masked_l2
@@ -334,7 +333,10 @@ class NumberMetrics(TaskMetrics):
         positive = true > 0
         apart = {}
         if self._task.vector:
-            apart = {"pixels": labelled.sum(), "distance": wide_sum(vector_norm(value - target, dim=1)[labelled])}
+            apart = {
+                "pixels": labelled.sum(),
+                "distance": wide_sum((value - target).square().sum(dim=1).sqrt()[labelled]),
+            }
         self._sums.update(
             **apart,
             count=valid.sum(),
@@ -410,7 +412,7 @@ class OwnNumbers(OwnTask, RegressionTask):
     def distance(self, value: Tensor, target: Tensor) -> Tensor:
         """Mean absolute difference over channels, or the length of a vector's difference, divided by a quarter of the range."""
         apart = value - target
-        return (vector_norm(apart, dim=1) if self.vector else apart.abs().mean(dim=1)) / self.error_size
+        return (apart.square().sum(dim=1).sqrt() if self.vector else apart.abs().mean(dim=1)) / self.error_size
 
     def colour(self, value: Tensor, span: Span | None = None) -> Tensor:
         """One channel is coloured by the colour map, a vector of two as optical flow (`paint_vectors`).

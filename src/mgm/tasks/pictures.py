@@ -68,7 +68,7 @@ def paint_vectors(vectors: Tensor, longest: float) -> Tensor:
     sixths = torch.atan2(vectors[:, 1:], vectors[:, :1]) * (3 / math.pi)  # of the hue circle, [B, 1, H, W]
     turned = (sixths + sixths.new_tensor([0.0, 4.0, 2.0]).view(1, 3, 1, 1)) % 6
     pure = ((turned - 3).abs() - 1).clamp(0, 1)
-    saturation = (torch.linalg.vector_norm(vectors, dim=1, keepdim=True) / longest).clamp(max=1)
+    saturation = (vectors.square().sum(dim=1, keepdim=True).sqrt() / longest).clamp(max=1)
     return paint(1 - saturation * (1 - pure))
 
 

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -50,7 +52,8 @@ def test_durations(seconds, text):
 
 def test_a_long_name_of_an_image_is_shortened_and_complete_in_its_tooltip():
     name = "2026-05-03_greenhouse_b_tray_024_after_rain"
-    tile = templates().get_template("parts.html").module.tile(Picture(None, "none", "kitchen", name=name))
+    parts: Any = templates().get_template("parts.html").module
+    tile = parts.tile(Picture(None, "none", "kitchen", name=name))
     assert f'title="{name}">2026-05-03_g…_after_rain</span>' in tile
     assert "kitchen" in tile
 
