@@ -289,7 +289,7 @@ class TrainingConfig:
     validate_every: int = 200
     """Steps between evaluations on the validation set, which select the best model."""
     patience: int = 0
-    """Early stopping: end a stage after this many validations without a better score (not during warm-up); 0: off."""
+    """Early stopping: end a stage after this many validations that do not beat the best of that stage (not in warm-up); 0: off."""
     checkpoint_every: int = 200
     """Steps between checkpoints."""
     gradients_every: int = 50

@@ -4,6 +4,7 @@ import shutil
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,6 +12,8 @@ import torch
 from fakes import write_nyuv2
 from mgm.errors import ConfigError
 from mgm.method.recipes import make_experiment
+from mgm.report.run_summary import training_time
+from mgm.runs.folder import seconds_spent
 from mgm.runs.stages import check_stages_folder
 from mgm.runs.train import train
 from mgm.training.checkpoint import load_checkpoint
@@ -92,10 +95,16 @@ def test_a_run_from_kept_stages_is_bitwise_the_run_that_trains_them(
 
 def test_a_run_and_its_baseline_train_the_first_stage_once(data, tmp_path, monkeypatch):
     carried_out = steps_of(monkeypatch)
-    experiment = experiment_on(data, "mgm_no_generator")
-    train(experiment, tmp_path / "run")
+    monkeypatch.setattr("mgm.training.trainer.time", SimpleNamespace(perf_counter=lambda: len(carried_out)))
+    result = train(experiment_on(data, "mgm_no_generator"), tmp_path / "run")
     assert carried_out == ["multi_task"] * 3 + ["continued"] * 3 + ["joint"] * 3
     assert not (tmp_path / "run/stages").exists()
+    # with a second per step: each model cost six, both together nine
+    assert [(member["seconds"], member["shared_seconds"]) for member in (result, result["baseline"])] == [(6, 3), (6, 0)]
+    assert seconds_spent([result, result["baseline"]]) == 9
+    assert training_time(result) == (
+        "training time: mgm_no_generator 6 s, mt 6 s; 9 s in all, because stages that models share are trained only once"
+    )
 
 
 @pytest.mark.parametrize("change", [{"seed": 1}, {"learning_rate": 1e-4}, {"steps": 8}])

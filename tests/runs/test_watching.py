@@ -35,6 +35,9 @@ def test_plain_lines_where_there_is_no_terminal(capsys, monkeypatch):
             shown.step(done, {"task": 2.5, "refinement": 1.25})
         shown.validated(100, SCORES, 0.4, MODEL)
         shown.validated(100, SCORES, 0.3, MODEL)
+        shown.stopped(90, 2)
+        shown.stage("continued", 0, 10)
+        shown.validated(1, SCORES, 0.2, MODEL)
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "mgm joint 0/100"
     assert 5 < len(lines) < 40  # one in 30 seconds
@@ -42,12 +45,14 @@ def test_plain_lines_where_there_is_no_terminal(capsys, monkeypatch):
     assert "img/s" in lines[1]
     assert "GB" in lines[1]
     assert "task 2.500  refinement 1.250" in lines[1]
-    assert lines[-3].startswith("mgm joint 100/100  0:00:00 left")
-    assert lines[-2] == (
+    assert lines[-6].startswith("mgm joint 100/100  0:00:00 left")
+    assert lines[-5] == (
         "mgm joint 100/100  validation: semantic mIoU 0.250, depth absolute error 0.611 m, "
-        "normal mean angle 31.4°, overall 1.49x constant (best so far)"
+        "normal mean angle 31.4°, overall 1.49x constant (best of this stage so far)"
     )
-    assert lines[-1].endswith("overall 1.35x constant")
+    assert lines[-4].endswith("overall 1.35x constant")
+    assert lines[-3] == "mgm joint 90/100  ends early: 2 validations without a better score in this stage"
+    assert lines[-1].endswith("overall 1.22x constant (best of this stage so far)")
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
@@ -59,7 +64,7 @@ def test_a_line_on_a_terminal_breaks_between_figures(capsys, monkeypatch, width)
     lines = capsys.readouterr().err.splitlines()
     assert max(map(len, lines)) <= width
     assert all(line.startswith("    ") for line in lines[1:])
-    for figure in ("semantic mIoU 0.250", "depth absolute error 0.611 m", "overall 1.49x constant (best so far)"):
+    for figure in ("semantic mIoU 0.250", "depth absolute error 0.611 m", "overall 1.49x constant (best of this stage so far)"):
         assert any(figure in line for line in lines)
 
 

@@ -68,7 +68,8 @@ def _print_runs(found: list[RunSummary], folder: Path) -> None:
     scored = [(task, info) for run in found for task, info in run.metrics.items() if task in run.scores]
     primary = dict.fromkeys(f"{task} {info.title}" for task, info in scored)
     caption = [
-        f"{', '.join(primary) or 'scores'}: test set; of unfinished runs the best so far on the validation set",
+        f"{', '.join(primary) or 'scores'}: test set; of unfinished runs the best so far on the validation set; "
+        "time: training of the model, including stages that it shares with other runs, without its baseline",
         *footnotes(run.pretrained for run in found),
     ]
     table = Table(caption=escape("\n".join(caption)), caption_justify="left")

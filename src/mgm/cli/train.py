@@ -150,7 +150,7 @@ def _value_of(option: str, arguments: list[str]) -> str:
 def _print_result(out: Path, result: dict[str, Any]) -> None:
     from rich.console import Console
 
-    from mgm.report.run_summary import early_ends, result_pretraining, result_rows
+    from mgm.report.run_summary import early_ends, result_pretraining, result_rows, training_time
     from mgm.report.tables import percent, score_table
     from mgm.runs.diversity import diversity_sentence
     from mgm.runs.folder import RunFolder
@@ -180,8 +180,9 @@ def _print_result(out: Path, result: dict[str, Any]) -> None:
         console.print(line)
     if "diversity" in result:
         console.print(diversity_sentence(result["diversity"]))
-    seconds = result.get("seconds", math.nan)
-    how = ", predictions averaged with those for the mirrored images" * result.get("flip_average", False)
-    console.print(f"test set of {result['data']}, {result['num_labelled']} labelled images, {seconds:.0f} s{how}")
+    how = "; predictions averaged with those for the mirrored images" * result.get("flip_average", False)
+    console.print(f"scores on the test set of {result['data']}, after training on {result['num_labelled']} labelled images{how}")
+    if time := training_time(result):
+        console.print(time)
     console.print(f"results, pictures and checkpoints: {out}", soft_wrap=True)
     console.print(f"everything on one page: mgm report {out}", soft_wrap=True)

@@ -12,7 +12,7 @@ from mgm.experiments.plans import Plan, Trial
 from mgm.experiments.statistics import LEVEL, detectable_difference
 from mgm.experiments.study_files import Place, markdown_rows
 from mgm.experiments.tables import UNKNOWN, make_table
-from mgm.runs.folder import read_result
+from mgm.runs.folder import read_result, seconds_spent
 
 FEW_PILOTS = 3
 """With fewer pilot runs, the estimate of the standard deviation is very uncertain."""
@@ -69,7 +69,7 @@ def _cost(trials: Sequence[Trial], place: Place, workers: int) -> str:
         kind = (trial.experiment.recipe, trial.experiment.data.fraction)
         run = place.trial(trial)
         if run.finished:
-            seconds.setdefault(kind, []).append(float(read_result(run.result)["seconds"]))
+            seconds.setdefault(kind, []).append(seconds_spent([read_result(run.result)]))
         else:
             left[kind] += 1
     if not left:

@@ -26,7 +26,7 @@ from mgm.experiments.study_records import (
     TrialRecord,
 )
 from mgm.experiments.tables import UNKNOWN, Table, Value, make_table, notes, other_paper_values
-from mgm.runs.folder import RunFolder, read_result, write_json
+from mgm.runs.folder import RunFolder, read_result, seconds_spent, write_json
 from mgm.runs.provenance import current_commit, versions
 from mgm.training.checkpoint import make_folder
 
@@ -126,7 +126,7 @@ def _about(
         list(plan.settings),
         versions(),
         round(seconds, 1),
-        round(sum(result.get("seconds", 0) for result in results.values()), 1),
+        round(seconds_spent(results.values()), 1),
         plan.study.from_paper,
     )
 

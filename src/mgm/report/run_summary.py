@@ -12,7 +12,7 @@ from mgm.report.figures.generated import generated_figure
 from mgm.report.figures.predictions import prediction_figure
 from mgm.report.generation import before_and_after, has_generator
 from mgm.report.tables import CONSTANT, score_table
-from mgm.runs.folder import RunFolder, read_result
+from mgm.runs.folder import RunFolder, read_result, seconds_spent
 from mgm.runs.images import RunImages
 from mgm.tasks import tasks_for
 from mgm.training.evaluate import Scores
@@ -55,6 +55,15 @@ def early_ends(result: dict[str, Any]) -> list[str]:
         for member in (result.get("baseline"), result)
         if member and member.get("stopped")
     ]
+
+
+def training_time(result: dict[str, Any]) -> str:
+    """Training times of a run and its baseline, each with its shared stages, and what both took together; empty if unknown."""
+    members = [member for member in (result, result.get("baseline")) if member and "seconds" in member]
+    text = ", ".join(f"{member['recipe']} {member['seconds']:.0f} s" for member in members)
+    if any(member.get("shared_seconds") for member in members):
+        text += f"; {seconds_spent(members):.0f} s in all, because stages that models share are trained only once"
+    return f"training time: {text}" if members else ""
 
 
 def result_pretraining(result: dict[str, Any]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -49,6 +50,8 @@ class Baseline(TypedDict, total=False):
     recipe: Required[str]
     steps: Required[int]
     stopped: dict[str, Stopped]
+    seconds: float
+    shared_seconds: float
     validation: Scores
     test: Required[Scores]
     classes: Classes
@@ -78,6 +81,9 @@ class Result(TypedDict, total=False):
     earlier: dict[str, Any]
     """Step and scores of the best model of earlier stages, if it was better on the validation set."""
     seconds: float
+    """Training time of this model, including stages that another run trained and this one took over."""
+    shared_seconds: float
+    """Training time of those stages, part of ``seconds``."""
     command: str
     commit: str | None
     versions: dict[str, str]
@@ -260,6 +266,11 @@ def read_result(path: Path) -> dict[str, Any]:
         RunError: If it is missing or damaged, or an entry does not have the type given in `Result`.
     """
     return dict(read_json(path, Result))
+
+
+def seconds_spent(results: Iterable[Mapping[str, Any]]) -> float:
+    """Training time of some runs or baselines together, where stages that one took over from another are counted once."""
+    return sum(result.get("seconds", 0.0) - result.get("shared_seconds", 0.0) for result in results)
 
 
 def read_json(path: Path, kind: type[Content]) -> Content:

@@ -45,7 +45,7 @@ class RunSummary:
     gain: float | None = None
     """Mean relative improvement over the baseline, a fraction."""
     seconds: float | None = None
-    """Training time of a finished run."""
+    """Training time of a finished run's model, including stages that it shares with other runs."""
     pretrained: str = ""
     """Data that the encoder was pre-trained on; empty: trained from scratch."""
 

@@ -68,7 +68,7 @@ class RichProgress(TrainingProgress):
 
     def stage(self, name: str, done: int, total: int) -> None:
         """A stage starts or resumes."""
-        self._stage, self._total, self._begun = name, total, done
+        self._stage, self._total, self._begun, self._best = name, total, done, -math.inf
         self._clock = time.monotonic()
         self._figures = {key: value for key, value in self._figures.items() if key == "score"}
         text = f"[bold]{escape(self.title)}[/] {name}"
@@ -88,7 +88,7 @@ class RichProgress(TrainingProgress):
         """Print each task's primary metric with its unit, and the overall ratio to the constant prediction, if they are known."""
         if math.isnan(score):
             return
-        best = " (best so far)" if score > self._best else ""
+        best = " (best of this stage so far)" if score > self._best else ""
         self._best = max(score, self._best)
         figures = [
             f"{name} {with_unit(scores[name].get(task.primary, math.nan), task.metrics_info[task.primary])}"
@@ -96,11 +96,11 @@ class RichProgress(TrainingProgress):
             if name in scores
         ]
         overall = f"overall {math.exp(score):.2f}x constant{best}"
-        self._print([f"{self._place(done)} ", "validation:", *(f"{text}," for text in figures), overall])
+        self._print(f"{self._place(done)} ", "validation:", *(f"{text}," for text in figures), overall)
 
     def stopped(self, done: int, waited: int) -> None:
         """Print that the stage ends early."""
-        self._print(f"{self._place(done)}  ends early: {waited} validations without a better score")
+        self._print(f"{self._place(done)}  ends early: {waited} validations without a better score in this stage")
 
     def _place(self, done: int) -> str:
         return f"{self.title} {self._stage} {done}/{self._total}"
@@ -113,9 +113,9 @@ class RichProgress(TrainingProgress):
             return
         self._last_line, self._last_done = now, done
         parts = (self._place(done), self._speed(done), self._shown())
-        self._print(["  ".join(part for part in parts if part)])
+        self._print("  ".join(part for part in parts if part))
 
-    def _print(self, parts: Sequence[str]) -> None:
+    def _print(self, *parts: str) -> None:
         """Print a line; on a terminal, it is wrapped only between parts, with an indent."""
         if rank() == 0:
             if self.bar.disable:

@@ -60,6 +60,7 @@ def made_with(folder: RunFolder, trainer: Trainer) -> dict[str, Any]:
     device = trainer.fabric.device
     return {
         "seconds": round(trainer.position.seconds, 1),
+        "shared_seconds": round(trainer.position.shared_seconds, 1),
         "command": Beginning.read(folder.beginning).command,
         "commit": current_commit(),
         "versions": versions(),

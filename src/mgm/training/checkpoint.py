@@ -46,7 +46,9 @@ class Position:
     log_size: int = 0
     """Size of the metrics log in bytes (`MetricsLog.cut`)."""
     seconds: float = 0.0
-    """Time spent training, interruptions excluded."""
+    """Time spent training the model, interruptions excluded; whoever trained it, so `shared_seconds` are part of it."""
+    shared_seconds: float = 0.0
+    """Time that another run spent on the first stages, which this run took over."""
 
 
 class SavedModel(TypedDict):

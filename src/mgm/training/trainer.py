@@ -376,6 +376,8 @@ class Trainer:
         if self.average:
             self.average.load_state_dict(state["average"] or {})
         self.position = position
+        self.position.shared_seconds = position.seconds
+        self._clock = time.perf_counter()  # until now, something else was trained, such as the run's baseline
 
     def restore(self) -> bool:
         """Load the last checkpoint. Returns whether there was one.
