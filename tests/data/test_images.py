@@ -201,6 +201,14 @@ def test_numbers_are_read_as_they_are():
         read_numbers(encoded(Image.new("P", (4, 4))), "palette.png")
 
 
+def test_grey_numbers_with_an_opaque_alpha_are_read_and_transparent_ones_refused():
+    picture = Image.fromarray(LABELS.astype(np.uint8)).convert("LA")
+    np.testing.assert_array_equal(read_numbers(encoded(picture)), LABELS)
+    picture.putpixel((1, 1), (3, 0))
+    with pytest.raises(DataError, match="a.png: has transparent pixels"):
+        read_numbers(encoded(picture), "a.png")
+
+
 def test_arrays_that_claim_more_than_they_hold(tmp_path):
     np.save(tmp_path / "a.npy", np.zeros((2, 3)))
     content = (tmp_path / "a.npy").read_bytes()

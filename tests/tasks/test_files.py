@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mgm.errors import DataError
-from mgm.tasks.files import ClassFiles, check_labels, unit_normals
+from mgm.tasks.files import ClassFiles, DepthFiles, NumberFiles, check_labels, unit_normals
 
 
 def test_labels_must_be_classes():
@@ -31,3 +31,39 @@ def test_vectors_without_a_direction_are_no_normals():
     normals = unit_normals(vectors)
     assert normals[0, 0].tolist() == [0, 0, -1]
     assert np.isnan(normals[0, 1:]).all()
+
+
+NUMBERS = np.arange(24.0).reshape(4, 6)
+OPAQUE = np.full((4, 6), 255)
+
+
+@pytest.mark.parametrize("alpha", [[], [OPAQUE]])
+def test_grey_saved_as_rgb_and_channels_that_hold_nothing_are_read(alpha):
+    plain, with_hole = NUMBERS.astype(np.uint8), np.where(NUMBERS == 5, np.nan, NUMBERS)
+    for values in (plain, with_hole):
+        for stored in ([values, *alpha], [values] * 3 + alpha):
+            read = NumberFiles().decode(np.dstack(stored), 1, (), "a.png")
+            np.testing.assert_array_equal(read[:, :, 0], values)
+    read = DepthFiles(scale=1).decode(np.dstack([plain + 1] * 3 + alpha).astype(np.uint8), 1, (), "a.png")
+    np.testing.assert_array_equal(read[:, :, 0], plain + 1)
+    flow = np.dstack([NUMBERS, -NUMBERS, 0 * NUMBERS, *alpha])
+    np.testing.assert_array_equal(NumberFiles().decode(flow, 2, (), "a.npy"), flow[:, :, :2])
+
+
+@pytest.mark.parametrize(
+    ("channels", "stored", "message"),
+    [
+        (
+            1,
+            [NUMBERS, 23 - NUMBERS, 0 * NUMBERS],
+            "a.png: has 3 channels, but one number per pixel is needed; .*false colours",
+        ),
+        (1, [NUMBERS] * 3 + [NUMBERS], "a.png: has 4 channels, but one"),
+        (1, [NUMBERS, NUMBERS + 1], "a.png: has 2 channels, but one"),
+        (2, [NUMBERS, -NUMBERS, NUMBERS], "has 3 channels, but 2 are needed, and which .* H x W x 2"),
+        (3, [NUMBERS, NUMBERS], "has 2 channels, but 3 are needed; save an .npy of H x W x 3 or an RGB picture"),
+    ],
+)
+def test_other_channels_than_the_task_has_are_an_error_that_says_what_to_do(channels, stored, message):
+    with pytest.raises(DataError, match=message):
+        NumberFiles().decode(np.dstack(stored), channels, (), "a.png")

@@ -169,6 +169,13 @@ def read_numbers(source: Path | bytes, name: str = "") -> np.ndarray:
         DataError: As by `decode`, or if it has a palette or other channels.
     """
     image, name = decode(source, name)
+    if image.mode == "LA" and np.array(image.getchannel("A")).min() == 255:
+        image = image.getchannel("L")
+    if image.mode == "LA":
+        raise DataError(
+            f"{name}: has transparent pixels, and it is unknown whether they have a value; save it without transparency, with a "
+            "number that means no value"
+        )
     if image.mode not in _NUMBER_MODES:
         raise DataError(
             f"{name}: mode {image.mode!r} does not hold plain numbers; save it as grey (8 or 16 bits) or RGB PNG"

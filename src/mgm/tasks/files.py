@@ -25,6 +25,8 @@ MANY = 0.02
 """Fraction of the pixels above which an outlying number is suspected to mark missing values."""
 UNKNOWN = (65535, 32767, 10000, -9999, -32768)
 """Numbers that sensors and programs commonly write for missing or out-of-range values."""
+EMPTY = (0, 1, 255, 65535)
+"""A surplus channel with one of these numbers at every pixel holds nothing: it is black, or opaque."""
 UNIT_TOLERANCE = 0.1
 """A vector whose length differs from 1 by less than this is a unit vector; one no longer than this counts as missing."""
 
@@ -81,7 +83,7 @@ class FileSettings:
         Raises:
             DataError: If the file has the wrong number of channels or impossible values.
         """
-        return _with_channels(values, channels, where)[:, :, :channels].astype(np.float32)
+        return _with_channels(values, channels, where).astype(np.float32)
 
     def encode(self, target: np.ndarray) -> np.ndarray:
         """Encode a target as the values of a file, the inverse of `decode` with default settings.
@@ -223,10 +225,7 @@ class DepthFiles(FileSettings):
 
     def decode(self, values: np.ndarray, channels: int, classes: tuple[str, ...], where: str) -> np.ndarray:
         """``[H, W, 1]`` float32 metres, NaN where missing."""
-        if values.ndim != 2:
-            raise DataError(
-                f"{where}: has {values.shape[2]} channels; depth is one number per pixel, H x W: 16-bit grey PNG or .npy"
-            )
+        values = _with_channels(values, channels, where)[:, :, 0]
         whole, eight_bits = values.dtype.kind != "f", values.dtype.itemsize == 1
         if self.bits and values.dtype.itemsize * 8 != self.bits:
             raise DataError(
@@ -291,7 +290,7 @@ class NumberFiles(FileSettings):
 
     def decode(self, values: np.ndarray, channels: int, classes: tuple[str, ...], where: str) -> np.ndarray:
         """``[H, W, channels]`` float32 in the unit of the task, NaN where any channel is missing."""
-        values = _with_channels(values, channels, where)[:, :, :channels]
+        values = _with_channels(values, channels, where)
         with np.errstate(over="ignore", invalid="ignore"):
             scaled = (values.astype(np.float64) * self.scale + self.offset).astype(np.float32)
         known = np.isfinite(scaled) & ~np.isin(values, self.missing)
@@ -371,12 +370,14 @@ class CodedFiles(FileSettings):
 
     def decode(self, values: np.ndarray, channels: int, classes: tuple[str, ...], where: str) -> np.ndarray:
         """``[H, W, channels]`` float32 in [0, 1], NaN where missing."""
+        if channels == 2 and values.dtype == np.uint8 and values.shape[2:] == (3,):
+            values = values[:, :, :2]  # curvature is RGB, of which Taskonomy uses the first two channels
         values = _with_channels(values, channels, where)
         default = 1.0 if values.dtype.kind == "f" else 255.0 if values.dtype.itemsize == 1 else 65535.0
         maximum = self.maximum or default
         missing = (values == 0).all(axis=2, keepdims=True) & (channels > 1)
         with np.errstate(over="ignore", invalid="ignore"):
-            coded = np.where(missing, np.nan, values[:, :, :channels] / maximum).astype(np.float32)
+            coded = np.where(missing, np.nan, values / maximum).astype(np.float32)
         if ((coded < 0) | (coded > 1)).any():
             raise DataError(
                 f"{where}: values range from {np.nanmin(coded):g} to {np.nanmax(coded):g} after division by {maximum:g}; they "
@@ -456,10 +457,27 @@ def check_labels(labels: np.ndarray, num_classes: int, where: str, first: int = 
 
 
 def _with_channels(values: np.ndarray, channels: int, where: str) -> np.ndarray:
+    """``[H, W, channels]``. Surplus channels are an error unless they hold nothing: those of grey saved as RGB, or `EMPTY` ones."""
     values = values if values.ndim == 3 else values[:, :, None]
-    if values.shape[2] < channels:
+    found, kept, surplus = values.shape[2], values[:, :, :channels], values[:, :, channels:]
+    if found < channels:
         raise DataError(
-            f"{where}: has {values.shape[2]} channel{'s' * (values.shape[2] > 1)}, but {channels} are needed; "
-            f"use an image or .npy with at least {channels} channels"
+            f"{where}: has {found} channel{'s' * (found > 1)}, but {channels} are needed; save an .npy of H x W x {channels}"
+            f"{' or an RGB picture' * (channels <= 3)}"
         )
-    return values
+    colours = values[:, :, :3]
+    grey = channels == 1 and np.array_equal(
+        colours, np.broadcast_to(kept, colours.shape), equal_nan=values.dtype.kind == "f"
+    )
+    surplus = values[:, :, 3:] if grey else surplus
+    if any(channel.min() != channel.max() or channel.flat[0] not in EMPTY for channel in np.moveaxis(surplus, 2, 0)):
+        if channels > 1:
+            raise DataError(
+                f"{where}: has {found} channels, but {channels} are needed, and which ones is unknown; save an .npy of "
+                f"H x W x {channels} with the numbers of the task alone"
+            )
+        raise DataError(
+            f"{where}: has {found} channels, but one number per pixel is needed; if it shows the values in false colours, "
+            "export the values themselves (grey PNG or TIFF, 8 or 16 bits, or .npy of H x W)"
+        )
+    return kept

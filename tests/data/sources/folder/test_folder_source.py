@@ -215,7 +215,9 @@ def test_what_does_not_belong_together(tmp_path, files, message):
     ("name", "content", "message"),
     [
         ("depth__a_dot_png", png(np.ones((30, 40), np.uint8)), "8-bit, which cannot hold millimetres"),
-        ("depth__a_dot_png", png(np.ones((30, 40, 3), np.uint8)), "depth is one number per pixel"),
+        ("depth__a_dot_png", png(ARRAYS["rgb"]), "has 3 channels, but one number per pixel is needed; .*false colours"),
+        ("depth__a_dot_png", png(np.ones((30, 40, 3), np.uint8)), "8-bit, which cannot hold millimetres"),
+        ("reshading__a_dot_png", png(ARRAYS["rgb"]), "has 3 channels, but one number per pixel is needed"),
         ("depth__a_dot_png", png(np.ones((31, 40), np.uint16)), "40 x 31 pixels but .*rgb/a.png is 40 x 30"),
         ("depth__a_dot_npy", npy(np.ones((2, 30, 40, 3))), "not H x W"),
         ("depth__a_dot_npy", npy(np.full((30, 40), 1e6)), "1e\\+06 m is impossible"),

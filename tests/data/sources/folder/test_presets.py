@@ -259,7 +259,7 @@ def test_missing_labels_are_never_replaced_by_the_next_ones(tmp_path, write, fil
         ("train/image/0.npy", npy(np.zeros((24, 32))), "not H x W x 3"),
         ("train/label/0.npy", npy(np.full((24, 32), 13.0)), "label 13"),
         ("train/label/0.npy", npy(np.full((24, 32), 1.5)), "label 1.5"),
-        ("train/depth/0.npy", npy(np.ones((24, 32, 2))), "H x W"),
+        ("train/depth/0.npy", npy(np.arange(24 * 32 * 2.0).reshape(24, 32, 2)), "H x W"),
         ("train/depth/0.npy", npy(np.ones((12, 32, 1))), "32 x 12"),
         ("train/normal/0.npy", npy(np.ones((24, 32, 3)))[:200], "numpy.save"),
         ("rgb/bedroom/000.jpg", b"\xff\xd8", "not a readable image"),
