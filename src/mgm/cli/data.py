@@ -173,7 +173,7 @@ def _data_verify(options: VerifyOptions) -> None:
         name, total = str(source.store.path), len(checksums)
         checks = find_changed(source.store.path, checksums)
     else:
-        for warning in source.warnings():
+        for warning in (*source.warnings(), *source.doubts()):
             print(f"warning: {warning}", file=sys.stderr)
         name, total = source.info.name, len(source)
         checks = find_bad(source, VERIFIED_SIDE)
@@ -200,7 +200,7 @@ def _data_prepare(options: PrepareOptions) -> None:
     check_target(options.out, options.force)
     source = open_source(options.source, options.num_images)
     source = SelectedTasks(source, options.tasks) if options.tasks else source
-    for warning in source.warnings():
+    for warning in (*source.warnings(), *source.doubts()):
         print(f"warning: {warning}", file=sys.stderr)
     frame = Frame(parse_size(options.image_size), options.aspect)
     needed, free = needed_bytes(source, frame), shutil.disk_usage(existing_folder(options.out)).free

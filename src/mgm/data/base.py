@@ -74,6 +74,10 @@ class DataSource(ABC):
         """Warnings about the files as a whole, such as files that are ignored."""
         return ()
 
+    def doubts(self) -> tuple[str, ...]:
+        """Suspicious values in the labels of a few samples; `mgm data inspect` looks for them in all samples."""
+        return ()
+
     def shape(self, index: int) -> tuple[int, int] | None:
         """Original height and width of a sample's image in pixels; None if samples have no original size."""
         return None

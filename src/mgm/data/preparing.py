@@ -64,6 +64,10 @@ class SelectedTasks(DataSource):
         """The data set's warnings."""
         return self._source.warnings()
 
+    def doubts(self) -> tuple[str, ...]:
+        """The data set's doubts."""
+        return self._source.doubts()
+
     def remarks(self, index: int) -> tuple[str, ...]:
         """The data set's remarks."""
         return self._source.remarks(index)

@@ -94,7 +94,7 @@ def load_data(experiment: Experiment, device: torch.device | str) -> ExperimentD
     missing = [name for name in tasks if name not in info.tasks]
     if missing:
         raise ConfigError(f"{info.name} has no labels for {', '.join(missing)}; it offers {', '.join(info.tasks)}")
-    for warning in source.warnings():
+    for warning in (*source.warnings(), *source.doubts()):
         warn_once(f"{info.name}: {warning}")
     # with several processes, one converts and the others wait
     store = cached_store(source, config.frame, config.cache, skip_bad=config.skip_bad)

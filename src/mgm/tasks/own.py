@@ -148,11 +148,24 @@ def split_entry(name: str, entry: Mapping[str, Any]) -> tuple[dict[str, Any], di
         ConfigError: If a key is unknown, or a value is invalid.
     """
     numbers = not {"classes", "colours", "values"} & entry.keys()
-    kinds = (NumberDefinition, NumberFiles) if numbers else (ClassDefinition, ClassFiles)
-    known, of_files = ([item.name for item in fields(kind)] for kind in kinds)
+    keys = {
+        kind: [[item.name for item in fields(part)] for part in parts]
+        for kind, parts in {
+            "numbers": (NumberDefinition, NumberFiles),
+            "classes": (ClassDefinition, ClassFiles),
+        }.items()
+    }
+    known, of_files = keys["numbers" if numbers else "classes"]
     for key in entry:
-        if key not in (*known, *of_files):
-            raise ConfigError(f"tasks: {name}: {unknown('key', str(key), [*known, *of_files])}")
+        if key in (*known, *of_files):
+            continue
+        if any(key in part for parts in keys.values() for part in parts):
+            remedy = "give it classes: [NAME, NAME]" if numbers else "leave out classes, colours and values"
+            raise ConfigError(
+                f"tasks: {name}: {key!r} is for tasks with {'classes' if numbers else 'numbers'}; remove it, or {remedy}"
+            )
+        every = {word for parts in keys.values() for part in parts for word in part}
+        raise ConfigError(f"tasks: {name}: {unknown('key', str(key), every)}")
     definition = {key: value for key, value in entry.items() if key in known}
     if not numbers:
         definition |= _classes_and_colours(name, entry)

@@ -1,6 +1,7 @@
 """Tasks that ``dataset.yaml`` defines, from files to a store."""
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from mgm.data.preparing import SelectedTasks
 from mgm.data.sources.folder import FolderSource
 from mgm.data.store import StoreSource, build_store
 from mgm.errors import DataError, MgmError
+from mgm.method.recipes import make_experiment
+from mgm.runs.data import load_data
 from mgm.tasks import TASKS, tasks_for
 from mgm.types import IGNORE_INDEX
 
@@ -120,6 +123,19 @@ def test_wrong_numbers_name_the_file(cells):
             "heat: scale and offset must be finite numbers, and scale must not be 0",
         ),
         ("tasks: {heat: {range: [0, 1], outside: drop}}", "tasks.heat.outside: .*'keep' or 'missing'"),
+        (
+            "tasks: {crop: {colors: {wheat: [1, 1, 1]}}}",
+            "tasks: crop: unknown key 'colors'. Did you mean 'colours'. Choices: channels, classes, colours, .* range, scale,"
+            " suffix, title, unit, values, zoom$",
+        ),
+        (
+            "tasks: {crop: {classes: [a, b], range: [0, 1]}}",
+            "crop: 'range' is for tasks with numbers; remove it, or leave out classes",
+        ),
+        (
+            "tasks: {crop: {range: [0, 1], ignore: 3}}",
+            "crop: 'ignore' is for tasks with classes; remove it, or give it classes",
+        ),
         ("tasks: {heat: {range: [1, 0]}}", r"tasks: heat: range is \[1, 0\]"),
         ("tasks: {depth: {range: [0, 1]}}", "'depth' is a built-in task of mgm and cannot be redefined"),
         ("tasks: {heat: {range: [0, 1], folder: rgb}}", "folder of its own"),
@@ -133,3 +149,32 @@ def test_bad_definitions_name_file_and_key(cells, text, message):
     write_files(cells, {"dataset.yaml": text.encode()})
     with pytest.raises(MgmError, match=f"dataset.yaml.*{message}"):
         FolderSource(cells)
+
+
+DOUBTFUL = """
+tasks:
+  cells: {classes: [background, cell], values: {background: 0, cell: 1}, ignore: [2]}
+  damage: {classes: [none, torn], folder: marks}
+  heat: {unit: °C, range: [0, 10], scale: 0.01}
+  drift: {unit: px, range: [-8, 3], channels: 2}
+"""
+
+
+def test_doubts_about_ranges_and_masks_are_told_by_every_verb_that_reads_files(tmp_path, mgm, caplog):
+    folder = write_cells(tmp_path / "plate", count=8, settings=DOUBTFUL)
+    for index in range(8):
+        write_files(folder, {f"marks/{index:02d}.png": png(cell_arrays(index)["damage"] * 255)})
+    doubts = (
+        "damage has the single class 'none' in the 8 files that were checked; 255 means no class",
+        "the median heat is 38.7, outside its range, 0 to 10 °C; check scale and unit",
+        "drift leaves its range, -8 to 3 px, in 8 of 8 files that were checked",
+    )
+    assert not any("cells" in text for text in FolderSource(folder).doubts())
+    for words in (["verify", folder], ["prepare", folder, "--out", tmp_path / "store", "--image-size", 32]):
+        _, _, err = mgm("data", *words)
+        assert all(f"warning: {text}" in err for text in doubts), err
+    experiment = make_experiment("mt", "tiny")
+    data = replace(experiment.data, data=str(folder), tasks=("cells", "heat"), cache=str(tmp_path / "cache"))
+    load_data(replace(experiment, data=data), torch.device("cpu"))
+    assert all(f"plate: {text}" in caplog.text for text in doubts), caplog.text
+    assert not FolderSource(write_cells(tmp_path / "sound")).doubts()

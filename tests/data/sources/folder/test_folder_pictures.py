@@ -1,6 +1,7 @@
 """Folders as people have them: links, other names and cases, splits of their own, files that nobody reads."""
 
 import os
+import re
 
 import numpy as np
 import pytest
@@ -158,3 +159,16 @@ def test_labels_of_fewer_pixels_are_scaled_and_that_is_said(tmp_path):
     assert source.warnings() == (
         "depth is 4 x 3 pixels, but the image is 40 x 30: each pixel of the image gets the nearest value",
     )
+
+
+def test_folders_of_a_kind_of_their_own_are_told_how_to_declare_them(tmp_path):
+    files = {"rgb/1.png": RGB, "temp/1.png": png(np.ones((30, 40), np.uint16)), "notes/about.txt": b"x"}
+    declares = (
+        r"not read: .*temp/ \(1 .png\).*; labels of a kind of your own are declared in dataset.yaml: 'tasks: \{temp: "
+    )
+    with pytest.raises(DataError, match=f"no image has a label; .*{declares}"):
+        FolderSource(write_files(tmp_path, files))
+    write_files(tmp_path, {"semantic/1.png": LABELS})
+    assert re.search(declares, warnings(tmp_path))
+    write_files(tmp_path, {"dataset.yaml": b"tasks: {temp: {range: [0, 3]}}"})
+    assert "tasks:" not in warnings(tmp_path)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from unicodedata import normalize
 
 from mgm.data.files import FileTree, list_endings
@@ -128,8 +129,25 @@ def unread(tree: FileTree, pictures: Iterable[Picture], others: Iterable[str]) -
     texts = [f"{folder}/ ({list_endings(names)})" for folder, names in groups.items() if folder]
     texts += groups.get("", [])
     more = f" and {len(texts) - 10} more" if len(texts) > 10 else ""
-    hint = naming_hint(name for names in groups.values() for name in names)
+    hint = naming_hint(name for names in groups.values() for name in names) or _task_hint(groups, pictures)
     return f"not read: {', '.join(texts[:10])}{more}{hint}" if texts else ""
+
+
+def _task_hint(groups: Mapping[str, Sequence[str]], pictures: Iterable[Picture]) -> str:
+    """Suggest ``tasks`` in ``dataset.yaml`` for an unread folder of files named like images; empty if there is none."""
+    stems = {PurePosixPath(picture.rgb).stem for picture in pictures}
+    alike = (
+        folder.rpartition("/")[2]
+        for folder, names in groups.items()
+        if any(path.stem in stems and path.suffix.lower() in ENDINGS for path in map(PurePosixPath, names))
+    )
+    folder = next(filter(None, alike), "")
+    return (
+        f"; labels of a kind of your own are declared in dataset.yaml: 'tasks: {{{folder}: {{range: [LOWEST, HIGHEST]}}}}' if they "
+        f"are numbers, 'tasks: {{{folder}: {{classes: [NAME, NAME]}}}}' if they are classes (docs/own_field.md)"
+        if folder
+        else ""
+    )
 
 
 def parts_taken_for_scenes(pictures: Iterable[Picture]) -> str:

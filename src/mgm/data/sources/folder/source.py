@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -23,9 +23,9 @@ from mgm.data.sources.folder.pixels import Palette, image_format, read_levels, r
 from mgm.data.sources.folder.settings import FILE, FolderSettings, read_settings
 from mgm.data.sources.folder.table import SceneTable, no_scenes, read_table, scene_table
 from mgm.errors import ConfigError, DataError, unknown
-from mgm.tasks import SemanticSegmentation, Task
-from mgm.tasks.files import FileSettings, Pixels, typical
-from mgm.types import DatasetInfo, FrameLike, ImageFormat, Sample
+from mgm.tasks import SemanticSegmentation, Task, tasks_for
+from mgm.tasks.files import HINT_255, FileSettings, Pixels, typical
+from mgm.types import IGNORE_INDEX, DatasetInfo, FrameLike, ImageFormat, Sample
 
 READER_VERSION = 3
 NUM_PROBES = 12
@@ -138,12 +138,8 @@ class FolderSource(DataSource):
                 targets[task] = kind.missing_target(size)
                 continue
             files = self._files(task)
+            values = self._decoded(picture, task, self._beside(rgb, picture, task, files.pixels))
             where = self._tree.describe(picture.labels[task])
-            channels = kind.target_shape(1)[0]
-            pixels = self._beside(rgb, picture, task, files.pixels)
-            own = self._settings.own_tasks.get(task)
-            classes = tuple(own.get("classes", ())) if own else self._label_maps.classes
-            values = files.decode(pixels, channels, classes, where)
             files.check_against(self._typical.get(task, float("nan")), values, where)
             if mask is not None and values.ndim == 3:
                 values = np.where(mask[:, :, None], values, np.nan)
@@ -215,14 +211,20 @@ class FolderSource(DataSource):
                 )
             elif (self._tree.path / place).is_dir():
                 found.append(f"no image has a label of {task}, although there is a folder {place}/")
-        return tuple(filter(None, found + self._probe()))
+        return tuple(filter(None, found + self._probed[0]))
 
-    def _probe(self) -> list[str]:
-        """Warnings found in a few images: odd values, labels of another size, interpolated label maps, dark images."""
+    def doubts(self) -> tuple[str, ...]:
+        """See `DataSource.doubts`."""
+        return tuple(self._probed[1])
+
+    @cached_property
+    def _probed(self) -> tuple[list[str], list[str]]:
+        """Warnings found in a few images (odd values, labels of another size, interpolated maps, dark images), and `doubts`."""
+        tasks, doubts = tasks_for(self.info), list[str]()
         found: dict[str, str] = {}
         brightest = 0.0
         for task in self._tasks:
-            maps = []
+            maps, targets = [], list[np.ndarray]()
             for picture in self._probes(task):
                 try:
                     values = self._pixels(picture.labels[task], self._files(task).pixels, task)
@@ -234,12 +236,14 @@ class FolderSource(DataSource):
                 with suppress(DataError):
                     if remark := self._files(task).remark(values, self._tree.describe(picture.labels[task])):
                         found.setdefault(f"values of {task}", remark)
+                    targets.append(self._decoded(picture, task, values))
                 if values.shape[:2] != rgb.shape[:2] and same_shape(values.shape[:2], rgb.shape[:2]):
                     (height, width), (rgb_height, rgb_width) = values.shape[:2], rgb.shape[:2]
                     found[task] = (
                         f"{task} is {width} x {height} pixels, but the image is {rgb_width} x {rgb_height}: each pixel of the "
                         "image gets the nearest value"
                     )
+            doubts += _doubts_about(tasks[task], targets)
             if self._kinds[task].categorical and self._files(task).pixels == "indices":
                 maps = [values for values in maps if values.ndim == 2 and values.dtype.kind in "iu"]
                 share = interpolated_share(maps)
@@ -260,7 +264,7 @@ class FolderSource(DataSource):
                 f"the images that were checked fill at most {100 * brightest:.2g} % of the range of numbers, so networks see them "
                 f"as black; set the range: 'rgb: {{range: [0, {highest:.5g}]}}' in dataset.yaml"
             )
-        return list(found.values())
+        return list(found.values()), doubts
 
     @cached_property
     def _unread(self) -> str:
@@ -296,6 +300,13 @@ class FolderSource(DataSource):
     def _files(self, task: str) -> FileSettings:
         return self._label_maps.files if task == SEMANTIC else self._settings.files(task)
 
+    def _decoded(self, picture: Picture, task: str, pixels: np.ndarray) -> np.ndarray:
+        """Target ``[H, W]`` or ``[H, W, C]`` from the values of a label file; raises `DataError` as `FileSettings.decode`."""
+        own = self._settings.own_tasks.get(task)
+        classes = tuple(own.get("classes", ())) if own else self._label_maps.classes
+        where = self._tree.describe(picture.labels[task])
+        return self._files(task).decode(pixels, self._kinds[task].target_shape(1)[0], classes, where)
+
     def _beside(self, rgb: np.ndarray, picture: Picture, kind: str, pixels: Pixels) -> np.ndarray:
         """Values of a label file, resized to the image; raises `DataError` if it has another aspect ratio."""
         file = picture.labels[kind]
@@ -324,6 +335,29 @@ class FolderSource(DataSource):
         unused = table.unused if table is not None and settings.scenes == "auto" else ""
         by_folder = scene_table([{picture.scene} if picture.scene else None for picture in self._pictures])
         return replace(by_folder, unused=unused)
+
+
+def _doubts_about(task: Task, targets: Sequence[np.ndarray]) -> list[str]:
+    """Doubts about the meaning of a task's values, from the targets ``[H, W]`` or ``[H, W, C]`` of a few images."""
+    if task.categorical:
+        seen = {int(label) for target in targets for label in np.unique(target)}
+        only = [task.classes[label] for label in seen - {IGNORE_INDEX}]
+        if len(only) != 1 or IGNORE_INDEX not in seen:
+            return []
+        return [f"{task.name} has the single class {only[0]!r} in the {len(targets)} files that were checked{HINT_255}"]
+    medians = [median for target in targets if (median := typical(target)) == median]
+    if not medians:
+        return [f"{task.name} has no value in any of the {len(targets)} files that were checked"] if targets else []
+    found = Counter[str]()
+    for value in (task.from_array(np.moveaxis(target, 2, 0))[None] for target in targets):
+        found.update(task.suspicions(value) if task.valid(value).any() else ())
+    doubt = task.doubt_about(float(np.median(medians)))
+    often = [
+        f"{what}, in {count} of {len(targets)} files that were checked"
+        for what, count in found.items()
+        if 2 * count > len(targets)
+    ]
+    return [doubt] if doubt else often
 
 
 def _alike(names: Sequence[str]) -> list[str]:
