@@ -1,6 +1,7 @@
 """Annotations of labelling tools become a folder that trains."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -97,7 +98,61 @@ def test_areas_become_classes_the_smaller_or_upper_above(kind, tmp_path):
     assert abs(int((labels == 2).sum()) - 16 * 4) <= 24, "the borders of polygons are a matter of taste"
     source = open_source(out)
     assert source.info.classes == ("background", "cell", "nucleus")
+    assert source.info.colours == (((0, 0, 0), (128, 0, 0), (0, 128, 0)) if kind == "voc" else ())
     np.testing.assert_array_equal(source.read(0, 16).targets["semantic"].shape[-2:], (16, 16))
+
+
+def write_exported(folder: Path, file: str, image: str, file_name: str) -> None:
+    """Annotations as a labelling tool exports them, which counts categories from 0 and knows no ``iscrowd``."""
+    coco = json.loads((write_coco(folder / "plain", name=file_name) / "annotations/instances_train.json").read_text())
+    for annotation in coco["annotations"]:
+        del annotation["iscrowd"]
+        annotation["category_id"] -= 7
+    for category in coco["categories"]:
+        category["id"] -= 7
+    shutil.rmtree(folder / "plain")
+    write_image(folder / image)
+    (folder / file).parent.mkdir(exist_ok=True)
+    (folder / file).write_text(json.dumps(coco))
+
+
+@pytest.mark.parametrize(
+    ("file", "image", "file_name"),
+    [
+        ("result.json", "images/one.jpg", "images\\one.jpg"),
+        ("result.json", "images/one.jpg", "../../label-studio/data/media/upload/3/one.jpg"),
+        ("result.json", "one.jpg", "/data/one.jpg"),
+        ("train/_annotations.coco.json", "train/one.jpg", "one.jpg"),
+        ("annotations/result.json", "images/one.jpg", "one.jpg"),
+        ("annotations/labels.json", "pictures/default/one.jpg", "one.jpg"),
+    ],
+)
+def test_coco_is_found_wherever_a_labelling_tool_puts_it(file, image, file_name, tmp_path):
+    write_exported(tmp_path / "export", file, image, file_name)
+    (tmp_path / "export/about.json").write_text('{"images": 3}')
+    done = import_annotations("coco", tmp_path / "export", tmp_path / "out")
+    assert (done.num_images, done.classes, done.remarks) == (1, ["background", "cell", "nucleus"], [])
+    labels = np.asarray(Image.open(tmp_path / "out/semantic/one.png"))
+    assert (labels[0, 0], labels[15, 5], labels[7, 15], labels[7, 24]) == (0, 1, 2, 2)
+
+
+def test_a_split_into_folders_keeps_images_of_the_same_name_apart(tmp_path):
+    for part in ("train", "valid", "test"):
+        write_exported(tmp_path / "export", f"{part}/_annotations.coco.json", f"{part}/one.jpg", "one.jpg")
+    assert import_annotations("coco", tmp_path / "export", tmp_path / "out").num_images == 3
+    rows = (tmp_path / "out/labels.csv").read_text().split()
+    assert rows == ["name,split", "one,test", "one_train,train", "one_validation,validation"]
+
+
+def test_a_folder_without_annotations_is_told_what_is_expected(tmp_path):
+    write_image(tmp_path / "export/images/one.jpg")
+    (tmp_path / "export/broken.json").write_text("{")
+    message = r"(?s)has no COCO annotations, .* \(not broken.json\); expected one of\n.*Label Studio.*\n.*Roboflow"
+    with pytest.raises(DataError, match=message):
+        import_annotations("coco", tmp_path / "export", tmp_path / "out")
+    for kind in ("voc", "cvat"):
+        with pytest.raises(DataError, match=r"; expected\n  (SegmentationClass|annotations.xml)"):
+            import_annotations(kind, tmp_path / "export", tmp_path / "out")
 
 
 def test_parts_become_the_split(tmp_path):
@@ -148,7 +203,7 @@ def test_classes_that_no_pixel_has_are_said(tmp_path):
         (lambda folder: write_coco(folder, name="gone.jpg"), "none of the 1 annotated images was found"),
         (
             lambda folder: write_coco(folder, name="../../secret.jpg"),
-            "is not allowed to reference the parent|leads out of",
+            "none of the 1 annotated images was found",
         ),
         (lambda folder: write_coco(folder, annotations="nonsense"), "cannot be read as coco annotations"),
         (

@@ -18,16 +18,31 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from mgm.data.coco import Sources, arrange_coco
 from mgm.data.images import MAX_PIXELS
 from mgm.data.progress import progress_bar
 from mgm.data.vocabulary import PARTS
 from mgm.errors import ConfigError, DataError, choose
+from mgm.tasks.files import Colour
+from mgm.tasks.pictures import palette
 
 if TYPE_CHECKING:
     import datumaro
 
 FORMATS = {"coco": "coco", "cvat": "cvat", "voc": "voc_segmentation"}
 """Name of a format -> its reader in datumaro."""
+LAYOUTS = {
+    "coco": """
+  annotations/instances_train.json   images/train/0001.jpg    (COCO, CVAT; also val, test, default)
+  result.json                        images/0001.jpg          (Label Studio)
+  train/_annotations.coco.json       train/0001.jpg           (Roboflow; also valid, test)""",
+    "cvat": """
+  annotations.xml                    images/0001.jpg          (CVAT for images)""",
+    "voc": """
+  SegmentationClass/0001.png         JPEGImages/0001.jpg
+  ImageSets/Segmentation/train.txt   labelmap.txt             (names and colours of the classes)""",
+}
+"""Name of a format -> its files, for messages."""
 OUTSIDE = ("background", "ignore")
 """Meaning of pixels outside all annotations: the class background, or no label."""
 IGNORED = ("ignored", "void", "ignore")
@@ -48,6 +63,8 @@ class Imported:
 def import_annotations(kind: str, folder: Path, out: Path, *, outside: str = "background") -> Imported:
     """Convert annotations to a data folder: ``rgb/``, ``semantic/``, ``classes.txt`` and, if they are split, ``labels.csv``.
 
+    If the annotations define colours of the classes, the label maps have them as their palette.
+
     Overlapping annotations are drawn by layer (z order); within a layer, smaller ones are drawn over larger ones.
 
     Args:
@@ -65,7 +82,7 @@ def import_annotations(kind: str, folder: Path, out: Path, *, outside: str = "ba
         raise ConfigError(f"outside is {outside!r}. Choices: {', '.join(OUTSIDE)}")
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise DataError(f"{out}: already exists; choose another folder with --out")
-    items, names = _read(folder, kind, reader)
+    items, names, colours, sources = _read(folder, kind, reader)
     if alike := {name for name in names if [other.casefold() for other in names].count(name.casefold()) > 1}:
         raise DataError(
             f"{folder}: has categories of the same name: {', '.join(sorted(alike))}; rename or merge them in the labelling tool"
@@ -78,20 +95,29 @@ def import_annotations(kind: str, folder: Path, out: Path, *, outside: str = "ba
     if len(classes) > NO_LABEL:
         raise DataError(f"{folder}: has {len(classes)} classes; a label map can hold at most {NO_LABEL}")
     empty = classes.index(background) if outside == "background" else NO_LABEL
+    # 256 entries: with a shorter palette PNG uses too few bits to store 255
+    shown = np.zeros((NO_LABEL + 1, 3), np.uint8)
+    shown[: len(classes)] = palette(len(classes))
+    for name, colour in colours.items():
+        if name in classes:
+            shown[classes.index(name)] = colour
     left_out: Counter[str] = Counter()
     out.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-", ignore_cleanup_errors=True) as begun:
         target = Path(begun) / "whole"
         parts: list[tuple[str, str]] = []
-        found: set[int] = set()
+        found, taken = set[int](), set[str]()
         with progress_bar(f"reading {kind}", len(items)) as advance:
             for item in items:
                 advance(1)
-                source = Path(getattr(item.media, "path", "") or "")
+                source, part = sources.get((item.subset, item.id), (Path(), ""))
                 if not source.is_file() or not Path(abspath(source)).is_relative_to(abspath(folder)):
-                    left_out["annotated images that are not in the folder"] += 1
+                    left_out["annotated images that are not in the folder, or several times"] += 1
                     continue
                 name = _name_below(item.id, folder)
+                if name.casefold() in taken:
+                    name = f"{name}_{item.subset}"
+                taken.add(name.casefold())
                 labels = np.full(_annotated_size(item, source), empty, np.uint8)
                 for mask, label in _masks(item.annotations, labels.shape, left_out):
                     labels[mask] = numbers[label]
@@ -101,8 +127,11 @@ def import_annotations(kind: str, folder: Path, out: Path, *, outside: str = "ba
                 for path in (picture, label_map):
                     path.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(source, picture)
-                Image.fromarray(labels).save(label_map)
-                parts.append((name, PARTS.get(item.subset.lower(), "")))
+                drawn = Image.fromarray(labels)
+                if colours:
+                    drawn.putpalette(shown.ravel().tolist())
+                drawn.save(label_map)
+                parts.append((name, part))
         if not parts:
             raise DataError(
                 f"{folder}: none of the {len(items)} annotated images was found; put them beside the annotations"
@@ -119,10 +148,13 @@ def import_annotations(kind: str, folder: Path, out: Path, *, outside: str = "ba
     return Imported(len(parts), classes, remarks)
 
 
-def _read(folder: Path, kind: str, reader: str) -> tuple[list[datumaro.DatasetItem], list[str]]:
-    """Read all annotated images, and the class names by index."""
+def _read(
+    folder: Path, kind: str, reader: str
+) -> tuple[list[datumaro.DatasetItem], list[str], dict[str, Colour], Sources]:
+    """Read all annotated images, the class names by index, their colours if they have some, and the files of the images."""
     try:
         import datumaro
+        from datumaro.components.errors import DatasetNotFoundError
     except ImportError as error:
         raise ConfigError("mgm import needs datumaro, which is not installed: pip install 'mgm[import]'") from error
     if not folder.is_dir():
@@ -131,17 +163,34 @@ def _read(folder: Path, kind: str, reader: str) -> tuple[list[datumaro.DatasetIt
     level = root.level
     root.setLevel(logging.ERROR)
     try:
-        dataset = datumaro.Dataset.import_from(str(folder), reader)
-        items = sorted(dataset, key=lambda item: (item.subset, item.id))
-        names = [label.name for label in dataset.categories()[datumaro.AnnotationType.label]]  # type: ignore[reportGeneralTypeIssues]
+        with TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
+            place, sources = folder, Sources()
+            if kind == "coco":
+                place = Path(scratch) / "arranged"
+                sources = arrange_coco(folder, place)
+            dataset = datumaro.Dataset.import_from(str(place), reader)
+            items = sorted(dataset, key=lambda item: (item.subset, item.id))
+        categories = dataset.categories()
+        names = [label.name for label in categories[datumaro.AnnotationType.label]]  # type: ignore[reportGeneralTypeIssues]
+        painted: Any = categories.get(datumaro.AnnotationType.mask)
+        colours: dict[str, Colour] = (
+            {names[index]: colour for index, colour in painted.colormap.items()} if painted else {}
+        )
+    except DataError as error:
+        raise DataError(f"{error}; expected one of{LAYOUTS[kind]}") from None
     except Exception as error:  # datumaro's readers raise many kinds
         reason = str(error.__cause__ or error).partition("\n")[0]
         if isinstance(error.__cause__, AssertionError):  # of datumaro's list of categories, which takes no name twice
             reason = f"the category {reason!r} seems to be defined twice; rename or merge it in the labelling tool"
-        raise DataError(f"{folder}: cannot be read as {kind} annotations: {reason}") from error
+        expected = f"; expected{LAYOUTS[kind]}" if isinstance(error.__cause__ or error, DatasetNotFoundError) else ""
+        raise DataError(f"{folder}: cannot be read as {kind} annotations: {reason}{expected}") from error
     finally:
         root.setLevel(level)
-    return items, names
+    if kind != "coco":
+        for item in items:
+            path = Path(getattr(item.media, "path", "") or "")
+            sources[item.subset, item.id] = path, PARTS.get(item.subset.lower(), "")
+    return items, names, colours, sources
 
 
 def _masks(
