@@ -233,3 +233,24 @@ def test_formats_that_cannot_be_are_refused(settings, says):
     with pytest.raises(ValueError, match=says):
         ImageFormat(**settings)
     assert channels.MAX_CHANNELS == 16
+
+
+@pytest.mark.parametrize(
+    ("content", "has"),
+    [
+        (tiff(np.ones((20, 30, 5), np.uint16)), "5 channels of uint16"),
+        (
+            tiff(np.ones((5, 20, 30), np.uint8), photometric="minisblack", planarconfig="separate"),
+            "5 channels of uint8",
+        ),
+        (npy(np.ones((20, 30, 4), np.float32)), "4 channels of float32"),
+        (tiff(np.ones((20, 30), np.float32)), "1 channel of float32"),
+    ],
+)
+def test_what_a_model_of_photographs_cannot_take_is_told_what_it_is(tmp_path, content, has):
+    (tmp_path / "a.tif").write_bytes(content)
+    with pytest.raises(DataError, match=f"a.tif: has {has}; this model takes RGB photographs"):
+        read_image(tmp_path / "a.tif", ImageFormat())
+    (tmp_path / "a.tif").write_bytes(content[:100])
+    with pytest.raises(DataError, match="a.tif: is "):
+        read_image(tmp_path / "a.tif", ImageFormat())

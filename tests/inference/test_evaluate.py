@@ -54,6 +54,20 @@ def evaluated(mgm, run, *options):
     return json.loads(out)
 
 
+def test_an_exported_model_is_scored_on_no_folder_that_happens_to_have_the_name_of_its_data(
+    tmp_path, monkeypatch, run, mgm
+):
+    model = TrainedModel.load(run)
+    model.save_pretrained(tmp_path / "model")
+    write_nyuv2(tmp_path / "toys")
+    config = json.loads((tmp_path / "model/config.json").read_text())
+    (tmp_path / "model/config.json").write_text(json.dumps(config | {"dataset": "toys"}))
+    monkeypatch.chdir(tmp_path)
+    said = mgm.refused("evaluate", "model")
+    assert "model: an exported model carries no data (it learned from toys); give them with --data" in said
+    assert evaluated(mgm, "model", "--data", "toys")["num_images"]
+
+
 def test_table_of_classes(mgm, run):
     found = evaluated(mgm, run)
     classes = found["classes"]["semantic"]

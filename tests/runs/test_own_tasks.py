@@ -123,7 +123,8 @@ def test_scores_on_data_of_another_meaning_are_refused(cells, run, tmp_path):
     found = evaluate(run, split="validation")
     assert list(found.scores["heat"]) == ["abs_error_C", "relative_error", "rmse_C"]
     kelvin = write_cells(tmp_path / "kelvin", settings=SETTINGS.replace("°C", "K"))
-    with pytest.raises(ConfigError, match="kelvin defines heat differently from the data that the run was trained on"):
+    says = r"kelvin defines heat differently: heat is 35 to 42 K \(.* there, but 35 to 42 °C \(.* learned from; .* scale and offset"
+    with pytest.raises(ConfigError, match=says):
         evaluate(run, data=str(kelvin))
     wider = write_cells(tmp_path / "wider", settings=SETTINGS.replace("[35, 42]", "[30, 50]"))
     assert evaluate(run, data=str(wider), split="all").scores["heat"]["abs_error_C"] > 0

@@ -66,7 +66,12 @@ def read_image(
         DataError: If it is unreadable, has the wrong number of channels, or numbers of unknown range.
     """
     if kind.is_photograph and not isinstance(source, bytes):
-        return read_photograph(source, name)
+        try:
+            return read_photograph(source, name)
+        except DataError:
+            if isinstance(source, str | Path):
+                _check_photograph(source, name, taker)
+            raise
     values, name, axis = _stored(source, name, most_pixels)
     return to_levels(_interleaved(values, axis, kind.channels, name, taker), kind, name)
 
@@ -74,6 +79,19 @@ def read_image(
 def image_dtype(content: bytes, name: str) -> np.dtype:
     """Dtype of the numbers in a file. Raises the errors of `read_image`."""
     return _stored(content, name)[0].dtype
+
+
+def _check_photograph(source: str | Path, name: str, taker: str) -> None:
+    """Raise `DataError` if a file that is no photograph is a readable image with other channels, or of fractions."""
+    try:
+        values, name, axis = _stored(source, name)
+    except DataError:  # the error of `read_photograph` is the better one
+        return
+    count = 1 if values.ndim == 2 else min(values.shape) if axis is None else values.shape[axis]
+    if count not in (1, 3) or values.dtype.kind == "f":
+        raise DataError(
+            f"{name}: has {count} channel{'s' * (count > 1)} of {values.dtype}; {taker} takes RGB photographs of 8 or 16 bits"
+        ) from None
 
 
 def to_levels(values: np.ndarray, kind: ImageFormat, name: str) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mgm.data import open_source
+from mgm.data import DATASETS, open_source
 from mgm.data.loading import StoreReader
 from mgm.data.store import cached_store
 from mgm.errors import ConfigError, DataError, unknown
@@ -24,6 +24,7 @@ from mgm.runs.images import RunImages, open_run_data, unique_names, with_classes
 from mgm.runs.pretraining import pretraining
 from mgm.tasks import tasks_for
 from mgm.tasks.base import Confusion, Task
+from mgm.tasks.own import OwnTask
 from mgm.tasks.regression import RegressionTask
 from mgm.training import evaluate as scoring
 from mgm.training.evaluate import Classes, Scores
@@ -128,8 +129,9 @@ def evaluate(
         ``.scores``: task -> metric -> value; ``.classes``: task -> class -> IoU and share of the pixels.
 
     Raises:
-        ConfigError: If the split does not exist, the data sets have no task in common or different classes, there is nothing
-            to calibrate, or every image that could be used for calibration is scored.
+        ConfigError: If an exported model is scored without ``data``, the split does not exist, the data sets have no task in
+            common, define one differently or have different classes, there is nothing to calibrate, or every image that could be
+            used for calibration is scored.
         DataError: If no image is left to score, or the validation set has no labels for the calibration.
     """
     asked, split = split, split or ("all" if data else "test")
@@ -146,6 +148,10 @@ def evaluate(
     folder = RunFolder(Path(run))
     known = RunImages.read(folder.images) if folder.exists else None
     remarks: list[str] = []
+    if not (data or known or config.data in DATASETS):
+        raise ConfigError(
+            f"{run}: an exported model carries no data (it learned from {config.data}); give them with --data"
+        )
     if data or not known:
         source = open_source(data or config.data, config.num_images)
         info = with_classes_of(source.info, trained.info)
@@ -230,11 +236,22 @@ def _tasks(
         )
     theirs = tasks_for(info, tuple(tasks))
     if other := [name for name, task in tasks.items() if not task.comparable(theirs[name])]:
+        meanings = (
+            f"{name} is {_meaning(theirs[name])} there, but {_meaning(tasks[name])} in the data that the model learned from"
+            for name in other
+        )
         raise ConfigError(
-            f"{info.name} defines {', '.join(other)} differently from the data that the run was trained on; train without "
-            "it (--tasks)"
+            f"{info.name} defines {', '.join(other)} differently: {'; '.join(meanings)}; give these data the definition of "
+            "the model in their dataset.yaml (with scale and offset, if numbers are in another unit)"
         )
     return tasks, _calibratable(tasks) if calibrate else {}
+
+
+def _meaning(task: Task) -> str:
+    """What the values of a task mean, in words: range and unit, or classes."""
+    definition = task.definition if isinstance(task, OwnTask) else {}
+    form = f" (channels: {task.channels}, flips: {definition['flips']})" if "flips" in definition else ""
+    return f"{task.values}{form}"
 
 
 def _calibratable(tasks: Mapping[str, Task]) -> dict[str, RegressionTask]:

@@ -39,7 +39,8 @@ def find_photographs(
 
     Raises:
         DataError: If a folder holds no image, or a pattern or standard input yields no file.
-        ConfigError: If the results of two images would have the same name.
+        ConfigError: If the results of two images would have the same name, or would count as images the next time because ``out``
+            is the folder that is searched.
     """
     found: dict[str, PhotographFile] = {}
     for argument in arguments:
@@ -97,6 +98,11 @@ def _like(pattern: str, out: Path) -> Iterator[PhotographFile]:
 
 def _without_results(paths: list[Path], root: Path, out: Path) -> list[Path]:
     """The files outside the folder of results; it matters only if that folder lies below the one that is searched."""
+    if root.resolve() == out.resolve():
+        raise ConfigError(
+            f"{out}: is the folder of the images, where the results would count as images the next time; choose another folder "
+            f"with --out, such as {out / 'predictions'}"
+        )
     if root.resolve() not in out.resolve().parents:
         return paths
     return [path for path in paths if out.resolve() not in path.resolve().parents]
