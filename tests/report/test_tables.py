@@ -2,10 +2,11 @@ import math
 from dataclasses import replace
 
 import pytest
+import torch
 from rich.console import Console
 
 from mgm.errors import ConfigError
-from mgm.report.tables import score_table
+from mgm.report.tables import percent, score_table
 from mgm.tasks import make_tasks
 
 TASKS = make_tasks(("semantic", "depth", "normal"), ("wall", "floor"))
@@ -118,3 +119,9 @@ def test_terminal_table_fits_into_80_columns_with_a_line_per_metric():
     assert "0.220" in text
     metrics = sum(len(task.metrics_info) for task in TASKS.values())
     assert sum(line.startswith("│") for line in text.splitlines()) == metrics + len(TASKS)
+
+
+def test_nothing_is_a_negative_zero_after_rounding():
+    assert (percent(-0.0001), percent(0.0), percent(-0.0051)) == ("+0.0 %", "+0.0 %", "-0.5 %")
+    assert TASKS["depth"].metrics_info["abs_error_m"].text(-1e-6) == "0.000 m"
+    assert TASKS["normal"].describe(torch.tensor([-1e-6, 0.0, -1.0])).startswith("(0.00, 0.00, −1.00)")

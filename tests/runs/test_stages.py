@@ -100,7 +100,10 @@ def test_a_run_and_its_baseline_train_the_first_stage_once(data, tmp_path, monke
     assert carried_out == ["multi_task"] * 3 + ["continued"] * 3 + ["joint"] * 3
     assert not (tmp_path / "run/stages").exists()
     # with a second per step: each model cost six, both together nine
-    assert [(member["seconds"], member["shared_seconds"]) for member in (result, result["baseline"])] == [(6, 3), (6, 0)]
+    assert [(member["seconds"], member["shared_seconds"]) for member in (result, result["baseline"])] == [
+        (6, 3),
+        (6, 0),
+    ]
     assert seconds_spent([result, result["baseline"]]) == 9
     assert training_time(result) == (
         "training time: mgm_no_generator 6 s, mt 6 s; 9 s in all, because stages that models share are trained only once"

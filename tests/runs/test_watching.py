@@ -64,7 +64,11 @@ def test_a_line_on_a_terminal_breaks_between_figures(capsys, monkeypatch, width)
     lines = capsys.readouterr().err.splitlines()
     assert max(map(len, lines)) <= width
     assert all(line.startswith("    ") for line in lines[1:])
-    for figure in ("semantic mIoU 0.250", "depth absolute error 0.611 m", "overall 1.49x constant (best of this stage so far)"):
+    for figure in (
+        "semantic mIoU 0.250",
+        "depth absolute error 0.611 m",
+        "overall 1.49x constant (best of this stage so far)",
+    ):
         assert any(figure in line for line in lines)
 
 

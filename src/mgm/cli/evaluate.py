@@ -75,7 +75,8 @@ def evaluate(arguments: list[str]) -> None:
             print(f"{task.title}: {task.values}")
     for name, confusion in found.confusions.items():
         if mistakes := [
-            f"{true} taken for {taken} ({share(part)})" for true, taken, part in confusion.mistakes(MISTAKES)
+            f"{true} taken for {taken} ({share(part)} of its pixels, {share(whole)} of all)"
+            for true, taken, part, whole in confusion.mistakes(MISTAKES)
         ]:
             print(f"{found.tasks[name].title}: {', '.join(mistakes)}")
     print("images with the largest errors, worst first:")
@@ -91,6 +92,6 @@ def evaluate(arguments: list[str]) -> None:
     if found.calibration:
         for name, line in found.calibration.lines.items():
             print(
-                f"calibrated: {name} = {line.scale:.3f} x prediction {line.shift:+.3f} {found.tasks[name].unit}, least squares on "
+                f"calibrated: {name} = {line.scale:.3f} x prediction {line.shift:+z.3f} {found.tasks[name].unit}, least squares on "
                 f"the {found.calibration.num_images} images of the validation set"
             )

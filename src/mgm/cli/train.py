@@ -181,7 +181,9 @@ def _print_result(out: Path, result: dict[str, Any]) -> None:
     if "diversity" in result:
         console.print(diversity_sentence(result["diversity"]))
     how = "; predictions averaged with those for the mirrored images" * result.get("flip_average", False)
-    console.print(f"scores on the test set of {result['data']}, after training on {result['num_labelled']} labelled images{how}")
+    console.print(
+        f"scores on the test set of {result['data']}, after training on {result['num_labelled']} labelled images{how}"
+    )
     if time := training_time(result):
         console.print(time)
     console.print(f"results, pictures and checkpoints: {out}", soft_wrap=True)

@@ -217,7 +217,7 @@ def _control(answer: Answer) -> str:
 
 
 def _percent(fraction: float) -> str:
-    return "unknown" if math.isnan(fraction) else f"{100 * fraction:+.1f} %"
+    return "unknown" if math.isnan(fraction) else f"{100 * fraction:+z.1f} %"
 
 
 def _p(value: float) -> str:

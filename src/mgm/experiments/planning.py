@@ -51,7 +51,7 @@ def _sensitivity(answers: Sequence[Answer], seeds: int) -> str:
             least = detectable_difference(one.std, seeds, level)
             base = abs(one.mean / test.gain) if test.gain else math.nan
             numbers = [one.mean, one.std, least]
-            cells = [UNKNOWN if math.isnan(number) else f"{number:+.4f}" for number in numbers]
+            cells = [UNKNOWN if math.isnan(number) else f"{number:+z.4f}" for number in numbers]
             relative = UNKNOWN if math.isnan(least / base) else f"{100 * least / base:.1f} %"
             named = f"{answer.question.recipe} − {answer.question.reference}"
             rows.append([named, task, str(one.count), *cells, relative, seeds_text(test.needed), paper])

@@ -170,7 +170,7 @@ def _tests(test: Test, primary: bool) -> list[str]:
 
 
 def _signed(number: float) -> str:
-    return UNKNOWN if math.isnan(number) else f"{number:+.4f}"
+    return UNKNOWN if math.isnan(number) else f"{number:+z.4f}"
 
 
 def _chance(p: float) -> str:

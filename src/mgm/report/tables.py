@@ -147,7 +147,7 @@ def metric_number(value: float, info: MetricInfo) -> str:
     """Format a value of a metric for a table."""
     if not math.isfinite(value):
         return UNKNOWN
-    return f"{value:.2f}" if info.unit == "°" else f"{value:.{info.decimals}f}"
+    return f"{value:z.2f}" if info.unit == "°" else f"{value:z.{info.decimals}f}"
 
 
 def share(fraction: float) -> str:
@@ -157,7 +157,7 @@ def share(fraction: float) -> str:
 
 def percent(gain: float) -> str:
     """Format a fraction in per cent, with its sign."""
-    return f"{gain:+.1%}".replace("%", " %") if math.isfinite(gain) else UNKNOWN
+    return f"{gain:+z.1%}".replace("%", " %") if math.isfinite(gain) else UNKNOWN
 
 
 def _best(values: list[float], info: MetricInfo) -> tuple[bool, ...]:

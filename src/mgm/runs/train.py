@@ -316,7 +316,17 @@ def _finish(
     if position.earlier and _mean_score(position.earlier) > _mean_score(position.best):
         result["earlier"] = _earlier(experiment, data, trainer, model)
     if baseline:
-        kept = ("recipe", "steps", "stopped", "seconds", "shared_seconds", "validation", "test", "classes", "pretrained")
+        kept = (
+            "recipe",
+            "steps",
+            "stopped",
+            "seconds",
+            "shared_seconds",
+            "validation",
+            "test",
+            "classes",
+            "pretrained",
+        )
         result["baseline"] = {key: baseline[key] for key in kept}
         gains = {name: task_gain(test[name], baseline["test"][name], task) for name, task in data.tasks.items()}
         result["gain"] = gains | {"mean": mean_gain(test, baseline["test"], data.tasks)}

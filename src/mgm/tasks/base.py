@@ -45,7 +45,7 @@ class MetricInfo:
         """Format a value with its unit, for sentences and captions; a dash if it is not finite."""
         if not math.isfinite(value):
             return "–"
-        return f"{value:.1f}°" if self.unit == "°" else f"{value:.{self.decimals}f} {self.unit}".rstrip()
+        return f"{value:z.1f}°" if self.unit == "°" else f"{value:z.{self.decimals}f} {self.unit}".rstrip()
 
     @property
     def heading(self) -> str:
@@ -73,15 +73,19 @@ class Confusion:
     pixels: list[list[int]]
     """Pixel counts by target class (row) and predicted class (column)."""
 
-    def mistakes(self, most: int) -> list[tuple[str, str, float]]:
-        """The ``most`` largest confusions, by pixel count: target class, predicted class, fraction of the target class' pixels."""
+    def mistakes(self, most: int) -> list[tuple[str, str, float, float]]:
+        """The ``most`` largest confusions: target class, predicted class, fraction of the pixels of the target class, and of all.
+
+        They are sorted by the last one.
+        """
+        whole = sum(map(sum, self.pixels))
         found = [
-            (count, true, predicted, count / sum(row))
+            (true, predicted, count / sum(row), count / whole)
             for true, row in zip(self.classes, self.pixels, strict=True)
             for predicted, count in zip(self.classes, row, strict=True)
             if count and true != predicted
         ]
-        return [mistake[1:] for mistake in sorted(found, key=lambda mistake: -mistake[0])[:most]]
+        return sorted(found, key=lambda mistake: -mistake[-1])[:most]
 
 
 class TaskMetrics(ABC):

@@ -123,10 +123,10 @@ class RegressionTask(Task):
         text = "no values"
         if len(known):
             low, middle, high = (known.min().item(), known.median().item(), known.max().item())
-            low, middle, high = (f"{number:.{self.digits}f}" for number in (low, middle, high))
+            low, middle, high = (f"{number:z.{self.digits}f}" for number in (low, middle, high))
             text = f"{low} to {high}, median {middle}\N{NO-BREAK SPACE}{self.unit}".rstrip()
             text += "" if self.fixed_span else " (colours: 2nd to 98th percentile)"
-        ends = (f"{end:.{self.digits}f} {self.unit}".rstrip() for end in span)
+        ends = (f"{end:z.{self.digits}f} {self.unit}".rstrip() for end in span)
         scale = ColourScale(colours, *ends)
         return Legend(self.title, self.error_scale(), scale=scale, text=text, unlabelled=self.unlabelled(values))
 
@@ -134,7 +134,7 @@ class RegressionTask(Task):
         """The numbers with their unit."""
         if not value.isfinite().all():
             return "unknown"
-        text = vector_text(value, self.digits) if len(value) > 1 else f"{value.item():.{self.digits}f}"
+        text = vector_text(value, self.digits) if len(value) > 1 else f"{value.item():z.{self.digits}f}"
         return f"{text} {self.unit}".rstrip()
 
     def describe_difference(self, first: Tensor, second: Tensor) -> str:
@@ -188,4 +188,4 @@ def channel_medians(batches: Iterable[tuple[Tensor, Tensor]], channels: int, lim
 
 def vector_text(value: Tensor, digits: int = 2) -> str:
     """Format ``[C]`` numbers as ``(0.10, −0.25)``."""
-    return "(" + ", ".join(f"{float(number):.{digits}f}".replace("-", "−") for number in value) + ")"
+    return "(" + ", ".join(f"{float(number):z.{digits}f}".replace("-", "−") for number in value) + ")"

@@ -139,8 +139,8 @@ def mistakes(folder: RunFolder) -> Mistakes:
         (
             confusion_chart(kinds[name].title, confusion),
             [
-                f"{true} is predicted as {taken}: {share(part)} of its pixels"
-                for true, taken, part in confusion.mistakes(NAMED)
+                f"{true} is predicted as {taken}: {share(part)} of its pixels, {share(whole)} of all"
+                for true, taken, part, whole in confusion.mistakes(NAMED)
             ],
         )
         for name, confusion in confusions.items()
