@@ -212,7 +212,7 @@ def test_what_looks_wrong_is_said_with_the_range() -> None:
         ("crop", {"classes": ["a", "b"], "colours": {"a": [1, 2, 3]}}, "class 'b' is in only one of classes and colours"),
         ("crop", {"classes": ["a", "b"], "values": {"a": 0}}, "class 'b' is in only one of classes and values"),
         ("crop", {"classes": ["a", "b"], "loss": "log"}, "unknown loss 'log'"),
-        ("crop", {"classes": ["a", "b"], "unit": "m"}, "unknown key 'unit'"),
+        ("crop", {"classes": ["a", "b"], "unit": "m"}, "'unit' is for tasks with numbers; remove it, or leave out classes"),
     ],
 )  # fmt: skip
 def test_bad_definitions_get_one_clear_error(name: str, entry: dict[str, Any], message: str) -> None:
