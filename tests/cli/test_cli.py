@@ -112,7 +112,7 @@ def test_resume_of_a_finished_run_prints_its_result(mgm, finished):
     out = mgm.done("train", "--resume", finished)
     assert "against mt" in out
     mean = json.loads(before)["gain"]["mean"]
-    assert f"mean gain {'–' if mean is None else f'{100 * mean:+.1f} %'}" in " ".join(out.split())
+    assert f"mean gain {'–' if mean is None else f'{100 * mean:+z.1f} %'}" in " ".join(out.split())
     assert (finished / "result.json").read_bytes() == before
     assert f"mgm report {finished}" in out
 

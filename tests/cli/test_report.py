@@ -118,7 +118,7 @@ def test_run(mgm, runs, tmp_path):
     for scores in (result["test"], result["constant"], result["baseline"]["test"]):
         assert f"{scores['depth']['abs_error_m']:.3f}" in page.text
         assert f"{scores['normal']['angle_deg']:.2f}" in page.text
-    assert f"depth {100 * result['gain']['depth']:+.1f} %" in page.text
+    assert f"depth {100 * result['gain']['depth']:+z.1f} %" in page.text
     assert "One run of each" in page.text
     for text in (f"{result['num_labelled']} labelled images", result["versions"]["torch"], "Stage 3: joint training"):
         assert text in page.text
