@@ -8,7 +8,7 @@ import logging
 import shutil
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os.path import abspath
 from pathlib import Path, PurePosixPath
@@ -95,12 +95,7 @@ def import_annotations(kind: str, folder: Path, out: Path, *, outside: str = "ba
     if len(classes) > NO_LABEL:
         raise DataError(f"{folder}: has {len(classes)} classes; a label map can hold at most {NO_LABEL}")
     empty = classes.index(background) if outside == "background" else NO_LABEL
-    # 256 entries: with a shorter palette PNG uses too few bits to store 255
-    shown = np.zeros((NO_LABEL + 1, 3), np.uint8)
-    shown[: len(classes)] = palette(len(classes))
-    for name, colour in colours.items():
-        if name in classes:
-            shown[classes.index(name)] = colour
+    shown = _png_palette(classes, colours)
     left_out: Counter[str] = Counter()
     out.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-", ignore_cleanup_errors=True) as begun:
@@ -115,22 +110,14 @@ def import_annotations(kind: str, folder: Path, out: Path, *, outside: str = "ba
                     left_out["annotated images that are not in the folder, or several times"] += 1
                     continue
                 name = _name_below(item.id, folder)
-                if name.casefold() in taken:
+                while name.casefold() in taken:
                     name = f"{name}_{item.subset}"
                 taken.add(name.casefold())
                 labels = np.full(_annotated_size(item, source), empty, np.uint8)
                 for mask, label in _masks(item.annotations, labels.shape, left_out):
                     labels[mask] = numbers[label]
                 found.update(np.unique(labels).tolist())
-                picture = target / "rgb" / f"{name}{source.suffix.lower()}"
-                label_map = target / "semantic" / f"{name}.png"
-                for path in (picture, label_map):
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(source, picture)
-                drawn = Image.fromarray(labels)
-                if colours:
-                    drawn.putpalette(shown.ravel().tolist())
-                drawn.save(label_map)
+                _write_sample(target, name, source, labels, shown)
                 parts.append((name, part))
         if not parts:
             raise DataError(
@@ -146,6 +133,30 @@ def import_annotations(kind: str, folder: Path, out: Path, *, outside: str = "ba
     if unused := [name for index, name in enumerate(classes) if index not in found and name != background]:
         remarks.append(f"classes that no pixel has: {', '.join(unused)}")
     return Imported(len(parts), classes, remarks)
+
+
+def _png_palette(classes: Sequence[str], colours: Mapping[str, Colour]) -> list[int]:
+    """Palette of label maps with the given colours, others from the default palette; empty if no colour is given."""
+    if not colours:
+        return []
+    # 256 entries: with a shorter palette PNG uses too few bits to store 255
+    shown = np.zeros((NO_LABEL + 1, 3), np.uint8)
+    shown[: len(classes)] = palette(len(classes))
+    for index, name in enumerate(classes):
+        shown[index] = colours.get(name, shown[index])
+    return shown.ravel().tolist()
+
+
+def _write_sample(target: Path, name: str, source: Path, labels: np.ndarray, shown: Sequence[int]) -> None:
+    """Copy an image, and write its label map with a palette if there is one."""
+    picture, label_map = target / "rgb" / f"{name}{source.suffix.lower()}", target / "semantic" / f"{name}.png"
+    for path in (picture, label_map):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, picture)
+    drawn = Image.fromarray(labels)
+    if shown:
+        drawn.putpalette(shown)
+    drawn.save(label_map)
 
 
 def _read(
