@@ -201,6 +201,13 @@ def test_numbers_are_read_as_they_are():
         read_numbers(encoded(Image.new("P", (4, 4))), "palette.png")
 
 
+def test_numbers_in_16_bit_colours_are_refused_because_pillow_would_round_them():
+    header = struct.pack(">IIBBBBB", 4, 3, 16, 2, 0, 0, 0)
+    content = png_chunks(header, zlib.compress(3 * (b"\0" + bytes(4 * 6))))
+    with pytest.raises(DataError, match="flow.png: has 16-bit colours, whose numbers cannot be read exactly"):
+        read_numbers(content, "flow.png")
+
+
 def test_grey_numbers_with_an_opaque_alpha_are_read_and_transparent_ones_refused():
     picture = Image.fromarray(LABELS.astype(np.uint8)).convert("LA")
     np.testing.assert_array_equal(read_numbers(encoded(picture)), LABELS)

@@ -166,9 +166,11 @@ def read_numbers(source: Path | bytes, name: str = "") -> np.ndarray:
     """Read the stored numbers ``[H, W]`` or ``[H, W, 3]``: grey of up to 16 bits, floats (TIFF, PFM), 8-bit RGB without alpha.
 
     Raises:
-        DataError: As by `decode`, or if it has a palette or other channels.
+        DataError: As by `decode`, or if it has a palette, other channels, or colours of 16 bits.
     """
     image, name = decode(source, name)
+    if is_reduced(image):  # as in KITTI's optical flow: the lower 8 bits would be lost
+        raise DataError(f"{name}: has 16-bit colours, whose numbers cannot be read exactly; save them as .npy [H, W, C]")
     if image.mode == "LA" and np.array(image.getchannel("A")).min() == 255:
         image = image.getchannel("L")
     if image.mode == "LA":
