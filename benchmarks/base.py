@@ -117,6 +117,10 @@ _EXTRA_LABELS = ("--extra-uses", "labels", "--joint-share", "0.5")
 _SOURCES: dict[str, tuple[str, ...]] = {
     "MT, equal cost": ("--steps", "5600"),
     "rooms first": ("--pretrain", "rooms", "--num-rooms", "10000", "--pretrain-steps", "2800"),
+    "rooms fading out": (
+        *("--pretrain", "rooms", "--num-rooms", "10000", "--pretrain-steps", "1400"),
+        *("--pretrain-overlap", "0.67", "--steps", "4200"),
+    ),
     "composites": ("--extra-images", "composites", *_EXTRA_LABELS, "--steps", "3590"),
     "rooms beside": ("--extra-images", "rooms", "--num-rooms", "10000", *_EXTRA_LABELS, "--steps", "3590"),
     "consistency": ("mt_consistency", "--joint-share", "0.333", "--steps", "3300"),
@@ -146,7 +150,7 @@ GROUPS: dict[str, Group] = {
         ("mt", "--preset", "small", *PHOTOS),
         _SOURCES,
         data="photos",
-        tested=tuple(_SOURCES)[1:6],
+        tested=tuple(_SOURCES)[1:7],
         pretraining=("--preset", "small", "--steps", "1000", "--batch-size", "64"),
     ),
     "synthesis_best": Group(

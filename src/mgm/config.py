@@ -90,6 +90,9 @@ class DataConfig:
     taken from the data set (Cityscapes: 30) or else from the classes in the label map."""
     pretrain: str = ""
     """Data set to pre-train the network on with labels (`rooms`); empty: none."""
+    pretrain_overlap: float = 0.0
+    """Fraction of the steps after pre-training and before joint training in which images of `pretrain` still replace labelled
+    ones, from all of them in the first step down to none; 0: pre-training ends at once."""
     num_rooms: int = 10_000
     """Number of rooms to render for `pretrain rooms` and `extra_images rooms`; as with any data set, 70 % are for training."""
     cache: str = ""

@@ -96,3 +96,51 @@ def test_own_segmentations_are_translated_task_by_task(tmp_path):
     batch = RunLoaders(experiment, data, CPU).pretraining()(0, 4)
     assert set(batch.targets) == set(data.tasks)
     assert set(batch.targets["cells"].unique().tolist()) == {0, 2, IGNORE_INDEX}
+
+
+def overlapping(folder, **training):
+    """Six steps before joint training, the first three of which have images of rooms, too."""
+    experiment = experiment_on(folder, pretrain="rooms", pretrain_overlap=0.5)
+    settings = {"steps": 8, "joint_share": 0.25, "pretrain_steps": 5} | training
+    return replace(experiment, training=replace(experiment.training, **settings))
+
+
+@pytest.mark.parametrize("step, kept", [(0, 0), (1, 2), (2, 4), (3, 6), (4, 6), (7, 6)])
+def test_images_of_the_first_data_set_give_way_to_labelled_ones(photos, step, kept):
+    name_classes(photos, "floor", "wall", "floor mat")
+    experiment = overlapping(photos)
+    data = load_data(experiment, CPU)
+    at_once = replace(experiment, data=replace(experiment.data, pretrain_overlap=0.0))
+    ours = RunLoaders(at_once, data, CPU).minibatches()(step, 6)
+    theirs = RunLoaders(experiment, data, CPU)._pretraining()(5 + step, 6)  # goes on after five steps of pre-training
+    found = RunLoaders(experiment, data, CPU).minibatches()(step, 6)
+    for part, source in ((slice(kept), ours), (slice(kept, None), theirs)):
+        assert torch.equal(found.images[part], source.images[part])
+        torch.testing.assert_close(found.scene[part], source.scene[part], rtol=0, atol=0, equal_nan=True)
+        for task, target in found.targets.items():
+            torch.testing.assert_close(target[part], source.targets[task][part], rtol=0, atol=0, equal_nan=True)
+
+
+def test_tasks_that_the_first_data_set_lacks_have_no_labels_in_its_images(photos):
+    name_classes(photos, "road", "car", "sky")
+    experiment = overlapping(photos)
+    batch = RunLoaders(experiment, load_data(experiment, CPU), CPU).minibatches()(1, 6)
+    assert (batch.targets["semantic"][2:] == IGNORE_INDEX).all()
+    assert (batch.targets["semantic"][:2] != IGNORE_INDEX).any()
+    assert batch.targets["depth"][2:].isfinite().any()
+
+
+def test_mixed_images_are_replaced_in_what_a_discriminator_sees_too(photos):
+    experiment = overlapping(photos)
+    mixing = replace(experiment, data=replace(experiment.data, augment=True, mix="cutmix", mix_share=1.0))
+    batch = RunLoaders(mixing, load_data(mixing, CPU), CPU).minibatches()(1, 6)
+    assert torch.equal(batch.real_images[2:], batch.images[2:])
+    assert not torch.equal(batch.real_images[:2], batch.images[:2])
+
+
+def test_images_of_the_first_data_set_have_the_size_of_the_step(photos):
+    experiment = overlapping(photos, early_sizes=(16,))
+    assert experiment.data.size == (32, 32)
+    batch = RunLoaders(experiment, load_data(experiment, CPU), CPU).minibatches()(1, 6)
+    assert batch.images.shape == (6, 3, 16, 16)
+    assert batch.targets["depth"].shape == (6, 1, 16, 16)

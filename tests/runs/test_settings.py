@@ -312,6 +312,14 @@ def test_a_self_supervised_loss_that_has_no_negatives_is_said(changes, cause):
         assert warnings_of(replace(alone, method=replace(alone.method, **other))) == []
 
 
+def test_an_overlap_with_no_pre_training_is_said():
+    experiment = make_experiment("mt", "tiny")
+    overlapping = replace(experiment, data=replace(experiment.data, pretrain_overlap=0.5))
+    (line,) = warnings_of(overlapping)
+    assert "--pretrain-overlap has no effect without --pretrain" in line
+    assert warnings_of(replace(overlapping, data=replace(overlapping.data, pretrain="rooms"))) == []
+
+
 def test_of_all_data_but_the_rooms_everything_is_used():
     rooms, own = make_experiment("mgm", "quick"), make_experiment("mgm", "quick", "photos")
     assert (rooms.data.fraction, own.data.fraction) == (0.5, 1.0)

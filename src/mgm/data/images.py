@@ -170,7 +170,9 @@ def read_numbers(source: Path | bytes, name: str = "") -> np.ndarray:
     """
     image, name = decode(source, name)
     if is_reduced(image):  # as in KITTI's optical flow: the lower 8 bits would be lost
-        raise DataError(f"{name}: has 16-bit colours, whose numbers cannot be read exactly; save them as .npy [H, W, C]")
+        raise DataError(
+            f"{name}: has 16-bit colours, whose numbers cannot be read exactly; save them as .npy [H, W, C]"
+        )
     if image.mode == "LA" and np.array(image.getchannel("A")).min() == 255:
         image = image.getchannel("L")
     if image.mode == "LA":

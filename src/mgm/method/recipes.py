@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from mgm.config import RECOMMENDED, Experiment, MethodConfig
 from mgm.errors import choose
+from mgm.method.algorithm import pretrain_steps
 
 
 @dataclass(frozen=True)
@@ -230,10 +231,9 @@ def baseline_of(experiment: Experiment) -> Experiment:
     """
     baseline = RECIPES["mt"].derive(experiment)
     if experiment.data.pretrain and baseline.method == experiment.method:
-        training = experiment.training
-        steps = training.steps + (training.pretrain_steps or training.steps)
-        data = replace(experiment.data, pretrain="")
-        baseline = replace(baseline, data=data, training=replace(training, steps=steps))
+        steps = experiment.training.steps + pretrain_steps(experiment)
+        data = replace(experiment.data, pretrain="", pretrain_overlap=0.0)
+        baseline = replace(baseline, data=data, training=replace(experiment.training, steps=steps))
     architecture = experiment.model.architecture
     name = {"multi_task": "mt", "single_task": "st", "task_groups": "task_grouping"}.get(architecture, architecture)
     return replace(baseline, recipe=name)

@@ -48,7 +48,7 @@ RANGES: dict[str, tuple[Callable[[float], bool], dict[str, str]]] = {
     "lie in (0, 1]": (lambda value: 0 < value <= 1, {"data": "fraction weak_fraction mix_share zoom_share"}),
     "lie in [0, 1]": (
         lambda value: 0 <= value <= 1,
-        {"data": "mix_match", "method": "confidence", "training": "joint_share"},
+        {"data": "mix_match pretrain_overlap", "method": "confidence", "training": "joint_share"},
     ),
     "lie in [0, 1)": (lambda value: 0 <= value < 1, {"training": "ema warm_up"}),
 }
@@ -135,14 +135,17 @@ def check_widths(model: ModelConfig) -> None:
 def warnings_of(experiment: Experiment) -> list[str]:
     """Warnings, in words, about valid settings that have no effect."""
     method, training = experiment.method, experiment.training
+    found: list[str] = []
+    if experiment.data.pretrain_overlap and not experiment.data.pretrain:
+        found += ["warning: --pretrain-overlap has no effect without --pretrain, which names the data set"]
     alone = training.batch_size // training.accumulate == 1
     if method.self_supervision == "simclr" and method.self_supervision_weight and alone:
-        return [
+        found += [
             "warning: the self-supervised loss is zero: SimCLR tells the images of a batch apart, and "
             f"{'there is one' if training.batch_size == 1 else f'--accumulate {training.accumulate} leaves one at a time'}; raise "
             "--batch-size, or use --self-supervision none"
         ]
-    return []
+    return found
 
 
 def check_augmentation(data: DataConfig) -> None:

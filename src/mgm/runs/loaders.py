@@ -17,6 +17,7 @@ from mgm.data.store import cached_store
 from mgm.data.vocabulary import namesakes
 from mgm.errors import ConfigError
 from mgm.functional.distributed import rank, world_size
+from mgm.method.algorithm import pretrain_steps
 from mgm.method.extra_images import EXTRA_IMAGES
 from mgm.runs.data import ExperimentData, augmentation, composites, mixing, warn_once
 from mgm.runs.images import check_channels, listed
@@ -43,9 +44,14 @@ class RunLoaders:
     device: torch.device
 
     def minibatches(self) -> Loader:
-        """The labelled minibatches: augmented and mixed; size and zoom may depend on the step (`early_sizes`, `zoom_share`)."""
+        """The labelled minibatches: augmented and mixed; size and zoom may depend on the step (`early_sizes`, `zoom_share`).
+
+        With `pretrain_overlap`, the first ones have images of `pretrain`, too.
+        """
         mix = mixing(self.experiment.data, self.data.tasks)
         load = self._loader(self.data.labelled, "labelled", mix=mix, progressive=True)
+        if self.experiment.data.pretrain and self.experiment.data.pretrain_overlap:
+            load = self._after_pretraining(load)
         return with_used_labels(load, self.experiment.model)
 
     def generator(self) -> Loader:
@@ -54,8 +60,32 @@ class RunLoaders:
 
     def pretraining(self) -> Loader:
         """Batches of the data set that M is pre-trained on."""
-        load = foreign_loader(self.experiment, self.data, self.experiment.data.pretrain, "pretrain", self.device)
-        return with_used_labels(load, self.experiment.model)
+        return with_used_labels(self._pretraining(), self.experiment.model)
+
+    def _pretraining(self) -> Loader:
+        return foreign_loader(self.experiment, self.data, self.experiment.data.pretrain, "pretrain", self.device)
+
+    def _after_pretraining(self, load: Loader) -> Loader:
+        """Replace a linearly decreasing share of the images by images of `pretrain` (`DataConfig.pretrain_overlap`).
+
+        The images of `pretrain` continue where pre-training ended.
+        """
+        training, tasks = self.experiment.training, self.data.tasks
+        alone = training.steps - round(training.steps * training.joint_share)
+        last, begun = self.experiment.data.pretrain_overlap * alone, pretrain_steps(self.experiment)
+        before = self._pretraining()
+
+        def load_both(step: int, count: int) -> Batch:
+            ours = load(step, count)
+            kept = round(count * min(step / last, 1))
+            if kept == count:
+                return ours
+            theirs = before(begun + step, count)
+            if theirs.images.shape != ours.images.shape:
+                theirs = resize(theirs, (ours.images.shape[2], ours.images.shape[3]), tasks)
+            return _replaced(ours, theirs, torch.arange(count, device=ours.images.device) >= kept, tasks)
+
+        return load_both
 
     def labelled(self) -> Loader:
         """The labelled images, in a different order and with different augmentation than in the minibatches."""
@@ -113,6 +143,26 @@ class RunLoaders:
             return batch
 
         return load
+
+
+def _replaced(ours: Batch, theirs: Batch, which: torch.Tensor, tasks: dict[str, Task]) -> Batch:
+    """The batch ``ours``, with the images ``which`` ``[B]`` bool and their labels from ``theirs``, which may lack tasks."""
+
+    def choose(own: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        return torch.where(which.view(-1, *[1] * (own.ndim - 1)), other, own)
+
+    height, width = ours.images.shape[2:]
+    unlabelled = {
+        name: tasks[name].missing(len(ours), height, width) for name in ours.targets.keys() - theirs.targets.keys()
+    }
+    other = theirs.targets | {name: target.to(ours.images.device) for name, target in unlabelled.items()}
+    return replace(
+        ours,
+        images=choose(ours.images, theirs.images),
+        targets={name: choose(target, other[name]) for name, target in ours.targets.items()},
+        scene=choose(ours.scene, theirs.scene),
+        unmixed=None if ours.unmixed is None else choose(ours.unmixed, theirs.images),
+    )
 
 
 def make_loaders(experiment: Experiment, data: ExperimentData, device: torch.device) -> dict[str, Loader]:
