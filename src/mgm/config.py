@@ -329,6 +329,11 @@ class Experiment:
         """Whether to average predictions with those for the mirrored image; never for a model trained without mirrored images."""
         return self.model.flip_average and self.data.augment and self.data.flip
 
+    @property
+    def pretrain_steps(self) -> int:
+        """Steps of M on the data set `DataConfig.pretrain`; 0 if there is none."""
+        return (self.training.pretrain_steps or self.training.steps) if self.data.pretrain else 0
+
     def tiny(self) -> Experiment:
         """A scaled-down copy that runs in a few seconds on one core, for tests."""
         return replace(

@@ -227,18 +227,13 @@ def stages(experiment: Experiment) -> tuple[Stage, ...]:
     joint_steps = last_steps if len(joint) > 1 else 0
     generator_steps = training.generator_steps if has_generator and joint_steps else 0
     schedule = (
-        Stage("pretrain", joint[:1], pretrain_steps(experiment), training.batch_size, data="pretrain"),
+        Stage("pretrain", joint[:1], experiment.pretrain_steps, training.batch_size, data="pretrain"),
         Stage("multi_task", model, training.steps - last_steps, training.batch_size),
         Stage("generator", generator_updates(method), generator_steps, training.generator_batch_size, data="generator"),
         Stage("joint" if joint_steps else "continued", (*model, *joint[1:]), last_steps, training.batch_size),
     )
     schedule = tuple(_with_statistics(stage, training.statistics) for stage in schedule if stage.steps)
     return tuple(_without_encoder(stage) for stage in schedule) if experiment.model.freeze_encoder else schedule
-
-
-def pretrain_steps(experiment: Experiment) -> int:
-    """Steps of M on the data set `DataConfig.pretrain`; 0 if there is none."""
-    return (experiment.training.pretrain_steps or experiment.training.steps) if experiment.data.pretrain else 0
 
 
 def _with_statistics(stage: Stage, policy: str) -> Stage:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 
 from mgm.config import RECOMMENDED, Experiment, MethodConfig
 from mgm.errors import choose
-from mgm.method.algorithm import pretrain_steps
 
 
 @dataclass(frozen=True)
@@ -231,7 +230,7 @@ def baseline_of(experiment: Experiment) -> Experiment:
     """
     baseline = RECIPES["mt"].derive(experiment)
     if experiment.data.pretrain and baseline.method == experiment.method:
-        steps = experiment.training.steps + pretrain_steps(experiment)
+        steps = experiment.training.steps + experiment.pretrain_steps
         data = replace(experiment.data, pretrain="", pretrain_overlap=0.0)
         baseline = replace(baseline, data=data, training=replace(experiment.training, steps=steps))
     architecture = experiment.model.architecture

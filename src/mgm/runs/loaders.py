@@ -17,7 +17,6 @@ from mgm.data.store import cached_store
 from mgm.data.vocabulary import namesakes
 from mgm.errors import ConfigError
 from mgm.functional.distributed import rank, world_size
-from mgm.method.algorithm import pretrain_steps
 from mgm.method.extra_images import EXTRA_IMAGES
 from mgm.runs.data import ExperimentData, augmentation, composites, mixing, warn_once
 from mgm.runs.images import check_channels, listed
@@ -72,7 +71,7 @@ class RunLoaders:
         """
         training, tasks = self.experiment.training, self.data.tasks
         alone = training.steps - round(training.steps * training.joint_share)
-        last, begun = self.experiment.data.pretrain_overlap * alone, pretrain_steps(self.experiment)
+        last, begun = self.experiment.data.pretrain_overlap * alone, self.experiment.pretrain_steps
         before = self._pretraining()
 
         def load_both(step: int, count: int) -> Batch:
