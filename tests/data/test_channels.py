@@ -10,7 +10,7 @@ from PIL import Image
 
 from fake_folder import npy
 from fake_tiles import interleaved, tiff, tile
-from fakes import png
+from fakes import deep_png, png
 from mgm.data import channels
 from mgm.data.channels import read_image, to_levels
 from mgm.data.images import read_photograph, read_rgb
@@ -172,14 +172,7 @@ def test_what_inflates_to_more_than_it_claims_is_refused():
 
 
 def test_colours_of_16_bits_that_pillow_would_round_are_refused():
-    rgb = np.zeros((3, 4, 3), ">u2").tobytes()
-    rows = b"".join(b"\0" + rgb[row * 24 : row * 24 + 24] for row in range(3))
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
-
-    header = (4).to_bytes(4, "big") + (3).to_bytes(4, "big") + bytes([16, 2, 0, 0, 0])
-    content = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    content = deep_png(np.zeros((3, 4, 3), np.uint16))
     assert read_photograph(Image.open(io.BytesIO(content))).shape == (3, 4, 3)
     with pytest.raises(DataError, match="16-bit colours, which are only read from TIFF"):
         read_image(content, ImageFormat(3, "uint16"), "a")

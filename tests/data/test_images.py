@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fakes import jpeg, png
+from fakes import deep_png, jpeg, png
 from mgm.data import images
 from mgm.data.images import read_array, read_exact_rgb, read_labels, read_numbers, read_photograph, read_rgb
 from mgm.errors import DataError
@@ -202,10 +202,10 @@ def test_numbers_are_read_as_they_are():
 
 
 def test_numbers_in_16_bit_colours_are_refused_because_pillow_would_round_them():
-    header = struct.pack(">IIBBBBB", 4, 3, 16, 2, 0, 0, 0)
-    content = png_chunks(header, zlib.compress(3 * (b"\0" + bytes(4 * 6))))
+    content = deep_png(np.full((3, 4, 3), 513, np.uint16))
     with pytest.raises(DataError, match="flow.png: has 16-bit colours, whose numbers cannot be read exactly"):
         read_numbers(content, "flow.png")
+    np.testing.assert_array_equal(read_numbers(content, exact=False), np.full((3, 4, 3), 2, np.uint8))
 
 
 def test_grey_numbers_with_an_opaque_alpha_are_read_and_transparent_ones_refused():

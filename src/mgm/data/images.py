@@ -162,14 +162,16 @@ def read_exact_rgb(source: Path | bytes, name: str = "") -> np.ndarray:
     return _eight_bits(*decode(source, name, exact=True))
 
 
-def read_numbers(source: Path | bytes, name: str = "") -> np.ndarray:
+def read_numbers(source: Path | bytes, name: str = "", *, exact: bool = True) -> np.ndarray:
     """Read the stored numbers ``[H, W]`` or ``[H, W, 3]``: grey of up to 16 bits, floats (TIFF, PFM), 8-bit RGB without alpha.
 
+    16-bit RGB is rounded to 8 bits, or refused if the numbers must be ``exact``, as those of optical flow.
+
     Raises:
-        DataError: As by `decode`, or if it has a palette, other channels, or colours of 16 bits.
+        DataError: As by `decode`, or if it has a palette or other channels, or if it would not be exact.
     """
     image, name = decode(source, name)
-    if is_reduced(image):  # as in KITTI's optical flow: the lower 8 bits would be lost
+    if exact and is_reduced(image):
         raise DataError(
             f"{name}: has 16-bit colours, whose numbers cannot be read exactly; save them as .npy [H, W, C]"
         )

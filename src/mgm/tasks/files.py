@@ -12,9 +12,9 @@ from mgm.errors import DataError
 from mgm.types import IGNORE_INDEX
 
 Colour = tuple[int, int, int]
-Pixels = Literal["colours", "exact colours", "indices", "numbers"]
+Pixels = Literal["colours", "exact colours", "indices", "numbers", "levels"]
 """How an image file is decoded: ``colours`` as RGB, ``exact colours`` as RGB that must not be altered, ``indices`` as one index per
-pixel (palette or grey), ``numbers`` as numbers of any bit depth."""
+pixel (palette or grey), ``numbers`` as numbers of any bit depth, ``levels`` likewise but with 16-bit colours rounded to 8 bits."""
 METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 MIN_DISPARITY_PX = 1.0
 """Smaller disparities are treated as missing: they lie several hundred metres away, too far for a useful depth."""
@@ -312,6 +312,11 @@ class NormalFiles(FileSettings):
     """Minimum and maximum length of a vector that counts as a normal; other vectors are missing."""
     remarkable: ClassVar[bool] = True
 
+    @property
+    def pixels(self) -> Pixels:
+        """``levels``: 8 bits are exact to half a degree."""
+        return "levels"
+
     def vectors(self, values: np.ndarray, where: str) -> np.ndarray:
         """Decode to ``[H, W, 3]`` float vectors of any length, in the axes of the file.
 
@@ -363,6 +368,11 @@ class CodedFiles(FileSettings):
 
     maximum: float = 0.0
     """Stored number that means 1; 0: 255 for 8 bits, 65,535 for 16 bits, 1 for floats."""
+
+    @property
+    def pixels(self) -> Pixels:
+        """``levels``, unless a maximum is declared, which refers to the stored numbers."""
+        return "numbers" if self.maximum else "levels"
 
     def problem(self) -> str:
         """Error message if the maximum is negative or not finite."""

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from fake_cells import SETTINGS, cell_arrays, write_cells
-from fakes import png, write_files
+from fakes import deep_png, png, write_files
 from mgm.data import open_source
 from mgm.data.preparing import SelectedTasks
 from mgm.data.sources.folder import FolderSource
@@ -53,6 +53,19 @@ def test_what_is_offered_carries_the_definitions(cells):
     assert not info.own_tasks.keys() & TASKS.keys()
     some = SelectedTasks(FolderSource(cells), ("heat",)).info
     assert (some.tasks, list(some.own_tasks)) == (("heat",), ["heat"])
+
+
+def test_numbers_must_be_exact_in_16_bit_colours_but_normals_need_not(cells):
+    size = cell_arrays(0)["heat"].shape
+    (cells / "drift/00.npy").unlink()
+    slanted = np.array([0.6, 0.0, -0.8])
+    deep = np.broadcast_to(((slanted + 1) / 2 * 65535).round().astype(np.uint16), (*size, 3))
+    write_files(cells, {"drift/00.png": deep_png(deep), "normal/00.png": deep_png(deep)})
+    with pytest.raises(DataError, match=r"drift/00.png.*16-bit colours, whose numbers cannot be read exactly.*\.npy"):
+        FolderSource(cells).read(0, 32)
+    (cells / "drift/00.png").unlink()
+    normal = FolderSource(cells).read(0, 32).targets["normal"]
+    np.testing.assert_allclose(normal[:, 16, 16], slanted, atol=0.008)
 
 
 def test_a_store_keeps_them_without_the_files(cells, tmp_path):

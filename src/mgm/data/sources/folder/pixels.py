@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -15,7 +16,13 @@ from mgm.errors import DataError
 from mgm.tasks.files import Colour, Pixels
 from mgm.types import IGNORE_INDEX, ImageFormat
 
-_DECODERS = {"colours": read_rgb, "exact colours": read_exact_rgb, "indices": read_labels, "numbers": read_numbers}
+_DECODERS = {
+    "colours": read_rgb,
+    "exact colours": read_exact_rgb,
+    "indices": read_labels,
+    "numbers": read_numbers,
+    "levels": partial(read_numbers, exact=False),
+}
 
 
 Palette = dict[int, tuple[Colour, str]]

@@ -192,7 +192,7 @@ class FolderSource(DataSource):
             lossy = [
                 file for picture in self._pictures if (file := picture.labels.get(task, "")).lower().endswith(JPEG)
             ]
-            if lossy and self._files(task).pixels == "numbers":
+            if lossy and self._files(task).pixels in ("numbers", "levels"):
                 found.append(
                     f"{len(lossy)} files of {task} are JPEG, such as {lossy[0]}; JPEG compression changes numbers, especially at "
                     "edges; if you have the originals, save them as PNG, TIFF or .npy"
