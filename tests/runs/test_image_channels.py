@@ -32,9 +32,8 @@ from mgm.models import MODELS
 from mgm.report.html.run import run_page
 from mgm.runs.annotator import make_annotator
 from mgm.runs.beginning import Beginning
-from mgm.runs.data import load_data
+from mgm.runs.data import load_data, other_data
 from mgm.runs.folder import RunFolder
-from mgm.runs.loaders import foreign_loader
 from mgm.runs.starting_weights import start_encoder, with_channels
 from mgm.runs.train import train
 from mgm.tasks import tasks_for
@@ -197,11 +196,12 @@ def test_other_data_are_scored_if_their_images_mean_the_same(run, tmp_path):
         evaluate(run, data="rooms")
 
 
-@pytest.mark.parametrize("stream, what", [("pretrain", "pretrain"), ("rooms", "extra_images")])
-def test_rooms_cannot_be_mixed_with_other_images(tiles, stream, what):
-    data = load_data(experiment(tiles), torch.device("cpu"))
+@pytest.mark.parametrize("what", ["pretrain", "extra_images"])
+def test_rooms_cannot_be_mixed_with_other_images(tiles, what):
+    made = experiment(tiles)
+    data = load_data(made, "cpu")
     with pytest.raises(ConfigError, match=f"{what}: images of rooms have 3 channels, those of tiles 4"):
-        foreign_loader(experiment(tiles), data, "rooms", stream, torch.device("cpu"))
+        other_data(made.data, data, "rooms", what)
 
 
 def test_predicted_labels_stand_beside_images_that_are_declared_as_in_training(run, tiles, tmp_path):

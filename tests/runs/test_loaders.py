@@ -15,7 +15,7 @@ from mgm.errors import ConfigError
 from mgm.method.recipes import make_experiment
 from mgm.runs import data as runs_data
 from mgm.runs.data import load_data
-from mgm.runs.loaders import RunLoaders, foreign_loader
+from mgm.runs.loaders import RunLoaders
 from mgm.types import IGNORE_INDEX
 
 CPU = torch.device("cpu")
@@ -80,7 +80,7 @@ def test_classes_that_no_training_image_shows_are_not_learned_from_rooms(photos)
 def test_equal_classes_are_taken_as_they_are_whether_seen_or_not(tmp_path):
     experiment = experiment_on("rooms", num_images=12)
     few = load_data(experiment, CPU)
-    batch = foreign_loader(experiment, few, "rooms", "rooms", CPU)(0, 14)
+    batch = RunLoaders(experiment, few, CPU).rooms()(0, 14)
     assert set(batch.targets["semantic"].unique().tolist()) - set(
         np.unique(few.reader.store.arrays["semantic"][few.splits.train]).tolist()
     )
@@ -105,37 +105,85 @@ def overlapping(folder, **training):
     return replace(experiment, training=replace(experiment.training, **settings))
 
 
-@pytest.mark.parametrize("step, kept", [(0, 0), (1, 2), (2, 4), (3, 6), (4, 6), (7, 6)])
+def same(ours, theirs) -> bool:
+    """Whether two samples are equal, with equal labels."""
+    pairs = [(ours.images, theirs.images), (ours.scene, theirs.scene)]
+    pairs += [(target, theirs.targets[task]) for task, target in ours.targets.items()]
+    return all(
+        torch.equal(one.isnan(), other.isnan()) and torch.equal(one.nan_to_num(), other.nan_to_num())
+        for one, other in pairs
+    )
+
+
+def row(batch, index):
+    at = slice(index, index + 1)
+    return replace(
+        batch,
+        images=batch.images[at],
+        scene=batch.scene[at],
+        targets={task: target[at] for task, target in batch.targets.items()},
+        unmixed=None,
+    )
+
+
+@pytest.mark.parametrize("step, kept", [(0, ""), (1, "25"), (2, "1245"), (3, "012345"), (4, "012345"), (7, "012345")])
 def test_images_of_the_first_data_set_give_way_to_labelled_ones(photos, step, kept):
     name_classes(photos, "floor", "wall", "floor mat")
     experiment = overlapping(photos)
     data = load_data(experiment, CPU)
     at_once = replace(experiment, data=replace(experiment.data, pretrain_overlap=0.0))
     ours = RunLoaders(at_once, data, CPU).minibatches()(step, 6)
-    theirs = RunLoaders(experiment, data, CPU)._pretraining()(5 + step, 6)  # goes on after five steps of pre-training
+    theirs = RunLoaders(experiment, data, CPU).pretraining()(5 + step, 6)  # goes on after five steps of pre-training
     found = RunLoaders(experiment, data, CPU).minibatches()(step, 6)
-    for part, source in ((slice(kept), ours), (slice(kept, None), theirs)):
-        assert torch.equal(found.images[part], source.images[part])
-        torch.testing.assert_close(found.scene[part], source.scene[part], rtol=0, atol=0, equal_nan=True)
-        for task, target in found.targets.items():
-            torch.testing.assert_close(target[part], source.targets[task][part], rtol=0, atol=0, equal_nan=True)
+    for index in range(6):
+        source, other = (ours, theirs) if str(index) in kept else (theirs, ours)
+        assert same(row(found, index), row(source, index))
+        assert not same(row(found, index), row(other, index))
+
+
+def test_each_process_has_its_share_of_both_data_sets(photos, monkeypatch):
+    experiment = overlapping(photos)
+    data = load_data(experiment, CPU)
+    monkeypatch.setattr("mgm.runs.loaders.world_size", lambda: 2)
+    batch = RunLoaders(experiment, data, CPU).minibatches()(1, 12)
+    at_once = replace(experiment, data=replace(experiment.data, pretrain_overlap=0.0))
+    ours = RunLoaders(at_once, data, CPU).minibatches()(1, 12)
+    assert [same(row(batch, index), row(ours, index)) for index in range(6)] == [False, False, True, False, False, True]
+
+
+def test_without_steps_before_joint_training_there_is_no_overlap(photos):
+    experiment = overlapping(photos, joint_share=1.0)
+    data = load_data(experiment, CPU)
+    at_once = replace(experiment, data=replace(experiment.data, pretrain_overlap=0.0))
+    first, second = (RunLoaders(made, data, CPU).minibatches()(0, 6) for made in (experiment, at_once))
+    assert torch.equal(first.images, second.images)
+
+
+def test_both_data_sets_have_the_zoom_of_the_step(photos):
+    experiment = overlapping(photos)
+    zoomed = {"augment": True, "zoom": (2.0, 2.0), "zoom_share": 0.25, "flip": False, "colour": 0.0}
+    experiment = replace(experiment, data=replace(experiment.data, pretrain_overlap=1.0, **zoomed))
+    still = replace(experiment, data=replace(experiment.data, zoom=(1.0, 1.0)))
+    data = load_data(experiment, CPU)
+    for step, whole in ((1, False), (2, True)):
+        batch, unzoomed = (RunLoaders(made, data, CPU).minibatches()(step, 6) for made in (experiment, still))
+        assert [same(row(batch, index), row(unzoomed, index)) for index in range(6)] == 6 * [whole]
 
 
 def test_tasks_that_the_first_data_set_lacks_have_no_labels_in_its_images(photos):
     name_classes(photos, "road", "car", "sky")
     experiment = overlapping(photos)
-    batch = RunLoaders(experiment, load_data(experiment, CPU), CPU).minibatches()(1, 6)
-    assert (batch.targets["semantic"][2:] == IGNORE_INDEX).all()
-    assert (batch.targets["semantic"][:2] != IGNORE_INDEX).any()
-    assert batch.targets["depth"][2:].isfinite().any()
+    labels = RunLoaders(experiment, load_data(experiment, CPU), CPU).minibatches()(1, 6).targets
+    assert (labels["semantic"] != IGNORE_INDEX).any((1, 2)).tolist() == [False, False, True, False, False, True]
+    assert labels["depth"].isfinite().any((1, 2, 3)).all()
 
 
 def test_mixed_images_are_replaced_in_what_a_discriminator_sees_too(photos):
     experiment = overlapping(photos)
     mixing = replace(experiment, data=replace(experiment.data, augment=True, mix="cutmix", mix_share=1.0))
     batch = RunLoaders(mixing, load_data(mixing, CPU), CPU).minibatches()(1, 6)
-    assert torch.equal(batch.real_images[2:], batch.images[2:])
-    assert not torch.equal(batch.real_images[:2], batch.images[:2])
+    alike = (batch.real_images == batch.images).flatten(1).all(1)
+    assert alike.tolist() == [True, True, False, True, True, False]
 
 
 def test_images_of_the_first_data_set_have_the_size_of_the_step(photos):

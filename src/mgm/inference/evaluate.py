@@ -162,7 +162,7 @@ def evaluate(
         own = open_run_data(folder)
         info, store, splits = own.info, own.store, None if split == "all" else own.splits
         tasks, scaled = _tasks(trained, info, calibrate)
-        copies = set(own.images.seen.values()) & set(own.images.unused.values())
+        copies = own.images.known & set(own.images.unused.values())
         if copies and split == "test":
             remarks.append(f"{len(copies)} copies of images seen in training are not scored")
         if own.changes:

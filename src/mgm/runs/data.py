@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -16,12 +18,13 @@ from mgm.data.augment import PairedAugmentation
 from mgm.data.base import DataSource, Splits
 from mgm.data.composites import Composites
 from mgm.data.loading import StoreReader
-from mgm.data.manifest import KEPT_SEEDS
+from mgm.data.manifest import KEPT_SEEDS, info_to_plain
 from mgm.data.rooms import RoomsSource
 from mgm.data.splits import fold_split, hold_out_labelled, keep_together, labelled_subset, limit_training
 from mgm.data.store import Store, cached_store, rows_of
 from mgm.errors import ConfigError, DataError
 from mgm.functional.distributed import rank, world_size
+from mgm.runs.images import check_channels
 from mgm.runs.scenes import count_kinds, objects_of, scenes_of_classes
 from mgm.tasks import label_map_of, tasks_for
 from mgm.tasks.base import Task
@@ -36,6 +39,27 @@ FOLD_VALIDATION = 0.15
 
 
 @dataclass(frozen=True)
+class OtherData:
+    """Another data set with labels to learn from, converted like the run's own."""
+
+    info: DatasetInfo
+    store: Store
+    indices: np.ndarray
+    """Its training images that are not held out by the run."""
+
+    @property
+    def digests(self) -> np.ndarray:
+        """Digests of the training images, see `Store.digests`."""
+        return self.store.digests[self.indices]
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of images, labels, their meaning, and which of them are used."""
+        about = json.dumps([self.store.manifest["checksums"], info_to_plain(self.info)], sort_keys=True)
+        return hashlib.sha256(about.encode() + self.indices.tobytes()).hexdigest()
+
+
+@dataclass(frozen=True)
 class ExperimentData:
     """The samples of an experiment, their split, and the choice of labelled images.
 
@@ -47,6 +71,7 @@ class ExperimentData:
         labelled: Training indices whose labels are used; each has labels for at least one task.
         weak: Other training indices, of which only the scene label is used.
         derived_scenes: Whether the scene labels were derived from the segmentation.
+        pretraining: The data set of `DataConfig.pretrain`.
     """
 
     info: DatasetInfo
@@ -56,6 +81,7 @@ class ExperimentData:
     labelled: np.ndarray
     weak: np.ndarray
     derived_scenes: bool = False
+    pretraining: OtherData | None = None
 
     @property
     def num_scenes(self) -> int:
@@ -115,6 +141,8 @@ def load_data(experiment: Experiment, device: torch.device | str) -> ExperimentD
     labelled = labelled_subset(candidates, groups, config.fraction, config.split_seed, has[candidates])
     weak = weak_subset(splits.train, labelled, config.weak_fraction, config.split_seed)
     data = ExperimentData(info, tasks, reader, splits, labelled, weak, bool(derived))
+    if config.pretrain:
+        data = replace(data, pretraining=other_data(config, data, config.pretrain, "pretrain"))
     _check_amounts(experiment, data)
     _check_labels(config, data, has)
     mixing(experiment.data, tasks)
@@ -123,6 +151,38 @@ def load_data(experiment: Experiment, device: torch.device | str) -> ExperimentD
             f"hue is {config.hue:g}, a turn of colours, and images of {info.name} have {info.image.channels} channels; use --hue 0"
         )
     return data
+
+
+def other_data(config: DataConfig, data: ExperimentData, name: str, setting: str) -> OtherData:
+    """Open and convert another data set for a run; its images that the run validates or tests on are left out, by content.
+
+    Args:
+        config: Settings of the run's data.
+        data: The run's data.
+        name: Name or path of the other data set.
+        setting: The setting that names it, for messages.
+
+    Raises:
+        ConfigError: If its images have other channels than the run's.
+        DataError: If it is missing or damaged, or nothing of it is left.
+    """
+    # seed 1 gives other rooms than those of the experiment, whose test images must not be trained on
+    source = RoomsSource(config.num_rooms, seed=1) if name == "rooms" else open_source(name)
+    check_channels(setting, source.info, data.info)
+    store = cached_store(source, config.frame, config.cache, skip_bad=config.skip_bad)
+    train = rows_of(store, source).splits("random", config.split_seed).train
+    held_out = data.reader.store.digests[np.concatenate([data.splits.validation, data.splits.test])]
+    kept = train[~np.isin(store.digests[train], held_out)]
+    if len(kept) < len(train):
+        warn_once(
+            f"{setting} {source.info.name}: {len(train) - len(kept)} of {len(train)} images are left out, since this run validates "
+            "or tests on them"
+        )
+    if not len(kept):
+        raise DataError(
+            f"{setting} {name}: no image is left that this run does not validate or test on; take other data"
+        )
+    return OtherData(source.info, store, kept)
 
 
 def parse_split(split: str) -> tuple[str, int, int]:

@@ -37,10 +37,14 @@ class RunImages:
     """All other images."""
     checksums: dict[str, str]
     """File -> checksum of the converted data, labels and splits included."""
+    before: tuple[str, ...] = ()
+    """Digests of the images that the weights learned from earlier: those of `pretrain` and of `encoder_run`."""
+    pretrain: str = ""
+    """Hash of the data set of `pretrain`, its labels included; empty: none."""
 
     @classmethod
     def of(cls, store: Store, splits: Splits, labelled: np.ndarray, weak: np.ndarray) -> RunImages:
-        """Make the record for a new run."""
+        """Make the record for a new run whose weights have not learned from other data."""
         names = unique_names(store)
         used = (labelled, weak, splits.validation, splits.test)
         unused = np.setdiff1d(np.arange(len(store)), np.concatenate(used))
@@ -62,6 +66,11 @@ class RunImages:
         """All images that the run was trained or selected on."""
         return self.labelled | self.weak | self.validation
 
+    @property
+    def known(self) -> frozenset[str]:
+        """Digests of all images that the run, or the weights that it started from, were trained or selected on."""
+        return frozenset(self.seen.values()).union(self.before)
+
     def splits(self, store: Store) -> Splits:
         """Indices of the recorded images in the current data; missing ones are skipped, new ones are in no part.
 
@@ -72,7 +81,7 @@ class RunImages:
         def present(images: Iterable[str]) -> np.ndarray:
             return np.sort(np.array([places[name] for name in images if name in places], dtype=np.int64))
 
-        known = set(self.seen.values())
+        known = self.known
         test = [
             name
             for name, digest in self.test.items()
@@ -82,7 +91,7 @@ class RunImages:
 
     def unseen(self, store: Store) -> np.ndarray:
         """Indices of the images of any store that the run was neither trained nor selected on, compared by content."""
-        known = set(self.seen.values())
+        known = self.known
         return np.flatnonzero([digest not in known for digest in store.digests])
 
     def changes(self, store: Store, then: DatasetInfo) -> str:

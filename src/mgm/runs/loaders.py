@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
 
 from mgm.config import Experiment, ModelConfig
-from mgm.data import open_source
-from mgm.data.augment import resize
+from mgm.data.augment import PairedAugmentation, resize
 from mgm.data.composites import Composites
 from mgm.data.loading import Prefetch, StoreReader, epoch_indices
-from mgm.data.rooms import RoomsSource
-from mgm.data.store import cached_store
 from mgm.data.vocabulary import namesakes
 from mgm.errors import ConfigError
 from mgm.functional.distributed import rank, world_size
 from mgm.method.extra_images import EXTRA_IMAGES
-from mgm.runs.data import ExperimentData, augmentation, composites, mixing, warn_once
-from mgm.runs.images import check_channels, listed
+from mgm.runs.data import ExperimentData, OtherData, augmentation, composites, mixing, other_data, warn_once
+from mgm.runs.images import listed
 from mgm.runs.saved_generators import saved_generators_loader
 from mgm.tasks import tasks_for
 from mgm.tasks.base import Task
@@ -59,10 +58,19 @@ class RunLoaders:
 
     def pretraining(self) -> Loader:
         """Batches of the data set that M is pre-trained on."""
-        return with_used_labels(self._pretraining(), self.experiment.model)
+        return with_used_labels(self._pretraining, self.experiment.model)
 
+    @cached_property
     def _pretraining(self) -> Loader:
-        return foreign_loader(self.experiment, self.data, self.experiment.data.pretrain, "pretrain", self.device)
+        """Batches of `pretrain`, first for that stage and then for the overlap, whose zoom is that of the labelled images."""
+        experiment, other = self.experiment, self.data.pretraining
+        assert other is not None
+        begun = experiment.pretrain_steps
+
+        def zoom(step: int) -> tuple[float, float]:
+            return experiment.data.zoom if step < begun else zoom_at(experiment, step - begun)
+
+        return translated_loader(experiment, self.data, other, "pretrain", self.device, zoom)
 
     def _after_pretraining(self, load: Loader) -> Loader:
         """Replace a linearly decreasing share of the images by images of `pretrain` (`DataConfig.pretrain_overlap`).
@@ -72,17 +80,19 @@ class RunLoaders:
         training, tasks = self.experiment.training, self.data.tasks
         alone = training.steps - round(training.steps * training.joint_share)
         last, begun = self.experiment.data.pretrain_overlap * alone, self.experiment.pretrain_steps
-        before = self._pretraining()
+        before = self._pretraining
 
         def load_both(step: int, count: int) -> Batch:
             ours = load(step, count)
-            kept = round(count * min(step / last, 1))
-            if kept == count:
+            kept = round(len(ours) * step / last) if step < last else len(ours)
+            if kept == len(ours):
                 return ours
             theirs = before(begun + step, count)
             if theirs.images.shape != ours.images.shape:
                 theirs = resize(theirs, (ours.images.shape[2], ours.images.shape[3]), tasks)
-            return _replaced(ours, theirs, torch.arange(count, device=ours.images.device) >= kept, tasks)
+            # evenly spread, so that micro-batches have as many
+            counted = torch.arange(len(ours) + 1, device=ours.images.device) * kept // len(ours)
+            return _replaced(ours, theirs, counted.diff() == 0, tasks)
 
         return load_both
 
@@ -102,7 +112,9 @@ class RunLoaders:
 
     def rooms(self) -> Loader:
         """Rendered rooms."""
-        return foreign_loader(self.experiment, self.data, "rooms", "rooms", self.device)
+        other = other_data(self.experiment.data, self.data, "rooms", "extra_images")
+        zoom = self.experiment.data.zoom
+        return translated_loader(self.experiment, self.data, other, "rooms", self.device, lambda _step: zoom)
 
     def saved_generators(self) -> Loader:
         """Images synthesized by the generators of earlier runs."""
@@ -120,11 +132,7 @@ class RunLoaders:
     ) -> Loader:
         """A loader of some of the images, which augments them as configured and then mixes them."""
         experiment, data = self.experiment, self.data
-        augments = {
-            (size, zoom): augmentation(replace(experiment.data, image_size=size, zoom=zoom), data.tasks)
-            for size in progressive_sizes(experiment)
-            for zoom in (experiment.data.zoom, UNZOOMED)
-        }
+        augments = _augmentations(experiment, data.tasks)
         draw = draws(data.reader, indices, derive_seed(experiment.seed, stream, "order"), targets=keep_targets)
 
         def load(step: int, count: int) -> Batch:
@@ -142,6 +150,17 @@ class RunLoaders:
             return batch
 
         return load
+
+
+def _augmentations(
+    experiment: Experiment, tasks: dict[str, Task]
+) -> dict[tuple[Size, tuple[float, float]], PairedAugmentation | None]:
+    """Size and zoom -> augmentation, for all that a run uses in turn."""
+    return {
+        (size, zoom): augmentation(replace(experiment.data, image_size=size, zoom=zoom), tasks)
+        for size in progressive_sizes(experiment)
+        for zoom in (experiment.data.zoom, UNZOOMED)
+    }
 
 
 def _replaced(ours: Batch, theirs: Batch, which: torch.Tensor, tasks: dict[str, Task]) -> Batch:
@@ -244,22 +263,25 @@ def draws(reader: StoreReader, indices: np.ndarray, seed: int, *, targets: bool 
     return load if reader.is_resident else Prefetch(load)
 
 
-def foreign_loader(
-    experiment: Experiment, data: ExperimentData, name: str, stream: str, device: torch.device
+def translated_loader(
+    experiment: Experiment,
+    data: ExperimentData,
+    other: OtherData,
+    stream: str,
+    device: torch.device,
+    zoom: Callable[[int], tuple[float, float]],
 ) -> Loader:
     """A loader of another data set, with its labels translated to those of the experiment; logs which labels are used.
 
     Tasks with the same name and meaning are used unchanged. If classes differ, those with the same name are matched, unless no
     training image of the experiment contains them (NYUv2's otherprop, which is never labelled). Pixels of other classes, and scenes
-    that the experiment does not have, become unlabelled.
+    that the experiment does not have, become unlabelled. ``zoom`` is that of a step.
 
     Raises:
         ConfigError: If the data sets have no label in common that is learned.
     """
-    # seed 1 gives other rooms than those of the experiment, whose test images must not be trained on
-    source = RoomsSource(experiment.data.num_rooms, seed=1) if name == "rooms" else open_source(name)
-    check_channels("pretrain" if stream == "pretrain" else "extra_images", source.info, data.info)
-    theirs = tasks_for(source.info)
+    info = other.info
+    theirs = tasks_for(info)
     said: list[str] = []
     tables: dict[str, torch.Tensor] = {}
     tasks: dict[str, Task] = {}
@@ -278,19 +300,17 @@ def foreign_loader(
         tasks[task] = kind
     left_out = [task for task in data.tasks if task in theirs and task not in tasks]
     if not tasks:
-        raise ConfigError(f"{name} and {data.info.name} have no task in common that {experiment.recipe} learns")
-    scenes = namesakes(source.info.scenes, data.info.scenes)
-    scene_table = torch.zeros(len(source.info.scenes), max(1, data.num_scenes), device=device)
+        raise ConfigError(f"{info.name} and {data.info.name} have no task in common that {experiment.recipe} learns")
+    scenes = namesakes(info.scenes, data.info.scenes)
+    scene_table = torch.zeros(len(info.scenes), max(1, data.num_scenes), device=device)
     scene_table[list(scenes), list(scenes.values())] = 1.0
     warn_once(
-        f"{name} has labels for {data.info.name}: {', '.join(said)}; scenes: {len(scenes)} of {len(source.info.scenes)}"
+        f"{info.name} has labels for {data.info.name}: {', '.join(said)}; scenes: {len(scenes)} of {len(info.scenes)}"
         + (f". Left out, since they mean something else: {', '.join(left_out)}" if left_out else "")
     )
-    store = cached_store(source, experiment.data.frame, experiment.data.cache)
-    reader = StoreReader(store, tuple(tasks), device)
-    indices = source.splits("random", experiment.data.split_seed).train
-    augment = augmentation(experiment.data, tasks)
-    draw = draws(reader, indices, derive_seed(experiment.seed, stream, "order"))
+    reader = StoreReader(other.store, tuple(tasks), device)
+    augments = _augmentations(experiment, tasks)
+    draw = draws(reader, other.indices, derive_seed(experiment.seed, stream, "order"))
 
     def load(step: int, count: int) -> Batch:
         batch = draw(step, count)
@@ -298,6 +318,7 @@ def foreign_loader(
         scene = batch.scene.nan_to_num(0.0) @ scene_table
         scene = torch.where(scene.sum(1, keepdim=True) > 0, scene, torch.nan)
         batch = replace(batch, targets=batch.targets | translated, scene=scene)
+        augment = augments[experiment.data.size, zoom(step)]
         return augment(batch, seed=derive_seed(experiment.seed, stream, "augment", step, rank())) if augment else batch
 
     return load

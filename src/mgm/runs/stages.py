@@ -131,6 +131,7 @@ def _settings(experiment: Experiment, data: ExperimentData, device: str) -> dict
         "images": images.hexdigest(),
         "name": data.info.name,
         "data": data.reader.store.manifest["checksums"],
+        "pretrain": data.pretraining and data.pretraining.fingerprint,
         "own_tasks": data.info.own_tasks,  # their definitions matter, even if the arrays are the same
         "device": device,
         "processes": world_size(),

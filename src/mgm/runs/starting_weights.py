@@ -92,6 +92,14 @@ def _learned_from(config: ModelConfig) -> str:
     return f"SimCLR on {result['num_photographs']:,} photographs of {result['data']}"
 
 
+def seen_before(experiment: Experiment, data: ExperimentData) -> tuple[str, ...]:
+    """Digests of the images that the weights learn from before those of the run: of `pretrain` and of ``encoder_run``."""
+    seen: set[str] = set() if data.pretraining is None else {*map(str, data.pretraining.digests)}
+    if experiment.model.encoder_run:
+        seen |= RunImages.read(finished_run(experiment.model.encoder_run, "encoder_run").images).known
+    return tuple(sorted(seen))
+
+
 def check_unseen(experiment: Experiment, data: ExperimentData) -> str:
     """Check that the encoder of ``encoder_run`` was not trained on test images of this run, else raise `DataError`.
 
@@ -107,7 +115,7 @@ def check_unseen(experiment: Experiment, data: ExperimentData) -> str:
             f"whether {run} has seen test images cannot be told: its images are of {frame.in_words}, these of "
             f"{experiment.data.frame.in_words}"
         )
-    seen = set(RunImages.read(folder.images).seen.values())
+    seen = RunImages.read(folder.images).known
     count = sum(digest in seen for digest in data.reader.store.digests[data.splits.test])
     if count:
         raise DataError(

@@ -6,7 +6,7 @@ import math
 import shutil
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import fmean
 from tempfile import TemporaryDirectory
@@ -19,7 +19,7 @@ from torch import nn
 
 from mgm.config import Experiment
 from mgm.data.files import write_atomically
-from mgm.errors import ConfigError
+from mgm.errors import ConfigError, DataError
 from mgm.functional.distributed import rank, world_size
 from mgm.method.algorithm import joint_updates, stages
 from mgm.method.recipes import baseline_of
@@ -42,7 +42,7 @@ from mgm.runs.provenance import command_line, made_with
 from mgm.runs.scenes import without_scenes
 from mgm.runs.settings import to_dict, with_absolute_paths
 from mgm.runs.stages import SharedStages, check_stages_folder
-from mgm.runs.starting_weights import check_unseen, start_networks, with_channels, with_structure
+from mgm.runs.starting_weights import check_unseen, seen_before, start_networks, with_channels, with_structure
 from mgm.training.callbacks import Watchers
 from mgm.training.checkpoint import SavedModel, load_checkpoint
 from mgm.training.evaluate import (
@@ -111,6 +111,11 @@ def train(
         open_run_data(folder).check_unchanged()
         baseline, minutes = begun.baseline, begun.minutes
     data = load_data(experiment, fabric.device)
+    if begun and data.pretraining and data.pretraining.fingerprint != RunImages.read(folder.images).pretrain:
+        raise DataError(
+            f"the run cannot be continued: {experiment.data.pretrain}, which it is pre-trained on, has changed since it was begun; "
+            "restore it, or train a new run"
+        )
     experiment = with_channels(without_scenes(experiment, data), data.info)
     # all errors in settings and data are raised up to `_make_trainer`, before anything is written
     unfitted = experiment
@@ -173,7 +178,11 @@ def _create(
     """Create the run's folder; for a baseline, record the command of the run that it belongs to. Returns the folder's lock."""
     command = Beginning.read(of.beginning).command if of else command_line()
     beginning = Beginning(command, baseline, minutes, world_size(), to_dict(experiment))
-    images = RunImages.of(data.reader.store, data.splits, data.labelled, data.weak)
+    images = replace(
+        RunImages.of(data.reader.store, data.splits, data.labelled, data.weak),
+        before=seen_before(experiment, data),
+        pretrain=data.pretraining.fingerprint if data.pretraining else "",
+    )
     return folder.create(experiment, data.info, beginning, images)
 
 
