@@ -391,6 +391,9 @@ def test_folder_that_holds_neither(mgm, tmp_path):
     for folder in (tmp_path, tmp_path / "nowhere"):
         assert "neither a run (config.yaml) nor an experiment (experiment.json)" in mgm.refused("report", folder)
     assert not list(tmp_path.iterdir())
+    (tmp_path / "table2").mkdir()
+    (tmp_path / "table2/experiment.json").write_text("{}")
+    assert f"did you mean {tmp_path}/table2?" in mgm.refused("report", tmp_path)
 
 
 def test_error_in_the_middle_keeps_the_old_page(mgm, run, monkeypatch):

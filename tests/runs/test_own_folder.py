@@ -1,22 +1,25 @@
 """A folder of one's own, with faults as they happen, from the first look to a trained model, by the command line."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from fake_cells import write_cells
 from fake_folder import write_own
 from mgm.config import DataConfig, Experiment
 from mgm.data.sources.folder import FolderSource
 from mgm.data.store import build_store, open_store
-from mgm.errors import DataError
+from mgm.errors import ConfigError, DataError
 from mgm.method.recipes import make_experiment
 from mgm.runs import data as runs_data
 from mgm.runs.data import load_data
 from mgm.runs.scenes import without_scenes
 from mgm.runs.settings import from_yaml
+from mgm.runs.train import _print_summary
 from mgm.types import Frame
 
 SHORT = ("--steps", 2, "--generator-steps", 1)
@@ -75,6 +78,30 @@ def experiment_on(folder, recipe: str = "mgm", **data) -> Experiment:
         recipe, 0, DataConfig(**{"data": str(folder), "image_size": 32, **data}), experiment.model, experiment.method,
         experiment.training,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "size, aspect, says",
+    [
+        (32, "squeeze", "; 32 px, squeezed from 30x40)"),
+        ("24x32", "squeeze", "; 24x32 px)"),
+        (32, "letterbox", "; 32 px (letterbox))"),
+    ],
+)
+def test_the_first_line_says_the_size_and_if_images_are_squeezed(tmp_path, capsys, size, aspect, says):
+    write_own(tmp_path / "photos", 12)
+    experiment = make_experiment("mt", "tiny", str(tmp_path / "photos"))
+    data = replace(experiment.data, image_size=size, aspect=aspect)
+    experiment = replace(experiment, data=data)
+    _print_summary(experiment, load_data(experiment, "cpu"))
+    assert says in capsys.readouterr().err
+
+
+def test_a_task_that_the_data_set_does_not_have_is_said_before_its_classes_are_asked_for(tmp_path):
+    write_cells(tmp_path / "plate")
+    experiment = make_experiment("mt", "tiny", str(tmp_path / "plate"))
+    with pytest.raises(ConfigError, match="plate has no labels for semantic; it offers cells, damage, heat, drift"):
+        load_data(replace(experiment, data=replace(experiment.data, tasks=("semantic",))), "cpu")
 
 
 def test_images_without_labels_are_never_chosen_as_labelled(tmp_path):

@@ -121,7 +121,7 @@ def test_an_annotator_decodes_by_what_it_learned(cells, run):
 
 def test_scores_on_data_of_another_meaning_are_refused(cells, run, tmp_path):
     found = evaluate(run, split="validation")
-    assert list(found.scores["heat"]) == ["abs_error_C", "relative_error", "rmse_C"]
+    assert list(found.scores["heat"]) == ["abs_error_C", "relative_error", "rmse_C", "r2"]
     kelvin = write_cells(tmp_path / "kelvin", settings=SETTINGS.replace("°C", "K"))
     says = r"kelvin defines heat differently: heat is 35 to 42 K \(.* there, but 35 to 42 °C \(.* learned from; .* scale and offset"
     with pytest.raises(ConfigError, match=says):

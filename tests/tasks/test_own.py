@@ -30,17 +30,38 @@ def test_networks_put_out_shares_of_the_range() -> None:
 
 def test_scores_are_in_the_unit() -> None:
     task = make_tasks(["height"], own={"height": {"range": [10, 50], "unit": "kg/m²"}})["height"]
-    assert list(task.metrics_info) == ["abs_error_kg_m²", "relative_error", "rmse_kg_m²"]
+    assert list(task.metrics_info) == ["abs_error_kg_m²", "relative_error", "rmse_kg_m²", "r2"]
     assert task.metrics_info[task.primary].heading == "absolute error [kg/m²] ↓"
     metrics = task.metrics()
     metrics.update(row(0.25, 0.5, 0.5), row(20, 24, math.nan))  # 20 and 30
     found = metrics.compute()
-    assert found == pytest.approx({"abs_error_kg_m²": 3, "relative_error": 0.125, "rmse_kg_m²": math.sqrt(18)})
+    scores = {"abs_error_kg_m²": 3, "relative_error": 0.125, "rmse_kg_m²": math.sqrt(18), "r2": 1 - 36 / 8}
+    assert found == pytest.approx(scores)
     sums = {name: value.numpy()[None] for name, value in metrics.image_sums().items()}
     assert type(metrics).from_sums(sums)["abs_error_kg_m²"] == pytest.approx([3])
     assert (
         not {"relative_error", "endpoint_error_m"} & make_task("height").metrics_info.keys()
     )  # no vector, from below 0
+
+
+def test_the_coefficient_of_determination_is_that_over_all_batches_and_channels() -> None:
+    task = make_tasks(["height"], own={"height": {"range": [-5, 40], "channels": 2}})["height"]
+    generator = torch.Generator().manual_seed(0)
+    target = 30 + 5 * torch.randn(6, 2, 4, 5, generator=generator, dtype=torch.float64)
+    value = target + torch.randn(target.shape, generator=generator, dtype=torch.float64)
+    target[0, :, 0, 0] = math.nan
+    metrics = task.metrics()
+    for start in (0, 2):
+        part = slice(start, start + 2 + start)
+        metrics.update(task.encode(value[part]).float(), target[part].float())
+    known = target.isfinite().all(1, keepdim=True).expand_as(target)
+    varying = sum(((channel - channel.nanmean()).square().nansum() for channel in target.unbind(1)), torch.tensor(0.0))
+    assert metrics.compute()["r2"] == pytest.approx(
+        1 - float((value - target)[known].square().sum() / varying), abs=1e-4
+    )
+    nothing = task.metrics()
+    nothing.update(torch.zeros(1, 2, 1, 1), torch.ones(1, 2, 1, 1))
+    assert math.isnan(nothing.compute()["r2"])  # targets without variance
 
 
 def test_scores_are_those_that_are_asked_for() -> None:
@@ -190,10 +211,11 @@ def test_what_looks_wrong_is_said_with_the_range() -> None:
         ("height", {"range": [0, 1], "loss": "log"}, "includes values without a logarithm"),
         ("height", {"range": [0, 1], "loss": "l3"}, "loss: .*'l1', 'l2' or 'log'"),
         ("height", {"range": [0, 1], "metrics": ["rmse"]}, "metrics is rmse alone; add abs_error"),
+        ("height", {"range": [0, 1], "metrics": ["r2", "rmse"]}, "metrics is r2 and rmse alone; add abs_error"),
         ("height", {"range": [0, 1], "metrics": ["abs_error", "abs_error"]}, "metrics names a metric twice"),
         ("height", {"range": [0, 1], "metrics": ["relative_error"]}, "values that are not positive"),
         ("height", {"range": [0, 1], "channels": 2, "metrics": ["endpoint_error"]}, "the difference of vectors"),
-        ("height", {"range": [1, 2], "metrics": ["iou"]}, "metrics.0: .*'abs_error', 'relative_error' or 'rmse'"),
+        ("height", {"range": [1, 2], "metrics": ["iou"]}, "metrics.0: .*'abs_error', 'relative_error', 'rmse' or 'r2'"),
         ("height", {"range": [0, 1], "flips": "vector"}, "flips is vector, but channels is 1; vectors need 2 or 3"),
         ("height", {"range": [0, 1], "flips": "vector", "channels": 4}, "channels is 4"),
         ("height", {"range": [0, 1], "zoom": "divide", "flips": "vector", "channels": 2}, "distances, which are scalar"),

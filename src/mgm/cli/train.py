@@ -174,7 +174,7 @@ def _print_result(out: Path, result: dict[str, Any]) -> None:
     if "earlier" in result and result["best_stage"] == "joint":
         console.print(
             f"warning: no model of joint training was better on the validation set than that of step {result['earlier']['step']}, "
-            "before it; both are in result.json"
+            "before it; predictions are made by the best of joint training, and result.json has the scores of both"
         )
     for line in ends:
         console.print(line)

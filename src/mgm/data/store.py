@@ -165,7 +165,8 @@ class StoreSource(DataSource):
         alike = height * own.size[1] == width * own.size[0] or frame.aspect == "squeeze"
         if frame.aspect != own.aspect or not alike or height > own.size[0] or width > own.size[1]:
             fitting, wanted = (
-                f"--image-size {plain_size(each.size)}" + f" --aspect {each.aspect}" * (each.aspect != "squeeze")
+                f"--image-size {plain_size(each.size)}"
+                + f" --aspect {each.aspect}" * ({own.aspect, frame.aspect} != {"squeeze"})
                 for each in (own, frame)
             )
             raise DataError(

@@ -198,10 +198,8 @@ def _sensitivity(answer: Answer) -> str:
     needs = [f"the observed gain would need {seeds_text(mean.needed)} seeds"]
     if not math.isnan(paper):
         needs.append(f"the paper's ({_percent(paper)}) {seeds_text(mean.needed_for_paper)}")
-    return (
-        f" {mean.comparison.count} seeds detect a mean gain of {100 * mean.detectable:.1f} % with 80 % power; "
-        f"{' and '.join(needs)}."
-    )
+    detected = f"a mean gain of {100 * mean.detectable:.1f} %" if mean.detectable < 1 else "no mean gain below 100 %"
+    return f" {mean.comparison.count} seeds detect {detected} with 80 % power; {' and '.join(needs)}."
 
 
 def seeds_text(count: int | None) -> str:

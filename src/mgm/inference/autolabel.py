@@ -28,6 +28,7 @@ from mgm.inference.inputs import PhotographFile, find_photographs
 from mgm.inference.model import TrainedModel
 from mgm.inference.predict import PhotographPredictor, PredictedPhotograph
 from mgm.tasks.base import Task
+from mgm.tasks.own import OwnNumbers
 from mgm.tasks.segmentation import Segmentation
 from mgm.training.checkpoint import make_folder
 from mgm.types import IGNORE_INDEX, ImageFormat
@@ -263,12 +264,14 @@ class _Writer:
 
 
 def label_file(task: Task, target: Tensor) -> tuple[str, Any]:
-    """Suffix and writer of a label file, in the default format of folder data sets.
+    """Suffix and writer of a label file, in the default format of folder data sets; numbers are clipped to the task's range.
 
     Args:
         task: The task.
         target: Without batch dimension: ``[H, W]`` class indices or ``[C, H, W]`` values.
     """
+    if isinstance(task, OwnNumbers):
+        target = target.clamp(*task.ends)  # labels beyond the range would be reported as suspicious
     array = task.file_settings().encode(target.numpy())
     if array.dtype.kind == "f":
         return ".npy", partial(np.save, arr=array, allow_pickle=False)

@@ -18,7 +18,7 @@ from mgm.data.store import cached_store
 from mgm.errors import ConfigError, DataError, unknown
 from mgm.functional.precision import widest_float
 from mgm.inference.model import TrainedModel
-from mgm.runs.data import make_splits
+from mgm.runs.data import EVERYTHING, make_splits
 from mgm.runs.folder import RunFolder
 from mgm.runs.images import RunImages, open_run_data, unique_names, with_classes_of
 from mgm.runs.pretraining import pretraining
@@ -179,6 +179,8 @@ def evaluate(
                 f"the run was trained or selected on {num_seen} of these images, so the scores are optimistic"
             )
     if not len(indices):
+        if config.split == EVERYTHING and not (data or remarks):
+            remarks = ["the run was trained on all of them; give other images with --data"]
         raise DataError(f"{info.name}: no images to score; {'; '.join(remarks) or 'the split is empty'}")
     reader = StoreReader(store, tuple(tasks), trained.device)
     size = trained.experiment.training.batch_size
@@ -258,7 +260,8 @@ def _calibratable(tasks: Mapping[str, Task]) -> dict[str, RegressionTask]:
     able = {name: task for name, task in tasks.items() if isinstance(task, RegressionTask) and task.calibratable}
     if not able:
         raise ConfigError(
-            f"nothing to calibrate: none of the predicted tasks ({', '.join(tasks)}) has an ambiguous scale; omit --calibrate"
+            f"nothing to calibrate: none of the predicted tasks ({', '.join(tasks)}) is depth or declared with 'zoom: divide' "
+            "in dataset.yaml; omit --calibrate"
         )
     return able
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -26,7 +27,7 @@ from mgm.errors import ConfigError, DataError
 from mgm.functional.distributed import rank, world_size
 from mgm.runs.images import check_channels
 from mgm.runs.scenes import count_kinds, objects_of, scenes_of_classes
-from mgm.tasks import label_map_of, tasks_for
+from mgm.tasks import label_map_of, task_kinds, tasks_for
 from mgm.tasks.base import Task
 from mgm.tasks.files import HINT_255
 from mgm.training.seeding import derive_seed
@@ -72,6 +73,7 @@ class ExperimentData:
         weak: Other training indices, of which only the scene label is used.
         derived_scenes: Whether the scene labels were derived from the segmentation.
         pretraining: The data set of `DataConfig.pretrain`.
+        shape: Height and width of the first image as it was before conversion; None if unknown.
     """
 
     info: DatasetInfo
@@ -82,6 +84,7 @@ class ExperimentData:
     weak: np.ndarray
     derived_scenes: bool = False
     pretraining: OtherData | None = None
+    shape: tuple[int, int] | None = None
 
     @property
     def num_scenes(self) -> int:
@@ -116,10 +119,10 @@ def load_data(experiment: Experiment, device: torch.device | str) -> ExperimentD
     if kind != EVERYTHING:
         source.splits(kind, config.split_seed)  # raises for an impossible split before anything is converted
     info = source.info
-    tasks = tasks_for(info, config.tasks, experiment.method.losses)
-    missing = [name for name in tasks if name not in info.tasks]
-    if missing:
+    kinds = task_kinds(info.own_tasks)
+    if missing := [name for name in config.tasks if name in kinds and name not in info.tasks]:
         raise ConfigError(f"{info.name} has no labels for {', '.join(missing)}; it offers {', '.join(info.tasks)}")
+    tasks = tasks_for(info, config.tasks, experiment.method.losses)
     for warning in (*source.warnings(), *source.doubts()):
         warn_once(f"{info.name}: {warning}")
     # with several processes, one converts and the others wait
@@ -140,7 +143,10 @@ def load_data(experiment: Experiment, device: torch.device | str) -> ExperimentD
     groups = strata(np.asarray(store.arrays["scene"]), candidates, source.info.multi_hot)
     labelled = labelled_subset(candidates, groups, config.fraction, config.split_seed, has[candidates])
     weak = weak_subset(splits.train, labelled, config.weak_fraction, config.split_seed)
-    data = ExperimentData(info, tasks, reader, splits, labelled, weak, bool(derived))
+    shape = None
+    with suppress(DataError):  # an image that is left out
+        shape = source.shape(0)
+    data = ExperimentData(info, tasks, reader, splits, labelled, weak, bool(derived), shape=shape)
     if config.pretrain:
         data = replace(data, pretraining=other_data(config, data, config.pretrain, "pretrain"))
     _check_amounts(experiment, data)

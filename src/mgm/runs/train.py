@@ -17,7 +17,7 @@ from filelock import FileLock
 from lightning_fabric import Fabric
 from torch import nn
 
-from mgm.config import Experiment
+from mgm.config import DataConfig, Experiment
 from mgm.data.files import write_atomically
 from mgm.errors import ConfigError, DataError
 from mgm.functional.distributed import rank, world_size
@@ -63,6 +63,9 @@ from mgm.training.evaluate import (
 from mgm.training.metrics_log import MetricsLog
 from mgm.training.selection import Skills, task_skills
 from mgm.training.trainer import Progress, Trainer
+
+DISTORTED = math.log(1.1)
+"""Change of the aspect ratio, as the absolute logarithm of a factor, from which on images are said to be squeezed."""
 
 
 def train(
@@ -192,13 +195,22 @@ def _print_summary(experiment: Experiment, data: ExperimentData) -> None:
     print(
         f"{len(data.labelled)} of {len(parts.train)} training images labelled, {len(data.tasks)} "
         f"task{'s' * (len(data.tasks) > 1)}, {len(parts.validation)} validation, {len(parts.test)} test "
-        f"({data.info.name}: {', '.join(data.tasks)})",
+        f"({data.info.name}: {', '.join(data.tasks)}; {experiment.data.frame.in_words}{_squeezed(experiment.data, data.shape)})",
         file=sys.stderr,
     )
     if 0 < num_images == len(parts.train) and data.info.name != "rooms":
         print(f"a part of {data.info.name} is used: --num-images {num_images} (0: all)", file=sys.stderr)
     for line in warnings_of(experiment):
         print(line, file=sys.stderr)
+
+
+def _squeezed(config: DataConfig, shape: tuple[int, int] | None) -> str:
+    """The original size of images that are distorted by more than a tenth; empty for others."""
+    if not shape or config.aspect != "squeeze":
+        return ""
+    (height, width), (own_height, own_width) = config.size, shape
+    distortion = abs(math.log(height * own_width / (width * own_height)))
+    return f", squeezed from {own_height}x{own_width}" if distortion > DISTORTED else ""
 
 
 def _fit_to_minutes(experiment: Experiment, minutes: float, data: ExperimentData, fabric: Fabric) -> Experiment:

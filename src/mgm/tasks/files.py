@@ -23,6 +23,8 @@ ANOTHER_UNIT = 150.0
 """Ratio between the medians of a file and of the others above which the file must be in another unit (mm instead of m)."""
 MANY = 0.02
 """Fraction of the pixels above which an outlying number is suspected to mark missing values."""
+FEW = 0.001
+"""Likewise for an outlying number in `UNKNOWN`."""
 UNKNOWN = (65535, 32767, 10000, -9999, -32768)
 """Numbers that sensors and programs commonly write for missing or out-of-range values."""
 EMPTY = (0, 1, 255, 65535)
@@ -410,7 +412,8 @@ def typical(values: np.ndarray) -> float:
 def odd_number(values: np.ndarray, missing: tuple[float, ...], where: str) -> str:
     """Warning of a file that holds no value, or that a number probably marks missing values but is not listed in ``missing``.
 
-    Suspicious is a maximum or minimum that many pixels have and that is far from all other numbers or in `UNKNOWN`.
+    Suspicious is a maximum or minimum that many pixels have and that is far from all other numbers or in `UNKNOWN`; for both, few
+    pixels are enough.
     """
     known = values[np.isfinite(values) & ~np.isin(values, missing)]
     if not known.size:
@@ -418,13 +421,13 @@ def odd_number(values: np.ndarray, missing: tuple[float, ...], where: str) -> st
     for number in (known.max(), known.min()):
         others = known[known != number]
         share = 1 - others.size / known.size
-        if share < MANY or not others.size:
+        if share < (FEW if number in UNKNOWN else MANY) or not others.size:
             continue
         low, high = float(others.min()), float(others.max())
         gap = max(float(number) - high, low - float(number))
-        if number in UNKNOWN or (high > low and gap > high - low):
+        if (number in UNKNOWN and share >= MANY) or (high > low and gap > high - low):
             return (
-                f"{where}: {100 * share:.0f} % of the pixels have the number {number:g}, all others {low:g} to {high:g}; if "
+                f"{where}: {100 * share:.2g} % of the pixels have the number {number:g}, all others {low:g} to {high:g}; if "
                 f"it means no value, set 'missing: {number:g}' for the task in dataset.yaml"
             )
     return ""

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from mgm.errors import ConfigError, DataError, first_problem, unknown
 from mgm.functional.masked import masked_l1, masked_l2
-from mgm.functional.precision import at_least_float32
+from mgm.functional.precision import at_least_float32, widest_float
 from mgm.tasks.base import Loss, MetricInfo, Span, Task, TaskMetrics
 from mgm.tasks.files import ClassFiles, Colour, FileSettings, NumberFiles
 from mgm.tasks.legend import Legend
@@ -71,7 +71,7 @@ class NumberDefinition:
     loss: Literal["l1", "l2", "log"] = "l1"
     """l1, l2: mean absolute or squared difference as a fraction of the range. log: mean absolute difference of logarithms; the
     network then predicts logarithms, and values must be above 0."""
-    metrics: tuple[Literal["endpoint_error", "abs_error", "relative_error", "rmse"], ...] = ()
+    metrics: tuple[Literal["endpoint_error", "abs_error", "relative_error", "rmse", "r2"], ...] = ()
     """Metrics in the order of tables; the first one that is a mean over pixels is the primary one. Empty: all that apply."""
     flips: Literal["scalar", "vector"] = "scalar"
     """vector: the first channel is an x component, which changes sign when the image is flipped horizontally."""
@@ -91,8 +91,8 @@ class NumberDefinition:
             )
         if len(set(self.metrics)) < len(self.metrics):
             return "metrics names a metric twice; name each once"
-        if self.metrics == ("rmse",):
-            return "metrics is rmse alone; add abs_error or relative_error, which the task is ranked by"
+        if self.metrics and not {*self.metrics} - {"rmse", "r2"}:
+            return f"metrics is {' and '.join(self.metrics)} alone; add abs_error or relative_error, which the task is ranked by"
         if "relative_error" in self.metrics and low <= 0:
             return (
                 f"metrics has relative_error, but the range [{low:g}, {high:g}] includes values that are not positive; "
@@ -294,8 +294,9 @@ def _number_attributes(found: NumberDefinition) -> dict[str, Any]:
         "abs_error": (f"abs_error{ending}", MetricInfo("absolute error", False, found.unit, precise)),
         "relative_error": ("relative_error", MetricInfo("relative error", higher_is_better=False)),
         "rmse": (f"rmse{ending}", MetricInfo("RMSE", False, found.unit, precise)),
+        "r2": ("r2", MetricInfo("R²", higher_is_better=True)),
     }
-    apply = {"endpoint_error": vector, "relative_error": low > 0}
+    apply = {"endpoint_error": vector, "relative_error": low > 0, "r2": not vector}
     wanted = found.metrics or [name for name in all_infos if apply.get(name, True)]
     infos = dict(all_infos[name] for name in wanted)
     sums = {
@@ -327,15 +328,17 @@ def _number_attributes(found: NumberDefinition) -> dict[str, Any]:
 
 
 class NumberMetrics(TaskMetrics):
-    """Mean absolute, relative and root mean square error over all valid pixels and channels of the data set.
+    """Mean absolute, relative and root mean square error over all valid pixels and channels of the data set, and R².
 
-    For vectors also the end-point error, the mean length of the difference (Otte and Nagel, 1994).
+    R² is the coefficient of determination over all channels: 1 for exact predictions, 0 for the mean of the targets. For vectors
+    also the end-point error, the mean length of the difference (Otte and Nagel, 1994).
     """
 
     def __init__(self, task: OwnNumbers, device: torch.device | str) -> None:
         self._task = task
         names = ("count", "absolute", "squared", "positive", "relative") + ("pixels", "distance") * task.vector
-        self._sums = StreamingSums(dict.fromkeys(names, 1), device)
+        channels = dict.fromkeys(("labels", "shares", "squared_shares"), task.channels)
+        self._sums = StreamingSums(dict.fromkeys(names, 1) | channels, device)
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """Add predictions (network outputs) and targets, ``[B, C, H, W]``."""
@@ -350,8 +353,13 @@ class NumberMetrics(TaskMetrics):
                 "pixels": labelled.sum(),
                 "distance": wide_sum((value - target).square().sum(dim=1).sqrt()[labelled]),
             }
+        low, high = self._task.ends
+        shares = torch.where(valid, (target - low) / (high - low), 0).to(widest_float(target.device))
         self._sums.update(
             **apart,
+            labels=valid.sum((0, 2, 3)),
+            shares=shares.sum((0, 2, 3)),
+            squared_shares=shares.square().sum((0, 2, 3)),
             count=valid.sum(),
             absolute=wide_sum(difference),
             squared=wide_sum(difference.square()),
@@ -363,6 +371,9 @@ class NumberMetrics(TaskMetrics):
         """The metrics of the task's `metrics_info`."""
         sums = self._sums.totals()
         found = {name: ratio(sums[over], sums[under]) for name, (over, under) in self.ratios.items()}
+        low, high = self._task.ends
+        varying = (sums["squared_shares"] - sums["shares"].square() / sums["labels"].clamp(min=1)).sum()
+        found["r2"] = 1 - ratio(sums["squared"], varying * (high - low) ** 2)
         rmse = math.sqrt(ratio(sums["squared"], sums["count"]))
         return {name: found.get(name, rmse) for name in self._task.metrics_info}
 

@@ -47,7 +47,8 @@ def make_page(folder: Path) -> str:
         return experiment_page(ExperimentFolder(folder))
     if RunFolder(folder).exists:
         return run_page(RunFolder(folder))
+    inside = sorted(place for place in folder.iterdir() if ExperimentFolder(place).exists) if folder.is_dir() else []
     raise RunError(
         f"{folder} holds neither a run (config.yaml) nor an experiment (experiment.json); "
-        "give a folder written by mgm train or mgm experiment"
+        + (f"did you mean {inside[0]}?" if inside else "give a folder written by mgm train or mgm experiment")
     )

@@ -66,7 +66,8 @@ class FolderSource(DataSource):
         if not self._tasks:
             folders = ", ".join(f"{self._settings.folder(task)}/" for task in self._kinds)
             raise DataError(
-                f"{self._tree.path}: no image has a label; put labels into {folders}, named like their image"
+                f"{self._tree.path}: no image has a label; put labels into {folders}, named like their image, or define tasks of "
+                "your own in dataset.yaml ('tasks: {height: {range: [0, 40], unit: m}}', docs/own_field.md)"
                 f"{'; ' * bool(self._unread)}{self._unread}"
             )
         maps = [picture.labels[SEMANTIC] for picture in self._pictures if SEMANTIC in picture.labels]
