@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,19 +26,7 @@ def write_image(path: Path) -> None:
 
 def write_coco(folder: Path, name: str = "one.jpg", **changes: object) -> Path:
     write_image(folder / "images/train/one.jpg")
-    shapes = [NUCLEUS, CELL]
-    annotations = [
-        {
-            "id": k,
-            "image_id": 1,
-            "category_id": 9 - k,
-            "segmentation": [list(shape)],
-            "area": 1,
-            "bbox": [0, 0, 1, 1],
-            "iscrowd": 0,
-        }
-        for k, shape in enumerate(shapes, 1)
-    ]
+    annotations = [area([NUCLEUS], 8, 1), area([CELL], 7, 2)]
     content = {
         "images": [{"id": 1, "file_name": name, "width": WIDTH, "height": HEIGHT}],
         "annotations": annotations,
@@ -49,7 +38,13 @@ def write_coco(folder: Path, name: str = "one.jpg", **changes: object) -> Path:
     return folder
 
 
-def write_cvat(folder: Path) -> Path:
+def area(segmentation: object, category: int = 7, number: int = 1, **changes: object) -> dict[str, object]:
+    values = {"id": number, "image_id": 1, "category_id": category, "segmentation": segmentation, "iscrowd": 0}
+    return {**values, "area": 1, "bbox": [0, 0, 1, 1], **changes}
+
+
+def write_cvat(folder: Path, more: str = "") -> Path:
+    """Two polygons and a box; ``more`` are further elements of the image."""
     write_image(folder / "images/one.jpg")
     shapes = "".join(
         f'<polygon label="{label}" occluded="0" z_order="{layer}" points="{points(shape)}"></polygon>'
@@ -59,7 +54,7 @@ def write_cvat(folder: Path) -> Path:
     (folder / "annotations.xml").write_text(
         f'<?xml version="1.0"?><annotations><version>1.1</version><meta><task><labels>{labels}</labels></task></meta>'
         f'<image id="0" name="one.jpg" width="{WIDTH}" height="{HEIGHT}">{shapes}'
-        '<box label="cell" occluded="0" xtl="1" ytl="1" xbr="5" ybr="5" z_order="0"></box></image></annotations>'
+        f'<box label="cell" occluded="0" xtl="1" ytl="1" xbr="5" ybr="5" z_order="0"></box>{more}</image></annotations>'
     )
     return folder
 
@@ -170,6 +165,93 @@ def test_pixels_outside_can_stay_without_a_label_and_boxes_are_counted(tmp_path)
     assert done.remarks == ["left out: 1 annotations that are not areas (bbox)"]
 
 
+def square(x: int, y: int, size: int) -> list[int]:
+    return [x, y, x + size, y, x + size, y + size, x, y + size]
+
+
+def read_labels(out: Path, name: str = "one") -> np.ndarray:
+    return np.asarray(Image.open(out / f"semantic/{name}.png"))
+
+
+def test_the_area_of_an_object_is_that_of_all_its_polygons(tmp_path):
+    objects = [area([square(0, 0, 14), square(20, 4, 4)], 7, 1), area([square(18, 2, 8)], 8, 2)]
+    import_annotations("coco", write_coco(tmp_path / "export", annotations=objects), tmp_path / "out")
+    assert read_labels(tmp_path / "out")[6, 22] == 2, "the small part of the larger object is below"
+
+
+def test_ellipses_become_areas_in_their_layer_and_other_shapes_are_counted(tmp_path):
+    oval = '<ellipse label="nucleus" occluded="0" cx="15" cy="10" rx="8" ry="3" rotation="{}" z_order="{}"></ellipse>'
+    more = '<cuboid label="cell" occluded="0" z_order="0" xtl1="1"></cuboid>'
+    for turn, layer in ((90, 0), (0, 0), (0, -1)):
+        out = tmp_path / f"out{turn}{layer}"
+        done = import_annotations("cvat", write_cvat(out / "export", oval.format(turn, layer) + more), out / "data")
+        assert "left out: 1 annotations that are not areas (cuboid)" in done.remarks
+        labels = read_labels(out / "data")
+        assert labels[10, 15] == (1 if layer < 0 else 2), "below the cell, in which it lies"
+        if layer == 0:
+            along = (labels[13:, 15] == 2).sum(), (labels[10, :12] == 2).sum()
+            assert along == ((5, 0) if turn else (0, 5))
+
+
+@pytest.mark.parametrize(("turn", "there", "not_there"), [(45, (16, 15), (16, 9)), (-45, (16, 9), (16, 15))])
+def test_ellipses_are_rotated_clockwise(turn, there, not_there, tmp_path):
+    oval = f'<ellipse label="nucleus" cx="12" cy="13" rx="5" ry="2" rotation="{turn}" z_order="5"></ellipse>'
+    import_annotations("cvat", write_cvat(tmp_path / "export", oval), tmp_path / "out")
+    labels = read_labels(tmp_path / "out")
+    assert (labels[there], labels[not_there]) == (2, 1)
+
+
+def test_a_box_in_the_group_of_an_area_is_counted(tmp_path):
+    folder = write_cvat(tmp_path / "export")
+    xml = folder / "annotations.xml"
+    xml.write_text(xml.read_text().replace(' z_order="0"', ' z_order="0" group_id="3"'))
+    done = import_annotations("cvat", folder, tmp_path / "out")
+    assert done.remarks == ["left out: 1 annotations that are not areas (bbox)"]
+
+
+def test_what_a_reader_would_skip_without_a_word_is_counted(tmp_path):
+    shapes = [area([CELL], 7, 0), area([NUCLEUS], 8, 1), area([CELL], 7, 2, image_id=5), area([], 7, 3, bbox=[])]
+    del shapes[3]["segmentation"]
+    folder = write_coco(tmp_path / "export", annotations=shapes)
+    (folder / "annotations/instances_val.json").write_text("{")
+    done = import_annotations("coco", folder, tmp_path / "out")
+    assert done.remarks == [
+        "left out: 1 files that cannot be read (annotations/instances_val.json)",
+        "left out: 1 annotations of images that are not listed",
+        "left out: 1 annotations that are not areas (empty)",
+    ]
+
+
+def test_images_without_a_label_map_have_no_label(tmp_path):
+    folder = write_voc(tmp_path / "export")
+    (folder / "SegmentationClass/two.png").unlink()
+    done = import_annotations("voc", folder, tmp_path / "out")
+    assert done.remarks == ["1 images have no label, as they have no file in SegmentationClass"]
+    source = open_source(tmp_path / "out")
+    assert [bool((source.read(index, 16).targets["semantic"] == 255).all()) for index in range(2)] == [False, True]
+    (folder / "SegmentationClass/one.png").unlink()
+    with pytest.raises(DataError, match="none of the 2 images has a label map; expected\n  SegmentationClass"):
+        import_annotations("voc", folder, tmp_path / "none")
+
+
+def test_an_image_of_several_lists_is_imported_once_in_its_part(tmp_path):
+    folder = write_voc(tmp_path / "export")
+    (folder / "ImageSets/Segmentation/all.txt").write_text("one\ntwo\n")
+    done = import_annotations("voc", folder, tmp_path / "out")
+    assert (tmp_path / "out/labels.csv").read_text() == "name,split\none,train\ntwo,validation\n"
+    assert (done.num_images, done.remarks) == (2, ["left out: 2 images that are listed again (in all)"])
+
+
+def test_classes_of_voc_do_not_depend_on_its_objects(tmp_path):
+    folder = write_voc(tmp_path / "export")
+    objects = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    objects[2:18, 2:8] = (128, 0, 0)
+    (folder / "SegmentationObject").mkdir()
+    Image.fromarray(objects).save(folder / "SegmentationObject/one.png")
+    import_annotations("voc", folder, tmp_path / "out")
+    np.testing.assert_array_equal(read_labels(tmp_path / "out"), read_labels(tmp_path / "out", "two"))
+
+
 def test_pictures_that_were_resized_after_they_were_annotated_keep_their_areas(tmp_path):
     folder = write_coco(
         tmp_path / "export", images=[{"id": 1, "file_name": "one.jpg", "width": 2 * WIDTH, "height": 2 * HEIGHT}]
@@ -189,10 +271,7 @@ def test_annotations_of_a_picture_of_another_shape_are_refused_where_they_are_re
 
 
 def test_classes_that_no_pixel_has_are_said(tmp_path):
-    shapes = [
-        {"id": 1, "image_id": 1, "category_id": 8, "segmentation": [[0.1, 0.1, 0.4, 0.1, 0.4, 0.3]], "iscrowd": 0}
-    ]
-    shapes[0] |= {"area": 1, "bbox": [0, 0, 1, 1]}  # corners as shares of the picture, as other formats have them
+    shapes = [area([[0.1, 0.1, 0.4, 0.1, 0.4, 0.3]])]  # corners as shares of the picture, as other formats have them
     done = import_annotations("coco", write_coco(tmp_path / "export", annotations=shapes), tmp_path / "out")
     assert done.remarks == ["classes that no pixel has: cell, nucleus"]
 
@@ -220,6 +299,10 @@ def test_classes_that_no_pixel_has_are_said(tmp_path):
             lambda folder: write_coco(folder, categories=[{"id": 7, "name": "car"}, {"id": 8, "name": "Car"}]),
             "categories of the same name: Car, car",
         ),
+        (
+            lambda folder: write_coco(folder, images=[{"id": 1, "file_name": name} for name in ("one.jpg", "two.jpg")]),
+            "has several images with the id 1",
+        ),
         (lambda folder: folder, "is not a folder"),
     ],
 )
@@ -229,6 +312,61 @@ def test_what_cannot_be_read_is_one_error_and_leaves_nothing(make, message, tmp_
         import_annotations("coco", make(tmp_path / "a/export"), tmp_path / "out")
     assert not (tmp_path / "out").exists()
     assert [path for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+MASK = np.pad(np.tri(6, 5, dtype=np.uint8), ((3, HEIGHT - 9), (4, WIDTH - 9)))
+"""A triangle ``[HEIGHT, WIDTH]``."""
+WHOLE_RUNS = [4 * HEIGHT + 3, 6, 15, 5, 16, 4, 17, 3, 18, 2, HEIGHT * WIDTH - 169]
+
+
+@pytest.mark.parametrize("compressed", [True, False])
+def test_masks_of_run_lengths_are_read(compressed, tmp_path):
+    from pycocotools import mask
+
+    encoded: Any = mask.encode(np.asfortranarray(MASK))
+    counts = encoded["counts"].decode() if compressed else WHOLE_RUNS
+    shapes = [area({"counts": counts, "size": [HEIGHT, WIDTH]}, iscrowd=1)]
+    import_annotations("coco", write_coco(tmp_path / "export", annotations=shapes), tmp_path / "out")
+    np.testing.assert_array_equal(read_labels(tmp_path / "out"), MASK)
+
+
+@pytest.mark.parametrize("counts", ["abc", "", 5, ["a"], [-5, HEIGHT * WIDTH + 5], WHOLE_RUNS[:-1], [*WHOLE_RUNS, 9]])
+def test_a_damaged_mask_is_one_error_that_says_where(counts, mgm, tmp_path):
+    shapes = [area({"counts": counts, "size": [HEIGHT, WIDTH]}, number=31)]
+    folder = write_coco(tmp_path / "export", annotations=shapes)
+    error = mgm.refused("import", "coco", folder, "--out", tmp_path / "out")
+    assert "instances_train.json: image 'one.jpg', annotation 31: the mask is damaged" in error
+    assert [path.name for path in tmp_path.iterdir()] == ["export"]
+
+
+@pytest.mark.parametrize("mask", ['rle="3,2,3,2,2" left="28"', 'rle="3,2" left="10"'], ids=["beyond", "short"])
+def test_a_damaged_mask_of_cvat_is_refused(mask, tmp_path):
+    more = f'<mask label="cell" occluded="0" z_order="1" {mask} top="10" width="4" height="3"></mask>'
+    with pytest.raises(DataError, match="annotations.xml: image 'one.jpg': a mask of 'cell' is damaged"):
+        import_annotations("cvat", write_cvat(tmp_path / "export", more), tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["export"]
+
+
+def test_cvat_for_video_is_refused(tmp_path):
+    folder = write_cvat(tmp_path / "export")
+    size = f"<original_size><width>{WIDTH}</width><height>{HEIGHT}</height></original_size>"
+    text = (folder / "annotations.xml").read_text().replace("<labels>", f"{size}<labels>")
+    shape = f'<polygon frame="0" outside="1" occluded="0" points="{points(CELL)}" z_order="0"></polygon>'
+    video = text.replace("</annotations>", f'<track id="0" label="cell">{shape}</track></annotations>')
+    (folder / "annotations.xml").write_text(video)
+    with pytest.raises(DataError, match="export it as 'CVAT for images'"):
+        import_annotations("cvat", folder, tmp_path / "out")
+
+
+def test_a_damaged_picture_or_label_map_is_named(tmp_path):
+    folder = write_coco(tmp_path / "a", images=[{"id": 1, "file_name": "one.jpg"}])
+    (folder / "images/train/one.jpg").write_text("damaged")
+    with pytest.raises(DataError, match="one.jpg: is not a readable image"):
+        import_annotations("coco", folder, tmp_path / "out")
+    folder = write_voc(tmp_path / "b")
+    (folder / "SegmentationClass/two.png").write_text("damaged")
+    with pytest.raises(DataError, match="cannot be read as voc annotations: .*'two'"):
+        import_annotations("voc", folder, tmp_path / "out")
 
 
 def test_a_background_is_one_however_it_is_written(tmp_path):

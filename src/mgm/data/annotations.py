@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from mgm.data.coco import Sources, arrange_coco
-from mgm.data.images import MAX_PIXELS
+from mgm.data.coco import COCO_LAYOUT, Sources, arrange_coco
+from mgm.data.cvat import complete_cvat
+from mgm.data.images import MAX_PIXELS, decode
 from mgm.data.progress import progress_bar
 from mgm.data.vocabulary import PARTS
 from mgm.errors import ConfigError, DataError, choose
@@ -32,10 +33,7 @@ if TYPE_CHECKING:
 FORMATS = {"coco": "coco", "cvat": "cvat", "voc": "voc_segmentation"}
 """Name of a format -> its reader in datumaro."""
 LAYOUTS = {
-    "coco": """
-  annotations/instances_train.json   images/train/0001.jpg    (COCO, CVAT; also val, test, default)
-  result.json                        images/0001.jpg          (Label Studio)
-  train/_annotations.coco.json       train/0001.jpg           (Roboflow; also valid, test)""",
+    "coco": COCO_LAYOUT,
     "cvat": """
   annotations.xml                    images/0001.jpg          (CVAT for images)""",
     "voc": """
@@ -65,7 +63,7 @@ def import_annotations(kind: str, folder: Path, out: Path, *, outside: str = "ba
 
     If the annotations define colours of the classes, the label maps have them as their palette.
 
-    Overlapping annotations are drawn by layer (z order); within a layer, smaller ones are drawn over larger ones.
+    Overlapping annotations are drawn by layer (z order); within a layer, smaller objects are drawn over larger ones.
 
     Args:
         kind: Key of `FORMATS`.
@@ -82,7 +80,8 @@ def import_annotations(kind: str, folder: Path, out: Path, *, outside: str = "ba
         raise ConfigError(f"outside is {outside!r}. Choices: {', '.join(OUTSIDE)}")
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise DataError(f"{out}: already exists; choose another folder with --out")
-    items, names, colours, sources = _read(folder, kind, reader)
+    left_out: Counter[str] = Counter()
+    items, names, colours, sources = _read(folder, kind, reader, left_out)
     if alike := {name for name in names if [other.casefold() for other in names].count(name.casefold()) > 1}:
         raise DataError(
             f"{folder}: has categories of the same name: {', '.join(sorted(alike))}; rename or merge them in the labelling tool"
@@ -91,17 +90,19 @@ def import_annotations(kind: str, folder: Path, out: Path, *, outside: str = "ba
     background = next((name for name in classes if name.casefold() == "background"), "background")
     if outside == "background" and background not in classes:
         classes = [background, *classes]
-    numbers = [classes.index(name) if name in classes else NO_LABEL for name in names]
     if len(classes) > NO_LABEL:
         raise DataError(f"{folder}: has {len(classes)} classes; a label map can hold at most {NO_LABEL}")
     empty = classes.index(background) if outside == "background" else NO_LABEL
+    known = [classes.index(name) if name in classes else NO_LABEL for name in names]
+    numbers = np.array([*known, *[NO_LABEL] * 256], np.uint8)
+    indices = {colour: names.index(name) for name, colour in colours.items()}
     shown = _png_palette(classes, colours)
-    left_out: Counter[str] = Counter()
     out.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-", ignore_cleanup_errors=True) as begun:
         target = Path(begun) / "whole"
         parts: list[tuple[str, str]] = []
-        found, taken = set[int](), set[str]()
+        unlabelled = 0
+        found, taken, used = set[int](), set[str](), set[Path]()
         with progress_bar(f"reading {kind}", len(items)) as advance:
             for item in items:
                 advance(1)
@@ -109,20 +110,31 @@ def import_annotations(kind: str, folder: Path, out: Path, *, outside: str = "ba
                 if not source.is_file() or not Path(abspath(source)).is_relative_to(abspath(folder)):
                     left_out["annotated images that are not in the folder, or several times"] += 1
                     continue
+                if source in used:  # in Pascal VOC, trainval.txt lists all images of train.txt and val.txt again
+                    left_out[f"images that are listed again (in {item.subset})"] += 1
+                    continue
+                used.add(source)
                 name = _name_below(item.id, folder)
                 while name.casefold() in taken:
                     name = f"{name}_{item.subset}"
                 taken.add(name.casefold())
-                labels = np.full(_annotated_size(item, source), empty, np.uint8)
-                for mask, label in _masks(item.annotations, labels.shape, left_out):
-                    labels[mask] = numbers[label]
-                found.update(np.unique(labels).tolist())
+                if kind == "voc":
+                    stored = _voc_classes(item, source, indices)
+                    labels = None if stored is None else numbers[stored]
+                else:
+                    labels = np.full(_annotated_size(item, source), empty, np.uint8)
+                    for mask, label in _masks(item.annotations, labels.shape, left_out):
+                        labels[mask] = numbers[label]
+                found.update([] if labels is None else np.unique(labels).tolist())
+                unlabelled += labels is None
                 _write_sample(target, name, source, labels, shown)
                 parts.append((name, part))
         if not parts:
             raise DataError(
                 f"{folder}: none of the {len(items)} annotated images was found; put them beside the annotations"
             )
+        if unlabelled == len(parts):
+            raise DataError(f"{folder}: none of the {unlabelled} images has a label map; expected{LAYOUTS[kind]}")
         (target / "classes.txt").write_text("".join(f"{name}\n" for name in classes), encoding="utf-8")
         if len({part for _, part in parts} - {""}) > 1:
             (target / "labels.csv").write_text(_table(parts), encoding="utf-8")
@@ -130,6 +142,8 @@ def import_annotations(kind: str, folder: Path, out: Path, *, outside: str = "ba
             out.rmdir()
         target.rename(out)
     remarks = [f"left out: {count} {what}" for what, count in left_out.items()]
+    if unlabelled:
+        remarks.append(f"{unlabelled} images have no label, as they have no file in SegmentationClass")
     if unused := [name for index, name in enumerate(classes) if index not in found and name != background]:
         remarks.append(f"classes that no pixel has: {', '.join(unused)}")
     return Imported(len(parts), classes, remarks)
@@ -147,25 +161,29 @@ def _png_palette(classes: Sequence[str], colours: Mapping[str, Colour]) -> list[
     return shown.ravel().tolist()
 
 
-def _write_sample(target: Path, name: str, source: Path, labels: np.ndarray, shown: Sequence[int]) -> None:
-    """Copy an image, and write its label map with a palette if there is one."""
+def _write_sample(target: Path, name: str, source: Path, labels: np.ndarray | None, shown: Sequence[int]) -> None:
+    """Copy an image, and write its label map, if it has one, with a palette if there is one."""
     picture, label_map = target / "rgb" / f"{name}{source.suffix.lower()}", target / "semantic" / f"{name}.png"
-    for path in (picture, label_map):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    picture.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, picture)
-    drawn = Image.fromarray(labels)
-    if shown:
-        drawn.putpalette(shown)
-    drawn.save(label_map)
+    if labels is not None:
+        label_map.parent.mkdir(parents=True, exist_ok=True)
+        drawn = Image.fromarray(labels)
+        if shown:
+            drawn.putpalette(shown)
+        drawn.save(label_map)
 
 
 def _read(
-    folder: Path, kind: str, reader: str
+    folder: Path, kind: str, reader: str, left_out: Counter[str]
 ) -> tuple[list[datumaro.DatasetItem], list[str], dict[str, Colour], Sources]:
-    """Read all annotated images, the class names by index, their colours if they have some, and the files of the images."""
+    """Read all annotated images, the class names by index, their colours if they have some, and the files of the images.
+
+    Images of a part of the split are first. In COCO, annotations of one group are one object; otherwise each has its own group.
+    """
     try:
         import datumaro
-        from datumaro.components.errors import DatasetNotFoundError
+        from datumaro.components.errors import DatasetImportError, DatasetNotFoundError
     except ImportError as error:
         raise ConfigError("mgm import needs datumaro, which is not installed: pip install 'mgm[import]'") from error
     if not folder.is_dir():
@@ -178,22 +196,26 @@ def _read(
             place, sources = folder, Sources()
             if kind == "coco":
                 place = Path(scratch) / "arranged"
-                sources = arrange_coco(folder, place)
+                sources = arrange_coco(folder, place, left_out)
             dataset = datumaro.Dataset.import_from(str(place), reader)
-            items = sorted(dataset, key=lambda item: (item.subset, item.id))
+            items = list(dataset)
         categories = dataset.categories()
         names = [label.name for label in categories[datumaro.AnnotationType.label]]  # type: ignore[reportGeneralTypeIssues]
         painted: Any = categories.get(datumaro.AnnotationType.mask)
         colours: dict[str, Colour] = (
             {names[index]: colour for index, colour in painted.colormap.items()} if painted else {}
         )
-    except DataError as error:
-        raise DataError(f"{error}; expected one of{LAYOUTS[kind]}") from None
+        if kind == "cvat":
+            complete_cvat(folder, items, names, left_out)
+    except DataError:
+        raise
     except Exception as error:  # datumaro's readers raise many kinds
-        reason = str(error.__cause__ or error).partition("\n")[0]
-        if isinstance(error.__cause__, AssertionError):  # of datumaro's list of categories, which takes no name twice
+        # only the outermost error says nothing; that of an item names the item
+        cause = error.__cause__ if error.__cause__ and type(error) is DatasetImportError else error
+        reason = str(cause).partition("\n")[0]
+        if isinstance(cause, AssertionError):  # of datumaro's list of categories, which takes no name twice
             reason = f"the category {reason!r} seems to be defined twice; rename or merge it in the labelling tool"
-        expected = f"; expected{LAYOUTS[kind]}" if isinstance(error.__cause__ or error, DatasetNotFoundError) else ""
+        expected = f"; expected{LAYOUTS[kind]}" if isinstance(cause, DatasetNotFoundError) else ""
         raise DataError(f"{folder}: cannot be read as {kind} annotations: {reason}{expected}") from error
     finally:
         root.setLevel(level)
@@ -201,22 +223,41 @@ def _read(
         for item in items:
             path = Path(getattr(item.media, "path", "") or "")
             sources[item.subset, item.id] = path, PARTS.get(item.subset.lower(), "")
-    return items, names, colours, sources
+            for number, annotation in enumerate(item.annotations):
+                annotation.group = number
+
+    def order(item: datumaro.DatasetItem) -> tuple[bool, str, str]:
+        _, part = sources.get((item.subset, item.id), (None, ""))
+        return not part, item.subset, item.id
+
+    return sorted(items, key=order), names, colours, sources
+
+
+def _voc_classes(item: datumaro.DatasetItem, picture: Path, indices: Mapping[Colour, int]) -> np.ndarray | None:
+    """Class indices ``[H, W]`` of the label map of Pascal VOC; None if the image has none.
+
+    Datumaro's masks are not used: with SegmentationObject, all pixels outside of objects have one class there.
+    """
+    from datumaro.util.mask_tools import load_mask
+
+    root = picture.parents[len(PurePosixPath(item.id).parts)]
+    path = root / "SegmentationClass" / f"{item.id}.png"
+    return load_mask(str(path), indices) if path.is_file() else None
 
 
 def _masks(
     annotations: Sequence[datumaro.Annotation], size: tuple[int, int], left_out: Counter[str]
 ) -> list[tuple[np.ndarray, int]]:
     """Masks ``[H, W]`` and class indices, in drawing order; counts in ``left_out`` what is skipped."""
-    from datumaro import Bbox, Ellipse, Mask, Polygon
+    from datumaro import Bbox, Mask, Polygon
     from datumaro.util.mask_tools import rles_to_mask
 
-    found: list[tuple[int, int, np.ndarray, int]] = []
-    areas = [annotation for annotation in annotations if isinstance(annotation, Polygon | Ellipse | Mask)]
-    groups = {area.group for area in areas} - {0}
+    objects: dict[tuple[int, int, int], np.ndarray] = {}
+    areas = [annotation for annotation in annotations if isinstance(annotation, Polygon | Mask)]
+    groups = {area.group for area in areas}
     for annotation in annotations:  # in COCO, every area is accompanied by its bounding box, in the same group
         accompanies = isinstance(annotation, Bbox) and annotation.group in groups
-        if not isinstance(annotation, Polygon | Ellipse | Mask) and not accompanies:
+        if not isinstance(annotation, Polygon | Mask) and not accompanies:
             left_out[f"annotations that are not areas ({annotation.type.name})"] += 1
     for area in areas:
         with warnings.catch_warnings():
@@ -224,13 +265,14 @@ def _masks(
             if isinstance(area, Mask):
                 mask = np.asarray(area.image, dtype=bool)
             else:
-                corners = area.points if isinstance(area, Polygon) else area.as_polygon()
-                mask = rles_to_mask([corners], size[1], size[0]).astype(bool)
+                mask = rles_to_mask([area.points], size[1], size[0]).astype(bool)
         if area.label is None or mask.shape != size:
             left_out["areas without a class, or with a different size than the image"] += 1
             continue
-        found.append((area.z_order, -int(mask.sum()), mask, area.label))
-    return [(mask, label) for _, _, mask, label in sorted(found, key=lambda entry: entry[:2])]
+        key = area.z_order, area.group, area.label
+        objects[key] = objects[key] | mask if key in objects else mask
+    drawn = sorted(objects.items(), key=lambda entry: (entry[0][0], -int(entry[1].sum())))
+    return [(mask, label) for (_, _, label), mask in drawn]
 
 
 def _annotated_size(item: datumaro.DatasetItem, picture: Path) -> tuple[int, int]:
@@ -242,8 +284,7 @@ def _annotated_size(item: datumaro.DatasetItem, picture: Path) -> tuple[int, int
     if media.has_size and media.size:
         height, width = media.size
     else:
-        with Image.open(picture) as image:
-            width, height = image.size
+        width, height = decode(picture)[0].size
     if not 0 < height * width <= MAX_PIXELS:
         raise DataError(f"{picture}: its annotations are for {width} x {height} pixels; correct them")
     return height, width
