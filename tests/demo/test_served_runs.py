@@ -36,7 +36,7 @@ def test_a_run_alone_brings_its_baseline(run, tmp_path):
 def test_the_summary_says_what_a_run_is_and_how_good(run, tmp_path):
     copy = tmp_path / "run"
     shutil.copytree(run, copy)
-    assert "not finished" in open_runs([copy], "cpu").first.summary
+    assert "run not finished: step 0 of 6, the best model so far" in open_runs([copy], "cpu").first.summary
     (copy / "result.json").write_text(json.dumps(RESULT))
     assert open_runs([copy], "cpu").first.summary == (
         "trained on rooms at 32 × 32, 7 labelled images; test set: semantic segmentation mIoU 0.250, "

@@ -1,30 +1,37 @@
 """What waits for what, and what goes on when something fails. Workers are played."""
 
+import shutil
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from fake_folder import palette_png, write_own
+from fake_runs import begin_run
 from fake_trials import pretend, three_tasks
-from mgm.errors import ConfigError
+from mgm.data import open_source
+from mgm.errors import ConfigError, RunError
 from mgm.experiments.execution import _outcome, carry_out_study, run_trials
 from mgm.experiments.jobs import Job, Outcome
+from mgm.experiments.planning import planned
 from mgm.experiments.plans import make_plan
 from mgm.experiments.studies import MGM, MT, ST, Need, Row, Setting, Study, options
 from mgm.experiments.study_files import Place
 from mgm.experiments.workers import Workers
 from mgm.method.recipes import make_experiment
 from mgm.runs.folder import RunFolder
+from mgm.types import DatasetInfo
 
 SCORES = three_tasks(0.1, 1.0, 30.0)
 
 
 class Played(Workers):
-    """Finishes every job at once, or says what a test wants."""
+    """Finishes every job at once, or says what a test wants. With ``data``, runs record their images."""
 
-    def __init__(self, place: Place, errors: dict[str, str] | None = None) -> None:
-        self.place, self.errors = place, errors or {}
+    def __init__(self, place: Place, errors: dict[str, str] | None = None, data: DatasetInfo | None = None) -> None:
+        self.place, self.errors, self.data = place, errors or {}, data
         self.jobs: list[Job] = []
         self.closed = False
 
@@ -36,6 +43,8 @@ class Played(Workers):
             future.set_exception(RuntimeError("node died\nmore"))
             return future
         if not error:
+            if self.data:
+                begin_run(RunFolder(Path(job.folder)), job.experiment, self.data)
             pretend(RunFolder(Path(job.folder)), SCORES)
         future.set_result(Outcome(job.name, error, 1.0))
         return future
@@ -49,10 +58,11 @@ def place(tmp_path):
     return Place(tmp_path)
 
 
-def plan_of(*rows: Row, seeds: int = 1):
+def plan_of(*rows: Row, seeds: int = 1, data: Path | str = "rooms"):
     study = Study("Table 0", "a test", lambda _: rows, (Setting("50 %", options(fraction=0.5)),))
-    base = lambda recipe: make_experiment(recipe, "tiny")  # noqa: E731
-    return make_plan("test", study, base, data="rooms", offered=("semantic", "depth"), seeds=range(seeds))
+    base = lambda recipe: make_experiment(recipe, "tiny", str(data))  # noqa: E731
+    offered = ("semantic", "depth") if data == "rooms" else ("semantic",)
+    return make_plan("test", study, base, data=str(data), offered=offered, seeds=range(seeds))
 
 
 UPON = Need((MT,), lambda runs: {"cache": str(runs[0])})
@@ -165,3 +175,39 @@ def test_workers_are_not_started_for_nothing(place) -> None:
     table, errors = carry_out_study(plan, place, never, data="rooms", preset="tiny")
     assert errors == {}
     assert table.lines[0].count == 1
+
+
+def test_trials_that_another_process_finished_have_not_failed(place) -> None:
+    class Shared(Played):
+        def submit(self, job: Job) -> Future[Outcome]:
+            pretend(RunFolder(Path(job.folder)), SCORES)
+            return super().submit(job)
+
+    errors = {"mt": "another process is training there"}
+    table, left = carry_out_study(plan_of(MT), place, lambda: Shared(place, errors), data="rooms", preset="tiny")
+    assert left == {}
+    assert table.lines[0].count == 1
+
+
+def test_trials_on_data_that_have_changed_since_stand_in_no_table(place, tmp_path) -> None:
+    photos = write_own(tmp_path / "photos", 12)
+    info = open_source(str(photos)).info
+
+    def carry_out(seeds: int) -> list[Job]:
+        workers = Played(place, data=info)
+        carry_out_study(plan_of(ST, MT, seeds=seeds, data=photos), place, lambda: workers, data="photos", preset="tiny")
+        return workers.jobs
+
+    assert len(carry_out(1)) == 2
+    assert len(carry_out(2)) == 2
+    old = [trial.name for trial in plan_of(ST, MT, seeds=2, data=photos).trials]
+    shutil.rmtree(place.trial(plan_of(ST, MT, data=photos).trials[0]).path)  # trained again after the change
+    (photos / "semantic/photo_001.png").write_bytes(palette_png(np.zeros((30, 40), np.uint8)))
+    with pytest.raises(RunError, match="have changed .other labels of semantic. since these trials") as found:
+        carry_out(3)
+    assert f": {', '.join(old[1:])}; delete their folders, or choose another --out; or restore" in str(found.value)
+    with pytest.raises(RunError, match="have changed"):
+        planned(plan_of(ST, MT, seeds=2, data=photos), place, "photos", 1)
+    for trial in plan_of(ST, MT, seeds=2, data=photos).trials:
+        shutil.rmtree(place.trial(trial).path, ignore_errors=True)
+    assert len(carry_out(2)) == 4

@@ -1,11 +1,13 @@
 """``mgm evaluate`` beyond plain scores: classes, flip average, calibration; on a run with random weights."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from fake_folder import palette_png, write_own
 from fakes import write_camvid, write_nyuv2
@@ -210,3 +212,31 @@ def test_data_whose_maps_lack_the_last_class_are_scored(mgm, tmp_path):
         file.write_bytes(palette_png(np.eye(30, 40, dtype=np.uint8)))
     assert open_source(str(fewer)).info.classes == ("class_0", "class_1")
     assert set(evaluated(mgm, run, "--data", fewer, "--split", "all")["classes"]["semantic"]) <= LEARNED
+
+
+def test_a_run_that_is_not_finished_is_used_with_a_note(mgm, run, photographs, tmp_path):
+    begun, photo = tmp_path / "begun", tmp_path / "photos/photo.png"
+    shutil.copytree(run, begun)
+    photo.parent.mkdir()
+    Image.new("RGB", (40, 30)).save(photo)
+    (begun / "metrics.jsonl").write_text('{"stage": "multi_task", "step": 4}\n')
+    commands = {
+        "evaluate": ("--json",),
+        "predict": (photo, "--out", tmp_path / "predicted"),
+        "autolabel": (photo.parent, "--out", tmp_path / "labelled"),
+    }
+    for verb, rest in commands.items():
+        assert "note" not in mgm(verb, begun, *rest)[2]
+    shutil.rmtree(tmp_path / "labelled")
+    (begun / "result.json").unlink()
+    note = "run not finished: step 4 of 6, the best model so far"
+    for verb, rest in commands.items():
+        code, out, err = mgm(verb, begun, *rest)
+        assert code == 0, err
+        assert err.count(f"mgm: note: {note}\n") == 1
+        if verb == "evaluate":
+            assert json.loads(out)["remarks"] == [note]
+    (begun / "metrics.jsonl").write_text("{")  # no more than a line that was not finished
+    assert evaluated(mgm, begun)["remarks"] == [note.replace("4", "0")]
+    (begun / "metrics.jsonl").write_text("{\n{\n")
+    assert evaluated(mgm, begun)["remarks"] == ["run not finished, the best model so far"]

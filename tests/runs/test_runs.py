@@ -318,3 +318,27 @@ def test_a_kill_before_the_baseline_costs_no_baseline_and_no_command(mgm, photog
     assert "mean gain" in out
     for member in (run, run.baseline):
         assert json.loads(member.result.read_text())["command"].startswith("mgm train mgm_no_generator --preset tiny")
+
+
+@pytest.mark.parametrize("name", ["checkpoints/best.pt", "dataset.json", "images.json", "begun.json"])
+def test_a_finished_run_that_lost_a_file_is_not_to_be_continued(mgm, copy, name):
+    (copy / "one" / name).unlink()
+    shutil.rmtree(copy / "one/pictures")
+    said = mgm.refused("train", "--resume", copy / "one")
+    assert said.endswith(f"{name} is missing; restore it, or train again into another folder\n")
+
+
+def test_data_that_changed_between_the_seeds_of_a_recipe_are_said(mgm, root, copy):
+    shutil.copytree(root / "plain-s1", copy / "two")
+    assert mgm("compare", copy / "one", copy / "two")[2] == ""
+    file = copy / "two/images.json"
+    images = json.loads(file.read_text())
+    images["checksums"]["depth.npy"] = "other"
+    file.write_text(json.dumps(images))
+    about = f"not comparable, the data have changed between {copy / 'one'} and {copy / 'two'}"
+    code, out, err = mgm("compare", copy / "one", copy / "two")
+    assert (code, err) == (0, f"mgm: warning: {about}: labels or splits differ\n")
+    assert "the warnings above say why" in out
+    images["labelled"] |= dict.fromkeys(list(images["labelled"])[:2], "other pixels")
+    file.write_text(json.dumps(images))
+    assert f"{about}: 2 images differ" in mgm("compare", copy / "one", copy / "two")[2]

@@ -48,6 +48,7 @@ def autolabel(arguments: list[str]) -> None:
     from rich.table import Table
 
     from mgm.inference import autolabel as inference
+    from mgm.runs.listing import unfinished
 
     try:
         done = inference.autolabel(
@@ -61,6 +62,8 @@ def autolabel(arguments: list[str]) -> None:
     except KeyboardInterrupt as stop:
         number = getattr(stop, "number", signal.SIGINT)
         raise Interrupted(number, f"{stop or 'stopped'}; the same command goes on from there") from None
+    if note := unfinished(options.run):
+        print(f"mgm: note: {note}", file=sys.stderr)
     if done.failed:
         bad = [message for _, message in done.failed]
         print(f"left out {len(bad)} of {len(bad) + len(done.images)}:", *bad, sep="\n  ", file=sys.stderr)

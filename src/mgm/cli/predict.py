@@ -65,6 +65,7 @@ def predict(arguments: list[str]) -> None:
     camera = _camera(options, kinds)
     from mgm.api import predict_files
     from mgm.runs.devices import single_device
+    from mgm.runs.listing import unfinished
 
     done = predict_files(
         options.run,
@@ -79,6 +80,8 @@ def predict(arguments: list[str]) -> None:
         device=options.device,
         written=print,
     )
+    if note := unfinished(options.run):
+        print(f"mgm: note: {note}", file=sys.stderr)
     if done.failed:
         bad = [message for _, message in done.failed]
         print(f"left out {len(bad)} of {len(bad) + done.images}:", *bad, sep="\n  ", file=sys.stderr)

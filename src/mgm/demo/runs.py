@@ -12,6 +12,7 @@ from mgm.errors import ConfigError, MgmError
 from mgm.inference.generate import TrainedGenerator
 from mgm.inference.model import TrainedModel
 from mgm.runs.folder import RunFolder, read_result
+from mgm.runs.listing import unfinished
 from mgm.runs.pretraining import pretraining
 from mgm.runs.saved_generators import STAGES, stages_with_generator
 
@@ -83,7 +84,7 @@ def _open(path: Path, taken: Container[str], device: str) -> ServedRun:
         return ServedRun(title, model, {}, summary(model))
     generators = {STAGES[stage]: TrainedGenerator.load(path, stage, device) for stage in stages_with_generator(run)}
     result = read_result(run.result) if run.finished else None
-    return ServedRun(title, model, generators, summary(model, result, finished=run.finished), run)
+    return ServedRun(title, model, generators, summary(model, result, unfinished(path)), run)
 
 
 def _examples(runs: Sequence[Path]) -> tuple[tuple[Photograph, ...], str]:
@@ -109,20 +110,20 @@ def _title(path: Path, recipe: str, taken: Container[str]) -> str:
     return title
 
 
-def summary(model: TrainedModel, result: dict[str, Any] | None = None, *, finished: bool = True) -> str:
+def summary(model: TrainedModel, result: dict[str, Any] | None = None, note: str = "") -> str:
     """Describe a run or model and its test scores in one line.
 
     Args:
         model: The model.
         result: Contents of ``result.json``; None if there is none.
-        finished: Whether the training has finished.
+        note: How far the training has come, if it is not finished (`mgm.runs.listing.unfinished`).
     """
     height, width = model.image_size
     pretrained = pretraining(model.experiment.model)
     start = f" from a pre-trained encoder ({pretrained})" if pretrained else ""
     known = f"trained on {model.info.name} at {height} × {width}{start}"
-    if not finished:
-        return f"{known}; not finished: this is the best model so far"
+    if note:
+        return f"{known}; {note}"
     if result is None:
         return f"{known}; model folder: see its card for scores"
     known += f", {result['num_labelled']} labelled images"

@@ -11,12 +11,15 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from mgm.errors import MgmError
+from mgm.data import open_source
+from mgm.data.store import Store, cached_store
+from mgm.errors import MgmError, RunError
 from mgm.experiments.jobs import Job, Outcome
 from mgm.experiments.plans import Plan, Trial, train_arguments
 from mgm.experiments.study_files import Place, write_study
 from mgm.experiments.tables import Table
 from mgm.experiments.workers import Workers
+from mgm.runs.images import RunImages
 from mgm.runs.provenance import command_line
 
 
@@ -99,6 +102,30 @@ def _outcome(future: Future[Outcome], name: str) -> Outcome:
     return Outcome(name, f"worker lost: {reason}")
 
 
+def check_same_data(trials: tuple[Trial, ...], place: Place) -> None:
+    """Raise `RunError` if finished trials were trained on other data than those of today, with which a table would mix them.
+
+    Trials without their record of images (``images.json``) are not checked.
+    """
+    stores: dict[object, Store] = {}
+    stale: dict[str, str] = {}
+    for trial in trials:
+        run, config = place.trial(trial), trial.experiment.data
+        if not (run.finished and run.images.exists()):
+            continue
+        key = (config.data, config.num_images, config.frame, config.cache, config.skip_bad)
+        if key not in stores:
+            source = open_source(config.data, config.num_images)
+            stores[key] = cached_store(source, config.frame, config.cache, skip_bad=config.skip_bad)
+        if changes := RunImages.read(run.images).changes(stores[key], run.info()):
+            stale[trial.name] = changes
+    if stale:
+        raise RunError(
+            f"the data have changed ({next(iter(stale.values()))}) since these trials in {place.out / 'trials'} were finished: "
+            f"{', '.join(stale)}; delete their folders, or choose another --out; or restore the data"
+        )
+
+
 def carry_out_study(
     plan: Plan,
     place: Place,
@@ -114,7 +141,11 @@ def carry_out_study(
 
     ``workers`` is called only if a trial is unfinished, ``draw`` at the end; ``data`` is `DatasetInfo.name`, and the other
     arguments are those of `run_trials`. Returns the table, and trial -> error.
+
+    Raises:
+        RunError: If the data have changed since trials were finished, see `check_same_data`.
     """
+    check_same_data(plan.trials, place)
     begun = time.monotonic()
     errors: dict[str, str] = {}
     try:
@@ -125,4 +156,6 @@ def carry_out_study(
         seconds = time.monotonic() - begun
         table = write_study(plan, place, data, preset=preset, errors=errors, command=command_line(), seconds=seconds)
         draw(table)
-    return table, errors
+    # another process with the same folder may have finished some in the meantime
+    left = {trial.name for trial in plan.trials if not place.trial(trial).finished}
+    return table, {name: error for name, error in errors.items() if name in left}

@@ -14,7 +14,7 @@ from mgm.errors import RunError
 from mgm.experiments.comparisons import Question, Results, answer_questions, summary
 from mgm.experiments.statistics import Spread, spread
 from mgm.runs.folder import RunFolder, read_result
-from mgm.runs.images import RunImages
+from mgm.runs.images import Images, RunImages
 from mgm.runs.pretraining import pretraining
 from mgm.runs.settings import to_dict
 from mgm.tasks import make_tasks
@@ -23,6 +23,8 @@ from mgm.training.evaluate import Scores
 
 SAME_TEST = ("split", "image_size", "aspect")
 """Settings that determine the test set, in addition to the images themselves."""
+SAME_ARRAYS = ("data", "num_images", "image_size", "aspect", "skip_bad")
+"""Settings that determine the converted data."""
 SAME_LABELS = ("fraction",)
 """Settings that determine the number of labels."""
 NO_DIFFERENCE = {"data": ("cache", "split_seed"), "training": ("device", "log", "checkpoint_every", "gradients_every")}
@@ -201,10 +203,11 @@ def differences(groups: Mapping[str, Sequence[FinishedRun]]) -> list[str]:
         infos = [run.folder.info() for runs in groups.values() for run in runs]
         if any(info.own_tasks.get(name, own[name]) != own[name] for info in infos):
             lines.append(f"not comparable: the data sets of the runs define {name} differently")
+    lines += _changes([run for runs in groups.values() for run in runs])
     (title, first), *others = groups.items()
     tests = {run.pair: run.images.test for run in first}
     for other, runs in others:
-        apart = [set(tests[run.pair].items()) ^ set(run.images.test.items()) for run in runs if run.pair in tests]
+        apart = [_differing(tests[run.pair], run.images.test) for run in runs if run.pair in tests]
         if num := max(map(len, apart), default=0):
             lines.append(
                 f"not comparable, the runs are not tested on the same images: {title} and {other} differ in {num} images"
@@ -213,6 +216,23 @@ def differences(groups: Mapping[str, Sequence[FinishedRun]]) -> list[str]:
     if len(groups) > 1 and not set.intersection(*pairs):
         lines.append("the runs have no seed in common, so part of their difference is due to the seeds")
     return lines
+
+
+def _changes(runs: Sequence[FinishedRun]) -> list[str]:
+    """A line if a data set has changed between two runs, whatever their seeds."""
+    firsts: dict[tuple[object, ...], FinishedRun] = {}
+    for run in runs:
+        first = firsts.setdefault(tuple(run.settings["data"][name] for name in SAME_ARRAYS), run)
+        if first.images.checksums != run.images.checksums:
+            num = len(_differing(first.images.all, run.images.all))
+            what = f"{num} images differ" if num else "labels or splits differ"
+            return [f"not comparable, the data have changed between {first.folder.path} and {run.folder.path}: {what}"]
+    return []
+
+
+def _differing(ours: Images, theirs: Images) -> set[str]:
+    """Names of the images that only one of two has, or whose pixels differ."""
+    return {name for name, _ in ours.items() ^ theirs.items()}
 
 
 def leagues(groups: Mapping[str, Sequence[FinishedRun]]) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from mgm.experiments.comparisons import Answer, seeds_text
+from mgm.experiments.execution import check_same_data
 from mgm.experiments.plans import Plan, Trial
 from mgm.experiments.statistics import LEVEL, detectable_difference
 from mgm.experiments.study_files import Place, markdown_rows
@@ -22,7 +23,11 @@ def planned(plan: Plan, place: Place, data: str, workers: int) -> str:
     """Report in Markdown: detectable differences per primary question and task, then the remaining trials and hours.
 
     The plan has the intended number of seeds; its finished trials are the pilot runs. ``workers`` trials run at a time.
+
+    Raises:
+        RunError: If the data have changed since the pilot runs.
     """
+    check_same_data(plan.trials, place)
     answers = [answer for answer in make_table(plan, place.trial, data).answers if answer.question.primary]
     lines = [f"{plan.name} ({plan.study.title}), {len(plan.seeds)} seeds\n"]
     if answers:

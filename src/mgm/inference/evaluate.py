@@ -21,6 +21,7 @@ from mgm.inference.model import TrainedModel
 from mgm.runs.data import EVERYTHING, make_splits
 from mgm.runs.folder import RunFolder
 from mgm.runs.images import RunImages, open_run_data, unique_names, with_classes_of
+from mgm.runs.listing import unfinished
 from mgm.runs.pretraining import pretraining
 from mgm.tasks import tasks_for
 from mgm.tasks.base import Confusion, Task
@@ -74,7 +75,7 @@ class Evaluation:
     pretrained: str = ""
     """Data that the encoder was pre-trained on, see `mgm.runs.pretraining`."""
     remarks: tuple[str, ...] = ()
-    """Remarks on the scored images: changes since training, images left out."""
+    """Remarks on the scores: the run is not finished, the data have changed since training, images are left out."""
 
     @property
     def title(self) -> str:
@@ -215,7 +216,7 @@ def evaluate(
         flip_average,
         calibration,
         pretraining(trained.experiment.model),
-        tuple(remarks),
+        tuple(filter(None, (unfinished(folder.path), *remarks))),
     )
 
 

@@ -25,7 +25,7 @@ from mgm.runs.devices import single_device
 from mgm.runs.folder import RunFolder
 from mgm.tasks import tasks_for
 from mgm.tasks.base import Task
-from mgm.training.checkpoint import SavedModel, Weights, load_checkpoint, rebuild
+from mgm.training.checkpoint import Weights, rebuild
 from mgm.training.evaluate import average, flip_averaged, mirrored
 from mgm.types import DatasetInfo, Predictions, Size
 
@@ -84,8 +84,7 @@ class TrainedModel:
             raise RunError(
                 f"{path} holds only a pre-trained encoder, which predicts no task; train with it: mgm train --encoder-run {path}"
             )
-        best = run.checkpoints / "best.pt"
-        return cls._build(experiment, info, load_checkpoint(best, SavedModel, place)["model"], place, run.path)
+        return cls._build(experiment, info, run.best_weights(place), place, run.path)
 
     @classmethod
     def _build(

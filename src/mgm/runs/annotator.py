@@ -15,7 +15,7 @@ from mgm.runs.data import ExperimentData
 from mgm.runs.images import check_channels
 from mgm.runs.starting_weights import finished_run
 from mgm.tasks import tasks_for
-from mgm.training.checkpoint import SavedModel, load_checkpoint, rebuild
+from mgm.training.checkpoint import rebuild
 from mgm.types import Batch
 
 
@@ -48,8 +48,7 @@ def make_annotator(experiment: Experiment, data: ExperimentData, device: torch.d
             f"annotator {run}: {info.name}, which it learned, has other classes than {data.info.name}; choose a run "
             f"on data with the same classes, or leave {', '.join(other)} out of --tasks"
         )
-    best = load_checkpoint(folder.checkpoints / "best.pt", SavedModel)
-    model = rebuild(lambda: build_model(learned, theirs.model, theirs.seed), best["model"], folder.path)
+    model = rebuild(lambda: build_model(learned, theirs.model, theirs.seed), folder.best_weights(), folder.path)
     model.to(device).eval().requires_grad_(False)
 
     @torch.no_grad()

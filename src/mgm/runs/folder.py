@@ -21,8 +21,11 @@ from mgm.training.metrics_log import plain
 from mgm.types import DatasetInfo
 
 if TYPE_CHECKING:
+    import torch
+
     from mgm.runs.beginning import Beginning
     from mgm.runs.images import RunImages
+    from mgm.training.checkpoint import Weights
 
 Scores = dict[str, dict[str, float | None]]
 """Task -> metric -> value; null where it could not be computed."""
@@ -236,6 +239,15 @@ class RunFolder:
         """The description of the run's data set. Raises `RunError` if the file is missing or damaged."""
         return read_json(self.dataset, DatasetInfo)
 
+    def best_weights(self, device: torch.device | str = "cpu") -> Weights:
+        """Load the weights of the best model. Raises `RunError` if there are none yet, or the file is missing or damaged."""
+        from mgm.training.checkpoint import SavedModel, load_checkpoint  # imports torch
+
+        path = self.checkpoints / "best.pt"
+        if self.finished and not path.exists():
+            raise missing(path)
+        return load_checkpoint(path, SavedModel, device)["model"]
+
     def lock(self) -> FileLock:
         """Lock the folder against other trainings, and remove partial files of killed processes.
 
@@ -273,6 +285,11 @@ def seconds_spent(results: Iterable[Mapping[str, Any]]) -> float:
     return sum(result.get("seconds", 0.0) - result.get("shared_seconds", 0.0) for result in results)
 
 
+def missing(path: Path) -> RunError:
+    """The error for a file that a run has had and has no longer."""
+    return RunError(f"{path} is missing; restore it, or train again into another folder")
+
+
 def read_json(path: Path, kind: type[Content]) -> Content:
     """Read and validate a JSON file of a run or an experiment against a `TypedDict` or a dataclass.
 
@@ -282,6 +299,9 @@ def read_json(path: Path, kind: type[Content]) -> Content:
     try:
         return schema(kind).validate_json(read_bounded(path, MAX_JSON_BYTES))
     except FileNotFoundError:
+        folder = RunFolder(path.parent)
+        if folder.finished or path in (folder.dataset, folder.images, folder.beginning):
+            raise missing(path) from None
         raise RunError(
             f"{path} does not exist; what it belongs to is not finished (go on with --resume, an experiment with its command)"
         ) from None

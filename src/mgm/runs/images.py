@@ -71,6 +71,11 @@ class RunImages:
         """Digests of all images that the run, or the weights that it started from, were trained or selected on."""
         return frozenset(self.seen.values()).union(self.before)
 
+    @property
+    def all(self) -> Images:
+        """All images of the data set."""
+        return self.seen | self.test | self.unused
+
     def splits(self, store: Store) -> Splits:
         """Indices of the recorded images in the current data; missing ones are skipped, new ones are in no part.
 
@@ -100,7 +105,7 @@ class RunImages:
         redefined = [name for name, was in then.own_tasks.items() if own.get(name, was) != was]
         if store.manifest["checksums"] == self.checksums and not redefined:
             return ""
-        names, before = unique_names(store), self.seen | self.test | self.unused
+        names, before = unique_names(store), self.all
         now = {name: str(store.digests[index]) for index, name in enumerate(names) if name in before}
         found = [
             _counted("new", [name for name in names if name not in before]),

@@ -115,12 +115,23 @@ def _summary(folder: RunFolder) -> RunSummary:
     )
 
 
+def unfinished(path: Path) -> str:
+    """How far the run in a folder has come, in words, for those who use its best model; empty if it is finished or no run."""
+    folder = RunFolder(path)
+    if folder.finished or not folder.exists:
+        return ""
+    try:
+        at = f": {_progress(folder.experiment(), list(read_metrics_log(folder.metrics_log)))}"
+    except MgmError:  # its log is damaged, which hinders nobody from using its model
+        at = ""
+    return f"run not finished{at}, the best model so far"
+
+
 def _state(folder: RunFolder, experiment: Experiment, records: Sequence[Record]) -> tuple[str, str]:
     if folder.finished:
         return "finished", ""
-    total = experiment.training.steps
     place = f"{records[-1]['stage']} {records[-1]['step']}" if records else "not begun"
-    at = f"step {_steps(experiment, records)} of {total} ({place})"
+    at = f"{_progress(experiment, records)} ({place})"
     if folder.baseline.exists and not folder.baseline.finished and not records:
         at = "in its baseline"
     if folder.in_use:
@@ -131,6 +142,10 @@ def _state(folder: RunFolder, experiment: Experiment, records: Sequence[Record])
     failure = read_json(failed.failure, Failure)
     state = "diverged" if failure["error"] == "TrainingDivergedError" else "failed"
     return state, f"{at}: {str(failure['reason']).splitlines()[0] if failure['reason'] else failure['error']}"
+
+
+def _progress(experiment: Experiment, records: Sequence[Record]) -> str:
+    return f"step {_steps(experiment, records)} of {experiment.training.steps}"
 
 
 def _steps(experiment: Experiment, records: Sequence[Record]) -> int:

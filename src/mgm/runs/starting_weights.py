@@ -23,7 +23,6 @@ from mgm.runs.images import RunImages
 from mgm.runs.pretraining import RECIPE
 from mgm.runs.settings import in_words
 from mgm.tasks.base import Task
-from mgm.training.checkpoint import SavedModel, load_checkpoint
 from mgm.training.networks import Networks
 from mgm.training.updates import Stage, trained_networks
 from mgm.types import DatasetInfo
@@ -207,11 +206,10 @@ def start_encoder(model: MultiTaskModel, config: ModelConfig) -> None:
             f"encoder_run {config.encoder_run}: its images have {theirs.image_channels} channels, this run's "
             f"{config.image_channels}; only encoders for RGB are fitted to other images"
         )
-    path = folder.checkpoints / "best.pt"
-    state = load_checkpoint(path, SavedModel)["model"]
+    state = folder.best_weights()
     encoder = {key.removeprefix("encoder."): value for key, value in state.items() if key.startswith("encoder.")}
     if not encoder:
-        raise RunError(f"{path} holds no encoder; train {config.encoder_run} again")
+        raise RunError(f"{folder.checkpoints / 'best.pt'} holds no encoder; train {config.encoder_run} again")
     try:
         model.encoder.load_state_dict(adapt_input(encoder, model.encoder))
     except RuntimeError:

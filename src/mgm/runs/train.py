@@ -287,7 +287,7 @@ def _finish(
 ) -> dict[str, Any]:
     """Score the best model on validation and test set, and write the result; the test set is used here only."""
     model = trainer.evaluated_model
-    model.load_state_dict(load_checkpoint(folder.checkpoints / "best.pt", SavedModel, trainer.fabric.device)["model"])
+    model.load_state_dict(folder.best_weights(trainer.fabric.device))
     position, batch_size = trainer.position, experiment.training.batch_size
     flip_average = experiment.flip_average
     steps = {part: step for part, (_, step) in position.best.items()}
