@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from mgm.cli.train import parse_train
 from mgm.config import Experiment, MethodConfig
 from mgm.errors import ConfigError
+from mgm.experiments.plans import with_options
 from mgm.method.algorithm import REFINEMENT, joint_updates, stages
 from mgm.method.checks import check_method
 from mgm.method.extra_images import EXTRA_IMAGES
@@ -312,12 +313,42 @@ def test_a_self_supervised_loss_that_has_no_negatives_is_said(changes, cause):
         assert warnings_of(replace(alone, method=replace(alone.method, **other))) == []
 
 
-def test_an_overlap_with_no_pre_training_is_said():
-    experiment = make_experiment("mt", "tiny")
-    overlapping = replace(experiment, data=replace(experiment.data, pretrain_overlap=0.5))
-    (line,) = warnings_of(overlapping)
-    assert "--pretrain-overlap has no effect without --pretrain" in line
-    assert warnings_of(replace(overlapping, data=replace(overlapping.data, pretrain="rooms"))) == []
+@pytest.mark.parametrize("preset", PRESETS)
+def test_no_preset_is_warned_of_its_own_settings(preset):
+    for recipe in RECIPES:
+        experiment = make_experiment(recipe, preset)
+        assert warnings_of(experiment) == []
+        assert warnings_of(baseline_of(experiment)) == []
+        for off in ({"augment": False}, {"mix": "none"}, {"zoom": (1.0, 1.0), "augment": True}):
+            assert warnings_of(replace(experiment, data=replace(experiment.data, **off))) == []
+
+
+OVERLAP = {"pretrain_overlap": 0.5}
+VARIED = {"zoom": (1.0, 2.0), "zoom_share": 0.1, "hue": 0.1, "mix": "cutmix", "mix_share": 0.3}
+
+
+@pytest.mark.parametrize(
+    "changes, said, remedy",
+    [
+        (OVERLAP, "--pretrain-overlap has no effect without --pretrain,", {"pretrain": "rooms"}),
+        ({"pretrain_steps": 9}, "--pretrain-steps has no effect without --pretrain,", {"pretrain": "rooms"}),
+        ({"num_rooms": 9}, "--num-rooms has no effect without --pretrain rooms or", {"pretrain": "rooms"}),
+        ({"num_rooms": 9, "pretrain": "other"}, "without --pretrain rooms or", {"extra_images": "rooms"}),
+        ({**OVERLAP, "pretrain": "rooms", "joint_share": 1.0}, "-overlap has no effect without steps", {"joint_share": 0.9}),
+        ({"mix_flip": True, "mix_scale": (1.0, 2.0)}, "--mix-flip, --mix-scale have no effect", {"mix": "cutmix"}),
+        ({"mix_match": 0.5, "mix_count": 2}, "--mix-count, --mix-match have no effect", {"extra_images": "composites"}),
+        ({"mix_share": 0.3}, "--mix-share has no effect without --mix", {"mix": "auto"}),
+        ({"zoom": (1.0, 1.0), "zoom_share": 0.3}, "--zoom-share has no effect without a --zoom", {"zoom": (1.0, 1.2)}),
+        ({"augment": False, "flip": False}, "--no-flip has no effect without --augment", {"augment": True}),
+        ({"augment": False, **VARIED}, "--zoom, --zoom-share, --hue, --mix, --mix-share have no effect", {"augment": True}),
+    ],
+)  # fmt: skip
+def test_settings_that_have_no_effect_are_said(changes, said, remedy):
+    experiment = with_options(make_experiment("mt", "tiny"), tuple(changes.items()))
+    (line,) = warnings_of(experiment)
+    assert line.startswith("warning: ")
+    assert said in line
+    assert warnings_of(with_options(experiment, tuple(remedy.items()))) == []
 
 
 def test_of_all_data_but_the_rooms_everything_is_used():

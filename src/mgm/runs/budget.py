@@ -110,7 +110,7 @@ def _scaled(experiment: Experiment, factor: float) -> Experiment:
         training,
         steps=max(1, int(training.steps * factor)),
         generator_steps=times(training.generator_steps),
-        pretrain_steps=times(training.pretrain_steps),
+        pretrain_steps=times(training.pretrain_steps) if experiment.data.pretrain else training.pretrain_steps,
         validate_every=times(training.validate_every),
         checkpoint_every=min(times(training.validate_every), training.checkpoint_every),
     )

@@ -11,6 +11,7 @@ from mgm.errors import ConfigError, choose, unknown
 from mgm.method.algorithm import REFINEMENT, joint_updates
 from mgm.method.checks import check_method
 from mgm.method.extra_images import EXTRA_IMAGES
+from mgm.method.recipes import PRESETS
 from mgm.models import MODELS
 from mgm.networks.decoders import DECODERS
 from mgm.networks.encoder import BLOCKS, STAGE_STRIDES
@@ -53,6 +54,37 @@ RANGES: dict[str, tuple[Callable[[float], bool], dict[str, str]]] = {
     "lie in [0, 1)": (lambda value: 0 <= value < 1, {"training": "ema warm_up"}),
 }
 """What a value must do, in words -> its test, and group -> fields."""
+
+NEEDS: dict[str, tuple[str, Callable[[Experiment], bool]]] = {
+    "--pretrain, which names the data set": (
+        "pretrain_steps pretrain_overlap",
+        lambda experiment: bool(experiment.data.pretrain),
+    ),
+    "steps before joint training (--joint-share below 1)": (
+        "pretrain_overlap",
+        lambda experiment: (
+            round(experiment.training.steps * experiment.training.joint_share) < experiment.training.steps
+        ),
+    ),
+    "--pretrain rooms or --extra-images rooms": (
+        "num_rooms",
+        lambda experiment: "rooms" in (experiment.data.pretrain, experiment.method.extra_images),
+    ),
+    "--augment": (
+        "flip vertical_flip quarter_turns zoom zoom_share colour hue blur noise mix mix_share",
+        lambda experiment: experiment.data.augment,
+    ),
+    "a --zoom other than 1 1": ("zoom_share", lambda experiment: tuple(experiment.data.zoom) != (1, 1)),
+    "--mix": ("mix_share", lambda experiment: experiment.data.mix != "none"),
+    "--mix and --augment, or --extra-images composites": (
+        "mix_count mix_flip mix_scale mix_match",
+        lambda experiment: (
+            (experiment.data.augment and experiment.data.mix != "none")
+            or experiment.method.extra_images == "composites"
+        ),
+    ),
+}
+"""What settings need to have an effect, in words -> their names, and a test."""
 
 WIDTHS = (
     "widths", "decoder_width", "refinement_hidden", "projection_size", "generator_width", "discriminator_width", "latent_size",
@@ -136,8 +168,12 @@ def warnings_of(experiment: Experiment) -> list[str]:
     """Warnings, in words, about valid settings that have no effect."""
     method, training = experiment.method, experiment.training
     found: list[str] = []
-    if experiment.data.pretrain_overlap and not experiment.data.pretrain:
-        found += ["warning: --pretrain-overlap has no effect without --pretrain, which names the data set"]
+    said: list[str] = []
+    for need, (names, fulfilled) in NEEDS.items():
+        idle = [] if fulfilled(experiment) else [option for option in _changed(experiment, names) if option not in said]
+        if idle:
+            found.append(f"warning: {', '.join(idle)} {'has' if len(idle) == 1 else 'have'} no effect without {need}")
+            said += idle
     alone = training.batch_size // training.accumulate == 1
     if method.self_supervision == "simclr" and method.self_supervision_weight and alone:
         found += [
@@ -146,6 +182,21 @@ def warnings_of(experiment: Experiment) -> list[str]:
             "--batch-size, or use --self-supervision none"
         ]
     return found
+
+
+def _changed(experiment: Experiment, names: str) -> list[str]:
+    """Those of some settings, as options, whose values are neither the default nor that of any preset."""
+    usual = (Experiment(), *(preset.derive(Experiment()) for preset in PRESETS.values()))
+
+    def value(of: Experiment, name: str) -> object:
+        found = getattr(of.data if hasattr(of.data, name) else of.training, name)
+        return tuple(found) if is_sequence(found) else found
+
+    return [
+        f"--{'no-' if value(experiment, name) is False else ''}{name.replace('_', '-')}"
+        for name in names.split()
+        if all(value(experiment, name) != value(other, name) for other in usual)
+    ]
 
 
 def check_augmentation(data: DataConfig) -> None:
