@@ -5,7 +5,8 @@ import pytest
 
 from fake_runs import pixels, write_log
 from mgm.errors import RunError
-from mgm.report.figures.curves import curve_figure
+from mgm.report.figures.curves import curve_figure, draw_scores
+from mgm.report.history import read_history
 
 
 def test_every_run_is_drawn(tmp_path):
@@ -18,6 +19,17 @@ def test_every_run_is_drawn(tmp_path):
     assert min(one.shape[:2]) > 400
     assert one.std() > 5
     assert not np.array_equal(one, two)
+
+
+def test_the_ring_is_explained_once(tmp_path):
+    from matplotlib.figure import Figure
+
+    histories = {name: read_history(write_log(tmp_path / f"{name}.jsonl")) for name in ("one", "two")}
+    axes = Figure().subplots()
+    draw_scores(axes, "depth", histories)
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == [
+        "one", "best value", "two", "start of joint training",
+    ]  # fmt: skip
 
 
 def test_vector_graphics(tmp_path):

@@ -82,7 +82,8 @@ def draw_scores(axes: Axes, name: str, histories: Mapping[str, History]) -> None
         axes.plot(steps, values, color=f"C{number}", marker=".", markersize=4, label=title)
         if known:
             value, step = best(known, key=lambda point: point[0])
-            axes.plot(step, value, "o", color=f"C{number}", markersize=7, fillstyle="none")
+            label = "" if number else "best value"
+            axes.plot(step, value, "o", color=f"C{number}", markersize=7, fillstyle="none", label=label)
     _label_scores(axes, task, histories.values())
 
 
