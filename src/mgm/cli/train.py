@@ -27,8 +27,8 @@ class TrainOptions:
     recipe: tyro.conf.Positional[str] = "mgm"
     """Recipe to train; `mgm --help` lists the recipes."""
     preset: str = "quick"
-    """Scale of the run; `mgm --help` lists the presets. Every setting below overrides the preset's. --fraction, --tasks and --num-images
-    have these defaults for rooms alone; other data are used whole."""
+    """Scale of the run; `mgm --help` lists the presets. Every setting below overrides the preset's. The defaults of --fraction,
+    --tasks and --num-images are for rooms; other data are used whole."""
     config: Path | None = None
     """YAML file with settings (config.yaml of a run), instead of a preset."""
     out: Path | None = None
