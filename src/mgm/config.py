@@ -331,7 +331,7 @@ class Experiment:
 
     @property
     def pretrain_steps(self) -> int:
-        """Steps of M on the data set `DataConfig.pretrain`; 0 if there is none."""
+        """Steps of M on the data set of `pretrain`; 0 if there is none."""
         return (self.training.pretrain_steps or self.training.steps) if self.data.pretrain else 0
 
     def tiny(self) -> Experiment:

@@ -303,7 +303,7 @@ def test_remarks_tell_depth_that_is_negative(tmp_path):
 
 
 def test_no_label_and_nothing_else_ends_the_sentence(tmp_path):
-    with pytest.raises(DataError, match="named like their image$"):
+    with pytest.raises(DataError, match=r"docs/own_field.md\)$"):
         FolderSource(write_files(tmp_path, {"rgb/a.png": png(ARRAYS["rgb"]), "rgb/semantic/a.png": png(ARRAYS["rgb"])}))
 
 
