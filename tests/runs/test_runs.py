@@ -87,6 +87,15 @@ def test_table_and_csv(mgm, root):
     assert mgm("runs", root, "--csv", "--json")[0] == 2
 
 
+def test_names_are_in_one_piece_where_the_table_has_no_terminal(mgm, copy, monkeypatch):
+    long = "a-folder-with-a-name-of-some-sixty-letters-as-trials-have-them"
+    (copy / "one").rename(copy / long)
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert long in mgm.done("runs", copy)
+    monkeypatch.setenv("COLUMNS", "80")
+    assert long not in mgm.done("runs", copy)
+
+
 def test_stopped_and_begun(mgm, copy):
     unfinished(copy / "one")
     (run,) = listed(mgm, copy)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,9 @@ from mgm.errors import ConfigError
 
 if TYPE_CHECKING:
     from mgm.runs.listing import RunSummary
+
+FILE_WIDTH = 160
+"""Columns of the table in a file or a pipe, which has no width of its own."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,8 @@ def _print_runs(found: list[RunSummary], folder: Path) -> None:
         texts = (name, run.state, _what(run), "\n".join(_figures(run)), gain, _time(run.seconds))
         table.add_row(*map(escape, texts))
     console = Console()
+    if not (console.is_terminal or os.environ.get("COLUMNS")):  # in a file or pipe, names should be in one piece
+        console.width = FILE_WIDTH
     console.print(table)
     for run in found:
         if run.detail:
