@@ -9,7 +9,7 @@ import torch
 
 from mgm.errors import ConfigError, DataError
 from mgm.tasks import TASKS, make_tasks, task_kinds, tasks_for
-from mgm.tasks.own import define, split_entry
+from mgm.tasks.own import OwnNumbers, define, split_entry
 from mgm.tasks.pictures import palette
 from mgm.types import DatasetInfo
 from task_cases import make_task
@@ -46,6 +46,7 @@ def test_scores_are_in_the_unit() -> None:
 
 def test_the_coefficient_of_determination_is_that_over_all_batches_and_channels() -> None:
     task = make_tasks(["height"], own={"height": {"range": [-5, 40], "channels": 2}})["height"]
+    assert isinstance(task, OwnNumbers)
     generator = torch.Generator().manual_seed(0)
     target = 30 + 5 * torch.randn(6, 2, 4, 5, generator=generator, dtype=torch.float64)
     value = target + torch.randn(target.shape, generator=generator, dtype=torch.float64)
