@@ -337,8 +337,8 @@ class NumberMetrics(TaskMetrics):
     def __init__(self, task: OwnNumbers, device: torch.device | str) -> None:
         self._task = task
         names = ("count", "absolute", "squared", "positive", "relative") + ("pixels", "distance") * task.vector
-        per_channel = ("labels", "shares", "squared_shares")
-        sizes = {name: 1 for name in names} | {name: task.channels for name in per_channel}
+        sizes: dict[str, int] = dict.fromkeys(names, 1)
+        sizes.update(dict.fromkeys(("labels", "shares", "squared_shares"), task.channels))
         self._sums = StreamingSums(sizes, device)
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
