@@ -222,6 +222,20 @@ def test_what_a_reader_would_skip_without_a_word_is_counted(tmp_path):
     ]
 
 
+def test_images_without_an_annotation_are_counted_where_they_become_background(tmp_path):
+    images = [
+        {"id": number, "file_name": name, "width": WIDTH, "height": HEIGHT}
+        for number, name in ((1, "one.jpg"), (2, "two.jpg"))
+    ]
+    folder = write_coco(tmp_path / "export", images=images)
+    write_image(folder / "images/train/two.jpg")
+    done = import_annotations("coco", folder, tmp_path / "out")
+    assert done.remarks == [
+        "1 images have no annotation, so they are all background; --outside ignore leaves them unlabelled"
+    ]
+    assert import_annotations("coco", folder, tmp_path / "other", outside="ignore").remarks == []
+
+
 def test_images_without_a_label_map_have_no_label(tmp_path):
     folder = write_voc(tmp_path / "export")
     (folder / "SegmentationClass/two.png").unlink()

@@ -101,7 +101,7 @@ def import_annotations(kind: str, folder: Path, out: Path, *, outside: str = "ba
     with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-", ignore_cleanup_errors=True) as begun:
         target = Path(begun) / "whole"
         parts: list[tuple[str, str]] = []
-        unlabelled = 0
+        unlabelled = blank = 0
         found, taken, used = set[int](), set[str](), set[Path]()
         with progress_bar(f"reading {kind}", len(items)) as advance:
             for item in items:
@@ -123,8 +123,10 @@ def import_annotations(kind: str, folder: Path, out: Path, *, outside: str = "ba
                     labels = None if stored is None else numbers[stored]
                 else:
                     labels = np.full(_annotated_size(item, source), empty, np.uint8)
-                    for mask, label in _masks(item.annotations, labels.shape, left_out):
+                    masks = _masks(item.annotations, labels.shape, left_out)
+                    for mask, label in masks:
                         labels[mask] = numbers[label]
+                    blank += not masks
                 found.update([] if labels is None else np.unique(labels).tolist())
                 unlabelled += labels is None
                 _write_sample(target, name, source, labels, shown)
@@ -144,6 +146,10 @@ def import_annotations(kind: str, folder: Path, out: Path, *, outside: str = "ba
     remarks = [f"left out: {count} {what}" for what, count in left_out.items()]
     if unlabelled:
         remarks.append(f"{unlabelled} images have no label, as they have no file in SegmentationClass")
+    if blank and outside == "background":
+        remarks.append(
+            f"{blank} images have no annotation, so they are all {background}; --outside ignore leaves them unlabelled"
+        )
     if unused := [name for index, name in enumerate(classes) if index not in found and name != background]:
         remarks.append(f"classes that no pixel has: {', '.join(unused)}")
     return Imported(len(parts), classes, remarks)
