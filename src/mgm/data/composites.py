@@ -81,15 +81,7 @@ class Composites:
             if self._share < 1:
                 changed = torch.rand(len(batch), generator=generator) < self._share if changed is None else changed
                 pasted = pasted & changed.to(pasted.device)[:, None, None]
-            result = Batch(
-                torch.where(pasted[:, None], other.images, result.images),
-                {
-                    task: torch.where(pasted[:, None] if target.ndim == 4 else pasted, other.targets[task], target)
-                    for task, target in result.targets.items()
-                },
-                batch.scene,
-                unmixed=batch.images,
-            )
+            result = replace(paste(result, other, pasted), unmixed=batch.images)
         return result
 
     def _other(self, batch: Batch, generator: torch.Generator) -> Batch:
@@ -148,6 +140,15 @@ PIECES: dict[str, Callable[[Composites, Batch, Batch, torch.Generator], Tensor]]
     "cutmix": Composites._rectangle,
 }
 """Name -> function that selects which pixels of the other image are pasted."""
+
+
+def paste(batch: Batch, other: Batch, where: Tensor) -> Batch:
+    """The batch with the pixels ``where`` ``[B, H, W]`` bool, and their labels, from another; scene labels are kept."""
+    targets = {
+        task: torch.where(where[:, None] if target.ndim == 4 else where, other.targets[task], target)
+        for task, target in batch.targets.items()
+    }
+    return replace(batch, images=torch.where(where[:, None], other.images, batch.images), targets=targets)
 
 
 def _partners(count: int, generator: torch.Generator) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 
 from mgm.config import Experiment, ModelConfig
 from mgm.data.augment import PairedAugmentation, resize
-from mgm.data.composites import Composites
+from mgm.data.composites import Composites, paste
 from mgm.data.loading import Prefetch, StoreReader, epoch_indices
 from mgm.data.vocabulary import namesakes
 from mgm.errors import ConfigError
@@ -165,22 +165,15 @@ def _augmentations(
 
 def _replaced(ours: Batch, theirs: Batch, which: torch.Tensor, tasks: dict[str, Task]) -> Batch:
     """The batch ``ours``, with the images ``which`` ``[B]`` bool and their labels from ``theirs``, which may lack tasks."""
-
-    def choose(own: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-        return torch.where(which.view(-1, *[1] * (own.ndim - 1)), other, own)
-
     height, width = ours.images.shape[2:]
     unlabelled = {
-        name: tasks[name].missing(len(ours), height, width) for name in ours.targets.keys() - theirs.targets.keys()
+        name: tasks[name].missing(len(ours), height, width).to(ours.images.device)
+        for name in ours.targets.keys() - theirs.targets.keys()
     }
-    other = theirs.targets | {name: target.to(ours.images.device) for name, target in unlabelled.items()}
-    return replace(
-        ours,
-        images=choose(ours.images, theirs.images),
-        targets={name: choose(target, other[name]) for name, target in ours.targets.items()},
-        scene=choose(ours.scene, theirs.scene),
-        unmixed=None if ours.unmixed is None else choose(ours.unmixed, theirs.images),
-    )
+    theirs = replace(theirs, targets=theirs.targets | unlabelled)
+    batch = paste(ours, theirs, which[:, None, None].expand(-1, height, width))
+    unmixed = None if ours.unmixed is None else torch.where(which[:, None, None, None], theirs.images, ours.unmixed)
+    return replace(batch, scene=torch.where(which[:, None], theirs.scene, ours.scene), unmixed=unmixed)
 
 
 def make_loaders(experiment: Experiment, data: ExperimentData, device: torch.device) -> dict[str, Loader]:
