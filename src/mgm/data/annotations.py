@@ -94,14 +94,19 @@ def import_annotations(kind: str, folder: Path, out: Path, *, outside: str = "ba
         raise DataError(f"{folder}: has {len(classes)} classes; a label map can hold at most {NO_LABEL}")
     empty = classes.index(background) if outside == "background" else NO_LABEL
     known = [classes.index(name) if name in classes else NO_LABEL for name in names]
-    numbers = np.array([*known, *[NO_LABEL] * 256], np.uint8)
-    indices = {colour: names.index(name) for name, colour in colours.items()}
+    drawn = _Drawing(
+        kind,
+        np.array([*known, *[NO_LABEL] * 256], np.uint8),
+        {colour: names.index(name) for name, colour in colours.items()},
+        empty,
+        left_out,
+    )
     shown = _png_palette(classes, colours)
     out.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-", ignore_cleanup_errors=True) as begun:
         target = Path(begun) / "whole"
         parts: list[tuple[str, str]] = []
-        unlabelled = blank = 0
+        unlabelled = 0
         found, taken, used = set[int](), set[str](), set[Path]()
         with progress_bar(f"reading {kind}", len(items)) as advance:
             for item in items:
@@ -118,15 +123,7 @@ def import_annotations(kind: str, folder: Path, out: Path, *, outside: str = "ba
                 while name.casefold() in taken:
                     name = f"{name}_{item.subset}"
                 taken.add(name.casefold())
-                if kind == "voc":
-                    stored = _voc_classes(item, source, indices)
-                    labels = None if stored is None else numbers[stored]
-                else:
-                    labels = np.full(_annotated_size(item, source), empty, np.uint8)
-                    masks = _masks(item.annotations, labels.shape, left_out)
-                    for mask, label in masks:
-                        labels[mask] = numbers[label]
-                    blank += not masks
+                labels = drawn.label_map(item, source)
                 found.update([] if labels is None else np.unique(labels).tolist())
                 unlabelled += labels is None
                 _write_sample(target, name, source, labels, shown)
@@ -146,13 +143,42 @@ def import_annotations(kind: str, folder: Path, out: Path, *, outside: str = "ba
     remarks = [f"left out: {count} {what}" for what, count in left_out.items()]
     if unlabelled:
         remarks.append(f"{unlabelled} images have no label, as they have no file in SegmentationClass")
-    if blank and outside == "background":
+    if drawn.blank and outside == "background":
         remarks.append(
-            f"{blank} images have no annotation, so they are all {background}; --outside ignore leaves them unlabelled"
+            f"{drawn.blank} images have no annotation, so they are all {background}; --outside ignore leaves them unlabelled"
         )
     if unused := [name for index, name in enumerate(classes) if index not in found and name != background]:
         remarks.append(f"classes that no pixel has: {', '.join(unused)}")
     return Imported(len(parts), classes, remarks)
+
+
+@dataclass
+class _Drawing:
+    """Makes the label maps of an import."""
+
+    kind: str
+    numbers: np.ndarray
+    """Index of a class in the annotations -> that in the label maps, or `NO_LABEL`."""
+    indices: Mapping[Colour, int]
+    """Colour of a class in label maps of Pascal VOC -> its index in the annotations."""
+    empty: int
+    """Label outside of all annotations."""
+    left_out: Counter[str]
+    """What is skipped -> how often."""
+    blank: int = 0
+    """Number of images without an area so far."""
+
+    def label_map(self, item: datumaro.DatasetItem, picture: Path) -> np.ndarray | None:
+        """The label map ``[H, W]`` of an image; None if it has none."""
+        if self.kind == "voc":
+            stored = _voc_classes(item, picture, self.indices)
+            return None if stored is None else self.numbers[stored]
+        labels = np.full(_annotated_size(item, picture), self.empty, np.uint8)
+        masks = _masks(item.annotations, labels.shape, self.left_out)
+        for mask, label in masks:
+            labels[mask] = self.numbers[label]
+        self.blank += not masks
+        return labels
 
 
 def _png_palette(classes: Sequence[str], colours: Mapping[str, Colour]) -> list[int]:
