@@ -5,7 +5,8 @@
     python benchmarks/base.py choices_small --photos PATH --seeds 5 --workers 2 --out runs/base   # variants: validation set
 
 Every run is an `mgm train` in a separate process. Finished runs are read and interrupted ones continued, so the same command
-resumes a campaign. Writes GROUP.json and GROUP.md into ``--results``.
+resumes a campaign. Writes GROUP.json and GROUP.md into ``--results``; runs that GROUP.json already holds are taken from it, so
+that more seeds or rows can be added where the folders of earlier runs are gone (remove it to measure anew).
 """
 
 from __future__ import annotations
@@ -198,10 +199,14 @@ def main() -> None:
         common = (*group.flags[1:], "--data", paths[group.data])
         if group.shares_stages:
             common = (*common, "--stages", str(options.out / name / "stages"))
+        written = options.results / f"{name}.json"
+        known = json.loads(written.read_text()) if written.exists() else []
+        have = {(result["row"], result["seed"]) for result in known}
         jobs = [
             (row, seed, options.out / name / row.replace(" ", "_").replace("/", "-") / str(seed))
             for seed in range(options.seeds)
             for row in rows
+            if (row, seed) not in have
         ]
 
         def work(job: tuple[str, int, Path], common: tuple[str, ...] = common, group: Group = group) -> dict[str, Any]:
@@ -219,10 +224,10 @@ def main() -> None:
             return result | {"row": row, "cpu_s": round(result["cpu_s"] + before)}
 
         with ThreadPoolExecutor(options.workers) as pool:
-            results = list(pool.map(work, jobs))
+            results = [*known, *pool.map(work, jobs)]
         options.results.mkdir(parents=True, exist_ok=True)
-        (options.results / f"{name}.json").write_text(json.dumps(results, indent=1) + "\n")
-        text = table(name, group, results, list(rows))
+        written.write_text(json.dumps(results, indent=1) + "\n")
+        text = table(name, group, results, [row for row in group.rows if any(row == r["row"] for r in results)])
         (options.results / f"{name}.md").write_text(text)
         print(text)
 
@@ -275,14 +280,17 @@ def carry_out(words: tuple[str, ...], folder: Path, threads: int) -> float:
 def table(name: str, group: Group, results: list[dict[str, Any]], rows: list[str]) -> str:
     """Markdown table of means and standard deviations over seeds, with paired differences to the first row."""
     seeds = sorted({result["seed"] for result in results})
+    by_row = {row: {r["seed"]: r for r in results if r["row"] == row} for row in rows}
+    fewer = [f"{row}: {len(runs)}" for row, runs in by_row.items() if len(runs) < len(seeds)]
     commits = ", ".join(sorted({str(result["commit"]) for result in results}))
     chosen = "" if len(rows) == len(group.rows) else f" --rows {shlex.join(rows)}"
     columns = [column for column, (task, _, _) in SCORES.items() if task in results[0][group.split]]
     lines = [
         f"# {name}",
         "",
-        f"{group.split} set; {results[0]['num_labelled']} labelled images; seeds and splits {seeds[0]} to {seeds[-1]}; "
-        f"{group.threads} thread(s); commit {commits}; {time.strftime('%Y-%m-%d')}; "
+        f"{group.split} set; {results[0]['num_labelled']} labelled images; seeds and splits {seeds[0]} to {seeds[-1]}"
+        + (f" ({', '.join(fewer)} seeds)" if fewer else "")
+        + f"; {group.threads} thread(s); commit {commits}; {time.strftime('%Y-%m-%d')}; "
         + (
             "predictions averaged with those for the mirrored images"
             if results[0]["flip_average"]
@@ -298,7 +306,6 @@ def table(name: str, group: Group, results: list[dict[str, Any]], rows: list[str
         "| | " + " | ".join((*columns, "steps", "CPU s")) + " |",
         "| --- |" + " --- |" * (len(columns) + 2),
     ]
-    by_row = {row: {r["seed"]: r for r in results if r["row"] == row} for row in rows}
     for row in rows:
         cells: list[str] = []
         for column in columns:
