@@ -16,7 +16,7 @@ from mgm.method.networks import build_model
 from mgm.method.recipes import make_experiment
 from mgm.networks.generators import GENERATORS
 from mgm.runs.beginning import Beginning
-from mgm.runs.data import make_splits
+from mgm.runs.data import load_data, make_splits
 from mgm.runs.folder import RunFolder
 from mgm.runs.images import RunImages
 from mgm.runs.settings import to_dict
@@ -42,6 +42,8 @@ def begin_run(folder: RunFolder, experiment: Experiment, info: DatasetInfo) -> N
         store = cached_store(source, config.frame)
         splits = make_splits(store, source, config, store.labelled(info.tasks))
         images = RunImages.of(store, splits, splits.train, np.zeros(0, np.int64))
+        if config.pretrain and (other := load_data(experiment, "cpu").pretraining):
+            images = replace(images, pretrain=other.fingerprint)
     folder.create(experiment, info, begun, images).release()
 
 

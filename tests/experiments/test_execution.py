@@ -211,3 +211,33 @@ def test_trials_on_data_that_have_changed_since_stand_in_no_table(place, tmp_pat
     for trial in plan_of(ST, MT, seeds=2, data=photos).trials:
         shutil.rmtree(place.trial(trial).path, ignore_errors=True)
     assert len(carry_out(2)) == 4
+
+
+def test_trials_pretrained_on_data_that_have_changed_since_are_refused(place, tmp_path) -> None:
+    photos, other = write_own(tmp_path / "photos", 12), write_own(tmp_path / "other", 16)
+    info = open_source(str(photos)).info
+    row = Row("other data first", "mt", options(pretrain=str(other)))
+
+    def carry_out() -> int:
+        workers = Played(place, data=info)
+        carry_out_study(plan_of(row, data=photos), place, lambda: workers, data="photos", preset="tiny")
+        return len(workers.jobs)
+
+    assert [carry_out(), carry_out()] == [1, 0]
+    (other / "semantic/photo_001.png").write_bytes(palette_png(np.zeros((30, 40), np.uint8)))
+    with pytest.raises(RunError, match="other images or labels in .*other, which they were pre-trained on"):
+        carry_out()
+
+
+def test_a_table_of_other_settings_is_not_overwritten(place) -> None:
+    def carry_out(*rows: Row, seeds: int = 1) -> None:
+        carry_out_study(plan_of(*rows, seeds=seeds), place, lambda: Played(place), data="rooms", preset="tiny")
+
+    carry_out(MT)
+    carry_out(ST, MT, seeds=2)  # more rows and seeds
+    carry_out(MT)  # and fewer
+    with pytest.raises(RunError, match=r"holds the table of other settings \(.*\); choose another --out, or delete"):
+        carry_out(Row("MT", "mt", options(steps=7)))
+    assert place.trial(plan_of(MT).trials[0]).finished
+    shutil.rmtree(place.study("test"))
+    carry_out(Row("MT", "mt", options(steps=7)))

@@ -17,8 +17,10 @@ from mgm.errors import MgmError, RunError
 from mgm.experiments.jobs import Job, Outcome
 from mgm.experiments.plans import Plan, Trial, train_arguments
 from mgm.experiments.study_files import Place, write_study
+from mgm.experiments.study_records import ExperimentFolder
 from mgm.experiments.tables import Table
 from mgm.experiments.workers import Workers
+from mgm.runs.data import load_data
 from mgm.runs.images import RunImages
 from mgm.runs.provenance import command_line
 
@@ -117,12 +119,34 @@ def check_same_data(trials: tuple[Trial, ...], place: Place) -> None:
         if key not in stores:
             source = open_source(config.data, config.num_images)
             stores[key] = cached_store(source, config.frame, config.cache, skip_bad=config.skip_bad)
-        if changes := RunImages.read(run.images).changes(stores[key], run.info()):
+        images = RunImages.read(run.images)
+        changes = images.changes(stores[key], run.info())
+        if not changes and config.pretrain not in ("", "rooms"):
+            other = load_data(trial.experiment, "cpu").pretraining
+            if other and other.fingerprint != images.pretrain:
+                changes = f"other images or labels in {config.pretrain}, which they were pre-trained on"
+        if changes:
             stale[trial.name] = changes
     if stale:
         raise RunError(
             f"the data have changed ({next(iter(stale.values()))}) since these trials in {place.out / 'trials'} were finished: "
             f"{', '.join(stale)}; delete their folders, or choose another --out; or restore the data"
+        )
+
+
+def check_same_trials(plan: Plan, place: Place) -> None:
+    """Raise `RunError` if the folder of the study holds a table without any trial of this plan, which would be lost.
+
+    More seeds or settings, or some of those in the table, replace it: they make the same table, longer or shorter.
+    """
+    folder = ExperimentFolder(place.study(plan.name))
+    if not folder.exists:
+        return
+    record = folder.record()
+    if record.trials and not {trial.name for trial in record.trials} & {trial.name for trial in plan.trials}:
+        raise RunError(
+            f"{folder.path} holds the table of other settings ({record.command}); choose another --out, or delete {folder.path} "
+            "(its trials are kept)"
         )
 
 
@@ -143,8 +167,10 @@ def carry_out_study(
     arguments are those of `run_trials`. Returns the table, and trial -> error.
 
     Raises:
-        RunError: If the data have changed since trials were finished, see `check_same_data`.
+        RunError: If the data have changed since trials were finished (`check_same_data`), or the folder holds the table of other
+            settings (`check_same_trials`).
     """
+    check_same_trials(plan, place)
     check_same_data(plan.trials, place)
     begun = time.monotonic()
     errors: dict[str, str] = {}
