@@ -1,5 +1,6 @@
 """``mgm evaluate`` beyond plain scores: classes, flip average, calibration; on a run with random weights."""
 
+import csv
 import json
 import shutil
 from dataclasses import replace
@@ -73,6 +74,8 @@ def test_an_exported_model_is_scored_on_no_folder_that_happens_to_have_the_name_
 def test_table_of_classes(mgm, run):
     found = evaluated(mgm, run)
     classes = found["classes"]["semantic"]
+    hits = sum(score["recall"] * score["pixels"] for score in classes.values() if score["pixels"])
+    assert hits == pytest.approx(found["scores"]["semantic"]["pixel_accuracy"])
     ious = [score["iou"] for score in classes.values()]
     assert sum(ious) / len(ious) == pytest.approx(found["scores"]["semantic"]["miou"])
     assert [score["pixels"] for score in classes.values()] == sorted(
@@ -93,6 +96,17 @@ def test_table_of_classes(mgm, run):
         assert len(texts) == 1
     assert f"{first['iou']:.3f}" in lines[0]
     assert f"{100 * first['pixels']:.1f} %" in lines[0]
+
+
+def test_scores_of_every_image_as_a_table(mgm, run, tmp_path):
+    found = json.loads(mgm.done("evaluate", run, "--json", "--by-image", tmp_path / "new/scores.csv"))
+    with (tmp_path / "new/scores.csv").open(newline="") as file:
+        lines = {line.pop("image"): line for line in csv.DictReader(file)}
+    assert len(lines) == found["num_images"]
+    assert {*next(iter(lines.values()))} == {"semantic.miou", "depth.abs_error_m", "normal.angle_deg"}
+    for name, scores in found["worst"].items():
+        for task, metric in (("semantic", "miou"), ("depth", "abs_error_m")):
+            assert float(lines[name][f"{task}.{metric}"]) == pytest.approx(scores[task], rel=1e-4)
 
 
 def test_flip_average_is_scored_and_said(mgm, run, photographs):

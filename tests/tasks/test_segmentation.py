@@ -58,11 +58,15 @@ def test_scores_of_classes_equal_loops_and_are_what_miou_is_the_mean_over() -> N
     pixels = [score.pixels for score in found.values()]
     assert pixels == sorted(pixels, reverse=True)
     assert sum(pixels) == pytest.approx(1)
-    assert found[task.classes[3]] == ClassScore(iou=0.0, pixels=0.0)
+    absent = found[task.classes[3]]
+    assert (absent.iou, absent.precision, absent.pixels) == (0.0, 0.0, 0.0)
+    assert math.isnan(absent.recall)
     for index in range(3):
         score, valid = found[task.classes[index]], target != IGNORE_INDEX
         ours, true = (predicted == index) & valid, target == index
         assert score.iou == pytest.approx(int((ours & true).sum()) / int((ours | true).sum()))
+        assert score.precision == pytest.approx(int((ours & true).sum()) / int(ours.sum()))
+        assert score.recall == pytest.approx(int((ours & true).sum()) / int(true.sum()))
         assert score.pixels == pytest.approx(int(true.sum()) / int(valid.sum()))
     ious = [score.iou for score in found.values()]
     assert metrics.compute()["miou"] == pytest.approx(sum(ious) / len(ious))
@@ -86,7 +90,10 @@ def test_no_label_no_class_and_classes_of_the_same_name() -> None:
     assert make_task("semantic").metrics().confusion() == Confusion([], [])
     metrics = SemanticSegmentation(("thing", "thing")).metrics()
     metrics.update(torch.tensor([[[[1.0, 0.0]], [[0.0, 1.0]]]]), torch.tensor([[[0, 1]]]))
-    assert metrics.classes() == {"thing (0)": ClassScore(1.0, 0.5), "thing (1)": ClassScore(1.0, 0.5)}
+    assert metrics.classes() == {
+        "thing (0)": ClassScore(1.0, 1.0, 1.0, 0.5),
+        "thing (1)": ClassScore(1.0, 1.0, 1.0, 0.5),
+    }
 
 
 def test_confidence_is_the_probability_of_the_class_that_is_shown() -> None:

@@ -70,8 +70,18 @@ def test_a_task_without_labels_scores_nan_and_single_classes_are_told():
     found = classes_of(measure(Model().eval(), BATCHES, TASKS))
     assert found == {
         "semantic": {
-            "wall": {"iou": pytest.approx(2 / 3), "pixels": pytest.approx(2 / 3)},
-            "floor": {"iou": 0.0, "pixels": pytest.approx(1 / 3)},
+            "wall": {
+                "iou": pytest.approx(2 / 3),
+                "precision": pytest.approx(2 / 3),
+                "recall": 1.0,
+                "pixels": pytest.approx(2 / 3),
+            },
+            "floor": {
+                "iou": 0.0,
+                "precision": pytest.approx(NAN, nan_ok=True),
+                "recall": 0.0,
+                "pixels": pytest.approx(1 / 3),
+            },
         }
     }
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tyro
 
 from mgm.cli.parsing import AsTheRun, parse, unless_given
+
+if TYPE_CHECKING:
+    from mgm.inference.evaluate import Evaluation
 
 MISTAKES = 5
 """How many of the most frequent confusions of classes to print."""
@@ -35,6 +42,8 @@ class EvaluateOptions:
     """Also score depth after a scale and shift fitted on the validation set of the same data."""
     json: bool = False
     """Print JSON instead of a table."""
+    by_image: Path | None = None
+    """CSV file to write: the primary metric of every task for every single image."""
     device: str = "auto"
     """auto, cpu, cuda, mps."""
 
@@ -57,7 +66,14 @@ def evaluate(arguments: list[str]) -> None:
         print(f"mgm: note: {remark}", file=sys.stderr)
     if options.json:
         print(json.dumps(plain(found.to_dict()), indent=2))
-        return
+    else:
+        print_scores(found)
+    if options.by_image:
+        write_by_image(found, options.by_image)
+
+
+def print_scores(found: Evaluation) -> None:
+    """Print the scores, those of single classes, the most frequent confusions and the worst images."""
     from rich.console import Console
 
     from mgm.report.tables import class_table, score_table, share
@@ -95,3 +111,17 @@ def evaluate(arguments: list[str]) -> None:
                 f"calibrated: {name} = {line.scale:.3f} x prediction {line.shift:+z.3f} {found.tasks[name].unit}, least squares on "
                 f"the {found.calibration.num_images} images of the validation set"
             )
+
+
+def write_by_image(found: Evaluation, path: Path) -> None:
+    """Write a CSV file with one line per image and one column per task; a score without a label is empty."""
+    from mgm.data.files import write_text
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    metrics = {task: found.tasks[task].primary for scores in found.by_image.values() for task in scores}
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["image", *(f"{task}.{metric}" for task, metric in metrics.items())])
+    for name, scores in found.by_image.items():
+        writer.writerow([name, *("" if math.isnan(value) else f"{value:.6g}" for value in scores.values())])
+    write_text(path, text.getvalue())

@@ -70,6 +70,8 @@ class Evaluation:
     """Confusion matrices of the tasks with classes."""
     worst: dict[str, dict[str, float]]
     """The images with the largest errors, worst first: name -> task -> primary metric (NaN without a label)."""
+    by_image: dict[str, dict[str, float]]
+    """Likewise for all images, in the order of the data."""
     flip_average: bool = False
     calibration: Calibration | None = None
     pretrained: str = ""
@@ -127,7 +129,7 @@ def evaluate(
         device: Device to compute on.
 
     Returns:
-        ``.scores``: task -> metric -> value; ``.classes``: task -> class -> IoU and share of the pixels.
+        ``.scores``: task -> metric -> value; ``.classes``: task -> class -> IoU, precision, recall and share of the pixels.
 
     Raises:
         ConfigError: If an exported model is scored without ``data``, the split does not exist, the data sets have no task in
@@ -191,10 +193,11 @@ def evaluate(
     meters = scoring.measure(predict, _batches(reader, indices, size), tasks, trained.device, images)
     by_image = scoring.image_scores(images.arrays(trained.device), tasks)
     names = unique_names(store)
-    worst = {
-        names[indices[place]]: {name: float(values[place]) for name, values in by_image.items()}
-        for place in scoring.worst_images(by_image, tasks)
+    scored = {
+        names[index]: {name: float(values[place]) for name, values in by_image.items()}
+        for place, index in enumerate(indices)
     }
+    ranked = [names[indices[place]] for place in scoring.worst_images(by_image, tasks)]
     calibration = None
     if splits is not None and scaled:
         fitted_on = np.setdiff1d(splits.validation, indices)
@@ -212,7 +215,8 @@ def evaluate(
         scoring.scores_of(meters),
         scoring.classes_of(meters),
         scoring.confusions_of(meters),
-        worst,
+        {name: scored[name] for name in ranked},
+        scored,
         flip_average,
         calibration,
         pretraining(trained.experiment.model),

@@ -127,19 +127,21 @@ def known_scores(scores: Mapping[str, float | None]) -> dict[str, float]:
 
 
 def class_table(title: str, classes: Mapping[str, Mapping[str, float]]) -> Table:
-    """Table with one row per class: its IoU and its share of the labelled pixels.
+    """Table with one row per class: IoU, precision, recall, and its share of the labelled pixels.
 
     Args:
         title: Title of the task.
-        classes: Class -> ``iou`` and ``pixels`` (see `mgm.tasks.base.ClassScore`), in the order of rows.
+        classes: Class -> its `mgm.tasks.base.ClassScore` as plain values, in the order of rows.
     """
     caption = "pixels: share of the labelled pixels; classes that neither occur nor are predicted are left out"
     table = Table(caption=caption, caption_justify="left")
     table.add_column(escape(title))
-    table.add_column("IoU ↑", justify="right")
-    table.add_column("pixels", justify="right")
+    for heading in ("IoU ↑", "precision ↑", "recall ↑", "pixels"):
+        table.add_column(heading, justify="right")
     for name, score in classes.items():
-        table.add_row(escape(name), f"{score['iou']:.3f}", share(score["pixels"]))
+        numbers = (score[key] for key in ("iou", "precision", "recall"))
+        cells = (f"{number:.3f}" if math.isfinite(number) else UNKNOWN for number in numbers)
+        table.add_row(escape(name), *cells, share(score["pixels"]))
     return table
 
 

@@ -56,12 +56,16 @@ class MetricInfo:
 
 @dataclass(frozen=True)
 class ClassScore:
-    """IoU and frequency of one class."""
+    """Scores and frequency of one class, in [0, 1]."""
 
     iou: float
-    """Intersection over union, in [0, 1]."""
+    """Intersection over union."""
+    precision: float
+    """Fraction of the pixels predicted as this class that have it; NaN if it is never predicted."""
+    recall: float
+    """Fraction of the pixels of this class that are predicted as it; NaN if it is never a target."""
     pixels: float
-    """Fraction of the labelled pixels that have this class, in [0, 1]; 0 if it is predicted but never a target."""
+    """Fraction of the labelled pixels that have this class; 0 if it is predicted but never a target."""
 
 
 @dataclass(frozen=True)

@@ -100,10 +100,11 @@ class SegmentationMetrics(TaskMetrics):
             }
 
     def classes(self) -> dict[str, ClassScore]:
-        """IoU and frequency of the classes that ``miou`` averages over."""
+        """Scores and frequency of the classes that ``miou`` averages over."""
         confusion, order = self._ranked()
-        ious, shares = class_ious(confusion), confusion.sum(1) / confusion.sum()
-        return {self._title(index): ClassScore(float(ious[index]), float(shares[index])) for index in order}
+        both, target, predicted = confusion.diagonal(), confusion.sum(1), confusion.sum(0)
+        columns = (class_ious(confusion), both / predicted, both / target, target / confusion.sum())
+        return {self._title(index): ClassScore(*(float(values[index]) for values in columns)) for index in order}
 
     def confusion(self) -> Confusion:
         """The confusion matrix, without classes in neither targets nor predictions."""
