@@ -15,7 +15,7 @@ from mgm.errors import RunError
 from mgm.experiments.study_records import ExperimentFolder
 from mgm.report.comparison import compare
 from mgm.report.figures.paper import draw_generation, stem
-from mgm.report.generation import annotate_generated
+from mgm.report.generation import annotation_table
 from mgm.report.html.experiment import shown_trials
 from mgm.report.html.rendering import attempt
 from mgm.runs.folder import RunFolder
@@ -248,12 +248,17 @@ def test_annotator_of_the_run(monkeypatch, runs):
         monkeypatch.setattr(RunFolder, "experiment", experiment)
 
     annotated_by(runs / "st")
-    alts = read_page_of(runs / "mgm").alts()
-    assert any(alt.startswith("Depth by mgm") for alt in alts)
-    assert any(alt.startswith("Depth by annotator") for alt in alts)
+    table = annotation_table(RunFolder(runs / "mgm"))
+    assert [image.text for image in table.images] == [image.alt.removeprefix("Generated ") for image in table.images]
+    depth = next(task for task in table.tasks if task.title == "Depth")
+    assert depth.groups == [("mgm", ("",)), ("annotator", ("",))]
+    (ours,), (theirs,) = depth.rows[0]
+    assert (ours.alt, theirs.alt) == tuple(f"Depth by {by}, generated {table.images[0].text}" for by, _ in depth.groups)
+    assert (ours.pixels != theirs.pixels).any()
+    assert {ours.alt, theirs.alt} <= set(read_page_of(runs / "mgm").alts())
     annotated_by(runs / "nowhere")
     with pytest.raises(RunError, match="nowhere"):
-        annotate_generated(RunFolder(runs / "mgm"))
+        annotation_table(RunFolder(runs / "mgm"))
 
 
 def test_what_files_say_is_escaped(mgm, record):

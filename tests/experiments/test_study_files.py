@@ -15,7 +15,7 @@ from mgm.experiments.study_files import Place, as_csv, as_json, comparisons_mark
 from mgm.experiments.study_records import ResultTable
 from mgm.experiments.tables import columns_for, make_table
 from mgm.method.recipes import make_experiment
-from mgm.report.html.experiment_table import table_section
+from mgm.report.html.experiment import table_section
 from mgm.tasks import TASKS
 from mgm.training.metrics_log import plain
 

@@ -4,8 +4,7 @@ import torch
 
 from mgm.report.comparison import Comparison
 from mgm.report.figures.images import error_pixels, value_pixels
-from mgm.report.generation import AnnotatedImages
-from mgm.report.pictures import LARGEST_SIDE, MOST_SCENES, annotation_table, generated_table, prediction_table
+from mgm.report.pictures import LARGEST_SIDE, prediction_table
 from mgm.tasks import TASKS, make_tasks
 
 CLASSES = ("wall", "floor", "<b>bed</b>")
@@ -84,46 +83,3 @@ def test_fewer_images_of_many_tasks_and_models():
     single = replace(many, tasks={"depth": many.tasks["depth"]})
     assert len(prediction_table(single, most=130).tasks[0].rows) == 3
     assert len(prediction_table(single).images) == 6
-
-
-def test_generated_images_of_many_scenes():
-    scenes = [f"scene_{number}" for number in range(MOST_SCENES + 8)]
-    groups = {
-        "before": {name: torch.zeros(3, 3, SIZE, SIZE) for name in scenes},
-        "after": {name: torch.ones(3, 3, SIZE, SIZE) for name in scenes},
-    }
-    table = generated_table(groups)
-    assert table.groups == ["before", "after"]
-    assert table.omitted == 8
-    assert len(table.rows) == MOST_SCENES
-    assert (table.rows[0][0], table.rows[-1][0]) == ("scene 0", f"scene {MOST_SCENES + 7}")
-    before, after = table.rows[0][1]
-    assert len(before) == 3
-    assert (before[0] == 128).all()
-    assert (after[2] == 255).all()
-
-
-def test_annotations_of_several_annotators():
-    tasks = make_tasks(("semantic", "depth"), CLASSES)
-    maps = {"semantic": torch.ones(2, SIZE, SIZE, dtype=torch.int64), "depth": torch.ones(2, 1, SIZE, SIZE)}
-    annotated = AnnotatedImages(
-        torch.zeros(2, 3, SIZE, SIZE),
-        ["kitchen", "office"],
-        {"mgm": maps, "annotator": {"depth": maps["depth"] + 3}},
-        tasks,
-    )
-    table = annotation_table(annotated)
-    assert [(task.title, [by for by, _ in task.groups]) for task in table.tasks] == [
-        ("Semantic segmentation", ["mgm"]),
-        ("Depth", ["mgm", "annotator"]),
-    ]
-    assert table.images[1].text == "office"
-    ((semantic,),) = table.tasks[0].rows[1]
-    (ours,), (theirs,) = table.tasks[1].rows[1]
-    assert [picture.alt for picture in (semantic, ours, theirs)] == [
-        "Semantic segmentation by mgm, generated office",
-        "Depth by mgm, generated office",
-        "Depth by annotator, generated office",
-    ]
-    assert (ours.pixels != theirs.pixels).any()
-    assert table.tasks[0].legend.classes[0].name == "floor"

@@ -18,11 +18,11 @@ from mgm.errors import RunError
 from mgm.inference.model_card import CardDetails, Trials, model_card
 from mgm.inference.model_folder import ModelDescription
 from mgm.report.html.run import run_page
-from mgm.report.run_summary import result_pretraining, result_rows
-from mgm.report.tables import score_table
+from mgm.report.run_summary import result_table
 from mgm.runs.folder import RunFolder, read_result, write_json
 from mgm.runs.pretraining import MARK, footnotes, marked, pretraining
 from mgm.tasks import make_tasks
+from mgm.types import DatasetInfo
 from trained_toys import CLASSES, INFO, toy_settings, write_run
 
 NOTE = f"{MARK} pre-trained encoder, ImageNet (lite0): not comparable with runs from scratch"
@@ -91,12 +91,12 @@ def test_tables_of_a_run_and_of_its_baseline():
     scores = {"depth": {"abs_error_m": 0.5}}
     result = {"recipe": "mgm", "test": scores, "constant": scores, "pretrained": "ImageNet (lite0)"}
     result["baseline"] = {"recipe": "mt", "test": scores, "pretrained": "ImageNet (lite0)"}
-    table = score_table(result_rows(result), make_tasks(("depth",)), pretrained=result_pretraining(result))
-    text = table.markdown()
+    info = DatasetInfo("rooms", ("depth",))
+    text = result_table(result, info).markdown()
     assert [line.split("|")[1].strip() for line in text.splitlines()[2:5]] == ["constant", f"mt {MARK}", f"mgm {MARK}"]
     assert text.endswith(f"\n{NOTE}\n")
     del result["pretrained"], result["baseline"]["pretrained"]  # by an earlier version
-    assert result_pretraining(result) == {}
+    assert MARK not in result_table(result, info).markdown()
 
 
 def test_page_of_a_run_with_its_classes(root):

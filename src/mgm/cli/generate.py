@@ -43,7 +43,7 @@ def generate(arguments: list[str]) -> None:
         raise ConfigError(f"unknown stage {options.stage!r}. Choices: generator, joint")
     from mgm.functional.levels import shown_as_rgb
     from mgm.inference import generate as inference
-    from mgm.report.figures.generated import generated_figure
+    from mgm.report.figures.paper import generated_figure
     from mgm.runs.folder import RunFolder
 
     images = inference.generate(options.run, options.num, stage=options.stage, seed=options.seed, device=options.device)

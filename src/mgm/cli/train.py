@@ -151,17 +151,14 @@ def _value_of(option: str, arguments: list[str]) -> str:
 def _print_result(out: Path, result: dict[str, Any]) -> None:
     from rich.console import Console
 
-    from mgm.report.run_summary import early_ends, result_pretraining, result_rows, training_time
-    from mgm.report.tables import percent, score_table
+    from mgm.report.run_summary import early_ends, result_table, training_time
+    from mgm.report.tables import percent
     from mgm.runs.diversity import diversity_sentence
     from mgm.runs.folder import RunFolder
-    from mgm.tasks import tasks_for
 
-    info = RunFolder(out).info()
     baseline = result.get("baseline")
     console = Console()
-    tasks = tasks_for(info, tuple(result["test"]))
-    console.print(score_table(result_rows(result), tasks, pretrained=result_pretraining(result)).terminal())
+    console.print(result_table(result, RunFolder(out).info()).terminal())
     ends = early_ends(result)
     if baseline:
         mean = result.get("gain", {}).get("mean")

@@ -41,47 +41,36 @@ def draw(table: Table, folder: Callable[[Trial], RunFolder], out: Path) -> list[
     """
     if not any(line.count for line in table.models):
         return []
-    figure = _curves(table) if table.plan.study.figure == "curve" else _dots(table)
+    kind = table.plan.study.figure
+    with figure_style():
+        figure = _curves(table) if kind == "curve" else _dots(table)
+        title = f"{table.plan.study.paper}: {table.plan.study.title}"
+        figure.suptitle(textwrap.fill(title, int(12 * figure.get_figwidth())), fontsize=10)
     written = in_every_format(out, lambda path: save_figure(figure, path))
-    if table.plan.study.figure == "predictions":
-        return written + _predictions(table, folder, out)
-    if table.plan.study.figure == "generated":
-        return written + _generated(table, folder, out)
+    runs = _finished_of_seed(table, folder) if kind in ("predictions", "generated") else {}
+    if kind == "predictions":  # Figures 4 and 6: the paper's models for the same images
+        in_paper = {row.title for row in table.plan.rows if row.in_paper}
+        if compared := {title: run for title, run in runs.items() if title in in_paper}:
+            written += draw_comparison(compared, out.with_name("predictions"))
+    if kind == "generated":  # Figures 7 and 8: images of the MGM run, and annotated ones of the run with an annotator
+        for title in ("MGM", "ST_G"):
+            if title in runs:
+                written += draw_generation(runs[title], out.with_name(f"generated_{title}"))
     return written
 
 
-def _title(figure: Figure, table: Table) -> None:
-    """Add the study's title, wrapped to the width of the figure."""
-    title = f"{table.plan.study.paper}: {table.plan.study.title}"
-    figure.suptitle(textwrap.fill(title, int(12 * figure.get_figwidth())), fontsize=10)
+def _finished_of_seed(table: Table, folder: Callable[[Trial], RunFolder]) -> dict[str, RunFolder]:
+    """Title -> finished run, in the first setting and for the seed with the most finished models."""
+    by_seed: dict[int, dict[str, RunFolder]] = {seed: {} for seed in table.plan.seeds}
+    for cell in table.plan.cells:
+        run = folder(cell.trial)
+        if cell.setting == table.plan.settings[0] and run.finished:
+            by_seed[cell.seed][cell.row.title] = run
+    return max(by_seed.values(), key=len)
 
 
-def _dots(table: Table) -> Figure:
-    """One panel per metric, one line per setting and model: seeds as dots, mean and standard deviation as bar and line."""
-    with figure_style():
-        height = ROW_HEIGHT * (len(table.models) + len(table.plan.settings)) + 1.1
-        figure, panels, firsts = _panels(table, 1.2, height, sharey=True)
-        places = _places(table)
-        for axes, column in zip(panels, table.columns, strict=True):
-            for line, place in zip(table.models, places, strict=True):
-                _dots_of(axes, line, column, place)
-            axes.set_title(f"{column.kind.title}\n{column.title}")
-            axes.grid(axis="y", visible=False)
-            axes.locator_params(axis="x", nbins=5)
-        panels[0].set_yticks(places, [line.row.title for line in table.models])
-        panels[0].set_ylim(max(places) + 0.7, min(places) - 1.2)
-        for axes in firsts:
-            for setting, place in _first_places(table, places).items():
-                across = axes.get_yaxis_transform()
-                axes.text(-0.02, place - 0.75, setting, transform=across, ha="right", weight="bold")
-        _title(figure, table)
-    return figure
-
-
-def _panels(
-    table: Table, margin: float, height: float, *, sharey: bool = False
-) -> tuple[Figure, list[Axes], list[Axes]]:
-    """A figure with a panel per metric: the figure, its panels row by row, and the first panel of every row.
+def _panels(table: Table, margin: float, height: float, *, sharey: bool = False) -> tuple[Figure, list[Axes], int]:
+    """A figure with a panel per metric: the figure, its panels row by row, and the number of panels in a row.
 
     Args:
         table: The results.
@@ -93,23 +82,34 @@ def _panels(
     rows = -(-count // MOST_ACROSS)
     across = -(-count // rows)
     figure = new_figure(PANEL_WIDTH * across + margin, height * rows)
-    grid = figure.subplots(rows, across, squeeze=False, sharey=sharey)
-    for axes in grid.flat[count:]:
+    panels: list[Axes] = list(figure.subplots(rows, across, squeeze=False, sharey=sharey).flat)
+    for axes, column in zip(panels, table.columns, strict=False):
+        axes.set_title(f"{column.kind.title}\n{column.title}")
+    for axes in panels[count:]:
         axes.set_visible(False)
-    return figure, list(grid.flat[:count]), list(grid[:, 0])
+    return figure, panels[:count], across
 
 
-def _places(table: Table) -> list[float]:
-    """Vertical position of every line, with a gap before each setting."""
-    order = list(dict.fromkeys(line.setting for line in table.models))
-    return [number + 0.9 * order.index(line.setting) for number, line in enumerate(table.models)]
-
-
-def _first_places(table: Table, places: list[float]) -> dict[str, float]:
-    first: dict[str, float] = {}
-    for line, place in zip(table.models, places, strict=True):
-        first.setdefault(line.setting, place)
-    return first
+def _dots(table: Table) -> Figure:
+    """One panel per metric, one line per setting and model: seeds as dots, mean and standard deviation as bar and line."""
+    height = ROW_HEIGHT * (len(table.models) + len(table.plan.settings)) + 1.1
+    figure, panels, across = _panels(table, 1.2, height, sharey=True)
+    firsts: dict[str, float] = {}
+    places: list[float] = []
+    for number, line in enumerate(table.models):
+        firsts.setdefault(line.setting, number + 0.9 * len(firsts))
+        places.append(number + 0.9 * (len(firsts) - 1))  # a gap before each setting
+    for axes, column in zip(panels, table.columns, strict=True):
+        for line, place in zip(table.models, places, strict=True):
+            _dots_of(axes, line, column, place)
+        axes.grid(axis="y", visible=False)
+        axes.locator_params(axis="x", nbins=5)
+    panels[0].set_yticks(places, [line.row.title for line in table.models])
+    panels[0].set_ylim(max(places) + 0.7, min(places) - 1.2)
+    for axes in panels[::across]:
+        for setting, place in firsts.items():
+            axes.text(-0.02, place - 0.75, setting, transform=axes.get_yaxis_transform(), ha="right", weight="bold")
+    return figure
 
 
 def _dots_of(axes: Axes, line: Line, column: Column, place: float) -> None:
@@ -126,50 +126,18 @@ def _dots_of(axes: Axes, line: Line, column: Column, place: float) -> None:
 
 def _curves(table: Table) -> Figure:
     """One panel per metric, one curve per model over the settings, with a band of one standard deviation."""
-    with figure_style():
-        figure, panels, _ = _panels(table, 0.8, 3.6)
-        for axes, column in zip(panels, table.columns, strict=True):
-            for number, row in enumerate(table.plan.rows):
-                _curve_of(axes, [line for line in table.models if line.row == row], column, f"C{number}", table)
-            axes.set_title(f"{column.kind.title}\n{column.title}")
-            axes.set_xticks(range(len(table.plan.settings)), table.plan.settings)
-            axes.tick_params(axis="x", labelrotation=30 if len(table.plan.settings) > 5 else 0)
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(table.plan.rows))
-        _title(figure, table)
+    figure, panels, _ = _panels(table, 0.8, 3.6)
+    settings = table.plan.settings
+    for axes, column in zip(panels, table.columns, strict=True):
+        for number, row in enumerate(table.plan.rows):
+            lines = [line for line in table.models if line.row == row]
+            spreads = [spread(line.values[column.key].values) for line in lines]
+            places = [settings.index(line.setting) for line in lines]
+            mean = np.array([one.mean for one in spreads])
+            deviation = np.nan_to_num([one.std for one in spreads])
+            axes.plot(places, mean, marker="o", markersize=4, color=f"C{number}", label=row.title)
+            axes.fill_between(places, mean - deviation, mean + deviation, color=f"C{number}", alpha=0.15, linewidth=0)
+        axes.set_xticks(range(len(settings)), settings)
+        axes.tick_params(axis="x", labelrotation=30 if len(settings) > 5 else 0)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(table.plan.rows))
     return figure
-
-
-def _curve_of(axes: Axes, lines: list[Line], column: Column, colour: str, table: Table) -> None:
-    spreads = [spread(line.values[column.key].values) for line in lines]
-    places = [table.plan.settings.index(line.setting) for line in lines]
-    mean = np.array([one.mean for one in spreads])
-    deviation = np.nan_to_num([one.std for one in spreads])
-    axes.plot(places, mean, marker="o", markersize=4, color=colour, label=lines[0].row.title)
-    axes.fill_between(places, mean - deviation, mean + deviation, color=colour, alpha=0.15, linewidth=0)
-
-
-def finished_of_seed(table: Table, folder: Callable[[Trial], RunFolder]) -> dict[str, RunFolder]:
-    """Title -> finished run, in the first setting and for the seed with the most finished models."""
-    setting = table.plan.settings[0]
-    by_seed: dict[int, dict[str, RunFolder]] = {seed: {} for seed in table.plan.seeds}
-    for cell in table.plan.cells:
-        run = folder(cell.trial)
-        if cell.setting == setting and run.finished:
-            by_seed[cell.seed][cell.row.title] = run
-    return max(by_seed.values(), key=len)
-
-
-def _predictions(table: Table, folder: Callable[[Trial], RunFolder], out: Path) -> list[Path]:
-    """Figures 4 and 6: predictions of the paper's models for the same images."""
-    in_paper = {row.title for row in table.plan.rows if row.in_paper}
-    runs = {title: run for title, run in finished_of_seed(table, folder).items() if title in in_paper}
-    return draw_comparison(runs, out.with_name("predictions")) if runs else []
-
-
-def _generated(table: Table, folder: Callable[[Trial], RunFolder], out: Path) -> list[Path]:
-    """Figures 7 and 8: generated images of the MGM run, and annotated ones of the run with an annotator."""
-    written: list[Path] = []
-    for title, run in finished_of_seed(table, folder).items():
-        if title in ("MGM", "ST_G"):
-            written += draw_generation(run, out.with_name(f"generated_{title}"))
-    return written

@@ -60,13 +60,19 @@ def inspect_source(
     warnings = source.warnings()
     yield from (f"SUSPICIOUS: {warning}" for warning in warnings)
     shown: list[Sample] = []
-    bad: dict[int, str] = {}
+    bad: list[str] = []
     chosen = spread_evenly(len(source), most or len(source))
     pictured = {chosen[place] for place in spread_evenly(len(chosen), num_shown)}
     with progress_bar("reading", len(chosen)) as advance:
         for index in chosen:
-            sample = _read(source, index, size, statistics, bad, warnings)
-            if sample is not None:
+            try:
+                sample, remarks = read_checked(source, info, index, size), source.remarks(index)
+            except DataError as error:
+                bad.append(str(error))
+            else:
+                for remark in remarks:
+                    if remark not in warnings:
+                        statistics.suspect("remark of the reader", remark)
                 statistics.add(sample, str(parts[index]))
                 shown += [sample] if index in pictured else []
             advance(1)
@@ -81,25 +87,6 @@ def inspect_source(
         raise DataError(f"{info.name}: none of the samples for the contact sheet can be read")
     _draw(shown, statistics, out)
     yield f"contact sheet: {out}"
-
-
-def _read(
-    source: DataSource,
-    index: int,
-    size: FrameLike,
-    statistics: DatasetStatistics,
-    bad: dict[int, str],
-    said: tuple[str, ...],
-) -> Sample | None:
-    try:
-        sample = read_checked(source, source.info, index, size)
-        for remark in source.remarks(index):
-            if remark not in said:
-                statistics.suspect("remark of the reader", remark)
-    except DataError as error:
-        bad[index] = str(error)
-        return None
-    return sample
 
 
 def _parts(source: DataSource, kind: str) -> tuple[np.ndarray, str]:
@@ -145,11 +132,11 @@ def _by_part(counts: Counter[str]) -> str:
     return f" ({', '.join(found)})" if found else ""
 
 
-def _complain(statistics: DatasetStatistics, bad: dict[int, str]) -> Iterator[str]:
+def _complain(statistics: DatasetStatistics, bad: list[str]) -> Iterator[str]:
     """Bad files and suspicious findings, the first few of each kind."""
     if bad:
         yield f"BAD: {len(bad)} samples cannot be used (mgm data verify lists all; mgm data prepare --skip-bad skips them)"
-        yield from _first(list(bad.values()))
+        yield from _first(bad)
     for what, names in statistics.suspicious.items():
         yield f"SUSPICIOUS: {what}" + (f" ({len(names)})" if names else "")
         yield from _first(names)

@@ -1,8 +1,7 @@
-"""Predictions and generated images as tables of small images, for figures and HTML pages."""
+"""Predictions as tables of small images, for figures and HTML pages."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,15 +17,11 @@ from mgm.report.figures.images import (
     spread_evenly,
     value_pixels,
 )
-from mgm.report.generation import AnnotatedImages
 from mgm.tasks.base import Span, Task
 from mgm.tasks.legend import Legend
 
 LARGEST_SIDE = 128
 """Default longer side of an image in pixels."""
-MOST_SCENES = 12
-"""Largest number of scenes with generated images on a page."""
-
 MOST_MAPS = 130
 """Largest number of labels, predictions and error maps on a page."""
 
@@ -84,7 +79,7 @@ def prediction_table(shown: Comparison, side: int = LARGEST_SIDE, most: int = 0)
     for number, index in enumerate(chosen, 1):
         name, scene = (texts[index] if index < len(texts) else "" for texts in (shown.names, shown.scenes))
         alt = ", ".join(filter(None, (f"Test image {number}", name, scene)))
-        images[index] = replace(_image(shown.images[index], alt, scene, side), name=name)
+        images[index] = replace(input_picture(shown.images[index], alt, scene, side), name=name)
     tasks = [_predictions(shown, name, task, images, side) for name, task in shown.tasks.items()]
     return ImageTable(list(images.values()), tasks)
 
@@ -98,7 +93,7 @@ def _predictions(shown: Comparison, name: str, task: Task, images: dict[int, Pic
         what = f"{task.title.lower()}, {image.alt[0].lower()}{image.alt[1:]}"
         label = Picture(None, "no label")
         if target is not None:
-            label = Picture(value_pixels(task, target, span, _size(target, side)), f"Truth, {what}")
+            label = Picture(value_pixels(task, target, span, reduced_size(target, side)), f"Truth, {what}")
         predicted = [
             _prediction(task, outputs[name][index], target, span, f"{title}, {what}", side)
             if name in outputs
@@ -119,62 +114,17 @@ def _prediction(
     shown = Picture(pixels, f"Prediction of {what}", smooth=True)
     if target is None:
         return [shown, Picture(None, "no label")]
-    errors = error_pixels(task, decoded(task, prediction), target, _size(target, side))
+    errors = error_pixels(task, decoded(task, prediction), target, reduced_size(target, side))
     score = image_score(task, prediction, target)
     return [shown, Picture(errors, f"Errors of {what}: {task.metrics_info[task.primary].title} {score}", score)]
 
 
-def annotation_table(annotated: AnnotatedImages, side: int = LARGEST_SIDE) -> ImageTable:
-    """Generated images and the predictions for them."""
-    tasks: list[TaskTable] = []
-    for name, task in annotated.tasks.items():
-        known = {title: values[name] for title, values in annotated.values.items() if name in values}
-        span = task.span(known.values())
-        rows = [
-            [
-                [
-                    Picture(
-                        value_pixels(task, values[number], span, _size(values, side)),
-                        f"{task.title} by {title}, generated {scene}",
-                        smooth=True,
-                    )
-                ]
-                for title, values in known.items()
-            ]
-            for number, scene in enumerate(annotated.scenes)
-        ]
-        groups = [(title, ("",)) for title in known]
-        tasks.append(TaskTable(task.title, "", task.legend(list(known.values()), span), groups, rows))
-    pairs = zip(annotated.images, annotated.scenes, strict=True)
-    return ImageTable([_image(image, f"Generated {scene}", scene, side) for image, scene in pairs], tasks)
+def input_picture(image: Tensor, alt: str, text: str, side: int) -> Picture:
+    """An image ``[3, H, W]``, RGB in (-1, 1), whose longer side is at most ``side``."""
+    return Picture(image_pixels(image, reduced_size(image, side)), alt, text)
 
 
-@dataclass(frozen=True)
-class GeneratedTable:
-    """Generated images: one row per scene, one group of images per saved generator."""
-
-    groups: list[str]
-    rows: list[tuple[str, list[list[np.ndarray]]]]
-    """Scene, and the images of each group."""
-    omitted: int
-    """Number of scenes that are not shown."""
-
-
-def generated_table(groups: Mapping[str, Mapping[str, Tensor]]) -> GeneratedTable:
-    """Images by scene, before and after joint training, of at most `MOST_SCENES` scenes, spaced evenly."""
-    scenes = list(next(iter(groups.values())))
-    rows: list[tuple[str, list[list[np.ndarray]]]] = []
-    for scene in (scenes[index] for index in spread_evenly(len(scenes), MOST_SCENES)):
-        images = [[image_pixels(image, _size(image, LARGEST_SIDE)) for image in by[scene]] for by in groups.values()]
-        rows.append((scene.replace("_", " "), images))
-    return GeneratedTable(list(groups), rows, len(scenes) - len(rows))
-
-
-def _image(image: Tensor, alt: str, text: str, side: int) -> Picture:
-    return Picture(image_pixels(image, _size(image, side)), alt, text)
-
-
-def _size(image: Tensor, side: int) -> tuple[int, int]:
+def reduced_size(image: Tensor, side: int) -> tuple[int, int]:
     """Size at which ``[..., H, W]`` is shown: its longer side is at most ``side``, and it is not enlarged."""
     height, width = image.shape[-2:]
     return fitted_size(height, width, min(side, max(height, width)))

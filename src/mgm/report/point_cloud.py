@@ -34,18 +34,14 @@ def point_cloud(
     Returns:
         Structured array ``[N]`` in row-major order, with fields x, y, z (and nx, ny, nz) float32, red, green, blue uint8.
     """
-    directions = DIRECTION if normals is not None else ()
     known = np.isfinite(depth) & (depth > 0)
-    kinds = [(name, "<f4") for name in (*PLACE, *directions)] + [(name, "u1") for name in COLOUR]
-    points = np.empty(int(known.sum()), dtype=kinds)
-    places = camera.back_project(np.where(known, depth, 0).astype(np.float32))[known]
-    for column, name in enumerate(PLACE):
-        points[name] = places[:, column]
-    for column, name in enumerate(COLOUR):
-        points[name] = pixels[..., column][known]
-    if normals is not None:
-        for column, name in enumerate(directions):
-            points[name] = normals[column][known]
+    places = camera.back_project(np.where(known, depth, 0).astype(np.float32))
+    values = dict(zip(PLACE, np.moveaxis(places, -1, 0), strict=True))
+    values |= zip(DIRECTION, normals, strict=True) if normals is not None else ()
+    values |= zip(COLOUR, np.moveaxis(pixels, -1, 0), strict=True)
+    points = np.empty(known.sum(), dtype=[(name, "u1" if name in COLOUR else "<f4") for name in values])
+    for name, array in values.items():
+        points[name] = array[known]
     return points
 
 

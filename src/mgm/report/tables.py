@@ -116,7 +116,7 @@ def score_table(
             values = [scores[name].get(metric, math.nan) for scores in known.values()]
             cells = tuple(metric_number(value, info) for value in values)
             gained = percent(task_gain(known[last][name], reference[name], task)) if gain and primary else ""
-            columns.append(Column(task.title, info.heading, cells, _best(values, info), primary, gained))
+            columns.append(Column(task.title, info.heading, cells, are_best(values, info), primary, gained))
     models = [marked(title, pretrained.get(title, "")) for title in known]
     return ScoreTable(models, columns, gain, footnotes(pretrained.values()))
 
@@ -145,9 +145,9 @@ def class_table(title: str, classes: Mapping[str, Mapping[str, float]]) -> Table
     return table
 
 
-def metric_number(value: float, info: MetricInfo) -> str:
+def metric_number(value: float | None, info: MetricInfo) -> str:
     """Format a value of a metric for a table."""
-    if not math.isfinite(value):
+    if value is None or not math.isfinite(value):
         return UNKNOWN
     return f"{value:z.2f}" if info.unit == "°" else f"{value:z.{info.decimals}f}"
 
@@ -162,8 +162,8 @@ def percent(gain: float) -> str:
     return f"{gain:+z.1%}".replace("%", " %") if math.isfinite(gain) else UNKNOWN
 
 
-def _best(values: list[float], info: MetricInfo) -> tuple[bool, ...]:
-    """Whether each value is the best; False for all if there is only one."""
+def are_best(values: list[float], info: MetricInfo) -> tuple[bool, ...]:
+    """Whether each value is the best; False for all if there is only one that is known."""
     known = [value for value in values if math.isfinite(value)]
     best = (max if info.higher_is_better else min)(known) if len(known) > 1 else None
     return tuple(value == best for value in values)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import cached_property
 
 import torch
 from torch import nn
@@ -37,7 +38,6 @@ class TrainingFigure(Progress):
         self.path = folder.pictures / "training.png"
         self.data = data
         self._stage = ""
-        self._batch: Batch | None = None
         self._next = 0.0
 
     def stage(self, name: str, done: int, total: int) -> None:
@@ -55,20 +55,18 @@ class TrainingFigure(Progress):
         self._next = now + (now - begun) / SHARE
 
     def _draw(self, done: int, model: nn.Module) -> None:
-        batch = self._images()
+        batch = self._images
         training = model.training
         model.eval()
         with torch.no_grad():
             predictions = {name: values.float().cpu() for name, values in model(batch.images).items()}
         model.train(training)
-        names = [scene_name(row, self.data.info.scenes) for row in batch.scene]
-        title = f"{self._stage} {done}"
-        targets = {name: target.cpu() for name, target in batch.targets.items()}
+        scenes = [scene_name(row, self.data.info.scenes) for row in batch.scene]
         images = shown_as_rgb(batch.images.cpu(), self.data.info.image)
-        prediction_figure(self.path, Comparison(images, targets, {title: predictions}, self.data.tasks, names))
+        shown = {f"{self._stage} {done}": predictions}
+        prediction_figure(self.path, Comparison(images, batch.targets, shown, self.data.tasks, scenes))
 
+    @cached_property
     def _images(self) -> Batch:
-        if self._batch is None:
-            indices = self.data.splits.validation
-            self._batch = self.data.reader.batch(indices[spread_evenly(len(indices), SHOWN_IMAGES)])
-        return self._batch
+        indices = self.data.splits.validation
+        return self.data.reader.batch(indices[spread_evenly(len(indices), SHOWN_IMAGES)])

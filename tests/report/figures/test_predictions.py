@@ -4,9 +4,7 @@ import torch
 from PIL import Image
 
 from mgm.report.comparison import Comparison
-from mgm.report.figures.predictions import MOST_COLUMNS, draw_table, photograph_figure, prediction_figure
-from mgm.report.generation import AnnotatedImages
-from mgm.report.pictures import annotation_table
+from mgm.report.figures.predictions import MOST_COLUMNS, photograph_figure, prediction_figure
 from mgm.tasks import TASKS, make_tasks
 
 CLASSES = ("wall", "floor", "a cupboard of considerable width", "$bed$", "椅子")
@@ -87,20 +85,6 @@ def test_a_model_may_lack_a_task_and_predict_in_low_precision(tmp_path):
     del shown.predictions["ST"]["semantic"]
     shown.predictions["MGM"]["depth"] = shown.predictions["MGM"]["depth"].bfloat16().requires_grad_()
     assert draw(tmp_path / "a.png", shown).std() > 10
-
-
-def test_annotations_of_several_networks(tmp_path):
-    tasks = make_tasks(("semantic", "depth"), ("wall", "floor"))
-    maps = {"semantic": torch.ones(6, 32, 32, dtype=torch.int64), "depth": torch.rand(6, 1, 32, 32)}
-    annotated = AnnotatedImages(
-        torch.zeros(6, 3, 32, 32), ["kitchen"] * 6, {"mgm": maps, "annotator": {"depth": maps["depth"]}}, tasks
-    )
-    draw_table(tmp_path / "a.png", annotation_table(annotated))
-    with Image.open(tmp_path / "a.png") as picture:
-        shown = np.array(picture.convert("RGB"))
-    floor = tasks["semantic"].legend([maps["semantic"]]).classes[0].colour
-    assert (shown == floor).all(-1).sum() > 6 * 80 * 80
-    assert shown.shape[0] < 1300
 
 
 def test_pdf_keeps_text_as_text(tmp_path):

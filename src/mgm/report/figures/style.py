@@ -53,12 +53,9 @@ def figure_style() -> Generator[None]:
 
 def new_figure(width: float, height: float, *, constrained: bool = True) -> Figure:
     """Create an empty figure of this size in inches, by default with constrained layout; needs no display."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained" if constrained else None)
-    FigureCanvasAgg(figure)
-    return figure
+    return Figure(figsize=(width, height), dpi=DPI, layout="constrained" if constrained else None)
 
 
 def save_figure(figure: Figure, path: Path) -> None:

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from dataclasses import asdict, dataclass
-from itertools import groupby
+from dataclasses import asdict, dataclass, replace
+from itertools import chain, groupby, product
 from statistics import fmean
 from typing import Any
 
 from mgm.errors import RunError
-from mgm.experiments.study_records import ExperimentFolder, ExperimentRecord, TrialRecord
+from mgm.experiments.study_records import Cell, ExperimentFolder, ExperimentRecord, ModelRow, ResultTable, TrialRecord
 from mgm.report.comparison import compare
 from mgm.report.figures.curves import draw_bands
-from mgm.report.generation import annotate_generated, before_and_after, has_generator
+from mgm.report.generation import annotation_table, before_and_after, generated_table
 from mgm.report.history import History, read_history, tasks_of
 from mgm.report.html.charts import Chart, charts
-from mgm.report.html.experiment_table import table_section
 from mgm.report.html.rendering import attempt, duration, file_uri, render
 from mgm.report.html.run_facts import Cost, cost, provenance
-from mgm.report.pictures import MOST_MAPS, ImageTable, annotation_table, generated_table, prediction_table
+from mgm.report.pictures import MOST_MAPS, ImageTable, prediction_table
+from mgm.report.tables import UNKNOWN, are_best, metric_number
 from mgm.runs.folder import read_result
+from mgm.runs.pretraining import marked
+from mgm.runs.saved_generators import stages_with_generator
+from mgm.tasks import MetricInfo
 
 FIGURE_RECIPES = ("st", "mt", "mgm")
 """Recipes whose predictions the paper shows side by side, in its order."""
@@ -34,14 +38,15 @@ def experiment_page(folder: ExperimentFolder) -> str:
         RunError: If ``experiment.json`` is missing or damaged.
     """
     record = folder.record()
+    states = [trial.state for trial in record.trials]
     shown = shown_trials(record.trials)
-    generating = generating_trial(folder, record.trials)
-    generator_folder = folder.run(generating) if generating else None
+    generating = _generating_trial(folder, record.trials)
+    generator = folder.run(generating) if generating else None
     return render(
         "experiment.html",
         name=folder.path.resolve().name,
         record=record,
-        states=_states(record),
+        states=[(state, states.count(state)) for state in ("finished", "failed", "missing") if state in states],
         facts=_facts(record),
         table=attempt(lambda: table_section(folder.table())),
         figure=attempt(lambda: file_uri(folder.figure)) if folder.figure.exists() else None,
@@ -49,19 +54,12 @@ def experiment_page(folder: ExperimentFolder) -> str:
         predictions=attempt(lambda: _predictions(folder, shown)),
         shown=shown,
         generating=generating,
-        generated=attempt(lambda: generated_table(before_and_after(generator_folder))) if generator_folder else None,
-        annotations=attempt(lambda: annotation_table(annotate_generated(generator_folder)))
-        if generator_folder
-        else None,
+        generated=attempt(lambda: generated_table(before_and_after(generator))) if generator else None,
+        annotations=attempt(lambda: annotation_table(generator)) if generator else None,
         costs=attempt(lambda: _costs(folder, record)),
         made=provenance(asdict(record)) + ([("Time", duration(record.seconds))] if record.seconds else []),
-        trials=[_trial_facts(folder, trial) for trial in record.trials],
+        trials=[(trial, _result_of(folder, trial)) for trial in record.trials],
     )
-
-
-def finished(trials: list[TrialRecord]) -> list[TrialRecord]:
-    """The finished trials."""
-    return [trial for trial in trials if trial.state == "finished"]
 
 
 def shown_trials(trials: list[TrialRecord]) -> list[TrialRecord]:
@@ -70,7 +68,7 @@ def shown_trials(trials: list[TrialRecord]) -> list[TrialRecord]:
     If there are fewer than two of these, up to `MOST_MODELS` other trials of that setting and seed are chosen.
     """
     groups: dict[tuple[str, int], list[TrialRecord]] = defaultdict(list)
-    for trial in finished(trials):
+    for trial in _finished(trials):
         groups[trial.setting, trial.seed].append(trial)
     if not groups:
         return []
@@ -79,17 +77,14 @@ def shown_trials(trials: list[TrialRecord]) -> list[TrialRecord]:
     return known if len(known) > 1 else chosen[:MOST_MODELS]
 
 
-def generating_trial(folder: ExperimentFolder, trials: list[TrialRecord]) -> TrialRecord | None:
+def _finished(trials: list[TrialRecord]) -> list[TrialRecord]:
+    return [trial for trial in trials if trial.state == "finished"]
+
+
+def _generating_trial(folder: ExperimentFolder, trials: list[TrialRecord]) -> TrialRecord | None:
     """Choose the trial whose generated images are shown: one of recipe ``mgm``, else any with a generator."""
-    able = [trial for trial in finished(trials) if has_generator(folder.run(trial))]
+    able = [trial for trial in _finished(trials) if stages_with_generator(folder.run(trial))]
     return next((trial for trial in able if trial.recipe == "mgm"), able[0] if able else None)
-
-
-def _states(record: ExperimentRecord) -> list[tuple[str, int]]:
-    counts = (
-        (state, sum(trial.state == state for trial in record.trials)) for state in ("finished", "failed", "missing")
-    )
-    return [(state, count) for state, count in counts if count]
 
 
 def _facts(record: ExperimentRecord) -> list[tuple[str, str]]:
@@ -105,18 +100,77 @@ def _facts(record: ExperimentRecord) -> list[tuple[str, str]]:
     return [(name, value) for name, value in facts.items() if value]
 
 
+@dataclass(frozen=True)
+class CellText:
+    """Texts of a cell; a dash if we have no value."""
+
+    mean: str
+    std: str
+    """Empty for one seed."""
+    best: bool
+    """Whether it is the best mean among our values of its setting."""
+    values: str
+    """The values of all seeds."""
+    paper: str
+    """The paper's value; empty if there is none."""
+
+
+@dataclass(frozen=True)
+class TableSection:
+    """The formatted table; sentences and notes are in ``source``."""
+
+    source: ResultTable
+    columns: list[tuple[str, str, bool]]
+    """Task, metric with unit and direction, and whether the paper has values for it."""
+    groups: list[tuple[str, list[tuple[ModelRow, str, tuple[CellText, ...]]]]]
+    """Setting -> row, its title (marked if the encoder was pre-trained), its cells."""
+
+    @property
+    def tasks(self) -> list[tuple[str, int]]:
+        """Title of a task -> number of table columns that it takes, those of the paper's values included."""
+        by_task = groupby(self.columns, lambda column: column[0])
+        return [(task, sum(1 + paper for _, _, paper in columns)) for task, columns in by_task]
+
+
+def table_section(table: ResultTable) -> TableSection:
+    """Format the table; the paper's values are not considered for the best mean."""
+    infos = {column.key: MetricInfo(column.title, column.higher_is_better, column.unit) for column in table.columns}
+    in_paper = {key: any(row.values.get(key, Cell()).paper is not None for row in table.rows) for key in infos}
+    columns = [(c.task_title or c.task, infos[c.key].heading, in_paper[c.key]) for c in table.columns]
+    groups: list[tuple[str, list[tuple[ModelRow, str, tuple[CellText, ...]]]]] = []
+    for setting, group in groupby(table.rows, lambda row: row.setting):
+        rows = list(group)
+        texts = [_texts([row.values.get(key, Cell()) for row in rows], info) for key, info in infos.items()]
+        titles = [marked(row.model, row.pretrained) for row in rows]
+        groups.append((setting, list(zip(rows, titles, zip(*texts, strict=True), strict=True))))
+    return TableSection(table, columns, groups)
+
+
+def _texts(cells: list[Cell], info: MetricInfo) -> list[CellText]:
+    """The cells of a column in one setting."""
+    means = [math.nan if cell.mean is None else cell.mean for cell in cells]
+    texts: list[CellText] = []
+    for cell, mean, best in zip(cells, means, are_best(means, info), strict=True):
+        paper = "" if cell.paper is None else metric_number(cell.paper, info)
+        known = math.isfinite(mean)
+        spread = metric_number(cell.std, info) if known else UNKNOWN
+        values = ", ".join(metric_number(value, info) for value in cell.values) if known else ""
+        texts.append(CellText(metric_number(mean, info), "" if spread == UNKNOWN else spread, best, values, paper))
+    return texts
+
+
 def _charts(folder: ExperimentFolder, record: ExperimentRecord) -> list[tuple[str, list[Chart]]]:
     """Setting -> charts of the validation scores, with the mean and a band per model."""
-    sections: list[tuple[str, list[Chart]]] = []
-    for setting in dict.fromkeys(trial.setting for trial in record.trials):
-        groups: dict[str, list[History]] = defaultdict(list)
-        for trial in record.trials:
-            history = read_history(folder.run(trial).metrics_log) if trial.setting == setting else History()
-            if history.scores:
-                groups[trial.model].append(history)
-        if groups:
-            tasks = tasks_of([history for group in groups.values() for history in group])
-            sections.append((setting, charts(draw_bands, tasks, groups)))
+    groups: dict[str, dict[str, list[History]]] = {trial.setting: defaultdict(list) for trial in record.trials}
+    for trial in record.trials:
+        history = read_history(folder.run(trial).metrics_log)
+        if history.scores:
+            groups[trial.setting][trial.model].append(history)
+    sections = [
+        (setting, charts(draw_bands, tasks_of(chain.from_iterable(models.values())), models))
+        for setting, models in groups.items()
+        if models
+    ]
     if not sections:
         raise RunError("no trial has logged a validation score")
     return sections
@@ -131,24 +185,18 @@ def _predictions(folder: ExperimentFolder, shown: list[TrialRecord]) -> ImageTab
 def _costs(folder: ExperimentFolder, record: ExperimentRecord) -> list[Cost]:
     """One row per model and setting: the mean over seeds."""
     rows: list[Cost] = []
-    done = sorted(finished(record.trials), key=lambda trial: _place(trial, record))
-    for (setting, model), trials in groupby(done, lambda trial: (trial.setting, trial.model)):
+    settings = dict.fromkeys(trial.setting for trial in record.trials)
+    models = dict.fromkeys(trial.model for trial in record.trials)
+    for setting, model in product(settings, models):
+        trials = [trial for trial in _finished(record.trials) if (trial.setting, trial.model) == (setting, model)]
         costs = [cost(model, folder.run(trial)) for trial in trials if folder.run(trial).finished]
         if costs:
             title = f"{model}, {setting}" if setting else model
             seconds, memory = _mean([c.seconds for c in costs]), _mean([c.memory_mb for c in costs])
-            first = costs[0]
-            rows.append(Cost(title, seconds, first.steps, first.updates, first.parameters, memory))
+            rows.append(replace(costs[0], title=title, seconds=seconds, memory_mb=memory))
     if not rows:
         raise RunError("no trial is finished, or their folders no longer exist")
     return rows
-
-
-def _place(trial: TrialRecord, record: ExperimentRecord) -> tuple[int, int]:
-    """Sort key of a trial: settings and models in the order of the record."""
-    settings = [other.setting for other in record.trials]
-    models = [other.model for other in record.trials]
-    return settings.index(trial.setting), models.index(trial.model)
 
 
 def _mean(values: list[float | None]) -> float | None:
@@ -156,26 +204,9 @@ def _mean(values: list[float | None]) -> float | None:
     return fmean(known) if known else None
 
 
-@dataclass(frozen=True)
-class TrialFacts:
-    """A trial and its provenance according to its result."""
-
-    trial: TrialRecord
-    command: str
-    commit: str
-    device: str
-    seconds: float | None
-
-
-def _trial_facts(folder: ExperimentFolder, trial: TrialRecord) -> TrialFacts:
-    result: dict[str, Any] = {}
-    if folder.run(trial).finished:
-        found = attempt(lambda: read_result(folder.run(trial).result))
-        result = found if isinstance(found, dict) else {}
-    return TrialFacts(
-        trial,
-        result.get("command") or "",
-        result.get("commit") or "–",
-        result.get("device") or "–",
-        result.get("seconds"),
-    )
+def _result_of(folder: ExperimentFolder, trial: TrialRecord) -> dict[str, Any]:
+    """The result of a trial; empty if it is not finished, or its file is damaged."""
+    if not folder.run(trial).finished:
+        return {}
+    found = attempt(lambda: read_result(folder.run(trial).result))
+    return found if isinstance(found, dict) else {}

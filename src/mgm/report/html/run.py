@@ -11,16 +11,17 @@ from mgm.method.extra_images import EXTRA_IMAGES
 from mgm.method.recipes import RECIPES
 from mgm.report.comparison import compare
 from mgm.report.figures.curves import draw_gradients, draw_losses, draw_scores
-from mgm.report.generation import annotate_generated, before_and_after, has_generator
+from mgm.report.generation import annotation_table, before_and_after, generated_table
 from mgm.report.history import read_history, stages_of, tasks_of
 from mgm.report.html.charts import Chart, charts, confusion_chart
 from mgm.report.html.rendering import attempt, render
 from mgm.report.html.run_facts import Cost, cost, provenance, setting, state
-from mgm.report.pictures import MOST_MAPS, ImageTable, annotation_table, generated_table, prediction_table
-from mgm.report.run_summary import early_ends, result_pretraining, result_rows
-from mgm.report.tables import Column, ScoreTable, known_scores, score_table, share
+from mgm.report.pictures import MOST_MAPS, ImageTable, prediction_table
+from mgm.report.run_summary import early_ends, result_table, results_of
+from mgm.report.tables import Column, known_scores, share
 from mgm.runs.diversity import diversity_sentence
 from mgm.runs.folder import RunFolder, read_json, read_result
+from mgm.runs.saved_generators import stages_with_generator
 from mgm.runs.settings import to_yaml
 from mgm.tasks import task_kinds, tasks_for
 from mgm.tasks.base import Confusion, Task
@@ -28,27 +29,6 @@ from mgm.training.evaluate import task_gain
 
 NAMED = 5
 """Number of confusions that are also stated in words."""
-ClassScores = dict[str, dict[str, float | None]]
-"""Class -> ``iou`` and ``pixels`` (see `mgm.tasks.base.ClassScore`), as in result files."""
-
-
-@dataclass(frozen=True)
-class Mistakes:
-    """Confusions between classes, and the images with the largest errors."""
-
-    confusions: list[tuple[Chart, list[str]]]
-    """For each task with classes: the confusion matrix, and its largest off-diagonal entries in words."""
-    worst: ImageTable
-
-
-@dataclass(frozen=True)
-class Results:
-    """The scores on the test set and their summary in words."""
-
-    table: ScoreTable
-    sentences: list[str]
-    classes: dict[str, dict[str, ClassScores]]
-    """Title of a task -> recipe -> scores of its classes; the run itself comes last."""
 
 
 def run_page(folder: RunFolder) -> str:
@@ -59,8 +39,8 @@ def run_page(folder: RunFolder) -> str:
     """
     experiment = folder.experiment()
     result = read_result(folder.result) if folder.finished else {}
-    begun = begun_members(folder)
-    generates = EXTRA_IMAGES[experiment.method.extra_images].generator != "none" or has_generator(folder)
+    begun = {member.experiment().recipe: member for member in (folder.baseline, folder) if member.exists}
+    generates = EXTRA_IMAGES[experiment.method.extra_images].generator != "none" or stages_with_generator(folder)
     return render(
         "run.html",
         title=experiment.recipe,
@@ -80,18 +60,12 @@ def run_page(folder: RunFolder) -> str:
         mistakes=attempt(lambda: mistakes(folder)),
         diversity=diversity_sentence(result["diversity"]) if "diversity" in result else "",
         generated=attempt(lambda: generated_table(before_and_after(folder))) if generates else None,
-        annotations=attempt(lambda: annotation_table(annotate_generated(folder))) if generates else None,
+        annotations=attempt(lambda: annotation_table(folder)) if generates else None,
         costs=attempt(lambda: _costs(begun)),
         command=result.get("command", ""),
         provenance=provenance(result),
         settings=to_yaml(experiment),
     )
-
-
-def begun_members(folder: RunFolder) -> dict[str, RunFolder]:
-    """Recipe -> folder of the baseline (if there is one) and of the run itself, finished or not."""
-    begun = [member for member in (folder.baseline, folder) if member.exists]
-    return {member.experiment().recipe: member for member in begun}
 
 
 def _notes(folder: RunFolder) -> dict[str, str]:
@@ -107,13 +81,12 @@ def _charts(begun: dict[str, RunFolder]) -> tuple[list[Chart], list[Chart], list
     known = {title: history for title, history in histories.items() if history.losses or history.scores}
     if not known:
         raise RunError("nothing has been logged yet")
-    drawn = known.values()
-    own = list(drawn)[-1]
-    measured = [figure for figure in ("norm", "cosine") if figure in own.gradients]
+    drawn = list(known.values())
+    measured = [figure for figure in ("norm", "cosine") if figure in drawn[-1].gradients]
     return (
         charts(draw_scores, tasks_of(drawn), known),
         charts(draw_losses, stages_of(drawn), known),
-        charts(draw_gradients, measured, own),
+        charts(draw_gradients, measured, drawn[-1]),
     )
 
 
@@ -122,6 +95,15 @@ def _predictions(begun: dict[str, RunFolder]) -> ImageTable:
     if not trained:
         raise RunError("there are no weights: the run has not been validated yet, or its checkpoints were deleted")
     return prediction_table(compare(trained), most=MOST_MAPS)
+
+
+@dataclass(frozen=True)
+class Mistakes:
+    """Confusions between classes, and the images with the largest errors."""
+
+    confusions: list[tuple[Chart, list[str]]]
+    """For each task with classes: the confusion matrix, and its largest off-diagonal entries in words."""
+    worst: ImageTable
 
 
 def mistakes(folder: RunFolder) -> Mistakes:
@@ -134,17 +116,14 @@ def mistakes(folder: RunFolder) -> Mistakes:
     if not folder.finished:
         raise RunError("the run is not finished")
     result = read_result(folder.result)
-    confusions, kinds = read_json(folder.confusion, dict[str, Confusion]), task_kinds(folder.info().own_tasks)
-    shown = [
-        (
-            confusion_chart(kinds[name].title, confusion),
-            [
-                f"{true} is predicted as {taken}: {share(part)} of its pixels, {share(whole)} of all"
-                for true, taken, part, whole in confusion.mistakes(NAMED)
-            ],
-        )
-        for name, confusion in confusions.items()
-    ]
+    kinds = task_kinds(folder.info().own_tasks)
+    shown: list[tuple[Chart, list[str]]] = []
+    for name, confusion in read_json(folder.confusion, dict[str, Confusion]).items():
+        sentences = [
+            f"{true} is predicted as {taken}: {share(part)} of its pixels, {share(whole)} of all"
+            for true, taken, part, whole in confusion.mistakes(NAMED)
+        ]
+        shown.append((confusion_chart(kinds[name].title, confusion), sentences))
     models = {result["recipe"]: folder}
     return Mistakes(shown, prediction_table(compare(models, wanted=result.get("worst", ())), most=MOST_MAPS))
 
@@ -156,8 +135,8 @@ def _costs(begun: dict[str, RunFolder]) -> list[Cost]:
     return finished
 
 
-def _results(folder: RunFolder, result: dict[str, Any]) -> Results:
-    """The scores of a finished run.
+def _results(folder: RunFolder, result: dict[str, Any]) -> dict[str, Any]:
+    """The table of scores, sentences about them, and task -> recipe -> class -> ``iou`` and ``pixels``, of a finished run.
 
     Raises:
         RunError: If the run is not finished, or its result is incomplete.
@@ -166,19 +145,17 @@ def _results(folder: RunFolder, result: dict[str, Any]) -> Results:
         raise RunError("the run is not finished, so there are no scores on the test set yet")
     try:
         tasks = tasks_for(folder.info(), tuple(result["test"]))
-        table = score_table(result_rows(result), tasks, pretrained=result_pretraining(result))
+        table = result_table(result, folder.info())
         sentences = _sentences(result, table.columns, tasks)
     except (KeyError, TypeError) as error:
         raise RunError(f"{folder.result} lacks {error}; restore it or train again") from None
-    members = [member for member in (result.get("baseline"), result) if member]
+    scored = {member["recipe"]: member.get("classes", {}) for member in results_of(result)}
     classes = {
-        task.title: {
-            member["recipe"]: member["classes"][name] for member in members if name in member.get("classes", {})
-        }
+        task.title: {recipe: by_task[name] for recipe, by_task in scored.items() if name in by_task}
         for name, task in tasks.items()
         if name in result.get("classes", {})
     }
-    return Results(table, sentences, classes)
+    return {"table": table, "sentences": sentences, "classes": classes}
 
 
 def _sentences(result: dict[str, Any], columns: list[Column], tasks: dict[str, Task]) -> list[str]:
@@ -187,12 +164,13 @@ def _sentences(result: dict[str, Any], columns: list[Column], tasks: dict[str, T
         {name: known_scores(scores) for name, scores in result[key].items()} for key in ("test", "constant")
     )
     poor = [task.title.lower() for name, task in tasks.items() if task_gain(test[name], constant[name], task) <= 0]
-    remarks = [f"{line}." for line in early_ends(result)]
+    ends = early_ends(result)
+    remarks = [f"{line}." for line in ends]
     remarks += [f"Not better than a constant prediction: {', '.join(poor)}."] if poor else []
     baseline = result.get("baseline")
     if not baseline:
         return ["No baseline was trained with this run, so the effect of its method is unknown.", *remarks]
-    length = "each until it stopped" if early_ends(result) else "at the same number of updates"
+    length = "each until it stopped" if ends else "at the same number of updates"
     gains = ", ".join(f"{column.title.lower()} {column.gain}" for column in columns if column.primary)
     return [
         f"{result['recipe']} vs. {baseline['recipe']}, {length}: {gains} (+ is better).",

@@ -43,8 +43,12 @@ MIXED = {
 def setting(experiment: Experiment, result: Mapping[str, Any], info: DatasetInfo) -> list[tuple[str, str]]:
     """Name and text of the most important settings, with details from the data set and from the result of a finished run."""
     data, model, method, training = experiment.data, experiment.model, experiment.method, experiment.training
-    recipe = RECIPES.get(experiment.recipe)
-    labelled = f"{data.fraction:.0%} of the training images that have labels".replace("%", " %")
+    recipe, extra = RECIPES.get(experiment.recipe), EXTRA_IMAGES[method.extra_images]
+    height, width = data.size
+    shape = "" if height == width else " (height × width)"
+    steps = OPTIMIZER_STEPS[training.optimizer_step].description
+    average = f", weights averaged (EMA {training.ema:g})" if training.ema else ""
+    labelled = f"{100 * data.fraction:.0f} % of the training images that have labels"
     if "num_labelled" in result:
         labelled = f"{result['num_labelled']} ({labelled})"
     kinds = task_kinds(info.own_tasks)
@@ -53,10 +57,10 @@ def setting(experiment: Experiment, result: Mapping[str, Any], info: DatasetInfo
         "Recipe": f"{experiment.recipe}: {recipe.description}" if recipe else experiment.recipe,
         "Data": f"{result.get('data', Path(data.data).name)}, {data.split} split {data.split_seed}",
         "Labelled images": labelled,
-        "Image size": _image_size(data),
-        "Augmentation": _augmentation(experiment, {name: kinds[name] for name in names}),
-        "Network": f"{model.architecture.replace('_', ' ')}, {encoder_text(model)}, widths {'/'.join(map(str, model.widths))}",
-        "Training": f"batch {training.batch_size}, {_optimiser(experiment)}",
+        "Image size": f"{height} × {width} px{shape}, images of another shape {ASPECTS[data.aspect]}",
+        "Augmentation": _augmentation(data, {name: kinds[name] for name in names}),
+        "Network": f"{model.architecture.replace('_', ' ')}, {_encoder(model)}, widths {'/'.join(map(str, model.widths))}",
+        "Training": f"batch {training.batch_size}, {steps}, learning rate {training.learning_rate:g}{average}",
     }
     if (method.losses or info.own_tasks) and names:
         chosen = loss_names(names, method.losses, kinds)
@@ -65,11 +69,8 @@ def setting(experiment: Experiment, result: Mapping[str, Any], info: DatasetInfo
         facts["Custom tasks"] = "; ".join(f"{kinds[name].title}: {kinds[name].values}" for name in own)
     if experiment.flip_average:
         facts["Predictions"] = "averaged with those for the mirrored image"
-    schedule = stages(experiment)
-    facts["Stages"] = "; ".join(
-        f"{STAGE_TITLES.get(stage.name, stage.name)}, {stage.steps} steps" for stage in schedule
-    )
-    extra = EXTRA_IMAGES[method.extra_images]
+    schedule = (f"{STAGE_TITLES.get(stage.name, stage.name)}, {stage.steps} steps" for stage in stages(experiment))
+    facts["Stages"] = "; ".join(schedule)
     if method.extra_images != "none":
         facts["Extra images"] = f"{extra.description}, {method.extra_ratio:g} per labelled image"
     if extra.generator != "none":
@@ -78,22 +79,14 @@ def setting(experiment: Experiment, result: Mapping[str, Any], info: DatasetInfo
     return list(facts.items())
 
 
-def _image_size(data: DataConfig) -> str:
-    height, width = data.size
-    shape = "" if height == width else " (height × width)"
-    return f"{height} × {width} px{shape}, images of another shape {ASPECTS[data.aspect]}"
-
-
-def encoder_text(model: ModelConfig) -> str:
-    """Architecture and initial weights of the encoder."""
-    pretrained = pretraining(model)
-    if pretrained:
+def _encoder(model: ModelConfig) -> str:
+    """Architecture and initial weights."""
+    if pretrained := pretraining(model):
         return f"pre-trained encoder ({pretrained})"
     return f"ResNet-{model.depth}" if model.encoder == "resnet" else model.encoder
 
 
-def _augmentation(experiment: Experiment, tasks: Mapping[str, type[Task]]) -> str:
-    data = experiment.data
+def _augmentation(data: DataConfig, tasks: Mapping[str, type[Task]]) -> str:
     if not data.augment:
         return "none"
     flags = {"flip": data.flip, "vertical flip": data.vertical_flip, "quarter turns": data.quarter_turns}
@@ -104,19 +97,12 @@ def _augmentation(experiment: Experiment, tasks: Mapping[str, type[Task]]) -> st
         "noise up to ": data.noise,
     }
     done = [name for name, is_on in flags.items() if is_on]
-    until = f" until {data.zoom_share:.0%} of the steps".replace("%", " %") if data.zoom_share < 1 else ""
+    until = f" until {100 * data.zoom_share:.0f} % of the steps" if data.zoom_share < 1 else ""
     done += [f"crop and zoom {data.zoom[0]:g}-{data.zoom[1]:g}{until}"] if data.zoom != (1, 1) else []
     done += [f"{name}{value:g}" for name, value in numbers.items() if value]
     pieces = MIXED.get(found, found) if (found := mixed_pieces(data, tasks)) else ""
-    mixed = f"; {pieces} pasted into {data.mix_share:.0%} of the images".replace("%", " %") if pieces else ""
+    mixed = f"; {pieces} pasted into {100 * data.mix_share:.0f} % of the images" if pieces else ""
     return f"{', '.join(done)}{mixed}"
-
-
-def _optimiser(experiment: Experiment) -> str:
-    training = experiment.training
-    steps = OPTIMIZER_STEPS[training.optimizer_step].description
-    average = f", weights averaged (EMA {training.ema:g})" if training.ema else ""
-    return f"{steps}, learning rate {training.learning_rate:g}{average}"
 
 
 def state(folder: RunFolder) -> str:
@@ -126,10 +112,8 @@ def state(folder: RunFolder) -> str:
     records = list(read_metrics_log(folder.metrics_log))
     if not records:
         return "not finished: nothing logged yet"
-    last = records[-1]
-    name: str = last["stage"]
-    title = STAGE_TITLES.get(name, name)
-    return f"not finished: {title[0].lower()}{title[1:]}, step {last['step']}"
+    title = STAGE_TITLES.get(records[-1]["stage"], records[-1]["stage"])
+    return f"not finished: {title[0].lower()}{title[1:]}, step {records[-1]['step']}"
 
 
 def provenance(result: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -159,20 +143,9 @@ class Cost:
     memory_mb: float | None
 
     @property
-    def num_updates(self) -> int | None:
-        """Number of gradients of any loss that reached the encoder."""
-        return sum(self.updates.values()) if self.updates else None
-
-    @property
-    def num_parameters(self) -> int | None:
-        """Number of parameters of all networks."""
-        return sum(self.parameters.values()) if self.parameters else None
-
-    @property
-    def num_used(self) -> int | None:
-        """Number of parameters used for prediction: encoder and decoders, without networks that only serve training."""
-        known = [self.parameters[name] for name in ("encoder", "decoders", "policy") if name in self.parameters]
-        return sum(known) if known else None
+    def num_used(self) -> int:
+        """Number of parameters used for prediction, without networks that only serve training; 0 if not recorded."""
+        return sum(self.parameters.get(name, 0) for name in ("encoder", "decoders", "policy"))
 
 
 def cost(title: str, folder: RunFolder) -> Cost:
@@ -182,14 +155,12 @@ def cost(title: str, folder: RunFolder) -> Cost:
         RunError: If the run is not finished.
     """
     result = read_result(folder.result)
-    recorded: dict[str, int] = result.get("updates", {})
-    updates = {PLAIN_LOSSES.get(name, name): count for name, count in recorded.items()}
     skipped = sum(at["of"] - at["step"] for at in result.get("stopped", {}).values())
     return Cost(
         title,
         result.get("seconds"),
         result.get("steps") and result["steps"] - skipped,
-        updates,
+        {PLAIN_LOSSES.get(name, name): count for name, count in result.get("updates", {}).items()},
         result.get("parameters", {}),
         result.get("peak_memory_mb"),
     )

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from fake_runs import pixels
-from mgm.report.figures.generated import generated_figure
+from mgm.report.figures.paper import generated_figure
 
 
 def test_images_stand_in_the_row_of_their_scene(tmp_path):

@@ -1,7 +1,7 @@
 import math
 
 from mgm.experiments.study_records import Cell, MetricColumn, ModelRow, ResultTable
-from mgm.report.html.experiment_table import table_section
+from mgm.report.html.experiment import table_section
 
 MIOU = MetricColumn("semantic", "miou", "mIoU")
 ANGLE = MetricColumn("normal", "angle_deg", "mean angle", "°", higher_is_better=False)
