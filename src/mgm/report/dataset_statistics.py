@@ -27,6 +27,8 @@ DARK = 24
 class TaskStatistics:
     """Statistics of the labels of one task over all samples."""
 
+    classes: np.ndarray
+    """``[2, K]``: pixels of each class, and images in which it occurs; K is 0 for tasks without classes."""
     images: int = 0
     """Number of samples with any valid pixel; the pixel counts cover only these."""
     valid: int = 0
@@ -37,10 +39,6 @@ class TaskStatistics:
     """Median value of each sample."""
     by_part: Counter[str] = field(default_factory=Counter[str])
     """Subset of the split -> number of samples with labels."""
-    class_pixels: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
-    """Number of pixels of each class; empty for tasks without classes."""
-    class_images: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
-    """Number of images in which each class occurs."""
 
     @property
     def invalid_share(self) -> float:
@@ -59,10 +57,10 @@ class DatasetStatistics:
         self.info = info
         self.num_samples = 0
         self.tasks: dict[str, Task] = tasks_for(info)
-        self.labels = {name: TaskStatistics() for name in self.tasks}
-        for name, task in self.tasks.items():
-            if task.categorical:
-                self.labels[name].class_pixels, self.labels[name].class_images = np.zeros((2, task.channels), np.int64)
+        self.labels = {
+            name: TaskStatistics(np.zeros((2, task.channels if task.categorical else 0), np.int64))
+            for name, task in self.tasks.items()
+        }
         self.scenes: dict[str, Counter[str]] = {name: Counter() for name in info.scenes}
         """Scene -> subset of the split -> number of images."""
         self.num_without_scene = 0
@@ -76,9 +74,7 @@ class DatasetStatistics:
         self._add_image(sample, part)
         self._add_scene(sample.scene, part)
         for name, array in sample.targets.items():
-            target = self.tasks[name].from_array(array)[None]
-            if self._has_label(name, target):
-                self._add_label(name, target, sample.name, part)
+            self._add_label(name, self.tasks[name].from_array(array)[None], sample.name, part)
 
     def suspect(self, what: str, name: str = "") -> None:
         """Record a suspicious finding about a sample or, without a name, about the whole data set."""
@@ -87,28 +83,22 @@ class DatasetStatistics:
     def conclude(self) -> None:
         """Record the findings that need all samples; call it after the last `add`."""
         for name, task in self.tasks.items():
-            medians, counted = self.labels[name].medians, self.labels[name].class_pixels
-            if medians and (doubt := task.doubt_about(median(medians))):
+            label = self.labels[name]
+            if label.medians and (doubt := task.doubt_about(median(label.medians))):
                 self.suspect(doubt)
-            if task.categorical and np.count_nonzero(counted) == 1:
+            counted = label.classes[0]
+            if np.count_nonzero(counted) == 1:
                 self.suspect(f"only one class occurs, so there is nothing to learn{HINT_255}")
-            if task.categorical and self.labels[name].images:
-                for index, pixels in enumerate(counted):
-                    if pixels < RARE * counted.sum():
-                        what = (
-                            "has hardly any pixels; it may be an artefact of compression or interpolation"
-                            if pixels
-                            else "never occurs"
-                        )
-                        self.suspect(f"class {what}", task.classes[index])
-
-    def _has_label(self, name: str, target: Tensor) -> bool:
-        """Whether any pixel has a value, even an invalid one such as a negative depth."""
-        return bool((~self.tasks[name].holes(target)).any())
+            for title, pixels in zip(task.classes, counted, strict=False):
+                if pixels < RARE * counted.sum():
+                    artefact = "has hardly any pixels; it may be an artefact of compression or interpolation"
+                    self.suspect(f"class {artefact if pixels else 'never occurs'}", title)
 
     def _add_label(self, name: str, target: Tensor, sample: str, part: str) -> None:
         task, label = self.tasks[name], self.labels[name]
-        known = ~task.holes(target)
+        known = ~task.holes(target)  # also pixels with an invalid value, such as a negative depth
+        if not known.any():
+            return
         values = target[known] if task.categorical else target.movedim(1, -1)[known]
         label.images += 1
         label.by_part[part] += 1
@@ -116,12 +106,9 @@ class DatasetStatistics:
         label.pixels += known.numel()
         label.lowest = min(label.lowest, float(values.min()))
         label.highest = max(label.highest, float(values.max()))
-        if task.categorical:
-            counts = task.class_counts(target).numpy()
-            label.class_pixels += counts
-            label.class_images += counts > 0
-        else:
-            label.medians.append(float(values.median()))
+        counts = task.class_counts(target).numpy()
+        label.classes += np.stack((counts, counts > 0))
+        label.medians += [] if task.categorical else [float(values.median())]
         for what in task.suspicions(target):
             self.suspect(what, sample)
 

@@ -119,11 +119,10 @@ def _describe(statistics: DatasetStatistics) -> Iterator[str]:
         yield f"  {kind} {name}: {counts.total()} images{_by_part(counts)}"
     if statistics.num_without_scene and info.scenes:
         yield f"  {kind} unknown: {statistics.num_without_scene} images"
-    for name, task in statistics.tasks.items():
-        label = statistics.labels[name]
-        total = max(1, int(label.class_pixels.sum()))
+    for name, label in statistics.labels.items():
+        total = max(1, int(label.classes[0].sum()))
         of = f"{name}, " if name in info.own_tasks else ""
-        for title, pixels, images in zip(task.classes, label.class_pixels, label.class_images, strict=False):
+        for title, pixels, images in zip(statistics.tasks[name].classes, *label.classes, strict=False):
             yield f"  {of}class {title}: {100 * pixels / total:.2f} % of labelled pixels, in {images} images"
 
 

@@ -36,9 +36,10 @@ def point_cloud(
     """
     known = np.isfinite(depth) & (depth > 0)
     places = camera.back_project(np.where(known, depth, 0).astype(np.float32))
-    values = dict(zip(PLACE, np.moveaxis(places, -1, 0), strict=True))
-    values |= zip(DIRECTION, normals, strict=True) if normals is not None else ()
-    values |= zip(COLOUR, np.moveaxis(pixels, -1, 0), strict=True)
+    values: dict[str, np.ndarray] = dict(zip(PLACE, np.moveaxis(places, -1, 0), strict=True))
+    if normals is not None:
+        values.update(zip(DIRECTION, normals, strict=True))
+    values.update(zip(COLOUR, np.moveaxis(pixels, -1, 0), strict=True))
     points = np.empty(known.sum(), dtype=[(name, "u1" if name in COLOUR else "<f4") for name in values])
     for name, array in values.items():
         points[name] = array[known]

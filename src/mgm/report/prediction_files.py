@@ -100,15 +100,9 @@ def choose_files(kinds: Iterable[str], tasks: Mapping[str, Task]) -> dict[str, t
 
 
 def write_prediction(predicted: Predicted, place: Path, files: Mapping[str, tuple[Writer, str]]) -> Iterator[Path]:
-    """Write the output files of one image, each completely or not at all.
+    """Write the files of `choose_files` for one image, each completely or not at all, and yield each after it has been written.
 
-    Args:
-        predicted: Image and predictions.
-        place: Folder and common prefix of the file names.
-        files: From `choose_files`.
-
-    Yields:
-        Each file after it has been written.
+    ``place`` is their folder and the common prefix of their names.
 
     Raises:
         RunError: If a file cannot be written.
@@ -134,13 +128,6 @@ def _write_image(predicted: Predicted, task: str, file: IO[bytes]) -> None:
     _save(np.concatenate([value_pixels(kind, strip, span) for strip in strips]), file)
 
 
-def _write_array(predicted: Predicted, task: str, file: IO[bytes]) -> None:
-    """Write the values of `TrainedModel.predict`: classes as uint8, everything else as float32."""
-    array = predicted.values[task].numpy()
-    kind = np.uint8 if array.dtype == np.int64 else np.float32
-    np.save(file, array.astype(kind, copy=False), allow_pickle=False)
-
-
 def _write_labels(predicted: Predicted, task: str, file: IO[bytes]) -> None:
     """Write a label map: a palette PNG with the class index as value and the class colours as palette."""
     kind = predicted.tasks[task]
@@ -148,14 +135,6 @@ def _write_labels(predicted: Predicted, task: str, file: IO[bytes]) -> None:
     picture = Image.fromarray(predicted.values[task].numpy().astype(np.uint8))
     picture.putpalette(kind.palette.ravel().tolist())
     picture.save(file, format="PNG")
-
-
-def _write_confidence_image(predicted: Predicted, task: str, file: IO[bytes]) -> None:
-    _save(confidence_pixels(predicted.confidence[task]), file)
-
-
-def _write_confidence_array(predicted: Predicted, task: str, file: IO[bytes]) -> None:
-    np.save(file, predicted.confidence[task].numpy().astype(np.float32), allow_pickle=False)
 
 
 def _write_millimetres(predicted: Predicted, task: str, file: IO[bytes]) -> None:
@@ -185,9 +164,17 @@ def _save(pixels: np.ndarray, file: IO[bytes]) -> None:
     Image.fromarray(pixels).save(file, format="PNG")
 
 
+def _save_array(values: Tensor, file: IO[bytes]) -> None:
+    """Write classes as uint8, everything else as float32."""
+    np.save(file, values.numpy().astype(np.float32 if values.is_floating_point() else np.uint8), allow_pickle=False)
+
+
 OUTPUTS: dict[str, Output] = {
     "png": Output("a coloured image per task: NAME_TASK.png", {"_TASK.png": _write_image}),
-    "npy": Output("the values per task: NAME_TASK.npy", {"_TASK.npy": _write_array}),
+    "npy": Output(
+        "the values per task: NAME_TASK.npy",
+        {"_TASK.npy": lambda shown, task, file: _save_array(shown.values[task], file)},
+    ),
     "sheet": Output("all tasks side by side, with legends: NAME_all.png", {"_all.png": _write_figure}),
     "depth16": Output(
         "depth in millimetres as 16-bit PNG: NAME_depth_mm.png", {"_depth_mm.png": _write_millimetres}, "depth"
@@ -197,7 +184,10 @@ OUTPUTS: dict[str, Output] = {
     ),
     CONFIDENCE: Output(
         "confidence of each pixel, 0 to 1: NAME_TASK_confidence.png and .npy",
-        {"_TASK_confidence.png": _write_confidence_image, "_TASK_confidence.npy": _write_confidence_array},
+        {
+            "_TASK_confidence.png": lambda shown, task, file: _save(confidence_pixels(shown.confidence[task]), file),
+            "_TASK_confidence.npy": lambda shown, task, file: _save_array(shown.confidence[task], file),
+        },
     ),
     "ply": Output("coloured point cloud: NAME_points.ply", {"_points.ply": _write_points}, "depth"),
 }

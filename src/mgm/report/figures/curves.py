@@ -40,17 +40,16 @@ def curve_figure(path: Path, logs: Mapping[str, Path]) -> None:
     histories = {title: read_history(log) for title, log in logs.items()}
     stages, tasks = stages_of(histories.values()), tasks_of(histories.values())
     columns = max(1, min(COLUMNS, max(len(stages), len(tasks))))
-    groups = [(names, draw) for names, draw in ((stages, draw_losses), (tasks, draw_scores)) if names]
-    rows = [-(-len(names) // columns) for names, _ in groups]
+    panels = [(draw_losses, name, place) for place, name in enumerate(stages)]
+    first = -(-len(stages) // columns) * columns  # scores begin in a new row
+    panels += [(draw_scores, name, place) for place, name in enumerate(tasks, first)]
+    rows = max((place // columns + 1 for _, _, place in panels), default=1)
     with figure_style():
-        figure = new_figure(columns * PANEL_WIDTH, max(1, sum(rows)) * PANEL_HEIGHT)
-        if not groups:
+        figure = new_figure(columns * PANEL_WIDTH, rows * PANEL_HEIGHT)
+        if not panels:
             figure.text(0.5, 0.5, "nothing logged yet", ha="center", va="center", color=FAINT_INK)
-        grid = figure.add_gridspec(max(1, sum(rows)), columns)
-        for number, (names, draw) in enumerate(groups):
-            for place, name in enumerate(names):
-                row, column = divmod(place, columns)
-                draw(figure.add_subplot(grid[sum(rows[:number]) + row, column]), name, histories)
+        for draw, name, place in panels:
+            draw(figure.add_subplot(rows, columns, place + 1), name, histories)
         save_figure(figure, path)
 
 
@@ -66,10 +65,7 @@ def draw_losses(axes: Axes, stage: str, histories: Mapping[str, History]) -> Non
     values = [value for losses in runs.values() for _, points in losses.values() for value in points if value == value]
     if values and min(values) > 0 and max(values) > LOG_RATIO * min(values):
         _logarithmic(axes)
-    axes.set_title(STAGE_TITLES.get(stage, stage))
-    _steps(axes)
-    axes.set_ylabel("loss")
-    _legend(axes)
+    _annotate(axes, STAGE_TITLES.get(stage, stage), "loss")
 
 
 def draw_scores(axes: Axes, name: str, histories: Mapping[str, History]) -> None:
@@ -103,13 +99,10 @@ def draw_gradients(axes: Axes, figure: str, history: History) -> None:
     if figure == "norm":
         _logarithmic(axes)
         ratio = f": auxiliary / task {np.median(ratios):.2f}" if ratios else ""
-        axes.set_title(f"Gradient norm on the encoder{ratio}")
+        _annotate(axes, f"Gradient norm on the encoder{ratio}", "gradient norm")
     else:
         axes.axhline(0, color=FAINT_INK, linewidth=0.8)
-        axes.set_title("Gradient direction on the encoder")
-    _steps(axes)
-    axes.set_ylabel({"norm": "gradient norm", "cosine": "cosine to the task gradient"}[figure])
-    _legend(axes)
+        _annotate(axes, "Gradient direction on the encoder", "cosine to the task gradient")
 
 
 def draw_bands(axes: Axes, name: str, groups: Mapping[str, list[History]]) -> None:
@@ -159,18 +152,7 @@ def _label_scores(axes: Axes, task: type[Task], histories: Iterable[History]) ->
         label = "" if number else "start of joint training"
         axes.axvline(start, color=FAINT_INK, linestyle=":", linewidth=1.2, label=label)
     unit = f" [{info.unit}]" if info.unit else ""
-    axes.set_title(task.title)
-    _steps(axes)
-    axes.set_ylabel(f"{info.title}{unit}, {'higher' if info.higher_is_better else 'lower'} is better")
-    _legend(axes)
-
-
-def _steps(axes: Axes) -> None:
-    """Label the horizontal axis, with whole numbers as ticks."""
-    from matplotlib.ticker import MaxNLocator
-
-    axes.set_xlabel("steps")
-    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
+    _annotate(axes, task.title, f"{info.title}{unit}, {'higher' if info.higher_is_better else 'lower'} is better")
 
 
 def _logarithmic(axes: Axes) -> None:
@@ -183,8 +165,14 @@ def _logarithmic(axes: Axes) -> None:
     axes.yaxis.set_minor_formatter(NullFormatter())
 
 
-def _legend(axes: Axes) -> None:
-    """Add a legend inside the panel, or below it if it has many lines."""
+def _annotate(axes: Axes, title: str, quantity: str) -> None:
+    """Add title, axis labels with whole steps as ticks, and a legend inside the panel, or below it if it has many lines."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.set_title(title)
+    axes.set_xlabel("steps")
+    axes.set_ylabel(quantity)
+    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
     handles, labels = axes.get_legend_handles_labels()
     if len(handles) > LEGEND_LINES and len(axes.figure.axes) == 1:
         axes.figure.legend(handles, labels, ncols=2, loc="outside lower center")

@@ -155,12 +155,13 @@ def cost(title: str, folder: RunFolder) -> Cost:
         RunError: If the run is not finished.
     """
     result = read_result(folder.result)
+    updates: dict[str, int] = result.get("updates", {})
     skipped = sum(at["of"] - at["step"] for at in result.get("stopped", {}).values())
     return Cost(
         title,
         result.get("seconds"),
         result.get("steps") and result["steps"] - skipped,
-        {PLAIN_LOSSES.get(name, name): count for name, count in result.get("updates", {}).items()},
+        {PLAIN_LOSSES.get(name, name): count for name, count in updates.items()},
         result.get("parameters", {}),
         result.get("peak_memory_mb"),
     )
