@@ -1,7 +1,7 @@
 import numpy as np
 
 from mgm.demo.html import Tile, html, source_of
-from mgm.report.html.charts import Chart
+from mgm.report.html.rendering import Chart
 from mgm.report.html.run import Mistakes
 from mgm.report.pictures import ImageTable, Picture
 from mgm.tasks import make_tasks

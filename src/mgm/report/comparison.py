@@ -51,13 +51,13 @@ class Comparison:
         return labels + [self.tasks[task].decode(output) for output in outputs]
 
 
-def compare(folders: Mapping[str, RunFolder], count: int = SHOWN_IMAGES, wanted: Sequence[str] = ()) -> Comparison:
-    """Predict the same test images with the best weights of several runs, on the CPU.
+def compare(folders: Mapping[str, RunFolder], wanted: Sequence[str] = ()) -> Comparison:
+    """Predict `SHOWN_IMAGES` test images with the best weights of several runs, on the CPU.
 
     Args:
         folders: Title -> run; all runs are trained on the same split of the same data.
-        count: Number of images, spaced evenly over the test set, so that every run on these data shows the same.
-        wanted: Names of test images (`mgm.runs.images.unique_names`); if given, the first ``count`` of them are used instead.
+        wanted: Names of test images (`mgm.runs.images.unique_names`), of which the first are used; by default, images are spaced
+            evenly over the test set, so that every run on these data shows the same.
 
     Raises:
         RunError: If there is no run, one has no weights yet, or they have no test set in common.
@@ -78,11 +78,11 @@ def compare(folders: Mapping[str, RunFolder], count: int = SHOWN_IMAGES, wanted:
             if type(tasks.setdefault(name, task)) is not type(task):
                 raise RunError(f"{title} was trained with another definition of {name} than the others; show it alone")
     reader = StoreReader(data.store, [name for name in tasks if name in info.tasks])
-    chosen = test[spread_evenly(len(test), count)]
     names = unique_names(data.store)
+    chosen = test[spread_evenly(len(test), SHOWN_IMAGES)]
     if wanted:
         places = {name: index for index, name in enumerate(names)}
-        chosen = np.array([places[name] for name in wanted if places.get(name, -1) in test][:count], np.int64)
+        chosen = np.array([places[name] for name in wanted if places.get(name, -1) in test][:SHOWN_IMAGES], np.int64)
         if not len(chosen):
             raise RunError(f"{', '.join(wanted)}: not among the test images of {data.info.name} any more")
     batch = reader.batch(chosen)
@@ -100,14 +100,11 @@ def _common_test(data: RunData, folders: Sequence[RunFolder]) -> np.ndarray:
     """Indices of the images in the test sets of all runs; runs with other splits may have been trained on the rest."""
     names = unique_names(data.store)
     others = [RunImages.read(folder.images).test for folder in folders]
-    test = [
-        i
-        for i in map(int, data.splits.test)
-        if all(images.get(names[i]) == data.images.test[names[i]] for images in others)
-    ]
-    if not test:
+    tested = [names[index] for index in map(int, data.splits.test)]
+    shared = [all(test.get(name) == data.images.test[name] for test in others) for name in tested]
+    if not any(shared):
         raise RunError(f"{' and '.join(str(folder.path) for folder in folders)} have no test image in common")
-    return np.array(test)
+    return data.splits.test[shared]
 
 
 def scene_name(row: Tensor, scenes: tuple[str, ...]) -> str:

@@ -11,8 +11,7 @@ from statistics import median
 import numpy as np
 from torch import Tensor
 
-from mgm.tasks import tasks_for
-from mgm.tasks.base import Task
+from mgm.tasks import Task, tasks_for
 from mgm.tasks.files import HINT_255
 from mgm.types import DatasetInfo, Sample
 
@@ -39,11 +38,6 @@ class TaskStatistics:
     """Median value of each sample."""
     by_part: Counter[str] = field(default_factory=Counter[str])
     """Subset of the split -> number of samples with labels."""
-
-    @property
-    def invalid_share(self) -> float:
-        """Share of invalid pixels in images that have labels."""
-        return 1 - self.valid / self.pixels if self.pixels else 0.0
 
 
 class DatasetStatistics:

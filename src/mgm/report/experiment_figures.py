@@ -29,15 +29,9 @@ EMPHASISED = {"MGM", "EML"}
 
 
 def draw(table: Table, folder: Callable[[Trial], RunFolder], out: Path) -> list[Path]:
-    """Write the study's figure as PNG and PDF.
+    """Write the study's figure as PNG and PDF, unless there are no results yet; returns the files.
 
-    Args:
-        table: The results.
-        folder: Maps a trial to its folder.
-        out: Path without suffix.
-
-    Returns:
-        The files; empty if there are no results yet.
+    ``folder`` maps a trial to its folder, and ``out`` is the path without suffix.
     """
     if not any(line.count for line in table.models):
         return []
@@ -70,14 +64,7 @@ def _finished_of_seed(table: Table, folder: Callable[[Trial], RunFolder]) -> dic
 
 
 def _panels(table: Table, margin: float, height: float, *, sharey: bool = False) -> tuple[Figure, list[Axes], int]:
-    """A figure with a panel per metric: the figure, its panels row by row, and the number of panels in a row.
-
-    Args:
-        table: The results.
-        margin: Width in inches in addition to the panels.
-        height: Height of a row in inches.
-        sharey: Whether all panels have the same vertical axis.
-    """
+    """A figure with a panel per metric: the figure, its panels row by row, and the number of panels in a row."""
     count = len(table.columns)
     rows = -(-count // MOST_ACROSS)
     across = -(-count // rows)

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mgm.runs.folder import RunFolder
-from mgm.tasks import TASKS, find_task, task_kinds
-from mgm.tasks.base import Task
+from mgm.tasks import TASKS, Task, find_task, task_kinds
 from mgm.training.metrics_log import read_metrics_log
 
 STAGE_TITLES = {

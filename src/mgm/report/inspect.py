@@ -28,7 +28,7 @@ MOST_LISTED = 10
 def inspect_source(
     source: DataSource, out: Path, *, size: FrameLike = 128, num_shown: int = 12, most: int = 0, split: str = "random"
 ) -> Iterator[str]:
-    """Read a data set, describe its contents, and draw a contact sheet. Unreadable files are listed and skipped.
+    """Read a data set, yield lines that describe it, and draw a contact sheet. Unreadable files are listed and skipped.
 
     Args:
         source: The data set.
@@ -37,9 +37,6 @@ def inspect_source(
         num_shown: Number of samples on the contact sheet.
         most: Number of samples to read, spaced evenly; 0: all.
         split: Kind of split whose subsets are counted.
-
-    Yields:
-        Lines of text.
 
     Raises:
         ConfigError: If ``num_shown`` is below 1, ``most`` is negative, or there is no such split.
@@ -109,7 +106,7 @@ def _describe(statistics: DatasetStatistics) -> Iterator[str]:
         task = statistics.tasks[name]
         line = f"  {name}: {label.images} of {statistics.num_samples} images labelled{_by_part(label.by_part)}"
         if label.images:
-            line += f"; {100 * label.invalid_share:.1f} % of their pixels invalid"
+            line += f"; {100 * (1 - label.valid / label.pixels):.1f} % of their pixels invalid"
             if not task.categorical:
                 unit = f" {task.unit}" if task.unit and (task.channels == 1 or name in info.own_tasks) else ""
                 line += f"; values {label.lowest:.3g} to {label.highest:.3g}{unit}"

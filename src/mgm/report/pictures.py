@@ -70,8 +70,8 @@ def prediction_table(shown: Comparison, side: int = LARGEST_SIDE, most: int = 0)
     Args:
         shown: Images and predictions.
         side: Longer side in pixels; predictions are interpolated to it, images, labels and error maps are at most this large.
-        most: Largest total number of labels, predictions and error maps; the number of images is reduced to at least two to
-            meet it. 0: no limit.
+        most: Largest total number of labels, predictions and error maps; to meet it, only some images are shown, but at least
+            two. 0: no limit.
     """
     maps = len(shown.tasks) * (2 * len(shown.predictions) + 1)
     chosen = spread_evenly(len(shown.images), max(2, most // maps) if most else len(shown.images))

@@ -77,12 +77,8 @@ def plot_points(points: np.ndarray) -> Figure:
     """Interactive plotly figure, initially seen from slightly behind the camera."""
     import plotly.graph_objects as go
 
-    axis = {
-        "gridcolor": "rgba(128, 128, 128, 0.25)",
-        "showbackground": False,
-        "color": "rgb(128, 128, 128)",
-        "nticks": 6,
-    }
+    grey = "rgb(128, 128, 128)"
+    axis = {"gridcolor": "rgba(128, 128, 128, 0.25)", "showbackground": False, "color": grey, "nticks": 6}
     marker = {
         "size": min(9.0, max(1.5, 620 / max(1.0, math.sqrt(len(points))))),
         "symbol": "square",

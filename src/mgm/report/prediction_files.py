@@ -65,7 +65,6 @@ Writer = Callable[[Predicted, str, IO[bytes]], None]
 class Output:
     """A kind of output: a file, or one per task."""
 
-    description: str
     files: Mapping[str, Writer]
     """Suffix appended to the name of the image -> writer. A suffix that contains ``TASK`` gives one file per task."""
     needs: str = ""
@@ -75,11 +74,7 @@ class Output:
 
 
 def choose_files(kinds: Iterable[str], tasks: Mapping[str, Task]) -> dict[str, tuple[Writer, str]]:
-    """The files to write: suffix appended to the name of the image -> writer and task.
-
-    Args:
-        kinds: Keys of `OUTPUTS`.
-        tasks: Tasks of the model.
+    """The files to write for some keys of `OUTPUTS`: suffix appended to the name of the image -> writer and task.
 
     Raises:
         ConfigError: If a kind is unknown, or requires a task that the model does not predict.
@@ -170,25 +165,17 @@ def _save_array(values: Tensor, file: IO[bytes]) -> None:
 
 
 OUTPUTS: dict[str, Output] = {
-    "png": Output("a coloured image per task: NAME_TASK.png", {"_TASK.png": _write_image}),
-    "npy": Output(
-        "the values per task: NAME_TASK.npy",
-        {"_TASK.npy": lambda shown, task, file: _save_array(shown.values[task], file)},
-    ),
-    "sheet": Output("all tasks side by side, with legends: NAME_all.png", {"_all.png": _write_figure}),
-    "depth16": Output(
-        "depth in millimetres as 16-bit PNG: NAME_depth_mm.png", {"_depth_mm.png": _write_millimetres}, "depth"
-    ),
-    "labels": Output(
-        "classes as a label map, a palette PNG: NAME_TASK_labels.png", {"_TASK_labels.png": _write_labels}, classes=True
-    ),
+    "png": Output({"_TASK.png": _write_image}),
+    "npy": Output({"_TASK.npy": lambda shown, task, file: _save_array(shown.values[task], file)}),
+    "sheet": Output({"_all.png": _write_figure}),
+    "depth16": Output({"_depth_mm.png": _write_millimetres}, needs="depth"),
+    "labels": Output({"_TASK_labels.png": _write_labels}, classes=True),
     CONFIDENCE: Output(
-        "confidence of each pixel, 0 to 1: NAME_TASK_confidence.png and .npy",
         {
             "_TASK_confidence.png": lambda shown, task, file: _save(confidence_pixels(shown.confidence[task]), file),
             "_TASK_confidence.npy": lambda shown, task, file: _save_array(shown.confidence[task], file),
-        },
+        }
     ),
-    "ply": Output("coloured point cloud: NAME_points.ply", {"_points.ply": _write_points}, "depth"),
+    "ply": Output({"_points.ply": _write_points}, needs="depth"),
 }
-"""Name -> kind of output."""
+"""Name -> kind of output; ``mgm predict --help`` describes them."""

@@ -92,8 +92,8 @@ def score_table(
     Args:
         results: Title of a model -> its scores; values that are NaN, None or absent are shown as unknown.
         tasks: Tasks whose metrics are shown.
-        baseline: Title of the model that the last one is compared with; empty: the model before it, unless that is `CONSTANT`;
-            None: no gains.
+        baseline: Title of the model that the last one is compared with; empty: the model before it, unless that is `CONSTANT`
+            (a gain relative to a score near 0 is meaningless); None: no gains.
         pretrained: Title -> data that its encoder was pre-trained on, for models with a pre-trained encoder.
 
     Raises:
@@ -102,13 +102,12 @@ def score_table(
     pretrained = pretrained or {}
     known = {title: {name: known_scores(found.get(name, {})) for name in tasks} for title, found in results.items()}
     *others, last = known
+    if baseline == "" and others and others[-1] != CONSTANT:
+        baseline = others[-1]
     reference, gain = known[last], ""
-    if baseline or (
-        baseline is not None and others and others[-1] != CONSTANT
-    ):  # a gain relative to a score near 0 is meaningless
-        title = baseline or others[-1]
-        reference = choose("baseline", title, known)
-        gain = f"gain over {title} (mean {percent(mean_gain(known[last], reference, tasks))})"
+    if baseline:
+        reference = choose("baseline", baseline, known)
+        gain = f"gain over {baseline} (mean {percent(mean_gain(known[last], reference, tasks))})"
     columns: list[Column] = []
     for name, task in tasks.items():
         for metric, info in task.metrics_info.items():
@@ -127,12 +126,7 @@ def known_scores(scores: Mapping[str, float | None]) -> dict[str, float]:
 
 
 def class_table(title: str, classes: Mapping[str, Mapping[str, float]]) -> Table:
-    """Table with one row per class: IoU, precision, recall, and its share of the labelled pixels.
-
-    Args:
-        title: Title of the task.
-        classes: Class -> its `mgm.tasks.base.ClassScore` as plain values, in the order of rows.
-    """
+    """One row per class of a task: numbers of its `mgm.tasks.base.ClassScore`, whose plain values are in ``classes``."""
     caption = "pixels: share of the labelled pixels; classes that neither occur nor are predicted are left out"
     table = Table(caption=caption, caption_justify="left")
     table.add_column(escape(title))

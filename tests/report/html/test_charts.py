@@ -7,7 +7,7 @@ import pytest
 
 from mgm.report.figures.curves import draw_bands, draw_gradients, draw_losses, draw_scores
 from mgm.report.history import History, stages_of, tasks_of
-from mgm.report.html.charts import charts
+from mgm.report.html.rendering import charts
 
 
 def history(scale=1.0, joint=True):

@@ -37,27 +37,23 @@ def contact_sheet(
         names: Name of each image.
     """
     row_gap = ROW_GAP + LINE * any(scenes)
-    count = min(len(images), _most(len(tasks) + 1, row_gap))
-    shown = spread_evenly(len(images), count)
-    across, side = _columns(count, len(tasks) + 1, row_gap)
+    columns = len(tasks) + 1
+    most = max(1, int(SHEET[0] / (SMALLEST * columns + SAMPLE_GAP))) * int(SHEET[1] / (SMALLEST + row_gap))
+    shown = spread_evenly(len(images), most)
+    across, side = _largest_images(len(shown), columns, row_gap)
     height, width = (side * length / max(images.shape[-2:]) for length in images.shape[-2:])
-    per_sample = len(tasks) + 2  # the last column is narrow: the space between samples
+    per_sample = columns + 1  # the last column is narrow: the space between samples
     labelled = {name: task for name, task in tasks.items() if name in targets}
-    down = -(-count // across)
-    widths = ([width] * (per_sample - 1) + [SAMPLE_GAP]) * across
+    down = -(-len(shown) // across)
+    widths = ([width] * columns + [SAMPLE_GAP]) * across
     widths[-1] += max(0.0, LEGEND_WIDTH * len(labelled) - sum(widths))
     targets = {name: targets[name][shown] for name in labelled}
     spans = {name: task.span([targets[name]]) for name, task in labelled.items()}
     legends = [task.legend([targets[name]], spans[name]) for name, task in labelled.items()]
-    total = sum(widths) + (len(widths) - 1) * GAP
     lists = sum(bool(legend.classes) for legend in legends)
-    rooms = [
-        max(
-            LEGEND_WIDTH,
-            min(class_list_width(legend) + 0.2, (total - (len(legends) - lists) * LEGEND_WIDTH) / max(1, lists)),
-        )
-        for legend in legends
-    ]
+    left_over = sum(widths) + (len(widths) - 1) * GAP - (len(legends) - lists) * LEGEND_WIDTH
+    widest = left_over / max(1, lists)
+    rooms = [max(LEGEND_WIDTH, min(class_list_width(legend) + 0.2, widest)) for legend in legends]
     footer = max((legend_height(*pair) + 0.3 for pair in zip(legends, rooms, strict=True)), default=0.0)
     with figure_style():
         grid = ImageGrid(widths, down, height, row_gap=row_gap, header=0.4, footer=footer)
@@ -78,16 +74,11 @@ def contact_sheet(
         save_figure(grid.figure, path)
 
 
-def _most(per_sample: int, row_gap: float) -> int:
-    """Number of samples that fit if images have the `SMALLEST` size."""
-    return max(1, int(SHEET[0] / (SMALLEST * per_sample + SAMPLE_GAP))) * int(SHEET[1] / (SMALLEST + row_gap))
-
-
-def _columns(count: int, per_sample: int, row_gap: float) -> tuple[int, float]:
+def _largest_images(count: int, columns: int, row_gap: float) -> tuple[int, float]:
     """Number of samples per row, and side of an image in inches, for the largest possible images."""
 
     def side(across: int) -> float:
-        return min(SHEET[0] / (across * (per_sample + 0.1)), SHEET[1] / -(-count // across) - row_gap)
+        return min(SHEET[0] / (across * (columns + 0.1)), SHEET[1] / -(-count // across) - row_gap)
 
     best = max(range(1, count + 1), key=side)
     return best, min(LARGEST, max(SMALLEST, side(best)))

@@ -77,15 +77,15 @@ def _class_columns(legend: Legend, width: float) -> int:
 
 
 class ImageGrid:
-    """A figure with a grid of images.
+    """A figure with a grid of images; all sizes are in inches.
 
     Args:
-        widths: Widths of the columns, in inches.
+        widths: Widths of the columns.
         rows: Number of rows.
-        height: Height of a row, in inches.
-        row_gap: Space above each row but the first, in inches.
-        header: Space above the first row, in inches.
-        footer: Space below the last row for legends, in inches.
+        height: Height of a row.
+        row_gap: Space above each row but the first.
+        header: Space above the first row.
+        footer: Space below the last row for legends.
     """
 
     def __init__(
@@ -99,12 +99,12 @@ class ImageGrid:
         footer: float = 0.0,
     ) -> None:
         self.widths, self.height, self._row_gap, self._header = widths, height, row_gap, header
-        self.width = sum(widths) + (len(widths) - 1) * GAP + 2 * MARGIN
+        width = sum(widths) + (len(widths) - 1) * GAP + 2 * MARGIN
         whole = self.top(rows) - row_gap + footer + MARGIN
-        self.figure: Figure = new_figure(self.width, whole, constrained=False)
+        self.figure: Figure = new_figure(width, whole, constrained=False)
         self._axes = self.figure.add_axes((0, 0, 1, 1), frameon=False)
         self._axes.set_axis_off()
-        self._axes.set(xlim=(0, self.width), ylim=(whole, 0))
+        self._axes.set(xlim=(0, width), ylim=(whole, 0))
 
     def left(self, column: int) -> float:
         """Left edge of a column, in inches."""
@@ -117,15 +117,9 @@ class ImageGrid:
     def show(
         self, row: int, column: int, pixels: np.ndarray | None, title: str = "", note: str = "", *, bold: bool = False
     ) -> None:
-        """Draw an image that fills its cell or, without one, a grey box with a note.
+        """Draw ``[H, W, 3]`` uint8 pixels that fill a cell or, without any, a grey box with a note.
 
-        Args:
-            row: Row of the cell.
-            column: Column of the cell.
-            pixels: ``[H, W, 3]`` uint8, or None.
-            title: Lines above the image, shortened to its width unless bold.
-            note: Text in place of a missing image.
-            bold: Whether the title is bold.
+        The lines of the title above it are shortened to its width unless they are bold.
         """
         x, y, width = self.left(column), self.top(row), self.widths[column]
         box = (x, x + width, y + self.height, y)
@@ -154,12 +148,12 @@ class ImageGrid:
     def legend(
         self, legend: Legend, x: float, y: float, width: float, *, errors: bool = False, title: bool = False
     ) -> None:
-        """Draw the legend of one task.
+        """Draw the legend of one task, `legend_height` high, plus `ERRORS_HEIGHT` with error maps.
 
         Args:
             legend: The legend.
             x: Left edge, in inches.
-            y: Top edge, in inches. The height is `legend_height`, plus `ERRORS_HEIGHT` with error maps.
+            y: Top edge, in inches.
             width: Available width in inches, at least `LEGEND_WIDTH`.
             errors: Whether to add the colour bar of error maps.
             title: Whether to write the task's title above.
@@ -188,13 +182,10 @@ class ImageGrid:
         self._axes.imshow(scale.colours[None], extent=(x, x + width, y + BAR_HEIGHT, y), aspect="auto")
         short = len(note) < 8
         lines = note if short else wrapped(note, width, 3)
-        for left, top, align, text in (
-            (x, y + 0.16, "left", scale.low),
-            (x + width, y + 0.16, "right", scale.high),
-            (x + width / 2, y + 0.16, "center", note if short else ""),
-            (x, y + 0.3, "left", "" if short else lines),
-        ):
-            self._axes.text(left, top, text, ha=align, va="top", fontsize=7, color=FAINT_INK if text == lines else None)
+        self._axes.text(x, y + 0.16, scale.low, va="top", fontsize=7)
+        self._axes.text(x + width, y + 0.16, scale.high, ha="right", va="top", fontsize=7)
+        place = (x + width / 2, y + 0.16) if short else (x, y + 0.3)
+        self._axes.text(*place, lines, ha="center" if short else "left", va="top", fontsize=7, color=FAINT_INK)
         return y + 0.38 + 0.12 * (lines.count("\n") + 1)
 
     def _patches(self, legend: Legend, x: float, y: float, width: float, height: float) -> None:
@@ -205,14 +196,13 @@ class ImageGrid:
         columns = _class_columns(legend, width)
         room = min(MOST_CLASSES, max(1, int(height / CLASS_HEIGHT)) * columns - bool(legend.unlabelled))
         shown = legend.classes if len(legend.classes) <= room else legend.classes[: max(1, room - 1)]
-        entries = [(wrapped(entry.name, width / columns - CLASS_PATCH), entry.colour) for entry in shown]
+        names = [wrapped(entry.name, width / columns - CLASS_PATCH) for entry in shown]
+        colours = [entry.colour for entry in shown]
         if legend.unlabelled:
-            entries.append(("no label", INVALID_COLOUR))
-        names = [name for name, _ in entries]
-        patches = [
-            Patch(facecolor="#{:02x}{:02x}{:02x}".format(*colour), edgecolor="#8c959f", linewidth=0.5)
-            for _, colour in entries
-        ]
+            names.append("no label")
+            colours.append(INVALID_COLOUR)
+        fills = ["#{:02x}{:02x}{:02x}".format(*colour) for colour in colours]
+        patches = [Patch(facecolor=fill, edgecolor="#8c959f", linewidth=0.5) for fill in fills]
         if len(shown) < len(legend.classes):
             names.append(f"and {len(legend.classes) - len(shown)} more")
             patches.append(Patch(facecolor="none"))

@@ -31,10 +31,7 @@ def draw_comparison(folders: Mapping[str, RunFolder], out: Path) -> list[Path]:
 
     Args:
         folders: Title -> run, in the order of columns: ``{"ST": ..., "MT": ..., "MGM": ...}``.
-        out: Path without suffix: ``figure4`` gives ``figure4.png`` and ``figure4.pdf``.
-
-    Returns:
-        The files.
+        out: Path without suffix: ``figure4`` gives ``figure4.png`` and ``figure4.pdf``, which are returned.
 
     Raises:
         RunError: If a run has no weights, or they have no test set in common.
@@ -47,12 +44,7 @@ def draw_comparison(folders: Mapping[str, RunFolder], out: Path) -> list[Path]:
 def draw_generation(folder: RunFolder, out: Path) -> list[Path]:
     """Draw generated images by scene before and after joint training (Figure 7), and annotated ones (Figure 8).
 
-    Args:
-        folder: A run with a generator.
-        out: Path without suffix: ``figure7`` gives ``figure7.png`` and ``.pdf``, ``figure7_pairs.png`` and ``.pdf``.
-
-    Returns:
-        The files.
+    The path ``figure7`` gives ``figure7.png`` and ``.pdf``, ``figure7_pairs.png`` and ``.pdf``, which are returned.
 
     Raises:
         RunError: If the run has no generator.
@@ -66,10 +58,8 @@ def draw_generation(folder: RunFolder, out: Path) -> list[Path]:
 def generated_figure(path: Path, groups: Mapping[str, Mapping[str, Tensor]]) -> None:
     """Draw one row of images per scene, with groups (such as before and after joint training) side by side.
 
-    Args:
-        path: The file.
-        groups: Title of a group -> scene (or joined object names) -> ``[N, 3, H, W]``, RGB in (-1, 1); all groups have the
-            same scenes and the same number of images.
+    ``groups`` is title -> scene (or joined object names) -> ``[N, 3, H, W]``, RGB in (-1, 1); all groups have the same scenes
+    and the same number of images.
     """
     scenes = list(next(iter(groups.values())))
     per_scene, _, height, width = next(iter(groups.values()))[scenes[0]].shape

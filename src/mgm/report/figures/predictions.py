@@ -35,22 +35,18 @@ def prediction_figure(path: Path, shown: Comparison) -> None:
     """Draw one row per image: the image, then for each task the ground truth and every model's prediction and error map.
 
     The title of an error map is the task's primary metric on that image. The colour scale of a task is the same in the whole
-    figure.
-
-    Args:
-        path: The file; its suffix determines the format (PNG or PDF).
-        shown: Images, labels and predictions. Missing labels are drawn as "no label", missing tasks as "not predicted".
+    figure. Missing labels are drawn as "no label", missing tasks as "not predicted".
     """
     draw_table(path, prediction_table(shown, PICTURE_SIDE))
 
 
 def draw_table(path: Path, table: ImageTable) -> None:
-    """Draw the images next to the tables of all tasks, with legends at the bottom."""
+    """Draw the images next to the tables of all tasks, with legends at the bottom; the suffix determines the format."""
     columns = [sum(len(headings) for _, headings in task.groups) for task in table.tasks]
-    stacked = 1 + sum(columns) > MOST_COLUMNS
-    if stacked:
+    rows_per_image = 1
+    if stacked := 1 + sum(columns) > MOST_COLUMNS:
         columns = [len(task.groups) for task in table.tasks]
-    rows_per_image = max(len(headings) for task in table.tasks for _, headings in task.groups) if stacked else 1
+        rows_per_image = max(len(headings) for task in table.tasks for _, headings in task.groups)
     rows = rows_per_image * len(table.images)
     side = min(LARGEST, max(SMALLEST, min(WIDEST / (1 + sum(columns)), TALLEST / rows)))
     widths = [side]
@@ -89,15 +85,12 @@ def _draw_task(grid: ImageGrid, task: TaskTable, left: int, rows_per_image: int,
 
 
 def photograph_figure(image: Tensor, values: Mapping[str, Tensor], tasks: Mapping[str, Task]) -> np.ndarray:
-    """Draw an image and a model's predictions for it, with legends.
+    """Draw an image and a model's predictions for it, with legends, as ``[height, width, 3]`` uint8.
 
     Args:
         image: ``[3, H, W]``, RGB in (-1, 1).
         values: Task -> decoded value (see `Task.decode`) without batch dimension, of any size.
         tasks: Tasks to draw, in this order.
-
-    Returns:
-        ``[height, width, 3]`` uint8.
     """
     height, width = image.shape[-2:]
     columns = min(PANELS_PER_ROW, len(tasks) + 1)

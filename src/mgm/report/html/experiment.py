@@ -15,8 +15,7 @@ from mgm.report.comparison import compare
 from mgm.report.figures.curves import draw_bands
 from mgm.report.generation import annotation_table, before_and_after, generated_table
 from mgm.report.history import History, read_history, tasks_of
-from mgm.report.html.charts import Chart, charts
-from mgm.report.html.rendering import attempt, duration, file_uri, render
+from mgm.report.html.rendering import Chart, attempt, charts, duration, file_uri, render
 from mgm.report.html.run_facts import Cost, cost, provenance
 from mgm.report.pictures import MOST_MAPS, ImageTable, prediction_table
 from mgm.report.tables import UNKNOWN, are_best, metric_number

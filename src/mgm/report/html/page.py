@@ -16,11 +16,7 @@ FORMATS = (".html", ".htm")
 
 
 def write_report(folder: Path, out: Path | None = None) -> Path:
-    """Write the page of a run or an experiment; returns the file.
-
-    Args:
-        folder: Folder of the run or experiment.
-        out: The file; None: ``report.html`` in the folder.
+    """Write the page of a run or an experiment, by default ``report.html`` in its folder; returns the file.
 
     Raises:
         ConfigError: If ``out`` is not the name of an HTML file.
@@ -48,7 +44,5 @@ def make_page(folder: Path) -> str:
     if RunFolder(folder).exists:
         return run_page(RunFolder(folder))
     inside = sorted(place for place in folder.iterdir() if ExperimentFolder(place).exists) if folder.is_dir() else []
-    raise RunError(
-        f"{folder} holds neither a run (config.yaml) nor an experiment (experiment.json); "
-        + (f"did you mean {inside[0]}?" if inside else "give a folder written by mgm train or mgm experiment")
-    )
+    remedy = f"did you mean {inside[0]}?" if inside else "give a folder written by mgm train or mgm experiment"
+    raise RunError(f"{folder} holds neither a run (config.yaml) nor an experiment (experiment.json); {remedy}")

@@ -1,10 +1,10 @@
-"""Rendering of templates, embedded images, and sections whose content may be missing."""
+"""Rendering of templates, embedded images and charts, and sections whose content may be missing."""
 
 from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,17 +14,24 @@ import numpy as np
 from PIL import Image
 
 from mgm.errors import MgmError, RunError
+from mgm.report.figures.curves import MOST_CLASSES, draw_confusion
 from mgm.report.figures.panels import shortened
+from mgm.report.figures.style import figure_style, new_figure
 from mgm.report.tables import share
+from mgm.tasks.base import Confusion
 from mgm.version import __version__
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from matplotlib.axes import Axes
 
 Content = TypeVar("Content")
+Shown = TypeVar("Shown")
 LARGEST_FILE = 600_000
 """Largest image file, in bytes, that is embedded unchanged."""
 LARGEST_WIDTH = 1600
+WIDTH, HEIGHT = 4.0, 2.9
+"""Size of a chart, in inches."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +93,39 @@ def _encoded(image: Image.Image, **options: Any) -> bytes:
     return buffer.getvalue()
 
 
+@dataclass(frozen=True)
+class Chart:
+    """A plot with legend and transparent background; the page inverts its lightness in dark mode."""
+
+    title: str
+    uri: str
+    alt: str
+    """Alternative text."""
+
+
+def charts(draw: Callable[[Axes, str, Shown], None], names: Iterable[str], shown: Shown) -> list[Chart]:
+    """One chart per task or stage, drawn by a function of `mgm.report.figures.curves`."""
+    return [_chart(lambda axes, name=name: draw(axes, name, shown)) for name in names]
+
+
+def confusion_chart(title: str, confusion: Confusion) -> Chart:
+    """A confusion matrix as a chart."""
+    side = 1.8 + 0.3 * min(len(confusion.classes), MOST_CLASSES)
+    return _chart(lambda axes: draw_confusion(axes, title, confusion), side, side)
+
+
+def _chart(draw: Callable[[Axes], None], width: float = WIDTH, height: float = HEIGHT) -> Chart:
+    buffer = io.BytesIO()
+    with figure_style():
+        figure = new_figure(width, height)
+        axes = figure.add_subplot(facecolor="none")
+        draw(axes)
+        title, label = axes.get_title("left"), axes.get_ylabel()
+        axes.set_title("", loc="left")  # the page writes it above the chart
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    return Chart(title, uri("svg+xml", buffer.getvalue()), f"{title}: {label} against {axes.get_xlabel()}")
+
+
 @cache
 def templates(package: str = "") -> Environment:
     """Template environment of this package; templates of ``package`` (a module name) take precedence."""
@@ -100,14 +140,8 @@ def templates(package: str = "") -> Environment:
     )
     environment.tests["missing"] = lambda value: isinstance(value, Missing)
     filters: dict[str, Any] = environment.filters
-    filters |= {
-        "counts": counts,
-        "data_uri": data_uri,
-        "duration": duration,
-        "grouped": grouped,
-        "share": share,
-        "shortened": shortened,
-    }
+    formats = (counts, data_uri, duration, grouped, share, shortened)
+    filters.update({function.__name__: function for function in formats})
     return environment
 
 

@@ -13,8 +13,7 @@ from mgm.report.comparison import compare
 from mgm.report.figures.curves import draw_gradients, draw_losses, draw_scores
 from mgm.report.generation import annotation_table, before_and_after, generated_table
 from mgm.report.history import read_history, stages_of, tasks_of
-from mgm.report.html.charts import Chart, charts, confusion_chart
-from mgm.report.html.rendering import attempt, render
+from mgm.report.html.rendering import Chart, attempt, charts, confusion_chart, render
 from mgm.report.html.run_facts import Cost, cost, provenance, setting, state
 from mgm.report.pictures import MOST_MAPS, ImageTable, prediction_table
 from mgm.report.run_summary import early_ends, result_table, results_of
@@ -23,8 +22,7 @@ from mgm.runs.diversity import diversity_sentence
 from mgm.runs.folder import RunFolder, read_json, read_result
 from mgm.runs.saved_generators import stages_with_generator
 from mgm.runs.settings import to_yaml
-from mgm.tasks import task_kinds, tasks_for
-from mgm.tasks.base import Confusion, Task
+from mgm.tasks import Confusion, Task, task_kinds, tasks_for
 from mgm.training.evaluate import task_gain
 
 NAMED = 5

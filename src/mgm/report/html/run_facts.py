@@ -15,8 +15,7 @@ from mgm.report.history import STAGE_TITLES
 from mgm.runs.data import mixed_pieces
 from mgm.runs.folder import RunFolder, read_result
 from mgm.runs.pretraining import pretraining
-from mgm.tasks import loss_names, task_kinds
-from mgm.tasks.base import Task
+from mgm.tasks import Task, loss_names, task_kinds
 from mgm.training.metrics_log import read_metrics_log
 from mgm.training.optimizer_steps import OPTIMIZER_STEPS
 from mgm.types import ASPECTS, DatasetInfo
