@@ -59,15 +59,30 @@ def test_names_of_folders_are_text_and_never_markup(run, tmp_path, uploads):
 
 @pytest.fixture
 def ann(served, uploads, photo, monkeypatch):
-    """The handlers, a visitor, an upload of hers, and the settings."""
-    from mgm.demo import page
+    """The handlers, an upload of a visitor, and the inputs of all events: her session and her settings."""
+    from mgm.demo import visitors
 
-    monkeypatch.setattr(page, "points_figure", lambda *_: None)
+    monkeypatch.setattr(visitors, "points_figure", lambda *_: "points")
     uploads.folder.mkdir()
     Image.fromarray(photo).save(uploads.folder / "mine.png")
     upload = {"path": str(uploads.folder / "mine.png"), "orig_name": "mine.png"}
-    visitor = SimpleNamespace(session_hash="ann")
-    return page.Answers(served, uploads), visitor, upload, (served.first.title, 60, "photograph")
+    settings = (visitors.Visitor(), served.first.title, 60, "photograph")
+    answers = visitors.Answers(served, uploads)
+    return answers, lambda: answers.predict(upload, *settings, SimpleNamespace(session_hash="ann")), settings
+
+
+def during(monkeypatch, name: str, act) -> None:
+    """Do something the first time that a function of the handlers runs."""
+    from mgm.demo import visitors
+
+    real = getattr(visitors, name)
+
+    def interrupted(*args):
+        monkeypatch.setattr(visitors, name, real)
+        act()
+        return real(*args)
+
+    monkeypatch.setattr(visitors, name, interrupted)
 
 
 @pytest.mark.parametrize("asked", ["again", "begin", "example"])
@@ -75,59 +90,51 @@ def test_an_upload_during_another_prediction_is_what_box_and_predictions_show(an
     """Of two answers to one visitor the one that was asked for last counts, whichever is ready first."""
     import gradio as gr
 
-    from mgm.demo import page
-
-    (answers, visitor, upload, settings), look, later = ann, page.look, []
-    answers.begin(*settings, visitor)
-
-    def interrupted(*args):
-        if not later:
-            later.append(None)
-            later[0] = answers.predict(upload, *settings, visitor)
-        return look(*args)
-
-    monkeypatch.setattr(page, "look", interrupted)
-    if asked == "example":
-        early = answers.example(*settings, SimpleNamespace(index=1), visitor)
-    else:
-        early = getattr(answers, asked)(*settings, visitor)
-    assert early == gr.skip()
-    assert later[0][0] == upload["path"]
-    assert later[0][1].photograph.name == "mine.png"
-    again = answers.again(*settings, visitor)
-    assert again[0] == upload["path"]
-    assert answers.clear(visitor)[:2] == (None, None)
-    assert answers.again(*settings, visitor)[:2] == (None, None)
+    (answers, predict, settings), later = ann, []
+    visitor = settings[0]
+    answers.begin(*settings)
+    during(monkeypatch, "look", lambda: later.append(predict()))
+    event = (SimpleNamespace(index=1),) if asked == "example" else ()
+    assert getattr(answers, asked)(*settings, *event) == gr.skip()
+    assert later[0][0].endswith("mine.png")
+    assert visitor.seen.photograph.name == "mine.png"
+    assert answers.again(*settings)[0] == later[0][0]
+    for cleared in (answers.clear(visitor), answers.again(*settings)):
+        assert cleared[0] is visitor.seen is None
+        assert "Drop an image" in cleared[2]
 
 
 def test_another_run_that_is_chosen_while_an_upload_is_read_shows_the_upload(ann, monkeypatch):
-    from mgm.demo import page
-
-    answers, visitor, upload, settings = ann
-    answers.begin(*settings, visitor)
-    read, pool = page.read_photograph, ThreadPoolExecutor(1)
+    answers, predict, settings = ann
+    answers.begin(*settings)
     later = []
+    with ThreadPoolExecutor(1) as pool:
 
-    def slow(*args):
-        later.append(pool.submit(answers.again, *settings, visitor))
-        time.sleep(0.2)
-        return read(*args)
+        def choose() -> None:
+            before = settings[0].chosen
+            later.append(pool.submit(answers.again, *settings))
+            while settings[0].chosen is before:
+                time.sleep(0.01)
 
-    monkeypatch.setattr(page, "read_photograph", slow)
-    answers.predict(upload, *settings, visitor)
-    shown = later[0].result()
-    assert shown[0] == upload["path"]
-    assert shown[1].photograph.name == "mine.png"
-    pool.shutdown()
+        during(monkeypatch, "read_photograph", choose)
+        predict()
+        assert later[0].result()[0].endswith("mine.png")
+    assert settings[0].seen.photograph.name == "mine.png"
 
 
-def test_answers_about_what_is_no_longer_shown_change_nothing(ann):
+@pytest.mark.parametrize(
+    "name, computes, inputs",
+    [
+        ("confidence", "confidence_html", (True,)),
+        ("turn", "points_figure", (60, "photograph")),
+        ("write", "write_downloads", (60, SimpleNamespace(session_hash="ann"))),
+    ],
+)
+def test_answers_about_what_is_no_longer_shown_change_nothing(ann, monkeypatch, name, computes, inputs):
     import gradio as gr
 
-    answers, visitor, upload, settings = ann
-    old = answers.begin(*settings, visitor)[1]
-    seen = answers.predict(upload, *settings, visitor)[1]
-    about = {"confidence": (True, visitor), "turn": (60, "photograph", visitor), "write": (60, visitor)}
-    for name, rest in about.items():
-        assert getattr(answers, name)(old, *rest) == gr.skip(), name
-        assert getattr(answers, name)(seen, *rest) != gr.skip(), name
+    answers, predict, settings = ann
+    answers.begin(*settings)
+    during(monkeypatch, computes, predict)
+    assert getattr(answers, name)(settings[0], *inputs) == gr.skip()
+    assert getattr(answers, name)(settings[0], *inputs) not in (gr.skip(), None, "", [])

@@ -85,7 +85,7 @@ def called(browse, event: dict, data: list, session: str = "s", **more: object) 
 
 
 def predicted(browse, served, upload: object, session: str = "s") -> str:
-    return called(browse, predict_event(browse), [upload, served.first.title, 60, "photograph"], session)
+    return called(browse, predict_event(browse), [upload, None, served.first.title, 60, "photograph"], session)
 
 
 def test_an_upload_is_predicted_on(browse, served):

@@ -134,7 +134,7 @@ def test_an_unforeseen_error_says_nothing_about_the_server(site, served, tmp_pat
     def broken(*_):
         raise RuntimeError("/secret/place")
 
-    monkeypatch.setattr("mgm.demo.page.look", broken)
+    monkeypatch.setattr("mgm.demo.visitors.look", broken)
     answer = str(predict(connected(site), served, photo_file(tmp_path, 1)))
     assert "see its log" in answer
     assert "secret" not in answer

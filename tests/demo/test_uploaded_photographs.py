@@ -11,6 +11,9 @@ from fake_runs import write_run
 from mgm.data import open_source
 from mgm.demo.photographs import WORKING_SIDE, example_photographs, read_photograph
 from mgm.errors import DataError
+from mgm.types import ImageFormat
+
+RGB = ImageFormat()
 
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 32 24\n%%EndComments\n%%EOF\n"
 
@@ -27,7 +30,7 @@ def claimed_png(width: int, height: int) -> bytes:
 
 def test_a_photograph_keeps_its_pixels(tmp_path, photo):
     Image.fromarray(photo).save(tmp_path / "a.png")
-    shot = read_photograph(tmp_path / "a.png", "mine.png")
+    shot = read_photograph(tmp_path / "a.png", "mine.png", RGB)
     assert shot.name == "mine.png"
     assert np.array_equal(shot.pixels, photo)
     assert shot.truth == {}
@@ -37,12 +40,12 @@ def test_a_camera_held_sideways_is_turned_upright(tmp_path, photo):
     tag = Image.Exif()
     tag[274] = 6  # the right side of the picture is the top of the scene
     Image.fromarray(photo).save(tmp_path / "a.png", exif=tag)
-    assert np.array_equal(read_photograph(tmp_path / "a.png", "a").pixels, np.rot90(photo, -1))
+    assert np.array_equal(read_photograph(tmp_path / "a.png", "a", RGB).pixels, np.rot90(photo, -1))
 
 
 def test_a_large_photograph_is_scaled_down_and_keeps_its_shape(tmp_path):
     Image.new("RGB", (3000, 1000)).save(tmp_path / "a.png")
-    assert read_photograph(tmp_path / "a.png", "a").pixels.shape == (WORKING_SIDE // 3, WORKING_SIDE, 3)
+    assert read_photograph(tmp_path / "a.png", "a", RGB).pixels.shape == (WORKING_SIDE // 3, WORKING_SIDE, 3)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +67,7 @@ def test_a_large_photograph_is_scaled_down_and_keeps_its_shape(tmp_path):
 def test_what_is_no_usable_picture_is_refused_with_a_sentence(tmp_path, content, says):
     (tmp_path / "a").write_bytes(content)
     with pytest.raises(DataError, match=says):
-        read_photograph(tmp_path / "a", "mine")
+        read_photograph(tmp_path / "a", "mine", RGB)
 
 
 def test_examples_are_labelled_test_images(run):

@@ -10,12 +10,12 @@ import json
 from typing import Any
 
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mgm.demo.hosts import Hosts
 from mgm.demo.uploads import Uploads
-from mgm.types import is_mapping, is_sequence
 
 MAX_BODY = 1 << 20
 """Largest request body in bytes; images are uploaded separately."""
@@ -26,19 +26,10 @@ _PATHS = frozenset(
     {
         *("/", "/config", "/config/", "/theme.css", "/favicon.ico", "/manifest.json", "/pwa_icon", "/robots.txt"),
         *(f"{_API}/{name}" for name in ("app_id", "cancel", "info", "info/", "reset", "startup-events", "theme.css")),
-        *(f"{_API}/{name}" for name in ("queue/data", "queue/join", "queue/status", "upload_progress")),
-        _UPLOAD,
+        *(f"{_API}/{name}" for name in ("queue/data", "queue/join", "queue/status", "upload", "upload_progress")),
     }
 )
 _FOLDERS = ("/assets/", "/static/", "/pwa_icon/", *(f"{_API}/{name}/" for name in ("call", "heartbeat", "run")))
-
-
-class _RefusedError(Exception):
-    """A rejected request."""
-
-    def __init__(self, status: int, why: str) -> None:
-        super().__init__(why)
-        self.status = status
 
 
 class Gate:
@@ -66,21 +57,21 @@ class Gate:
                 self._check_path(scope["path"])
                 if scope["method"] not in ("GET", "HEAD") and scope["path"] != _UPLOAD:
                     receive = await self._checked_body(receive)
-            except _RefusedError as refused:
-                await PlainTextResponse(f"{refused}\n", refused.status)(scope, receive, send)
+            except HTTPException as refused:
+                await PlainTextResponse(f"{refused.detail}\n", refused.status_code)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
     def _check_hosts(self, headers: Headers) -> None:
         hosts, origins = headers.getlist("host"), headers.getlist("origin")
         if len(hosts) != 1 or not self._hosts.accept(hosts[0]):
-            raise _RefusedError(
+            raise HTTPException(
                 403,
                 "mgm serve does not answer under this host name. Open the address that it printed when it was started, "
                 "or restart it with --allow-host NAME if the name is yours.",
             )
         if not all(self._hosts.accept_origin(origin, hosts[0]) for origin in origins):
-            raise _RefusedError(
+            raise HTTPException(
                 403,
                 "mgm serve answers only its own page, but this request comes from another one. Open the address that it "
                 "printed when it was started, or restart it with --allow-host NAME if the other page is yours.",
@@ -89,9 +80,9 @@ class Gate:
     def _check_path(self, path: str) -> None:
         if path.startswith(_FILE):
             if not self._uploads.holds(path.removeprefix(_FILE)):
-                raise _RefusedError(403, "this file does not belong to the page")
+                raise HTTPException(403, "this file does not belong to the page")
         elif path not in _PATHS and not path.startswith(_FOLDERS):
-            raise _RefusedError(404, "not found")
+            raise HTTPException(404, "not found")
 
     async def _checked_body(self, receive: Receive) -> Receive:
         """Read the body, check the files that it names, and return a function that replays it."""
@@ -102,13 +93,13 @@ class Gate:
             body += message.get("body", b"")
             more = message["type"] == "http.request" and message.get("more_body", False)
             if len(body) > MAX_BODY:
-                raise _RefusedError(413, "the request is too large; images have to be uploaded")
+                raise HTTPException(413, "the request is too large; images have to be uploaded")
         try:
-            named = _named_files(json.loads(body or b"null"))
+            named = _named_files(body)
         except (ValueError, RecursionError):
-            raise _RefusedError(400, "the request is not valid JSON") from None
-        if not all(self._uploads.holds(path) for path in named):
-            raise _RefusedError(
+            raise HTTPException(400, "the request is not valid JSON") from None
+        if not all(map(self._uploads.holds, named)):
+            raise HTTPException(
                 403, "the request names a file that was not uploaded or has been deleted; upload it again"
             )
         unread: list[Message] = [{"type": "http.request", "body": bytes(body), "more_body": False}]
@@ -119,17 +110,14 @@ class Gate:
         return again
 
 
-def _named_files(sent: Any) -> list[str]:
+def _named_files(body: bytearray) -> list[str]:
     """Every value of a key ``path`` at any depth of the JSON, whatever event or component it belongs to."""
     found: list[str] = []
-    rest = [sent]
-    while rest:
-        value = rest.pop()
-        if is_mapping(value):
-            path = value.get("path")
-            if isinstance(path, str):
-                found.append(path)
-            rest += value.values()
-        elif is_sequence(value):
-            rest += value
+
+    def note(value: dict[str, Any]) -> None:
+        path = value.get("path")
+        if isinstance(path, str):
+            found.append(path)
+
+    json.loads(body or b"null", object_hook=note)
     return found

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from mgm.demo.html import html
 from mgm.demo.runs import ServedRun
-from mgm.errors import ConfigError, RunError, choose
+from mgm.errors import ConfigError
 from mgm.functional.levels import shown_as_rgb
 from mgm.report.figures.images import fitted_size, image_pixels, value_pixels
 from mgm.tasks.legend import Legend
@@ -16,34 +14,25 @@ SIDE = 180
 LARGEST_SEED = 2**31 - 1
 
 
-def generated_html(run: ServedRun, stage: str, scenes: Sequence[str], num: int, seed: int) -> str:
+def generated_html(run: ServedRun, scenes: str | list[str] | None, num: int, seed: int, stage: str) -> str:
     """Generate images with one label and show the predictions of the run's network below them.
 
     Args:
-        run: The run.
-        stage: Key of `ServedRun.generators`.
-        scenes: One scene, or with multi-hot labels any number of objects.
+        run: A run with a generator.
+        scenes: One scene, or with multi-hot labels any number of objects; None: the run has no scenes.
         num: Number of images, 1 to `MOST_IMAGES`.
         seed: Seed of the noise, 0 to `LARGEST_SEED`.
+        stage: Key of `ServedRun.generators`.
 
     Raises:
-        RunError: If the run has no generator.
-        ConfigError: If another argument is invalid.
+        ConfigError: If no scene is chosen, but the run has scenes.
     """
-    if not run.generators:
-        raise RunError(no_generator(run))
-    generator = choose("stage", stage, run.generators)
+    generator, chosen = run.generators[stage], [scenes] if isinstance(scenes, str) else scenes or []
     info = generator.info
-    for scene in scenes:
-        choose("scene", scene, dict.fromkeys(info.scenes))
-    if info.scenes and not info.multi_hot and len(scenes) != 1:
+    if info.scenes and not info.multi_hot and not chosen:
         raise ConfigError("choose one scene to generate images of")
-    if not 1 <= num <= MOST_IMAGES:
-        raise ConfigError(f"the number of images is {num}; choose 1 to {MOST_IMAGES}")
-    if not 0 <= seed <= LARGEST_SEED:
-        raise ConfigError(f"the seed is {seed}; choose a number from 0 to {LARGEST_SEED}")
-    kind = ", ".join(name for name in info.scenes if name in scenes) or "any"
-    images = generator.sample(kind, generator.label_of(list(scenes)), num, seed)
+    kind = ", ".join(name for name in info.scenes if name in chosen) or "any"
+    images = generator.sample(kind, generator.label_of(chosen), num, seed)
     predictions = run.model.predict_batch(images)
     height, width = images.shape[-2:]
     size = fitted_size(height, width, SIDE)

@@ -42,33 +42,24 @@ class Hosts:
     def __init__(self, listens_at: str, also: Iterable[str] = ()) -> None:
         self._also = frozenset(_checked(name) for name in also)
         self._local = is_local(listens_at)
-        own: set[str] = (
-            set() if self._local else {socket.gethostname().lower(), socket.gethostname().lower().partition(".")[0]}
-        )
-        self._names = {"localhost", listens_at.lower(), *own} | self._also
+        machine = socket.gethostname().lower()
+        own = () if self._local else (machine, machine.partition(".")[0])
+        self._names = {"localhost", listens_at.lower(), *own, *self._also}
 
     def accept(self, header: str) -> bool:
         """Whether a request may have this ``Host`` header. The port is ignored, since it differs behind ``ssh -L``."""
         name = _name(header)
         address = _address(name)
-        if name in self._names:
-            return True
-        return address is not None and (address.is_loopback or not self._local)
+        return name in self._names or (address is not None and (address.is_loopback or not self._local))
 
     def accept_origin(self, origin: str, host: str) -> bool:
-        """Whether a request may have this ``Origin``: the page itself, or a page under one of the names in ``also``.
-
-        Args:
-            origin: The ``Origin`` header.
-            host: The ``Host`` header.
-        """
+        """Whether a request with this ``Host`` may have this ``Origin``: the page itself, or a page under a name in ``also``."""
         try:
             sender = urlsplit(origin.lower())
         except ValueError:
             return False
-        if sender.scheme not in ("http", "https"):
-            return False
-        return sender.netloc == host.lower() or _name(sender.netloc) in self._also
+        known = sender.netloc == host.lower() or _name(sender.netloc) in self._also
+        return known and sender.scheme in ("http", "https")
 
 
 def _checked(name: str) -> str:

@@ -22,7 +22,7 @@ from mgm.runs.folder import RunFolder
 from mgm.runs.images import open_run_data
 from mgm.tasks import tasks_for
 from mgm.tasks.base import Task
-from mgm.types import ImageFormat
+from mgm.types import ImageFormat, Size
 
 MAX_UPLOAD = "20mb"
 """Size limit of uploads; larger files are rejected before they are stored."""
@@ -54,50 +54,58 @@ class Photograph:
         """The image rendered as ``[H, W, 3]`` uint8."""
         return rgb_of(self.pixels, self.kind)
 
+    @property
+    def size(self) -> Size:
+        """Height and width in pixels."""
+        return self.pixels.shape[0], self.pixels.shape[1]
 
-def read_photograph(path: Path, name: str, kind: ImageFormat | None = None) -> Photograph:
+
+def read_photograph(path: Path, name: str, kind: ImageFormat) -> Photograph:
     """Decode an uploaded file, rotate it upright, and scale it down to at most `WORKING_SIDE`.
 
     Args:
         path: Path of the upload.
         name: Original file name, for messages.
-        kind: Image format of the page's models; None: RGB images.
+        kind: Image format of the page's models.
 
     Raises:
         DataError: If the file is not an image, damaged, too large or too elongated. The message is suitable for visitors.
     """
-    kind = kind or ImageFormat()
-    if kind.is_photograph:
-        _check_size(name, *_size(path, name))
+    if kind.is_photograph:  # by its header, before it is decoded
+        _check_size(name, *_claimed_size(path, name))
     pixels = read_image(path, kind, name, most_pixels=MAX_PIXELS)
     height, width = pixels.shape[:2]
     _check_size(name, width, height)
-    smaller = resized(pixels, fitted_size(height, width, min(WORKING_SIDE, max(height, width))))
-    return Photograph(name, smaller, kind=kind)
+    return Photograph(name, resized(pixels, _working_size(height, width)), kind=kind)
+
+
+def _working_size(height: int, width: int) -> Size:
+    return fitted_size(height, width, min(WORKING_SIDE, max(height, width)))
 
 
 def _check_size(name: str, width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
-        raise DataError(_too_large(name, f" ({width} × {height})"))
+        raise _too_large(name, f" ({width} × {height})")
     if max(width, height) > MAX_ASPECT * min(width, height):
         raise DataError(f"{name}: the image is too elongated ({width} × {height} pixels); crop it")
 
 
-def _size(path: Path, name: str) -> tuple[int, int]:
-    """Width and height according to the header of a file, without decoding it."""
+def _claimed_size(path: Path, name: str) -> tuple[int, int]:
+    """Width and height according to the header of a file."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns about large images, for which we have our own limit
         try:
             with Image.open(path, formats=PICTURE_FORMATS) as header:
                 return header.size
         except Image.DecompressionBombError:
-            raise DataError(_too_large(name)) from None
+            raise _too_large(name) from None
         except (OSError, ValueError, SyntaxError):
             raise DataError(f"{name}: the file is not a readable image; use a JPEG, PNG or WebP file") from None
 
 
-def _too_large(name: str, size: str = "") -> str:
-    return f"{name}: the image is too large{size}; scale it down to at most {MAX_PIXELS // 1_000_000} million pixels"
+def _too_large(name: str, size: str = "") -> DataError:
+    most = MAX_PIXELS // 1_000_000
+    return DataError(f"{name}: the image is too large{size}; scale it down to at most {most} million pixels")
 
 
 def example_photographs(run: Path, num: int = NUM_EXAMPLES) -> tuple[Photograph, ...]:
@@ -115,7 +123,7 @@ def example_photographs(run: Path, num: int = NUM_EXAMPLES) -> tuple[Photograph,
     examples: list[Photograph] = []
     for index in test[spread_evenly(len(test), num)].tolist():
         shape = source.shape(index)
-        size = fitted_size(*shape, min(WORKING_SIDE, max(shape))) if shape else fitted_size(*seen, EXAMPLE_SIDE)
+        size = _working_size(*shape) if shape else fitted_size(*seen, EXAMPLE_SIDE)
         sample = source.read(index, source.store.frame if isinstance(source, StoreSource) else size)
         truth = {name: torch.from_numpy(target) for name, target in sample.targets.items()}
         truth = {name: value.long() if value.dtype == torch.uint8 else value for name, value in truth.items()}

@@ -11,7 +11,6 @@ import threading
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from mgm.demo.hosts import Hosts
@@ -24,12 +23,9 @@ if TYPE_CHECKING:
 
     from mgm.demo.runs import Served
 
-_ENVIRONMENT = {
-    "GRADIO_ANALYTICS_ENABLED": "False",
-    "GRADIO_ALLOWED_PATHS": "",
-    "GRADIO_RUN_HISTORY": "False",
-    "GRADIO_SHARE": "False",
-}
+SESSIONS = 32
+"""Visitors whose images are kept in memory; the one that was idle longest is dropped."""
+_ENVIRONMENT = {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_ALLOWED_PATHS": "", "GRADIO_RUN_HISTORY": "False"}
 """Environment variables of gradio, set to safe values; gradio reads them when it is imported and launched."""
 
 
@@ -87,19 +83,20 @@ def start(served: Served, host: str, port: int, allow_hosts: Iterable[str] = ())
         ConfigError: If gradio is not installed, the server cannot listen on the address, or a host name is invalid.
     """
     import_gradio()
-    check_address(host, port)
     hosts = Hosts(host, allow_hosts)
     from starlette.middleware import Middleware
 
     from mgm.demo.gate import Gate
     from mgm.demo.html import source_of
-    from mgm.demo.page import SESSIONS, make_page
+    from mgm.demo.page import make_page
 
     with tempfile.TemporaryDirectory(prefix="mgm-serve-") as folder:
         os.environ["GRADIO_TEMP_DIR"] = folder
         uploads = Uploads(Path(folder))
         page = make_page(served, uploads)
         uploads.keep_present()
+        ended = threading.Event()
+        sweeper = threading.Thread(target=uploads.sweep_until, args=(ended.wait,), name="mgm-sweep", daemon=True)
         try:
             _, address, _ = page.launch(
                 server_name=host,
@@ -107,11 +104,9 @@ def start(served: Served, host: str, port: int, allow_hosts: Iterable[str] = ())
                 share=False,
                 prevent_thread_lock=True,
                 quiet=True,
-                show_error=False,
                 ssr_mode=False,
                 mcp_server=False,
                 enable_monitoring=False,
-                allowed_paths=[],
                 max_file_size=MAX_UPLOAD,
                 state_session_capacity=SESSIONS,
                 footer_links=[],
@@ -119,11 +114,12 @@ def start(served: Served, host: str, port: int, allow_hosts: Iterable[str] = ())
                 css=source_of("page.css"),
                 app_kwargs={"middleware": [Middleware(Gate, hosts=hosts, uploads=uploads)]},
             )
-            with uploads.swept():
-                yield address
+            sweeper.start()
+            yield address
         except OSError as error:  # another process took the port in the meantime
             raise ConfigError(f"cannot listen on {host}, port {port} ({error}); choose another with --port") from None
         finally:
+            ended.set()
             page.close(verbose=False)
             os.environ.pop("GRADIO_TEMP_DIR", None)
 
@@ -154,11 +150,7 @@ def _theme() -> Base:
 def wait_for_end(message: str) -> None:
     """Print a message and block until the process receives SIGINT (Ctrl-C) or SIGTERM."""
     ended = threading.Event()
-
-    def end(_number: int, _frame: FrameType | None) -> None:
-        ended.set()
-
-    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGTERM, lambda *_: ended.set())
     with suppress(KeyboardInterrupt):
         print(message, flush=True)
         ended.wait()

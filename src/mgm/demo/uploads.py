@@ -8,8 +8,8 @@ import stat
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 SWEEP_EVERY, KEEP_FOR = 600.0, 3600.0
@@ -19,6 +19,8 @@ SWEEP_EVERY, KEEP_FOR = 600.0, 3600.0
 class Uploads:
     """Files of visitors, removed when their owner leaves, and in any case after `KEEP_FOR` seconds.
 
+    Gradio's own ``delete_cache`` misses uploads that were interrupted.
+
     Args:
         folder: Folder that holds only these files.
     """
@@ -26,7 +28,7 @@ class Uploads:
     def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()  # the system's temporary folder may be a symbolic link
         self._lasting: frozenset[Path] = frozenset()
-        self._owners: dict[Path, set[str | None]] = defaultdict(set)
+        self._used: dict[str | None, set[Path]] = defaultdict(set)
         self._lock = threading.Lock()
 
     def holds(self, path: str | Path) -> bool:
@@ -38,13 +40,13 @@ class Uploads:
             return False
 
     def keep_present(self) -> None:
-        """Exempt the files that exist now from sweeping: they belong to the page."""
-        self._lasting = frozenset(self._files())
+        """Never remove the files that exist now: they belong to the page."""
+        self._lasting = frozenset(self.folder.rglob("*"))
 
     def used(self, path: Path, session: str | None) -> None:
         """Record that a visitor uses a file. Equal uploads with equal names are one file, which several visitors may share."""
         with self._lock:
-            self._owners[path.resolve()].add(session)
+            self._used[session].add(path.resolve())
 
     def downloads(self, session: str | None) -> Path:
         """Create an empty download folder for one visitor; earlier downloads of the visitor are removed.
@@ -61,12 +63,8 @@ class Uploads:
         """Remove the files of a visitor who has left, except for uploads that others use as well."""
         shutil.rmtree(self._downloads_of(session), ignore_errors=True)
         with self._lock:
-            for path in [path for path, owners in self._owners.items() if session in owners]:
-                self._owners[path].discard(session)
-                if not self._owners[path]:
-                    del self._owners[path]
-                    if path not in self._lasting:
-                        path.unlink(missing_ok=True)
+            for path in self._used.pop(session, set[Path]()).difference(self._lasting, *self._used.values()):
+                path.unlink(missing_ok=True)
 
     def sweep(self, now: float | None = None) -> None:
         """Remove files older than `KEEP_FOR`, including uploads that were never used, and folders that have been empty as long.
@@ -75,50 +73,28 @@ class Uploads:
             now: Current time in seconds since the epoch; None: the system time.
         """
         eldest = (time.time() if now is None else now) - KEEP_FOR
-        for path in [path for path in self._files() if path not in self._lasting and _changed(path) < eldest]:
-            path.unlink(missing_ok=True)
-        for folder in sorted((path for path in self.folder.rglob("*") if path.is_dir()), reverse=True):
-            if _changed(folder) < eldest and not any(folder.iterdir()):
-                folder.rmdir()
+        for path in sorted(self.folder.rglob("*"), reverse=True):  # what is in a folder comes before it
+            with suppress(OSError):  # it vanished meanwhile, or is a folder that is not empty
+                state = path.lstat()
+                if path in self._lasting or max(state.st_mtime, state.st_ctime) >= eldest:
+                    continue
+                if stat.S_ISDIR(state.st_mode):
+                    path.rmdir()
+                else:
+                    path.unlink()
         with self._lock:
-            for path in [path for path in self._owners if not path.exists()]:
-                del self._owners[path]
-
-    @contextmanager
-    def swept(self) -> Generator[None]:
-        """Sweep every `SWEEP_EVERY` seconds until the block ends."""
-        ended = threading.Event()
-        thread = threading.Thread(target=self.sweep_until, args=(ended.wait,), name="mgm-sweep", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
+            for session in [name for name, paths in self._used.items() if not any(map(Path.exists, paths))]:
+                del self._used[session]
 
     def sweep_until(self, ended: Callable[[float], bool]) -> None:
-        """Sweep until the page is closed.
+        """Sweep every `SWEEP_EVERY` seconds until the page is closed.
 
         Args:
             ended: Waits for at most the given seconds; True: the page is closed.
         """
         while not ended(SWEEP_EVERY):
-            try:
+            with suppress(OSError):  # a folder vanished meanwhile; the next sweep removes the rest
                 self.sweep()
-            except OSError:  # a file appeared or vanished meanwhile; the next sweep removes the rest
-                continue
-
-    def _files(self) -> list[Path]:
-        return [path for path in self.folder.rglob("*") if not path.is_dir() or path.is_symlink()]
 
     def _downloads_of(self, session: str | None) -> Path:
         return self.folder / "downloads" / hashlib.sha256((session or "").encode()).hexdigest()
-
-
-def _changed(path: Path) -> float:
-    """Time of the last change to a file; infinity if it no longer exists."""
-    try:
-        found = path.lstat()
-    except FileNotFoundError:
-        return float("inf")
-    return max(found.st_mtime, found.st_ctime)
