@@ -1,6 +1,6 @@
 import numpy as np
 
-from mgm.demo.html import Tile, html, source_of
+from mgm.demo.html import Tile, html
 from mgm.report.html.rendering import Chart
 from mgm.report.html.run import Mistakes
 from mgm.report.pictures import ImageTable, Picture
@@ -36,11 +36,3 @@ def test_only_tiles_with_a_size_are_read():
     plain = html("tiles", [tile], tile.pixels)
     assert "data-width" not in plain
     assert "tabindex" not in plain
-
-
-def test_style_and_script_are_there_and_load_nothing():
-    style, script = source_of("page.css"), source_of("reading.js")
-    assert ".mgm-tiles" in style
-    assert ".legend" in style
-    assert "trigger('select'" in script
-    assert "http" not in style + script

@@ -5,6 +5,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from PIL import Image
@@ -67,8 +68,8 @@ def ann(served, uploads, photo, monkeypatch):
     Image.fromarray(photo).save(uploads.folder / "mine.png")
     upload = {"path": str(uploads.folder / "mine.png"), "orig_name": "mine.png"}
     settings = (visitors.Visitor(), served.first.title, 60, "photograph")
-    answers = visitors.Answers(served, uploads)
-    return answers, lambda: answers.predict(upload, *settings, SimpleNamespace(session_hash="ann")), settings
+    answers, request = visitors.Answers(served, uploads), cast(Any, SimpleNamespace(session_hash="ann"))
+    return answers, lambda: answers.predict(upload, *settings, request), settings
 
 
 def during(monkeypatch, name: str, act) -> None:

@@ -108,12 +108,15 @@ def strange_paths(secret: Path, uploads: Path) -> dict[str, str]:
     (uploads / "link.png").symlink_to(secret)
     (uploads / "folder").unlink(missing_ok=True)
     (uploads / "folder").symlink_to(secret.parent)
+    (uploads / "round.png").unlink(missing_ok=True)
+    (uploads / "round.png").symlink_to(uploads / "round.png")
     return {
         "absolute": str(secret),
         "relative": os.path.relpath(secret),
         "upwards": f"{uploads}/{os.path.relpath(secret, uploads)}",
         "link": str(uploads / "link.png"),
         "linked folder": str(uploads / "folder" / secret.name),
+        "link to itself": str(uploads / "round.png"),
         "folder": str(uploads),
         "none": str(uploads / "none.png"),
         "empty": "",

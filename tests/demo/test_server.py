@@ -108,7 +108,7 @@ def test_generated_images_come_through(site):
 
 
 def test_errors_are_sentences(site):
-    with pytest.raises(AppError, match="less than minimum value 0|the seed is -7") as caught:
+    with pytest.raises(AppError, match="less than minimum value 0") as caught:
         connected(site).predict("attic", 2, -7, AFTER, api_name="/generate")
     assert "Traceback" not in str(caught.value)
 
@@ -123,11 +123,6 @@ def test_nothing_of_the_photograph_before_stays_where_the_next_is_no_picture(sit
     assert (box, legend, cloud, files or []) == (None, "", None, [])
     with pytest.raises(AppError, match="Drop an image"):
         client.predict(api_name="/files")
-
-
-def test_files_before_any_photograph_are_refused_with_a_sentence(site):
-    with pytest.raises(AppError, match="Drop an image"):
-        connected(site).predict(api_name="/files")
 
 
 def test_an_unforeseen_error_says_nothing_about_the_server(site, served, tmp_path, monkeypatch, caplog):

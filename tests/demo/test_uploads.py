@@ -15,6 +15,14 @@ def uploads(tmp_path) -> Uploads:
     return Uploads(tmp_path / "uploads")
 
 
+@pytest.fixture
+def wait(monkeypatch):
+    """Lets the clock run ahead by some seconds."""
+    ahead, clock = [0.0], time.time
+    monkeypatch.setattr("mgm.demo.uploads.time.time", lambda: clock() + sum(ahead))
+    return ahead.append
+
+
 def file(uploads: Uploads, name: str, age: float = 0.0) -> Path:
     path = uploads.folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -23,39 +31,29 @@ def file(uploads: Uploads, name: str, age: float = 0.0) -> Path:
     return path
 
 
-def test_an_upload_is_an_ordinary_file_below_the_folder(uploads, tmp_path):
-    inside, outside = file(uploads, "a/b.png"), tmp_path / "c.png"
-    outside.write_bytes(b"x")
-    (uploads.folder / "in.png").symlink_to(inside)
-    (uploads.folder / "out.png").symlink_to(outside)
-    (uploads.folder / "round.png").symlink_to(uploads.folder / "round.png")
-    assert uploads.holds(inside)
-    assert uploads.holds(str(uploads.folder / "in.png"))
-    beside = tmp_path / "uploads-too" / "d.png"
-    beside.parent.mkdir()
-    beside.write_bytes(b"x")
-    strange = (outside, beside, uploads.folder, inside.parent, uploads.folder / "out.png", uploads.folder / "round.png")
-    assert not any(uploads.holds(path) for path in (*strange, "", "\0"))
-
-
-def test_a_folder_that_is_reached_by_a_link_holds_its_files(uploads, tmp_path):
+def test_a_folder_that_is_reached_by_a_link_holds_its_files_and_no_others(uploads, tmp_path):
     (tmp_path / "link").symlink_to(uploads.folder)
     file(uploads, "a.png")
-    assert Uploads(tmp_path / "link").holds(tmp_path / "link" / "a.png")
-    assert Uploads(tmp_path / "link").holds(uploads.folder / "a.png")
+    file(Uploads(tmp_path), "uploads-too/a.png")
+    for folder in (tmp_path / "link", uploads.folder):
+        assert Uploads(tmp_path / "link").holds(folder / "a.png")
+    assert not Uploads(tmp_path / "link").holds(tmp_path / "uploads-too" / "a.png")
 
 
-def test_old_files_go_whether_or_not_they_were_ever_used(uploads):
+def test_old_files_go_whether_or_not_they_were_ever_used(uploads, wait):
     page = file(uploads, "page/example.png")
     uploads.keep_present()
     used, unused, broken_off = (file(uploads, name) for name in ("a/used.png", "b/unused.png", "tmp1234"))
     uploads.used(used, "ann")
-    uploads.sweep(time.time() + KEEP_FOR - 60)
+    wait(KEEP_FOR - 60)
+    uploads.sweep()
     assert all(path.exists() for path in (page, used, unused, broken_off))
-    uploads.sweep(time.time() + KEEP_FOR + 60)
+    wait(120)
+    uploads.sweep()
     assert page.exists()
     assert not any(path.exists() for path in (used, unused, broken_off))
-    uploads.sweep(time.time() + 2 * KEEP_FOR)
+    wait(KEEP_FOR)
+    uploads.sweep()
     assert sorted(path.name for path in uploads.folder.iterdir()) == ["page"]
 
 
@@ -66,30 +64,25 @@ def test_a_file_that_was_touched_is_young_again(uploads):
     assert path.exists()
 
 
-def test_links_go_and_never_what_they_lead_to(uploads, tmp_path):
+def test_links_go_and_never_what_they_lead_to(uploads, tmp_path, wait):
     (tmp_path / "kept").mkdir()
     (tmp_path / "kept" / "a.png").write_bytes(b"x")
     (uploads.folder / "link").symlink_to(tmp_path / "kept")
-    uploads.sweep(time.time() + KEEP_FOR + 60)
+    wait(KEEP_FOR + 60)
+    uploads.sweep()
     assert not (uploads.folder / "link").is_symlink()
     assert (tmp_path / "kept" / "a.png").exists()
 
 
-def test_it_sweeps_again_and_again_until_the_end(uploads, monkeypatch):
-    waits, sweeps = [], []
-
-    def sweep() -> None:
-        sweeps.append(1)
-        raise FileNotFoundError  # a file that went meanwhile ends nothing
+def test_it_sweeps_again_and_again_until_the_end(uploads, wait):
+    path = file(uploads, "a.png")
 
     def ended(seconds: float) -> bool:
-        waits.append(seconds)
-        return len(waits) == 4
+        assert seconds == SWEEP_EVERY
+        wait(seconds)
+        return not path.exists()
 
-    monkeypatch.setattr(uploads, "sweep", sweep)
     uploads.sweep_until(ended)
-    assert waits == [SWEEP_EVERY] * 4
-    assert len(sweeps) == 3
 
 
 def test_what_a_visitor_leaves_behind_goes_unless_it_is_somebody_elses_too(uploads):

@@ -33,13 +33,7 @@ _FOLDERS = ("/assets/", "/static/", "/pwa_icon/", *(f"{_API}/{name}/" for name i
 
 
 class Gate:
-    """Rejects requests to or from unknown hosts, for paths that the page does not need, and for files that are not uploads.
-
-    Args:
-        app: The wrapped application.
-        hosts: Host names under which the page may be reached.
-        uploads: The only folder whose files visitors may name or fetch.
-    """
+    """Rejects requests to or from unknown hosts, for paths that the page does not need, and for files that are not uploads."""
 
     def __init__(self, app: ASGIApp, hosts: Hosts, uploads: Uploads) -> None:
         self._app = app

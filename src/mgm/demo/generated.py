@@ -17,15 +17,10 @@ LARGEST_SEED = 2**31 - 1
 def generated_html(run: ServedRun, scenes: str | list[str] | None, num: int, seed: int, stage: str) -> str:
     """Generate images with one label and show the predictions of the run's network below them.
 
-    Args:
-        run: A run with a generator.
-        scenes: One scene, or with multi-hot labels any number of objects; None: the run has no scenes.
-        num: Number of images, 1 to `MOST_IMAGES`.
-        seed: Seed of the noise, 0 to `LARGEST_SEED`.
-        stage: Key of `ServedRun.generators`.
+    The label is one scene, with multi-hot labels any number of objects, or None for a run without scenes.
 
     Raises:
-        ConfigError: If no scene is chosen, but the run has scenes.
+        ConfigError: If there are scenes, but none is chosen.
     """
     generator, chosen = run.generators[stage], [scenes] if isinstance(scenes, str) else scenes or []
     info = generator.info

@@ -33,12 +33,7 @@ QUIET: dict[str, Any] = {"show_progress": "hidden", **PRIVATE}
 
 
 def make_page(served: Served, uploads: Uploads) -> gr.Blocks:
-    """Build the page, ready to be launched.
-
-    Args:
-        served: The runs and their example images.
-        uploads: Folder for the files of visitors.
-    """
+    """Build the page, ready to be launched; visitors' files are in the folder of ``uploads``."""
     with gr.Blocks(title=f"mgm · {served.first.title}", analytics_enabled=False, fill_width=True) as page:
         gr.HTML(html("headline", [(run.title, run.summary) for run in served.runs.values()]))
         visitor = gr.State(Visitor(), time_to_live=KEEP_FOR)
@@ -193,11 +188,12 @@ def compare_tab(served: Served, visitor: gr.State, tabs: gr.Tabs, changes: list[
 
     @reported
     def compare(who: Visitor, one: str, other: str, tab: str) -> Any:
+        seen = who.seen
         if tab != COMPARE:
             return unchanged()
-        if who.seen is None:
+        if seen is None:
             return html("sentence", NOTHING_YET)
-        return comparison_html(who.seen.photograph, (served.runs[one], served.runs[other]))
+        return comparison_html(seen.photograph, (served.runs[one], served.runs[other]))
 
     inputs = [visitor, first, second, open_tab]
     opened = tabs.select(_title_of_tab, None, open_tab, **PRIVATE)

@@ -63,13 +63,9 @@ class Photograph:
 def read_photograph(path: Path, name: str, kind: ImageFormat) -> Photograph:
     """Decode an uploaded file, rotate it upright, and scale it down to at most `WORKING_SIDE`.
 
-    Args:
-        path: Path of the upload.
-        name: Original file name, for messages.
-        kind: Image format of the page's models.
-
     Raises:
-        DataError: If the file is not an image, damaged, too large or too elongated. The message is suitable for visitors.
+        DataError: If the file is not an image, damaged, too large or too elongated. The message, which calls the file ``name``, is
+            suitable for visitors.
     """
     if kind.is_photograph:  # by its header, before it is decoded
         _check_size(name, *_claimed_size(path, name))

@@ -132,15 +132,10 @@ def read_pixel(seen: Seen, x: int, y: int) -> str:
 
 
 def points_figure(seen: Seen, view_deg: float, colours: str) -> Figure | None:
-    """Point cloud of the predicted depth as an interactive figure; None for a run without depth.
-
-    Args:
-        seen: Image and predictions.
-        view_deg: Horizontal field of view of the image in degrees.
-        colours: Task whose colours the points have; any other name: the colours of the image.
+    """Point cloud of the predicted depth, in the colours of a task or else of the image; None for a run without depth.
 
     Raises:
-        ConfigError: If the field of view is invalid.
+        ConfigError: If the horizontal field of view is invalid.
     """
     camera = _camera(seen, view_deg)
     if "depth" not in seen.values:
@@ -190,7 +185,7 @@ def comparison_html(photograph: Photograph, runs: tuple[ServedRun, ServedRun]) -
             tiles.append(Tile(title, value_pixels(task, side.tiles[name], span), f"{task.title} by {title}"))
         scale = task.error_scale()
         ends = "same to different" if task.categorical else f"{scale.low} to {scale.high}"
-        errors = error_pixels(task, *values, seen[0].tile_size)
+        errors = error_pixels(task, values[0], values[1], seen[0].tile_size)
         tiles.append(Tile(f"Difference ({ends})", errors, f"difference: {apart}", over=False))
         if name in seen[0].photograph.truth:
             tiles.append(Tile("Ground truth", _true_pixels(seen[0], name, span), f"true {task.title}"))

@@ -14,6 +14,7 @@ from mgm.inference.model import TrainedModel
 from mgm.runs.folder import RunFolder, read_result
 from mgm.runs.listing import unfinished
 from mgm.runs.pretraining import pretraining
+from mgm.runs.progress import with_unit
 from mgm.runs.saved_generators import STAGES, stages_with_generator
 
 
@@ -66,8 +67,9 @@ def open_runs(paths: Sequence[Path], device: str = "auto") -> Served:
         folders.append(RunFolder(folders[0]).baseline.path)
     served: dict[str, ServedRun] = {}
     for folder in folders:
-        run = _open(folder, served, device)
-        served[run.title] = run
+        model = TrainedModel.load(folder, device)
+        title = _title(folder, model.experiment.recipe, served)
+        served[title] = _served(title, model, folder, device)
     kinds = {run.model.info.image: title for title, run in served.items()}
     if len(kinds) > 1:
         raise ConfigError(
@@ -76,9 +78,7 @@ def open_runs(paths: Sequence[Path], device: str = "auto") -> Served:
     return Served(served, *_examples([folder for folder in folders if RunFolder(folder).exists]))
 
 
-def _open(path: Path, taken: Container[str], device: str) -> ServedRun:
-    model = TrainedModel.load(path, device)
-    title = _title(path, model.experiment.recipe, taken)
+def _served(title: str, model: TrainedModel, path: Path, device: str) -> ServedRun:
     run = RunFolder(path)
     if not run.exists:
         return ServedRun(title, model, {}, summary(model))
@@ -127,11 +127,9 @@ def summary(model: TrainedModel, result: dict[str, Any] | None = None, note: str
     if result is None:
         return f"{known}; model folder: see its card for scores"
     known += f", {result['num_labelled']} labelled images"
-    scores: list[str] = []
-    for name, task in model.tasks.items():
-        scored: dict[str, float] = result["test"].get(name) or {}
-        value = scored.get(task.primary)
-        if value is not None:
-            info = task.metrics_info[task.primary]
-            scores.append(f"{task.title.lower()} {info.title} {info.text(value)}")
+    scores = [
+        f"{task.title.lower()} {with_unit(value, task.metrics_info[task.primary])}"
+        for name, task in model.tasks.items()
+        if (value := result["test"].get(name, {}).get(task.primary)) is not None
+    ]
     return f"{known}; test set: {', '.join(scores)}" if scores else known

@@ -52,32 +52,21 @@ def check_address(host: str, port: int) -> None:
     if not 1 <= port <= 65535:
         raise ConfigError(f"--port is {port}; it must be from 1 to 65535")
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except (socket.gaierror, UnicodeError):
         raise ConfigError(f"--host {host!r} is not an address; use 127.0.0.1 to serve this machine only") from None
-    with socket.socket(family, kind, protocol) as probe:
-        if os.name != "nt":  # on Windows this option would let two servers share a port
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(address)
-        except OSError as error:
-            raise ConfigError(
-                f"cannot listen on {host}, port {port} ({error.strerror}); choose another with --port or --host"
-            ) from None
+    try:
+        socket.create_server(address[:2], family=family).close()
+    except OSError as error:
+        reason = os.strerror(error.errno or 0)
+        raise ConfigError(
+            f"cannot listen on {host}, port {port} ({reason}); choose another with --port or --host"
+        ) from None
 
 
 @contextmanager
 def start(served: Served, host: str, port: int, allow_hosts: Iterable[str] = ()) -> Generator[str]:
-    """Serve a page until the block ends; the folder of uploads is then removed.
-
-    Args:
-        served: The runs and example images of the page.
-        host: Address to listen on.
-        port: Port to listen on.
-        allow_hosts: Further host names of the page; see `Hosts`.
-
-    Yields:
-        The URL of the page.
+    """Serve a page, whose URL is yielded, until the block ends; the folder of uploads is then removed.
 
     Raises:
         ConfigError: If gradio is not installed, the server cannot listen on the address, or a host name is invalid.
@@ -150,7 +139,11 @@ def _theme() -> Base:
 def wait_for_end(message: str) -> None:
     """Print a message and block until the process receives SIGINT (Ctrl-C) or SIGTERM."""
     ended = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: ended.set())
+
+    def end(*_: object) -> None:
+        ended.set()
+
+    signal.signal(signal.SIGTERM, end)
     with suppress(KeyboardInterrupt):
         print(message, flush=True)
         ended.wait()

@@ -49,11 +49,7 @@ class Uploads:
             self._used[session].add(path.resolve())
 
     def downloads(self, session: str | None) -> Path:
-        """Create an empty download folder for one visitor; earlier downloads of the visitor are removed.
-
-        Args:
-            session: The session id sent by the browser. It is untrusted and therefore hashed before it enters a path.
-        """
+        """Create an empty download folder for one visitor; earlier downloads of the visitor are removed."""
         folder = self._downloads_of(session)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -66,13 +62,9 @@ class Uploads:
             for path in self._used.pop(session, set[Path]()).difference(self._lasting, *self._used.values()):
                 path.unlink(missing_ok=True)
 
-    def sweep(self, now: float | None = None) -> None:
-        """Remove files older than `KEEP_FOR`, including uploads that were never used, and folders that have been empty as long.
-
-        Args:
-            now: Current time in seconds since the epoch; None: the system time.
-        """
-        eldest = (time.time() if now is None else now) - KEEP_FOR
+    def sweep(self) -> None:
+        """Remove files older than `KEEP_FOR`, including uploads that were never used, and folders that have been empty as long."""
+        eldest = time.time() - KEEP_FOR
         for path in sorted(self.folder.rglob("*"), reverse=True):  # what is in a folder comes before it
             with suppress(OSError):  # it vanished meanwhile, or is a folder that is not empty
                 state = path.lstat()
@@ -87,14 +79,11 @@ class Uploads:
                 del self._used[session]
 
     def sweep_until(self, ended: Callable[[float], bool]) -> None:
-        """Sweep every `SWEEP_EVERY` seconds until the page is closed.
-
-        Args:
-            ended: Waits for at most the given seconds; True: the page is closed.
-        """
+        """Sweep every `SWEEP_EVERY` seconds until ``ended``, which waits for so long, says that the page is closed."""
         while not ended(SWEEP_EVERY):
             with suppress(OSError):  # a folder vanished meanwhile; the next sweep removes the rest
                 self.sweep()
 
     def _downloads_of(self, session: str | None) -> Path:
+        """The session id is sent by the browser, hence untrusted, and hashed before it enters a path."""
         return self.folder / "downloads" / hashlib.sha256((session or "").encode()).hexdigest()

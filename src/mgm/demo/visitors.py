@@ -77,12 +77,7 @@ class Visitor:
 
 
 class Answers:
-    """Event handlers; their argument ``title`` is the title of the chosen run.
-
-    Args:
-        served: The runs and their example images.
-        uploads: Folder for the files of visitors.
-    """
+    """Event handlers; their argument ``title`` is the title of the chosen run."""
 
     def __init__(self, served: Served, uploads: Uploads) -> None:
         self._served = served
@@ -102,7 +97,7 @@ class Answers:
 
     def example(self, visitor: Visitor, title: str, view_deg: float, colours: str, event: gr.SelectData) -> Any:
         """Handle the choice of a test image."""
-        chosen = self._served.examples[int(event.index) : int(event.index) + 1]
+        chosen = self._served.examples[int(event.index) :]
         return self._show(visitor, title, view_deg, colours, lambda _: _first(chosen))
 
     def begin(self, visitor: Visitor, title: str, view_deg: float, colours: str) -> Any:
@@ -111,9 +106,7 @@ class Answers:
 
     def again(self, visitor: Visitor, title: str, view_deg: float, colours: str) -> Any:
         """Handle the choice of another run: show the same image, once it has been read."""
-        return self._show(
-            visitor, title, view_deg, colours, lambda last: last.result(PATIENCE_SECONDS) if last else None
-        )
+        return self._show(visitor, title, view_deg, colours, lambda last: last and last.result(PATIENCE_SECONDS))
 
     def clear(self, visitor: Visitor) -> Any:
         """Handle the removal of the image."""
@@ -143,11 +136,8 @@ class Answers:
                 chosen.set_result(image)
             if image is not None:
                 seen = look(choose("run", title, self._served.runs), image[1])
-                shown, legend, points = (
-                    predictions_html(seen),
-                    legends_html(seen),
-                    points_figure(seen, view_deg, colours),
-                )
+                shown, legend = predictions_html(seen), legends_html(seen)
+                points = points_figure(seen, view_deg, colours)
         except Exception as error:
             image, seen, shown, legend = None, None, html("sentence", refusal(error)), ""
         if visitor.chosen is not chosen:
@@ -170,9 +160,8 @@ class Answers:
         def written(seen: Seen | None) -> list[str]:
             if seen is None:
                 raise ConfigError(NOTHING_YET)
-            return [
-                str(path) for path in write_downloads(seen, self._uploads.downloads(request.session_hash), view_deg)
-            ]
+            paths = write_downloads(seen, self._uploads.downloads(request.session_hash), view_deg)
+            return [str(path) for path in paths]
 
         return self._unless_late(visitor, written)
 
@@ -186,19 +175,15 @@ class Answers:
     @reported
     def read(self, visitor: Visitor, event: gr.EventData) -> str:
         """Show the values at the pixel under the cursor."""
-        x, y = int(event.x), int(event.y)
-        return html("reading", read_pixel(visitor.seen, x, y) if visitor.seen else NOTHING_YET, x, y)
+        x, y, seen = int(event.x), int(event.y), visitor.seen
+        return html("reading", read_pixel(seen, x, y) if seen else NOTHING_YET, x, y)
 
     def leave(self, request: gr.Request) -> None:
         """Remove the files of a visitor who has closed the page."""
         self._uploads.forget(request.session_hash)
 
     def _received(self, upload: dict[str, Any] | None, session: str | None) -> Chosen:
-        """Read an uploaded image. The input is untrusted.
-
-        Raises:
-            DataError: If the file was not uploaded here; see also `read_photograph`.
-        """
+        """Read an uploaded image. The input is untrusted."""
         if not upload or not upload.get("path"):
             raise DataError("the image was not sent as a file; save it and drop the file")
         name = str(upload.get("orig_name") or "the image")
