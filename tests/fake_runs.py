@@ -15,11 +15,12 @@ from mgm.errors import MgmError
 from mgm.method.networks import build_model
 from mgm.method.recipes import make_experiment
 from mgm.networks.generators import GENERATORS
-from mgm.runs.beginning import Beginning
-from mgm.runs.data import load_data, make_splits
+from mgm.runs.data import load_data
 from mgm.runs.folder import RunFolder
 from mgm.runs.images import RunImages
+from mgm.runs.provenance import Beginning
 from mgm.runs.settings import to_dict
+from mgm.runs.splits import make_splits
 from mgm.runs.starting_weights import with_channels
 from mgm.tasks import tasks_for
 from mgm.training.checkpoint import save_checkpoint

@@ -310,6 +310,11 @@ class TrainingConfig:
     """Mode of torch.compile for the networks: default, or reduce-overhead (CUDA graphs, on a GPU). On a CPU compiling takes minutes
     and seldom pays."""
 
+    @property
+    def steps_alone(self) -> int:
+        """Steps of the network before joint training."""
+        return self.steps - round(self.steps * self.joint_share)
+
 
 @dataclass(frozen=True)
 class Experiment:

@@ -20,9 +20,9 @@ from mgm.experiments.study_files import Place, write_study
 from mgm.experiments.workers import InThisProcess
 from mgm.method.recipes import make_experiment
 from mgm.report.html.page import make_page
-from mgm.runs.data import make_splits, parse_split
 from mgm.runs.folder import read_result
 from mgm.runs.images import RunImages
+from mgm.runs.splits import make_splits, parse_split
 from mgm.types import DatasetInfo
 
 TASKS = ("semantic", "depth", "normal")

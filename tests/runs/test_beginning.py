@@ -7,8 +7,8 @@ import pytest
 from fake_runs import INFO, begin_run
 from mgm.errors import ConfigError, RunError
 from mgm.method.recipes import make_experiment
-from mgm.runs.beginning import Beginning
 from mgm.runs.folder import RunFolder
+from mgm.runs.provenance import Beginning
 from mgm.runs.settings import to_dict, with_absolute_paths
 
 EXPERIMENT = make_experiment("mgm", "tiny")
@@ -57,7 +57,7 @@ def test_settings_of_a_later_version_count_for_nothing():
 def test_another_number_of_processes_is_refused(monkeypatch):
     with pytest.raises(ConfigError, match=r"begun with 2 processes .* with 1, .*torchrun --nproc-per-node 2"):
         beginning(world_size=2).check(EXPERIMENT)
-    monkeypatch.setattr("mgm.runs.beginning.world_size", lambda: 4)
+    monkeypatch.setattr("mgm.runs.provenance.world_size", lambda: 4)
     with pytest.raises(ConfigError, match=r"begun with 1 process and cannot be continued with 4"):
         beginning().check(EXPERIMENT)
 

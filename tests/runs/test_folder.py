@@ -7,9 +7,9 @@ import pytest
 
 from mgm.errors import ConfigError, MgmError, RunError
 from mgm.method.recipes import make_experiment
-from mgm.runs.beginning import Beginning
 from mgm.runs.folder import Failure, RunFolder, read_json, read_result
 from mgm.runs.images import RunImages
+from mgm.runs.provenance import Beginning
 from mgm.runs.settings import from_yaml, to_dict
 from mgm.training.metrics_log import MetricsLog, read_metrics_log
 from mgm.types import DatasetInfo

@@ -31,9 +31,10 @@ from mgm.method.selfsup import SELF_SUPERVISION
 from mgm.models import MODELS
 from mgm.report.html.run import run_page
 from mgm.runs.annotator import make_annotator
-from mgm.runs.beginning import Beginning
-from mgm.runs.data import load_data, other_data
+from mgm.runs.data import load_data
 from mgm.runs.folder import RunFolder
+from mgm.runs.other_data import other_data
+from mgm.runs.provenance import Beginning
 from mgm.runs.starting_weights import start_encoder, with_channels
 from mgm.runs.train import train
 from mgm.tasks import tasks_for

@@ -13,9 +13,9 @@ from mgm.data.rooms import RoomsSource
 from mgm.data.rooms.vocabulary import CLASSES
 from mgm.errors import ConfigError
 from mgm.method.recipes import make_experiment
-from mgm.runs import data as runs_data
 from mgm.runs.data import load_data
 from mgm.runs.loaders import RunLoaders
+from mgm.runs.splits import warn_once
 from mgm.types import IGNORE_INDEX
 
 CPU = torch.device("cpu")
@@ -44,7 +44,7 @@ def batch_of_rooms(folder, **data):
 @pytest.mark.parametrize("names", [("floor", "wall", "Floor_Mat"), ("FLOOR ", "wall", "floor-mat")])
 def test_classes_of_rooms_become_those_of_the_same_name(photos, names, caplog):
     name_classes(photos, *names)
-    runs_data.warn_once.cache_clear()
+    warn_once.cache_clear()
     batch = batch_of_rooms(photos)
     rooms = RoomsSource(20, seed=1)
     images = np.stack([rooms.read(index, 32).image for index in range(20)]).astype(np.float32) / 127.5 - 1
@@ -65,7 +65,7 @@ def test_classes_of_rooms_become_those_of_the_same_name(photos, names, caplog):
 
 def test_without_a_class_in_common_segmentation_is_left_out_and_that_is_said(photos, caplog):
     name_classes(photos, "road", "car", "sky")
-    runs_data.warn_once.cache_clear()
+    warn_once.cache_clear()
     assert set(batch_of_rooms(photos).targets) == {"depth", "normal"}
     assert "Left out, since they mean something else: semantic" in caplog.text
     with pytest.raises(ConfigError, match="no task in common"):

@@ -9,8 +9,9 @@ import torch
 from mgm.config import DataConfig, Experiment
 from mgm.errors import ConfigError
 from mgm.method.recipes import make_experiment
+from mgm.runs.augmentation import mixing
 from mgm.runs.checks import check_experiment
-from mgm.runs.data import ExperimentData, load_data, mixing
+from mgm.runs.data import ExperimentData, load_data
 from mgm.runs.folder import RunFolder
 from mgm.runs.loaders import make_loaders, zoom_at
 from mgm.tasks import TASKS

@@ -15,10 +15,10 @@ from mgm.data.sources.folder import FolderSource
 from mgm.data.store import build_store, open_store
 from mgm.errors import ConfigError, DataError
 from mgm.method.recipes import make_experiment
-from mgm.runs import data as runs_data
 from mgm.runs.data import load_data
 from mgm.runs.scenes import without_scenes
 from mgm.runs.settings import from_yaml
+from mgm.runs.splits import warn_once
 from mgm.runs.train import _print_summary
 from mgm.types import Frame
 
@@ -238,7 +238,7 @@ def test_bad_files_are_left_out_on_demand(tmp_path, caplog):
     (folder / "depths/a.exr").write_bytes(b"x")
     with pytest.raises(DataError, match="photo_003.png: the file is empty.*to leave out bad samples, add --skip-bad"):
         load_data(experiment_on(folder), "cpu")
-    runs_data.warn_once.cache_clear()
+    warn_once.cache_clear()
     data = load_data(experiment_on(folder, skip_bad=True), "cpu")
     assert "photos: not read: depths/ (1 .exr)" in caplog.text
     assert "photos: 1 bad samples are left out" in caplog.text

@@ -19,8 +19,9 @@ from mgm.inference.model import TrainedModel
 from mgm.method.recipes import make_experiment
 from mgm.report.comparison import compare
 from mgm.runs.annotator import make_annotator
+from mgm.runs.augmentation import mixing
 from mgm.runs.checks import check_experiment
-from mgm.runs.data import load_data, mixing
+from mgm.runs.data import load_data
 from mgm.runs.folder import RunFolder, write_json
 from mgm.runs.images import open_run_data
 from mgm.runs.stages import _settings

@@ -18,7 +18,7 @@ from mgm.cli.main import main
 from mgm.experiments.bootstrap import read_sums
 from mgm.runs.folder import RunFolder
 from mgm.runs.listing import find_runs, summarise
-from mgm.runs.metrics_table import write_history
+from mgm.runs.provenance import write_history
 from mgm.runs.train import train
 from mgm.tasks import TASKS
 from mgm.training.checkpoint import load_checkpoint

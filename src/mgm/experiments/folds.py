@@ -14,8 +14,8 @@ from mgm.experiments.plans import Cell, Plan, Trial, changed_fields, with_option
 from mgm.experiments.studies import Need, Row, Setting, Study, options
 from mgm.method.recipes import baseline_of
 from mgm.runs.checks import check_experiment
-from mgm.runs.data import EVERYTHING
 from mgm.runs.folder import read_result
+from mgm.runs.splits import EVERYTHING
 from mgm.types import DatasetInfo
 
 FINAL = "final model"

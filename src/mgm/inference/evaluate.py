@@ -18,11 +18,11 @@ from mgm.data.store import cached_store
 from mgm.errors import ConfigError, DataError, unknown
 from mgm.functional.precision import widest_float
 from mgm.inference.model import TrainedModel
-from mgm.runs.data import EVERYTHING, make_splits
 from mgm.runs.folder import RunFolder
 from mgm.runs.images import RunImages, open_run_data, unique_names, with_classes_of
 from mgm.runs.listing import unfinished
 from mgm.runs.pretraining import pretraining
+from mgm.runs.splits import EVERYTHING, make_splits
 from mgm.tasks import tasks_for
 from mgm.tasks.base import Confusion, Task
 from mgm.tasks.own import OwnTask

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 from mgm.config import MAX_IMAGE_SIZE, DataConfig, Experiment, ModelConfig, TrainingConfig
 from mgm.data.composites import PIECES
@@ -17,79 +18,37 @@ from mgm.networks.decoders import DECODERS
 from mgm.networks.encoder import BLOCKS, STAGE_STRIDES
 from mgm.networks.generators import GENERATORS
 from mgm.networks.generators.base import can_generate, nearest_sizes
-from mgm.runs.data import augmentation
+from mgm.runs.augmentation import augmentation
 from mgm.runs.devices import started_processes
 from mgm.runs.loaders import progressive_sizes
 from mgm.runs.loggers import LOGGERS
-from mgm.runs.settings import check_numbers
+from mgm.runs.settings import GROUPS, check_numbers
 from mgm.runs.starting_weights import check_encoder, required_stride
 from mgm.tasks import TASKS, parse_losses
 from mgm.training.schedules import SCHEDULES
 from mgm.types import is_sequence, plain_size
 
-RANGES: dict[str, tuple[Callable[[float], bool], dict[str, str]]] = {
+RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
     "be above 0": (
+        "num_rooms temperature steps batch_size generator_batch_size learning_rate encoder_rate_factor generator_rate "
+        "discriminator_rate policy_rate validate_every checkpoint_every accumulate",
         lambda value: value > 0,
-        {
-            "data": "num_rooms",
-            "method": "temperature",
-            "training": "steps batch_size generator_batch_size learning_rate encoder_rate_factor generator_rate "
-            "discriminator_rate policy_rate validate_every checkpoint_every accumulate",
-        },
     ),
+    "be at least 1": ("mix_count", lambda value: value >= 1),
     "be 0 or above": (
+        "num_images split_seed extra_ratio refinement_weight self_supervision_weight adversarial_weight label_weight "
+        "consistency_weight generator_updates estimation_steps estimation_rate sparsity_weight sharing_weight generator_steps "
+        "pretrain_steps weight_decay max_gradient_norm gradients_every patience",
         lambda value: value >= 0,
-        {
-            "data": "num_images split_seed",
-            "method": "extra_ratio refinement_weight self_supervision_weight adversarial_weight label_weight consistency_weight "
-            "generator_updates estimation_steps estimation_rate sparsity_weight sharing_weight",
-            "training": "generator_steps pretrain_steps weight_decay max_gradient_norm gradients_every patience",
-        },
     ),
-    "lie in (0, 1]": (lambda value: 0 < value <= 1, {"data": "fraction weak_fraction mix_share zoom_share"}),
-    "lie in [0, 1]": (
-        lambda value: 0 <= value <= 1,
-        {"data": "mix_match pretrain_overlap", "method": "confidence", "training": "joint_share"},
-    ),
-    "lie in [0, 1)": (lambda value: 0 <= value < 1, {"training": "ema warm_up"}),
+    "lie in (0, 1]": ("fraction weak_fraction mix_share zoom_share", lambda value: 0 < value <= 1),
+    "lie in [0, 1]": ("mix_match pretrain_overlap confidence joint_share", lambda value: 0 <= value <= 1),
+    "lie in [0, 1)": ("ema warm_up", lambda value: 0 <= value < 1),
 }
-"""What a value must do, in words -> its test, and group -> fields."""
+"""What a value must do, in words -> names of settings, and its test."""
 
-NEEDS: dict[str, tuple[str, Callable[[Experiment], bool]]] = {
-    "--pretrain, which names the data set": (
-        "pretrain_steps pretrain_overlap",
-        lambda experiment: bool(experiment.data.pretrain),
-    ),
-    "steps before joint training (--joint-share below 1)": (
-        "pretrain_overlap",
-        lambda experiment: (
-            round(experiment.training.steps * experiment.training.joint_share) < experiment.training.steps
-        ),
-    ),
-    "--pretrain rooms or --extra-images rooms": (
-        "num_rooms",
-        lambda experiment: "rooms" in (experiment.data.pretrain, experiment.method.extra_images),
-    ),
-    "--augment": (
-        "flip vertical_flip quarter_turns zoom zoom_share colour hue blur noise mix mix_share",
-        lambda experiment: experiment.data.augment,
-    ),
-    "a --zoom other than 1 1": ("zoom_share", lambda experiment: tuple(experiment.data.zoom) != (1, 1)),
-    "--mix": ("mix_share", lambda experiment: experiment.data.mix != "none"),
-    "--mix and --augment, or --extra-images composites": (
-        "mix_count mix_flip mix_scale mix_match",
-        lambda experiment: (
-            (experiment.data.augment and experiment.data.mix != "none")
-            or experiment.method.extra_images == "composites"
-        ),
-    ),
-}
-"""What settings need to have an effect, in words -> their names, and a test."""
-
-WIDTHS = (
-    "widths", "decoder_width", "refinement_hidden", "projection_size", "generator_width", "discriminator_width", "latent_size",
-)  # fmt: skip
-"""Fields of `ModelConfig` that are numbers of channels."""
+WIDTHS = "widths decoder_width refinement_hidden projection_size generator_width discriminator_width latent_size"
+"""Settings that are numbers of channels."""
 MAX_WIDTH = 8192
 """Largest number of channels."""
 
@@ -101,14 +60,16 @@ def check_experiment(experiment: Experiment) -> None:
         ConfigError: For the first invalid setting; the message lists the valid values.
     """
     check_numbers(experiment, "settings")
-    for text, (fits, groups) in RANGES.items():
-        for group, names in groups.items():
-            for name in names.split():
-                value = getattr(getattr(experiment, group), name)
-                if not fits(value):
-                    raise ConfigError(f"{name} is {value}; it must {text}")
-    training, data, model = experiment.training, experiment.data, experiment.model
-    check_widths(model)
+    values = _values(experiment)
+    for text, (names, fits) in RANGES.items():
+        for name in names.split():
+            if not fits(values[name]):
+                raise ConfigError(f"{name} is {values[name]}; it must {text}")
+    for name in WIDTHS.split():
+        value = values[name]
+        if not all(0 < width <= MAX_WIDTH for width in (value if is_sequence(value) else (value,))):
+            raise ConfigError(f"{name} is {value}; it must be above 0, and {MAX_WIDTH} at most")
+    training, data, model, method = experiment.training, experiment.data, experiment.model, experiment.method
     choose("architecture", model.architecture, MODELS)
     choose("decoder", model.decoder, DECODERS)
     choose("generator", model.generator, GENERATORS)
@@ -122,55 +83,63 @@ def check_experiment(experiment: Experiment) -> None:
         "depth": sorted(BLOCKS),
         "refinement_depth": sorted(BLOCKS),
     }.items():
-        if getattr(model, name) not in choices:
-            raise ConfigError(f"{name} is {getattr(model, name)}. Choices: {', '.join(map(str, choices))}")
+        if values[name] not in choices:
+            raise ConfigError(f"{name} is {values[name]}. Choices: {', '.join(map(str, choices))}")
     check_encoder(model)
-    check_augmentation(data)
+    _check_augmentation(data)
     if training.early_sizes and data.mix != "none" and (data.mix_flip or tuple(data.mix_scale) != (1, 1)):
         raise ConfigError("mix_flip and mix_scale work at one size of images; leave them out, or early_sizes")
-    check_method(experiment.method, REFINEMENT)
+    check_method(method, REFINEMENT)
     # tasks that a data set defines are unknown until it is opened
-    known = [entry for entry in experiment.method.losses if entry.partition(":")[0] in TASKS or ":" not in entry]
-    parse_losses(known, TASKS)
-    check_sharing(model)
-    teaches = any(update.source == "taught" for update in joint_updates(experiment.method))
-    if teaches and not training.ema:
+    parse_losses([entry for entry in method.losses if entry.partition(":")[0] in TASKS or ":" not in entry], TASKS)
+    _check_sharing(model)
+    updates = joint_updates(method)
+    if any(update.source == "taught" for update in updates) and not training.ema:
         raise ConfigError(
             "extra_uses has consistency, with the predictions of the moving average of the weights, but ema is 0: there is none; "
             "use --ema 0.99, say"
         )
-    if len(joint_updates(experiment.method)) > 1 and round(training.steps * training.joint_share) == 0:
+    if len(updates) > 1 and training.steps_alone == training.steps:
         raise ConfigError(
             f"joint_share {training.joint_share:g} of {training.steps} steps leaves none for joint training, so "
             f"{experiment.recipe} would be its baseline; raise either, or train mt"
         )
-    if experiment.method.balance.startswith("torchjd:"):
-        alone = model.architecture == "single_task"
-        if alone or model.freeze_encoder:
-            raise ConfigError(
-                f"balance {experiment.method.balance} combines gradients in layers that tasks share, and "
-                f"{'the architecture single_task has none' if alone else 'a frozen encoder gets none'}; use --balance sum"
-            )
-    check_image_size(experiment)
-    check_parts(experiment)
-    check_compilation(training)
-
-
-def check_widths(model: ModelConfig) -> None:
-    """Raise `ConfigError` for numbers of channels out of range."""
-    for name in WIDTHS:
-        value = getattr(model, name)
-        if not all(0 < width <= MAX_WIDTH for width in (value if is_sequence(value) else (value,))):
-            raise ConfigError(f"{name} is {value}; it must be above 0, and {MAX_WIDTH} at most")
+    alone = model.architecture == "single_task"
+    if method.balance.startswith("torchjd:") and (alone or model.freeze_encoder):
+        raise ConfigError(
+            f"balance {method.balance} combines gradients in layers that tasks share, and "
+            f"{'the architecture single_task has none' if alone else 'a frozen encoder gets none'}; use --balance sum"
+        )
+    _check_image_size(experiment)
+    _check_micro_batches(experiment)
+    _check_compilation(training)
 
 
 def warnings_of(experiment: Experiment) -> list[str]:
     """Warnings, in words, about valid settings that have no effect."""
-    method, training = experiment.method, experiment.training
+    data, method, training = experiment.data, experiment.method, experiment.training
+    mixes = data.mix != "none"
+    needs = (
+        ("--pretrain, which names the data set", data.pretrain, "pretrain_steps pretrain_overlap"),
+        ("steps before joint training (--joint-share below 1)", training.steps_alone, "pretrain_overlap"),
+        ("--pretrain rooms or --extra-images rooms", "rooms" in (data.pretrain, method.extra_images), "num_rooms"),
+        (
+            "--augment",
+            data.augment,
+            "flip vertical_flip quarter_turns zoom zoom_share colour hue blur noise mix mix_share",
+        ),
+        ("a --zoom other than 1 1", tuple(data.zoom) != (1, 1), "zoom_share"),
+        ("--mix", mixes, "mix_share"),
+        (
+            "--mix and --augment, or --extra-images composites",
+            (data.augment and mixes) or method.extra_images == "composites",
+            "mix_count mix_flip mix_scale mix_match",
+        ),
+    )
     found: list[str] = []
     said: list[str] = []
-    for need, (names, fulfilled) in NEEDS.items():
-        idle = [] if fulfilled(experiment) else [option for option in _changed(experiment, names) if option not in said]
+    for need, fulfilled, names in needs:
+        idle = [] if fulfilled else [option for option in _changed(experiment, names) if option not in said]
         if idle:
             found.append(f"warning: {', '.join(idle)} {'has' if len(idle) == 1 else 'have'} no effect without {need}")
             said += idle
@@ -186,24 +155,25 @@ def warnings_of(experiment: Experiment) -> list[str]:
 
 def _changed(experiment: Experiment, names: str) -> list[str]:
     """Those of some settings, as options, whose values are neither the default nor that of any preset."""
-    usual = (Experiment(), *(preset.derive(Experiment()) for preset in PRESETS.values()))
-
-    def value(of: Experiment, name: str) -> object:
-        found = getattr(of.data if hasattr(of.data, name) else of.training, name)
-        return tuple(found) if is_sequence(found) else found
-
+    values = _values(experiment)
+    usual = [_values(of) for of in (Experiment(), *(preset.derive(Experiment()) for preset in PRESETS.values()))]
     return [
-        f"--{'no-' if value(experiment, name) is False else ''}{name.replace('_', '-')}"
+        f"--{'no-' if values[name] is False else ''}{name.replace('_', '-')}"
         for name in names.split()
-        if all(value(experiment, name) != value(other, name) for other in usual)
+        if all(values[name] != other[name] for other in usual)
     ]
 
 
-def check_augmentation(data: DataConfig) -> None:
-    """Raise `ConfigError` for settings of augmentation or mixing that are out of range."""
+def _values(experiment: Experiment) -> dict[str, Any]:
+    """All settings by name, which is unique over the groups."""
+    values: dict[str, Any] = {}
+    for group in GROUPS:
+        values |= vars(getattr(experiment, group))
+    return {name: tuple(value) if is_sequence(value) else value for name, value in values.items()}
+
+
+def _check_augmentation(data: DataConfig) -> None:
     augmentation(data, {})
-    if data.mix_count < 1:
-        raise ConfigError(f"mix_count is {data.mix_count}; it must be at least 1")
     low, high = data.mix_scale
     if not 0 < low <= high < math.inf:
         raise ConfigError(f"mix_scale is {low:g} {high:g}; it must be two positive numbers in ascending order")
@@ -211,8 +181,7 @@ def check_augmentation(data: DataConfig) -> None:
         raise ConfigError(unknown("mix", data.mix, choices))
 
 
-def check_compilation(training: TrainingConfig) -> None:
-    """Raise `ConfigError` for settings that cannot be combined with compilation."""
+def _check_compilation(training: TrainingConfig) -> None:
     if training.compile == "never":
         return
     if training.checkpoint_activations:
@@ -227,7 +196,7 @@ def check_compilation(training: TrainingConfig) -> None:
         )
 
 
-def check_parts(experiment: Experiment) -> None:
+def _check_micro_batches(experiment: Experiment) -> None:
     """Raise `ConfigError` unless every process's share of a batch can be split into equal micro-batches."""
     training = experiment.training
     if training.accumulate == 1:
@@ -239,7 +208,7 @@ def check_parts(experiment: Experiment) -> None:
     processes = started_processes()
     unit = processes * training.accumulate
     generates = EXTRA_IMAGES[experiment.method.extra_images].generator != "none"
-    for name in ("batch_size", *(("generator_batch_size",) if generates else ())):
+    for name in ("batch_size", "generator_batch_size")[: 1 + generates]:
         size = getattr(training, name)
         if size % unit:
             raise ConfigError(
@@ -248,8 +217,7 @@ def check_parts(experiment: Experiment) -> None:
             )
 
 
-def check_sharing(model: ModelConfig) -> None:
-    """Raise `ConfigError` for settings of task groups and encoder that contradict each other."""
+def _check_sharing(model: ModelConfig) -> None:
     if model.groups and model.architecture != "task_groups":
         raise ConfigError(
             f"groups are given but the architecture is {model.architecture!r}; use the recipe task_grouping or mgm_task_grouping"
@@ -265,7 +233,7 @@ def check_sharing(model: ModelConfig) -> None:
         )
 
 
-def check_image_size(experiment: Experiment) -> None:
+def _check_image_size(experiment: Experiment) -> None:
     """Raise `ConfigError` unless the networks support the image size."""
     size, stride = experiment.data.size, required_stride(experiment.model)
     shown = experiment.data.image_size

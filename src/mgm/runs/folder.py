@@ -23,8 +23,8 @@ from mgm.types import DatasetInfo
 if TYPE_CHECKING:
     import torch
 
-    from mgm.runs.beginning import Beginning
     from mgm.runs.images import RunImages
+    from mgm.runs.provenance import Beginning
     from mgm.training.checkpoint import Weights
 
 Scores = dict[str, dict[str, float | None]]

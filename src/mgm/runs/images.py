@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -43,13 +44,15 @@ class RunImages:
     """Hash of the data set of `pretrain`, its labels included; empty: none."""
 
     @classmethod
-    def of(cls, store: Store, splits: Splits, labelled: np.ndarray, weak: np.ndarray) -> RunImages:
-        """Make the record for a new run whose weights have not learned from other data."""
+    def of(
+        cls, store: Store, splits: Splits, labelled: np.ndarray, weak: np.ndarray, **learned_before: Any
+    ) -> RunImages:
+        """Make the record for a new run; ``learned_before`` are `before` and `pretrain`."""
         names = unique_names(store)
         used = (labelled, weak, splits.validation, splits.test)
         unused = np.setdiff1d(np.arange(len(store)), np.concatenate(used))
         parts = ({names[index]: str(store.digests[index]) for index in map(int, part)} for part in (*used, unused))
-        return cls(*parts, checksums=dict(store.manifest["checksums"]))
+        return cls(*parts, checksums=dict(store.manifest["checksums"]), **learned_before)
 
     @classmethod
     def read(cls, path: Path) -> RunImages:

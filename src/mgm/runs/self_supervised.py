@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,19 +21,17 @@ from mgm.functional.distributed import rank, world_size
 from mgm.method.algorithm import stages
 from mgm.method.recipes import TASKS_ALONE
 from mgm.method.training import JointSteps
-from mgm.runs.beginning import Beginning
 from mgm.runs.checks import check_experiment
-from mgm.runs.data import make_splits
 from mgm.runs.devices import launch
 from mgm.runs.folder import RunFolder, read_result, write_json
 from mgm.runs.images import RunImages
 from mgm.runs.loaders import draws
 from mgm.runs.loggers import make_loggers
-from mgm.runs.metrics_table import recorded
 from mgm.runs.pretraining import RECIPE, pretraining
 from mgm.runs.progress import RichProgress
-from mgm.runs.provenance import command_line, made_with
+from mgm.runs.provenance import Beginning, command_line, made_with, recorded
 from mgm.runs.settings import to_dict, with_absolute_paths
+from mgm.runs.splits import make_splits
 from mgm.runs.starting_weights import start_networks, with_channels, with_structure
 from mgm.tasks import make_tasks
 from mgm.training.callbacks import Watchers
@@ -46,13 +45,12 @@ from mgm.training.updates import Stage
 def without_tasks(experiment: Experiment) -> Experiment:
     """Settings for pre-training with SimCLR, with the network, image size and optimiser of an experiment."""
     method = replace(experiment.method, **TASKS_ALONE)  # type: ignore[arg-type]
-    training = replace(experiment.training, joint_share=1.0, ema=0.0, early_sizes=(), gradients_every=0)
     return replace(
         experiment,
         recipe=RECIPE,
         data=replace(experiment.data, tasks=(), fraction=1.0, num_images=0),
         method=replace(method, supervised=False, self_supervision="simclr"),
-        training=training,
+        training=replace(experiment.training, joint_share=1.0, ema=0.0, early_sizes=(), gradients_every=0),
     )
 
 
@@ -105,14 +103,13 @@ def pretrain(experiment: Experiment, out: Path, *, resume: bool = False, exclude
     trainer = _make_trainer(experiment, folder, store, indices, fabric)
     if rank() == 0:
         print(f"{len(indices)} photographs of {store.info.name}", file=sys.stderr)
-    lock = None
-    if fabric.is_global_zero:
-        none = np.zeros(0, np.int64)
-        images = RunImages.of(store, Splits(indices, none, none), none, indices)
-        beginning = Beginning(command_line(), False, 0.0, world_size(), to_dict(experiment))
-        lock = folder.lock() if begun else folder.create(experiment, store.info, beginning, images)
-    fabric.barrier()
-    try:
+    none = np.zeros(0, np.int64)
+    with ExitStack() as stack:
+        if fabric.is_global_zero:
+            images = RunImages.of(store, Splits(indices, none, none), none, indices)
+            beginning = Beginning(command_line(), False, 0.0, world_size(), to_dict(experiment))
+            stack.push(folder.lock() if begun else folder.create(experiment, store.info, beginning, images))
+        fabric.barrier()
         with recorded(folder):
             trainer.restore()
             with trainer.progress:
@@ -134,9 +131,6 @@ def pretrain(experiment: Experiment, out: Path, *, resume: bool = False, exclude
                 write_json(folder.result, result)
             fabric.barrier()
         return result
-    finally:
-        if lock:
-            lock.release()
 
 
 def _exclude_held_out(store: Store, indices: np.ndarray, exclude: str, experiment: Experiment) -> np.ndarray:
@@ -148,13 +142,11 @@ def _exclude_held_out(store: Store, indices: np.ndarray, exclude: str, experimen
     theirs = cached_store(source, config.frame, config.cache, skip_bad=config.skip_bad)
     splits = make_splits(theirs, source, config, theirs.labelled(theirs.info.tasks))
     held_out = set(theirs.digests[np.concatenate([splits.validation, splits.test])])
-    kept = [digest not in held_out for digest in store.digests[indices]]
+    kept = indices[[digest not in held_out for digest in store.digests[indices]]]
     if rank() == 0:
-        print(
-            f"{len(indices) - sum(kept)} photographs are left out: validation or test images of {exclude}",
-            file=sys.stderr,
-        )
-    return indices[np.array(kept, dtype=bool)]
+        num_left_out = len(indices) - len(kept)
+        print(f"{num_left_out} photographs are left out: validation or test images of {exclude}", file=sys.stderr)
+    return kept
 
 
 def _make_trainer(

@@ -5,61 +5,41 @@ from __future__ import annotations
 import math
 import shutil
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
-from statistics import fmean
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
 from filelock import FileLock
 from lightning_fabric import Fabric
 from torch import nn
 
 from mgm.config import DataConfig, Experiment
-from mgm.data.files import write_atomically
 from mgm.errors import ConfigError, DataError
 from mgm.functional.distributed import rank, world_size
 from mgm.method.algorithm import joint_updates, stages
 from mgm.method.recipes import baseline_of
 from mgm.method.training import JointSteps
 from mgm.runs.annotator import make_annotator
-from mgm.runs.beginning import Beginning
+from mgm.runs.augmentation import strengthening
 from mgm.runs.budget import fit_to_minutes, measure
 from mgm.runs.checks import check_experiment, warnings_of
-from mgm.runs.data import ExperimentData, load_data, strengthening
+from mgm.runs.data import ExperimentData, load_data
 from mgm.runs.devices import launch
-from mgm.runs.diversity import generator_diversity
-from mgm.runs.folder import RunFolder, read_result, write_json
-from mgm.runs.images import RunImages, open_run_data, unique_names
+from mgm.runs.folder import RunFolder, read_result
+from mgm.runs.images import RunImages, open_run_data
 from mgm.runs.loaders import label_stride, make_loaders
 from mgm.runs.loggers import make_loggers
-from mgm.runs.metrics_table import recorded, write_history
-from mgm.runs.pretraining import pretraining
 from mgm.runs.progress import RichProgress
-from mgm.runs.provenance import command_line, made_with
+from mgm.runs.provenance import Beginning, command_line, recorded, write_history
+from mgm.runs.result import finish
 from mgm.runs.scenes import without_scenes
 from mgm.runs.settings import to_dict, with_absolute_paths
 from mgm.runs.stages import SharedStages, check_stages_folder
 from mgm.runs.starting_weights import check_unseen, seen_before, start_networks, with_channels, with_structure
 from mgm.training.callbacks import Watchers
-from mgm.training.checkpoint import SavedModel, load_checkpoint
-from mgm.training.evaluate import (
-    ImageSums,
-    Scores,
-    classes_of,
-    confusions_of,
-    constant_predictor,
-    evaluate,
-    evaluate_model,
-    image_scores,
-    mean_gain,
-    measure_model,
-    scores_of,
-    task_gain,
-    worst_images,
-)
+from mgm.training.evaluate import Scores, constant_predictor, evaluate, evaluate_model
 from mgm.training.metrics_log import MetricsLog
 from mgm.training.selection import Skills, task_skills
 from mgm.training.trainer import Progress, Trainer
@@ -134,12 +114,11 @@ def train(
         len(joint_updates(experiment.method)) > 1
         or (bool(experiment.data.pretrain) and baseline_of(experiment).recipe != experiment.recipe)
     )
-    lock = None
-    if fabric.is_global_zero:
-        lock = folder.lock() if begun else _create(folder, experiment, data, has_baseline, minutes, of)
-    fabric.barrier()
     place = shared or (folder.path / "stages" if has_baseline else None)
-    try:
+    with ExitStack() as stack:
+        if fabric.is_global_zero:
+            stack.push(folder.lock() if begun else _create(folder, experiment, data, has_baseline, minutes, of))
+        fabric.barrier()
         reference = None
         if has_baseline:
             resumed = resume and folder.baseline.exists
@@ -161,13 +140,10 @@ def train(
                 common.start(trainer)
             with trainer.progress:
                 trainer.run()
-            result = _finish(experiment, folder, data, trainer, reference)
+            result = finish(experiment, folder, data, trainer, reference)
         if place and not shared and fabric.is_global_zero:
             shutil.rmtree(place, ignore_errors=True)
         return result
-    finally:
-        if lock:
-            lock.release()
 
 
 def _create(
@@ -181,8 +157,11 @@ def _create(
     """Create the run's folder; for a baseline, record the command of the run that it belongs to. Returns the folder's lock."""
     command = Beginning.read(of.beginning).command if of else command_line()
     beginning = Beginning(command, baseline, minutes, world_size(), to_dict(experiment))
-    images = replace(
-        RunImages.of(data.reader.store, data.splits, data.labelled, data.weak),
+    images = RunImages.of(
+        data.reader.store,
+        data.splits,
+        data.labelled,
+        data.weak,
         before=seen_before(experiment, data),
         pretrain=data.pretraining.fingerprint if data.pretraining else "",
     )
@@ -219,7 +198,7 @@ def _fit_to_minutes(experiment: Experiment, minutes: float, data: ExperimentData
         raise ConfigError(f"minutes is {minutes}; it must be above 0")
     num_final = (1 + experiment.flip_average) * (1 + len(data.splits.test) / max(1, len(data.splits.validation)))
     with TemporaryDirectory() as scratch:
-        cost = measure(_make_trainer(experiment, RunFolder(Path(scratch)), data, fabric, None, silent=True), num_final)
+        cost = measure(_make_trainer(experiment, RunFolder(Path(scratch)), data, fabric, None), num_final)
     fitted = fabric.broadcast(fit_to_minutes(experiment, minutes, cost))
     if fabric.is_global_zero:
         per_stage = ", ".join(f"{stage.name} {stage.steps}" for stage in stages(fitted))
@@ -235,34 +214,29 @@ def _make_trainer(
     data: ExperimentData,
     fabric: Fabric,
     watch: Callable[[RunFolder, ExperimentData], Progress] | None,
-    *,
-    silent: bool = False,
 ) -> Trainer:
-    schedule, batch_size = stages(experiment), experiment.training.batch_size
-    constants = data.constants(batch_size)
-    networks = start_networks(experiment, data.tasks, schedule, folder, fabric.device, data.num_scenes, constants)
-    reference = evaluate(
-        constant_predictor(constants), data.batches(data.splits.validation, batch_size), data.tasks, fabric.device
-    )
+    schedule, tasks, device = stages(experiment), data.tasks, fabric.device
+    networks = start_networks(experiment, tasks, schedule, folder, device, data.num_scenes, data.constants)
+    constant = evaluate(constant_predictor(data.constants), data.batches(data.splits.validation), tasks, device)
 
     def validate(model: nn.Module) -> tuple[Scores, Skills]:
         with fabric.autocast():
-            scores = evaluate_model(model, data.batches(data.splits.validation, batch_size), data.tasks)
-        return scores, task_skills(scores, reference, data.tasks)
+            scores = evaluate_model(model, data.batches(data.splits.validation), tasks)
+        return scores, task_skills(scores, constant, tasks)
 
-    shown: list[Progress] = [] if silent else [RichProgress(experiment.recipe, data.tasks, schedule, fabric.device)]
-    if fabric.is_global_zero and not silent:
+    shown: list[Progress] = [RichProgress(experiment.recipe, tasks, schedule, device)]
+    if fabric.is_global_zero:
         shown += make_loggers(folder, experiment.training.log, schedule)
         shown += [watch(folder, data)] if watch else []
-    loaders = make_loaders(experiment, data, fabric.device)
+    loaders = make_loaders(experiment, data, device)
     steps = JointSteps(
         networks,
-        data.tasks,
+        tasks,
         experiment.method,
         loaders,
         multi_hot=data.info.multi_hot,
-        annotate=make_annotator(experiment, data, fabric.device),
-        strengthen=strengthening(experiment.data, data.tasks),
+        annotate=make_annotator(experiment, data, device),
+        strengthen=strengthening(experiment.data, tasks),
         label_stride=label_stride(experiment.model),
     )
     return Trainer(
@@ -270,109 +244,13 @@ def _make_trainer(
         experiment.seed,
         schedule,
         networks,
-        data.tasks,
+        tasks,
         loaders,
         steps,
         validate,
         fabric,
         folder.checkpoints,
-        MetricsLog(None if silent or rank() else folder.metrics_log),
+        MetricsLog(None if rank() else folder.metrics_log),
         Watchers(shown),
         steps.generator_snapshot,
     )
-
-
-def _finish(
-    experiment: Experiment, folder: RunFolder, data: ExperimentData, trainer: Trainer, baseline: dict[str, Any] | None
-) -> dict[str, Any]:
-    """Score the best model on validation and test set, and write the result; the test set is used here only."""
-    model = trainer.evaluated_model
-    model.load_state_dict(folder.best_weights(trainer.fabric.device))
-    position, batch_size = trainer.position, experiment.training.batch_size
-    flip_average = experiment.flip_average
-    steps = {part: step for part, (_, step) in position.best.items()}
-    with trainer.fabric.autocast():
-        validation = evaluate_model(
-            model, data.batches(data.splits.validation, batch_size), data.tasks, flip_average=flip_average
-        )
-        images = ImageSums(data.tasks, len(data.splits.test))
-        meters = measure_model(
-            model, data.batches(data.splits.test, batch_size), data.tasks, images, flip_average=flip_average
-        )
-    test, sums, confusions = scores_of(meters), images.arrays(trainer.fabric.device), confusions_of(meters)
-    worst = data.splits.test[worst_images(image_scores(sums, data.tasks), data.tasks)]
-    names = unique_names(data.reader.store)
-    constant = evaluate(
-        constant_predictor(data.constants(batch_size)),
-        data.batches(data.splits.test, batch_size),
-        data.tasks,
-        trainer.fabric.device,
-    )
-    result: dict[str, Any] = {
-        "recipe": experiment.recipe,
-        "data": data.info.name,
-        "fraction": experiment.data.fraction,
-        "seed": experiment.seed,
-        "image_size": experiment.data.image_size,
-        "aspect": experiment.data.aspect,
-        "num_labelled": len(data.labelled),
-        "steps": experiment.training.steps,
-        "best_step": max(steps.values(), default=None),
-        "best_steps": steps,
-        "best_stage": trainer.stages[-1].name,
-        "stopped": {
-            stage.name: {"step": position.stopped[stage.name], "of": stage.steps}
-            for stage in trainer.stages
-            if stage.name in position.stopped
-        },
-        **made_with(folder, trainer),
-        "validation": validation,
-        "test": test,
-        "classes": classes_of(meters),
-        "worst": [names[index] for index in worst],
-        "constant": constant,
-        "flip_average": flip_average,
-        "pretrained": pretraining(experiment.model),
-    }
-    if position.earlier and _mean_score(position.earlier) > _mean_score(position.best):
-        result["earlier"] = _earlier(experiment, data, trainer, model)
-    if baseline:
-        kept = (
-            "recipe",
-            "steps",
-            "stopped",
-            "seconds",
-            "shared_seconds",
-            "validation",
-            "test",
-            "classes",
-            "pretrained",
-        )
-        result["baseline"] = {key: baseline[key] for key in kept}
-        gains = {name: task_gain(test[name], baseline["test"][name], task) for name, task in data.tasks.items()}
-        result["gain"] = gains | {"mean": mean_gain(test, baseline["test"], data.tasks)}
-    if trainer.fabric.is_global_zero:
-        if found := generator_diversity(folder, data, experiment.seed):
-            result["diversity"] = found
-        arrays: dict[str, Any] = {"images": data.splits.test, **sums}
-        write_atomically(folder.test_images, lambda file: np.savez_compressed(file, **arrays))
-        write_json(folder.confusion, {name: asdict(confusion) for name, confusion in confusions.items()})
-        write_json(folder.result, result)
-    trainer.fabric.barrier()
-    return result
-
-
-def _earlier(experiment: Experiment, data: ExperimentData, trainer: Trainer, model: nn.Module) -> dict[str, Any]:
-    """Step and scores of the best model of the earlier stages, for runs in which the last stage was not better."""
-    saved, best = trainer.folder / "best_earlier.pt", trainer.position.earlier
-    model.load_state_dict(load_checkpoint(saved, SavedModel, trainer.fabric.device)["model"])
-    found: dict[str, Any] = {"step": max(step for _, step in best.values()), "score": _mean_score(best)}
-    for part in ("validation", "test"):
-        batches = data.batches(getattr(data.splits, part), experiment.training.batch_size)
-        with trainer.fabric.autocast():
-            found[part] = evaluate_model(model, batches, data.tasks, flip_average=experiment.flip_average)
-    return found
-
-
-def _mean_score(best: Mapping[str, tuple[float, int]]) -> float:
-    return fmean(score for score, _ in best.values()) if best else -math.inf

@@ -12,7 +12,7 @@ from mgm.method.algorithm import stages
 from mgm.method.extra_images import EXTRA_IMAGES
 from mgm.method.recipes import RECIPES
 from mgm.report.history import STAGE_TITLES
-from mgm.runs.data import mixed_pieces
+from mgm.runs.augmentation import mixed_pieces
 from mgm.runs.folder import RunFolder, read_result
 from mgm.runs.pretraining import pretraining
 from mgm.tasks import Task, loss_names, task_kinds
