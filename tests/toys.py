@@ -9,6 +9,7 @@ import torch
 from lightning_fabric import Fabric
 
 from mgm.config import Experiment
+from mgm.experiments.plans import with_options
 from mgm.method.algorithm import stages
 from mgm.method.networks import build_networks
 from mgm.method.recipes import make_experiment
@@ -73,6 +74,11 @@ def toy_experiment(recipe: str = "mgm", *, method=None, training=None, model=Non
         training=replace(experiment.training, **(training or {})),
         model=replace(experiment.model, **(model or {})),
     )
+
+
+def with_settings(experiment: Experiment, **changes) -> Experiment:
+    """The experiment with some settings changed, in whichever group they are."""
+    return with_options(experiment, tuple(changes.items()))
 
 
 def with_runs(experiment: Experiment) -> Experiment:

@@ -33,7 +33,7 @@ def seconds(experiment):
 @pytest.mark.parametrize("recipe", ["mt", "mgm", "mgm_no_generator"])
 def test_total_is_the_sum_over_steps_and_validations(recipe):
     experiment = make_experiment(recipe, "quick")
-    assert COST.total_s(experiment, stages(experiment)) == pytest.approx(seconds(experiment))
+    assert COST.total_s(experiment) == pytest.approx(seconds(experiment))
 
 
 @pytest.mark.parametrize("recipe", ["mt", "mgm", "mgm_no_generator"])
@@ -103,17 +103,10 @@ def test_a_resumed_run_keeps_its_steps(mgm, tmp_path, monkeypatch):
         "mgm.runs.train.measure", lambda trainer, num: Cost({"multi_task": 1.0, "continued": 1.0}, 0.1, 0.1)
     )
     run = tmp_path / "run"
-    code, _, err = mgm("train", "mt", *TINY, "--minutes", 0.1, "--out", run)
-    assert code == 0, err
+    mgm.done("train", "mt", *TINY, "--minutes", 0.1, "--out", run)
     result = json.loads((run / "result.json").read_text())
     (run / "result.json").unlink()
     (run / "checkpoints" / "last.pt").unlink()
     mgm.done("train", "--resume", run)
     again = json.loads((run / "result.json").read_text())
     assert (again["steps"], again["test"]) == (result["steps"], result["test"])
-
-
-@pytest.mark.parametrize("minutes", ["-1", "nan", "inf"])
-def test_impossible_times_are_one_clear_error(mgm, tmp_path, minutes):
-    assert "minutes is" in mgm.refused("train", "mt", *TINY, f"--minutes={minutes}", "--out", tmp_path / "run")
-    assert not (tmp_path / "run").exists()

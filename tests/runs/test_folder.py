@@ -127,19 +127,40 @@ def test_a_log_on_a_full_disk(folder):
         MetricsLog(folder.metrics_log).write(stage="joint", step=1)
 
 
-def test_settings_that_are_no_sizes(mgm, tmp_path):
-    for option, value in (
-        ("--extra-ratio", "nan"), ("--extra-ratio", "-1"), ("--image-size", "99999999999999999999"), ("--image-size", "8192"),
-        ("--widths", "8 8 8 999999"), ("--latent-size", "1000000"), ("--steps", "1" + "0" * 20), ("--zoom", "1 inf"),
-    ):  # fmt: skip
-        code, _, err = mgm("train", "mgm", "--preset", "tiny", option, *value.split(), "--out", tmp_path / "run")
-        assert code == 2, option
-        assert option[2:].replace("-", "_") in err
-        assert len(err.splitlines()) == 1, err
-    assert json.dumps(sorted(file.name for file in tmp_path.iterdir())) == "[]"
-
-
 def test_an_exported_model_is_not_called_a_folder_without_a_run(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(RunError, match="is an exported model; this needs the folder of its run"):
         RunFolder(tmp_path).experiment()
+
+
+RESULT = {"recipe": "mgm", "data": "rooms", "seed": 0, "num_labelled": 56, "steps": 12, "seconds": 3.5, "world_size": 1}
+RESULT |= {"versions": {"torch": "2"}, "parameters": {"encoder": 7}, "updates": {"task": 12}, "peak_memory_mb": None}
+RESULT |= {"test": {"depth": {"abs_error_m": 0.5, "rmse_m": None}}, "of a later version": ["anything"]}
+
+
+def test_a_result_is_read_as_it_is(tmp_path):
+    (tmp_path / "result.json").write_text(json.dumps(RESULT))
+    assert read_result(tmp_path / "result.json") == RESULT
+
+
+@pytest.mark.parametrize(
+    ("changed", "place"),
+    [
+        ({"steps": "many"}, "steps"),
+        ({"seconds": None}, "seconds"),
+        ({"world_size": []}, "world_size"),
+        ({"versions": "2"}, "versions"),
+        ({"parameters": None}, "parameters"),
+        ({"updates": {"task": {}}}, "updates.task"),
+        ({"test": {"depth": 3}}, "test.depth"),
+        ({"classes": {"semantic": {"wall": 0.5}}}, "classes.semantic.wall"),
+        ({"pretrained": ["ImageNet"]}, "pretrained"),
+        ({"test": {"depth": {"abs_error_m": "half"}}}, "test.depth.abs_error_m"),
+    ],
+    ids=str,
+)
+def test_an_entry_that_cannot_be_is_named(tmp_path, changed, place):
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps(RESULT | changed))
+    with pytest.raises(RunError, match=rf"result.json is damaged \({place}: .*restore it or train again"):
+        read_result(path)

@@ -39,6 +39,7 @@ from mgm.runs.starting_weights import start_encoder, with_channels
 from mgm.runs.train import train
 from mgm.tasks import tasks_for
 from mgm.types import ImageFormat
+from toys import with_settings
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +54,8 @@ def run(tiles, tmp_path_factory):
 
 
 def experiment(data, recipe="mgm"):
-    made = make_experiment(recipe, "tiny", str(data))
-    return with_channels(replace(made, data=replace(made.data, num_images=0)), open_source(str(data)).info)
+    made = with_settings(make_experiment(recipe, "tiny", str(data)), num_images=0)
+    return with_channels(made, open_source(str(data)).info)
 
 
 @pytest.mark.slow
@@ -63,10 +64,10 @@ def test_from_files_to_model_report_page_and_export(kind, tmp_path):
     settings, channels = (GREY, 1) if kind == "grey" else (TILES, 4)
     data = write_tiles(tmp_path / kind, 24, settings, channels)
     run = tmp_path / "run"
-    made = experiment(data)
-    seen = replace(made.model, image_channels=3)  # it sees for itself
-    short = replace(made.training, steps=2, generator_steps=1)
-    result = train(replace(made, model=seen, training=short), run, baseline=False)
+    made = with_settings(
+        experiment(data), image_channels=3, steps=2, generator_steps=1
+    )  # it sees the channels for itself
+    result = train(made, run, baseline=False)
     assert set(result["test"]) == {"height", "cover"}
     assert next(iter(generate(run, 2).values())).shape == (2, channels, 32, 32)
     assert evaluate(run).scores == result["test"]
@@ -215,16 +216,14 @@ def test_predicted_labels_stand_beside_images_that_are_declared_as_in_training(r
 def test_an_annotator_for_other_images_is_refused(tiles, tmp_path):
     rooms = write_run(tmp_path / "rooms")
     write_files(rooms, {"result.json": b"{}"})
-    made = experiment(tiles)
-    made = replace(made, method=replace(made.method, annotator=str(rooms)))
+    made = with_settings(experiment(tiles), annotator=str(rooms))
     with pytest.raises(ConfigError, match="annotator .*: images of rooms have 3 channels"):
         make_annotator(made, load_data(made, torch.device("cpu")), torch.device("cpu"))
 
 
 def test_a_turn_of_colours_is_refused_without_colours(tiles):
-    made = experiment(tiles)
     with pytest.raises(ConfigError, match="images of tiles have 4 channels; use --hue 0"):
-        load_data(replace(made, data=replace(made.data, hue=0.1)), torch.device("cpu"))
+        load_data(with_settings(experiment(tiles), hue=0.1), torch.device("cpu"))
 
 
 def test_an_encoder_for_rgb_is_fitted_to_other_channels_and_no_other_one(run, tiles, tmp_path):

@@ -1,7 +1,6 @@
 """Images that grow during a training."""
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,18 +16,15 @@ from mgm.runs.data import load_data
 from mgm.runs.loaders import make_loaders, size_at
 from mgm.tasks import make_tasks
 from synthetic import synthetic_batch
+from toys import with_settings
 
 pytestmark = pytest.mark.usefixtures("without_pictures")
 TINY = ["--preset", "tiny", "--num-images", 40, "--image-size", 64]
 
 
 def growing(recipe="mt", *, steps=90, share=1 / 3, sizes=(32, 48), size: int | tuple[int, int] = 64, **data):
-    experiment = make_experiment(recipe, "tiny")
-    return replace(
-        experiment,
-        data=replace(experiment.data, image_size=size, **data),
-        training=replace(experiment.training, steps=steps, joint_share=share, early_sizes=sizes),
-    )
+    settings = {"image_size": size, "steps": steps, "joint_share": share, "early_sizes": sizes, **data}
+    return with_settings(make_experiment(recipe, "tiny"), **settings)
 
 
 def test_sizes_take_equal_parts_before_joint_training_and_the_whole_image_follows():
@@ -81,8 +77,7 @@ def test_resized_labels_are_those_of_the_pixels_below_them():
 def test_a_run_that_grows_resumes_bitwise(mgm, interrupted, tmp_path):
     options = [*TINY, "--early-sizes", 32, "--steps", 8, "--checkpoint-every", 2, "--validate-every", 4]
     whole, part = tmp_path / "whole", tmp_path / "part"
-    code, _, err = mgm("train", "mt", *options, "--out", whole)
-    assert code == 0, err
+    mgm.done("train", "mt", *options, "--out", whole)
     with interrupted(lambda trainer, stage, index: trainer.steps_done == 3):
         assert mgm("train", "mt", *options, "--out", part)[0] == 130
     mgm.done("train", "--resume", part)
@@ -98,29 +93,23 @@ def test_images_of_any_shape_from_training_to_files(mgm, interrupted, tmp_path):
     options = ["--preset", "tiny", "--data", data, "--image-size", "32x64", "--aspect", "letterbox", "--no-baseline"]
     options += ["--steps", 4, "--generator-steps", 1, "--checkpoint-every", 1]
     whole, part = tmp_path / "whole", tmp_path / "part"
-    code, _, err = mgm("train", "mgm", *options, "--out", whole)
-    assert code == 0, err
+    mgm.done("train", "mgm", *options, "--out", whole)
     with interrupted(lambda trainer, stage, index: stage.name == "joint" and index == 1):
         assert mgm("train", "mgm", *options, "--out", part)[0] == 130
-    code, _, err = mgm("train", "--resume", part)
-    assert code == 0, err
+    mgm.done("train", "--resume", part)
     results = [json.loads((run / "result.json").read_text()) for run in (whole, part)]
     assert results[0]["test"] == results[1]["test"]
     assert (results[0]["image_size"], results[0]["aspect"]) == ("32x64", "letterbox")
 
-    code, out, err = mgm("evaluate", whole, "--json")
-    assert code == 0, err
-    again = json.loads(out)["scores"]
+    again = json.loads(mgm.done("evaluate", whole, "--json"))["scores"]
     assert again["depth"]["abs_error_m"] == pytest.approx(results[0]["test"]["depth"]["abs_error_m"], rel=1e-4)
 
     Image.fromarray(picture_arrays(0, (70, 50))["rgb"]).save(tmp_path / "photo.png")
     model, shown = tmp_path / "model", {}
-    code, _, err = mgm("export", whole, "--out", model, "--format", "torch")
-    assert code == 0, err  # so the graph says what PyTorch says
+    mgm.done("export", whole, "--out", model, "--format", "torch")
     for origin in (whole, model):
         out = tmp_path / f"{origin.name}-predictions"
-        code, _, err = mgm("predict", origin, tmp_path / "photo.png", "--out", out, "--save", "npy,sheet")
-        assert code == 0, err
+        mgm.done("predict", origin, tmp_path / "photo.png", "--out", out, "--save", "npy,sheet")
         shown[origin] = {file.stem: np.load(file) for file in out.glob("*.npy")}
     for name, values in shown[whole].items():
         assert values.shape[-2:] == (50, 70)
@@ -129,8 +118,7 @@ def test_images_of_any_shape_from_training_to_files(mgm, interrupted, tmp_path):
     np.testing.assert_allclose(padded["depth"].numpy(), shown[whole]["photo_depth"], rtol=1e-5)
     assert "32 x 64 pixels" in (model / "README.md").read_text()
 
-    code, _, err = mgm("generate", whole, "--num", 1, "--out", tmp_path / "generated.png")
-    assert code == 0, err
+    mgm.done("generate", whole, "--num", 1, "--out", tmp_path / "generated.png")
     images = mgm_api.generate(whole, 1, device="cpu")
     assert {tuple(scene.shape) for scene in images.values()} == {(1, 3, 32, 64)}
     mgm.done("report", whole)

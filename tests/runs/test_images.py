@@ -15,12 +15,13 @@ from fakes import write_files
 from mgm.data import open_source
 from mgm.data.sources.folder import FolderSource
 from mgm.data.store import build_store
-from mgm.errors import DataError, RunError
+from mgm.errors import DataError
 from mgm.method.recipes import make_experiment
 from mgm.runs.data import load_data
 from mgm.runs.folder import RunFolder
 from mgm.runs.images import RunImages, open_run_data, unique_names, with_classes_of
 from mgm.types import DatasetInfo
+from toys import with_settings
 
 
 def begun(tmp_path: Path, data: Path) -> RunFolder:
@@ -69,7 +70,7 @@ def test_random_splits_keep_copies_in_one_part(photos):
         copied(photos, f"photo_{index:03d}", f"photo_{index + 1:03d}")
     experiment = make_experiment("mt", "tiny", str(photos))
     for seed in range(4):
-        data = load_data(replace(experiment, data=replace(experiment.data, split_seed=seed)), torch.device("cpu"))
+        data = load_data(with_settings(experiment, split_seed=seed), torch.device("cpu"))
         digests = data.reader.store.digests
         parts = [set(digests[part]) for part in (data.splits.train, data.splits.validation, data.splits.test)]
         assert all(parts)
@@ -91,8 +92,7 @@ def test_copies_in_given_parts_are_named_and_never_scored(tmp_path, photos, capl
     copied(photos, "photo_009", "photo_002")
     copied(photos, "photo_010", "photo_007")
     copied(photos, "photo_008", "photo_001")
-    experiment = make_experiment("mt", "tiny", str(photos))
-    experiment = replace(experiment, data=replace(experiment.data, split="official"))
+    experiment = with_settings(make_experiment("mt", "tiny", str(photos)), split="official")
     data = load_data(experiment, torch.device("cpu"))
     assert data.splits.test.tolist() == [11]
     assert "2 test image(s) are exact copies of others that the run sees (photo_009 = photo_002)" in caplog.text
@@ -247,10 +247,3 @@ def test_data_that_lack_the_last_classes_have_those_that_were_learned():
 def test_other_classes_are_refused_with_a_remedy(classes, says):
     with pytest.raises(Exception, match=says):
         with_classes_of(replace(LEARNED, classes=classes), LEARNED)
-
-
-@pytest.mark.parametrize("content", ["{", "[]", '{"test": 3}'])
-def test_a_damaged_file_is_one_clear_error(run, content):
-    run.images.write_text(content)
-    with pytest.raises(RunError, match=r"images.json is damaged .*restore it or train again"):
-        RunImages.read(run.images)

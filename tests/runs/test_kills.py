@@ -10,7 +10,6 @@ import shutil
 import signal
 import traceback
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -23,20 +22,16 @@ from mgm.runs.folder import RunFolder
 from mgm.runs.train import train
 from mgm.training.checkpoint import load_checkpoint
 from mgm.training.metrics_log import MetricsLog
-from toys import assert_same
+from toys import assert_same, with_settings
 
 KILLS = int(os.environ.get("MGM_KILLS", "2"))
 CHANGING = {"seconds", "peak_memory_mb", "command", "commit"}
 
 
 def settings(mode: str) -> Experiment:
-    experiment = make_experiment("mgm", "tiny")
-    training = replace(
-        experiment.training, steps=4, generator_steps=2, validate_every=2, checkpoint_every=1, optimizer_step=mode
-    )
-    return replace(
-        experiment, data=replace(experiment.data, num_images=24, tasks=("semantic", "depth")), training=training
-    )
+    steps = {"steps": 4, "generator_steps": 2, "validate_every": 2, "checkpoint_every": 1}
+    data = {"num_images": 24, "tasks": ("semantic", "depth")}
+    return with_settings(make_experiment("mgm", "tiny"), optimizer_step=mode, **steps, **data)
 
 
 def in_child(work: Callable[[], object]) -> int:
@@ -78,7 +73,7 @@ def counted(work: Callable[[], object], kill_at: int, count: Path) -> None:
     around(Path, "replace")  # the last step of every file that is written as a whole
     around(MetricsLog, "write")
     around(RunFolder, "create")
-    around(train_module, "_finish")
+    around(train_module, "finish")
     work()
     count.write_text(str(moments))
 

@@ -17,6 +17,7 @@ from mgm.runs.data import load_data
 from mgm.runs.loaders import RunLoaders
 from mgm.runs.splits import warn_once
 from mgm.types import IGNORE_INDEX
+from toys import with_settings
 
 CPU = torch.device("cpu")
 
@@ -27,18 +28,20 @@ def photos(tmp_path):
 
 
 def experiment_on(folder, **data):
-    made = make_experiment("mt", "tiny", str(folder))
     settings = {"num_images": 0, "num_rooms": 20, "augment": False}
-    return replace(made, data=replace(made.data, **settings | data))
+    return with_settings(make_experiment("mt", "tiny", str(folder)), **settings | data)
 
 
 def name_classes(folder, *names):
     write_files(folder, {"classes.txt": "\n".join(names).encode()})
 
 
+def loaders(experiment, data=None):
+    return RunLoaders(experiment, data or load_data(experiment, CPU), CPU)
+
+
 def batch_of_rooms(folder, **data):
-    experiment = experiment_on(folder, **data)
-    return RunLoaders(experiment, load_data(experiment, CPU), CPU).rooms()(0, 8)
+    return loaders(experiment_on(folder, **data)).rooms()(0, 8)
 
 
 @pytest.mark.parametrize("names", [("floor", "wall", "Floor_Mat"), ("FLOOR ", "wall", "floor-mat")])
@@ -80,10 +83,9 @@ def test_classes_that_no_training_image_shows_are_not_learned_from_rooms(photos)
 def test_equal_classes_are_taken_as_they_are_whether_seen_or_not(tmp_path):
     experiment = experiment_on("rooms", num_images=12)
     few = load_data(experiment, CPU)
-    batch = RunLoaders(experiment, few, CPU).rooms()(0, 14)
-    assert set(batch.targets["semantic"].unique().tolist()) - set(
-        np.unique(few.reader.store.arrays["semantic"][few.splits.train]).tolist()
-    )
+    batch = loaders(experiment, few).rooms()(0, 14)
+    seen = np.unique(few.reader.store.arrays["semantic"][few.splits.train]).tolist()
+    assert set(batch.targets["semantic"].unique().tolist()) - set(seen)
 
 
 def test_own_segmentations_are_translated_task_by_task(tmp_path):
@@ -93,16 +95,15 @@ def test_own_segmentations_are_translated_task_by_task(tmp_path):
     write_files(theirs, {"dataset.yaml": swapped.encode()})
     experiment = experiment_on(ours, pretrain=str(theirs))
     data = load_data(experiment, CPU)
-    batch = RunLoaders(experiment, data, CPU).pretraining()(0, 4)
+    batch = loaders(experiment, data).pretraining()(0, 4)
     assert set(batch.targets) == set(data.tasks)
     assert set(batch.targets["cells"].unique().tolist()) == {0, 2, IGNORE_INDEX}
 
 
 def overlapping(folder, **training):
     """Six steps before joint training, the first three of which have images of rooms, too."""
-    experiment = experiment_on(folder, pretrain="rooms", pretrain_overlap=0.5)
     settings = {"steps": 8, "joint_share": 0.25, "pretrain_steps": 5} | training
-    return replace(experiment, training=replace(experiment.training, **settings))
+    return experiment_on(folder, pretrain="rooms", pretrain_overlap=0.5, **settings)
 
 
 def same(ours, theirs) -> bool:
@@ -131,10 +132,9 @@ def test_images_of_the_first_data_set_give_way_to_labelled_ones(photos, step, ke
     name_classes(photos, "floor", "wall", "floor mat")
     experiment = overlapping(photos)
     data = load_data(experiment, CPU)
-    at_once = replace(experiment, data=replace(experiment.data, pretrain_overlap=0.0))
-    ours = RunLoaders(at_once, data, CPU).minibatches()(step, 6)
-    theirs = RunLoaders(experiment, data, CPU).pretraining()(5 + step, 6)  # goes on after five steps of pre-training
-    found = RunLoaders(experiment, data, CPU).minibatches()(step, 6)
+    ours = loaders(with_settings(experiment, pretrain_overlap=0.0), data).minibatches()(step, 6)
+    theirs = loaders(experiment, data).pretraining()(5 + step, 6)  # goes on after five steps of pre-training
+    found = loaders(experiment, data).minibatches()(step, 6)
     for index in range(6):
         source, other = (ours, theirs) if str(index) in kept else (theirs, ours)
         assert same(row(found, index), row(source, index))
@@ -145,43 +145,39 @@ def test_each_process_has_its_share_of_both_data_sets(photos, monkeypatch):
     experiment = overlapping(photos)
     data = load_data(experiment, CPU)
     monkeypatch.setattr("mgm.runs.loaders.world_size", lambda: 2)
-    batch = RunLoaders(experiment, data, CPU).minibatches()(1, 12)
-    at_once = replace(experiment, data=replace(experiment.data, pretrain_overlap=0.0))
-    ours = RunLoaders(at_once, data, CPU).minibatches()(1, 12)
+    batch = loaders(experiment, data).minibatches()(1, 12)
+    ours = loaders(with_settings(experiment, pretrain_overlap=0.0), data).minibatches()(1, 12)
     assert [same(row(batch, index), row(ours, index)) for index in range(6)] == [False, False, True, False, False, True]
 
 
 def test_without_steps_before_joint_training_there_is_no_overlap(photos):
     experiment = overlapping(photos, joint_share=1.0)
     data = load_data(experiment, CPU)
-    at_once = replace(experiment, data=replace(experiment.data, pretrain_overlap=0.0))
-    first, second = (RunLoaders(made, data, CPU).minibatches()(0, 6) for made in (experiment, at_once))
+    at_once = with_settings(experiment, pretrain_overlap=0.0)
+    first, second = (loaders(made, data).minibatches()(0, 6) for made in (experiment, at_once))
     assert torch.equal(first.images, second.images)
 
 
 def test_both_data_sets_have_the_zoom_of_the_step(photos):
-    experiment = overlapping(photos)
     zoomed = {"augment": True, "zoom": (2.0, 2.0), "zoom_share": 0.25, "flip": False, "colour": 0.0}
-    experiment = replace(experiment, data=replace(experiment.data, pretrain_overlap=1.0, **zoomed))
-    still = replace(experiment, data=replace(experiment.data, zoom=(1.0, 1.0)))
+    experiment = with_settings(overlapping(photos), pretrain_overlap=1.0, **zoomed)
+    still = with_settings(experiment, zoom=(1.0, 1.0))
     data = load_data(experiment, CPU)
     for step, whole in ((1, False), (2, True)):
-        batch, unzoomed = (RunLoaders(made, data, CPU).minibatches()(step, 6) for made in (experiment, still))
+        batch, unzoomed = (loaders(made, data).minibatches()(step, 6) for made in (experiment, still))
         assert [same(row(batch, index), row(unzoomed, index)) for index in range(6)] == 6 * [whole]
 
 
 def test_tasks_that_the_first_data_set_lacks_have_no_labels_in_its_images(photos):
     name_classes(photos, "road", "car", "sky")
-    experiment = overlapping(photos)
-    labels = RunLoaders(experiment, load_data(experiment, CPU), CPU).minibatches()(1, 6).targets
+    labels = loaders(overlapping(photos)).minibatches()(1, 6).targets
     assert (labels["semantic"] != IGNORE_INDEX).any((1, 2)).tolist() == [False, False, True, False, False, True]
     assert labels["depth"].isfinite().any((1, 2, 3)).all()
 
 
 def test_mixed_images_are_replaced_in_what_a_discriminator_sees_too(photos):
-    experiment = overlapping(photos)
-    mixing = replace(experiment, data=replace(experiment.data, augment=True, mix="cutmix", mix_share=1.0))
-    batch = RunLoaders(mixing, load_data(mixing, CPU), CPU).minibatches()(1, 6)
+    mixing = with_settings(overlapping(photos), augment=True, mix="cutmix", mix_share=1.0)
+    batch = loaders(mixing).minibatches()(1, 6)
     alike = (batch.real_images == batch.images).flatten(1).all(1)
     assert alike.tolist() == [True, True, False, True, True, False]
 
@@ -189,6 +185,6 @@ def test_mixed_images_are_replaced_in_what_a_discriminator_sees_too(photos):
 def test_images_of_the_first_data_set_have_the_size_of_the_step(photos):
     experiment = overlapping(photos, early_sizes=(16,))
     assert experiment.data.size == (32, 32)
-    batch = RunLoaders(experiment, load_data(experiment, CPU), CPU).minibatches()(1, 6)
+    batch = loaders(experiment).minibatches()(1, 6)
     assert batch.images.shape == (6, 3, 16, 16)
     assert batch.targets["depth"].shape == (6, 1, 16, 16)

@@ -1,6 +1,5 @@
 """A data set that a run is pre-trained on: none of its images is scored later, and its changes are noticed."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from mgm.runs.folder import RunFolder
 from mgm.runs.images import RunImages
 from mgm.runs.train import train
 from mgm.training.trainer import Trainer
+from toys import with_settings
 
 pytestmark = pytest.mark.usefixtures("without_pictures")
 
@@ -39,9 +39,8 @@ def others(tmp_path) -> Path:
 
 
 def pretrained(photos: Path, others: Path, **data) -> Experiment:
-    made = make_experiment("mt", "tiny", str(photos))
     settings = {"num_images": 0, "pretrain": str(others)} | data
-    return replace(made, data=replace(made.data, **settings))
+    return with_settings(make_experiment("mt", "tiny", str(photos)), **settings)
 
 
 def swap_classes(folder: Path) -> None:
@@ -78,8 +77,7 @@ def test_images_of_pre_training_are_not_scored_later(photos, others, tmp_path):
     assert set(data.pretraining.digests) <= RunImages.read(RunFolder(run).images).known
     scored = evaluate(run, data=str(others))
     assert any("are left out: the run was trained or selected on them" in remark for remark in scored.remarks)
-    fresh = make_experiment("mt", "tiny", str(others))
-    fresh = replace(fresh, data=replace(fresh.data, num_images=0), model=replace(fresh.model, encoder_run=str(run)))
+    fresh = with_settings(make_experiment("mt", "tiny", str(others)), num_images=0, encoder_run=str(run))
     with pytest.raises(DataError, match=r"encoder_run .*run has seen \d+ of the \d+ test images"):
         train(fresh, tmp_path / "second", baseline=False)
 

@@ -38,9 +38,7 @@ def test_from_a_faulty_folder_to_a_trained_model(mgm, tmp_path):
     (folder / "rgb" / "photo_004.jpg").write_bytes(b"")
     (folder / "notes.txt").write_text("of the camera")
 
-    code, out, _ = mgm("data", "inspect", folder, "--out", tmp_path / "sheet.png")
-    assert code == 0
-    assert "BAD: 2 samples" in out
+    assert "BAD: 2 samples" in mgm.done("data", "inspect", folder, "--out", tmp_path / "sheet.png")
     code, out, err = mgm("data", "verify", folder)
     assert code == 1
     assert out.count("\n") == 2
@@ -54,30 +52,23 @@ def test_from_a_faulty_folder_to_a_trained_model(mgm, tmp_path):
     assert code == 2
     assert "GB are needed" in out
     assert "photo_003.png" in err
-    code, out, _ = mgm(*prepare, "--skip-bad")
-    assert code == 0
-    assert "38 images, 2 left out" in out
+    assert "38 images, 2 left out" in mgm.done(*prepare, "--skip-bad")
     assert len(open_store(store).manifest["skipped"]) == 2
-    assert mgm("data", "verify", store)[0] == 0
+    mgm.done("data", "verify", store)
     code, _, err = mgm(*prepare, "--skip-bad")
     assert code == 2
     assert "--force" in err
 
     folder.rename(tmp_path / "gone")
     assert mgm("data", "inspect", store, "--out", tmp_path / "sheet.png")[0] == 0
-    code, _, err = mgm("train", "mgm", "--preset", "tiny", *SHORT, "--data", store, "--out", run)
-    assert code == 0, err
+    mgm.done("train", "mgm", "--preset", "tiny", *SHORT, "--data", store, "--out", run)
     result = json.loads((run / "result.json").read_text())
     assert set(result["test"]) == {"semantic", "depth", "normal"}
     mgm.done("evaluate", run, "--json")
 
 
 def experiment_on(folder, recipe: str = "mgm", **data) -> Experiment:
-    experiment = make_experiment(recipe, "tiny")
-    return Experiment(
-        recipe, 0, DataConfig(**{"data": str(folder), "image_size": 32, **data}), experiment.model, experiment.method,
-        experiment.training,
-    )  # fmt: skip
+    return replace(make_experiment(recipe, "tiny"), data=DataConfig(**{"data": str(folder), "image_size": 32, **data}))
 
 
 @pytest.mark.parametrize(
@@ -90,18 +81,15 @@ def experiment_on(folder, recipe: str = "mgm", **data) -> Experiment:
 )
 def test_the_first_line_says_the_size_and_if_images_are_squeezed(tmp_path, capsys, size, aspect, says):
     write_own(tmp_path / "photos", 12)
-    experiment = make_experiment("mt", "tiny", str(tmp_path / "photos"))
-    data = replace(experiment.data, image_size=size, aspect=aspect)
-    experiment = replace(experiment, data=data)
+    experiment = experiment_on(tmp_path / "photos", "mt", image_size=size, aspect=aspect)
     _print_summary(experiment, load_data(experiment, "cpu"))
     assert says in capsys.readouterr().err
 
 
 def test_a_task_that_the_data_set_does_not_have_is_said_before_its_classes_are_asked_for(tmp_path):
     write_cells(tmp_path / "plate")
-    experiment = make_experiment("mt", "tiny", str(tmp_path / "plate"))
     with pytest.raises(ConfigError, match="plate has no labels for semantic; it offers cells, damage, heat, drift"):
-        load_data(replace(experiment, data=replace(experiment.data, tasks=("semantic",))), "cpu")
+        load_data(experiment_on(tmp_path / "plate", tasks=("semantic",)), "cpu")
 
 
 def test_images_without_labels_are_never_chosen_as_labelled(tmp_path):

@@ -26,6 +26,7 @@ from mgm.runs.folder import RunFolder, write_json
 from mgm.runs.images import open_run_data
 from mgm.runs.stages import _settings
 from mgm.tasks import tasks_for
+from toys import with_settings
 
 
 @pytest.fixture
@@ -39,8 +40,7 @@ def run(cells, tmp_path):
 
 
 def experiment(cells, **data):
-    made = make_experiment("mgm", "tiny", str(cells))
-    return replace(made, data=replace(made.data, num_images=0, **data))
+    return with_settings(make_experiment("mgm", "tiny", str(cells)), num_images=0, **data)
 
 
 def test_the_first_segmentation_stands_for_what_is_in_the_image(cells):
@@ -48,7 +48,7 @@ def test_the_first_segmentation_stands_for_what_is_in_the_image(cells):
     assert data.info.scenes == ("background", "cytoplasm", "nucleus")
     assert "label maps of cells" in data.info.notes["scene"]
     assert data.reader.scenes[0].tolist() == [1.0, 1.0, 1.0]
-    composites = mixing(replace(experiment(cells).data, mix="auto"), data.tasks)
+    composites = mixing(experiment(cells, mix="auto").data, data.tasks)
     assert composites is not None
     assert composites.pieces == "classes"
     batch = data.reader.batch(np.arange(4))
@@ -60,19 +60,17 @@ def test_the_first_segmentation_stands_for_what_is_in_the_image(cells):
 def test_numbers_alone_are_mixed_by_rectangles_and_have_no_scenes(cells):
     data = load_data(experiment(cells, tasks=("heat", "drift")), torch.device("cpu"))
     assert (list(data.tasks), data.num_scenes) == (["heat", "drift"], 0)
-    assert mixing(replace(experiment(cells).data, mix="auto"), data.tasks).pieces == "cutmix"
+    assert mixing(experiment(cells, mix="auto").data, data.tasks).pieces == "cutmix"
 
 
 def test_losses_of_own_tasks_are_checked_where_the_data_are_known(cells):
-    made = experiment(cells)
-    good = replace(made, method=replace(made.method, losses=("heat:l2", "cells:dice")))
+    good = experiment(cells, losses=("heat:l2", "cells:dice"))
     check_experiment(good)
     tasks = load_data(good, torch.device("cpu")).tasks
     assert (tasks["heat"].loss_name, tasks["cells"].loss_name, tasks["drift"].loss_name) == ("l2", "dice", "l1")
     for losses, message in ((("haet:l2",), "Did you mean 'heat'"), (("heat:l3",), "unknown loss of heat")):
-        wrong = replace(made, method=replace(made.method, losses=losses))
         with pytest.raises(ConfigError, match=message):
-            load_data(wrong, torch.device("cpu"))
+            load_data(experiment(cells, losses=losses), torch.device("cpu"))
 
 
 def test_a_model_folder_needs_no_data(cells, run, tmp_path):
@@ -112,8 +110,7 @@ def test_an_annotator_decodes_by_what_it_learned(cells, run):
     write_json(RunFolder(run).result, {"recipe": "mgm", "data": "plate", "num_labelled": 1, "steps": 1, "test": {}})
     wider = SETTINGS.replace("range: [35, 42]", "range: [0, 100]").replace(", outside: missing", "")
     write_files(cells, {"dataset.yaml": wider.encode()})
-    made = experiment(cells)
-    made = replace(made, method=replace(made.method, annotator=str(run)))
+    made = experiment(cells, annotator=str(run))
     data = load_data(made, torch.device("cpu"))
     batch = data.reader.batch(np.arange(2))
     labelled = make_annotator(made, data, torch.device("cpu"))(batch)

@@ -23,6 +23,7 @@ from mgm.runs.checks import check_experiment
 from mgm.runs.data import load_data
 from mgm.runs.folder import RunFolder
 from mgm.runs.scenes import without_scenes
+from toys import with_settings
 from trained_toys import INFO, toy_settings, write_run
 
 pytestmark = pytest.mark.usefixtures("without_pictures")
@@ -35,8 +36,7 @@ def photographs(tmp_path_factory) -> Path:
 
 
 def load(data: Path, **settings: object):
-    experiment = make_experiment("mgm", "tiny")
-    experiment = replace(experiment, data=replace(experiment.data, data=str(data), **settings))
+    experiment = with_settings(make_experiment("mgm", "tiny"), data=str(data), **settings)
     return experiment, load_data(experiment, torch.device("cpu"))
 
 
@@ -82,9 +82,8 @@ def test_objects_of_data_without_segmentation(tmp_path):
 def test_training_on_objects(mgm, photographs, tmp_path):
     """Paper Table 13: generator and refinement on multi-hot labels."""
     run = tmp_path / "r"
-    code, _, err = mgm("train", "mgm", *TINY, "--data", photographs, "--weak-labels", "objects",
+    mgm.done("train", "mgm", *TINY, "--data", photographs, "--weak-labels", "objects",
                        "--no-baseline", "--out", run)  # fmt: skip
-    assert code == 0, err
     assert RunFolder(run).info().multi_hot
     mgm.done("train", "mgm_combine", *TINY, "--data", photographs, "--weak-labels", "objects",
                        "--generator-runs", run, "--no-baseline", "--out", tmp_path / "combine")  # fmt: skip
@@ -104,9 +103,8 @@ def test_three_buildings_of_taskonomy(mgm, tmp_path, monkeypatch):
         tmp_path / "taskonomy", buildings=("allensville", "benevolence", "coffeen", "ihlen"), views=5
     )
     run = tmp_path / "split"
-    code, _, err = mgm("train", "mt", *TINY, "--data", folder, "--split", "subset",
+    mgm.done("train", "mt", *TINY, "--data", folder, "--split", "subset",
                        "--no-baseline", "--out", run)  # fmt: skip
-    assert code == 0, err
     assert json.loads((run / "result.json").read_text())["num_labelled"] == 15 - 2 * 2
     monkeypatch.setenv("MGM_DATA", str(tmp_path))
     monkeypatch.setattr("mgm.data.sources.taskonomy.SUBSET_MIN_SCENE_IMAGES", 0)
@@ -128,8 +126,7 @@ def test_256_pixels(mgm, photographs, tmp_path, architecture, generator):
 def test_a_single_task_with_its_baseline(mgm, photographs, tmp_path):
     """Paper Table 15, MGM-DE: the multi-task baseline of one task is the single-task one."""
     task = "depth"
-    code, _, err = mgm("train", "mgm", *TINY, "--data", photographs, "--tasks", task, "--out", tmp_path / "r")
-    assert code == 0, err
+    mgm.done("train", "mgm", *TINY, "--data", photographs, "--tasks", task, "--out", tmp_path / "r")
     result = json.loads((tmp_path / "r/result.json").read_text())
     assert result["baseline"]["recipe"] == "mt"
     assert list(result["baseline"]["test"]) == list(result["test"]) == [task]

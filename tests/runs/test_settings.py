@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from mgm.cli.train import parse_train
 from mgm.config import Experiment, MethodConfig
 from mgm.errors import ConfigError
-from mgm.experiments.plans import with_options
 from mgm.method.algorithm import REFINEMENT, joint_updates, stages
 from mgm.method.checks import check_method
 from mgm.method.extra_images import EXTRA_IMAGES
@@ -15,7 +14,7 @@ from mgm.method.recipes import PRESETS, RECIPES, baseline_of, make_experiment
 from mgm.runs.checks import check_experiment, warnings_of
 from mgm.runs.devices import TORCHRUN
 from mgm.runs.settings import GROUPS, from_dict, from_yaml, to_dict, to_yaml
-from toys import with_runs
+from toys import with_runs, with_settings
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -41,10 +40,7 @@ def test_sizes_in_yaml(tmp_path, written, read):
 
 
 def test_early_sizes_keep_the_shape():
-    base = make_experiment("mt", "tiny")
-    fitting = replace(
-        base, data=replace(base.data, image_size=(96, 144)), training=replace(base.training, early_sizes=(32, 64))
-    )
+    fitting = with_settings(make_experiment("mt", "tiny"), image_size=(96, 144), early_sizes=(32, 64))
     check_experiment(fitting)
     for early, message in (
         ((40,), "must be multiples of 16"),
@@ -53,13 +49,12 @@ def test_early_sizes_keep_the_shape():
         ((16,), "images of 16x24 have"),
     ):
         with pytest.raises(ConfigError, match=message):
-            check_experiment(replace(fitting, training=replace(base.training, early_sizes=early)))
+            check_experiment(with_settings(fitting, early_sizes=early))
 
 
 @given(st.floats(0.01, 1.0), st.integers(0, 2**31 - 1), st.lists(st.sampled_from(["semantic", "depth"]), max_size=2))
 def test_round_trip_of_any_values(fraction, seed, tasks):
-    base = make_experiment("mgm")
-    experiment = replace(base, seed=seed, data=replace(base.data, fraction=fraction, tasks=tuple(tasks)))
+    experiment = with_settings(make_experiment("mgm"), seed=seed, fraction=fraction, tasks=tuple(tasks))
     assert from_dict(to_dict(experiment)) == experiment
 
 
@@ -84,15 +79,14 @@ def test_wrong_settings_are_named(values, message):
 def test_files_that_are_no_settings(tmp_path):
     with pytest.raises(ConfigError, match="does not exist"):
         from_yaml(tmp_path / "none.yaml")
-    (tmp_path / "list.yaml").write_text("- 1\n- 2\n")
-    with pytest.raises(ConfigError, match="no settings"):
-        from_yaml(tmp_path / "list.yaml")
-    (tmp_path / "bad.yaml").write_text("a: [1, 2\n")
-    with pytest.raises(ConfigError, match="no YAML"):
-        from_yaml(tmp_path / "bad.yaml")
-    (tmp_path / "code.yaml").write_text("!!python/object/apply:os.system ['true']\n")
-    with pytest.raises(ConfigError, match="no YAML"):
-        from_yaml(tmp_path / "code.yaml")
+    for content, message in (
+        ("- 1\n- 2\n", "no settings"),
+        ("a: [1, 2\n", "no YAML"),
+        ("!!python/object/apply:os.system ['true']\n", "no YAML"),
+    ):
+        (tmp_path / "bad.yaml").write_text(content)
+        with pytest.raises(ConfigError, match=message):
+            from_yaml(tmp_path / "bad.yaml")
 
 
 def test_unknown_recipe_and_preset_list_the_choices():
@@ -147,10 +141,8 @@ def test_recipes_are_the_points_that_the_paper_compares():
 
 
 def test_the_architecture_adds_its_updates_to_every_step_of_m():
-    experiment = make_experiment("mgm")
-    experiment = replace(experiment, data=replace(experiment.data, pretrain="rooms"))
-    plain = stages(experiment)
-    adashare = stages(replace(experiment, model=replace(experiment.model, architecture="adashare")))
+    experiment = with_settings(make_experiment("mgm"), pretrain="rooms")
+    plain, adashare = stages(experiment), stages(with_settings(experiment, architecture="adashare"))
     for before, after in zip(plain, adashare, strict=True):
         names = [update.name for update in after.updates]
         assert ("policy" in names) == (after.name in ("multi_task", "joint"))
@@ -199,9 +191,8 @@ def test_presets_treat_recipes_alike():
     ],
 )
 def test_impossible_methods_are_refused(changes, message):
-    experiment = make_experiment("mgm")
     with pytest.raises(ConfigError, match=message):
-        stages(replace(experiment, method=replace(experiment.method, **changes)))
+        stages(with_settings(make_experiment("mgm"), **changes))
 
 
 def test_every_source_combines_with_every_use():
@@ -234,9 +225,8 @@ def test_baseline_is_the_same_architecture_without_the_method(recipe, baseline):
 
 
 def test_baseline_of_extra_labels_has_none():
-    experiment = make_experiment("mgm")
-    method = replace(experiment.method, extra_images="composites", extra_uses=("labels",))
-    assert baseline_of(replace(experiment, method=method)) == make_experiment("mt")
+    labelled = with_settings(make_experiment("mgm"), extra_images="composites", extra_uses=("labels",))
+    assert baseline_of(labelled) == make_experiment("mt")
 
 
 def test_an_annotator_allows_labels_of_every_source():
@@ -258,24 +248,63 @@ def test_synthesized_single_task_training_has_three_stages(training):
 
 
 @pytest.mark.parametrize(
-    "model, message",
+    ("changes", "message"),
     [
         ({"groups": ("semantic", "depth")}, "task_grouping"),
         ({"freeze_encoder": True}, "--encoder-run RUN"),
         ({"architecture": "adashare", "encoder_run": "a"}, "AdaShare"),
+        ({"zoom": (1.5, 1.0)}, "zoom is 1.5 1; it must be two positive numbers in ascending order"),
+        ({"zoom": (0.0, 1.0)}, "zoom is 0 1"),
+        ({"zoom": (1.0, float("nan"))}, "zoom is nan; it must be a number"),
+        ({"zoom": (1.0, float("inf"))}, "zoom is inf; it must be a number"),
+        ({"colour": 1.0}, r"colour is 1; it must lie in \[0, 1\)"),
+        ({"hue": 0.7}, r"hue is 0.7; it must lie in \[0, 0.5\]"),
+        ({"mix_share": 0.0}, r"mix_share is 0.0; it must lie in \(0, 1\]"),
+        ({"zoom_share": 1.5}, r"zoom_share is 1.5; it must lie in \(0, 1\]"),
+        ({"mix_count": 0}, "mix_count is 0; it must be at least 1"),
+        ({"mix_match": 1.5}, r"mix_match is 1.5; it must lie in \[0, 1\]"),
+        ({"mix_scale": (2.0, 1.0)}, "mix_scale is 2 1; it must be two positive numbers"),
+        ({"mix": "mixup"}, "unknown mix .mixup.*auto, classes, cutmix, none, objects"),
     ],
 )
-def test_impossible_encoders_are_refused(model, message):
-    experiment = make_experiment("mt")
+def test_impossible_settings_are_refused(changes, message):
     with pytest.raises(ConfigError, match=message):
-        check_experiment(replace(experiment, model=replace(experiment.model, **model)))
+        check_experiment(with_settings(make_experiment("mt", "tiny"), **changes))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--losses depth:lag", "unknown loss of depth 'lag'. Did you mean 'log'?"),
+        ("--losses depth", "write TASK:LOSS, for example depth:log"),
+        ("--losses semantic:dice --tasks depth", "semantic is not learned; the tasks are depth"),
+        ("--mix objects --tasks depth normal", "need the task 'semantic'"),
+        ("--compile reduce-overhead --device cpu", "needs a CUDA GPU, not cpu"),
+        ("--compile default --checkpoint-activations", "leave out one of the two"),
+        ("--accumulate 3", "batch_size is 4; it must be a multiple of 3"),
+        ("--accumulate 0", "accumulate is 0; it must be above 0"),
+        ("--minutes=-1", "minutes is -1"),
+        ("--minutes=nan", "minutes is nan"),
+        ("--minutes=inf", "minutes is inf"),
+        ("--extra-ratio nan", "extra_ratio is nan"),
+        ("--extra-ratio -1", "extra_ratio is -1"),
+        ("--image-size 99999999999999999999", "image_size"),
+        ("--image-size 8192", "image_size is 8192; it must be 4096 at most"),
+        ("--widths 8 8 8 999999", "widths is (8, 8, 8, 999999)"),
+        ("--latent-size 1000000", "latent_size is 1000000"),
+        ("--steps 100000000000000000000", "steps is 100000000000000000000"),
+        ("--zoom 1 inf", "zoom is inf"),
+    ],
+)
+def test_what_cannot_be_is_one_line_and_writes_nothing(mgm, tmp_path, options, message):
+    command = ("train", "mt", "--preset", "tiny", "--num-images", 40, "--out", tmp_path / "run", *options.split())
+    assert message in mgm.refused(*command)
+    assert not [*tmp_path.iterdir()]
 
 
 def test_losses_of_a_frozen_encoder_that_train_nothing_are_named():
     def frozen(**method):
-        experiment = make_experiment("mgm", "tiny")
-        frozen = replace(experiment.model, freeze_encoder=True)
-        return stages(replace(experiment, method=replace(experiment.method, **method), model=frozen))
+        return stages(with_settings(make_experiment("mgm", "tiny"), freeze_encoder=True, **method))
 
     with pytest.raises(ConfigError, match="refinement, self_supervision, extra_refinement, extra_self_supervision;"):
         frozen()
@@ -287,10 +316,9 @@ def test_losses_of_a_frozen_encoder_that_train_nothing_are_named():
 
 def test_batches_that_cannot_be_computed_in_equal_parts(monkeypatch):
     experiment = make_experiment("mgm", "tiny")
-    uneven = replace(experiment, training=replace(experiment.training, batch_size=6, accumulate=4))
     with pytest.raises(ConfigError, match="batch_size is 6; it must be a multiple of 4"):
-        check_experiment(uneven)
-    fitting = replace(experiment, training=replace(experiment.training, batch_size=8, accumulate=2))
+        check_experiment(with_settings(experiment, batch_size=6, accumulate=4))
+    fitting = with_settings(experiment, batch_size=8, accumulate=2)
     check_experiment(fitting)
     for name in TORCHRUN:
         monkeypatch.setenv(name, "0")
@@ -305,12 +333,12 @@ def test_batches_that_cannot_be_computed_in_equal_parts(monkeypatch):
 def test_a_self_supervised_loss_that_has_no_negatives_is_said(changes, cause):
     experiment = make_experiment("mgm", "tiny")
     assert warnings_of(experiment) == []
-    alone = replace(experiment, training=replace(experiment.training, **changes))
+    alone = with_settings(experiment, **changes)
     (line,) = warnings_of(alone)
     assert "the self-supervised loss is zero" in line
     assert cause in line
     for other in ({"self_supervision": "reconstruction"}, {"self_supervision_weight": 0.0}):
-        assert warnings_of(replace(alone, method=replace(alone.method, **other))) == []
+        assert warnings_of(with_settings(alone, **other)) == []
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -320,7 +348,7 @@ def test_no_preset_is_warned_of_its_own_settings(preset):
         assert warnings_of(experiment) == []
         assert warnings_of(baseline_of(experiment)) == []
         for off in ({"augment": False}, {"mix": "none"}, {"zoom": (1.0, 1.0), "augment": True}):
-            assert warnings_of(replace(experiment, data=replace(experiment.data, **off))) == []
+            assert warnings_of(with_settings(experiment, **off)) == []
 
 
 OVERLAP = {"pretrain_overlap": 0.5}
@@ -344,11 +372,11 @@ VARIED = {"zoom": (1.0, 2.0), "zoom_share": 0.1, "hue": 0.1, "mix": "cutmix", "m
     ],
 )  # fmt: skip
 def test_settings_that_have_no_effect_are_said(changes, said, remedy):
-    experiment = with_options(make_experiment("mt", "tiny"), tuple(changes.items()))
+    experiment = with_settings(make_experiment("mt", "tiny"), **changes)
     (line,) = warnings_of(experiment)
     assert line.startswith("warning: ")
     assert said in line
-    assert warnings_of(with_options(experiment, tuple(remedy.items()))) == []
+    assert warnings_of(with_settings(experiment, **remedy)) == []
 
 
 def test_of_all_data_but_the_rooms_everything_is_used():

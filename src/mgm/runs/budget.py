@@ -36,9 +36,9 @@ class Cost:
     final_s: float
     """Seconds of the final evaluation."""
 
-    def total_s(self, experiment: Experiment, schedule: tuple[Stage, ...]) -> float:
+    def total_s(self, experiment: Experiment) -> float:
         """Estimated seconds of a whole run."""
-        every = experiment.training.validate_every
+        schedule, every = stages(experiment), experiment.training.validate_every
         validations = sum(math.ceil(stage.steps / every) for stage in schedule if stage.trains_model)
         steps = sum(stage.steps * self.step_s[stage.name] for stage in schedule)
         return steps + validations * self.validation_s + self.final_s
@@ -83,15 +83,15 @@ def fit_to_minutes(experiment: Experiment, minutes: float, cost: Cost) -> Experi
         ConfigError: If there is time for fewer than `LEAST_STEPS` steps.
     """
     available_s = 60 * minutes * (1 - RESERVE) - cost.final_s
-    factor = available_s / (cost.total_s(experiment, stages(experiment)) - cost.final_s)
+    factor = available_s / (cost.total_s(experiment) - cost.final_s)
     fitted = _scaled(experiment, factor)
     # rounding of steps, and the additional validation at the end of a stage, can exceed the budget
-    while fitted.training.steps >= LEAST_STEPS and cost.total_s(fitted, stages(fitted)) > available_s + cost.final_s:
+    while fitted.training.steps >= LEAST_STEPS and cost.total_s(fitted) > available_s + cost.final_s:
         factor *= 0.99
         fitted = _scaled(experiment, factor)
     if fitted.training.steps < LEAST_STEPS:
         least = _scaled(experiment, 1.1 * LEAST_STEPS / experiment.training.steps)
-        needed = math.ceil(10 * cost.total_s(least, stages(least)) / 60 / (1 - RESERVE)) / 10
+        needed = math.ceil(10 * cost.total_s(least) / 60 / (1 - RESERVE)) / 10
         raise ConfigError(
             f"minutes is {minutes:g}, but {LEAST_STEPS} steps of {experiment.recipe} with their evaluation take {needed:g} on "
             "this machine; give more, or take a smaller --preset"

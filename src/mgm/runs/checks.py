@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 from mgm.config import MAX_IMAGE_SIZE, DataConfig, Experiment, ModelConfig, TrainingConfig
@@ -168,7 +169,7 @@ def _values(experiment: Experiment) -> dict[str, Any]:
     """All settings by name, which is unique over the groups."""
     values: dict[str, Any] = {}
     for group in GROUPS:
-        values |= vars(getattr(experiment, group))
+        values |= asdict(getattr(experiment, group))
     return {name: tuple(value) if is_sequence(value) else value for name, value in values.items()}
 
 

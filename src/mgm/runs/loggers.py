@@ -23,6 +23,9 @@ from mgm.training.evaluate import Scores
 from mgm.training.trainer import Progress
 from mgm.training.updates import Stage
 
+IDS = "loggers.json"
+"""File of a run folder with the trackers' identifiers of the run."""
+
 
 class Logger(ABC):
     """Interface to an experiment tracker. Methods may raise anything; `Logged` handles the errors.
@@ -57,18 +60,17 @@ class Logger(ABC):
         """All settings of the run."""
         return to_dict(self.folder.experiment())
 
-    @property
-    def _ids(self) -> Path:
-        return self.folder.path / "loggers.json"
+    def _known(self) -> dict[str, str]:
+        file = self.folder.path / IDS
+        return read_json(file, dict[str, str]) if file.exists() else {}
 
     def known_id(self) -> str:
         """The tracker's identifier that `keep_id` has saved; empty if there is none."""
-        return read_json(self._ids, dict[str, str]).get(self.name, "") if self._ids.exists() else ""
+        return self._known().get(self.name, "")
 
     def keep_id(self, identity: str) -> None:
         """Save the tracker's identifier of the run, for resuming."""
-        known = read_json(self._ids, dict[str, str]) if self._ids.exists() else {}
-        write_json(self._ids, known | {self.name: identity})
+        write_json(self.folder.path / IDS, self._known() | {self.name: identity})
 
     @abstractmethod
     def open(self, step: int) -> None:
@@ -88,22 +90,19 @@ class Logger(ABC):
 
 
 @final
-class TensorBoard(Logger):
+class _TensorBoard(Logger):
     """Event files in the run's folder. A resumed run starts a new file, which supersedes later steps in earlier files."""
 
     module = "torch.utils.tensorboard"
 
     def open(self, step: int) -> None:
-        """Start an event file."""
         self._writer = self.package.SummaryWriter(str(self.folder.path / "tensorboard"), purge_step=step + 1)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Add a point to each curve."""
         for name, value in values.items():
             self._writer.add_scalar(name, value, step)
 
     def finish(self, step: int, values: Mapping[str, float], pictures: Sequence[Path]) -> None:
-        """Add the scores as points at the last step, and the figures as images."""
         import numpy as np
         from PIL import Image
 
@@ -113,18 +112,16 @@ class TensorBoard(Logger):
                 self._writer.add_image(path.stem, np.array(picture.convert("RGB")), step, dataformats="HWC")
 
     def close(self) -> None:
-        """Flush and close the event file."""
         self._writer.close()
 
 
 @final
-class WandB(Logger):
+class _WandB(Logger):
     """Weights & Biases, configured by environment variables (``WANDB_PROJECT``, default ``mgm``; ``WANDB_MODE=offline``)."""
 
     module = "wandb"
 
     def open(self, step: int) -> None:
-        """Start or resume the run."""
         identity = self.known_id() or secrets.token_hex(4)
         self.keep_id(identity)
         self._run = self.package.init(
@@ -141,29 +138,25 @@ class WandB(Logger):
         self._run.define_metric("*", step_metric="step")
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Add a point to each curve."""
         self._run.log({"step": step, **values})
 
     def finish(self, step: int, values: Mapping[str, float], pictures: Sequence[Path]) -> None:
-        """Write the scores to the run's summary, and log the figures as images."""
         self._run.summary.update(dict(values))
         if pictures:
             images = {f"pictures/{path.stem}": self.package.Image(str(path)) for path in pictures}
             self._run.log({"step": step, **images})
 
     def close(self) -> None:
-        """Finish the run on the server."""
         self._run.finish()
 
 
 @final
-class MLflow(Logger):
+class _MLflow(Logger):
     """MLflow at ``MLFLOW_TRACKING_URI``; the experiment is ``MLFLOW_EXPERIMENT_NAME``, by default ``mgm``."""
 
     module = "mlflow"
 
     def open(self, step: int) -> None:
-        """Start or resume the run."""
         # do not wait for minutes for a server that cannot be reached
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
@@ -181,24 +174,21 @@ class MLflow(Logger):
             self._client.log_param(self._id, key, value)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Add a point to each curve."""
         metric: Any = import_module("mlflow.entities").Metric
         now = int(1000 * time.time())
         self._client.log_batch(self._id, metrics=[metric(name, value, now, step) for name, value in values.items()])
 
     def finish(self, step: int, values: Mapping[str, float], pictures: Sequence[Path]) -> None:
-        """Log the scores as metrics, and the figures and ``result.json`` as artifacts."""
         self.scalars(step, values)
         for path in pictures:
             self._client.log_artifact(self._id, str(path), "pictures")
         self._client.log_artifact(self._id, str(self.folder.result))
 
     def close(self) -> None:
-        """Mark the run as finished on the server; `open` reopens it."""
         self._client.set_terminated(self._id)
 
 
-LOGGERS: dict[str, type[Logger]] = {"tensorboard": TensorBoard, "wandb": WandB, "mlflow": MLflow}
+LOGGERS: dict[str, type[Logger]] = {"tensorboard": _TensorBoard, "wandb": _WandB, "mlflow": _MLflow}
 """`TrainingConfig.log` -> class. Each needs the extra of the same name."""
 
 

@@ -77,12 +77,8 @@ class SavedGenerator:
         kind = choose("generator", config.generator, GENERATORS).generator
         num_labels = max(1, len(info.scenes))
 
-        size, width = experiment.data.image_size, config.generator_width
-
-        def build() -> Generator:
-            return kind(size, config.latent_size, num_labels, width, config.image_channels)
-
-        network = rebuild(build, state["generator"], folder.path)
+        arguments = (config.latent_size, num_labels, config.generator_width, config.image_channels)
+        network = rebuild(lambda: kind(experiment.data.image_size, *arguments), state["generator"], folder.path)
         means, labels = state["latent_means"], state["labels"]
         shapes = tuple(means.shape), tuple(labels.shape)
         if not labels.numel() or shapes != ((len(labels), config.latent_size), (len(labels), num_labels)):
@@ -154,5 +150,5 @@ def _fitting_generator(run: str, experiment: Experiment, data: ExperimentData, d
 
 
 def _listed(scenes: tuple[str, ...]) -> str:
-    shown = listed(scenes) or "no scene labels"
-    return f"{shown} {len(scenes)} in all" if len(scenes) > SHOWN_NAMES else shown
+    number = f" {len(scenes)} in all" if len(scenes) > SHOWN_NAMES else ""
+    return (listed(scenes) or "no scene labels") + number

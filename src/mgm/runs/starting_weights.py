@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mgm.config import Experiment, ModelConfig
 from mgm.errors import ConfigError, DataError, RunError
@@ -68,11 +68,15 @@ def with_structure(experiment: Experiment) -> Experiment:
     Raises:
         ConfigError: If the encoder cannot be found.
     """
-    model, backbone = experiment.model, experiment.model.backbone
+    model, backbone, learned_from = experiment.model, experiment.model.backbone, ""
     if backbone.get("name") != model.encoder:
         name = model.encoder.removeprefix(PREFIX)
         backbone = {"name": model.encoder, **read_structure(name)} if model.encoder.startswith(PREFIX) else {}
-    return replace(experiment, model=replace(model, pretrained_on=_learned_from(model), backbone=backbone))
+    if folder := _encoder_folder(model):
+        result = read_result(folder.result)
+        if result["recipe"] == RECIPE:
+            learned_from = f"SimCLR on {result['num_photographs']:,} photographs of {result['data']}"
+    return replace(experiment, model=replace(model, pretrained_on=learned_from, backbone=backbone))
 
 
 def with_channels(experiment: Experiment, info: DatasetInfo) -> Experiment:
@@ -80,22 +84,11 @@ def with_channels(experiment: Experiment, info: DatasetInfo) -> Experiment:
     return replace(experiment, model=replace(experiment.model, image_channels=info.image.channels))
 
 
-def _learned_from(config: ModelConfig) -> str:
-    """Description of the unlabelled data that ``encoder_run`` was pre-trained on; empty if it was not pre-trained so."""
-    if not config.encoder_run:
-        return ""
-    folder = finished_run(config.encoder_run, "encoder_run")
-    result = read_result(folder.result)
-    if result["recipe"] != RECIPE:
-        return ""
-    return f"SimCLR on {result['num_photographs']:,} photographs of {result['data']}"
-
-
 def seen_before(experiment: Experiment, data: ExperimentData) -> tuple[str, ...]:
     """Digests of the images that the weights learn from before those of the run: of `pretrain` and of ``encoder_run``."""
     seen: set[str] = set() if data.pretraining is None else {*map(str, data.pretraining.digests)}
-    if experiment.model.encoder_run:
-        seen |= RunImages.read(finished_run(experiment.model.encoder_run, "encoder_run").images).known
+    if folder := _encoder_folder(experiment.model):
+        seen |= RunImages.read(folder.images).known
     return tuple(sorted(seen))
 
 
@@ -104,10 +97,9 @@ def check_unseen(experiment: Experiment, data: ExperimentData) -> str:
 
     Returns a warning if this cannot be determined; empty if no test image was used.
     """
-    run = experiment.model.encoder_run
-    if not run or not len(data.splits.test):
+    run, folder = experiment.model.encoder_run, _encoder_folder(experiment.model)
+    if not folder or not len(data.splits.test):
         return ""
-    folder = finished_run(run, "encoder_run")
     frame = folder.experiment().data.frame
     if frame != experiment.data.frame:
         return (
@@ -136,6 +128,9 @@ def start_networks(
     """Build the networks that a schedule trains, with pre-trained weights and the encoder of ``encoder_run`` if they are set.
 
     Decoders start at the ``constants`` (`MultiTaskModel.start_at`) if there are any.
+
+    Raises:
+        ConfigError: If pre-trained weights cannot be read or do not fit the encoder.
     """
     networks = build_networks(
         trained_networks(schedule),
@@ -145,28 +140,17 @@ def start_networks(
         num_scenes=num_scenes,
         seed=experiment.seed,
     )
-    if not (folder.checkpoints / "last.pt").exists():  # a checkpoint contains all weights
-        load_pretrained(networks.model, experiment.model)
+    if experiment.model.pretrained and not (folder.checkpoints / "last.pt").exists():  # which contains all weights
+        for module in networks.model.modules():
+            if isinstance(module, EfficientNetLite0):
+                load_imagenet_weights(module)
+            if isinstance(module, PretrainedEncoder):
+                load_weights(module, experiment.model.encoder.removeprefix(PREFIX))
     if constants:
         networks.model.start_at(constants)
     networks = networks.to(device)
     start_encoder(networks.model, experiment.model)
     return networks
-
-
-def load_pretrained(model: nn.Module, config: ModelConfig) -> None:
-    """Load the pre-trained weights of every pre-trained encoder of a model.
-
-    Raises:
-        ConfigError: If the weights cannot be read or do not fit the encoder.
-    """
-    if not config.pretrained:
-        return
-    for module in model.modules():
-        if isinstance(module, EfficientNetLite0):
-            load_imagenet_weights(module)
-        if isinstance(module, PretrainedEncoder):
-            load_weights(module, config.encoder.removeprefix(PREFIX))
 
 
 def finished_run(run: str, setting: str) -> RunFolder:
@@ -183,6 +167,10 @@ def finished_run(run: str, setting: str) -> RunFolder:
     return folder
 
 
+def _encoder_folder(model: ModelConfig) -> RunFolder | None:
+    return finished_run(model.encoder_run, "encoder_run") if model.encoder_run else None
+
+
 def start_encoder(model: MultiTaskModel, config: ModelConfig) -> None:
     """Load the encoder (weights and batch-norm statistics) of the best model of ``encoder_run``, if it is set (paper Table 11).
 
@@ -190,15 +178,15 @@ def start_encoder(model: MultiTaskModel, config: ModelConfig) -> None:
         ConfigError: If the encoder of that run has a different kind or size, or belongs to other tasks.
         RunError: If there is no such run, it is not finished, or its weights are damaged.
     """
-    if not config.encoder_run:
+    folder = _encoder_folder(config)
+    if not folder:
         return
-    folder = finished_run(config.encoder_run, "encoder_run")
     theirs = folder.experiment().model
     for name in ("architecture", "encoder", "depth", "widths", "encoder_stride"):
-        value = getattr(theirs, name)
-        if value != getattr(config, name):
+        value, ours = getattr(theirs, name), getattr(config, name)
+        if value != ours:
             raise ConfigError(
-                f"encoder_run {config.encoder_run}: its {name} is {value}, this run's {getattr(config, name)}; "
+                f"encoder_run {config.encoder_run}: its {name} is {value}, this run's {ours}; "
                 f"use --{name.replace('_', '-')} {in_words(value)}"
             )
     if theirs.image_channels not in (3, config.image_channels):
