@@ -29,8 +29,8 @@ def settings(photographs, **training):
     return without_tasks(with_settings(make_experiment("mgm", "tiny"), data=str(photographs), **training))
 
 
-def training_from(encoder, data, **changes):
-    return with_settings(make_experiment("mt", "tiny", str(data)), encoder_run=str(encoder), **changes)
+def training_from(run, data, **changes):
+    return with_settings(make_experiment("mt", "tiny", str(data)), encoder_run=str(run), **changes)
 
 
 @pytest.fixture(scope="module")
