@@ -68,7 +68,7 @@ def test_images_of_several_generators_in_equal_shares(photographs, runs):
     names = (str(runs / "mgm"), str(runs / "semantic"))
     experiment = experiment_on(photographs, "mgm_combine", generator_runs=names)
     data = load_data(experiment, CPU)
-    feed = make_loaders(experiment, data, CPU)["extra"]
+    feed = make_loaders(experiment, data)["extra"]
     batch = feed(0, 6)
     assert batch.images.shape == (6, 3, 32, 32)
     assert batch.images.abs().max() <= 1
@@ -78,7 +78,7 @@ def test_images_of_several_generators_in_equal_shares(photographs, runs):
     again, other = feed(0, 6), feed(1, 6)
     assert torch.equal(batch.images, again.images), "a resumed run sees the same ones"
     assert not torch.equal(batch.images, other.images)
-    alone = make_loaders(with_settings(experiment, generator_runs=names[:1]), data, CPU)["extra"](0, 3)
+    alone = make_loaders(with_settings(experiment, generator_runs=names[:1]), data)["extra"](0, 3)
     assert torch.equal(alone.images, batch.images[:3]), "the first half is the first generator's"
     assert not torch.equal(alone.images, batch.images[3:])
 
@@ -125,7 +125,7 @@ def test_killed_and_resumed_to_the_same_weights(mgm, interrupted, photographs, r
 def test_annotator_gives_its_predictions_as_targets(photographs, runs):
     experiment = experiment_on(photographs, "st_synthesized", annotator=str(runs / "semantic"))
     data = load_data(experiment, CPU)
-    annotate = make_annotator(experiment, data, CPU)
+    annotate = make_annotator(experiment, data)
     extra = replace(toy_batch(0, 3), images=toy_batch(0, 3).images.requires_grad_())
     labelled = annotate(extra)
     assert list(labelled.targets) == ["semantic"], "tasks that it has not learned have no target"
@@ -134,14 +134,14 @@ def test_annotator_gives_its_predictions_as_targets(photographs, runs):
     assert torch.equal(labelled.targets["semantic"], expected)
     assert labelled.images is extra.images
     assert torch.equal(labelled.scene, extra.scene)
-    nobody = make_annotator(experiment_on(photographs, "mgm"), data, CPU)
+    nobody = make_annotator(experiment_on(photographs, "mgm"), data)
     assert nobody(extra) is extra
 
 
 def test_annotator_sees_images_at_its_own_side(photographs, runs):
     experiment = experiment_on(photographs, "st_synthesized", annotator=str(runs / "mgm"))
     data = load_data(experiment, CPU)
-    annotate = make_annotator(experiment, data, CPU)
+    annotate = make_annotator(experiment, data)
     seen = []
     with register_module_forward_pre_hook(lambda module, inputs: seen.append((module, inputs[0]))):
         targets = annotate(toy_batch(0, 2, size=64)).targets

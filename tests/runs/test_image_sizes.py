@@ -50,7 +50,7 @@ def test_every_recipe_sees_the_size_of_the_baseline_at_every_step():
 def test_labelled_images_grow_and_no_others(augment):
     experiment = growing("mgm", num_images=40, augment=augment)
     data = load_data(experiment, torch.device("cpu"))
-    feeds = make_loaders(experiment, data, torch.device("cpu"))
+    feeds = make_loaders(experiment, data)
     for step, side in ((0, 32), (20, 48), (40, 64), (89, 64)):
         batch = feeds["labelled"](step, 4)
         assert batch.images.shape == (4, 3, side, side)

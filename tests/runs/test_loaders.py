@@ -14,7 +14,7 @@ from mgm.data.rooms.vocabulary import CLASSES
 from mgm.errors import ConfigError
 from mgm.method.recipes import make_experiment
 from mgm.runs.data import load_data
-from mgm.runs.loaders import RunLoaders
+from mgm.runs.loaders import make_loaders
 from mgm.runs.splits import warn_once
 from mgm.types import IGNORE_INDEX
 from toys import with_settings
@@ -37,11 +37,11 @@ def name_classes(folder, *names):
 
 
 def loaders(experiment, data=None):
-    return RunLoaders(experiment, data or load_data(experiment, CPU), CPU)
+    return make_loaders(experiment, data or load_data(experiment, CPU))
 
 
 def batch_of_rooms(folder, **data):
-    return loaders(experiment_on(folder, **data)).rooms()(0, 8)
+    return loaders(experiment_on(folder, extra_images="rooms", **data))["extra"](0, 8)
 
 
 @pytest.mark.parametrize("names", [("floor", "wall", "Floor_Mat"), ("FLOOR ", "wall", "floor-mat")])
@@ -81,9 +81,9 @@ def test_classes_that_no_training_image_shows_are_not_learned_from_rooms(photos)
 
 
 def test_equal_classes_are_taken_as_they_are_whether_seen_or_not(tmp_path):
-    experiment = experiment_on("rooms", num_images=12)
+    experiment = experiment_on("rooms", num_images=12, extra_images="rooms")
     few = load_data(experiment, CPU)
-    batch = loaders(experiment, few).rooms()(0, 14)
+    batch = loaders(experiment, few)["extra"](0, 14)
     seen = np.unique(few.reader.store.arrays["semantic"][few.splits.train]).tolist()
     assert set(batch.targets["semantic"].unique().tolist()) - set(seen)
 
@@ -95,7 +95,7 @@ def test_own_segmentations_are_translated_task_by_task(tmp_path):
     write_files(theirs, {"dataset.yaml": swapped.encode()})
     experiment = experiment_on(ours, pretrain=str(theirs))
     data = load_data(experiment, CPU)
-    batch = loaders(experiment, data).pretraining()(0, 4)
+    batch = loaders(experiment, data)["pretrain"](0, 4)
     assert set(batch.targets) == set(data.tasks)
     assert set(batch.targets["cells"].unique().tolist()) == {0, 2, IGNORE_INDEX}
 
@@ -132,9 +132,9 @@ def test_images_of_the_first_data_set_give_way_to_labelled_ones(photos, step, ke
     name_classes(photos, "floor", "wall", "floor mat")
     experiment = overlapping(photos)
     data = load_data(experiment, CPU)
-    ours = loaders(with_settings(experiment, pretrain_overlap=0.0), data).minibatches()(step, 6)
-    theirs = loaders(experiment, data).pretraining()(5 + step, 6)  # goes on after five steps of pre-training
-    found = loaders(experiment, data).minibatches()(step, 6)
+    ours = loaders(with_settings(experiment, pretrain_overlap=0.0), data)["labelled"](step, 6)
+    theirs = loaders(experiment, data)["pretrain"](5 + step, 6)  # goes on after five steps of pre-training
+    found = loaders(experiment, data)["labelled"](step, 6)
     for index in range(6):
         source, other = (ours, theirs) if str(index) in kept else (theirs, ours)
         assert same(row(found, index), row(source, index))
@@ -145,8 +145,8 @@ def test_each_process_has_its_share_of_both_data_sets(photos, monkeypatch):
     experiment = overlapping(photos)
     data = load_data(experiment, CPU)
     monkeypatch.setattr("mgm.runs.loaders.world_size", lambda: 2)
-    batch = loaders(experiment, data).minibatches()(1, 12)
-    ours = loaders(with_settings(experiment, pretrain_overlap=0.0), data).minibatches()(1, 12)
+    batch = loaders(experiment, data)["labelled"](1, 12)
+    ours = loaders(with_settings(experiment, pretrain_overlap=0.0), data)["labelled"](1, 12)
     assert [same(row(batch, index), row(ours, index)) for index in range(6)] == [False, False, True, False, False, True]
 
 
@@ -154,7 +154,7 @@ def test_without_steps_before_joint_training_there_is_no_overlap(photos):
     experiment = overlapping(photos, joint_share=1.0)
     data = load_data(experiment, CPU)
     at_once = with_settings(experiment, pretrain_overlap=0.0)
-    first, second = (loaders(made, data).minibatches()(0, 6) for made in (experiment, at_once))
+    first, second = (loaders(made, data)["labelled"](0, 6) for made in (experiment, at_once))
     assert torch.equal(first.images, second.images)
 
 
@@ -164,20 +164,20 @@ def test_both_data_sets_have_the_zoom_of_the_step(photos):
     still = with_settings(experiment, zoom=(1.0, 1.0))
     data = load_data(experiment, CPU)
     for step, whole in ((1, False), (2, True)):
-        batch, unzoomed = (loaders(made, data).minibatches()(step, 6) for made in (experiment, still))
+        batch, unzoomed = (loaders(made, data)["labelled"](step, 6) for made in (experiment, still))
         assert [same(row(batch, index), row(unzoomed, index)) for index in range(6)] == 6 * [whole]
 
 
 def test_tasks_that_the_first_data_set_lacks_have_no_labels_in_its_images(photos):
     name_classes(photos, "road", "car", "sky")
-    labels = loaders(overlapping(photos)).minibatches()(1, 6).targets
+    labels = loaders(overlapping(photos))["labelled"](1, 6).targets
     assert (labels["semantic"] != IGNORE_INDEX).any((1, 2)).tolist() == [False, False, True, False, False, True]
     assert labels["depth"].isfinite().any((1, 2, 3)).all()
 
 
 def test_mixed_images_are_replaced_in_what_a_discriminator_sees_too(photos):
     mixing = with_settings(overlapping(photos), augment=True, mix="cutmix", mix_share=1.0)
-    batch = loaders(mixing).minibatches()(1, 6)
+    batch = loaders(mixing)["labelled"](1, 6)
     alike = (batch.real_images == batch.images).flatten(1).all(1)
     assert alike.tolist() == [True, True, False, True, True, False]
 
@@ -185,6 +185,6 @@ def test_mixed_images_are_replaced_in_what_a_discriminator_sees_too(photos):
 def test_images_of_the_first_data_set_have_the_size_of_the_step(photos):
     experiment = overlapping(photos, early_sizes=(16,))
     assert experiment.data.size == (32, 32)
-    batch = loaders(experiment).minibatches()(1, 6)
+    batch = loaders(experiment)["labelled"](1, 6)
     assert batch.images.shape == (6, 3, 16, 16)
     assert batch.targets["depth"].shape == (6, 1, 16, 16)

@@ -30,13 +30,13 @@ def data(experiment) -> ExperimentData:
 
 
 def batches(experiment: Experiment, data: ExperimentData) -> dict[str, torch.Tensor]:
-    return {name: feed(3, 8).images for name, feed in make_loaders(experiment, data, CPU).items()}
+    return {name: feed(3, 8).images for name, feed in make_loaders(experiment, data).items()}
 
 
 @pytest.mark.parametrize("mix", ["cutmix", "classes", "objects"])
 def test_labelled_images_alone_are_mixed(experiment, data, mix):
     plain = batches(experiment, data)
-    mixed = make_loaders(with_settings(experiment, mix=mix, mix_share=1.0), data, CPU)
+    mixed = make_loaders(with_settings(experiment, mix=mix, mix_share=1.0), data)
     assert plain.keys() == mixed.keys() == {"labelled", "generator", "extra"}
     for name in ("generator", "extra"):
         assert torch.equal(mixed[name](3, 8).images, plain[name])
@@ -57,7 +57,7 @@ def test_the_last_steps_see_labelled_images_whole(experiment, data):
     zoomed = with_settings(experiment, zoom=(2.0, 2.0), zoom_share=0.75)
     steps = experiment.training.steps
     for step in (0, steps * 3 // 4 - 1, -(-steps * 3 // 4), steps - 1):
-        whole, found = (make_loaders(each, data, CPU) for each in (still, zoomed))
+        whole, found = (make_loaders(each, data) for each in (still, zoomed))
         for name in whole:
             same = torch.equal(whole[name](step, 8).images, found[name](step, 8).images)
             assert same == (name == "labelled" and step >= 0.75 * steps), (name, step)

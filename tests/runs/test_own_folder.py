@@ -161,11 +161,11 @@ def test_streamed_training_data_are_those_of_memory(tmp_path, monkeypatch):
     from mgm.runs.loaders import make_loaders
 
     experiment = experiment_on(write_own(tmp_path / "photos", 20))
-    resident = make_loaders(experiment, load_data(experiment, torch.device("cpu")), torch.device("cpu"))["labelled"]
+    resident = make_loaders(experiment, load_data(experiment), torch.device("cpu"))["labelled"]
     monkeypatch.setattr("mgm.data.loading.StoreReader.__init__.__defaults__", ("cpu", 0, None))
     data = load_data(experiment, "cpu")
     assert not data.reader.is_resident
-    streamed = make_loaders(experiment, data, torch.device("cpu"))["labelled"]
+    streamed = make_loaders(experiment, data)["labelled"]
     for step in range(4):
         assert resident(step, 4).images.equal(streamed(step, 4).images)
 

@@ -113,7 +113,7 @@ def test_an_annotator_decodes_by_what_it_learned(cells, run):
     made = experiment(cells, annotator=str(run))
     data = load_data(made, torch.device("cpu"))
     batch = data.reader.batch(np.arange(2))
-    labelled = make_annotator(made, data, torch.device("cpu"))(batch)
+    labelled = make_annotator(made, data)(batch)
     assert 20 < labelled.targets["heat"].mean() < 60  # near the low end of its own range, not of the other
 
 

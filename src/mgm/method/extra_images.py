@@ -2,53 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from mgm.method.step import JointStep
-from mgm.training.trainer import Loader
 from mgm.types import Batch
-
-
-class Loaders(Protocol):
-    """Makes the loaders of extra images from a run's data."""
-
-    def labelled(self) -> Loader:
-        """The labelled images, in a different order and with different augmentation than in the minibatches."""
-        ...
-
-    def weakly_labelled(self) -> Loader:
-        """Training images of which only the scene label is used."""
-        ...
-
-    def composites(self) -> Loader:
-        """Labelled images with parts of others pasted into them."""
-        ...
-
-    def rooms(self) -> Loader:
-        """Rendered rooms."""
-        ...
-
-    def saved_generators(self) -> Loader:
-        """Images synthesized by the generators of earlier runs."""
-        ...
 
 
 @dataclass(frozen=True)
 class ExtraImages:
-    """A source of extra images."""
+    """A source of extra images. Unless a generator makes them, `mgm.runs.loaders` has their loader."""
 
     description: str
     generator: Literal["none", "frozen", "joint"] = "none"
     """Whether this run's generator makes the images, and if so, whether it is frozen or trained further in joint training."""
     labelled: bool = False
     """Whether the images have pixel labels, so that they can be used for `labels`."""
-    loader: Callable[[Loaders], Loader] | None = None
-    """Chooses the loader; None if this run's generator makes the images."""
 
 
 EXTRA_IMAGES: dict[str, ExtraImages] = {
@@ -56,27 +28,11 @@ EXTRA_IMAGES: dict[str, ExtraImages] = {
     "frozen_generator": ExtraImages(
         "synthesized by a generator trained beforehand and frozen (MGM/j)", generator="frozen"
     ),
-    "saved_generators": ExtraImages(
-        "synthesized by the trained generators of earlier runs (MGM-Combine)",
-        loader=lambda loaders: loaders.saved_generators(),
-    ),
-    "weak": ExtraImages(
-        "real images of which at most the scene label is used (MGM_r)",
-        loader=lambda loaders: loaders.weakly_labelled(),
-    ),
-    "labelled": ExtraImages(
-        "the labelled images again (control of equal cost)",
-        labelled=True,
-        loader=lambda loaders: loaders.labelled(),
-    ),
-    "composites": ExtraImages(
-        "half the classes of one labelled image pasted into another",
-        labelled=True,
-        loader=lambda loaders: loaders.composites(),
-    ),
-    "rooms": ExtraImages(
-        "rendered rooms with their exact geometry", labelled=True, loader=lambda loaders: loaders.rooms()
-    ),
+    "saved_generators": ExtraImages("synthesized by the trained generators of earlier runs (MGM-Combine)"),
+    "weak": ExtraImages("real images of which at most the scene label is used (MGM_r)"),
+    "labelled": ExtraImages("the labelled images again (control of equal cost)", labelled=True),
+    "composites": ExtraImages("half the classes of one labelled image pasted into another", labelled=True),
+    "rooms": ExtraImages("rendered rooms with their exact geometry", labelled=True),
     "none": ExtraImages("no extra images (MGM/G)"),
 }
 """`MethodConfig.extra_images` -> the source."""

@@ -19,7 +19,7 @@ from mgm.training.checkpoint import rebuild
 from mgm.types import Batch
 
 
-def make_annotator(experiment: Experiment, data: ExperimentData, device: torch.device) -> Callable[[Batch], Batch]:
+def make_annotator(experiment: Experiment, data: ExperimentData) -> Callable[[Batch], Batch]:
     """Make the function that labels extra images by the run `MethodConfig.annotator`; the identity if none is set.
 
     Images are resized to the size that the run's model was trained at, and its predictions are resized back. They replace all
@@ -49,7 +49,7 @@ def make_annotator(experiment: Experiment, data: ExperimentData, device: torch.d
             f"on data with the same classes, or leave {', '.join(other)} out of --tasks"
         )
     model = rebuild(lambda: build_model(learned, theirs.model, theirs.seed), folder.best_weights(), folder.path)
-    model.to(device).eval().requires_grad_(False)
+    model.to(data.reader.device).eval().requires_grad_(False)
 
     @torch.no_grad()
     def annotate(batch: Batch) -> Batch:

@@ -64,18 +64,17 @@ class ExperimentData:
 
     def batches(self, indices: np.ndarray) -> Iterator[Batch]:
         """Yield this process's share of the samples in order, without augmentation."""
-        own = indices[rank() :: world_size()]
-        for start in range(0, len(own), self.batch_size):
-            yield self.reader.batch(own[start : start + self.batch_size])
+        return self._in_order(indices[rank() :: world_size()])
 
     @cached_property
     def constants(self) -> dict[str, torch.Tensor]:
         """Task -> best constant prediction ``[C]`` for the labelled images."""
-        batches = [
-            self.reader.batch(self.labelled[start : start + self.batch_size]).targets
-            for start in range(0, len(self.labelled), self.batch_size)
-        ]
-        return {name: task.constant(batch[name] for batch in batches) for name, task in self.tasks.items()}
+        targets = [batch.targets for batch in self._in_order(self.labelled)]
+        return {name: task.constant(batch[name] for batch in targets) for name, task in self.tasks.items()}
+
+    def _in_order(self, indices: np.ndarray) -> Iterator[Batch]:
+        for start in range(0, len(indices), self.batch_size):
+            yield self.reader.batch(indices[start : start + self.batch_size])
 
 
 def load_data(experiment: Experiment, device: torch.device | str) -> ExperimentData:

@@ -11,13 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from textwrap import shorten
-from typing import Any, ClassVar, cast, final
+from typing import Any, ClassVar, final
 
 from torch import nn
 
 from mgm.errors import ConfigError
 from mgm.method.algorithm import stages
 from mgm.runs.folder import RunFolder, read_json, read_result, write_json
+from mgm.runs.provenance import flat
 from mgm.runs.settings import to_dict
 from mgm.training.evaluate import Scores
 from mgm.training.trainer import Progress
@@ -170,7 +171,7 @@ class _MLflow(Logger):
         experiment = found.experiment_id if found else self._client.create_experiment(name)
         self._id = self._client.create_run(experiment, run_name=self.title).info.run_id
         self.keep_id(self._id)
-        for key, value in _flat(self.settings).items():
+        for key, value in flat(self.settings).items():
             self._client.log_param(self._id, key, value)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
@@ -223,12 +224,12 @@ class Logged(Progress):
 
     def validated(self, done: int, scores: Scores, score: float, model: nn.Module) -> None:
         """Log validation scores."""
-        values = {"score": score, **_flat(scores, "validation/")}
+        values = {"score": score, **flat(scores, "validation/")}
         self._try(lambda: self.logger.scalars(self._start + done, values))
 
     def finish(self, result: Mapping[str, Any], pictures: Sequence[Path]) -> None:
         """Log the result of a finished run and its figures."""
-        kept = {name: value for name, value in _flat(result["test"], "test/").items() if value is not None}
+        kept = {name: value for name, value in flat(result["test"], "test/").items() if value is not None}
         self._try(lambda: self.logger.open(self._total))
         self._try(lambda: self.logger.finish(self._total, kept, pictures))
         self._try(self.logger.close)
@@ -254,14 +255,3 @@ def log_result(folder: RunFolder) -> None:
     experiment = folder.experiment()
     for logged in make_loggers(folder, experiment.training.log, stages(experiment)):
         logged.finish(read_result(folder.result), sorted(folder.pictures.glob("*.png")))
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Flatten nested values, joining names with slashes."""
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, dict):
-            flat |= _flat(cast("dict[str, Any]", value), f"{prefix}{name}/")
-        else:
-            flat[prefix + name] = value
-    return flat

@@ -13,6 +13,7 @@ import torch
 
 from mgm.config import DataConfig
 from mgm.data import open_source
+from mgm.data.base import Splits
 from mgm.data.composites import paste
 from mgm.data.manifest import info_to_plain
 from mgm.data.rooms import RoomsSource
@@ -68,8 +69,7 @@ def other_data(config: DataConfig, data: ExperimentData, name: str, setting: str
     check_channels(setting, source.info, data.info)
     store = cached_store(source, config.frame, config.cache, skip_bad=config.skip_bad)
     train = rows_of(store, source).splits("random", config.split_seed).train
-    held_out = data.reader.store.digests[np.concatenate([data.splits.validation, data.splits.test])]
-    kept = train[~np.isin(store.digests[train], held_out)]
+    kept = without_held_out(store, train, data.reader.store, data.splits)
     if len(kept) < len(train):
         warn_once(
             f"{setting} {source.info.name}: {len(train) - len(kept)} of {len(train)} images are left out, since this run validates "
@@ -82,8 +82,14 @@ def other_data(config: DataConfig, data: ExperimentData, name: str, setting: str
     return OtherData(source.info, store, kept)
 
 
+def without_held_out(store: Store, indices: np.ndarray, other: Store, splits: Splits) -> np.ndarray:
+    """The ``indices`` of images of ``store`` that equal, by content, no validation or test image of ``other``."""
+    held_out = other.digests[np.concatenate([splits.validation, splits.test])]
+    return indices[~np.isin(store.digests[indices], held_out)]
+
+
 def translation(
-    other: OtherData, data: ExperimentData, recipe: str, device: torch.device
+    other: OtherData, data: ExperimentData, recipe: str
 ) -> tuple[dict[str, Task], Callable[[Batch], Batch]]:
     """How another data set serves a run: the run's tasks that it has labels for, and the translation of its batches.
 
@@ -94,7 +100,7 @@ def translation(
     Raises:
         ConfigError: If the data sets have no label in common that is learned.
     """
-    info = other.info
+    info, device = other.info, data.reader.device
     theirs = tasks_for(info)
     said: list[str] = []
     tables: dict[str, torch.Tensor] = {}

@@ -140,15 +140,17 @@ def write_history(folder: RunFolder) -> None:
 
 def flat_record(record: Record) -> dict[str, Any]:
     """Flatten a record of the metrics log."""
-    losses = {f"loss/{name}": value for name, value in record.get("losses", {}).items()}
-    nested = {
-        f"{kind}/{name}/{figure}": value
-        for kind in ("validation", "gradients")
-        for name, figures in record.get(kind, {}).items()
-        for figure, value in figures.items()
-    }
-    rest = {key: value for key, value in record.items() if key not in ("losses", "validation", "gradients")}
-    return {**rest, **losses, **nested}
+    nested = {"loss": "losses", "validation": "validation", "gradients": "gradients"}
+    rest = {key: value for key, value in record.items() if key not in nested.values()}
+    return rest | flat({title: record.get(key, {}) for title, key in nested.items()})
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Flatten nested values, joining names with slashes."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        found |= flat(value, f"{prefix}{name}/") if is_mapping(value) else {prefix + name: value}
+    return found
 
 
 @lru_cache(maxsize=1)

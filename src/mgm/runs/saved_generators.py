@@ -100,7 +100,7 @@ class SavedGenerator:
         return self.images(rows, self.labels[rows], random), self.labels[rows]
 
 
-def saved_generators_loader(experiment: Experiment, data: ExperimentData, device: torch.device) -> Loader:
+def saved_generators_loader(experiment: Experiment, data: ExperimentData) -> Loader:
     """A loader of extra images from the generators of ``generator_runs``, equally many from each.
 
     Paper, Table 15, MGM-Combine: "equivalently sampled data" of the generators of three single-task models, which are not trained
@@ -110,7 +110,8 @@ def saved_generators_loader(experiment: Experiment, data: ExperimentData, device
         ConfigError: If a run has other scenes, channels, or image sizes.
         RunError: If there is no such run, it is not finished, or it has no generator.
     """
-    generators = [_fitting_generator(run, experiment, data, device) for run in experiment.method.generator_runs]
+    device = data.reader.device
+    generators = [_fitting_generator(run, experiment, data) for run in experiment.method.generator_runs]
 
     @torch.no_grad()
     def load(step: int, count: int) -> Batch:
@@ -132,7 +133,7 @@ def even_shares(total: int, parts: int, turn: int) -> list[int]:
     return [share + ((part - turn) % parts < rest) for part in range(parts)]
 
 
-def _fitting_generator(run: str, experiment: Experiment, data: ExperimentData, device: torch.device) -> SavedGenerator:
+def _fitting_generator(run: str, experiment: Experiment, data: ExperimentData) -> SavedGenerator:
     folder = finished_run(run, "generator_runs")
     theirs, info = folder.experiment().data, folder.info()
     if theirs.frame != experiment.data.frame:
@@ -146,7 +147,7 @@ def _fitting_generator(run: str, experiment: Experiment, data: ExperimentData, d
             f"generator_runs {run}: its images show scenes of {info.name} ({_listed(info.scenes)}), this run has "
             f"{_listed(data.info.scenes)}; use a run on the same data and with the same --weak-labels"
         )
-    return SavedGenerator.load(folder.path, device)
+    return SavedGenerator.load(folder.path, data.reader.device)
 
 
 def _listed(scenes: tuple[str, ...]) -> str:

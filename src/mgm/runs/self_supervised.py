@@ -27,6 +27,7 @@ from mgm.runs.folder import RunFolder, read_result, write_json
 from mgm.runs.images import RunImages
 from mgm.runs.loaders import draws
 from mgm.runs.loggers import make_loggers
+from mgm.runs.other_data import without_held_out
 from mgm.runs.pretraining import RECIPE, pretraining
 from mgm.runs.progress import RichProgress
 from mgm.runs.provenance import Beginning, command_line, made_with, recorded
@@ -141,8 +142,7 @@ def _exclude_held_out(store: Store, indices: np.ndarray, exclude: str, experimen
     source = open_source(exclude)
     theirs = cached_store(source, config.frame, config.cache, skip_bad=config.skip_bad)
     splits = make_splits(theirs, source, config, theirs.labelled(theirs.info.tasks))
-    held_out = set(theirs.digests[np.concatenate([splits.validation, splits.test])])
-    kept = indices[[digest not in held_out for digest in store.digests[indices]]]
+    kept = without_held_out(store, indices, theirs, splits)
     if rank() == 0:
         num_left_out = len(indices) - len(kept)
         print(f"{num_left_out} photographs are left out: validation or test images of {exclude}", file=sys.stderr)

@@ -15,6 +15,7 @@ from mgm.config import DataConfig, Experiment, MethodConfig, ModelConfig, Traini
 from mgm.data import DATASETS
 from mgm.data.files import parse_yaml, read_bounded, schema
 from mgm.errors import ConfigError, first_problem, unknown
+from mgm.training.metrics_log import plain
 from mgm.types import is_mapping, is_sequence
 
 LARGEST_NUMBER = 1 << 31
@@ -24,13 +25,7 @@ GROUPS = {"data": DataConfig, "model": ModelConfig, "method": MethodConfig, "tra
 
 def to_dict(experiment: Experiment) -> dict[str, Any]:
     """Convert settings to plain nested values."""
-
-    def listed(value: Any) -> Any:
-        if is_mapping(value):
-            return {key: listed(item) for key, item in value.items()}
-        return list(value) if is_sequence(value) else value
-
-    return listed(dataclasses.asdict(experiment))
+    return plain(dataclasses.asdict(experiment))
 
 
 def to_yaml(experiment: Experiment) -> str:

@@ -18,8 +18,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
-
 from mgm.config import Experiment
 from mgm.errors import ConfigError
 from mgm.functional.distributed import world_size
@@ -28,7 +26,7 @@ from mgm.runs.provenance import current_commit
 from mgm.training.checkpoint import TrainingState, load_checkpoint
 from mgm.training.optimizers import optimizer_names
 from mgm.training.trainer import Trainer
-from mgm.training.updates import Stage, Update
+from mgm.training.updates import Stage
 from mgm.version import __version__
 
 METHOD_FIELDS = ("losses", "balance", "sparsity_weight", "sharing_weight")
@@ -123,12 +121,9 @@ def _settings(experiment: Experiment, data: ExperimentData, device: str) -> dict
         for settings in (experiment.model, experiment.training)
     )
     method = {name: getattr(experiment.method, name) for name in METHOD_FIELDS}
-    images = hashlib.sha256()
-    for indices in (data.labelled, data.splits.validation):
-        images.update(np.ascontiguousarray(indices).tobytes())
     about = {
         "seed": experiment.seed,
-        "images": images.hexdigest(),
+        "images": hashlib.sha256(data.labelled.tobytes() + data.splits.validation.tobytes()).hexdigest(),
         "name": data.info.name,
         "data": data.reader.store.manifest["checksums"],
         "pretrain": data.pretraining and data.pretraining.fingerprint,
@@ -142,10 +137,10 @@ def _settings(experiment: Experiment, data: ExperimentData, device: str) -> dict
 
 
 def _described(stage: Stage) -> list[object]:
-    return [stage.name, stage.steps, stage.batch_size, stage.data, *map(_described_update, stage.updates)]
-
-
-def _described_update(update: Update) -> list[object]:
-    loss = update.loss.func if isinstance(update.loss, partial) else update.loss
-    title, gradient = getattr(loss, "__qualname__", str(loss)), type(update.gradient).__name__
-    return [update.name, update.trains, title, update.source, update.weight, sorted(update.statistics), gradient]
+    described: list[object] = [stage.name, stage.steps, stage.batch_size, stage.data]
+    for update in stage.updates:
+        loss = update.loss.func if isinstance(update.loss, partial) else update.loss
+        title, gradient = getattr(loss, "__qualname__", str(loss)), type(update.gradient).__name__
+        about = [update.name, update.trains, title, update.source, update.weight, sorted(update.statistics), gradient]
+        described.append(about)
+    return described

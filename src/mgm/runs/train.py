@@ -228,14 +228,14 @@ def _make_trainer(
     if fabric.is_global_zero:
         shown += make_loggers(folder, experiment.training.log, schedule)
         shown += [watch(folder, data)] if watch else []
-    loaders = make_loaders(experiment, data, device)
+    loaders = make_loaders(experiment, data)
     steps = JointSteps(
         networks,
         tasks,
         experiment.method,
         loaders,
         multi_hot=data.info.multi_hot,
-        annotate=make_annotator(experiment, data, device),
+        annotate=make_annotator(experiment, data),
         strengthen=strengthening(experiment.data, tasks),
         label_stride=label_stride(experiment.model),
     )
