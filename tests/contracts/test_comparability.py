@@ -32,7 +32,7 @@ def labelled_batches(recipe: str, photographs: Path) -> list[Batch]:
     config = replace(experiment.data, data=str(photographs), tasks=("semantic", "depth", "normal"), fraction=0.7)
     model = replace(experiment.model, decoder="pyramid", loss_stride=2)
     experiment = replace(experiment, data=config, model=model)
-    loaders = make_loaders(experiment, load_data(experiment), torch.device("cpu"))
+    loaders = make_loaders(experiment, load_data(experiment, torch.device("cpu")))
     return [loaders["labelled"](step, 4) for step in (0, 1, 5)]
 
 

@@ -218,7 +218,7 @@ def test_an_annotator_for_other_images_is_refused(tiles, tmp_path):
     write_files(rooms, {"result.json": b"{}"})
     made = with_settings(experiment(tiles), annotator=str(rooms))
     with pytest.raises(ConfigError, match="annotator .*: images of rooms have 3 channels"):
-        make_annotator(made, load_data(made), torch.device("cpu"))
+        make_annotator(made, load_data(made, "cpu"))
 
 
 def test_a_turn_of_colours_is_refused_without_colours(tiles):

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from fake_cells import write_cells
@@ -161,7 +160,7 @@ def test_streamed_training_data_are_those_of_memory(tmp_path, monkeypatch):
     from mgm.runs.loaders import make_loaders
 
     experiment = experiment_on(write_own(tmp_path / "photos", 20))
-    resident = make_loaders(experiment, load_data(experiment), torch.device("cpu"))["labelled"]
+    resident = make_loaders(experiment, load_data(experiment, "cpu"))["labelled"]
     monkeypatch.setattr("mgm.data.loading.StoreReader.__init__.__defaults__", ("cpu", 0, None))
     data = load_data(experiment, "cpu")
     assert not data.reader.is_resident
