@@ -31,12 +31,6 @@ def seconds(experiment):
 
 
 @pytest.mark.parametrize("recipe", ["mt", "mgm", "mgm_no_generator"])
-def test_total_is_the_sum_over_steps_and_validations(recipe):
-    experiment = make_experiment(recipe, "quick")
-    assert COST.total_s(experiment) == pytest.approx(seconds(experiment))
-
-
-@pytest.mark.parametrize("recipe", ["mt", "mgm", "mgm_no_generator"])
 @pytest.mark.parametrize("minutes", [3.0, 30.0, 200.0])
 def test_the_fitted_run_fills_the_time_and_no_more(recipe, minutes):
     fitted = fit_to_minutes(make_experiment(recipe, "quick"), minutes, COST)

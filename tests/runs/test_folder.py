@@ -58,7 +58,7 @@ def test_damaged_json(folder, content):
     for path, read in (
         (folder.dataset, folder.info),
         (folder.result, lambda: read_result(folder.result)),
-        (folder.beginning, lambda: Beginning.read(folder.beginning)),
+        (folder.beginning, lambda: read_json(folder.beginning, Beginning)),
         (folder.images, lambda: RunImages.read(folder.images)),
         (folder.failure, lambda: read_json(folder.failure, Failure)),
     ):

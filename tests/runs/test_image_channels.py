@@ -32,7 +32,7 @@ from mgm.models import MODELS
 from mgm.report.html.run import run_page
 from mgm.runs.annotator import make_annotator
 from mgm.runs.data import load_data
-from mgm.runs.folder import RunFolder
+from mgm.runs.folder import RunFolder, read_json
 from mgm.runs.other_data import other_data
 from mgm.runs.provenance import Beginning
 from mgm.runs.starting_weights import start_encoder, with_channels
@@ -243,7 +243,7 @@ def test_an_encoder_for_rgb_is_fitted_to_other_channels_and_no_other_one(run, ti
 
 def test_a_run_that_was_begun_on_other_channels_may_be_continued_by_its_command(run, tiles):
     asked = make_experiment("mgm", "tiny", str(tiles))
-    begun = Beginning.read(RunFolder(run).beginning)
+    begun = read_json(RunFolder(run).beginning, Beginning)
     own = RunFolder(run).experiment()
     assert own.model.image_channels == 4
     begun.check(replace(own, model=asked.model), derived=True)

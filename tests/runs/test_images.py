@@ -26,8 +26,7 @@ from toys import with_settings
 
 def begun(tmp_path: Path, data: Path) -> RunFolder:
     folder = RunFolder(tmp_path / "run")
-    experiment = make_experiment("mt", "tiny", str(data))
-    begin_run(folder, experiment, open_source(str(data)).info)
+    begin_run(folder, make_experiment("mt", "tiny", str(data)), open_source(str(data)).info)
     return folder
 
 
@@ -137,35 +136,20 @@ def test_a_test_picture_that_has_become_one_of_training_is_not_scored(run, photo
     assert scored(run) == set(kept)
 
 
-def _label(photos: Path) -> None:
-    (photos / "semantic" / "photo_001.png").write_bytes(palette_png(np.zeros((30, 40), np.uint8)))
-
-
-def _scene(photos: Path) -> None:
-    table = photos / "labels.csv"
-    table.write_text(table.read_text().replace("photo_003,kitchen", "photo_003,hall"))
-
-
-def _less_test(photos: Path) -> None:
-    (photos / "dataset.yaml").write_text("split: {test: 0.3}\n")
-
-
-def _class(photos: Path) -> None:
-    labels = np.full((30, 40), 3, np.uint8)
-    (photos / "semantic" / "photo_001.png").write_bytes(palette_png(labels))
+CLASS = {"semantic/photo_001.png": palette_png(np.full((30, 40), 3, np.uint8))}
 
 
 @pytest.mark.parametrize(
-    "edit, says",
+    "files, says",
     [
-        (_label, "labels of semantic"),
-        (_scene, "other scene labels"),
-        (_less_test, "other splits"),
-        (_class, "classes new: class_3"),
+        ({"semantic/photo_001.png": palette_png(np.zeros((30, 40), np.uint8))}, "labels of semantic"),
+        ({"labels.csv": own_files(12)["labels.csv"].replace(b"003,kitchen", b"003,hall")}, "other scene labels"),
+        ({"dataset.yaml": b"split: {test: 0.3}"}, "other splits"),
+        (CLASS, "classes new: class_3"),
     ],
 )
-def test_other_labels_scenes_and_settings_are_changes(run, photos, edit, says):
-    edit(photos)
+def test_other_labels_scenes_and_settings_are_changes(run, photos, files, says):
+    write_files(photos, files)
     changes = open_run_data(run).changes
     assert says in changes
     assert "images are" not in changes
@@ -187,7 +171,7 @@ def test_classes_of_other_names_are_refused_with_the_reason(run, photos):
 
 
 def test_labels_that_mean_something_else_are_refused(run, photos):
-    _class(photos)
+    write_files(photos, CLASS)
     with pytest.raises(DataError, match=r"photos has changed since the run was begun \(classes new: class_3.*learned"):
         _ = open_run_data(run).info
 

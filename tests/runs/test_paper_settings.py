@@ -89,13 +89,6 @@ def test_training_on_objects(mgm, photographs, tmp_path):
                        "--generator-runs", run, "--no-baseline", "--out", tmp_path / "combine")  # fmt: skip
 
 
-def test_unknown_weak_labels(mgm, photographs):
-    code, out, err = mgm("train", "mgm", *TINY, "--data", photographs, "--weak-labels", "object")
-    assert code == 2
-    assert "scene" in out + err
-    assert "Traceback" not in err
-
-
 @pytest.mark.slow
 def test_three_buildings_of_taskonomy(mgm, tmp_path, monkeypatch):
     """Paper Table 14, by the split of the whole folder and by the name of the small set."""

@@ -5,7 +5,6 @@ import io
 import json
 import re
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -127,7 +126,3 @@ def test_line_of_the_web_page(root):
         )
         line = summary(model, read_result(run.result))
         assert ("pre-trained encoder (ImageNet (lite0))" in line) == expected
-
-
-def test_settings_of_a_run_decide():
-    assert pretraining(replace(toy_settings().model, encoder="hf:x/y")) == "hf:x/y"

@@ -10,7 +10,7 @@ from fake_runs import INFO, begin_run
 from mgm.errors import ConfigError, RunError
 from mgm.method.algorithm import stages
 from mgm.method.recipes import make_experiment
-from mgm.runs.folder import RunFolder
+from mgm.runs.folder import RunFolder, read_json
 from mgm.runs.provenance import Beginning, encoder_updates, parameter_counts, peak_memory_mb
 from mgm.runs.settings import to_dict, with_absolute_paths
 from toys import toy_experiment, toy_trainer, with_settings
@@ -68,7 +68,7 @@ def test_what_a_kill_leaves_before_the_run_is_there_hinders_nothing(tmp_path):
     for name in ("dataset.json", "images.json", "begun.json", ".lock", ".config.yaml.4711.tmp"):
         (folder.path / name).write_text("cut sh")
     begin_run(folder, with_settings(EXPERIMENT, data="nowhere"), INFO)
-    assert Beginning.read(folder.beginning).settings == to_dict(folder.experiment())
+    assert read_json(folder.beginning, Beginning).settings == to_dict(folder.experiment())
     assert not list(folder.path.glob(".*.tmp"))
 
 

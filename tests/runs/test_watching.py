@@ -1,6 +1,7 @@
 """What shows how a training goes: lines, bar, several at once."""
 
 import sys
+from unittest.mock import MagicMock
 
 import pytest
 import torch
@@ -10,20 +11,14 @@ from mgm.method.algorithm import stages
 from mgm.runs.progress import RichProgress, with_unit
 from mgm.tasks.base import MetricInfo
 from mgm.training.callbacks import Watchers
-from mgm.training.trainer import Progress
 from toys import toy_experiment, toy_tasks
 
 SCORES = {"semantic": {"miou": 0.25}, "depth": {"abs_error_m": 0.611}, "normal": {"angle_deg": 31.4}}
 MODEL = nn.Identity()
 
 
-def schedule():
-    experiment = toy_experiment()
-    return stages(experiment)
-
-
 def progress():
-    return RichProgress("mgm", toy_tasks(), schedule(), torch.device("cpu"))
+    return RichProgress("mgm", toy_tasks(), stages(toy_experiment()), torch.device("cpu"))
 
 
 def test_plain_lines_where_there_is_no_terminal(capsys, monkeypatch):
@@ -102,28 +97,12 @@ def test_units():
 
 
 def test_watchers_are_all_told_and_closed():
-    told = []
-
-    class Watcher(Progress):
-        def __init__(self, name):
-            self.name = name
-
-        def __exit__(self, *error):
-            told.append((self.name, "closed"))
-
-        def stage(self, name, done, total):
-            told.append((self.name, name))
-
-        def step(self, done, figures):
-            told.append((self.name, done))
-
-        def validated(self, done, scores, score, model):
-            told.append((self.name, score))
-
-    with Watchers([Watcher("a"), Watcher("b")]) as watchers:
+    told = MagicMock()
+    with Watchers([told.a, told.b]) as watchers:
         watchers.stage("joint", 0, 3)
         watchers.step(1, {})
         watchers.validated(1, SCORES, 0.5, MODEL)
-    assert told == [
-        ("a", "joint"), ("b", "joint"), ("a", 1), ("b", 1), ("a", 0.5), ("b", 0.5), ("b", "closed"), ("a", "closed"),
-    ]  # fmt: skip
+        watchers.stopped(1, 2)
+    order = ["__enter__", "stage", "step", "validated", "stopped"]
+    expected = [f"{member}.{name}" for name in order for member in "ab"]
+    assert [name for name, *_ in told.mock_calls] == [*expected, "b.__exit__", "a.__exit__"]

@@ -29,12 +29,8 @@ if TYPE_CHECKING:
 
 Scores = dict[str, dict[str, float | None]]
 """Task -> metric -> value; null where it could not be computed."""
-
-
 Classes = dict[str, dict[str, dict[str, float | None]]]
 """Task -> class -> ``iou`` and ``pixels``, its share of the labelled pixels."""
-
-
 MAX_JSON_BYTES = 1 << 28
 
 

@@ -57,11 +57,6 @@ class Beginning:
     settings: dict[str, Any]
     """Copy of ``config.yaml``, to detect whether that was edited."""
 
-    @classmethod
-    def read(cls, path: Path) -> Beginning:
-        """Read the file. Raises `RunError` if the file is missing or damaged."""
-        return read_json(path, cls)
-
     def check(self, experiment: Experiment, *, derived: bool = False) -> None:
         """Check that the run can be resumed with these settings and the current number of processes.
 
@@ -85,11 +80,7 @@ class Beginning:
             raise ConfigError(
                 f"the run was begun with {self.world_size} process{'es' * (self.world_size > 1)} and cannot be continued with "
                 f"{world_size()}, whose random numbers are others; use "
-                + (
-                    f"torchrun --nproc-per-node {self.world_size}"
-                    if self.world_size > 1
-                    else "mgm train --resume alone"
-                )
+                f"{f'torchrun --nproc-per-node {self.world_size}' if self.world_size > 1 else 'mgm train --resume alone'}"
             )
 
 
@@ -190,7 +181,7 @@ def made_with(folder: RunFolder, trainer: Trainer) -> dict[str, Any]:
     return {
         "seconds": round(trainer.position.seconds, 1),
         "shared_seconds": round(trainer.position.shared_seconds, 1),
-        "command": Beginning.read(folder.beginning).command,
+        "command": read_json(folder.beginning, Beginning).command,
         "commit": current_commit(),
         "versions": versions(),
         "device": str(device),

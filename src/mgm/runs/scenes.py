@@ -59,18 +59,16 @@ def without_scenes(experiment: Experiment, data: ExperimentData) -> Experiment:
     refines = experiment.method.refinement != "none"
     possible = data.num_scenes > 0 and count_kinds(data.reader.scenes[data.labelled]) > 1
     conditional = EXTRA_IMAGES[experiment.method.extra_images].generator != "none"
-    name = data.info.name
     if data.num_scenes and (possible or not refines):
-        if (refines or conditional) and rank() == 0:
-            print(
-                f"{name} has no scene labels: the classes in its label maps serve as multi-hot labels", file=sys.stderr
-            )
-        return experiment
-    if (refines or conditional) and rank() == 0:
+        said = ": the classes in its label maps serve as multi-hot labels"
+    else:
         reason = "all of its label maps show the same classes" if data.num_scenes else "nothing to make them from"
         parts = ["no refinement"] * refines + ["an unconditional generator"] * (conditional and not data.num_scenes)
-        print(f"{name} has no scene labels and {reason}: training with {' and '.join(parts)}", file=sys.stderr)
-    return replace(experiment, method=replace(experiment.method, refinement="none"))
+        said = f" and {reason}: training with {' and '.join(parts)}"
+        experiment = replace(experiment, method=replace(experiment.method, refinement="none"))
+    if (refines or conditional) and rank() == 0:
+        print(f"{data.info.name} has no scene labels{said}", file=sys.stderr)
+    return experiment
 
 
 def count_kinds(scenes: np.ndarray) -> int:

@@ -23,7 +23,7 @@ from mgm.method.recipes import TASKS_ALONE
 from mgm.method.training import JointSteps
 from mgm.runs.checks import check_experiment
 from mgm.runs.devices import launch
-from mgm.runs.folder import RunFolder, read_result, write_json
+from mgm.runs.folder import RunFolder, read_json, read_result, write_json
 from mgm.runs.images import RunImages
 from mgm.runs.loaders import draws
 from mgm.runs.loggers import make_loggers
@@ -75,7 +75,7 @@ def pretrain(experiment: Experiment, out: Path, *, resume: bool = False, exclude
         TrainingDivergedError: If the loss is NaN or explodes.
     """
     folder = RunFolder(out)
-    begun = Beginning.read(folder.beginning) if resume and folder.exists else None
+    begun = read_json(folder.beginning, Beginning) if resume and folder.exists else None
     if begun and folder.finished:
         return read_result(folder.result)
     check_experiment(experiment)

@@ -27,7 +27,7 @@ from mgm.runs.budget import fit_to_minutes, measure
 from mgm.runs.checks import check_experiment, warnings_of
 from mgm.runs.data import ExperimentData, load_data
 from mgm.runs.devices import launch
-from mgm.runs.folder import RunFolder, read_result
+from mgm.runs.folder import RunFolder, read_json, read_result
 from mgm.runs.images import RunImages, open_run_data
 from mgm.runs.loaders import label_stride, make_loaders
 from mgm.runs.loggers import make_loggers
@@ -75,7 +75,7 @@ def train(
         of: The run whose baseline this is, if it is one.
     """
     folder = RunFolder(out)
-    begun = Beginning.read(folder.beginning) if resume and folder.exists else None
+    begun = read_json(folder.beginning, Beginning) if resume and folder.exists else None
     if begun and folder.finished:
         if rank() == 0:  # the process may have been killed before it did this
             write_history(folder)
@@ -155,7 +155,7 @@ def _create(
     of: RunFolder | None,
 ) -> FileLock:
     """Create the run's folder; for a baseline, record the command of the run that it belongs to. Returns the folder's lock."""
-    command = Beginning.read(of.beginning).command if of else command_line()
+    command = read_json(of.beginning, Beginning).command if of else command_line()
     beginning = Beginning(command, baseline, minutes, world_size(), to_dict(experiment))
     images = RunImages.of(
         data.reader.store,
