@@ -89,11 +89,11 @@ def _summary(folder: RunFolder) -> RunSummary:
     kinds = task_kinds(info.own_tasks)
     known = [name for name in learned if name in kinds]
     tasks = tasks_for(info, known) if known else {}
-    result = read_result(folder.result) if folder.finished else None
+    result: dict[str, Any] = read_result(folder.result) if folder.finished else {}
     records = list(read_metrics_log(folder.metrics_log))
-    scores = _best_validation(records) if result is None else result["test"]
+    scores = result["test"] if result else _best_validation(records)
     state, detail = _state(folder, experiment, records)
-    if result and "diversity" in result and has_collapsed(result["diversity"]):
+    if "diversity" in result and has_collapsed(result["diversity"]):
         detail = "generator collapsed (mgm report says more)"
     if foreign := ", ".join(name for name in learned if name not in kinds):
         detail = "; ".join(filter(None, [detail, f"{foreign}: no task that is loaded (--plugin FILE.py)"]))
@@ -103,14 +103,14 @@ def _summary(folder: RunFolder) -> RunSummary:
         detail,
         experiment.recipe,
         info.name,
-        None if result is None else result["num_labelled"],
+        result.get("num_labelled"),
         experiment.seed,
-        _steps(experiment, records) if result is None else experiment.training.steps,
+        experiment.training.steps if result else _steps(experiment, records),
         experiment.training.steps,
         {name: value for name, task in tasks.items() if (value := scores.get(name, {}).get(task.primary)) is not None},
         {name: task.metrics_info[task.primary] for name, task in tasks.items()},
-        (result or {}).get("gain", {}).get("mean"),
-        (result or {}).get("seconds"),
+        result.get("gain", {}).get("mean"),
+        result.get("seconds"),
         pretraining(experiment.model),
     )
 
