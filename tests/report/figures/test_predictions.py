@@ -1,10 +1,14 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
+from fake_runs import pixels
 from mgm.report.comparison import Comparison
-from mgm.report.figures.predictions import MOST_COLUMNS, photograph_figure, prediction_figure
+from mgm.report.figures.panels import ERRORS_HEIGHT
+from mgm.report.figures.predictions import MOST_COLUMNS, draw_table, photograph_figure, prediction_figure
+from mgm.report.pictures import prediction_table
 from mgm.tasks import TASKS, make_tasks
 
 CLASSES = ("wall", "floor", "a cupboard of considerable width", "$bed$", "椅子")
@@ -24,27 +28,35 @@ def example(names, count=2, models=("MT",)) -> Comparison:
 
 def draw(path, shown):
     prediction_figure(path, shown)
-    with Image.open(path) as picture:
-        return np.array(picture.convert("RGB"))
+    return pixels(path)
 
 
-def colours(pixels):
-    return {tuple(colour) for colour in np.unique(pixels.reshape(-1, 3), axis=0)}
+def colours(figure):
+    return {tuple(colour) for colour in np.unique(figure.reshape(-1, 3), axis=0)}
 
 
 def test_three_tasks_and_two_models_fit_on_a_screen(tmp_path):
-    pixels = draw(tmp_path / "a.png", example(("semantic", "depth", "normal"), 4, ("MT", "MGM")))
-    assert pixels.shape[1] < SCREEN[0]
-    assert pixels.shape[0] < SCREEN[1]
+    height, width, _ = draw(tmp_path / "a.png", example(("semantic", "depth", "normal"), 4, ("MT", "MGM"))).shape
+    assert width < SCREEN[0]
+    assert height < SCREEN[1]
 
 
 def test_with_many_models_errors_stand_below(tmp_path):
     names = tuple(TASKS)
     models = ("ST", "MT", "MGM")
     assert 1 + len(names) * (1 + 2 * len(models)) > MOST_COLUMNS
-    pixels = draw(tmp_path / "a.png", example(names, 2, models))
-    assert pixels.shape[1] < 1.5 * SCREEN[0]
-    assert pixels.std() > 20
+    figure = draw(tmp_path / "a.png", example(names, 2, models))
+    assert figure.shape[1] < 1.5 * SCREEN[0]
+    assert figure.std() > 20
+
+
+def test_a_table_without_scores_has_no_scale_of_errors(tmp_path):
+    table = prediction_table(example(("depth",)))
+    draw_table(tmp_path / "a.png", table)
+    draw_table(tmp_path / "b.png", replace(table, tasks=[replace(table.tasks[0], metric="")]))
+    scored, plain = pixels(tmp_path / "a.png"), pixels(tmp_path / "b.png")
+    assert scored.shape[0] - plain.shape[0] == pytest.approx(120 * ERRORS_HEIGHT, abs=1)
+    assert np.array_equal(plain[60:300], scored[60:300])
 
 
 def test_figure_follows_the_predictions_and_is_reproducible(tmp_path):

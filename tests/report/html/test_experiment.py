@@ -32,14 +32,10 @@ def test_the_papers_values_take_no_part():
     assert [[cell.paper for cell in cells] for _, _, cells in section.groups[0][1]] == [["0.900", ""], ["", ""]]
 
 
-def test_what_is_unknown_is_a_dash_and_never_the_best():
+def test_what_is_unknown_is_a_dash_and_never_the_best_and_one_seed_has_no_spread():
     nothing = ModelRow("ST", {}, "25 %")
     section = table_section(ResultTable([MIOU, ANGLE], [nothing, row("MT", math.nan, None), row("MGM", 0.1, 31.0)]))
     ((_, rows),) = section.groups
     assert [[cell.mean for cell in cells] for _, _, cells in rows] == [["–", "–"], ["–", "–"], ["0.100", "31.00"]]
+    assert [[cell.std for cell in cells] for _, _, cells in rows] == [["", ""], ["", ""], ["0.010", ""]]
     assert not any(cell.best for _, _, cells in rows for cell in cells)
-
-
-def test_one_seed_has_no_spread():
-    section = table_section(ResultTable([ANGLE], [row("MT", 0.2, 30.0)]))
-    assert section.groups[0][1][0][2][0].std == ""
