@@ -100,11 +100,11 @@ def annotation_table(folder: RunFolder, side: int = LARGEST_SIDE) -> ImageTable:
         span = task.span(values.values())
         table = TaskTable(task.title, "", task.legend(list(values.values()), span), [(by, ("",)) for by in values], [])
         for number, scene in enumerate(scenes):
-            shown = {
-                by: value_pixels(task, maps[number], span, reduced_size(maps, side)) for by, maps in values.items()
-            }
-            alts = {by: f"{task.title} by {by}, generated {scene}" for by in shown}
-            table.rows.append([[Picture(pixels, alts[by], smooth=True)] for by, pixels in shown.items()])
+            row: list[list[Picture]] = []
+            for by, maps in values.items():
+                pixels = value_pixels(task, maps[number], span, reduced_size(maps, side))
+                row.append([Picture(pixels, f"{task.title} by {by}, generated {scene}", smooth=True)])
+            table.rows.append(row)
         tables.append(table)
     pairs = zip(shown_as_rgb(images, own.info.image), scenes, strict=True)
     return ImageTable([input_picture(image, f"Generated {scene}", scene, side) for image, scene in pairs], tables)

@@ -39,3 +39,4 @@ def test_what_is_unknown_is_a_dash_and_never_the_best_and_one_seed_has_no_spread
     assert [[cell.mean for cell in cells] for _, _, cells in rows] == [["–", "–"], ["–", "–"], ["0.100", "31.00"]]
     assert [[cell.std for cell in cells] for _, _, cells in rows] == [["", ""], ["", ""], ["0.010", ""]]
     assert not any(cell.best for _, _, cells in rows for cell in cells)
+    assert table_section(ResultTable([], [nothing])).groups == [("25 %", [(nothing, "ST", [])])]

@@ -121,7 +121,7 @@ class TableSection:
     source: ResultTable
     columns: list[tuple[str, str, bool]]
     """Task, metric with unit and direction, and whether the paper has values for it."""
-    groups: list[tuple[str, list[tuple[ModelRow, str, tuple[CellText, ...]]]]]
+    groups: list[tuple[str, list[tuple[ModelRow, str, list[CellText]]]]]
     """Setting -> row, its title (marked if the encoder was pre-trained), its cells."""
 
     @property
@@ -136,12 +136,13 @@ def table_section(table: ResultTable) -> TableSection:
     infos = {column.key: MetricInfo(column.title, column.higher_is_better, column.unit) for column in table.columns}
     in_paper = {key: any(row.values.get(key, Cell()).paper is not None for row in table.rows) for key in infos}
     columns = [(c.task_title or c.task, infos[c.key].heading, in_paper[c.key]) for c in table.columns]
-    groups: list[tuple[str, list[tuple[ModelRow, str, tuple[CellText, ...]]]]] = []
+    groups: list[tuple[str, list[tuple[ModelRow, str, list[CellText]]]]] = []
     for setting, group in groupby(table.rows, lambda row: row.setting):
         rows = list(group)
-        texts = [_texts([row.values.get(key, Cell()) for row in rows], info) for key, info in infos.items()]
+        texts = [_texts([row.values.get(c.key, Cell()) for row in rows], infos[c.key]) for c in table.columns]
+        cells = [[column[number] for column in texts] for number in range(len(rows))]
         titles = [marked(row.model, row.pretrained) for row in rows]
-        groups.append((setting, list(zip(rows, titles, zip(*texts, strict=True), strict=True))))
+        groups.append((setting, list(zip(rows, titles, cells, strict=True))))
     return TableSection(table, columns, groups)
 
 
