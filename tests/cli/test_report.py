@@ -13,6 +13,7 @@ from PIL import Image
 from mgm.cli.main import main
 from mgm.errors import RunError
 from mgm.experiments.study_records import ExperimentFolder
+from mgm.inference.model import TrainedModel
 from mgm.report.comparison import compare
 from mgm.report.figures.paper import draw_generation, stem
 from mgm.report.generation import annotation_table
@@ -256,6 +257,17 @@ def test_annotator_of_the_run(monkeypatch, runs):
     assert (ours.alt, theirs.alt) == tuple(f"Depth by {by}, generated {table.images[0].text}" for by, _ in depth.groups)
     assert (ours.pixels != theirs.pixels).any()
     assert {ours.alt, theirs.alt} <= set(read_page_of(runs / "mgm").alts())
+    predict = TrainedModel.predict_batch
+
+    def without_depth(model, images):
+        found = predict(model, images)
+        return {"semantic": found["semantic"]} if model.experiment.recipe == "st" else found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainedModel, "predict_batch", without_depth)
+        groups = {task.title: task.groups for task in annotation_table(RunFolder(runs / "mgm")).tasks}
+    assert groups["Depth"] == [("mgm", ("",))]
+    assert groups["Semantic segmentation"] == depth.groups
     annotated_by(runs / "nowhere")
     with pytest.raises(RunError, match="nowhere"):
         annotation_table(RunFolder(runs / "mgm"))

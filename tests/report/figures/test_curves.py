@@ -32,6 +32,19 @@ def test_the_ring_is_explained_once(tmp_path):
     ]  # fmt: skip
 
 
+def test_many_lines_have_their_legend_below_their_own_panel(tmp_path):
+    from matplotlib.figure import Figure
+
+    histories = {name: read_history(write_log(tmp_path / f"{name}.jsonl")) for name in "abcdef"}
+    alone, several = Figure(), Figure()
+    draw_scores(alone.add_subplot(), "depth", histories)
+    first = several.add_subplot(1, 2, 1)  # the others are added when it has been drawn
+    draw_scores(first, "depth", histories)
+    assert (len(alone.legends), alone.axes[0].get_legend()) == (1, None)
+    assert several.legends == []
+    assert len(first.get_legend().get_texts()) == len(alone.legends[0].get_texts())
+
+
 def test_vector_graphics(tmp_path):
     curve_figure(tmp_path / "a.svg", {"MGM": write_log(tmp_path / "a.jsonl", joint=False)})
     assert "<svg" in (tmp_path / "a.svg").read_text(encoding="utf-8")

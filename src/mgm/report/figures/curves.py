@@ -174,7 +174,9 @@ def _annotate(axes: Axes, title: str, quantity: str) -> None:
     axes.set_ylabel(quantity)
     axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
     handles, labels = axes.get_legend_handles_labels()
-    if len(handles) > LEGEND_LINES and len(axes.figure.axes) == 1:
+    place = axes.get_subplotspec()
+    alone = place is None or place.get_geometry()[:2] == (1, 1)
+    if len(handles) > LEGEND_LINES and alone:
         axes.figure.legend(handles, labels, ncols=2, loc="outside lower center")
     elif len(handles) > LEGEND_LINES:
         axes.legend(ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.17))
