@@ -200,7 +200,7 @@ def main() -> None:
         if group.shares_stages:
             common = (*common, "--stages", str(options.out / name / "stages"))
         written = options.results / f"{name}.json"
-        known = json.loads(written.read_text()) if written.exists() else []
+        known: list[dict[str, Any]] = json.loads(written.read_text()) if written.exists() else []
         have = {(result["row"], result["seed"]) for result in known}
         jobs = [
             (row, seed, options.out / name / row.replace(" ", "_").replace("/", "-") / str(seed))
