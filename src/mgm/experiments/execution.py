@@ -121,7 +121,7 @@ def check_same_data(trials: tuple[Trial, ...], place: Place) -> None:
             stores[key] = cached_store(source, config.frame, config.cache, skip_bad=config.skip_bad)
         images = RunImages.read(run.images)
         changes = images.changes(stores[key], run.info())
-        if not changes and config.pretrain not in ("", "rooms"):
+        if not changes and config.pretrain not in ("", "rooms"):  # rooms depend on settings alone
             other = load_data(trial.experiment, "cpu").pretraining
             if other and other.fingerprint != images.pretrain:
                 changes = f"other images or labels in {config.pretrain}, which they were pre-trained on"

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from mgm.data import DATASETS, open_source
+from mgm.data.base import Splits
 from mgm.data.loading import StoreReader
-from mgm.data.store import cached_store
+from mgm.data.store import Store, cached_store
 from mgm.errors import ConfigError, DataError, unknown
 from mgm.functional.precision import widest_float
 from mgm.inference.model import TrainedModel
@@ -147,8 +148,69 @@ def evaluate(
             "scored; use --split test"
         )
     trained = TrainedModel.load(run, device)
-    config = trained.experiment.data
-    folder = RunFolder(Path(run))
+    chosen = _choose(trained, Path(run), data, split, usual=asked in ("", "test"), calibrate=calibrate)
+    info, store, splits, indices = chosen.info, chosen.store, chosen.splits, chosen.indices
+    tasks, scaled = chosen.tasks, chosen.scaled
+    reader = StoreReader(store, tuple(tasks), trained.device)
+    size = trained.experiment.training.batch_size
+    flip_average = trained.experiment.flip_average if flip_average is None else flip_average
+    predict = partial(trained.predict_batch, flip_average=flip_average)
+    images = scoring.ImageSums(tasks, len(indices))
+    meters = scoring.measure(predict, _batches(reader, indices, size), tasks, trained.device, images)
+    by_image = scoring.image_scores(images.arrays(trained.device), tasks)
+    names = unique_names(store)
+    scored = {
+        names[index]: {name: float(values[place]) for name, values in by_image.items()}
+        for place, index in enumerate(map(int, indices))
+    }
+    ranked = [names[indices[place]] for place in scoring.worst_images(by_image, tasks)]
+    calibration = None
+    if splits is not None and scaled:
+        fitted_on = np.setdiff1d(splits.validation, indices)
+        lines = fit_lines(predict, _batches(reader, fitted_on, size), scaled)
+        scores = scoring.evaluate(
+            _calibrated(predict, lines, scaled), _batches(reader, indices, size), scaled, trained.device
+        )
+        calibration = Calibration(lines, len(fitted_on), scores)
+    return Evaluation(
+        trained.experiment.recipe,
+        info,
+        split,
+        len(indices),
+        tasks,
+        scoring.scores_of(meters),
+        scoring.classes_of(meters),
+        scoring.confusions_of(meters),
+        {name: scored[name] for name in ranked},
+        scored,
+        flip_average,
+        calibration,
+        pretraining(trained.experiment.model),
+        tuple(filter(None, (unfinished(Path(run)), *chosen.remarks))),
+    )
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """The images and tasks to score."""
+
+    info: DatasetInfo
+    tasks: dict[str, Task]
+    scaled: dict[str, RegressionTask]
+    """Tasks to calibrate."""
+    store: Store
+    splits: Splits | None
+    """None if all images are scored."""
+    indices: np.ndarray
+    remarks: list[str]
+
+
+def _choose(trained: TrainedModel, run: Path, data: str, split: str, *, usual: bool, calibrate: bool) -> _Chosen:
+    """Open the data and choose the images to score; arguments and errors are those of `evaluate`.
+
+    With ``usual``, images that the run has seen are left out; otherwise the remarks mention them.
+    """
+    config, folder = trained.experiment.data, RunFolder(run)
     known = RunImages.read(folder.images) if folder.exists else None
     remarks: list[str] = []
     if not (data or known or config.data in DATASETS):
@@ -174,7 +236,7 @@ def evaluate(
     indices = np.arange(len(store)) if splits is None else getattr(splits, split)
     if known and (data or split == "all"):
         unseen = np.intersect1d(indices, known.unseen(store))
-        if (num_seen := len(indices) - len(unseen)) and asked in ("", "test"):
+        if (num_seen := len(indices) - len(unseen)) and usual:
             indices = unseen
             remarks.append(f"{num_seen} images of {info.name} are left out: the run was trained or selected on them")
         elif num_seen and split == "all":
@@ -185,43 +247,7 @@ def evaluate(
         if config.split == EVERYTHING and not (data or remarks):
             remarks = ["the run was trained on all of them; give other images with --data"]
         raise DataError(f"{info.name}: no images to score; {'; '.join(remarks) or 'the split is empty'}")
-    reader = StoreReader(store, tuple(tasks), trained.device)
-    size = trained.experiment.training.batch_size
-    flip_average = trained.experiment.flip_average if flip_average is None else flip_average
-    predict = partial(trained.predict_batch, flip_average=flip_average)
-    images = scoring.ImageSums(tasks, len(indices))
-    meters = scoring.measure(predict, _batches(reader, indices, size), tasks, trained.device, images)
-    by_image = scoring.image_scores(images.arrays(trained.device), tasks)
-    names = unique_names(store)
-    scored = {
-        names[index]: {name: float(values[place]) for name, values in by_image.items()}
-        for place, index in enumerate(indices)
-    }
-    ranked = [names[indices[place]] for place in scoring.worst_images(by_image, tasks)]
-    calibration = None
-    if splits is not None and scaled:
-        fitted_on = np.setdiff1d(splits.validation, indices)
-        lines = fit_lines(predict, _batches(reader, fitted_on, size), scaled)
-        scores = scoring.evaluate(
-            _calibrated(predict, lines, scaled), _batches(reader, indices, size), scaled, trained.device
-        )
-        calibration = Calibration(lines, len(fitted_on), scores)
-    return Evaluation(
-        trained.experiment.recipe,
-        info,
-        split,
-        len(indices),
-        tasks,
-        scoring.scores_of(meters),
-        scoring.classes_of(meters),
-        scoring.confusions_of(meters),
-        {name: scored[name] for name in ranked},
-        scored,
-        flip_average,
-        calibration,
-        pretraining(trained.experiment.model),
-        tuple(filter(None, (unfinished(folder.path), *remarks))),
-    )
+    return _Chosen(info, tasks, scaled, store, splits, indices, remarks)
 
 
 def _batches(reader: StoreReader, indices: np.ndarray, size: int) -> Iterator[Batch]:
