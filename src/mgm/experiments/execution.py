@@ -146,7 +146,7 @@ def check_same_trials(plan: Plan, place: Place) -> None:
     if record.trials and not {trial.name for trial in record.trials} & {trial.name for trial in plan.trials}:
         raise RunError(
             f"{folder.path} holds the table of other settings ({record.command}); choose another --out, or delete {folder.path} "
-            "(its trials are kept)"
+            "(its trials are kept); a table of several --settings is made by one command that names them all"
         )
 
 
