@@ -44,6 +44,7 @@ from mgm.training.checkpoint import load_checkpoint, save_checkpoint
 from mgm.types import IGNORE_INDEX, DatasetInfo, FrameLike, Sample, Targets
 
 SIZE = 64
+BATCH = 8
 STYLE = 32
 TASKS = ("semantic", "depth", "normal")
 STYLES_PER_PHOTOGRAPH = 8
@@ -76,32 +77,34 @@ class Styled(nn.Module):
 class Translator(nn.Module):
     """U-Net from label planes and a style to an image in (-1, 1)."""
 
-    def __init__(self, inputs: int, widths: tuple[int, ...] = (32, 64, 128, 192)) -> None:
+    def __init__(self, inputs: int, widths: tuple[int, ...] = (24, 48, 96, 128)) -> None:
         super().__init__()
         self.first = nn.Conv2d(inputs, widths[0], 1)
         pairs = list(pairwise(widths))
         self.down = nn.ModuleList([Styled(a, b, 2) for a, b in pairs])
         self.up = nn.ModuleList([Styled(a + b, a) for a, b in reversed(pairs)])
-        self.last = Styled(widths[0] + inputs, widths[0])
+        self.last = Styled(2 * widths[0], widths[0])
         self.rgb = nn.Conv2d(widths[0], 3, 3, 1, 1)
 
     def forward(self, labels: Tensor, style: Tensor) -> Tensor:
         """Images ``[B, 3, H, W]`` for the planes of `planes` and styles ``[B, STYLE]``."""
-        skips = [self.first(labels)]
+        features = self.first(labels)
+        skips = [features]
         for block in self.down:
             skips.append(block(skips[-1], style))
         x = skips.pop()
         for block in self.up:
             x = block(torch.cat([F.interpolate(x, scale_factor=2.0), skips.pop()], 1), style)
-        return self.rgb(self.last(torch.cat([x, labels], 1), style)).tanh()
+        return self.rgb(self.last(torch.cat([x, features], 1), style)).tanh()
 
 
 class Judge(nn.Module):
-    """PatchGAN with spectral norm; scores ``[B, 1, H / 8, W / 8]``."""
+    """PatchGAN with spectral norm, of images, or of images and their label planes; scores ``[B, 1, H / 8, W / 8]``."""
 
-    def __init__(self, inputs: int, width: int = 32) -> None:
+    def __init__(self, planes: int = 0, width: int = 32) -> None:
         super().__init__()
-        channels = (inputs, width, 2 * width, 4 * width)
+        self.embed = nn.Conv2d(planes, 8, 1) if planes else None
+        channels = (3 + 8 * bool(planes), width, 2 * width, 4 * width)
         layers: list[nn.Module] = []
         for a, b in pairwise(channels):
             layers += [nn.utils.parametrizations.spectral_norm(nn.Conv2d(a, b, 4, 2, 1)), nn.LeakyReLU(0.2)]
@@ -110,8 +113,8 @@ class Judge(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Scores of ``x`` ``[B, inputs, H, W]``."""
-        return self.layers(x)
+        """Scores of ``x`` ``[B, 3 + planes, H, W]``."""
+        return self.layers(torch.cat([x[:, :3], self.embed(x[:, 3:])], 1) if self.embed else x)
 
 
 def style_encoder() -> nn.Module:
@@ -150,8 +153,8 @@ def train_translator(data: ExperimentData, folder: Path, steps: int, seed: int) 
         {
             "translator": Translator(inputs),
             "style": style_encoder(),
-            "pair_judge": Judge(inputs + 3),
-            "image_judge": Judge(3),
+            "pair_judge": Judge(inputs),
+            "image_judge": Judge(),
         }
     )
     made = [*networks["translator"].parameters(), *networks["style"].parameters()]
@@ -166,7 +169,7 @@ def train_translator(data: ExperimentData, folder: Path, steps: int, seed: int) 
         begin = saved["step"]
     for step in range(begin, steps):
         generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
-        pick = torch.randint(len(data.labelled), (2, 16), generator=generator).numpy()
+        pick = torch.randint(len(data.labelled), (2, BATCH), generator=generator).numpy()
         batch = data.reader.batch(data.labelled[pick[0]])
         other = data.reader.batch(data.splits.train[pick[1] % len(data.splits.train)], targets=False).images
         if torch.rand(1, generator=generator) < 0.5:  # mirrored: normals change the sign of x
@@ -174,14 +177,16 @@ def train_translator(data: ExperimentData, folder: Path, steps: int, seed: int) 
             flipped["normal"] = flipped["normal"] * torch.tensor([-1.0, 1, 1]).view(1, 3, 1, 1)
             batch = replace(batch, images=batch.images.flip(-1), targets=flipped)
         labels = planes(batch.targets, len(data.info.classes))
-        own, foreign = networks["style"](batch.images), networks["style"](other)
-        same, new = networks["translator"](labels, own), networks["translator"](labels, foreign)
+        with torch.autocast("cpu", torch.bfloat16):
+            own, foreign = networks["style"](batch.images), networks["style"](other)
+            same, new = (networks["translator"](labels, style).float() for style in (own, foreign))
 
         def judged(
             name: str, images: Tensor, labels: Tensor = labels, generator: torch.Generator = generator
         ) -> Tensor:
             x = torch.cat([images, labels], 1) if name == "pair_judge" else images
-            return networks[name](jittered(x, generator))
+            with torch.autocast("cpu", torch.bfloat16):
+                return networks[name](jittered(x, generator)).float()
 
         loss = torch.zeros(())
         for name, real, fake in (("pair_judge", batch.images, same), ("image_judge", other, new)):
@@ -190,7 +195,8 @@ def train_translator(data: ExperimentData, folder: Path, steps: int, seed: int) 
         loss.backward()
         optimizers[1].step()
         fooled = sum(generator_hinge_loss(judged(name, x)) for name, x in (("pair_judge", new), ("image_judge", new)))
-        again = (networks["style"](new) - foreign.detach()).abs().mean()
+        with torch.autocast("cpu", torch.bfloat16):
+            again = (networks["style"](new) - foreign.detach()).float().abs().mean()
         loss = (
             fooled + generator_hinge_loss(judged("pair_judge", same)) + 10 * (same - batch.images).abs().mean() + again
         )
@@ -347,7 +353,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", required=True, help="NYUv2 in a layout that mgm reads")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=6000, help="training steps of G")
+    parser.add_argument("--steps", type=int, default=4000, help="training steps of G")
     parser.add_argument("--rooms", type=int, default=10_000)
     parser.add_argument("--out", type=Path, default=Path("runs/translator"))
     parser.add_argument("--results", type=Path, default=Path("results/synthesis"))
