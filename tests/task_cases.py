@@ -99,3 +99,8 @@ def loss_by_loops(task: Task, prediction: Tensor, target: Tensor) -> float:
                     true = (true + 1) / 2 if task.name == "normal" else true
                     terms.extend((scores - true) ** 2 if task.name == "flow" else (scores - true).abs())
     return float(torch.stack(terms).mean())
+
+
+def missing(task: Task, batch: int = 2) -> Tensor:
+    """Targets without a valid pixel."""
+    return torch.full_like(random_target(task)[:1], task.missing_value).repeat_interleave(batch, 0)

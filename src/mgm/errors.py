@@ -74,6 +74,11 @@ def unknown(kind: str, name: str, choices: Iterable[str]) -> str:
     return f"unknown {kind} {name!r}.{hint} Choices: {', '.join(names)}"
 
 
+def reason_of(error: BaseException) -> str:
+    """First line of an exception's text, or its type if it has none."""
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
 def first_problem(error: ValidationError) -> str:
     """Format the first problem of a pydantic error as ``field: problem (got value)``; long values are truncated."""
     first = error.errors()[0]

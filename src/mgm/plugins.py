@@ -9,6 +9,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 
 from mgm.errors import ConfigError
 
@@ -16,6 +17,14 @@ GROUP = "mgm.plugins"
 """Group of the entry points by which installed packages name their plugin modules."""
 VARIABLE = "MGM_PLUGINS"
 """Environment variable with the plugins of this process and its children, separated as in PATH."""
+
+
+_loaded: dict[str, ModuleType] = {}
+
+
+def plugin_files() -> list[Path]:
+    """Files of the plugins loaded so far."""
+    return [Path(module.__file__) for module in _loaded.values() if module.__file__]
 
 
 def load_plugins(plugins: Iterable[str] = ()) -> None:
@@ -33,21 +42,20 @@ def load_plugins(plugins: Iterable[str] = ()) -> None:
         os.environ[VARIABLE] = os.pathsep.join(wanted)
     for name in [*wanted, *(point.value for point in entry_points(group=GROUP))]:
         try:
-            _load(name)
+            _loaded[name] = _load(name)
         except Exception as error:  # a plugin may raise anything
             raise ConfigError(f"the plugin {name} cannot be imported ({type(error).__name__}: {error})") from error
 
 
-def _load(name: str) -> None:
+def _load(name: str) -> ModuleType:
     if not name.endswith(".py"):
-        import_module(name)
-        return
+        return import_module(name)
     path = Path(name)
     known = sys.modules.get(path.stem)
     if known is not None:
         if Path(getattr(known, "__file__", None) or "").resolve() != path.resolve():
             raise ImportError(f"there is a module {path.stem} already; give the file another name")
-        return
+        return known
     spec = spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
@@ -58,3 +66,4 @@ def _load(name: str) -> None:
     except BaseException:
         del sys.modules[path.stem]
         raise
+    return module

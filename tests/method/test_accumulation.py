@@ -9,6 +9,7 @@ import torch
 from counting import SavedTensors
 from mgm.networks.normalization import BatchNorm2d, SpectralNorm
 from mgm.training.optimizer_steps import OPTIMIZER_STEPS
+from mgm.training.step import StepInputs
 from toys import assert_resumed_is_bitwise_uninterrupted, toy_batch, toy_experiment, toy_trainer
 
 COUNT = 8
@@ -85,6 +86,19 @@ def test_batch_statistics_and_negatives_are_those_of_a_part(tmp_path):
         whole, _ = weights_after(tmp_path / "1", 1, **changes)
         parts, _ = weights_after(tmp_path / "2", 2, **changes)
         assert any(not torch.allclose(parts[name], value, rtol=1e-4) for name, value in whole.items())
+
+
+def test_every_part_has_its_own_views_and_extra_images_are_loaded_once(tmp_path):
+    trainer = toy_trainer(toy_experiment(method={"extra_images": "weak"}), tmp_path)
+    loaded, load = [], trainer.loaders["extra"]
+    make_step = replace(trainer.make_step, loaders={"extra": lambda *of: loaded.append(of) or load(*of)})
+    for number in range(2):
+        parts = [make_step(StepInputs(toy_batch(number, 4), number, number, 0, part, 2)) for part in range(2)]
+        assert len({part.views_seed("labelled") for part in parts}) == 2
+        assert len({part.stream_seed("strengthen") for part in parts}) == 2
+        images = [part.images_of("extra").images for part in parts]
+        assert torch.equal(torch.cat(images), load(number, 8).images)
+    assert loaded == [(0, 8), (1, 8)]
 
 
 def test_power_iteration_and_running_statistics_move_once_per_update(tmp_path):

@@ -28,6 +28,24 @@ def test_as_many_synthesized_images_as_the_ratio_says(tmp_path, ratio, expected)
     assert step.images_of("extra") is extra, "both losses of a step see the same images"
 
 
+@pytest.mark.parametrize("count", [4, 6])
+@pytest.mark.parametrize("multi_hot", [False, True])
+def test_an_image_synthesized_without_a_scene_has_an_unknown_one(tmp_path, count, multi_hot):
+    trainer = toy_trainer(toy_experiment(method={"extra_ratio": count / 4}), tmp_path)
+    batch = toy_batch(0, 4)
+    batch.scene[1:3] = float("nan")
+    if multi_hot:
+        batch.scene[0] = 0  # known to show none
+    step = make_step(trainer, batch, multi_hot=multi_hot)
+    scene = step.images_of("extra").scene
+    if multi_hot:  # shuffled: an image without any known class stays unknown
+        unlabelled = torch.arange(count) % 4 % 3 != 0
+        assert torch.equal(scene.isnan().all(1), unlabelled & ~(scene > 0).any(1))
+    else:
+        torch.testing.assert_close(scene, batch.scene[torch.arange(count) % 4], equal_nan=True)
+    assert not step.labels().isnan().any(), "the generator is given zeros"
+
+
 def test_latent_is_embedding_plus_noise(tmp_path):
     trainer = toy_trainer(toy_experiment(), tmp_path)
     first, second = (make_step(trainer, toy_batch(0, 4)) for _ in range(2))

@@ -50,7 +50,7 @@ def test_a_table_per_task_with_a_row_per_image():
 def test_what_is_missing_is_said():
     shown = comparison()
     del shown.predictions["MT"]["depth"]
-    shown.targets["semantic"][:] = shown.tasks["semantic"].missing(2, SIZE, SIZE)
+    shown.targets["semantic"][:] = shown.tasks["semantic"].missing_value
     semantic, depth = prediction_table(shown).tasks
     assert depth.rows[0][1][0].alt == "not predicted"
     assert depth.rows[0][1][0].pixels is None

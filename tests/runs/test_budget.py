@@ -2,9 +2,14 @@
 
 import json
 import math
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Barrier, local
+from types import SimpleNamespace
 
 import pytest
+import torch
 import yaml
 
 from mgm.errors import ConfigError
@@ -15,7 +20,11 @@ from mgm.runs.budget import LEAST_STEPS, RESERVE, Cost, fit_to_minutes, measure
 from synthetic import synthetic_trainer
 
 pytestmark = pytest.mark.usefixtures("without_pictures")
-COST = Cost({"multi_task": 0.2, "continued": 0.2, "generator": 1.5, "joint": 0.7}, validation_s=2.0, final_s=10.0)
+COST = Cost(
+    {"pretrain": 0.2, "multi_task": 0.2, "continued": 0.2, "generator": 1.5, "joint": 0.7},
+    validation_s=2.0,
+    final_s=10.0,
+)
 TINY = ["--preset", "tiny", "--num-images", 80]
 
 
@@ -25,12 +34,12 @@ def seconds(experiment):
     for stage in stages(experiment):
         for step in range(1, stage.steps + 1):
             total += COST.step_s[stage.name]
-            if stage.trains_model and (step % every == 0 or step == stage.steps):
+            if stage.data == "labelled" and stage.trains_model and (step % every == 0 or step == stage.steps):
                 total += COST.validation_s
     return total
 
 
-@pytest.mark.parametrize("recipe", ["mt", "mgm", "mgm_no_generator"])
+@pytest.mark.parametrize("recipe", ["mt", "mt_rooms", "mgm", "mgm_no_generator"])
 @pytest.mark.parametrize("minutes", [3.0, 30.0, 200.0])
 def test_the_fitted_run_fills_the_time_and_no_more(recipe, minutes):
     fitted = fit_to_minutes(make_experiment(recipe, "quick"), minutes, COST)
@@ -68,6 +77,40 @@ def test_every_stage_is_measured(recipe, tmp_path, monkeypatch):
     assert cost.step_s.keys() == {stage.name for stage in trainer.stages}
     assert all(math.isfinite(value) and value > 0 for value in cost.step_s.values())
     assert cost.final_s == pytest.approx(2 * cost.validation_s)
+
+
+def test_processes_of_different_speed_measure_equally_many_steps(monkeypatch):
+    """Each process is a thread, and the sum over processes waits for both, as a collective operation does."""
+    both, spent = Barrier(2, timeout=20), [0.0, 0.0]
+
+    def process(number):
+        def summed(seconds):
+            spent[number] = float(seconds)
+            both.wait()
+            total = torch.tensor(sum(spent))
+            both.wait()
+            return total
+
+        steps.summed = summed
+
+        def train_step(stage, index):
+            time.sleep(0.002 * (1 + 4 * number))
+            counts[number] += 1
+            return {}
+
+        trainer = SimpleNamespace(
+            position=SimpleNamespace(step=0), train_step=train_step, fabric=SimpleNamespace(device="cpu")
+        )
+        return budget._step_s(trainer, None, 0, 1)
+
+    counts, steps = [0, 0], local()
+    monkeypatch.setattr(budget, "MEASURED_S", 0.1)
+    monkeypatch.setattr(budget, "world_size", lambda: 2)
+    monkeypatch.setattr(budget, "global_sum", lambda seconds: steps.summed(seconds))
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(process, range(2))
+    assert counts[0] == counts[1] > 6
+    assert first == second > 0.006
 
 
 @pytest.mark.slow

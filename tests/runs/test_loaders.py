@@ -1,5 +1,6 @@
 """What another data set's labels are to a run: classes and scenes by name, with the classes of the run's own data."""
 
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from fake_cells import SETTINGS, write_cells
 from fake_folder import write_own
 from fakes import write_files
+from mgm.data.loading import StoreReader
 from mgm.data.rooms import RoomsSource
 from mgm.data.rooms.vocabulary import CLASSES
 from mgm.errors import ConfigError
@@ -166,6 +168,37 @@ def test_both_data_sets_have_the_zoom_of_the_step(photos):
     for step, whole in ((1, False), (2, True)):
         batch, unzoomed = (loaders(made, data)["labelled"](step, 6) for made in (experiment, still))
         assert [same(row(batch, index), row(unzoomed, index)) for index in range(6)] == 6 * [whole]
+
+
+@pytest.mark.parametrize("source", ["labelled", "composites", "rooms"])
+def test_extra_images_have_the_zoom_of_the_labelled_ones(photos, source):
+    """Two of eight steps are joint ones, and the first of these is the last with a zoom."""
+    zoomed = {"augment": True, "zoom": (2.0, 2.0), "zoom_share": 7 / 8, "flip": False, "colour": 0.0}
+    made = experiment_on(photos, extra_images=source, steps=8, joint_share=0.25, **zoomed)
+    data = load_data(made, CPU)
+    batches, still = (loaders(experiment, data)["extra"] for experiment in (made, with_settings(made, zoom=(1.0, 1.0))))
+    assert [same(batches(step, 6), still(step, 6)) for step in (0, 1)] == [False, True]
+
+
+def test_labels_are_read_one_task_and_one_batch_at_a_time_for_the_constant_prediction(photos, monkeypatch):
+    data, alive, most = load_data(experiment_on(photos, batch_size=2), CPU), [], []
+    read = StoreReader.batch
+
+    def batch(self, indices, **options):
+        found = read(self, indices, **options)
+        assert len(found.targets) == 1
+        alive.extend(map(weakref.ref, found.targets.values()))
+        most.append(sum(target() is not None for target in alive))
+        return found
+
+    expected = {
+        name: task.constant([data.reader.batch(data.labelled).targets[name]]) for name, task in data.tasks.items()
+    }
+    monkeypatch.setattr(StoreReader, "batch", batch)
+    for name, constant in data.constants.items():
+        torch.testing.assert_close(constant, expected[name])
+    assert len(most) > 3 * len(expected)
+    assert max(most) <= 2
 
 
 def test_tasks_that_the_first_data_set_lacks_have_no_labels_in_its_images(photos):

@@ -1,5 +1,6 @@
 """A run is continued as it was begun, or not at all; what a kill leaves at its start; and what a run costs."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -103,6 +104,13 @@ def test_every_path_of_the_settings_is_absolute(tmp_path, monkeypatch):
     assert made.method.annotator.startswith("/")
     assert with_absolute_paths(made) == made
     assert with_absolute_paths(EXPERIMENT) == EXPERIMENT
+
+
+@pytest.mark.parametrize("runs, message", [(("/b", "/c"), ""), (("/b",), "generator_runs"), ((), "generator_runs")])
+def test_runs_may_have_been_moved_but_not_left_out(runs, message):
+    experiment = with_settings(EXPERIMENT, generator_runs=("/a", "/c"))
+    with pytest.raises(ConfigError, match=message) if message else nullcontext():
+        beginning(settings=to_dict(experiment)).check(with_settings(experiment, generator_runs=runs))
 
 
 def test_parameters_of_every_network(tmp_path):

@@ -324,6 +324,22 @@ def test_a_kill_before_the_baseline_costs_no_baseline_and_no_command(mgm, photog
         assert json.loads(member.result.read_text())["command"].startswith("mgm train mgm_no_generator --preset tiny")
 
 
+def test_an_occupied_folder_is_refused_before_the_data_are_converted(mgm, copy, monkeypatch):
+    monkeypatch.setattr("mgm.runs.train.load_data", lambda *of: pytest.fail("loaded"))
+    assert "is not empty; continue it with --resume" in mgm.refused("train", "mt", *TINY, "--out", copy / "one")
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_a_baseline_whose_result_lacks_what_later_versions_add_is_taken_over(mgm, photographs, tmp_path):
+    run = RunFolder(tmp_path / "run")
+    mgm.done("train", "mgm_no_generator", *TINY, "--data", photographs, "--out", run.path)
+    baseline = json.loads(run.baseline.result.read_text())
+    del baseline["best_step"]
+    run.baseline.result.write_text(json.dumps(baseline))
+    run.result.unlink()
+    assert "mean gain" in mgm.done("train", "--resume", run.path)
+
+
 @pytest.mark.parametrize("name", ["checkpoints/best.pt", "dataset.json", "images.json", "begun.json"])
 def test_a_finished_run_that_lost_a_file_is_not_to_be_continued(mgm, copy, name):
     (copy / "one" / name).unlink()

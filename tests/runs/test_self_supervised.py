@@ -15,6 +15,7 @@ from mgm.method.recipes import make_experiment
 from mgm.runs.folder import RunFolder, read_result
 from mgm.runs.images import RunImages
 from mgm.runs.self_supervised import pretrain, without_tasks
+from mgm.runs.starting_weights import with_structure
 from mgm.runs.train import train
 from mgm.training.checkpoint import load_checkpoint
 from mgm.training.metrics_log import read_metrics_log
@@ -167,3 +168,12 @@ def test_by_the_command_line(mgm, folder, tmp_path):
     mgm.done("pretrain", "--resume", out)
     assert "give a folder of photographs" in mgm.refused("pretrain")
     assert "pretrain on album" in " ".join(mgm.done("runs", out).split())
+
+
+def test_a_run_that_starts_from_another_one_says_what_that_has_learned_from(folder, encoder, tmp_path):
+    first = training_from(encoder, folder / "own")
+    train(first, tmp_path / "first", baseline=False)
+    again = with_structure(training_from(tmp_path / "first", folder / "own"))
+    assert again.model.pretrained_on == TEXT, "the same data are nothing else"
+    rooms = with_structure(with_settings(again, data="rooms"))
+    assert rooms.model.pretrained_on == f"{TEXT}, then mt on own"

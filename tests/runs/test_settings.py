@@ -261,7 +261,11 @@ def test_synthesized_single_task_training_has_three_stages(training):
         ({"hue": 0.7}, r"hue is 0.7; it must lie in \[0, 0.5\]"),
         ({"mix_share": 0.0}, r"mix_share is 0.0; it must lie in \(0, 1\]"),
         ({"zoom_share": 1.5}, r"zoom_share is 1.5; it must lie in \(0, 1\]"),
-        ({"mix_count": 0}, "mix_count is 0; it must be at least 1"),
+        ({"mix_count": 0}, "mix_count is 0; it must be above 0"),
+        (
+            {"encoder": "lite0", "frozen_stages": 5},
+            "frozen_stages is 5; it must be 0 to 4 .all stages: --freeze-encoder",
+        ),
         ({"mix_match": 1.5}, r"mix_match is 1.5; it must lie in \[0, 1\]"),
         ({"mix_scale": (2.0, 1.0)}, "mix_scale is 2 1; it must be two positive numbers"),
         ({"mix": "mixup"}, "unknown mix .mixup.*auto, classes, cutmix, none, objects"),
@@ -270,6 +274,14 @@ def test_synthesized_single_task_training_has_three_stages(training):
 def test_impossible_settings_are_refused(changes, message):
     with pytest.raises(ConfigError, match=message):
         check_experiment(with_settings(make_experiment("mt", "tiny"), **changes))
+
+
+@pytest.mark.parametrize("recipe, updates", [("mgm_not_joint", 2), ("mgm", 0)])
+def test_a_generator_that_nothing_trains_is_refused(recipe, updates):
+    experiment = with_settings(make_experiment(recipe, "tiny"), generator_steps=0, generator_updates=updates)
+    with pytest.raises(ConfigError, match="generator_steps is 0, so nothing would train the generator of mgm"):
+        check_experiment(experiment)
+    check_experiment(with_settings(experiment, generator_steps=1))
 
 
 @pytest.mark.parametrize(
@@ -339,6 +351,15 @@ def test_a_self_supervised_loss_that_has_no_negatives_is_said(changes, cause):
     assert cause in line
     for other in ({"self_supervision": "reconstruction"}, {"self_supervision_weight": 0.0}):
         assert warnings_of(with_settings(alone, **other)) == []
+
+
+def test_mixing_within_processes_that_have_one_image_each_is_said(monkeypatch):
+    experiment = with_settings(make_experiment("mt", "tiny"), augment=True, mix="cutmix", batch_size=4)
+    assert warnings_of(experiment) == []
+    monkeypatch.setattr("mgm.runs.checks.started_processes", lambda: 4)
+    (line,) = warnings_of(experiment)
+    assert "--mix has no effect: images are mixed within a process" in line
+    assert warnings_of(with_settings(experiment, batch_size=8)) == []
 
 
 @pytest.mark.parametrize("preset", PRESETS)

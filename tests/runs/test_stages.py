@@ -1,6 +1,7 @@
 """Stages that runs have in common are trained once, and the runs are bitwise what they would have been."""
 
 import shutil
+import sys
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,10 +10,13 @@ import pytest
 import torch
 
 from fakes import write_nyuv2
+from mgm import plugins
 from mgm.errors import ConfigError
 from mgm.method.recipes import make_experiment
+from mgm.plugins import load_plugins
 from mgm.report.run_summary import training_time
 from mgm.runs.folder import seconds_spent
+from mgm.runs.provenance import source_digest
 from mgm.runs.stages import check_stages_folder
 from mgm.runs.train import train
 from mgm.training.checkpoint import load_checkpoint
@@ -116,6 +120,21 @@ def test_other_settings_do_not_share_unless_they_matter_only_once_it_is_trained(
     carried_out = steps_of(monkeypatch)
     train(experiment, tmp_path / "run", baseline=False, shared=kept("separate"))
     assert ("multi_task" not in carried_out) == shares
+
+
+def test_stages_of_other_code_are_not_shared(tmp_path, monkeypatch):
+    plugin = tmp_path / "stage_plugin.py"
+    digests = set()
+    for text in ("LOSS = 1", "LOSS = 2"):
+        plugin.write_text(text)
+        monkeypatch.setitem(sys.modules, "stage_plugin", SimpleNamespace(__file__=str(plugin)))
+        monkeypatch.setenv("MGM_PLUGINS", str(plugin))
+        load_plugins()
+        source_digest.cache_clear()
+        digests.add(source_digest())
+    monkeypatch.setattr(plugins, "_loaded", {})
+    source_digest.cache_clear()
+    assert len({*digests, source_digest()}) == 3
 
 
 def test_of_two_runs_that_keep_the_same_stage_at_once_one_is_kept_and_nobody_fails(data, tmp_path, monkeypatch, capsys):

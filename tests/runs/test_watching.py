@@ -50,6 +50,15 @@ def test_plain_lines_where_there_is_no_terminal(capsys, monkeypatch):
     assert lines[-1].endswith("overall 1.22x constant (best of this stage so far)")
 
 
+def test_a_resumed_stage_knows_its_best_score(capsys):
+    with progress() as shown:
+        shown.stage("joint", 40, 100, best=0.35)
+        shown.validated(50, SCORES, 0.3, MODEL)
+        shown.validated(60, SCORES, 0.4, MODEL)
+    lines = [line for line in capsys.readouterr().err.splitlines() if "overall" in line]
+    assert ["best of this stage" in line for line in lines] == [False, True]
+
+
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_a_line_on_a_terminal_breaks_between_figures(capsys, monkeypatch, width):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
@@ -99,10 +108,11 @@ def test_units():
 def test_watchers_are_all_told_and_closed():
     told = MagicMock()
     with Watchers([told.a, told.b]) as watchers:
-        watchers.stage("joint", 0, 3)
+        watchers.stage("joint", 0, 3, 0.1)
         watchers.step(1, {})
         watchers.validated(1, SCORES, 0.5, MODEL)
         watchers.stopped(1, 2)
     order = ["__enter__", "stage", "step", "validated", "stopped"]
     expected = [f"{member}.{name}" for name in order for member in "ab"]
     assert [name for name, *_ in told.mock_calls] == [*expected, "b.__exit__", "a.__exit__"]
+    told.b.stage.assert_called_once_with("joint", 0, 3, 0.1)

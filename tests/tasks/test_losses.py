@@ -13,7 +13,7 @@ from mgm.errors import ConfigError
 from mgm.functional.log_depth import log_depth
 from mgm.functional.vectors import angle_degrees, encode_normals
 from mgm.tasks import TASKS, Task, make_tasks
-from task_cases import CLASSES, flip_prediction, perfect_prediction, random_prediction, random_target
+from task_cases import CLASSES, flip_prediction, missing, perfect_prediction, random_prediction, random_target
 
 CHOICES = [f"{name}:{loss}" for name, task in TASKS.items() for loss in task.losses]
 every_loss = pytest.mark.parametrize("choice", CHOICES)
@@ -100,7 +100,7 @@ def test_invalid_pixels_change_nothing(choice: str, seed: int) -> None:
 def test_no_label_trains_nothing(choice: str) -> None:
     task = make(choice)
     prediction = random_prediction(task).requires_grad_()
-    loss = task.loss(prediction, task.missing(2, 5, 6))
+    loss = task.loss(prediction, missing(task))
     loss.backward()
     assert loss.item() == 0.0
     assert not prediction.grad.any()

@@ -20,6 +20,7 @@ from task_cases import (
     flip_prediction,
     loss_by_loops,
     make_task,
+    missing,
     perfect_prediction,
     random_prediction,
     random_target,
@@ -92,7 +93,7 @@ def test_shapes_and_types(task: Task) -> None:
     assert task.error(value, target).shape == (2, 5, 6)
     assert task.constant([target, target]).shape == (task.channels,)
     assert task.constant([target]).dtype == torch.float32
-    for changed in (task.flip(target), task.zoom(target, torch.tensor([1.5, 0.5])), task.missing(2, 5, 6)):
+    for changed in (task.flip(target), task.zoom(target, torch.tensor([1.5, 0.5])), missing(task)):
         assert changed.shape == target.shape
         assert changed.dtype == target.dtype
 
@@ -110,7 +111,7 @@ def test_half_precision_predictions_are_welcome(task: Task) -> None:
 
 
 def test_missing_is_invalid_and_holes_are_holes(task: Task) -> None:
-    assert not task.valid(task.missing(2, 5, 6)).any()
+    assert not task.valid(missing(task)).any()
     target = random_target(task)
     holes = target == IGNORE_INDEX if task.categorical else target.isnan().any(dim=1)
     assert holes.any()
@@ -130,7 +131,7 @@ def test_loss_equals_loops(name: str, seed: int, invalid: float) -> None:
 
 def test_no_label_scores_nothing(task: Task) -> None:
     untouched, empty = task.metrics(), task.metrics()
-    empty.update(random_prediction(task), task.missing(2, 5, 6))
+    empty.update(random_prediction(task), missing(task))
     for metrics in (untouched, empty):
         assert all(math.isnan(value) for value in metrics.compute().values())
 
@@ -257,9 +258,9 @@ def test_no_other_constant_is_better(name: str, seed: int) -> None:
 def test_constants_do_not_depend_on_batches_or_holes(task: Task) -> None:
     target = random_target(task, batch=4)
     torch.testing.assert_close(task.constant(target.split(1)), task.constant([target]))
-    with_holes = [target, task.missing(3, 5, 6)]
+    with_holes = [target, missing(task, 3)]
     torch.testing.assert_close(task.constant(with_holes), task.constant([target]))
-    assert task.constant([task.missing(1, 5, 6)]).isfinite().all()
+    assert task.constant([missing(task, 1)]).isfinite().all()
     assert task.constant([]).shape == (task.channels,)
 
 

@@ -14,6 +14,7 @@ from mgm.errors import ConfigError
 from mgm.functional.blur import blur, blur_kernels
 from mgm.functional.colours import hue
 from mgm.functional.resizing import window_grid
+from mgm.functional.transfer import to_device
 from mgm.tasks.base import Task
 from mgm.types import Batch, Size, SizeSetting, Targets, parse_size
 
@@ -97,11 +98,11 @@ class PairedAugmentation:
         """
         count, device = len(batch), batch.images.device
         generator = torch.Generator().manual_seed(seed)
-        draws = torch.rand(count, 7, generator=generator).to(device)
-        turns = torch.rand(count, generator=generator).to(device)
+        draws = to_device(torch.rand(count, 7, generator=generator), device)
+        turns = to_device(torch.rand(count, generator=generator), device)
         more = torch.rand(count, 4, generator=generator)
         upside_down = (more[:, 0] < 0.5) & self._vertical_flip
-        mirrored = ((draws[:, 0] < 0.5) & self._flip) ^ upside_down.to(device)
+        mirrored = ((draws[:, 0] < 0.5) & self._flip) ^ to_device(upside_down, device)
         quarters = 2 * upside_down + (4 * more[:, 1]).long() * self._quarter_turns
         images, targets = flip(batch, mirrored, self._tasks)
         images, targets = turn(images, targets, quarters % 4, self._tasks)
@@ -123,7 +124,7 @@ class PairedAugmentation:
         if images.shape[1] == 3:
             images = self._recolour(images, draws[:, 4:7], turns)
         else:
-            gains = torch.rand(count, images.shape[1], generator=generator).to(device)
+            gains = to_device(torch.rand(count, images.shape[1], generator=generator), device)
             images = self._rescale(images, draws[:, 4:6], gains)
         if self._blur:
             kernels = blur_kernels((self._blur * more[:, 2]).numpy(), 2 * math.ceil(3 * self._blur) + 1)
@@ -185,7 +186,7 @@ def turn(images: Tensor, targets: Targets, quarters: Tensor, tasks: dict[str, Ta
     turned = dict(targets)
     for number in map(int, quarters.unique()):
         if number:
-            chosen = (quarters == number).to(images.device)
+            chosen = to_device(quarters == number, images.device)
             images = torch.where(_per_image(chosen, images), torch.rot90(images, number, (-2, -1)), images)
             turned = {
                 name: torch.where(_per_image(chosen, target), tasks[name].turn(target, number), target)
@@ -199,9 +200,7 @@ def _move(task: Task, target: Tensor, grid: Tensor, inside: Tensor) -> Tensor:
     planes = target if target.ndim == 4 else target[:, None]
     moved = F.grid_sample(planes.float(), grid, mode="nearest", padding_mode="border", align_corners=False)
     moved = (moved if target.ndim == 4 else moved[:, 0]).to(target.dtype)
-    count, height, width = inside.shape
-    missing = task.missing(count, height, width).to(device=target.device, dtype=target.dtype)
-    return torch.where(inside[:, None] if target.ndim == 4 else inside, moved, missing)
+    return torch.where(inside[:, None] if target.ndim == 4 else inside, moved, task.missing_value)
 
 
 def _per_image(choice: Tensor, values: Tensor) -> Tensor:

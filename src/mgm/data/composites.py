@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mgm.errors import ConfigError, choose
+from mgm.functional.transfer import to_device
 from mgm.tasks import label_map_of
 from mgm.tasks.base import Task
 from mgm.types import IGNORE_INDEX, Batch
@@ -80,13 +81,13 @@ class Composites:
             pasted = self._choose(self, result, other, generator)
             if self._share < 1:
                 changed = torch.rand(len(batch), generator=generator) < self._share if changed is None else changed
-                pasted = pasted & changed.to(pasted.device)[:, None, None]
+                pasted = pasted & to_device(changed, pasted.device)[:, None, None]
             result = replace(paste(result, other, pasted), unmixed=batch.images)
         return result
 
     def _other(self, batch: Batch, generator: torch.Generator) -> Batch:
         """Image B for every image A, after ``vary`` and ``match``."""
-        partner = _partners(len(batch), generator).to(batch.images.device)
+        partner = to_device(_partners(len(batch), generator), batch.images.device)
         other = Batch(
             batch.images.index_select(0, partner),
             {task: target.index_select(0, partner) for task, target in batch.targets.items()},
@@ -110,7 +111,7 @@ class Composites:
         area = torch.zeros(len(batch), IGNORE_INDEX + 1, device=labels.device)
         area = area.scatter_add_(1, flat, torch.ones_like(flat, dtype=area.dtype))[:, : self._num_classes]
         present = (area > 0) & (area < below * flat.shape[1])
-        lots = torch.rand(len(batch), self._num_classes, generator=generator).to(labels.device)
+        lots = to_device(torch.rand(len(batch), self._num_classes, generator=generator), labels.device)
         rank = lots.masked_fill(~present, 2).argsort(dim=1).argsort(dim=1)
         half = (present.sum(dim=1, keepdim=True) // 2).clamp(min=1)
         chosen = torch.zeros(len(batch), IGNORE_INDEX + 1, dtype=torch.bool, device=labels.device)
@@ -123,7 +124,7 @@ class Composites:
 
     def _rectangle(self, batch: Batch, other: Batch, generator: torch.Generator) -> Tensor:
         """``[B, H, W]`` bool: a rectangle of random size, side ratio and position inside the image."""
-        draws = torch.rand(len(batch), 4, generator=generator).to(batch.images.device)
+        draws = to_device(torch.rand(len(batch), 4, generator=generator), batch.images.device)
         area, ratio = LARGEST_RECTANGLE * draws[:, 0], torch.exp(math.log(2) * (2 * draws[:, 1] - 1))
         sides = torch.stack([area * ratio, area / ratio], dim=1).sqrt()  # at most 1: the largest is 1 x 1/2
         first = draws[:, 2:] * (1 - sides)

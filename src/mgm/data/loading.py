@@ -12,6 +12,7 @@ from torch import Tensor
 from mgm.data.store import Store
 from mgm.errors import ConfigError, DataError, unknown
 from mgm.functional.levels import level_centre
+from mgm.functional.transfer import to_device
 from mgm.types import Batch
 
 RESIDENT_BYTES = 2_000_000_000
@@ -59,8 +60,10 @@ class StoreReader:
     def __len__(self) -> int:
         return len(self.store)
 
-    def batch(self, indices: np.ndarray | Sequence[int], *, targets: bool = True) -> Batch:
-        """Read the samples with these indices ``[B]``, in this order, without targets if so wanted; an index may be repeated.
+    def batch(self, indices: np.ndarray | Sequence[int], *, tasks: Sequence[str] | None = None) -> Batch:
+        """Read the samples with these indices ``[B]``, in this order, with the targets of ``tasks``; None: of all tasks.
+
+        An index may be repeated.
 
         Raises:
             DataError: If an index is out of range.
@@ -70,8 +73,8 @@ class StoreReader:
             raise DataError(
                 f"sample indices from {rows.min()} to {rows.max()} were requested, but {self.store.path} has {len(self)} samples"
             )
-        on_device = torch.from_numpy(rows).to(self.device)
-        values = {task: self._rows(task, rows, on_device) for task in (self.tasks if targets else ())}
+        on_device = to_device(torch.from_numpy(rows), self.device)
+        values = {task: self._rows(task, rows, on_device) for task in (self.tasks if tasks is None else tasks)}
         levels = self._rows("image", rows, on_device)
         images = levels.float().div_(level_centre(levels.dtype)).sub_(1)
         converted = {task: rows.long() if rows.dtype == torch.uint8 else rows.float() for task, rows in values.items()}

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from mgm.data import open_source
 from mgm.data.store import Store, cached_store
-from mgm.errors import MgmError, RunError
+from mgm.errors import MgmError, RunError, reason_of
 from mgm.experiments.jobs import Job, Outcome
 from mgm.experiments.plans import Plan, Trial, train_arguments
 from mgm.experiments.study_files import Place, write_study
@@ -100,8 +100,7 @@ def _outcome(future: Future[Outcome], name: str) -> Outcome:
     error = future.exception()
     if error is None:
         return future.result()
-    reason = (str(error) or type(error).__name__).splitlines()[0]
-    return Outcome(name, f"worker lost: {reason}")
+    return Outcome(name, f"worker lost: {reason_of(error)}")
 
 
 def check_same_data(trials: tuple[Trial, ...], place: Place) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mgm.data.conversion import num_cores
-from mgm.errors import ConfigError, MgmError
+from mgm.errors import ConfigError, MgmError, reason_of
 from mgm.experiments.jobs import Job, Outcome, carry_out
 from mgm.runs.folder import RunFolder
 
@@ -196,9 +196,8 @@ def _connect(ray: Any, address: str) -> None:
                 raise
         ray.init(include_dashboard=False, **quiet)  # start one on this machine
     except (ConnectionError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
         raise ConfigError(
-            f"cannot use the Ray cluster {address!r} ({reason}); start one with: ray start --head, or use --ray local"
+            f"cannot use the Ray cluster {address!r} ({reason_of(error)}); start one with: ray start --head, or use --ray local"
         ) from None
 
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from mgm.functional.distributed import global_sum, global_total, world_size
 from mgm.functional.masked import masked_mean
-from mgm.functional.precision import at_least_float32
+from mgm.functional.precision import at_least_float32, widest_float
 from mgm.types import IGNORE_INDEX
 
 RAREST_SHARE = 0.01
@@ -140,9 +140,9 @@ def _jaccard_gains(
         count: ``[P]``: number of pixels of each class.
 
     Returns:
-        The increases by a pixel of the class, and by another pixel: each ``[P * bins]`` float64, averaged over the bin.
+        The increases by a pixel of the class, and by another pixel: each ``[P * bins]``, averaged over the bin.
     """
-    by_level = torch.unflatten(cells.double(), 1, (len(count), -1))
+    by_level = torch.unflatten(cells.to(widest_float(cells.device)), 1, (len(count), -1))
     so_far = torch.flip(torch.cumsum(torch.flip(by_level, (2,)), 2), (2,))  # including this bin
     (own_so_far, others_so_far), others = so_far.unbind(), by_level[1]
     before = count.unsqueeze(1) + others_so_far - others

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mgm.data import DATASETS, open_source
+from mgm.data import open_source
 from mgm.data.base import Splits
 from mgm.data.loading import StoreReader
 from mgm.data.store import Store, cached_store
@@ -122,7 +122,8 @@ def evaluate(
         run: The run's folder.
         data: Name or path of another data set with the same classes; empty: the run's own.
         split: train, validation, test or all. Empty: on the run's own data the test set as it was at training time, whatever
-            has been added since; on another data set all images that the run was neither trained nor selected on.
+            has been added since; on another data set all images that the run was neither trained nor selected on. An exported
+            model does not know these, so all images are scored, with a remark.
         flip_average: Average with the predictions for the mirrored images; None: the setting of the run.
         calibrate: Also score depth after fitting scale and shift on the validation set of the same data. The scale of a scene
             is ambiguous in a single image, and depth for another camera is often off by a factor; the calibrated scores
@@ -208,17 +209,22 @@ class _Chosen:
 def _choose(trained: TrainedModel, run: Path, data: str, split: str, *, usual: bool, calibrate: bool) -> _Chosen:
     """Open the data and choose the images to score; arguments and errors are those of `evaluate`.
 
-    With ``usual``, images that the run has seen are left out; otherwise the remarks mention them.
+    With ``usual``, images that the run has seen are left out of other data; otherwise, if all images are scored, a remark counts
+    them.
     """
     config, folder = trained.experiment.data, RunFolder(run)
     known = RunImages.read(folder.images) if folder.exists else None
     remarks: list[str] = []
-    if not (data or known or config.data in DATASETS):
-        raise ConfigError(
-            f"{run}: an exported model carries no data (it learned from {config.data}); give them with --data"
+    if not known:
+        if not data:
+            raise ConfigError(
+                f"{run}: an exported model carries no data (it learned from {config.data}); give them with --data"
+            )
+        remarks.append(
+            "an exported model does not tell which images it was trained or selected on; scores on these are optimistic"
         )
-    if data or not known:
-        source = open_source(data or config.data, config.num_images)
+    if data:
+        source = open_source(data, config.num_images)
         info = with_classes_of(source.info, trained.info)
         tasks, scaled = _tasks(trained, info, calibrate)
         store = cached_store(source, config.frame, config.cache, skip_bad=config.skip_bad)

@@ -37,6 +37,5 @@ def taught(teacher: nn.Module, batch: Batch, tasks: dict[str, Task], confidence:
         mean = (first + second) / 2
         sure = task.confidence(first if not task.categorical else mean, second) >= confidence
         value = task.decode(mean)
-        missing = task.missing(len(batch), value.shape[-2], value.shape[-1]).to(value)
-        targets[name] = torch.where(sure if value.ndim == 3 else sure[:, None], value, missing)
+        targets[name] = torch.where(sure if value.ndim == 3 else sure[:, None], value, task.missing_value)
     return replace(batch, images=images, targets=targets)

@@ -44,22 +44,26 @@ EXTRA_USES = ("refinement", "self_supervision", "labels", "consistency")
 def synthesize(step: JointStep, count: int, *, attached: bool) -> Batch:
     """Synthesize a batch ``(x~, c)`` with ``x~ = G(z, c)``, labelled by scene only (Algorithm 1, line 5).
 
-    Scene labels are those of the minibatch, or random ones if an image may have several (G.1). The images of the adversarial
-    losses are reused while they are valid (`JointStep.current_fakes`).
+    Scene labels are those of the minibatch, unknown ones included, or random ones if an image may have several (G.1). The images
+    of the adversarial losses are reused while they are valid (`JointStep.current_fakes`).
 
     Args:
         step: The step to synthesize for.
         count: Number of images.
         attached: Whether the images keep their graph, so that losses on them train the generator.
     """
+    rows = torch.arange(count, device=step.batch.scene.device) % len(step.batch)
+    labels = step.labels()[rows]
     if step.current_fakes is not None and count == len(step.batch) and not step.multi_hot and not attached:
-        return Batch(step.current_fakes.float(), {}, step.labels())
-    labels = step.labels()[torch.arange(count, device=step.batch.scene.device) % len(step.batch)]
-    if step.multi_hot:
-        labels = random_multi_hot(labels, step)
-    with torch.set_grad_enabled(attached):
-        images = step.networks["generator"](step.latent(count), labels)
-    return Batch(images.float(), {}, labels)
+        images = step.current_fakes
+    else:
+        if step.multi_hot:
+            labels = random_multi_hot(labels, step)
+        with torch.set_grad_enabled(attached):
+            images = step.networks["generator"](step.latent(count), labels)
+    unknown = step.batch.scene[rows].isnan().all(1) & (labels == 0).all(1)
+    shares = {name: share for name, share in step.batch.shares.items() if name == "scene"}
+    return Batch(images.float(), {}, labels.masked_fill(unknown.unsqueeze(1), torch.nan), shares)
 
 
 def random_multi_hot(labels: Tensor, step: JointStep) -> Tensor:

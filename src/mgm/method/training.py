@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -51,6 +51,8 @@ class JointSteps:
     annotate: Callable[[Batch], Batch] = lambda extra: extra
     strengthen: Callable[[Batch, int], Batch] = lambda labelled, seed: labelled
     label_stride: int = 1
+    _minibatches: dict[str, tuple[int, tuple[Batch, ...]]] = field(default_factory=dict)
+    """Source -> seed of the last step, and its extra images in micro-batches, which are loaded and labelled together."""
 
     def __call__(self, inputs: StepInputs) -> JointStep:
         """A step on one micro-batch."""
@@ -64,9 +66,13 @@ class JointSteps:
         count = max(1, round(self.method.extra_ratio * len(step.batch)))
         inputs = step.inputs
         if EXTRA_IMAGES[self.method.extra_images].generator == "none":
-            num_all = count * inputs.num_micro_batches * world_size()
-            whole = self._labelled(self.loaders["extra"](inputs.index, num_all), step, source)
-            return split_batch(whole, inputs.num_micro_batches, self.tasks)[inputs.micro_batch]
+            seed, parts = self._minibatches.get(source, (None, ()))
+            if seed != inputs.seed:
+                num_all = count * inputs.num_micro_batches * world_size()
+                whole = self._labelled(self.loaders["extra"](inputs.index, num_all), step, source)
+                parts = split_batch(whole, inputs.num_micro_batches, self.tasks)
+                self._minibatches[source] = inputs.seed, parts
+            return parts[inputs.micro_batch]
         if source == "taught":
             return self._labelled(step.images_of("extra"), step, source)
         with frozen_buffers(*self.networks.values()):

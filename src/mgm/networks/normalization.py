@@ -237,15 +237,18 @@ def spectral_norm(layer: nn.Module) -> nn.Module:
     return layer
 
 
+def recording_layers(*modules: nn.Module) -> list[BatchNorm2d | SpectralNorm]:
+    """The layers of ``modules`` whose forward passes change buffers."""
+    return [layer for module in modules for layer in module.modules() if isinstance(layer, (BatchNorm2d, SpectralNorm))]
+
+
 @contextmanager
 def frozen_buffers(*modules: nn.Module) -> Generator[None]:
     """Context in which forward passes do not change any buffer of ``modules``.
 
     In training mode, batch norm still normalises with batch statistics but does not record them; spectral norm keeps its estimate.
     """
-    layers = [
-        layer for module in modules for layer in module.modules() if isinstance(layer, (BatchNorm2d, SpectralNorm))
-    ]
+    layers = recording_layers(*modules)
     before = [layer.update_statistics for layer in layers]
     for layer in layers:
         layer.update_statistics = False

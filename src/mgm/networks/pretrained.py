@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from mgm.errors import ConfigError, choose
+from mgm.errors import ConfigError, choose, reason_of
 from mgm.networks.encoder import Encoder, adapt_input, check_sides
 from mgm.networks.normalization import BatchNorm2d
 from mgm.types import Features, is_sequence
@@ -99,7 +99,7 @@ class PretrainedEncoder(Encoder):
             raise
         except Exception as error:  # transformers raises many kinds of errors
             raise ConfigError(
-                f"model.backbone does not describe a backbone of transformers ({str(error).splitlines()[0]}); "
+                f"model.backbone does not describe a backbone of transformers ({reason_of(error)}); "
                 "leave it out, so that training fills it in"
             ) from None
         self.backbone = with_own_batch_norm(backbone)
@@ -161,7 +161,7 @@ def read_structure(name: str) -> dict[str, Any]:
     except Exception as error:  # transformers raises many kinds of errors
         raise ConfigError(
             f"no encoder {name!r}: neither a folder with a config.json that transformers knows, nor in its cache, nor reachable "
-            f"on the Hub ({str(error).splitlines()[0]})"
+            f"on the Hub ({reason_of(error)})"
         ) from None
     flat = choose("kind of encoder", config.model_type, FAMILIES)
     config.out_features = _quarters(config.stage_names) if flat else config.stage_names[-4:]
@@ -198,7 +198,7 @@ def load_weights(encoder: PretrainedEncoder, name: str) -> None:
         )
     except Exception as error:  # transformers raises many kinds of errors
         raise ConfigError(
-            f"cannot read the weights of encoder {name!r} ({str(error).splitlines()[0]}); a model.safetensors is needed "
+            f"cannot read the weights of encoder {name!r} ({reason_of(error)}); a model.safetensors is needed "
             "(other formats can hold code and are not read)"
         ) from None
     missing = sorted(key for key in report["missing_keys"] if not key.startswith(NEW_LAYERS))

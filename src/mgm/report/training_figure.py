@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from functools import cached_property
 
@@ -40,7 +41,7 @@ class TrainingFigure(Progress):
         self._stage = ""
         self._next = 0.0
 
-    def stage(self, name: str, done: int, total: int) -> None:
+    def stage(self, name: str, done: int, total: int, best: float = -math.inf) -> None:
         """Remember the stage for the title of the figure."""
         self._stage = name
 

@@ -8,8 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from statistics import fmean
 
+import torch
+
 from mgm.config import Experiment
 from mgm.errors import ConfigError
+from mgm.functional.distributed import global_sum, world_size
 from mgm.method.algorithm import stages
 from mgm.training.trainer import Trainer
 from mgm.training.updates import Stage
@@ -39,7 +42,7 @@ class Cost:
     def total_s(self, experiment: Experiment) -> float:
         """Estimated seconds of a whole run."""
         schedule, every = stages(experiment), experiment.training.validate_every
-        validations = sum(math.ceil(stage.steps / every) for stage in schedule if stage.trains_model)
+        validations = sum(math.ceil(stage.steps / every) for stage in schedule if stage.trains_on_labels)
         steps = sum(stage.steps * self.step_s[stage.name] for stage in schedule)
         return steps + validations * self.validation_s + self.final_s
 
@@ -69,7 +72,8 @@ def _step_s(trainer: Trainer, stage: Stage, index: int, places: int) -> float:
         begin = time.perf_counter()
         for loss in trainer.train_step(stage, index).values():
             loss.item()  # waits for the device
-        seconds.append(time.perf_counter() - begin)
+        spent = torch.tensor(time.perf_counter() - begin, device=trainer.fabric.device)
+        seconds.append(global_sum(spent).item() / world_size())  # so all processes take the same number of steps
     trainer.position.step = 0
     return fmean(seconds[WARM_UP_STEPS:])
 

@@ -10,7 +10,7 @@ from typing import Any
 from mgm.config import MAX_IMAGE_SIZE, DataConfig, Experiment, ModelConfig, TrainingConfig
 from mgm.data.composites import PIECES
 from mgm.errors import ConfigError, choose, unknown
-from mgm.method.algorithm import REFINEMENT, joint_updates
+from mgm.method.algorithm import REFINEMENT, joint_updates, stages
 from mgm.method.checks import check_method
 from mgm.method.extra_images import EXTRA_IMAGES
 from mgm.method.recipes import PRESETS
@@ -27,15 +27,15 @@ from mgm.runs.settings import GROUPS, check_numbers
 from mgm.runs.starting_weights import check_encoder, required_stride
 from mgm.tasks import TASKS, parse_losses
 from mgm.training.schedules import SCHEDULES
+from mgm.training.updates import trained_networks
 from mgm.types import is_sequence, plain_size
 
 RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
     "be above 0": (
         "num_rooms temperature steps batch_size generator_batch_size learning_rate encoder_rate_factor generator_rate "
-        "discriminator_rate policy_rate validate_every checkpoint_every accumulate",
+        "discriminator_rate policy_rate validate_every checkpoint_every accumulate mix_count",
         lambda value: value > 0,
     ),
-    "be at least 1": ("mix_count", lambda value: value >= 1),
     "be 0 or above": (
         "num_images split_seed extra_ratio refinement_weight self_supervision_weight adversarial_weight label_weight "
         "consistency_weight generator_updates estimation_steps estimation_rate sparsity_weight sharing_weight generator_steps "
@@ -105,6 +105,11 @@ def check_experiment(experiment: Experiment) -> None:
             f"joint_share {training.joint_share:g} of {training.steps} steps leaves none for joint training, so "
             f"{experiment.recipe} would be its baseline; raise either, or train mt"
         )
+    generates = len(updates) > 1 and EXTRA_IMAGES[method.extra_images].generator != "none"
+    if generates and "generator" not in trained_networks(stages(experiment)):
+        raise ConfigError(
+            f"generator_steps is {training.generator_steps}, so nothing would train the generator of {experiment.recipe}; raise it"
+        )
     alone = model.architecture == "single_task"
     if method.balance.startswith("torchjd:") and (alone or model.freeze_encoder):
         raise ConfigError(
@@ -144,6 +149,10 @@ def warnings_of(experiment: Experiment) -> list[str]:
         if idle:
             found.append(f"warning: {', '.join(idle)} {'has' if len(idle) == 1 else 'have'} no effect without {need}")
             said += idle
+    if mixes and data.augment and training.batch_size == started_processes() > 1:
+        found += [
+            "warning: --mix has no effect: images are mixed within a process, and each has one image per batch; raise --batch-size"
+        ]
     alone = training.batch_size // training.accumulate == 1
     if method.self_supervision == "simclr" and method.self_supervision_weight and alone:
         found += [

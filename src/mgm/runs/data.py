@@ -69,12 +69,14 @@ class ExperimentData:
     @cached_property
     def constants(self) -> dict[str, torch.Tensor]:
         """Task -> best constant prediction ``[C]`` for the labelled images."""
-        targets = [batch.targets for batch in self._in_order(self.labelled)]
-        return {name: task.constant(batch[name] for batch in targets) for name, task in self.tasks.items()}
+        return {
+            name: task.constant(batch.targets[name] for batch in self._in_order(self.labelled, (name,)))
+            for name, task in self.tasks.items()
+        }
 
-    def _in_order(self, indices: np.ndarray) -> Iterator[Batch]:
+    def _in_order(self, indices: np.ndarray, tasks: tuple[str, ...] | None = None) -> Iterator[Batch]:
         for start in range(0, len(indices), self.batch_size):
-            yield self.reader.batch(indices[start : start + self.batch_size])
+            yield self.reader.batch(indices[start : start + self.batch_size], tasks=tasks)
 
 
 def load_data(experiment: Experiment, device: torch.device | str) -> ExperimentData:

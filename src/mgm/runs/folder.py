@@ -194,21 +194,21 @@ class RunFolder:
         Raises:
             RunError: If the folder is not empty, cannot be created, or is used by another process.
         """
-        self._check_empty()
+        self.check_empty()
         try:
             for folder in (self.checkpoints, self.pictures):
                 folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunError(f"cannot create {self.path} ({error.strerror}); choose another folder with --out") from None
         lock = self.lock()
-        self._check_empty()  # another process may have been faster
+        self.check_empty()  # another process may have been faster
         write_json(self.dataset, asdict(info))
         images.write(self.images)
         write_json(self.beginning, asdict(beginning))
         write_text(self.config, to_yaml(experiment))
         return lock
 
-    def _check_empty(self) -> None:
+    def check_empty(self) -> None:
         """Raise `RunError` if the folder contains more than what a run killed at its start leaves behind."""
         begun = {self.dataset, self.images, self.beginning, self._lock_file}
         if any(file.is_file() and file not in begun and not file.match(DRAFT) for file in self.path.rglob("*")):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -44,7 +44,8 @@ def make_loaders(experiment: Experiment, data: ExperimentData) -> dict[str, Load
             size=partial(size_at, experiment),
             zoom=partial(zoom_at, experiment),
         ),
-        "generator": load("generator", data.labelled),  # not mixed, since the generator learns to imitate them
+        # not mixed, since the generator learns to imitate them, but zoomed in all steps, since it sees few images many times
+        "generator": load("generator", data.labelled, zoom=lambda step: config.zoom),
     }
     if data.pretraining:
 
@@ -57,6 +58,12 @@ def make_loaders(experiment: Experiment, data: ExperimentData) -> dict[str, Load
             loaders["labelled"] = _overlap(experiment, tasks, loaders["labelled"], loaders["pretrain"])
         loaders["pretrain"] = with_used_labels(loaders["pretrain"], experiment.model)
     loaders["labelled"] = with_used_labels(loaders["labelled"], experiment.model)
+
+    def joint_zoom(step: int) -> Zoom:
+        """Extra images are zoomed in the same steps as the labelled ones; ``step`` counts those of joint training."""
+        return zoom_at(experiment, experiment.training.steps_alone + step)
+
+    load = partial(load, zoom=joint_zoom)
     extra: dict[str, Callable[[], Loader]] = {
         "labelled": lambda: load("again", data.labelled),
         "weak": lambda: load("weak", data.weak, keep_targets=False),
@@ -95,11 +102,11 @@ def _stored_images(
     stream: str,
     images: np.ndarray | OtherData,
     *,
+    zoom: Callable[[int], Zoom],
     keep_targets: bool = True,
     composites: Composites | None = None,
     mix: Composites | None = None,
     size: Callable[[int], Size] | None = None,
-    zoom: Callable[[int], Zoom] | None = None,
 ) -> Loader:
     """A loader of some ``images`` of the run's data, by index, or of another data set, with translated labels.
 
@@ -109,7 +116,7 @@ def _stored_images(
     if isinstance(images, OtherData):
         tasks, translate = translation(images, data, experiment.recipe)
         reader, images = StoreReader(images.store, tuple(tasks), reader.device), images.indices
-    draw = draws(reader, images, derive_seed(experiment.seed, stream, "order"), targets=keep_targets)
+    draw = draws(reader, images, derive_seed(experiment.seed, stream, "order"), tasks=None if keep_targets else ())
     augments = {
         (image_size, factor): augmentation(replace(config, image_size=image_size, zoom=factor), tasks)
         for image_size in progressive_sizes(experiment)
@@ -126,7 +133,7 @@ def _stored_images(
         if composites:
             batch = composites(batch, seed=seed("composites"))
         wanted = size(step) if size else config.size
-        augment = augments[wanted, zoom(step) if zoom else config.zoom]
+        augment = augments[wanted, zoom(step)]
         if augment:
             batch = augment(batch, seed=seed("augment"))
         elif wanted != config.size:
@@ -187,7 +194,7 @@ def progressive_sizes(experiment: Experiment) -> tuple[Size, ...]:
     return (*early, experiment.data.size)
 
 
-def draws(reader: StoreReader, indices: np.ndarray, seed: int, *, targets: bool = True) -> Loader:
+def draws(reader: StoreReader, indices: np.ndarray, seed: int, *, tasks: Sequence[str] | None = None) -> Loader:
     """A loader of this process's share of the samples ``indices`` in random order; prefetches if they are read from disk.
 
     Samples are repeated if there are fewer than the batch needs.
@@ -196,6 +203,6 @@ def draws(reader: StoreReader, indices: np.ndarray, seed: int, *, targets: bool 
     def load(step: int, count: int) -> Batch:
         pool = np.tile(indices, -(-count // len(indices)))
         rows = epoch_indices(pool, count, step, seed, rank=rank(), world_size=world_size())
-        return reader.batch(rows, targets=targets)
+        return reader.batch(rows, tasks=tasks)
 
     return load if reader.is_resident else Prefetch(load)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import secrets
 import sys
@@ -15,7 +16,7 @@ from typing import Any, ClassVar, final
 
 from torch import nn
 
-from mgm.errors import ConfigError
+from mgm.errors import ConfigError, reason_of
 from mgm.method.algorithm import stages
 from mgm.runs.folder import RunFolder, read_json, read_result, write_json
 from mgm.runs.provenance import flat
@@ -209,7 +210,7 @@ class Logged(Progress):
         if self._open:
             self._try(self.logger.close)
 
-    def stage(self, name: str, done: int, total: int) -> None:
+    def stage(self, name: str, done: int, total: int, best: float = -math.inf) -> None:
         """A stage starts or resumes; the logger is opened with the first one."""
         self._start = self._starts[name]
         if not self._open:
@@ -241,7 +242,7 @@ class Logged(Progress):
             call()
         except Exception as error:  # trackers raise many kinds of errors: network, account, disk
             self._failed = True
-            reason = shorten((str(error) or type(error).__name__).splitlines()[0], 200)
+            reason = shorten(reason_of(error), 200)
             print(f"warning: {self.logger.name} logs no more of this run ({reason})", file=sys.stderr, flush=True)
 
 

@@ -153,8 +153,9 @@ def replaced(ours: Batch, theirs: Batch, which: torch.Tensor, tasks: dict[str, T
     """The batch ``ours``, with the images ``which`` ``[B]`` bool and their labels from ``theirs``, which may lack tasks."""
     height, width = ours.images.shape[2:]
     unlabelled = {
-        name: tasks[name].missing(len(ours), height, width).to(ours.images.device)
-        for name in ours.targets.keys() - theirs.targets.keys()
+        name: torch.full_like(target, tasks[name].missing_value)
+        for name, target in ours.targets.items()
+        if name not in theirs.targets
     }
     theirs = replace(theirs, targets=theirs.targets | unlabelled)
     batch = paste(ours, theirs, which[:, None, None].expand(-1, height, width))

@@ -66,9 +66,9 @@ class RichProgress(TrainingProgress):
     def __exit__(self, *error: object) -> None:
         self.bar.stop()
 
-    def stage(self, name: str, done: int, total: int) -> None:
+    def stage(self, name: str, done: int, total: int, best: float = -math.inf) -> None:
         """A stage starts or resumes."""
-        self._stage, self._total, self._begun, self._best = name, total, done, -math.inf
+        self._stage, self._total, self._begun, self._best = name, total, done, best
         self._clock = time.monotonic()
         self._figures = {key: value for key, value in self._figures.items() if key == "score"}
         text = f"[bold]{escape(self.title)}[/] {name}"

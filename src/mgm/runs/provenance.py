@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import os
 import platform
@@ -25,6 +26,7 @@ from mgm.config import Experiment
 from mgm.data.files import write_text
 from mgm.errors import ConfigError
 from mgm.functional.distributed import rank, world_size
+from mgm.plugins import plugin_files
 from mgm.runs.folder import RunFolder, read_json, write_json
 from mgm.runs.settings import in_words, to_dict
 from mgm.training.metrics_log import Record, read_metrics_log
@@ -69,7 +71,7 @@ class Beginning:
         edited = [
             f"{name}: {in_words(old)} -> {in_words(new)}"
             for name, old, new in _differences(self.settings, to_dict(experiment))
-            if name not in free and not (name in PLACES and _is_place(old) and _is_place(new))
+            if name not in free and not (name in PLACES and _are_places(old, new))
         ]
         if edited:
             raise ConfigError(
@@ -93,8 +95,10 @@ def _differences(then: dict[str, Any], now: dict[str, Any], prefix: str = "") ->
             yield prefix + name, old, now[name]
 
 
-def _is_place(value: Any) -> bool:
-    return all(os.path.isabs(path) for path in (value if is_sequence(value) else [value]))
+def _are_places(old: Any, new: Any) -> bool:
+    """Whether both values are absolute paths, or equally long lists of them."""
+    before, after = (value if is_sequence(value) else [value] for value in (old, new))
+    return len(before) == len(after) and all(map(os.path.isabs, [*before, *after]))
 
 
 @contextmanager
@@ -160,6 +164,13 @@ def current_commit() -> str | None:
         return git("rev-parse", "--short", "HEAD") + ("+changes" if changed else "")
     except (subprocess.CalledProcessError, FileNotFoundError):
         return None
+
+
+@lru_cache(maxsize=1)
+def source_digest() -> str:
+    """Hash of the running source code, plugins included."""
+    files = [*sorted(Path(__file__).parents[1].rglob("*.py")), *plugin_files()]
+    return hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()
 
 
 def versions() -> dict[str, str]:

@@ -90,7 +90,7 @@ def finish(
             "test": scores_of(measured(data.splits.test)),
         }
     if baseline:
-        result["baseline"] = {key: baseline[key] for key in Baseline.__annotations__}
+        result["baseline"] = {key: baseline[key] for key in Baseline.__annotations__ if key in baseline}
         gains = {name: task_gain(test[name], baseline["test"][name], task) for name, task in data.tasks.items()}
         result["gain"] = gains | {"mean": mean_gain(test, baseline["test"], data.tasks)}
     if trainer.fabric.is_global_zero:

@@ -1,8 +1,8 @@
 """Sharing of trained stages between runs: the state after a stage is saved, and other runs start from it.
 
 Stage 1 (M alone) is the same for a baseline, MGM and its ablations with the same seed; stage 2 for all with the same generator. A
-run that starts from a saved stage is bitwise equal to one that trains it itself, since random numbers depend only on the seed, the
-name of the stage and the step.
+run that starts from a saved stage is equal to one that trains it itself (bitwise on a CPU), since random numbers depend only on the
+seed, the name of the stage and the step.
 """
 
 from __future__ import annotations
@@ -22,12 +22,11 @@ from mgm.config import Experiment
 from mgm.errors import ConfigError
 from mgm.functional.distributed import world_size
 from mgm.runs.data import ExperimentData
-from mgm.runs.provenance import current_commit
+from mgm.runs.provenance import source_digest, versions
 from mgm.training.checkpoint import TrainingState, load_checkpoint
 from mgm.training.optimizers import optimizer_names
 from mgm.training.trainer import Trainer
 from mgm.training.updates import Stage
-from mgm.version import __version__
 
 METHOD_FIELDS = ("losses", "balance", "sparsity_weight", "sharing_weight")
 """Settings of the method that affect stages before joint training, besides the updates themselves."""
@@ -131,7 +130,7 @@ def _settings(experiment: Experiment, data: ExperimentData, device: str) -> dict
         "device": device,
         "processes": world_size(),
     }
-    code = {"version": __version__, "commit": current_commit()}
+    code = {"source": source_digest(), "versions": versions()}
     of_data = asdict(experiment.data)
     return {"data": of_data, "model": model, "method": method, "training": training, "run": about, "code": code}
 

@@ -36,8 +36,11 @@ LITE = "lite0"
 
 def check_encoder(model: ModelConfig) -> None:
     """Raise `ConfigError` for an unknown encoder, or one that the architecture does not support."""
-    if not 0 <= model.frozen_stages <= len(EfficientNetLite0.strides):
-        raise ConfigError(f"frozen_stages is {model.frozen_stages}; it must be 0 to {len(EfficientNetLite0.strides)}")
+    most = len(EfficientNetLite0.strides) - 1
+    if not 0 <= model.frozen_stages <= most:
+        raise ConfigError(
+            f"frozen_stages is {model.frozen_stages}; it must be 0 to {most} (all stages: --freeze-encoder)"
+        )
     if (model.frozen_stages or model.frozen_statistics) and not (model.encoder == LITE and model.pretrained):
         raise ConfigError(
             "frozen_stages and frozen_statistics keep what a pre-trained lite0 has learned; use them with --encoder lite0, "
@@ -74,8 +77,12 @@ def with_structure(experiment: Experiment) -> Experiment:
         backbone = {"name": model.encoder, **read_structure(name)} if model.encoder.startswith(PREFIX) else {}
     if folder := _encoder_folder(model):
         result = read_result(folder.result)
+        before, theirs = result.get("pretrained", ""), folder.experiment()
         if result["recipe"] == RECIPE:
-            learned_from = f"SimCLR on {result['num_photographs']:,} photographs of {result['data']}"
+            learned = [f"SimCLR on {result['num_photographs']:,} photographs of {result['data']}"]
+        else:
+            learned = [f"{result['recipe']} on {result['data']}"] if theirs.data.data != experiment.data.data else []
+        learned_from = ", then ".join([*([before] if before else []), *learned])
     return replace(experiment, model=replace(model, pretrained_on=learned_from, backbone=backbone))
 
 

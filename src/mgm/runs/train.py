@@ -87,6 +87,8 @@ def train(
         check_stages_folder(shared)
     experiment = with_structure(with_absolute_paths(experiment))
     fabric = launch(experiment.training)
+    if not begun and fabric.is_global_zero:
+        folder.check_empty()
     if begun:
         begun.check(experiment, derived=True)
         experiment = folder.experiment()
@@ -199,7 +201,7 @@ def _fit_to_minutes(experiment: Experiment, minutes: float, data: ExperimentData
     num_final = (1 + experiment.flip_average) * (1 + len(data.splits.test) / max(1, len(data.splits.validation)))
     with TemporaryDirectory() as scratch:
         cost = measure(_make_trainer(experiment, RunFolder(Path(scratch)), data, fabric, None), num_final)
-    fitted = fabric.broadcast(fit_to_minutes(experiment, minutes, cost))
+    fitted = fit_to_minutes(experiment, minutes, fabric.broadcast(cost))
     if fabric.is_global_zero:
         per_stage = ", ".join(f"{stage.name} {stage.steps}" for stage in stages(fitted))
         print(

@@ -169,6 +169,8 @@ class Task(ABC):
     """Whether the first two channels of a target are an image-plane vector: x to the right, y down."""
     categorical: ClassVar[bool] = False
     """Whether values are class indices."""
+    missing_value: ClassVar[float] = math.nan
+    """Value of a target's pixels without a label."""
     error_end: ClassVar[str] = "1"
     """The difference that `error` maps to 1, as text with its unit."""
     error_size: ClassVar[float] = 1.0
@@ -197,7 +199,7 @@ class Task(ABC):
     @classmethod
     def missing_target(cls, size: FrameLike) -> np.ndarray:
         """Target of one image without labels: every pixel is missing."""
-        return np.full(cls.target_shape(size), np.nan, np.float32)
+        return np.full(cls.target_shape(size), cls.missing_value, np.uint8 if cls.categorical else np.float32)
 
     @classmethod
     def has_labels(cls, target: np.ndarray, num_classes: int) -> bool:
@@ -309,10 +311,6 @@ class Task(ABC):
         Pixels are not moved.
         """
         return target
-
-    @abstractmethod
-    def missing(self, batch: int, height: int, width: int) -> Tensor:
-        """Targets without a valid pixel."""
 
     @abstractmethod
     def error(self, value: Tensor, target: Tensor) -> Tensor:

@@ -85,10 +85,6 @@ class RegressionTask(Task):
         """Median of each channel over the valid pixels; 0 if there are none. See `channel_medians`."""
         return channel_medians(((self.encode(target), self.valid(target)) for target in targets), self.channels)
 
-    def missing(self, batch: int, height: int, width: int) -> Tensor:
-        """All NaN."""
-        return torch.full((batch, self.channels, height, width), float("nan"))
-
     def span(self, values: Iterable[Tensor]) -> Span:
         """`fixed_span`, or else the 2nd and 98th percentile of the valid values; (0, 1) if there are none."""
         if self.fixed_span is not None:

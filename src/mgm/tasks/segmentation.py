@@ -141,6 +141,7 @@ class Segmentation(Task):
     }
     primary: ClassVar[str] = "miou"
     categorical: ClassVar[bool] = True
+    missing_value: ClassVar[float] = IGNORE_INDEX
     error_end: ClassVar[str] = "wrong class"
     losses: ClassVar[Mapping[str, Loss]] = {
         "cross_entropy": cross_entropy_loss,
@@ -156,11 +157,6 @@ class Segmentation(Task):
     def target_shape(cls, size: FrameLike) -> tuple[int, ...]:
         """``(height, width)``: one index per pixel, no channel dimension."""
         return Frame.of(size).size
-
-    @classmethod
-    def missing_target(cls, size: FrameLike) -> np.ndarray:
-        """All `IGNORE_INDEX`."""
-        return np.full(cls.target_shape(size), IGNORE_INDEX, np.uint8)
 
     @classmethod
     def has_labels(cls, target: np.ndarray, num_classes: int) -> bool:
@@ -253,10 +249,6 @@ class Segmentation(Task):
             counts += torch.bincount(target[self.valid(target)].flatten().cpu(), minlength=self.channels)
         frequencies = counts.double() / counts.sum().clamp(min=1)
         return frequencies.clamp(min=1e-9).log().float()
-
-    def missing(self, batch: int, height: int, width: int) -> Tensor:
-        """All pixels without a class."""
-        return torch.full((batch, height, width), IGNORE_INDEX, dtype=torch.int64)
 
     def error(self, value: Tensor, target: Tensor) -> Tensor:
         """1 where the class is wrong."""

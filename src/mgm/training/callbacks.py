@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from contextlib import ExitStack
 
@@ -30,10 +31,10 @@ class Watchers(Progress):
     def __exit__(self, *error: object) -> None:
         self._entered.close()
 
-    def stage(self, name: str, done: int, total: int) -> None:
+    def stage(self, name: str, done: int, total: int, best: float = -math.inf) -> None:
         """A stage starts or resumes."""
         for member in self.members:
-            member.stage(name, done, total)
+            member.stage(name, done, total, best)
 
     def step(self, done: int, figures: dict[str, float]) -> None:
         """Losses or scores were logged after step ``done``."""

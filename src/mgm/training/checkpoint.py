@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from typing_extensions import TypedDict
 
 from mgm.data.files import check_bounded, schema, write_atomically
-from mgm.errors import RunError, first_problem
+from mgm.errors import RunError, first_problem, reason_of
 
 WEIGHTS = ("model", "networks", "generator")
 """Entries of checkpoints that hold weights, which must be finite."""
@@ -119,8 +119,9 @@ def load_checkpoint(path: Path, kind: type[State] = dict[str, Any], device: torc
             f"{path} is no checkpoint of this kind ({first_problem(error)}); delete it or train again"
         ) from None
     except Exception as error:  # a damaged file can make the unpickler raise anything
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise RunError(f"{path} is damaged or no checkpoint of mgm ({reason}); delete it or train again") from None
+        raise RunError(
+            f"{path} is damaged or no checkpoint of mgm ({reason_of(error)}); delete it or train again"
+        ) from None
     return state
 
 
@@ -148,9 +149,8 @@ def rebuild(build: Callable[[], Network], weights: Weights, where: Path) -> Netw
         network = build()
         network.load_state_dict(weights)
     except (RuntimeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
         raise RunError(
-            f"the weights in {where} do not fit its settings ({reason}); restore them or train again"
+            f"the weights in {where} do not fit its settings ({reason_of(error)}); restore them or train again"
         ) from None
     return network
 

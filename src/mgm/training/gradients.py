@@ -82,8 +82,8 @@ def compares(stage: Stage) -> bool:
 class GradientShares:
     """Measures each loss's gradient at the encoder, relative to that of the first loss, the tasks'. Does not affect training.
 
-    Gradients are those of the weighted losses on the first micro-batch of the first process. This takes an additional backward
-    pass per loss, and memory for two more gradients of the encoder.
+    Gradients are those of the weighted losses on this process's first micro-batch. This takes an additional backward pass per
+    loss, and memory for two more gradients of the encoder.
     """
 
     def __init__(self) -> None:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from mgm.config import TrainingConfig
-from mgm.networks.normalization import frozen_buffers
+from mgm.networks.normalization import frozen_buffers, recording_layers
 from mgm.training.gradients import GradientShares, average_gradients, parameters_of
 from mgm.training.optimizers import optimizer_names
 from mgm.training.step import Step
@@ -50,6 +50,10 @@ class OptimizerStep(ABC):
     combined: ClassVar[bool]
     """Whether all losses are computed at the same weights (`StepInputs.combined`)."""
 
+    def __post_init__(self) -> None:
+        # collected once, because walking through all modules for every loss takes long
+        self._recording = {name: recording_layers(network) for name, network in self.networks.items()}
+
     @abstractmethod
     def __call__(self, stage: Stage, steps: Sequence[Step]) -> dict[str, Tensor]:
         """Compute losses and gradients, and step the optimisers.
@@ -69,7 +73,7 @@ class OptimizerStep(ABC):
         and running statistics keep their effective momentum.
         """
         moving = update.statistics if step.is_first else ()
-        held = [network for name, network in self.networks.items() if name not in moving]
+        held = [layer for name, layers in self._recording.items() if name not in moving for layer in layers]
         with frozen_buffers(*held), self.autocast():
             return update.weight / step.inputs.num_micro_batches * update.loss(step, update.source)
 

@@ -27,6 +27,8 @@ def random_generator(device: torch.device, *parts: object) -> torch.Generator:
 @contextmanager
 def seeded(*parts: object) -> Generator[None]:
     """Context in which torch's global random state is that of the stream ``parts``; restored afterwards."""
-    with torch.random.fork_rng(devices=[]):
+    # CUDA is not initialised only to be seeded
+    devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
+    with torch.random.fork_rng(devices=devices):
         torch.manual_seed(derive_seed(*parts))
         yield

@@ -105,8 +105,9 @@ class Step:
         return {task: predictions[task] for task in self.tasks}
 
     def stream_seed(self, *names: object) -> int:
-        """Seed of a named random stream of this step."""
-        return derive_seed(self.inputs.seed, *names)
+        """Seed of a named random stream of this step, another one for each micro-batch."""
+        number = self.inputs.micro_batch
+        return derive_seed(self.inputs.seed, *names, *([number] if number else []))
 
     def noise(self, *shape: int) -> Tensor:
         """Standard normal noise, one row per image; new values at each call, and different rows for each micro-batch."""

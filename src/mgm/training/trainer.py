@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from mgm.config import TrainingConfig
 from mgm.data.files import schema
-from mgm.errors import Interrupted, RunError, TrainingDivergedError
+from mgm.errors import Interrupted, RunError, TrainingDivergedError, reason_of
 from mgm.functional.distributed import rank, world_size
 from mgm.networks.recomputation import recompute_blocks
 from mgm.tasks.base import Task
@@ -62,8 +62,8 @@ class Progress:
     def __exit__(self, *error: object) -> None:
         return None
 
-    def stage(self, name: str, done: int, total: int) -> None:
-        """A stage starts or resumes; ``done`` of its ``total`` steps are done."""
+    def stage(self, name: str, done: int, total: int, best: float = -math.inf) -> None:
+        """A stage starts or resumes; ``done`` of its ``total`` steps are done, with ``best`` as best validation score."""
 
     def step(self, done: int, figures: dict[str, float]) -> None:
         """Losses or scores were logged after step ``done``."""
@@ -164,7 +164,7 @@ class Trainer:
     def _run_stage(self, stage: Stage) -> None:
         config = self.config
         self.enter_stage(self.position.stage)
-        self.progress.stage(stage.name, self.position.step, stage.steps)
+        self.progress.stage(stage.name, self.position.step, stage.steps, self.position.top)
         while self.position.step < stage.steps:
             self._recent.append(self.train_step(stage, self.position.step))
             self.position.step += 1
@@ -172,7 +172,7 @@ class Trainer:
                 measured = self.optimizer_step.shares.figures()
                 self.log.write(stage=stage.name, step=self.position.step, gradients=measured)
             done = self.position.step
-            validates = stage.trains_model and stage.data == "labelled" and done % config.validate_every == 0
+            validates = stage.trains_on_labels and done % config.validate_every == 0
             saves = done % config.checkpoint_every == 0
             last = done == stage.steps
             logs = validates or saves or last or done % LOG_EVERY == 0
@@ -182,7 +182,7 @@ class Trainer:
                 self._check_losses(stage)
             if logs:
                 self._log(stage)
-            if validates or (last and stage.trains_model and stage.data == "labelled"):
+            if validates or (last and stage.trains_on_labels):
                 self._validate(stage)
                 if not last and self._out_of_patience(stage):
                     return
@@ -326,7 +326,7 @@ class Trainer:
         done = [(stage, stage.steps) for stage in self.stages[: self.position.stage]]
         if self.position.stage < len(self.stages):
             done.append((self.stages[self.position.stage], self.position.step))
-        return sum(steps for stage, steps in done if stage.trains_model and stage.data == "labelled")
+        return sum(steps for stage, steps in done if stage.trains_on_labels)
 
     def save(self) -> None:
         """Write the checkpoint ``last.pt``, from which `restore` continues bitwise."""
@@ -400,9 +400,8 @@ class Trainer:
             self.position = self._checked(state)
             self._recent = state["recent"]
         except Exception as error:  # optimisers raise many kinds of errors for mismatched states
-            reason = (str(error) or type(error).__name__).splitlines()[0]
             raise RunError(
-                f"{path} does not fit this run's settings ({reason}); start a new run in another folder"
+                f"{path} does not fit this run's settings ({reason_of(error)}); start a new run in another folder"
             ) from None
         self.log.cut(self.position.log_size)
         return True

@@ -59,8 +59,13 @@ class Stage:
 
     @property
     def trains_model(self) -> bool:
-        """Whether the stage trains M's predictions, so that M has to be validated."""
+        """Whether the stage trains M's predictions."""
         return "decoders" in self.trains
+
+    @property
+    def trains_on_labels(self) -> bool:
+        """Whether the stage trains M on the run's labelled images: only then M is validated and its steps count for the budget."""
+        return self.trains_model and self.data == "labelled"
 
 
 def trained_networks(stages: Iterable[Stage]) -> frozenset[str]:

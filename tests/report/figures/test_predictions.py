@@ -87,7 +87,7 @@ def test_missing_labels_are_grey_fields(tmp_path, absent):
     if absent == "task":
         del shown.targets["depth"]
     else:
-        shown.targets["depth"] = shown.tasks["depth"].missing(1, SIZE, SIZE)
+        shown.targets["depth"] = torch.full_like(shown.targets["depth"], torch.nan)
     partial = draw(tmp_path / "partial.png", shown)
     assert (partial == grey).all(-1).sum() > 2 * 100 * 100  # of the label and of the error map
 

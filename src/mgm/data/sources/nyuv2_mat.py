@@ -19,7 +19,7 @@ from mgm.data.resizing import fitted, resize_image, resize_target
 from mgm.data.scene_labels import one_hot
 from mgm.data.sources import nyuv2_tables as tables
 from mgm.data.splits import grouped_split, official_split, random_split
-from mgm.errors import ConfigError, DataError, unknown
+from mgm.errors import ConfigError, DataError, reason_of, unknown
 from mgm.tasks import TASKS
 from mgm.tasks.files import decode_rgb_normals, unit_normals
 from mgm.types import DatasetInfo, FrameLike, Sample
@@ -273,6 +273,6 @@ def _open_hdf5(path: Path) -> h5py.File:
         return h5py.File(path, "r")
     except OSError as error:
         raise DataError(
-            f"{path}: is not an HDF5 file, or is truncated ({str(error).splitlines()[0]}); the labelled set has MATLAB 7.3 format: "
+            f"{path}: is not an HDF5 file, or is truncated ({reason_of(error)}); the labelled set has MATLAB 7.3 format: "
             "download it again, and do not convert it to an older format"
         ) from error

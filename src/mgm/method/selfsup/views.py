@@ -13,6 +13,7 @@ from torch import Tensor
 from mgm.functional.blur import blur, blur_kernels
 from mgm.functional.colours import hue
 from mgm.functional.resizing import window_grid
+from mgm.functional.transfer import to_device
 from mgm.types import Size, SizeSetting, parse_size
 
 SCALE = (0.08, 1.0)
@@ -73,7 +74,7 @@ class TwoViews:
         draws = draw(random, 2 * len(images), num_channels)
         kernels = blur_kernels(draws["sigma"], self.kernel_size)
         table = np.concatenate([np.stack(list(draws.values()), axis=1), kernels], axis=1, dtype=np.float32)
-        columns = torch.from_numpy(table).to(images.device)
+        columns = to_device(torch.from_numpy(table), images.device)
         value = {name: columns[:, number, None, None, None] for number, name in enumerate(draws)}
         value["gains"] = columns[:, len(draws) - num_channels : len(draws), None, None]
         with torch.autocast(images.device.type, enabled=False):
