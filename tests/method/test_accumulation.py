@@ -91,7 +91,8 @@ def test_batch_statistics_and_negatives_are_those_of_a_part(tmp_path):
 def test_every_part_has_its_own_views_and_extra_images_are_loaded_once(tmp_path):
     trainer = toy_trainer(toy_experiment(method={"extra_images": "weak"}), tmp_path)
     loaded, load = [], trainer.loaders["extra"]
-    make_step = replace(trainer.make_step, loaders={"extra": lambda *of: loaded.append(of) or load(*of)})
+    steps: Any = trainer.make_step
+    make_step = replace(steps, loaders={"extra": lambda *of: loaded.append(of) or load(*of)})
     for number in range(2):
         parts = [make_step(StepInputs(toy_batch(number, 4), number, number, 0, part, 2)) for part in range(2)]
         assert len({part.views_seed("labelled") for part in parts}) == 2

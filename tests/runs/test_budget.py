@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from threading import Barrier, local
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from mgm.method.algorithm import stages
 from mgm.method.recipes import make_experiment
 from mgm.runs import budget
 from mgm.runs.budget import LEAST_STEPS, RESERVE, Cost, fit_to_minutes, measure
+from mgm.training.updates import Stage
 from synthetic import synthetic_trainer
 
 pytestmark = pytest.mark.usefixtures("without_pictures")
@@ -98,10 +100,10 @@ def test_processes_of_different_speed_measure_equally_many_steps(monkeypatch):
             counts[number] += 1
             return {}
 
-        trainer = SimpleNamespace(
+        trainer: Any = SimpleNamespace(
             position=SimpleNamespace(step=0), train_step=train_step, fabric=SimpleNamespace(device="cpu")
         )
-        return budget._step_s(trainer, None, 0, 1)
+        return budget._step_s(trainer, Stage("joint", (), 1, 1), 0, 1)
 
     counts, steps = [0, 0], local()
     monkeypatch.setattr(budget, "MEASURED_S", 0.1)

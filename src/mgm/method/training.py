@@ -51,7 +51,9 @@ class JointSteps:
     annotate: Callable[[Batch], Batch] = lambda extra: extra
     strengthen: Callable[[Batch, int], Batch] = lambda labelled, seed: labelled
     label_stride: int = 1
-    _minibatches: dict[str, tuple[int, tuple[Batch, ...]]] = field(default_factory=dict)
+    _minibatches: dict[str, tuple[int, tuple[Batch, ...]]] = field(
+        default_factory=dict[str, tuple[int, tuple[Batch, ...]]]
+    )
     """Source -> seed of the last step, and its extra images in micro-batches, which are loaded and labelled together."""
 
     def __call__(self, inputs: StepInputs) -> JointStep:
