@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from mgm.cli.train import parse_train
 from mgm.config import Experiment, MethodConfig
 from mgm.errors import ConfigError
-from mgm.method.algorithm import REFINEMENT, joint_updates, stages
+from mgm.method.algorithm import joint_updates, stages
 from mgm.method.checks import check_method
 from mgm.method.extra_images import EXTRA_IMAGES
 from mgm.method.recipes import PRESETS, RECIPES, baseline_of, make_experiment
@@ -234,7 +234,7 @@ def test_an_annotator_allows_labels_of_every_source():
         if name != "none":
             runs = ("a",) if name == "saved_generators" else ()
             method = MethodConfig(extra_images=name, generator_runs=runs, annotator="b", extra_uses=("labels",))
-            check_method(method, REFINEMENT)
+            check_method(method)
 
 
 @pytest.mark.parametrize("training", ["quick", "paper"])

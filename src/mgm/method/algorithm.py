@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from mgm.config import Experiment, MethodConfig
-from mgm.errors import ConfigError
+from mgm.errors import ConfigError, choose
 from mgm.method.balancing import BALANCES
 from mgm.method.checks import check_method
 from mgm.method.extra_images import EXTRA_IMAGES
@@ -183,8 +183,11 @@ def joint_updates(method: MethodConfig, *, combined: bool = False) -> Listing:
         method: The variant.
         combined: All losses are computed at the same weights, where a second adversarial update would repeat the first; so there
             is only one.
+
+    Raises:
+        ConfigError: If the refinement is unknown.
     """
-    listing = REFINEMENT[method.refinement](ALGORITHM_1)
+    listing = choose("refinement", method.refinement, REFINEMENT)(ALGORITHM_1)
     listing = _self_supervised(listing, method.self_supervision)
     if method.gradient_into_generator:
         listing = _into_generator(listing)
@@ -215,7 +218,7 @@ def stages(experiment: Experiment) -> tuple[Stage, ...]:
         ConfigError: See `check_method`; also if a loss would train no part of M because the encoder is frozen.
     """
     method, training = experiment.method, experiment.training
-    check_method(method, REFINEMENT)
+    check_method(method)
     joint = joint_updates(method, combined=training.optimizer_step == "combined")
     if not method.supervised:
         views = next(update for update in joint if update.name == "self_supervision")

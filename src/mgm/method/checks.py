@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from mgm.config import MethodConfig
 from mgm.errors import ConfigError, choose, unknown
 from mgm.method.balancing import BALANCES
@@ -11,18 +9,15 @@ from mgm.method.extra_images import EXTRA_IMAGES, EXTRA_USES
 from mgm.method.selfsup import SELF_SUPERVISION
 
 
-def check_method(method: MethodConfig, refinements: Iterable[str]) -> None:
+def check_method(method: MethodConfig) -> None:
     """Check the method's settings.
 
     Raises:
         ConfigError: If a name is unknown or settings exclude each other.
     """
-    if method.refinement not in refinements:
-        raise ConfigError(unknown("refinement", method.refinement, refinements))
     choose("balance", method.balance, BALANCES)
     extra = choose("source of extra images", method.extra_images, EXTRA_IMAGES)
-    if method.self_supervision not in (*SELF_SUPERVISION, "none"):
-        raise ConfigError(unknown("self-supervision", method.self_supervision, (*SELF_SUPERVISION, "none")))
+    choose("self-supervision", method.self_supervision, {**SELF_SUPERVISION, "none": None})
     for use in method.extra_uses:
         if use not in EXTRA_USES:
             raise ConfigError(unknown("use of extra images", use, EXTRA_USES))

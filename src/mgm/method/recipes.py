@@ -11,19 +11,19 @@ from dataclasses import dataclass, replace
 from mgm.config import RECOMMENDED, Experiment, MethodConfig
 from mgm.errors import choose
 
+Derive = Callable[[Experiment], Experiment]
+
 
 @dataclass(frozen=True)
 class Recipe:
     """A named change of an experiment."""
 
     description: str
-    derive: Callable[[Experiment], Experiment]
+    derive: Derive
     """Derives the recipe's experiment from that of the full method."""
 
 
-def _changed(
-    of: Callable[[Experiment], Experiment], /, **sections: Mapping[str, object]
-) -> Callable[[Experiment], Experiment]:
+def _changed(of: Derive = lambda experiment: experiment, /, **sections: Mapping[str, object]) -> Derive:
     """Apply ``of``, then replace values in some sections of the settings."""
 
     def derive(experiment: Experiment) -> Experiment:
@@ -33,12 +33,17 @@ def _changed(
     return derive
 
 
-def _method(**changes: object) -> Callable[[Experiment], Experiment]:
-    return _changed(lambda experiment: experiment, method=changes)
+def _recipe(name: str) -> Derive:
+    """The derivation of a recipe, which may be defined further below."""
+    return lambda experiment: RECIPES[name].derive(experiment)
 
 
-def _model(of: str, **changes: object) -> Callable[[Experiment], Experiment]:
-    return _changed(lambda experiment: RECIPES[of].derive(experiment), model=changes)
+def _method(**changes: object) -> Derive:
+    return _changed(method=changes)
+
+
+def _model(of: str, **changes: object) -> Derive:
+    return _changed(_recipe(of), model=changes)
 
 
 TASKS_ALONE = {
@@ -62,14 +67,14 @@ RECIPES: dict[str, Recipe] = {
     "mt_consistency": Recipe(
         "multi-task baseline and consistency with its moving average on images without labels (mean teacher); not in the paper",
         lambda experiment: _changed(
-            RECIPES["mt"].derive,
+            _recipe("mt"),
             method={"extra_images": "weak", "extra_uses": ("consistency",)},
             training={"joint_share": 2 / 3, "ema": experiment.training.ema or 0.99},
         )(experiment),
     ),
     "mt_rooms": Recipe(
         "multi-task baseline that first learns from rendered rooms; not in the paper",
-        lambda experiment: _changed(RECIPES["mt"].derive, data={"pretrain": "rooms"})(experiment),
+        _changed(_recipe("mt"), data={"pretrain": "rooms"}),
     ),
     "mgm_not_joint": Recipe(
         "MGM/j: images from a generator trained beforehand and frozen", _method(extra_images="frozen_generator")
@@ -107,10 +112,7 @@ RECIPES: dict[str, Recipe] = {
     ),
     "st_synthesized": Recipe(
         "ST_G: single-task networks and images from a frozen generator, labelled by an earlier run; needs --annotator",
-        _changed(
-            lambda experiment: RECIPES["st"].derive(experiment),
-            method={"extra_images": "frozen_generator", "extra_uses": ("labels",)},
-        ),
+        _changed(_recipe("st"), method={"extra_images": "frozen_generator", "extra_uses": ("labels",)}),
     ),
     "st_refine": Recipe(
         "ST+Refine: single-task networks and the refinement of synthesized images",
@@ -125,7 +127,6 @@ RECIPES: dict[str, Recipe] = {
 
 
 _base = _changed(
-    lambda experiment: experiment,
     data={"mix": "auto", "zoom_share": 0.7},
     model={
         "widths": (24, 48, 96, 180),
@@ -188,7 +189,6 @@ _best = _changed(
     },
 )
 _paper = _changed(
-    lambda experiment: experiment,
     data={"image_size": 128, "augment": False},
     training={"steps": 40_000, "generator_steps": 20_000, "validate_every": 1000, "checkpoint_every": 1000},
 )

@@ -10,7 +10,7 @@ from typing import Any
 from mgm.config import MAX_IMAGE_SIZE, DataConfig, Experiment, ModelConfig, TrainingConfig
 from mgm.data.composites import PIECES
 from mgm.errors import ConfigError, choose, unknown
-from mgm.method.algorithm import REFINEMENT, joint_updates, stages
+from mgm.method.algorithm import joint_updates, stages
 from mgm.method.checks import check_method
 from mgm.method.extra_images import EXTRA_IMAGES
 from mgm.method.recipes import PRESETS
@@ -90,7 +90,7 @@ def check_experiment(experiment: Experiment) -> None:
     _check_augmentation(data)
     if training.early_sizes and data.mix != "none" and (data.mix_flip or tuple(data.mix_scale) != (1, 1)):
         raise ConfigError("mix_flip and mix_scale work at one size of images; leave them out, or early_sizes")
-    check_method(method, REFINEMENT)
+    check_method(method)
     # tasks that a data set defines are unknown until it is opened
     parse_losses([entry for entry in method.losses if entry.partition(":")[0] in TASKS or ":" not in entry], TASKS)
     _check_sharing(model)
