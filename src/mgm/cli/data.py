@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -209,7 +210,7 @@ def _data_prepare(options: PrepareOptions) -> None:
         f"{needed / 1e9:.3f} GB are needed, {free / 1e9:.1f} GB are free",
         flush=True,
     )
-    path = Path(options.source).expanduser()
+    path = Path(os.path.expanduser(options.source))
     store = build_store(
         source,
         frame,

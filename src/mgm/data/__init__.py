@@ -61,21 +61,11 @@ def _never(tree: FileTree) -> bool:
     return False
 
 
-def _matches(pattern: str) -> Callable[[FileTree], bool]:
-    """Make a test for files of which at least one name matches."""
+def _matches(*patterns: str) -> Callable[[FileTree], bool]:
+    """Make a test for files of which, for each pattern, at least one name matches."""
 
     def check(tree: FileTree) -> bool:
-        return any(re.search(pattern, file) for file in tree.names())
-
-    return check
-
-
-def _has_all(*names: str) -> Callable[[FileTree], bool]:
-    """Make a test for files that include all of these files or folders."""
-
-    def check(tree: FileTree) -> bool:
-        files = tree.names()
-        return all(any(file == name or file.startswith(f"{name}/") for file in files) for name in names)
+        return all(any(re.search(pattern, file) for file in tree.names()) for pattern in patterns)
 
     return check
 
@@ -90,7 +80,7 @@ DATASETS: dict[str, Dataset] = {
     "nyuv2": Dataset(
         "NYU Depth V2, 1,449 indoor photographs: 40 classes, depth, derived normals, 27 scene types",
         _reader("sources.folder.presets", "open_preset", "nyuv2"),
-        _has_all("semantic40", "index.csv"),
+        _matches("^semantic40/", r"^index\.csv$"),
         "rgb/NNNN.jpg, depth/NNNN.png, semantic40/NNNN.png, normal/NNNN.jpg, index.csv, classes40.txt, scene_types.txt "
         "(a folder or a zip)",
         "NYU Depth V2 is distributed for research by its authors; convert it to this layout",
@@ -98,7 +88,10 @@ DATASETS: dict[str, Dataset] = {
     "camvid": Dataset(
         "CamVid, 701 road photographs: 11 classes, which also serve as multi-hot weak labels",
         _reader("sources.folder.presets", "open_preset", "camvid"),
-        _has_all("train/rgb", "train/semantic", "val", "test", "classes.txt"),
+        # the names of its videos tell it from a folder of one's own with the same layout
+        _matches(
+            "^train/rgb/(0001TP|0006R0|0016E5|Seq05VD)_", "^train/semantic/", "^val/", "^test/", r"^classes\.txt$"
+        ),
         "{train,val,test}/rgb/NAME.jpg, {train,val,test}/semantic/NAME.png, classes.txt (a folder or a zip)",
         "CamVid is distributed for research by the University of Cambridge; convert it to this layout",
     ),
@@ -168,7 +161,7 @@ DATASETS: dict[str, Dataset] = {
 STORE = Dataset(
     "a store, made by `mgm data prepare` from any other data set",
     _reader("store", "StoreSource"),
-    _has_all("manifest.json", "image.npy"),
+    _matches(r"^manifest\.json$", r"^image\.npy$"),
     "any name",
 )
 OWN_FOLDER = Dataset(
@@ -207,7 +200,7 @@ def open_source(name_or_path: str, num_images: int = 0) -> DataSource:
     if name_or_path in DATASETS:
         entry = DATASETS[name_or_path]
         return entry.open(_installed(name_or_path, entry) if entry.layout else None, num_images)
-    path = Path(name_or_path).expanduser()
+    path = Path(os.path.expanduser(name_or_path))
     if not path.exists():
         if os.sep not in name_or_path and "." not in name_or_path:
             raise ConfigError(f"{unknown('data set', name_or_path, DATASETS)}, or the path of a folder or zip archive")
@@ -246,7 +239,7 @@ def open_photographs(name_or_path: str) -> DataSource:
     from mgm.data.images import PICTURE_ENDINGS
     from mgm.data.sources.photographs import PhotographsSource
 
-    path = Path(name_or_path).expanduser()
+    path = Path(os.path.expanduser(name_or_path))
     if name_or_path in DATASETS or not path.exists() or path.suffix.lower() == ".mat":
         return open_source(name_or_path)
     tree = open_tree(path)
@@ -260,9 +253,9 @@ def open_photographs(name_or_path: str) -> DataSource:
 
 def _installed(name: str, entry: Dataset) -> Path:
     """Folder or archive of a built-in data set below ``$MGM_DATA``."""
-    root = os.environ.get("MGM_DATA", "")
+    root = os.path.expanduser(os.environ.get("MGM_DATA", ""))
     folder = entry.folder or name
-    places = [Path(root).expanduser() / folder, Path(root).expanduser() / f"{folder}.zip"] if root else []
+    places = [Path(root) / folder, Path(root) / f"{folder}.zip"] if root else []
     for place in places:
         if place.exists():
             return place

@@ -206,7 +206,7 @@ def visible_files(folder: Path) -> Iterator[Path]:
 
 def open_tree(path: Path | str) -> FileTree:
     """Open a folder or zip archive as a `FileTree`. Raises `DataError` if the path is neither."""
-    path = Path(path).expanduser()
+    path = Path(os.path.expanduser(path))  # an unknown ~user stays, as a folder that may have this name
     if path.is_dir():
         return FolderTree(path)
     if path.is_file() and zipfile.is_zipfile(path):

@@ -181,7 +181,7 @@ class StoreSource(DataSource):
 
 def open_store(path: Path | str) -> Store:
     """Open a finished store; see `Store`."""
-    return Store(Path(path).expanduser())
+    return Store(Path(os.path.expanduser(path)))
 
 
 def build_store(

@@ -40,10 +40,10 @@ def parse_split(split: str) -> tuple[str, int, int]:
 def make_splits(store: Store, source: DataSource, config: DataConfig, has: np.ndarray) -> Splits:
     """Make the split of the settings: one of the source's, a fold, or all images for training.
 
-    Folds keep images together that no split of their kind separates, and put no unlabelled images into test sets. Random splits
-    keep exact copies of an image in the same part. In other splits, and where the data set fixes a part, test images that are
-    copies of training or validation images are left out, with a warning. ``has`` ``[N, tasks]`` bool says which image has labels
-    for which task.
+    Folds keep images together that no split of their kind separates, and put no unlabelled images into test sets; those that may
+    be of a group in the validation or test set are left out. Random splits keep exact copies of an image in the same part. In other
+    splits, and where the data set fixes a part, test images that are copies of training or validation images are left out, with a
+    warning. ``has`` ``[N, tasks]`` bool says which image has labels for which task.
 
     Raises:
         DataError: If a fixed test set consists of copies only, or there are too few different images for the folds.
@@ -71,17 +71,19 @@ def make_splits(store: Store, source: DataSource, config: DataConfig, has: np.nd
                 f"{store.info.name}: {error}; its parts share pictures, so test scores are of pictures that were trained on"
             )
             return splits
-    labelled = np.flatnonzero(has.any(axis=1))
-    groups = originals[labelled]
+    groups, together = originals, np.arange(len(source))
     if kind != "random":
-        held_out = np.zeros((KEPT_SEEDS, len(source)), np.int8)
-        for seed in range(KEPT_SEEDS):
-            made = source.splits(kind, seed)
-            held_out[seed, made.validation], held_out[seed, made.test] = 1, 2
-        groups = np.unique(held_out[:, labelled], axis=1, return_inverse=True)[1].reshape(-1)
-    found = fold_split(groups, fold, folds, FOLD_VALIDATION, config.split_seed, has[labelled])
+        parts = np.stack([source.splits(kind, seed).parts(len(source)) for seed in range(KEPT_SEEDS)])
+        # an unlabelled image is held out (in no part) with the labelled ones of its group
+        groups, together = (
+            np.unique(parted, axis=1, return_inverse=True)[1].reshape(-1) for parted in (parts % 3, parts > 0)
+        )
+    labelled = np.flatnonzero(has.any(axis=1))
+    found = fold_split(groups[labelled], fold, folds, FOLD_VALIDATION, config.split_seed, has[labelled])
     validation, test = labelled[found.validation], labelled[found.test]
-    train = np.setdiff1d(np.arange(len(source)), np.concatenate([validation, test]))
+    others = np.setdiff1d(np.arange(len(source)), labelled)
+    apart = ~np.isin(together[others], together[np.concatenate([validation, test])])
+    train = np.union1d(labelled[found.train], others[apart])
     return _without_copies(store, Splits(train, validation, test), originals)
 
 

@@ -9,7 +9,10 @@ import numpy as np
 from mgm.data.base import Splits
 from mgm.data.sources.folder.pictures import Picture
 from mgm.data.sources.folder.settings import FolderSettings, SplitSettings
-from mgm.data.splits import grouped_split, official_split, random_split
+from mgm.data.splits import grouped_split, random_split
+
+_FOR_TRAINING = ("", "train")
+"""Parts of the images that are trained on unless they are drawn for another part."""
 
 
 def given_parts(pictures: Sequence[Picture], settings: SplitSettings) -> list[str]:
@@ -27,24 +30,26 @@ def split_pictures(
         DataError: If there are too few labelled images.
     """
     part, options = np.array(given_parts(pictures, settings.split), dtype="U10"), settings.split
-    labelled = np.array([bool(picture.labels) for picture in pictures])
-    groups = [picture.group for picture in pictures] if settings.table.group and kind != "random" else []
     if kind == "official":
         if (part == "validation").any():
             return _from_parts(part)
-        train, test = np.flatnonzero(part != "test"), np.flatnonzero(part == "test")
-        return official_split(train, test, max(1, round(options.official_validation * len(train))), groups, seed)
+        options = SplitSettings(options.official_validation, test=0)
     if options.random == "all":
-        part = np.full(len(pictures), "train", part.dtype)
-        labelled[:] = True
-    free = np.flatnonzero(labelled & ((part == "") | (part == "train")))
-    wanted = {name: 0 if (part == name).any() else size for name, size in _held_out(options, len(free)).items()}
-    if groups:
-        made = grouped_split([groups[index] for index in free], wanted["validation"], wanted["test"], seed)
+        part[:] = "train"
+    groups = np.array([picture.group for picture in pictures]) if settings.table.group and kind != "random" else None
+    has = np.array([[task in picture.labels for task in tasks] for picture in pictures])
+    free = np.flatnonzero(has.any(axis=1) & np.isin(part, _FOR_TRAINING))
+    num_validation, num_test = _held_out(options, len(free), part)
+    if groups is None:
+        made = random_split(len(free), num_validation, num_test, seed, has[free])
     else:
-        has = np.array([[task in pictures[index].labels for task in tasks] for index in free.tolist()])
-        made = random_split(len(free), wanted["validation"], wanted["test"], seed, has)
-    part[free[made.validation]], part[free[made.test]] = "validation", "test"
+        made = grouped_split(groups[free].tolist(), num_validation, num_test, seed)
+    for name, found in (("validation", made.validation), ("test", made.test)):
+        part[free[found]] = name
+        if (
+            groups is not None
+        ):  # an unlabelled image is not drawn, nor trained on if the others of its group are held out
+            part[np.isin(groups, groups[free[found]]) & np.isin(part, _FOR_TRAINING)] = "none"
     return _from_parts(part)
 
 
@@ -62,17 +67,16 @@ def lacking_parts(parts: Collection[str], kind: str) -> str:
     )
 
 
-def _held_out(settings: SplitSettings, count: int) -> dict[str, int]:
-    """Sizes of the validation and test sets for ``count`` images."""
-    sizes = {
-        name: max(1, round(share * count)) if share else 0
-        for name, share in (("validation", settings.validation), ("test", settings.test))
-    }
-    if settings.train and count - sum(sizes.values()) >= settings.train:
-        return dict.fromkeys(sizes, (count - settings.train) // 2)
+def _held_out(settings: SplitSettings, count: int, given: np.ndarray) -> list[int]:
+    """Sizes of the validation and the test set to be drawn from ``count`` images; 0 for one that is among the ``given`` parts."""
+    shares = {"validation": settings.validation, "test": settings.test}
+    sizes = [max(1, round(share * count)) if share and name not in given else 0 for name, share in shares.items()]
+    rest = count - settings.train
+    if settings.train and rest >= sum(sizes):
+        halves = (rest - rest // 2, rest // 2) if all(sizes) else (rest, rest)
+        return [half if size else 0 for half, size in zip(halves, sizes, strict=True)]
     return sizes
 
 
 def _from_parts(part: np.ndarray) -> Splits:
-    validation, test = np.flatnonzero(part == "validation"), np.flatnonzero(part == "test")
-    return Splits(np.setdiff1d(np.arange(len(part)), np.concatenate([validation, test])), validation, test)
+    return Splits(*(np.flatnonzero(np.isin(part, names)) for names in (_FOR_TRAINING, "validation", "test")))

@@ -30,13 +30,14 @@ class SplitSettings:
     test: float = 0.15
     """Fraction of the labelled images for the test."""
     train: int = 0
-    """Maximum number of training images; the remaining images are halved between validation and test. 0: no maximum."""
+    """Maximum number of labelled training images; the remaining ones are halved between validation and test, as far as these are
+    drawn. 0: no maximum."""
     random: Literal["keep", "all"] = "keep"
-    """keep: the random split keeps a given validation or test part; all: it draws from all images."""
+    """keep: the random split keeps a given validation or test part; all: it draws from all labelled images."""
     val_is_test: bool = False
     """Whether the part named ``val`` is the test set."""
     official_validation: float = 0.0
-    """Fraction of the given training part that the official split uses for validation if no validation part is given."""
+    """Fraction of the labelled training images that the official split uses for validation if no validation part is given."""
 
 
 @dataclass(frozen=True)

@@ -159,9 +159,10 @@ class FolderSource(DataSource):
         """Split the images.
 
         ``official``: as given by the table or the folders; needs a test set, and a validation set unless the settings take it from
-        the training images. ``random``: 70 / 15 / 15 % by default; given validation and test sets are kept, unless the settings
-        say otherwise. A split with the name of the group column is also random, but keeps groups together. Images without any
-        label are training images.
+        the labelled training images; images without a part are training images. ``random``: 70 / 15 / 15 % by default; given
+        validation and test sets are kept, unless the settings say otherwise. A split with the name of the group column is also
+        random, but keeps groups together. Images without any label are training images, or in no part if the others of their
+        group are held out.
 
         Raises:
             ConfigError: If there is no such split.
