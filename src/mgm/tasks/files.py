@@ -107,8 +107,8 @@ class ClassFiles(FileSettings):
     ignore: tuple[int, ...] = (IGNORE_INDEX,)
     """Labels of pixels without a class; 255 is always ignored, unless ``values`` assigns it to a class."""
     first: int | Literal["auto"] | None = None
-    """Label of the first class; smaller labels mean no class. auto: 1 if a label equals the number of classes, else 0.
-    None: 0, and negative labels are errors."""
+    """Label of the first class; smaller labels mean no class. auto: 1 if a label equals the number of named classes,
+    else 0. None: 0, and negative labels are errors."""
     values: dict[str, int] = field(default_factory=dict[str, int])
     """Class -> its label in the files, if labels are not 0, 1, 2, ...; any other label is an error unless it is ignored."""
     colours: dict[str, Colour] = field(default_factory=dict[str, Colour])
@@ -163,8 +163,8 @@ class ClassFiles(FileSettings):
         missing = np.isin(values, list({IGNORE_INDEX, *self.ignore} - set(self.values.values())))
         if values.dtype.kind == "f":
             missing |= np.isnan(values)
-        if self.first is not None:
-            missing |= values < int(self.first)
+        if isinstance(self.first, int):
+            missing |= values < self.first
         labels = np.where(missing, 0, values).astype(np.int64)
         if (fractions := values[~missing & (values != labels)]).size:
             raise DataError(

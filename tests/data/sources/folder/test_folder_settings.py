@@ -80,6 +80,16 @@ def test_nothing_is_the_default(tmp_path):
         ("depth: {folder: rgb}", "a folder of its own"),
         ("depth: {folder: ../x}", "a folder of its own"),
         ("edge_texture: {maximum: -1}", "positive number"),
+        ("parts: [Train]", "parts.0: .*'train', 'val' or 'test'"),
+        *(
+            (f"crop: {{{size}: {box}}}", "crop: .* must be top, bottom, left and right of a region within")
+            for size, box in (
+                ("8x8", [6, 2, 1, 7]),
+                ("8x6", [2, 100, 0, 7]),
+                ("8x6", [2, 5, -3, 7]),
+                ("8 x 6", [2, 5, 3, 7]),
+            )
+        ),
     ],
 )
 def test_mistakes(tmp_path, text, message):
@@ -93,6 +103,15 @@ def test_the_example_in_the_documentation_is_right(tmp_path):
     assert found.classes == ("wall", "floor", "thing")
     assert found.files("normal") == NormalFiles(axes="opengl")
     assert found.files("depth") == DepthFiles(unit="cm", missing=(0.0, 65535.0), max_m=20.0)
+
+
+def test_a_crop_for_images_of_another_size_is_said(tmp_path):
+    folder = write_own(tmp_path, 1, scenes=False)
+    write_files(folder, {"dataset.yaml": b"crop: {40x30: [0, 10, 0, 20]}"})
+    assert FolderSource(folder).shape(0) == (10, 20)
+    assert FolderSource(folder).warnings() == ()
+    write_files(folder, {"dataset.yaml": b"crop: {30x40: [0, 10, 0, 20]}"})
+    assert "crop has no effect on the images that were checked: they are 40x30" in FolderSource(folder).warnings()[0]
 
 
 def test_comments_in_lists_of_names_are_skipped_and_a_name_twice_is_refused(tmp_path):

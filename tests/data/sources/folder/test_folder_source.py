@@ -114,6 +114,26 @@ def test_pixels_without_a_direction_have_no_normal(tmp_path):
     assert np.isnan(black).all()
 
 
+VALID = np.arange(40)[None].repeat(30, 0) < 25
+
+
+@pytest.mark.parametrize(
+    ("ending", "content"),
+    [
+        ("png", png((VALID * 255).astype(np.uint8))),
+        ("png", png(VALID.astype(np.uint8))),
+        ("png", png((VALID[:, :, None] * (0, 200, 0)).astype(np.uint8))),
+        ("npy", npy(VALID)),
+        ("npy", npy(VALID.astype(np.float32))),
+        ("npy", npy((VALID[:, :, None] * (255, 0, 0)).astype(np.uint8))),
+    ],
+)
+def test_masks_in_every_form_leave_the_valid_pixels(tmp_path, ending, content):
+    depth = npy(np.full((30, 40), 2.0, np.float32))
+    sample = one(tmp_path, depth__a_dot_npy=depth, **{f"mask__a_dot_{ending}": content})
+    np.testing.assert_array_equal(np.isfinite(sample.targets["depth"][0]), nearest(VALID))
+
+
 def test_labels_by_colour_and_names_in_order(tmp_path):
     colours = np.array([[255, 0, 0], [0, 0, 255], [0, 0, 0]], np.uint8)
     labels = np.arange(1200).reshape(30, 40) // 40 % 3

@@ -9,8 +9,10 @@ from mgm.data.sources.folder import FolderSource
 from mgm.errors import DataError
 
 
-def source(folder, text: str, encoding: str = "utf-8"):
+def source(folder, text: str, encoding: str = "utf-8", yaml: str = ""):
     files = own_files(4, tasks=("depth",), scenes=False)
+    if yaml:
+        files["dataset.yaml"] = yaml.encode()
     return FolderSource(write_files(folder, {**files, "labels.csv": text.encode(encoding)}))
 
 
@@ -82,9 +84,42 @@ def test_several_labels_in_quotes_between_semicolons(tmp_path):
         source(tmp_path / "b", "name;label\nphoto_000;cat;dog")
 
 
-def test_settings_turn_scenes_off(tmp_path):
-    write_files(tmp_path, {"dataset.yaml": b"scenes: none"})
-    assert source(tmp_path, "name,label\nphoto_000,a\nphoto_001,b").info.scenes == ()
+@pytest.mark.parametrize("scenes", ["none", "folders"])
+def test_settings_turn_scenes_of_the_table_off(tmp_path, scenes):
+    found = source(tmp_path, "name,label,age,split\nphoto_000,a,2,test\nphoto_001,b,3,", yaml=f"scenes: {scenes}")
+    assert (found.info.scenes, found.warnings()) == ((), ())
+    assert found.splits("random", 0).test.tolist() == [0]
+
+
+@pytest.mark.parametrize(
+    ("yaml", "text"),
+    [
+        ("table: {name: Image, labels: [Scene], group: Scene}", "Image,Scene\nphoto_000,b\nphoto_001,a"),
+        ("table: {name: id, labels: [room]}", "id,room,age\nphoto_000,b,3\nphoto_001,a,4"),
+        ("table: {split: Part, group: House}", "name,label,Part,House\nphoto_000,b,test,x\nphoto_001,a,,y"),
+    ],
+)
+def test_settings_name_columns_as_the_table_does(tmp_path, yaml, text):
+    found = source(tmp_path, text, yaml=yaml)
+    assert found.info.scenes == ("a", "b")
+    np.testing.assert_array_equal(rows(found)[:2], [[0, 1], [1, 0]])
+
+
+@pytest.mark.parametrize("setting", ["labels: [Room]", "group: Room", "split: Room", "name: Room"])
+def test_a_column_that_the_settings_name_must_exist(tmp_path, setting):
+    with pytest.raises(DataError, match=r"labels.csv: has no column 'Room'"):
+        source(tmp_path, "name,room\nphoto_000,1", yaml=f"table: {{{setting}}}")
+    (tmp_path / "labels.csv").unlink()
+    with pytest.raises(DataError, match=r"labels.csv: missing"):
+        FolderSource(tmp_path)
+
+
+def test_a_list_of_scenes_without_labels_is_no_error(tmp_path):
+    write_files(tmp_path, {"scenes.txt": b"a\nb"})
+    yaml = "scene_file: scenes.txt"
+    assert source(tmp_path, "name,split\nphoto_000,test", yaml=yaml).info.scenes == ()
+    with pytest.raises(DataError, match="line 2: label 'c' is not listed in scenes.txt"):
+        source(tmp_path, "name,label,label_2\nphoto_000,a,c", yaml=yaml)
 
 
 @pytest.mark.parametrize(

@@ -114,12 +114,12 @@ def test_an_index_of_two_colours_is_refused(tmp_path, yaml):
     assert np.unique(source.read(2, 8).targets["semantic"]).tolist() == [0, 1, 2]
     (tmp_path / "semantic/1.png").write_bytes(permuted_palette_png(BLOCKS))
     source = FolderSource(tmp_path)
-    source.read(0, 8)
     with pytest.raises(
         DataError, match=r"semantic/1.png: index 0 has the colour .*semantic/0.png: their palettes differ.*'colours:"
     ):
         source.read(1, 8)
-    source.read(2, 8)
+    for good in (0, 2):
+        source.read(good, 8)
     colours = {name: PALETTE[3 * index : 3 * index + 3] for index, name in enumerate("abc")}
     write_files(tmp_path, {"dataset.yaml": f"semantic: {{colours: {colours}}}".encode()})
     first, second, _ = (FolderSource(tmp_path).read(index, 8).targets["semantic"] for index in range(3))
@@ -134,6 +134,19 @@ def test_indices_that_do_not_occur_may_have_any_colour(tmp_path):
     picture.save(tmp_path / "semantic/0.png")
     source = FolderSource(tmp_path)
     assert {len(np.unique(source.read(index, 8).targets["semantic"])) for index in range(2)} == {2, 3}
+
+
+@pytest.mark.parametrize(
+    ("first", "classes", "targets"),
+    [
+        ("auto", ("class_0", "class_1", "class_2", "class_3"), [1, 2, 3]),
+        ("1", ("class_1", "class_2", "class_3"), [0, 1, 2]),
+    ],
+)
+def test_unnamed_classes_are_counted_from_the_first(tmp_path, first, classes, targets):
+    source = folder_of(tmp_path, BLOCKS + 1, yaml=f"semantic: {{first: {first}}}")
+    assert source.info.classes == classes
+    assert np.unique(source.read(0, 8).targets["semantic"]).tolist() == targets
 
 
 @pytest.mark.parametrize("stray", [[254], [3], list(range(1, 255))])

@@ -12,7 +12,7 @@ import numpy as np
 
 from mgm.data.files import FileTree
 from mgm.data.images import read_palette
-from mgm.data.sources.folder.pixels import Palette, read_pixels
+from mgm.data.sources.folder.pixels import read_pixels
 from mgm.data.sources.folder.settings import FolderSettings
 from mgm.errors import DataError
 from mgm.tasks.files import ClassFiles, Colour
@@ -37,13 +37,12 @@ the original label maps and after nearest-neighbour downscaling, above 0.16 afte
 class LabelMaps:
     """Classes from the settings or, if these do not define them, from the label maps, which are read on first access.
 
-    There are no classes if there are no ``maps``; the ``palette`` has the colours of the indices, see `read_pixels`.
+    There are no classes if there are no ``maps``.
     """
 
     tree: FileTree
     settings: FolderSettings
     maps: Sequence[str]
-    palette: Palette
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
@@ -63,7 +62,9 @@ class LabelMaps:
             )
         if not self.named and not self.levels and self._plain:
             check_strays(self._numbers)
-        return self.named or tuple(f"class_{number}" for number in self.levels or range(largest + 1))
+        first = self.settings.class_files.first
+        counted = range(first if isinstance(first, int) else 0, largest + 1)
+        return self.named or tuple(f"class_{number}" for number in self.levels or counted)
 
     @cached_property
     def named(self) -> tuple[str, ...]:
@@ -103,7 +104,7 @@ class LabelMaps:
         settings, trouble = self.settings.class_files, ""
         for file in self.maps:
             try:
-                values = read_pixels(self.tree, file, settings.pixels, self.palette)
+                values = read_pixels(self.tree, file, settings.pixels)
                 labels, missing = settings.labels(values, self.tree.describe(file))
             except DataError as error:
                 trouble = trouble or str(error)
@@ -137,7 +138,7 @@ class LabelMaps:
             return settings
         for file in self.maps[:MOST_LOOKED_AT]:
             try:
-                if (read_pixels(self.tree, file, settings.pixels, self.palette) == len(classes)).any():
+                if (read_pixels(self.tree, file, settings.pixels) == len(classes)).any():
                     return replace(settings, first=1)
             except DataError:  # reported when the sample is read
                 continue

@@ -26,7 +26,7 @@ _DECODERS = {
 
 
 Palette = dict[int, tuple[Colour, str]]
-"""Index -> its palette colour in the label maps read so far, and the first file that uses it."""
+"""Index -> its palette colour, and a label map that uses it."""
 
 
 def read_pixels(tree: FileTree, file: str, kind: Pixels, palette: Palette | None = None) -> np.ndarray:
@@ -36,19 +36,19 @@ def read_pixels(tree: FileTree, file: str, kind: Pixels, palette: Palette | None
         tree: The folder.
         file: An image, or ``.npy`` or ``.npz`` of ``[H, W]``, ``[H, W, C]`` or ``[C, H, W]``.
         kind: How an image is decoded. Arrays of colours must be uint8, or floats in [0, 1].
-        palette: Colours of the indices in the files read before; this file's are added.
+        palette: Colours that indices must have if the file has a palette, see `palette_of`; other indices may have any.
 
     Returns:
         ``[H, W]`` or ``[H, W, C]``, as stored; colours are uint8 ``[H, W, 3]``.
 
     Raises:
-        DataError: If it is unreadable or of another kind, or an index has a different palette colour than in a file read before.
+        DataError: If it is unreadable or of another kind, or an index has another colour than in ``palette``.
     """
     where, content = tree.describe(file), tree.read(file)
-    if not file.lower().endswith((".npy", ".npz")):
+    if not is_array(file):
         values = _DECODERS[kind](content, where)
-        if palette is not None and kind == "indices":
-            _compare(palette, values, read_palette(content, where), where)
+        if palette and kind == "indices":
+            _compare(palette, _used_colours(content, values, where), where)
         return values
     values = read_array(content, where)
     if values.ndim not in (2, 3) or 0 in values.shape:
@@ -58,6 +58,22 @@ def read_pixels(tree: FileTree, file: str, kind: Pixels, palette: Palette | None
     if kind in ("colours", "exact colours"):
         return _colours(values, where)
     return values[:, :, 0] if values.ndim == 3 and values.shape[2] == 1 else values
+
+
+def is_array(file: str) -> bool:
+    """Whether a file holds a NumPy array, by its name."""
+    return file.lower().endswith((".npy", ".npz"))
+
+
+def palette_of(tree: FileTree, files: Iterable[str]) -> Palette:
+    """Colours of the indices in label maps, each as in the first of ``files`` that uses it; unreadable files are skipped."""
+    found: Palette = {}
+    for file in files:
+        with suppress(DataError):  # reported when the sample is read
+            if not is_array(file):
+                content, where = tree.read(file), tree.describe(file)
+                found = _used_colours(content, read_labels(content, where), where) | found
+    return found
 
 
 def image_format(tree: FileTree, files: Iterable[str], declared: ImageFormat) -> ImageFormat:
@@ -81,18 +97,22 @@ def read_levels(tree: FileTree, file: str, kind: ImageFormat) -> np.ndarray:
     return read_image(tree.read(file), kind, tree.describe(file), "dataset.yaml ('rgb: {channels: ...}')")
 
 
-def _compare(palette: Palette, values: np.ndarray, colours: list[Colour], where: str) -> None:
-    used = [index for index in np.unique(values).tolist() if index < len(colours) and index != IGNORE_INDEX]
-    for index in used:
-        colour, other = palette.get(index, (colours[index], where))
-        if colour != colours[index]:
+def _used_colours(content: bytes, labels: np.ndarray, where: str) -> Palette:
+    """Palette colours of the indices that occur in a label map; empty if it has no palette."""
+    colours = read_palette(content, where)
+    used = [index for index in np.unique(labels).tolist() if index < len(colours) and index != IGNORE_INDEX]
+    return {index: (colours[index], where) for index in used}
+
+
+def _compare(palette: Palette, used: Palette, where: str) -> None:
+    for index, found in used.items():
+        (colour, _), (wanted, other) = found, palette.get(index, found)
+        if colour != wanted:
             raise DataError(
-                f"{where}: index {index} has the colour {list(colours[index])}, but {list(colour)} in {other}: their palettes "
+                f"{where}: index {index} has the colour {list(colour)}, but {list(wanted)} in {other}: their palettes "
                 "differ, so indices have no fixed meaning; set 'colours: {NAME: [R, G, B]}' for the task in dataset.yaml (or, if "
                 "the indices are right, save all label maps with one palette, or as grey)"
             )
-    for index in used:
-        palette.setdefault(index, (colours[index], where))
 
 
 def _colours(values: np.ndarray, where: str) -> np.ndarray:

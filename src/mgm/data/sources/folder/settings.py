@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -107,8 +108,8 @@ class FolderSettings:
     """Mask images: where they are black, all targets except classes are invalid."""
     table: TableSettings = field(default_factory=TableSettings)
     split: SplitSettings = field(default_factory=SplitSettings)
-    parts: tuple[str, ...] = ()
-    """Parts of the split (train, val, test) that must not be empty."""
+    parts: tuple[Literal["train", "val", "test"], ...] = ()
+    """Parts of the split that must not be empty."""
     complete: bool = False
     """Whether every image must have every label, and be listed in the table if there is one."""
     order: Literal["name", "number"] = "name"
@@ -268,6 +269,13 @@ def _problem(settings: FolderSettings) -> str:
             return f"{name}: {problem}"
         if name in settings.own_tasks and getattr(files, "first", None) == "auto":
             return f"{name}: first is auto, but the classes are named; set it to a number"
+    for size, (top, bottom, left, right) in settings.crop.items():
+        width, height = map(int, size.split("x")) if re.fullmatch(r"\d+x\d+", size) else (0, 0)
+        if not (0 <= top < bottom <= height and 0 <= left < right <= width):
+            return (
+                f"crop: {size}: [{top}, {bottom}, {left}, {right}] must be top, bottom, left and right of a region within an image "
+                "of WIDTHxHEIGHT pixels, as in {640x480: [45, 471, 41, 601]}"
+            )
     names, coded = settings.classes, settings.class_files.colours or settings.class_files.values
     if twice := [name for place, name in enumerate(names) if name in names[:place]]:
         return f"class {twice[0]!r} is listed twice in classes; give every class its own name"

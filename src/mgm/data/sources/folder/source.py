@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -19,15 +19,18 @@ from mgm.data.scene_labels import classes_in_view
 from mgm.data.sources.folder.label_maps import INTERPOLATED, LabelMaps, counts_objects, interpolated_share
 from mgm.data.sources.folder.parts import given_parts, lacking_parts, split_pictures
 from mgm.data.sources.folder.pictures import Picture, list_pictures, parts_taken_for_scenes, unread
-from mgm.data.sources.folder.pixels import Palette, image_format, read_levels, read_pixels
-from mgm.data.sources.folder.settings import FILE, FolderSettings, read_settings
+from mgm.data.sources.folder.pixels import Palette, image_format, is_array, palette_of, read_levels, read_pixels
+from mgm.data.sources.folder.settings import FILE, FolderSettings, TableSettings, read_settings
 from mgm.data.sources.folder.table import SceneTable, no_scenes, read_table, scene_table
 from mgm.errors import ConfigError, DataError, unknown
 from mgm.tasks import SemanticSegmentation, Task, tasks_for
 from mgm.tasks.files import HINT_255, FileSettings, Pixels, typical
 from mgm.types import IGNORE_INDEX, DatasetInfo, FrameLike, ImageFormat, Sample
 
-READER_VERSION = 3
+READER_VERSION = 4
+"""Changes when files or splits of a folder of one's own change their meaning: stores are then made again."""
+PRESET_VERSION = 3
+"""Likewise for presets."""
 NUM_PROBES = 12
 """Number of images that are read to detect problems of the whole data set."""
 DARK = 0.25
@@ -59,9 +62,9 @@ class FolderSource(DataSource):
     ) -> None:
         self._tree = open_tree(path)
         self._settings = settings or read_settings(self._tree)
-        self._reader = {"reader": reader, "version": READER_VERSION, **({"labels": variant} if variant else {})}
+        version = READER_VERSION if reader == "folder" else PRESET_VERSION
+        self._reader = {"reader": reader, "version": version, **({"labels": variant} if variant else {})}
         self._pictures = list_pictures(self._tree, self._settings)
-        self._palettes: defaultdict[str, Palette] = defaultdict(dict)
         self._tasks = tuple(task for task in self._kinds if any(task in picture.labels for picture in self._pictures))
         if not self._tasks:
             folders = ", ".join(f"{self._settings.folder(task)}/" for task in self._kinds)
@@ -71,7 +74,7 @@ class FolderSource(DataSource):
                 f"{'; ' * bool(self._unread)}{self._unread}"
             )
         maps = [picture.labels[SEMANTIC] for picture in self._pictures if SEMANTIC in picture.labels]
-        self._label_maps = LabelMaps(self._tree, self._settings, maps, self._palettes[SEMANTIC])
+        self._label_maps = LabelMaps(self._tree, self._settings, maps)
         self._scenes = self._read_scenes()
         split, group = self._settings.split, self._settings.table.group
         self._parts = given_parts(self._pictures, split)
@@ -126,9 +129,7 @@ class FolderSource(DataSource):
         picture, settings = self._pictures[index], self._settings
         rgb = self._image(picture)
         window = self._window(rgb)
-        mask = None
-        if "mask" in picture.labels:
-            mask = self._beside(rgb, picture, "mask", "colours").max(axis=2) >= 128
+        mask = self._mask(rgb, picture)
         targets, scene = {}, self._scenes.rows[index].copy()
         if settings.scenes == "classes":
             scene = np.full(len(self._label_maps.classes), np.nan, np.float32)
@@ -224,7 +225,7 @@ class FolderSource(DataSource):
         """Warnings found in a few images (odd values, labels of another size, interpolated maps, dark images), and `doubts`."""
         tasks, doubts = tasks_for(self.info), list[str]()
         found: dict[str, str] = {}
-        brightest = 0.0
+        brightest, sizes = 0.0, set[str]()
         for task in self._tasks:
             maps, targets = [], list[np.ndarray]()
             for picture in self._probes(task):
@@ -234,6 +235,7 @@ class FolderSource(DataSource):
                 except DataError:  # reported when the sample is read
                     continue
                 maps.append(values)
+                sizes.add(f"{rgb.shape[1]}x{rgb.shape[0]}")
                 brightest = max(brightest, float(rgb.max() / np.iinfo(rgb.dtype).max))
                 with suppress(DataError):
                     if remark := self._files(task).remark(values, self._tree.describe(picture.labels[task])):
@@ -259,6 +261,11 @@ class FolderSource(DataSource):
                         f"{100 * share:.0f} % of the edges in label maps pass through a third class: the label maps seem to have "
                         "been interpolated, or saved as JPEG; make them again from their originals"
                     )
+        if sizes and self._settings.crop and sizes.isdisjoint(self._settings.crop):
+            found["crop"] = (
+                f"crop has no effect on the images that were checked: they are {', '.join(sorted(sizes)[:3])} (width x height), "
+                f"not {', '.join(self._settings.crop)}"
+            )
         if 0 < brightest < DARK and not self._format.is_photograph:
             spans = self._format.value_range or ((0, np.iinfo(self._format.dtype).max),)
             highest = max(low + brightest * (high - low) for low, high in spans)
@@ -315,6 +322,13 @@ class FolderSource(DataSource):
         values = self._pixels(file, pixels, kind)
         return fitted(values, self._tree.describe(file), rgb, self._tree.describe(picture.rgb), scaled=True)
 
+    def _mask(self, rgb: np.ndarray, picture: Picture) -> np.ndarray | None:
+        """Mask ``[H, W]`` of the valid pixels, brighter than half of white (255, or 1 if no number is larger); None: all are."""
+        if "mask" not in picture.labels:
+            return None
+        values = self._beside(rgb, picture, "mask", "numbers" if is_array(picture.labels["mask"]) else "colours")
+        return values.reshape(*rgb.shape[:2], -1).max(axis=2) >= (128 if values.max() > 1 else 0.5)
+
     @cached_property
     def _format(self) -> ImageFormat:
         return image_format(self._tree, (picture.rgb for picture in self._pictures), self._settings.rgb.image)
@@ -323,20 +337,27 @@ class FolderSource(DataSource):
         return read_levels(self._tree, picture.rgb, self._format)
 
     def _pixels(self, file: str, kind: Pixels, task: str = "") -> np.ndarray:
-        return read_pixels(self._tree, file, kind, self._palettes[task] if task else None)
+        return read_pixels(self._tree, file, kind, self._palettes.get(task))
+
+    @cached_property
+    def _palettes(self) -> dict[str, Palette]:
+        """Task -> colours of the indices in a few of its label maps, the same in every process."""
+        return {
+            task: palette_of(self._tree, (picture.labels[task] for picture in self._probes(task)))
+            for task in self._tasks
+            if self._settings.files(task).pixels == "indices"
+        }
 
     def _read_scenes(self) -> SceneTable:
         """Scene labels from the source in the settings; reading the table also fills in parts of the split and groups."""
-        settings, file = self._settings, self._settings.table.file
-        present = file in self._tree.names() or file != "labels.csv"  # a table named in the settings must exist
-        table = read_table(self._tree, settings, self._pictures) if present else None
-        if settings.scenes in ("none", "classes"):
-            return no_scenes(len(self))
-        if table is not None and table.names and settings.scenes == "auto":
+        settings = self._settings
+        # a table that the settings describe must exist
+        present = settings.table.file in self._tree.names() or settings.table != TableSettings()
+        table = read_table(self._tree, settings, self._pictures) if present else no_scenes(len(self))
+        if settings.scenes in ("none", "classes") or table.names:
             return table
-        unused = table.unused if table is not None and settings.scenes == "auto" else ""
         by_folder = scene_table([{picture.scene} if picture.scene else None for picture in self._pictures])
-        return replace(by_folder, unused=unused)
+        return replace(by_folder, unused=table.unused)
 
 
 def _doubts_about(task: Task, targets: Sequence[np.ndarray]) -> list[str]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from mgm.data.files import FileTree
 from mgm.data.sources.folder.pictures import Picture
-from mgm.data.sources.folder.settings import FolderSettings
+from mgm.data.sources.folder.settings import FolderSettings, TableSettings
 from mgm.data.vocabulary import PARTS
 from mgm.errors import DataError
 
@@ -67,23 +67,26 @@ def read_table(tree: FileTree, settings: FolderSettings, pictures: Sequence[Pict
     The first line names the columns. ``name`` (also ``image``, ``file``, ``filename``) is the path below rgb/, with or without
     ending, or the file name if it is unique. ``split`` is train, val or test. Columns that begin with ``label`` or ``scene`` hold
     names, several separated by ``;``. Any other column is a label of its own, with values 1 or 0. The settings may name other
-    columns.
+    columns, which must then exist. Labels are only read if ``scenes`` is ``auto``.
 
     Raises:
         DataError: If it is not a table, lists an unknown image or an image twice, or has an invalid value; with the line number.
     """
     options, where = settings.table, tree.describe(settings.table.file)
     (_, header), *lines = _cells(tree, options.file)
-    key = options.name or next((name for name in _NAMES if name in header), "name")
-    needed = [key] if not options.name else [key, options.split, *options.labels, *filter(None, [options.group])]
+    key = _column(options.name) or next((name for name in _NAMES if name in header), "name")
+    split, group, scenes = _column(options.split), _column(options.group), settings.scenes == "auto"
+    lists = [_column(name) for name in options.labels if scenes]
+    needed = [key, *lists, *([split] if split != TableSettings.split else []), *([group] if group else [])]
     for name in needed:
         if name not in header:
             raise DataError(
                 f"{where}: has no column {name!r}; the first line must name the columns, such as {','.join(needed)},label"
             )
-    lists = list(options.labels) or [name for name in header if name.startswith(_LISTS) and name != options.group]
-    flags = [] if options.labels else [n for n in header if n not in (key, options.split, options.group, *lists)]
-    names = tree.lines(settings.scene_file) if settings.scene_file else ()
+    free = [name for name in header if name not in (key, split, group)]
+    lists = lists or [name for name in free if scenes and name.startswith(_LISTS)]
+    flags = [name for name in free if scenes and name not in lists and not options.labels]
+    names = tree.lines(settings.scene_file) if settings.scene_file and (lists or flags) else ()
     aliases = _aliases(pictures)
     labels: list[set[str] | None] = [None] * len(pictures)
     seen: set[int] = set()
@@ -93,14 +96,14 @@ def read_table(tree: FileTree, settings: FolderSettings, pictures: Sequence[Pict
         if index in seen:
             raise DataError(f"{line}: image {row[key]!r} is listed twice; put its labels on one line, separated by ;")
         seen.add(index)
-        if part := row.get(options.split, ""):
+        if part := row.get(split, ""):
             if part.lower() not in PARTS:
                 raise DataError(f"{line}: split is {part!r}; it must be train, val or test")
             pictures[index].part = PARTS[part.lower()]
-        pictures[index].group = row.get(options.group, "")
+        pictures[index].group = row.get(group, "")
         known = _labels_of(row, lists, flags, line)
-        if names and not (known and known <= set(names)):
-            raise DataError(f"{line}: label {row[lists[0]]!r} is not listed in {settings.scene_file}; use one that is")
+        if names and (odd := (known or {""}) - set(names)):
+            raise DataError(f"{line}: label {min(odd)!r} is not listed in {settings.scene_file}; use one that is")
         labels[index] = known
     if settings.complete and len(seen) < len(pictures):
         missing = next(index for index in range(len(pictures)) if index not in seen)
