@@ -103,7 +103,7 @@ def test_a_plan_says_what_pilot_runs_tell(mgm, tmp_path) -> None:
     arguments = ("experiment", "twice", "--preset", "tiny", "--out", tmp_path)
     code, out, _ = mgm(*arguments, "--seeds", "4", "--plan")
     assert code == 0
-    assert "No pilot runs yet" in out
+    assert "Fewer than two pilot seeds are finished" in out
     assert (
         "8 of 8 trials are left; their duration is unknown until one trial of each of these recipes is finished: mt."
         in out
@@ -111,16 +111,21 @@ def test_a_plan_says_what_pilot_runs_tell(mgm, tmp_path) -> None:
     assert not list(tmp_path.iterdir())
     rng = np.random.default_rng(0)
     commands = [shlex.split(line) for line in mgm(*arguments, "--seeds", "3", "--dry-run")[1].splitlines()]
-    for number, command in enumerate(commands):
+    for number, command in sorted(enumerate(commands), key=lambda pair: pair[0] % 3):  # seed by seed
         pretend(
             RunFolder(Path(command[-1])),
             three_tasks(*rng.normal([0.1 + 0.1 * (number > 2), 1.0, 30.0], 0.01)),
             seconds=1800.0,
         )
+        if number == 3:
+            out = mgm.done(*arguments, "--seeds", "4", "--plan")
+            assert "Fewer than two pilot seeds are finished" in out
+            assert "6 of 8 trials are left: 3.0 hours" in out
     out = mgm.done(*arguments, "--seeds", "4", "--plan", "--workers", "2")
     row = next(line for line in out.splitlines() if "| semantic" in line).strip("|").split("|")
     cells = [cell.strip() for cell in row]
     assert cells[:3] == ["MT, twice the labels − MT", "semantic", "3"]
+    assert "+" not in cells[4] + cells[5]
     assert float(cells[5]) == pytest.approx(detectable_difference(float(cells[4]), 4, 0.05 / 4), rel=0.02)
     assert "2 of 8 trials are left: 1.0 hours of training, 0.5 with 2 at a time." in out
 

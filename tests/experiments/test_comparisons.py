@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from mgm.experiments.comparisons import MEAN, Question, answer_questions, sentence, summary
+from mgm.experiments.comparisons import MEAN, Question, answer_questions, seeds_text, sentence, summary
 from mgm.experiments.statistics import compare_paired, detectable_difference, holm, pairs_needed, power
 
 HIGHER = {"semantic": True, "depth": False, "normal": False}
@@ -114,19 +114,13 @@ def test_a_named_share_without_a_difference():
     )
 
 
-@pytest.mark.parametrize("alpha, verdict", [(0.5, "better"), (1e-9, "open")])
-def test_level_of_significance(alpha, verdict):
-    table = results(mt=(0, 0, 0), mgm=(0.01, 0.01, 0.01))
-    (answer,) = answer_questions(table, [Question("mgm", "mt")], HIGHER)
-    assert {task.verdict(alpha) for task in answer.tasks.values()} == {verdict}
-
-
 def test_one_seed_says_so():
     table = results(1, mt=(0, 0, 0), mgm=(0.05, 0.05, 0.05))
     (answer,) = answer_questions(table, [Question("mgm", "mt")], HIGHER)
     assert sentence(answer).startswith("Too few runs to compare mgm with mt on any task: semantic +5.")
     assert "(" not in sentence(answer)
     assert "power" not in sentence(answer)
+    assert summary([answer]) == sentence(answer), "nothing about tests"
 
 
 def test_missing_runs():
@@ -138,7 +132,22 @@ def test_missing_runs():
     table["mgm"]["depth"] = [NAN] * 5
     (answer,) = answer_questions(table, [Question("mgm", "mt")], HIGHER)
     assert math.isnan(answer.tasks["depth"].p)
-    assert "depth unknown" in sentence(answer)
+    assert "depth –" in sentence(answer)
+    text = summary([answer])
+    assert "Two-sided paired t-tests over 5 seeds, Holm-corrected over the 2 comparisons" in text
+    assert "With 5 seeds the sign-flip test" in text
+
+
+def test_gain_and_difference_are_over_the_same_seeds():
+    table = {"a": {"depth": [0.1, NAN, NAN]}, "b": {"depth": [0.2, 0.25, 0.31]}}
+    (answer,) = answer_questions(table, [Question("a", "b")], {"depth": False})
+    assert answer.tasks["depth"].gain == pytest.approx(0.5)
+    assert answer.mean.gain == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(("std", "text"), [(NAN, "–"), (0.0, "–"), (0.1, "more than 10,000")])
+def test_seeds_needed_are_unknown_without_variation(std, text):
+    assert seeds_text(None, std) == text
 
 
 def test_summary_says_how_and_what_few_seeds_do_not_allow():

@@ -20,10 +20,25 @@ from mgm.experiments.statistics import (
     power,
     spread,
 )
+from mgm.tasks import MetricInfo
 
 NAN = float("nan")
 differences = st.lists(st.integers(-1000, 1000).map(float), min_size=2, max_size=8)
 p_lists = st.lists(st.floats(0, 1), min_size=1, max_size=8)
+
+
+@pytest.mark.parametrize(
+    ("values", "info", "text"),
+    [
+        ([0.2, 0.4, NAN], MetricInfo("mIoU", True), "0.300 ± 0.141"),
+        ([25.0, 27.0], MetricInfo("mean angle", False, "°"), "26.00 ± 1.41"),
+        ([0.00012, 0.00014], MetricInfo("absolute error", False, "m", 7), "0.0001300 ± 0.0000141"),
+        ([0.2, NAN], MetricInfo("mIoU", True), "0.200"),
+        ([NAN], MetricInfo("mIoU", True), "–"),
+    ],
+)
+def test_spread_as_text_has_the_decimals_of_its_metric(values, info, text):
+    assert spread(values).text(info) == text
 
 
 def against_zero(values):
@@ -31,13 +46,12 @@ def against_zero(values):
 
 
 @pytest.mark.parametrize("count", [2, 3, 5, 12, 40])
-@pytest.mark.parametrize("level", [0.9, 0.95])
-def test_paired_comparison_is_the_paired_t_test(count, level):
+def test_paired_comparison_is_the_paired_t_test(count):
     random = np.random.default_rng(count)
     values, reference = random.normal(0.3, 1, count), random.normal(0, 1, count)
-    ours = compare_paired(values.tolist(), reference.tolist(), level=level)
+    ours = compare_paired(values.tolist(), reference.tolist())
     theirs = stats.ttest_rel(values, reference)
-    interval = theirs.confidence_interval(level)
+    interval = theirs.confidence_interval(0.95)
     assert ours.count == count
     assert ours.t_p == pytest.approx(theirs.pvalue, rel=1e-9)
     assert (ours.low, ours.high) == pytest.approx((interval.low, interval.high), rel=1e-9)

@@ -28,9 +28,10 @@ def place(tmp_path):
     return Place(tmp_path)
 
 
-def plan_of(name="table7", seeds=3, offered=MAIN, data="rooms"):
+def plan_of(name="table7", seeds=3, offered=MAIN, data="rooms", own_tasks=None):
     base = lambda recipe: make_experiment(recipe, "tiny")  # noqa: E731
-    return make_plan(name, STUDIES[name], base, data=data, offered=offered, seeds=range(seeds))
+    seeds = range(seeds)
+    return make_plan(name, STUDIES[name], base, data=data, offered=offered, seeds=seeds, own_tasks=own_tasks)
 
 
 def scores_of(cell):
@@ -49,6 +50,22 @@ def test_cells_are_mean_and_standard_deviation_over_seeds(place) -> None:
     assert cell.values == pytest.approx(values)
     assert cell.text(table.columns[1]) == f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}"
     assert cell.paper == 0.911
+
+
+def test_small_numbers_have_the_decimals_of_their_metric(place) -> None:
+    plan = plan_of("twice", seeds=2, offered=("strain",), own_tasks={"strain": {"range": (0, 0.002)}})
+    level = {"MT": 1.5e-4, "MT, twice the labels": 1.2e-4}
+    pretend_all(
+        plan.cells, place.trial, lambda c: {"strain": {"abs_error": level[c.row.title] * (1 + 0.1 * c.seed**2)}}
+    )
+    table = make_table(plan, place.trial, "rooms")
+    assert "| 0.0001575 ± 0.0000106 |" in markdown(table)
+    assert "+0.00003150 |" in comparisons_markdown(table)
+    shown = table_section(TypeAdapter(ResultTable).validate_python(json.loads(json.dumps(plain(as_json(table))))))
+    assert [cell.mean for _, group in shown.groups for _, _, cells in group for cell in cells] == [
+        "0.0001575",
+        "0.0001260",
+    ]
 
 
 def test_markdown_has_the_papers_values_in_columns_of_their_own(place) -> None:
@@ -209,12 +226,12 @@ def test_images_and_seeds_are_resampled_where_runs_keep_sums(place) -> None:
             images=np.arange(40),
             **sums_of(rng, 1 - 0.05 * MODELS.index(cell.row.title)),
         )
-    (answer,) = [a for a in make_table(plan, place.trial, "rooms").answers if a.question.reference == "MT"]
+    table = make_table(plan, place.trial, "rooms")
+    (answer,) = [a for a in table.answers if a.question.reference == "MT"]
     found = answer.tasks["depth"].bootstrap
     assert 0.1 < found.low < 0.15 < found.high < 0.2
     assert answer.tasks["semantic"].bootstrap is None
-    page = comparisons_markdown([answer], 3)
-    assert "p (bootstrap)" in page
+    assert "p (bootstrap)" in comparisons_markdown(table)
 
 
 def test_joint_training_that_never_beat_what_came_before_is_named(place) -> None:

@@ -6,8 +6,9 @@ import torch
 from rich.console import Console
 
 from mgm.errors import ConfigError
-from mgm.report.tables import percent, score_table
+from mgm.report.tables import score_table
 from mgm.tasks import make_tasks
+from mgm.tasks.metrics import percent
 
 TASKS = make_tasks(("semantic", "depth", "normal"), ("wall", "floor"))
 

@@ -70,7 +70,7 @@ def test_list_of_runs(mgm, root):
     assert (rows["light"]["pretrained"], rows["plain"]["pretrained"]) == ("ImageNet (lite0)", "")
 
 
-def test_leagues_are_not_mixed_without_a_word(mgm, root):
+def test_runs_with_other_pretraining_are_not_compared_without_a_word(mgm, root):
     out = mgm.done("compare", root / "light", root / "plain")
     assert MARK in out
     assert "the encoders were pre-trained on different data" in out
@@ -79,10 +79,10 @@ def test_leagues_are_not_mixed_without_a_word(mgm, root):
     assert "encoder_run" not in out, "empty settings say nothing"
     found = json.loads(mgm("compare", root / "light", root / "plain", "--json")[1])
     assert found["pretrained"] == {"mt (light)": "ImageNet (lite0)"}
-    assert found["leagues"].startswith("the encoders were pre-trained on different data")
+    assert found["pretraining_note"].startswith("the encoders were pre-trained on different data")
     finished(root / "other", "lite0", seed=1)
     same = json.loads(mgm("compare", root / "light", root / "other", "--json")[1])
-    assert same["leagues"] == ""
+    assert same["pretraining_note"] == ""
 
 
 def test_tables_of_a_run_and_of_its_baseline():

@@ -73,7 +73,8 @@ def _print_tables(found: RunComparison) -> None:
         for title in ("runs", "seeds", *found.tasks):
             table.add_column(title)
         for title, runs in found.groups.items():
-            cells = [f"{spread.mean:.3f} ± {spread.std:.3f}" for spread in found.spreads(title).values()]
+            spreads = found.spreads(title)
+            cells = [spreads[name].text(task.metrics_info[task.primary]) for name, task in found.tasks.items()]
             table.add_row(escape(marked(title, runs[0].pretrained)), str(len(runs)), *cells)
         console.print(table)
     for title, runs in found.groups.items():
@@ -83,10 +84,10 @@ def _print_tables(found: RunComparison) -> None:
     print(
         found.statistics
         or ("differences are not tested: the warnings above say why" if found.warnings else "")
-        or "one seed, or runs that cannot be paired: differences of a few per cent are within its noise"
+        or "not tested: there is one seed only, or the runs cannot be paired; a few per cent are within the variation between seeds"
     )
-    if found.leagues:
-        print(found.leagues)
+    if found.pretraining_note:
+        print(found.pretraining_note)
 
 
 def _draw(found: RunComparison, path: Path) -> None:

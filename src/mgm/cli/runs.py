@@ -68,6 +68,7 @@ def _print_runs(found: list[RunSummary], folder: Path) -> None:
     from rich.table import Table
 
     from mgm.runs.pretraining import footnotes, marked
+    from mgm.tasks.metrics import percent
 
     scored = [(task, info) for run in found for task, info in run.metrics.items() if task in run.scores]
     primary = dict.fromkeys(f"{task} {info.title}" for task, info in scored)
@@ -81,7 +82,7 @@ def _print_runs(found: list[RunSummary], folder: Path) -> None:
         right, short = title in ("gain", "time"), title in ("state", "scores", "gain", "time")
         table.add_column(title, overflow="fold", justify="right" if right else "left", no_wrap=short)
     for run in found:
-        gain = "" if run.gain is None else f"{100 * run.gain:+z.1f} %"
+        gain = "" if run.gain is None else percent(run.gain)
         name = marked(run.path if Path(run.path) == folder else str(Path(run.path).relative_to(folder)), run.pretrained)
         texts = (name, run.state, _what(run), "\n".join(_figures(run)), gain, _time(run.seconds))
         table.add_row(*map(escape, texts))

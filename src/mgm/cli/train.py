@@ -152,9 +152,9 @@ def _print_result(out: Path, result: dict[str, Any]) -> None:
     from rich.console import Console
 
     from mgm.report.run_summary import early_ends, result_table, training_time
-    from mgm.report.tables import percent
     from mgm.runs.diversity import diversity_sentence
     from mgm.runs.folder import RunFolder
+    from mgm.tasks.metrics import percent
 
     baseline = result.get("baseline")
     console = Console()

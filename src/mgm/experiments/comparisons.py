@@ -18,7 +18,7 @@ from mgm.experiments.statistics import (
     pairs_needed,
     spread,
 )
-from mgm.tasks.metrics import mean_relative_gain
+from mgm.tasks.metrics import UNKNOWN, mean_relative_gain, percent
 
 Results = Mapping[str, Mapping[str, Sequence[float]]]
 """Recipe -> task -> value of its primary metric per seed: the same seeds in the same order everywhere, NaN where missing."""
@@ -51,7 +51,7 @@ class Test:
 
     comparison: PairedComparison
     gain: float
-    """Mean improvement relative to the reference's mean: a fraction, positive is better."""
+    """Mean improvement relative to the reference's mean over the same seeds: a fraction, positive is better."""
     p: float
     """p-value of the t-test; for primary questions Holm-corrected over all of them."""
     detectable: float
@@ -65,9 +65,10 @@ class Test:
     bootstrap: Resampled | None = None
     """The difference under resampling of seeds and test images; None if the runs have no per-image scores."""
 
-    def verdict(self, alpha: float = LEVEL) -> str:
+    @property
+    def verdict(self) -> str:
         """``better``, ``worse`` or ``open`` (no significant difference)."""
-        if not self.p < alpha:
+        if not self.p < LEVEL:
             return "open"
         return "better" if self.comparison.mean > 0 else "worse"
 
@@ -87,13 +88,18 @@ class Answer:
         return {**self.tasks, MEAN: self.mean}
 
     @property
+    def measured(self) -> list[Test]:
+        """The tests with two pairs or more, so that they have a standard deviation."""
+        return [test for test in self.tests.values() if test.comparison.count > 1]
+
+    @property
     def as_expected(self) -> bool | None:
         """Whether a control has its expected outcome; None if the question is not a control, or there are too few seeds."""
         if not self.question.expected or math.isnan(self.mean.p):
             return None
         if self.question.expected == "found":
-            return self.mean.verdict() == "better"
-        return all(test.verdict() == "open" for test in self.tests.values())
+            return self.mean.verdict == "better"
+        return all(test.verdict == "open" for test in self.tests.values())
 
 
 def answer_questions(
@@ -107,7 +113,7 @@ def answer_questions(
     for question in questions:
         ours, theirs = results[question.recipe], results[question.reference]
         tests = {
-            task: (compare_paired(ours[task], theirs[task], higher_is_better=higher), abs(spread(theirs[task]).mean))
+            task: (compare_paired(ours[task], theirs[task], higher_is_better=higher), _base(ours[task], theirs[task]))
             for task, higher in higher_is_better.items()
         }
         gains = _gains_per_seed(ours, theirs, higher_is_better)
@@ -134,6 +140,11 @@ def answer_questions(
     return answers
 
 
+def _base(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    """Size of the reference's mean over the seeds that both have."""
+    return abs(spread([their for our, their in zip(ours, theirs, strict=True) if not math.isnan(our)]).mean)
+
+
 def _gains_per_seed(
     ours: Mapping[str, Sequence[float]], theirs: Mapping[str, Sequence[float]], higher_is_better: Mapping[str, bool]
 ) -> list[float]:
@@ -154,7 +165,7 @@ def sentence(answer: Answer) -> str:
             f"{_gains(answer.tasks)}. Mean over tasks: {_mean_gain(answer.mean)}."
         )
     by_verdict = {
-        verdict: {name: task for name, task in answer.tasks.items() if task.verdict() == verdict}
+        verdict: {name: task for name, task in answer.tasks.items() if task.verdict == verdict}
         for verdict in ("better", "worse", "open")
     }
     clauses = [
@@ -177,16 +188,16 @@ def sentence(answer: Answer) -> str:
 
 def _gains(tasks: Mapping[str, Test]) -> str:
     return ", ".join(
-        f"{name} {_percent(task.gain)}" + ("" if math.isnan(task.p) else f" ({_p(task.p)})")
+        f"{name} {percent(task.gain)}" + ("" if math.isnan(task.p) else f" ({_p(task.p)})")
         for name, task in tasks.items()
     )
 
 
 def _mean_gain(mean: Test) -> str:
     if math.isnan(mean.p):
-        return _percent(mean.gain)
-    interval = f"95 % CI {_percent(mean.comparison.low)} to {_percent(mean.comparison.high)}"
-    return f"{_percent(mean.gain)} ({interval}, {_p(mean.p)})"
+        return percent(mean.gain)
+    interval = f"95 % CI {percent(mean.comparison.low)} to {percent(mean.comparison.high)}"
+    return f"{percent(mean.gain)} ({interval}, {_p(mean.p)})"
 
 
 def _sensitivity(answer: Answer) -> str:
@@ -195,16 +206,19 @@ def _sensitivity(answer: Answer) -> str:
     if math.isnan(mean.detectable):
         return ""
     paper = answer.question.paper.get(MEAN, math.nan)
-    needs = [f"the observed gain would need {seeds_text(mean.needed)} seeds"]
+    std = mean.comparison.std
+    needs = [f"the observed gain would need {seeds_text(mean.needed, std)} seeds"]
     if not math.isnan(paper):
-        needs.append(f"the paper's ({_percent(paper)}) {seeds_text(mean.needed_for_paper)}")
+        needs.append(f"the paper's ({percent(paper)}) {seeds_text(mean.needed_for_paper, std)}")
     detected = f"a mean gain of {100 * mean.detectable:.1f} %" if mean.detectable < 1 else "no mean gain below 100 %"
     return f" {mean.comparison.count} seeds detect {detected} with 80 % power; {' and '.join(needs)}."
 
 
-def seeds_text(count: int | None) -> str:
-    """A required number of seeds in words; None stands for more than 10,000."""
-    return "more than 10,000" if count is None else str(count)
+def seeds_text(count: int | None, std: float) -> str:
+    """A required number of seeds in words: None stands for more than 10,000, or for unknown if there is no variation ``std``."""
+    if count is None:
+        return "more than 10,000" if std > 0 else UNKNOWN
+    return str(count)
 
 
 def _control(answer: Answer) -> str:
@@ -214,10 +228,6 @@ def _control(answer: Answer) -> str:
     return f" {kind}: {'as expected' if answer.as_expected else 'NOT as expected'}."
 
 
-def _percent(fraction: float) -> str:
-    return "unknown" if math.isnan(fraction) else f"{100 * fraction:+z.1f} %"
-
-
 def _p(value: float) -> str:
     if value < 0.001:
         return "p < 0.001"
@@ -225,12 +235,14 @@ def _p(value: float) -> str:
 
 
 def summary(answers: Sequence[Answer]) -> str:
-    """One line per answer, then the test procedure and, where it matters, the limits of so few seeds."""
-    counts = {task.comparison.count for answer in answers for task in answer.tasks.values()}
+    """One line per answer; if there are tests, their procedure and, where it matters, the limits of so few seeds."""
+    lines = [sentence(answer) for answer in answers]
+    counts = {test.comparison.count for answer in answers for test in answer.measured}
+    if not counts:
+        return "\n".join(lines)
     primary = [test for answer in answers if answer.question.primary for test in answer.tests.values()]
     tests = sum(not math.isnan(test.p) for test in primary)
     seeds = f"{min(counts)}" if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
-    lines = [sentence(answer) for answer in answers]
     which = " of the primary questions" if any(not answer.question.primary for answer in answers) else ""
     lines.append(
         f"Two-sided paired t-tests over {seeds} seeds, Holm-corrected over the {tests} comparisons{which}; + is better."

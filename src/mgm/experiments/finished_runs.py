@@ -77,7 +77,7 @@ class RunComparison:
     """Reasons why the scores are not comparable."""
     statistics: str
     """Paired tests of every group against the first, in words; empty if the runs cannot be paired."""
-    leagues: str
+    pretraining_note: str
     """A sentence if the encoders were pre-trained on different data; otherwise empty."""
 
     @property
@@ -105,7 +105,7 @@ class RunComparison:
             "warnings": self.warnings,
             "statistics": self.statistics,
             "pretrained": self.pretrained,
-            "leagues": self.leagues,
+            "pretraining_note": self.pretraining_note,
         }
 
 
@@ -122,9 +122,8 @@ def compare_runs(paths: Sequence[Path]) -> RunComparison:
     tasks = make_tasks(names, first.folder.info().classes or ("any",), own=_definitions(groups))
     warnings = differences(groups)
     settings = differing_settings(groups)
-    return RunComparison(
-        groups, settings, tasks, warnings, "" if warnings else statistics(groups, tasks), leagues(groups)
-    )
+    tested = "" if warnings else statistics(groups, tasks)
+    return RunComparison(groups, settings, tasks, warnings, tested, pretraining_note(groups))
 
 
 def _definitions(groups: Mapping[str, Sequence[FinishedRun]]) -> dict[str, dict[str, Any]]:
@@ -235,7 +234,7 @@ def _differing(ours: Images, theirs: Images) -> set[str]:
     return {name for name, _ in ours.items() ^ theirs.items()}
 
 
-def leagues(groups: Mapping[str, Sequence[FinishedRun]]) -> str:
+def pretraining_note(groups: Mapping[str, Sequence[FinishedRun]]) -> str:
     """A sentence if the encoders of the groups were pre-trained on different data (or only some of them); else empty."""
     kinds: dict[str, list[str]] = {}
     for title, runs in groups.items():

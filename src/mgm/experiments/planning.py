@@ -7,13 +7,14 @@ from collections import Counter
 from collections.abc import Sequence
 from statistics import fmean
 
-from mgm.experiments.comparisons import Answer, seeds_text
+from mgm.experiments.comparisons import seeds_text
 from mgm.experiments.execution import check_same_data
 from mgm.experiments.plans import Plan, Trial
 from mgm.experiments.statistics import LEVEL, detectable_difference
-from mgm.experiments.study_files import Place, markdown_rows
-from mgm.experiments.tables import UNKNOWN, make_table
+from mgm.experiments.study_files import Place, decimal, markdown_rows
+from mgm.experiments.tables import Table, make_table
 from mgm.runs.folder import read_result, seconds_spent
+from mgm.tasks.metrics import UNKNOWN
 
 FEW_PILOTS = 3
 """With fewer pilot runs, the estimate of the standard deviation is very uncertain."""
@@ -28,11 +29,12 @@ def planned(plan: Plan, place: Place, data: str, workers: int) -> str:
         RunError: If the data have changed since the pilot runs.
     """
     check_same_data(plan.trials, place)
-    answers = [answer for answer in make_table(plan, place.trial, data).answers if answer.question.primary]
+    table = make_table(plan, place.trial, data)
     lines = [f"{plan.name} ({plan.study.title}), {len(plan.seeds)} seeds\n"]
-    if answers:
-        lines.append(_sensitivity(answers, len(plan.seeds)))
-        pilots = min(test.comparison.count for answer in answers for test in answer.tests.values())
+    counts = [test.comparison.count for answer in table.answers if answer.question.primary for test in answer.measured]
+    if counts:
+        lines.append(_sensitivity(table))
+        pilots = min(counts)
         if pilots < FEW_PILOTS:
             lines.append(
                 f"The standard deviation is estimated from {pilots} pairs of pilot runs and may be off by a factor of two or "
@@ -40,12 +42,14 @@ def planned(plan: Plan, place: Place, data: str, workers: int) -> str:
             )
     else:
         lines.append(
-            "No pilot runs yet: run the experiment with --seeds 2 or more, then repeat this with the intended --seeds.\n"
+            "Fewer than two pilot seeds are finished: run the experiment with --seeds 2 or more, then repeat this with the "
+            "intended --seeds.\n"
         )
     return "\n".join([*lines, _cost(plan.trials, place, workers)])
 
 
-def _sensitivity(answers: Sequence[Answer], seeds: int) -> str:
+def _sensitivity(table: Table) -> str:
+    answers, seeds = [answer for answer in table.answers if answer.question.primary], len(table.plan.seeds)
     tests = sum(not math.isnan(test.p) for answer in answers for test in answer.tests.values())
     level = LEVEL / max(1, tests)
     rows: list[list[str]] = []
@@ -55,11 +59,11 @@ def _sensitivity(answers: Sequence[Answer], seeds: int) -> str:
             paper = UNKNOWN if test.needed_for_paper is None else str(test.needed_for_paper)
             least = detectable_difference(one.std, seeds, level)
             base = abs(one.mean / test.gain) if test.gain else math.nan
-            numbers = [one.mean, one.std, least]
-            cells = [UNKNOWN if math.isnan(number) else f"{number:+z.4f}" for number in numbers]
+            digits = table.digits(task)
+            cells = [decimal(one.mean, digits, "+"), decimal(one.std, digits), decimal(least, digits)]
             relative = UNKNOWN if math.isnan(least / base) else f"{100 * least / base:.1f} %"
             named = f"{answer.question.recipe} − {answer.question.reference}"
-            rows.append([named, task, str(one.count), *cells, relative, seeds_text(test.needed), paper])
+            rows.append([named, task, str(one.count), *cells, relative, seeds_text(test.needed, one.std), paper])
     header = ["primary question", "task", "pilots", "difference", "std", f"detectable, {seeds} seeds", "relative"]
     header += ["seeds for this difference", "for the paper's"]
     about = f"Power 80 %, significance level {LEVEL:g} / {tests} tests (first step of Holm's correction).\n"

@@ -10,10 +10,13 @@ import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from scipy import optimize, stats
+
+if TYPE_CHECKING:
+    from mgm.tasks.base import MetricInfo
 
 EXACT_PAIRS = 15
 """Up to this number of pairs the sign-flip test is exact; with more, it samples `FLIPS` sign patterns."""
@@ -33,6 +36,10 @@ class Spread:
     std: float
     count: int
 
+    def text(self, info: MetricInfo) -> str:
+        """Mean ± standard deviation, without the latter for a single value; a dash if no value is known."""
+        return info.number(self.mean) + ("" if math.isnan(self.std) else f" ± {info.number(self.std)}")
+
 
 @dataclass(frozen=True)
 class PairedComparison:
@@ -42,7 +49,7 @@ class PairedComparison:
         count: Number of pairs.
         mean: Mean difference, in the metric's unit.
         std: Standard deviation of the differences over pairs.
-        low: Lower end of the confidence interval of the mean.
+        low: Lower end of the 95 % confidence interval of the mean (Student's t).
         high: Upper end.
         t_p: Two-sided p-value of the paired t-test.
         sign_flip_p: Two-sided p-value of the sign-flip permutation test, which assumes only that the differences are
@@ -72,7 +79,7 @@ def spread(values: Sequence[float]) -> Spread:
 
 
 def compare_paired(
-    values: Sequence[float], reference: Sequence[float], *, higher_is_better: bool = True, level: float = 0.95
+    values: Sequence[float], reference: Sequence[float], *, higher_is_better: bool = True
 ) -> PairedComparison:
     """Compare two recipes over the seeds that both have.
 
@@ -83,7 +90,6 @@ def compare_paired(
         values: One value per seed; NaN: unknown.
         reference: Values of the reference for the same seeds, in the same order.
         higher_is_better: Whether a larger value is an improvement.
-        level: Confidence level of the interval (Student's t).
 
     Raises:
         ValueError: If the two differ in length.
@@ -96,7 +102,7 @@ def compare_paired(
     if found.count < 2:
         return PairedComparison(found.count, found.mean, math.nan, math.nan, math.nan, math.nan, math.nan)
     error, degrees = found.std / math.sqrt(found.count), found.count - 1
-    margin = float(stats.t.ppf(0.5 + level / 2, degrees)) * error
+    margin = float(stats.t.ppf(1 - LEVEL / 2, degrees)) * error
     statistic = found.mean / error if error else math.inf if found.mean else 0.0
     flips = stats.permutation_test((differences,), np.mean, permutation_type="samples", n_resamples=FLIPS, rng=0)
     return PairedComparison(

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from mgm.data.files import write_text
 from mgm.experiments.comparisons import Answer, Test, seeds_text, summary
@@ -25,9 +25,10 @@ from mgm.experiments.study_records import (
     ResultTable,
     TrialRecord,
 )
-from mgm.experiments.tables import UNKNOWN, Table, Value, make_table, notes, other_paper_values
+from mgm.experiments.tables import Table, Value, make_table, notes, other_paper_values
 from mgm.runs.folder import RunFolder, read_result, seconds_spent, write_json
 from mgm.runs.provenance import current_commit, versions
+from mgm.tasks.metrics import UNKNOWN
 from mgm.training.checkpoint import make_folder
 
 
@@ -83,7 +84,7 @@ def _page(table: Table, described: dict[str, Any], about: ExperimentRecord) -> s
         f"    {about.command}\n\n{made}\n\n{markdown(table)}\n"
         + "".join(sentences)
         + "".join(f"- {note}\n" for note in described["notes"])
-        + comparisons_markdown(table.answers, len(plan.seeds))
+        + comparisons_markdown(table)
     )
 
 
@@ -140,41 +141,42 @@ def markdown(table: Table) -> str:
     return "\n".join(parts)
 
 
-def comparisons_markdown(found: Sequence[Answer], seeds: int) -> str:
+def comparisons_markdown(table: Table) -> str:
     """Tables of all paired comparisons: the primary questions in full, then the exploratory ones."""
     text = ""
     for primary, title in ((True, "Primary questions"), (False, "Exploratory comparisons (p-values not corrected)")):
         header = ["comparison", "task", "difference (+ is better)", "95 % CI", "p (t-test)", "p (sign flip)"]
         header += ["p (Holm)", "bootstrap 95 % CI", "p (bootstrap)"] * primary
-        header += [f"detectable, {seeds} seeds", "seeds for 80 % power", "for the paper's difference"]
+        header += [f"detectable, {len(table.plan.seeds)} seeds", "seeds for 80 % power", "for the paper's difference"]
         rows: list[list[str]] = []
-        for answer in found:
+        for answer in table.answers:
             if answer.question.primary == primary:
                 named = f"{answer.question.recipe} − {answer.question.reference}"
-                rows += [[named, task, *_tests(test, primary)] for task, test in answer.tests.items()]
+                tests = answer.tests.items()
+                rows += [[named, task, *_tests(test, primary, table.digits(task))] for task, test in tests]
         if rows:
             text += f"\n## {title}\n\n{markdown_rows(header, rows, left=2)}"
     return text
 
 
-def _tests(test: Test, primary: bool) -> list[str]:
+def _tests(test: Test, primary: bool, digits: int) -> list[str]:
+    def signed(number: float) -> str:
+        return decimal(number, digits, "+")
+
     one, again = test.comparison, test.bootstrap
-    cells = [_signed(one.mean), f"{_signed(one.low)} to {_signed(one.high)}"]
-    cells += [_chance(one.t_p), _chance(one.sign_flip_p)]
+    cells = [signed(one.mean), f"{signed(one.low)} to {signed(one.high)}"]
+    cells += [decimal(one.t_p, 3), decimal(one.sign_flip_p, 3)]
     if primary:
-        cells.append(_chance(test.p))
-        cells += [f"{_signed(again.low)} to {_signed(again.high)}", _chance(again.p)] if again else [UNKNOWN, UNKNOWN]
-    needed = [UNKNOWN if math.isnan(one.std) else seeds_text(test.needed)]
+        cells.append(decimal(test.p, 3))
+        cells += [f"{signed(again.low)} to {signed(again.high)}", decimal(again.p, 3)] if again else [UNKNOWN, UNKNOWN]
+    needed = [seeds_text(test.needed, one.std)]
     needed.append(UNKNOWN if test.needed_for_paper is None else str(test.needed_for_paper))
-    return [*cells, UNKNOWN if math.isnan(test.detectable) else f"{test.detectable:.4f}", *needed]
+    return [*cells, decimal(test.detectable, digits), *needed]
 
 
-def _signed(number: float) -> str:
-    return UNKNOWN if math.isnan(number) else f"{number:+z.4f}"
-
-
-def _chance(p: float) -> str:
-    return UNKNOWN if math.isnan(p) else f"{p:.3f}"
+def decimal(number: float, digits: int, sign: Literal["+", ""] = "") -> str:
+    """Format a number with so many decimal places, and a plus sign if wanted; a dash for NaN."""
+    return UNKNOWN if math.isnan(number) else f"{number:{sign}z.{digits}f}"
 
 
 def _plain(answer: Answer) -> dict[str, Any]:
@@ -270,8 +272,8 @@ def as_json(table: Table) -> dict[str, Any]:
     """The table as plain values, in the structure of `ResultTable`."""
     found = table.answers
     columns = [
-        MetricColumn(c.task, c.metric, c.info.title, c.info.unit, c.info.higher_is_better, c.kind.title)
-        for c in table.columns
+        MetricColumn(c.task, c.metric, i.title, i.unit, i.higher_is_better, c.kind.title, i.decimals)
+        for c, i in ((column, column.info) for column in table.columns)
     ]
     rows = [
         ModelRow(

@@ -67,6 +67,8 @@ class MetricColumn:
     unit: str = ""
     higher_is_better: bool = True
     task_title: str = ""
+    decimals: int = 3
+    """Decimal places; tables of older versions have 3."""
 
     @property
     def key(self) -> str:

@@ -21,7 +21,6 @@ from mgm.runs.pretraining import footnotes, marked, pretraining
 from mgm.tasks.base import MetricInfo, Task
 from mgm.tasks.metrics import relative_gain
 
-UNKNOWN = "–"
 CONSTANT = Row("constant prediction", "", in_paper=False)
 """Lower bound for every model: the best constant prediction, fitted on the labelled images."""
 
@@ -61,11 +60,7 @@ class Value:
 
     def text(self, column: Column) -> str:
         """Mean ± standard deviation of the known values."""
-        known = spread(self.values)
-        digits = 2 if column.info.unit == "°" else 3
-        if not known.count:
-            return UNKNOWN
-        return f"{known.mean:.{digits}f}" + ("" if math.isnan(known.std) else f" ± {known.std:.{digits}f}")
+        return spread(self.values).text(column.info)
 
 
 @dataclass(frozen=True)
@@ -111,6 +106,10 @@ class Table:
     def compared(self) -> dict[str, Column]:
         """Task -> the column that is compared: the loss on Taskonomy, elsewhere the task's primary metric."""
         return {c.task: c for c in self.columns if self.data == "taskonomy" or c.metric == c.kind.primary}
+
+    def digits(self, task: str) -> int:
+        """Decimal places of differences on a task, one more than its metric has; or of those in `MEAN`."""
+        return 4 if task == MEAN else self.compared[task].info.decimals + 1
 
     @cached_property
     def answers(self) -> list[Answer]:

@@ -13,9 +13,9 @@ from rich.table import Table
 from mgm.errors import choose
 from mgm.runs.pretraining import footnotes, marked
 from mgm.tasks.base import MetricInfo, Task
+from mgm.tasks.metrics import UNKNOWN, percent
 from mgm.training.evaluate import Scores, mean_gain, task_gain
 
-UNKNOWN = "–"
 CONSTANT = "constant"
 """Title of the constant predictor."""
 
@@ -113,7 +113,7 @@ def score_table(
         for metric, info in task.metrics_info.items():
             primary = metric == task.primary
             values = [scores[name].get(metric, math.nan) for scores in known.values()]
-            cells = tuple(metric_number(value, info) for value in values)
+            cells = tuple(info.number(value) for value in values)
             gained = percent(task_gain(known[last][name], reference[name], task)) if gain and primary else ""
             columns.append(Column(task.title, info.heading, cells, are_best(values, info), primary, gained))
     models = [marked(title, pretrained.get(title, "")) for title in known]
@@ -139,21 +139,9 @@ def class_table(title: str, classes: Mapping[str, Mapping[str, float]]) -> Table
     return table
 
 
-def metric_number(value: float | None, info: MetricInfo) -> str:
-    """Format a value of a metric for a table."""
-    if value is None or not math.isfinite(value):
-        return UNKNOWN
-    return f"{value:z.2f}" if info.unit == "°" else f"{value:z.{info.decimals}f}"
-
-
 def share(fraction: float) -> str:
     """Format a fraction in per cent."""
     return f"{100 * fraction:.1f} %"
-
-
-def percent(gain: float) -> str:
-    """Format a fraction in per cent, with its sign."""
-    return f"{gain:+z.1%}".replace("%", " %") if math.isfinite(gain) else UNKNOWN
 
 
 def are_best(values: list[float], info: MetricInfo) -> tuple[bool, ...]:

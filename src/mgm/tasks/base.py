@@ -16,7 +16,7 @@ from mgm.errors import DataError, choose
 from mgm.functional.resizing import resize_bilinear
 from mgm.tasks.files import FileSettings
 from mgm.tasks.legend import ColourScale, Legend
-from mgm.tasks.metrics import StreamingSums
+from mgm.tasks.metrics import UNKNOWN, StreamingSums
 from mgm.tasks.pictures import colours_of
 from mgm.types import IGNORE_INDEX, FrameLike
 
@@ -44,8 +44,14 @@ class MetricInfo:
     def text(self, value: float) -> str:
         """Format a value with its unit, for sentences and captions; a dash if it is not finite."""
         if not math.isfinite(value):
-            return "–"
+            return UNKNOWN
         return f"{value:z.1f}°" if self.unit == "°" else f"{value:z.{self.decimals}f} {self.unit}".rstrip()
+
+    def number(self, value: float | None) -> str:
+        """Format a value without its unit, for tables; a dash if it is not finite."""
+        if value is None or not math.isfinite(value):
+            return UNKNOWN
+        return f"{value:z.2f}" if self.unit == "°" else f"{value:z.{self.decimals}f}"
 
     @property
     def heading(self) -> str:

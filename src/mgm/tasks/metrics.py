@@ -11,6 +11,9 @@ from torch import Tensor
 from mgm.functional.distributed import global_sum
 from mgm.functional.precision import widest_float
 
+UNKNOWN = "–"
+"""Text of an unknown value."""
+
 
 class StreamingSums:
     """Named sums, accumulated batch by batch and summed over processes when read.
@@ -82,3 +85,8 @@ def mean_relative_gain(
     known = [task for task in higher_is_better if not (math.isnan(values[task]) and math.isnan(reference[task]))]
     gains = [relative_gain(values[task], reference[task], higher_is_better[task]) for task in known]
     return sum(gains) / len(gains) if gains else math.nan
+
+
+def percent(gain: float) -> str:
+    """Format a relative gain in per cent, with its sign; a dash if it is not finite."""
+    return f"{gain:+z.1%}".replace("%", " %") if math.isfinite(gain) else UNKNOWN

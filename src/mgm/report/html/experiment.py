@@ -18,7 +18,7 @@ from mgm.report.history import History, read_history, tasks_of
 from mgm.report.html.rendering import Chart, attempt, charts, duration, file_uri, render
 from mgm.report.html.run_facts import Cost, cost, provenance
 from mgm.report.pictures import MOST_MAPS, ImageTable, prediction_table
-from mgm.report.tables import UNKNOWN, are_best, metric_number
+from mgm.report.tables import are_best
 from mgm.runs.folder import read_result
 from mgm.runs.pretraining import marked
 from mgm.runs.saved_generators import stages_with_generator
@@ -133,7 +133,7 @@ class TableSection:
 
 def table_section(table: ResultTable) -> TableSection:
     """Format the table; the paper's values are not considered for the best mean."""
-    infos = {column.key: MetricInfo(column.title, column.higher_is_better, column.unit) for column in table.columns}
+    infos = {c.key: MetricInfo(c.title, c.higher_is_better, c.unit, c.decimals) for c in table.columns}
     in_paper = {key: any(row.values.get(key, Cell()).paper is not None for row in table.rows) for key in infos}
     columns = [(c.task_title or c.task, infos[c.key].heading, in_paper[c.key]) for c in table.columns]
     groups: list[tuple[str, list[tuple[ModelRow, str, list[CellText]]]]] = []
@@ -151,11 +151,11 @@ def _texts(cells: list[Cell], info: MetricInfo) -> list[CellText]:
     means = [math.nan if cell.mean is None else cell.mean for cell in cells]
     texts: list[CellText] = []
     for cell, mean, best in zip(cells, means, are_best(means, info), strict=True):
-        paper = "" if cell.paper is None else metric_number(cell.paper, info)
+        paper = "" if cell.paper is None else info.number(cell.paper)
         known = math.isfinite(mean)
-        spread = metric_number(cell.std, info) if known else UNKNOWN
-        values = ", ".join(metric_number(value, info) for value in cell.values) if known else ""
-        texts.append(CellText(metric_number(mean, info), "" if spread == UNKNOWN else spread, best, values, paper))
+        std = "" if cell.std is None or not known else info.number(cell.std)
+        values = ", ".join(info.number(value) for value in cell.values) if known else ""
+        texts.append(CellText(info.number(mean), std, best, values, paper))
     return texts
 
 
