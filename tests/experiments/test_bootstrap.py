@@ -77,6 +77,12 @@ def test_the_mean_is_over_relative_gains():
     assert both["mean"].low == pytest.approx(both["depth"].low, rel=0.1), "errors are about 1"
 
 
+def test_a_task_without_sums_leaves_no_mean():
+    """It would be a mean over other tasks than that of the table."""
+    metrics = METRICS | {"semantic": (TASKS["semantic"], "miou")}
+    assert resampled(pairs_of(np.random.default_rng(6)), metrics, "mean").keys() == {"depth"}
+
+
 def test_runs_without_sums_are_skipped(tmp_path):
     assert read_sums(RunFolder(tmp_path)) is None
     np.savez(tmp_path / "test_images.npz", images=np.arange(2))

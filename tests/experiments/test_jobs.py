@@ -23,11 +23,11 @@ def play(monkeypatch, tmp_path):
     """Let a script stand for the training; returns the job and its folder."""
 
     def use(script: str, **changes) -> tuple[Job, RunFolder]:
-        folder = RunFolder(tmp_path / "trials" / "one")
+        folder = RunFolder(tmp_path / "trials" / "mt-12.5pc-s0")
         monkeypatch.setattr(
             jobs, "_command", lambda job, run: [sys.executable, "-c", BEGIN + COUNT + script, str(run.path)]
         )
-        return Job("one", str(folder.path), make_experiment("mt", "tiny"), (), **changes), folder
+        return Job(folder.path.name, str(folder.path), make_experiment("mt", "tiny"), (), **changes), folder
 
     return use
 
@@ -39,8 +39,8 @@ def tries(folder: RunFolder) -> int:
 def test_a_trial_that_finishes(play) -> None:
     job, folder = play("print('hello')\n" + CONFIG + FINISH)
     outcome = carry_out(job)
-    assert (outcome.name, outcome.error) == ("one", "")
-    assert folder.path.with_suffix(".log").read_text() == "hello\n"
+    assert (outcome.name, outcome.error) == ("mt-12.5pc-s0", "")
+    assert (folder.path.parent / "mt-12.5pc-s0.log").read_text() == "hello\n"
     assert carry_out(job).error == ""
     assert tries(folder) == 1  # finished ones are left alone
 

@@ -13,7 +13,7 @@ from mgm.experiments.catalogue import STUDIES
 from mgm.experiments.plans import make_plan
 from mgm.experiments.study_files import Place, as_csv, as_json, comparisons_markdown, markdown, write_study
 from mgm.experiments.study_records import ResultTable
-from mgm.experiments.tables import columns_for, make_table
+from mgm.experiments.tables import CONSTANT, columns_for, make_table
 from mgm.method.recipes import make_experiment
 from mgm.report.html.experiment import table_section
 from mgm.tasks import TASKS
@@ -324,6 +324,15 @@ def test_the_constant_predictor_is_a_row_of_every_setting_and_takes_part_in_no_t
     assert first not in table.models
     assert "| constant prediction |" in markdown(table)
     assert "constant" not in json.dumps(as_json(table)["comparisons"])
+
+
+def test_the_constant_predictor_has_the_labels_of_the_setting(place) -> None:
+    plan = plan_of("twice", seeds=2)
+    for cell in plan.cells:
+        constant = three_tasks(0.01, cell.trial.experiment.data.fraction, 60.0)
+        pretend(place.trial(cell.trial), scores_of_any(cell), constant=constant)
+    line = make_table(plan, place.trial, "rooms").lines[0]
+    assert (line.row, line.values["depth.abs_error_m"].values) == (CONSTANT, (0.25, 0.25))
 
 
 def scores_of_any(cell):

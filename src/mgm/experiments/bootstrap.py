@@ -63,7 +63,7 @@ def resampled(pairs: Sequence[tuple[Sums, Sums]], metrics: Metrics, mean: str) -
         mean: Key of the result for the mean over tasks of the relative differences.
 
     Returns:
-        Task or ``mean`` -> distribution, for the tasks whose metric can be computed from sums.
+        Task -> distribution, for the tasks whose metric can be computed from sums; if these are all tasks, also ``mean``.
     """
     random = np.random.default_rng(0)
     same = all(np.array_equal(pairs[0][0]["images"], ours["images"]) for ours, _ in pairs)
@@ -98,7 +98,7 @@ def _differences(ours: Sums, theirs: Sums, metrics: Metrics, mean: str, seed: in
         direction = 1 if kind.metrics_info[metric].higher_is_better else -1
         found[task] = direction * (scores[0][task] - scores[1][task])
         gains.append(found[task] / np.abs(scores[1][task]))
-    return {**found, mean: np.mean(gains, axis=0)} if gains else {}
+    return {**found, mean: np.mean(gains, axis=0)} if len(gains) == len(metrics) else found
 
 
 def _scores(sums: Sums, metrics: Metrics, seed: int) -> dict[str, np.ndarray]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +9,7 @@ from statistics import median
 
 from mgm.config import Experiment
 from mgm.errors import ConfigError
-from mgm.experiments.plans import Cell, Plan, Trial, changed_fields, with_options
+from mgm.experiments.plans import Cell, Plan, Trial, digest, with_options
 from mgm.experiments.studies import Need, Row, Setting, Study, options
 from mgm.method.recipes import baseline_of
 from mgm.runs.checks import check_experiment
@@ -55,10 +54,10 @@ def make_folds(experiment: Experiment, folds: int, *, baseline: bool, info: Data
         for fold in range(1, folds + 1):
             own = with_options(member, options(split=f"{split}:{fold}/{folds}"))
             check_experiment(own)
-            cells.append(Cell("", row, fold, Trial(f"{member.recipe}-fold{fold}-{_digest(own)}", own)))
+            cells.append(Cell("", row, fold, Trial(f"{member.recipe}-fold{fold}-{digest(own)}", own)))
     trials = tuple(cell.trial for cell in cells[-folds:])
     whole = with_options(experiment, options(split=EVERYTHING))
-    final = Trial(f"{whole.recipe}-final-{_digest(whole, folds)}", whole, ((Need((), _median_steps), trials),))
+    final = Trial(f"{whole.recipe}-final-{digest(whole, folds)}", whole, ((Need((), _median_steps), trials),))
     cells.append(Cell("", Row(FINAL, whole.recipe), folds + 1, final))
     rows = tuple(Row(member.recipe, member.recipe) for member in both)
     title, settings = f"{folds} folds of {info.name}", (Setting(""),)
@@ -75,8 +74,3 @@ def _median_steps(folders: Sequence[Path]) -> Mapping[str, object]:
         skipped = (at["of"] - at["step"] for name, at in result["stopped"].items() if name != result["best_stage"])
         counts.append(result["best_step"] - sum(skipped))
     return {"steps": round(median(counts))}
-
-
-def _digest(experiment: Experiment, *more: object) -> str:
-    text = repr((experiment.recipe, sorted(changed_fields(experiment, Experiment()).items()), *more))
-    return hashlib.sha256(text.encode()).hexdigest()[:8]

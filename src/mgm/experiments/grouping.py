@@ -92,7 +92,7 @@ def choose_groups(
         if cost > budget or loss + sum(least[task] for task in left) > best[0] + 1e-12:
             return
         first = min(left, key=order.__getitem__)
-        for together in _with(first, left):
+        for together in _subsets_with(first, left):
             for network in losses:
                 if network not in chosen and together <= losses[network].keys():
                     added = sum(losses[network][task] for task in together)
@@ -166,7 +166,7 @@ def _relative_losses(scores: Scores, higher_is_better: Mapping[str, bool]) -> di
     return losses
 
 
-def _with(first: str, tasks: frozenset[str]) -> Iterator[frozenset[str]]:
+def _subsets_with(first: str, tasks: frozenset[str]) -> Iterator[frozenset[str]]:
     """All subsets of ``tasks`` that contain ``first``, larger ones first."""
     others = sorted(tasks - {first})
     for count in range(len(others), -1, -1):

@@ -62,7 +62,7 @@ def carry_out(job: Job, stopped: Callable[[], bool] = lambda: False) -> Outcome:
     """
     folder = RunFolder(Path(job.folder))
     begun = time.monotonic()
-    log = folder.path.with_suffix(".log")
+    log = folder.path.with_name(f"{folder.path.name}.log")
     try:
         make_folder(log.parent)
         log.touch()

@@ -11,7 +11,7 @@ from mgm.experiments.statistics import spread
 from mgm.experiments.tables import Column, Table
 
 
-def worth(table: Table) -> list[str]:
+def label_efficiency_sentences(table: Table) -> list[str]:
     """Sentences of `worth_text`, for studies with a curve over shares of labels; otherwise empty."""
     lines = {(line.setting, line.row.title): line for line in table.lines if line.count}
     by_share = {

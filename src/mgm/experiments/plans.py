@@ -201,14 +201,18 @@ def _chosen(settings: tuple[Setting, ...], titles: Sequence[str]) -> tuple[Setti
 
 
 def _name(experiment: Experiment, needs: Iterable[tuple[Need, tuple[Trial, ...]]]) -> str:
-    """Name of a trial: recipe, labels, seed, and a hash of all settings and of the names of its prerequisites.
-
-    Settings at their default values do not enter the hash, so that a new setting does not change existing names.
-    """
+    """Name of a trial: recipe, labels, seed, and a hash of all settings and of the names of its prerequisites."""
     upon = [trial.name for _, trials in needs for trial in trials]
-    text = repr((experiment.recipe, sorted(changed_fields(experiment, Experiment()).items()), upon))
-    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
-    return f"{experiment.recipe}-{100 * experiment.data.fraction:g}pc-s{experiment.seed}-{digest}"
+    return f"{experiment.recipe}-{100 * experiment.data.fraction:g}pc-s{experiment.seed}-{digest(experiment, upon)}"
+
+
+def digest(experiment: Experiment, *more: object) -> str:
+    """Hash of all settings and of ``more``.
+
+    Settings at their default values do not enter it, so that a new setting does not change existing names.
+    """
+    text = repr((experiment.recipe, sorted(changed_fields(experiment, Experiment()).items()), *more))
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def with_options(experiment: Experiment, changes: Options) -> Experiment:

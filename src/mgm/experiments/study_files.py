@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from mgm.data.files import write_text
 from mgm.experiments.comparisons import Answer, Test, seeds_text, summary
-from mgm.experiments.label_efficiency import worth
+from mgm.experiments.label_efficiency import label_efficiency_sentences
 from mgm.experiments.plans import Plan, Trial
 from mgm.experiments.statistics import spread
 from mgm.experiments.study_records import (
@@ -289,7 +289,7 @@ def as_json(table: Table) -> dict[str, Any]:
         for line in table.lines
     ]
     paper = None if table.paper is None else {"data": table.paper.data, "metrics": table.paper.metrics}
-    sentences = (summary(found).splitlines() if found else []) + worth(table)
+    sentences = (summary(found).splitlines() if found else []) + label_efficiency_sentences(table)
     return asdict(ResultTable(columns, rows, sentences, notes(table), paper, list(map(_plain, found))))
 
 

@@ -140,7 +140,8 @@ def make_table(plan: Plan, folder: Callable[[Trial], RunFolder], data: str) -> T
         run = folder(cell.trial)
         result = read_result(run.result) if run.finished else {}
         scores[cell.setting, cell.row.title, cell.seed] = result.get("test", {})
-        if constant := result.get("constant"):  # the same for all models, since it depends only on the labelled images
+        # the same for all models with the labels of the setting, since it depends only on the labelled images
+        if (constant := result.get("constant")) and "fraction" not in dict(cell.row.options):
             scores.setdefault((cell.setting, CONSTANT.title, cell.seed), {}).update(constant)
     lines: list[Line] = []
     for setting in plan.settings:
