@@ -49,6 +49,8 @@ def test_nothing_means_list(mgm) -> None:
         (("table2", "--workers", "-1"), "--workers is -1; it must not be negative"),
         (("table2", "--retries", "-1"), "--retries is -1; it must not be negative"),
         (("table2", "--gpus-per-trial", "-1"), "--gpus-per-trial is -1.0; it must not be negative"),
+        (("table2", "--gpus-per-trial", "9"), "--gpus-per-trial is 9, but this machine has 2 GPUs; lower it"),
+        (("table2", "--", "--data=photos"), "--data is an option of mgm experiment itself; move it in front of --"),
         (("table2", "--cpus-per-trial", "0"), "--cpus-per-trial is 0.0; it must be positive"),
         (("table2", "--in-process", "--workers", "2"), "--in-process excludes --ray, --workers and --processes"),
         (("table2", "--ray", "--workers", "2"), "--ray and --workers exclude each other"),
@@ -60,10 +62,12 @@ def test_nothing_means_list(mgm) -> None:
         (("table10", "--", "--image-size", "32"), "table10 determines image_size itself"),
         (("table2", "--augment", "on", "--", "--no-augment"), "table2 determines augment itself"),
         (("table11", "--", "--tasks", "depth", "normal"), "needs labels for semantic, which rooms does not offer"),
+        (("table11", "--", "--tasks=depth"), "needs labels for semantic, normal, which rooms does not offer"),
         (("table2", "--data", "nowhere"), "nowhere"),
     ],
 )
-def test_what_is_wrong_is_said_before_anything_runs(mgm, tmp_path, arguments, message) -> None:
+def test_what_is_wrong_is_said_before_anything_runs(mgm, tmp_path, monkeypatch, arguments, message) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     name, *rest = arguments
     assert message in mgm.refused("experiment", name, "--out", tmp_path / "out", *rest)
     assert not (tmp_path / "out").exists()
@@ -99,7 +103,7 @@ def test_all_means_the_papers(mgm, tmp_path, monkeypatch) -> None:
     assert "--seed 1000" not in out, "the null is not of the paper"
 
 
-def test_a_plan_says_what_pilot_runs_tell(mgm, tmp_path) -> None:
+def test_a_plan_says_what_pilot_runs_tell(mgm, tmp_path, monkeypatch) -> None:
     arguments = ("experiment", "twice", "--preset", "tiny", "--out", tmp_path)
     code, out, _ = mgm(*arguments, "--seeds", "4", "--plan")
     assert code == 0
@@ -128,6 +132,11 @@ def test_a_plan_says_what_pilot_runs_tell(mgm, tmp_path) -> None:
     assert "+" not in cells[4] + cells[5]
     assert float(cells[5]) == pytest.approx(detectable_difference(float(cells[4]), 4, 0.05 / 4), rel=0.02)
     assert "2 of 8 trials are left: 1.0 hours of training, 0.5 with 2 at a time." in out
+    alone = "1.0 hours of training, 1.0 with 1 at a time."
+    assert mgm.done(*arguments, "--seeds", "4", "--plan", "--in-process").rstrip().endswith(alone)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    for options, ending in (((), alone), (("--ray", "local"), "1.0 hours of training.")):
+        assert mgm.done(*arguments, "--seeds", "4", "--plan", *options).rstrip().endswith(ending)
 
 
 def test_a_table_from_a_failed_trial_to_the_end(mgm, tmp_path, monkeypatch) -> None:

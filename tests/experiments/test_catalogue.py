@@ -87,6 +87,10 @@ def test_few_primary_questions_are_named_before_the_run() -> None:
         assert plan.primary_setting in plan.settings
     assert plan_of("table2", 1).primary_setting == "25 %"
     assert plan_of("table2", 1, only=("100",)).primary_setting == "100 %"
+    for only in (("25", "100"), ("100", "25 %"), ("25", "25", "100")):
+        chosen = plan_of("table2", 1, only=only)
+        assert (chosen.settings, chosen.primary_setting) == (("100 %", "25 %"), "25 %")
+    assert plan_of("labels", 1, only=("100", "10")).primary_setting == "10 %"
     assert plan_of("table2", 1, augment="both").primary_setting == "25 %, augmented"
     assert plan_of("labels", 1).primary_setting == "25 %"
 

@@ -44,7 +44,8 @@ def script(monkeypatch):
     ],
 )
 def test_gpus_are_dealt_out(share, num_gpus, expected) -> None:
-    assert [gpus_of(number, Resources(gpus=share), num_gpus) for number in range(4)] == expected
+    names = [str(number) for number in range(num_gpus)]
+    assert [gpus_of(number, Resources(gpus=share), names) for number in range(4)] == expected
 
 
 def test_as_many_trials_as_the_machine_carries(monkeypatch) -> None:
@@ -78,15 +79,19 @@ def test_a_pool_carries_out_two_at_a_time(script, tmp_path) -> None:
         assert [future.result(30).error for future in futures] == ["", ""]
 
 
-def test_trials_get_their_gpu_and_threads(script, tmp_path, monkeypatch) -> None:
+@pytest.mark.parametrize(
+    ("visible", "share", "seen"), [("", 1.0, "0"), ("5,2", 1.0, "5"), ("5,2", 2.0, "5,2"), ("", 0.0, "")]
+)
+def test_trials_get_their_gpu_and_threads(script, tmp_path, monkeypatch, visible, share, seen) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     script(
         "(run / 'seen').write_text(os.environ['CUDA_VISIBLE_DEVICES'] + ' ' + os.environ['OMP_NUM_THREADS'])\n"
         "(run / 'result.json').write_text('{}')"
     )
-    with LocalPool(1, Resources(gpus=1), 1) as pool:
+    with LocalPool(1, Resources(gpus=share), 2) as pool:
         pool.submit(job(tmp_path)).result(30)
-    assert (tmp_path / "one" / "seen").read_text() == "0 1"
+    assert (tmp_path / "one" / "seen").read_text() == f"{seen} 1"
 
 
 def test_leaving_early_stops_what_runs(script, tmp_path) -> None:

@@ -406,6 +406,6 @@ def test_of_all_data_but_the_rooms_everything_is_used():
     assert (own.data.data, own.data.tasks, own.data.num_images) == ("photos", (), 0)
     assert replace(own, data=rooms.data) == rooms
     assert make_experiment("mgm", "tiny", "photos").data.num_images == make_experiment("mgm", "tiny").data.num_images
-    options = parse_train(["--preset=quick", "--data=photos", "--fraction", "0.25"])
+    options = parse_train(["--preset", "tiny", "--preset=quick", "--data=photos", "--fraction", "0.25"])
     assert (options.experiment.data.fraction, options.experiment.data.tasks) == (0.25, ())
     assert parse_train(["mt", "--data", "photos"]).experiment == make_experiment("mt", "quick", "photos")

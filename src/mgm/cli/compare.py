@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import tyro
 
-from mgm.cli.parsing import parse
+from mgm.cli.parsing import check_png, parse
 from mgm.errors import ConfigError, RunError
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ def compare(arguments: list[str]) -> None:
     options = parse(CompareOptions, "compare", arguments)
     if len(options.runs) < 2:
         raise ConfigError("nothing to compare; give two runs or more: mgm compare RUN RUN")
-    if options.out and options.out.suffix.lower() != ".png":
-        raise ConfigError(f"--out is {options.out}; the picture is a PNG, so let it end in .png")
+    if options.out:
+        check_png(options.out)
     from mgm.experiments.finished_runs import compare_runs
 
     found = compare_runs(options.runs)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import tyro
 
 from mgm.cli.parsing import parse
-from mgm.cli.train import parse_train
+from mgm.cli.train import parse_train, value_of
 from mgm.config import Experiment
 from mgm.errors import ConfigError, RunError, choose
 from mgm.experiments.catalogue import BEYOND, STUDIES, find_study
@@ -19,7 +19,7 @@ from mgm.method.recipes import PRESETS
 
 if TYPE_CHECKING:
     from mgm.experiments.plans import Plan
-    from mgm.experiments.workers import Workers
+    from mgm.experiments.workers import Resources, Workers
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,9 @@ def experiment(arguments: list[str]) -> None:
     """``mgm experiment``."""
     own, overrides = _split(arguments)
     options = parse(ExperimentOptions, "experiment", own)
+    for option in ("--preset", "--data"):
+        if value_of(option, overrides):
+            raise ConfigError(f"{option} is an option of mgm experiment itself; move it in front of --")
     if options.name == "list":
         _print_list()
         return
@@ -86,6 +89,8 @@ def experiment(arguments: list[str]) -> None:
         for plan in plans:
             _print_plan(plan, options)
         return
+    if not (options.ray or options.in_process):
+        _local(options)  # raises what would end the experiment in its middle
     failed = [name for plan in plans for name in carry_out(plan, options)]
     if failed:
         raise RunError(
@@ -163,10 +168,7 @@ def _plan(name: str, options: ExperimentOptions, overrides: list[str], *, skip: 
 
 def _base(recipe: str, options: ExperimentOptions, overrides: list[str]) -> Experiment:
     """Settings of a recipe with the user's overrides, for all tasks: the study chooses among them, not the preset."""
-    arguments = [recipe, "--preset", options.preset, "--data", options.data, *overrides]
-    if "--tasks" not in overrides:
-        arguments += ["--tasks"]
-    return parse_train(arguments).experiment
+    return parse_train([recipe, "--tasks", "--preset", options.preset, "--data", options.data, *overrides]).experiment
 
 
 def _print_commands(plans: list[Plan], options: ExperimentOptions) -> None:
@@ -187,9 +189,8 @@ def _print_commands(plans: list[Plan], options: ExperimentOptions) -> None:
 def _print_plan(plan: Plan, options: ExperimentOptions) -> None:
     from mgm.experiments.planning import planned
     from mgm.experiments.study_files import Place
-    from mgm.experiments.workers import Resources, local_count
 
-    workers = local_count(options.workers, Resources(options.cpus_per_trial), 0)
+    workers = None if options.ray else 1 if options.in_process else _local(options)[0]
     start = plan.cells[0].trial.experiment
     print(planned(plan, Place(options.out), _data_name(start), workers))
 
@@ -233,16 +234,25 @@ def carry_out(plan: Plan, options: ExperimentOptions) -> dict[str, str]:
 
 
 def _workers(options: ExperimentOptions) -> Workers:
-    import torch
-
     from mgm.api import train_and_draw
-    from mgm.experiments.workers import InThisProcess, LocalPool, RayCluster, Resources, local_count
+    from mgm.experiments.workers import InThisProcess, LocalPool, RayCluster
 
     if options.in_process:
         return InThisProcess(train_and_draw)
     if options.ray:
         return RayCluster(options.ray, options.cpus_per_trial, options.gpus_per_trial, options.retries)
+    return LocalPool(*_local(options))
+
+
+def _local(options: ExperimentOptions) -> tuple[int, Resources, int]:
+    """The arguments of `LocalPool`: number of concurrent trials, resources of each, and number of GPUs."""
+    import torch
+
+    from mgm.experiments.workers import Resources, local_count
+
     gpus = torch.cuda.device_count()
-    wanted = 1.0 if options.gpus_per_trial is None else options.gpus_per_trial
-    resources = Resources(options.cpus_per_trial, wanted if gpus else 0.0)
-    return LocalPool(local_count(options.workers, resources, gpus), resources, gpus)
+    wanted = float(gpus > 0) if options.gpus_per_trial is None else options.gpus_per_trial
+    if wanted > gpus:
+        raise ConfigError(f"--gpus-per-trial is {wanted:g}, but this machine has {gpus} GPUs; lower it")
+    resources = Resources(options.cpus_per_trial, wanted)
+    return local_count(options.workers, resources, gpus), resources, gpus

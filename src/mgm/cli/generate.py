@@ -7,7 +7,7 @@ from pathlib import Path
 
 import tyro
 
-from mgm.cli.parsing import parse
+from mgm.cli.parsing import check_png, parse
 from mgm.errors import ConfigError
 
 
@@ -37,8 +37,7 @@ def generate(arguments: list[str]) -> None:
     options = parse(GenerateOptions, "generate", arguments)
     if options.num < 1:
         raise ConfigError(f"--num is {options.num}; it must be at least 1")
-    if options.out.suffix.lower() != ".png":
-        raise ConfigError(f"--out is {options.out}; the picture is a PNG, so let it end in .png")
+    check_png(options.out)
     if options.stage not in ("", "generator", "joint"):
         raise ConfigError(f"unknown stage {options.stage!r}. Choices: generator, joint")
     from mgm.functional.levels import shown_as_rgb

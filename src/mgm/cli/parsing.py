@@ -40,6 +40,12 @@ def unless_given(arguments: Sequence[str], switch: str, value: bool) -> bool | N
     return value if names & {argument.replace("_", "-") for argument in arguments} else None
 
 
+def check_png(out: Path) -> None:
+    """Raise `ConfigError` unless the file has the suffix of a PNG."""
+    if out.suffix.lower() != ".png":
+        raise ConfigError(f"--out is {out}; the picture is a PNG, so let it end in .png")
+
+
 def check_resumes_alone(arguments: Sequence[str]) -> None:
     """Raise `ConfigError` if there is any argument besides ``--resume DIR``."""
     if len(arguments) > (1 if arguments[0].startswith("--resume=") else 2):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -93,7 +94,7 @@ def _cross_validate(options: TrainOptions, arguments: list[str]) -> None:
     load_data(plan.cells[0].trial.experiment, torch.device("cpu"))  # raises what every fold would fail with
     name = as_file_name(Path(experiment.data.data).stem, "data")
     out = options.out or Path("runs") / f"{experiment.recipe}-{name}-s{experiment.seed}-{options.folds}folds"
-    preset = _value_of("--preset", arguments) or "quick"
+    preset = value_of("--preset", arguments) or "quick"
     failed = carry_out(plan, ExperimentOptions(data=experiment.data.data, preset=preset, out=out))
     final = Place(out).trial(plan.cells[-1].trial)
     if failed:
@@ -109,7 +110,7 @@ def parse_train(arguments: list[str]) -> TrainOptions:
     Raises:
         ConfigError: If the recipe, the preset or the file is unknown, or options exclude each other.
     """
-    preset, file, data = (_value_of(option, arguments) for option in ("--preset", "--config", "--data"))
+    preset, file, data = (value_of(option, arguments) for option in ("--preset", "--config", "--data"))
     if file and preset:
         raise ConfigError("--config and --preset exclude each other: the file holds all settings")
     first = arguments[0] if arguments and not arguments[0].startswith("-") else ""
@@ -139,19 +140,21 @@ def _train_defaults(recipe: str, preset: str, file: str, data: str) -> TrainOpti
     return TrainOptions(recipe=experiment.recipe, experiment=experiment)
 
 
-def _value_of(option: str, arguments: list[str]) -> str:
-    for number, argument in enumerate(arguments):
-        if argument == option and number + 1 < len(arguments):
-            return arguments[number + 1]
-        if argument.startswith(option + "="):
-            return argument.partition("=")[2]
-    return ""
+def value_of(option: str, arguments: list[str]) -> str:
+    """The value of an option on the command line, the last one if it is given several times; empty: not given."""
+    found = ""
+    for argument, following in pairwise([*arguments, ""]):
+        if argument == option:
+            found = following
+        elif argument.startswith(option + "="):
+            found = argument.partition("=")[2]
+    return found
 
 
 def _print_result(out: Path, result: dict[str, Any]) -> None:
     from rich.console import Console
 
-    from mgm.report.run_summary import early_ends, result_table, training_time
+    from mgm.report.run_summary import budget, early_ends, result_table, training_time
     from mgm.runs.diversity import diversity_sentence
     from mgm.runs.folder import RunFolder
     from mgm.tasks.metrics import percent
@@ -159,13 +162,10 @@ def _print_result(out: Path, result: dict[str, Any]) -> None:
     baseline = result.get("baseline")
     console = Console()
     console.print(result_table(result, RunFolder(out).info()).terminal())
-    ends = early_ends(result)
     if baseline:
         mean = result.get("gain", {}).get("mean")
-        ours, theirs = result["steps"], baseline["steps"]
-        budget = f"{ours} steps each" if ours == theirs else f"{ours} and {theirs} steps on the labelled images"
         console.print(
-            f"{result['recipe']} against {baseline['recipe']} at {'up to ' * bool(ends)}{budget}: "
+            f"{result['recipe']} against {baseline['recipe']} at {budget(result)}: "
             f"mean gain {percent(math.nan if mean is None else mean)} "
             "(one seed: differences of a few per cent are within its noise)"
         )
@@ -174,7 +174,7 @@ def _print_result(out: Path, result: dict[str, Any]) -> None:
             f"warning: no model of joint training was better on the validation set than that of step {result['earlier']['step']}, "
             "before it; predictions are made by the best of joint training, and result.json has the scores of both"
         )
-    for line in ends:
+    for line in early_ends(result):
         console.print(line)
     if "diversity" in result:
         console.print(diversity_sentence(result["diversity"]))

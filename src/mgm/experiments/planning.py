@@ -20,10 +20,11 @@ FEW_PILOTS = 3
 """With fewer pilot runs, the estimate of the standard deviation is very uncertain."""
 
 
-def planned(plan: Plan, place: Place, data: str, workers: int) -> str:
+def planned(plan: Plan, place: Place, data: str, workers: int | None) -> str:
     """Report in Markdown: detectable differences per primary question and task, then the remaining trials and hours.
 
-    The plan has the intended number of seeds; its finished trials are the pilot runs. ``workers`` trials run at a time.
+    The plan has the intended number of seeds; its finished trials are the pilot runs. ``workers`` trials run at a time (None:
+    unknown).
 
     Raises:
         RunError: If the data have changed since the pilot runs.
@@ -70,7 +71,7 @@ def _sensitivity(table: Table) -> str:
     return f"{markdown_rows(header, rows, left=2)}\n{about}"
 
 
-def _cost(trials: Sequence[Trial], place: Place, workers: int) -> str:
+def _cost(trials: Sequence[Trial], place: Place, workers: int | None) -> str:
     """Number and duration of the remaining trials, from the mean duration of finished ones with the same recipe and labels."""
     seconds: dict[tuple[str, float], list[float]] = {}
     left: Counter[tuple[str, float]] = Counter()
@@ -88,4 +89,8 @@ def _cost(trials: Sequence[Trial], place: Place, workers: int) -> str:
     if unknown:
         return f"{text}; their duration is unknown until one trial of each of these recipes is finished: {', '.join(unknown)}."
     hours = sum(count * fmean(seconds[kind]) for kind, count in left.items()) / 3600
-    return f"{text}: {hours:.1f} hours of training, {hours / workers:.1f} with {workers} at a time."
+    text += f": {hours:.1f} hours of training"
+    if workers is None:
+        return f"{text}."
+    together = min(workers, left.total())
+    return f"{text}, {hours / together:.1f} with {together} at a time."

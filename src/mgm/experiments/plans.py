@@ -92,7 +92,8 @@ class Plan:
     def primary_setting(self) -> str:
         """The setting of the primary questions."""
         named = [setting for setting in self.settings if setting.partition(",")[0] == self.study.primary_setting]
-        return (named or self.settings)[-1]
+        labels = {cell.setting: cell.trial.experiment.data.fraction for cell in self.cells}
+        return min(reversed(named or self.settings), key=labels.__getitem__)
 
     @property
     def trials(self) -> tuple[Trial, ...]:
@@ -134,7 +135,7 @@ def make_plan(
         seeds: Seeds of the runs and of their splits.
         split_kinds: Splits that the data set offers (`DataSource.split_kinds`); empty: unknown.
         augment: Key of `AUGMENTATION`.
-        only: Titles of the settings to run; empty: all.
+        only: Titles of the settings to run, in any order; empty: all.
         same_split: Use the split of ``base`` for all seeds.
         own_tasks: Custom tasks of the data set; they are part of every study that does not require certain tasks.
 
@@ -193,11 +194,10 @@ def make_plan(
 
 
 def _chosen(settings: tuple[Setting, ...], titles: Sequence[str]) -> tuple[Setting, ...]:
-    """The settings with these titles; the per cent sign may be omitted."""
+    """The settings with these titles, or all, in the study's order; the per cent sign may be omitted."""
     by_title = {setting.title.removesuffix(" %"): setting for setting in settings}
-    if not titles:
-        return settings
-    return tuple(choose("setting", title.rstrip(" %"), by_title) for title in titles)
+    chosen = [choose("setting", title.rstrip(" %"), by_title) for title in titles]
+    return tuple(setting for setting in settings if setting in chosen or not titles)
 
 
 def _name(experiment: Experiment, needs: Iterable[tuple[Need, tuple[Trial, ...]]]) -> str:

@@ -112,7 +112,7 @@ class Study:
     """Changes for all rows that depend on the scale or on the data set."""
     figure: Literal["dots", "curve", "predictions", "generated"] = "dots"
     primary_setting: str = ""
-    """Title of the setting of the primary questions; empty, or if it is not run: the last one."""
+    """Title of the setting of the primary questions; empty, or if it is not run: the one with the fewest labels."""
     across: bool = False
     """Whether the paper's table has metrics as rows and models as columns."""
     repeats: str = "seeds"

@@ -7,7 +7,7 @@ import queue
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -82,8 +82,9 @@ class LocalPool(Workers):
         self._stopped = threading.Event()
         self._threads = threads_each(count)
         self._places: queue.SimpleQueue[str] = queue.SimpleQueue()
+        names = visible_gpus(num_gpus)
         for number in range(count):
-            self._places.put(gpus_of(number, resources, num_gpus))
+            self._places.put(gpus_of(number, resources, names))
 
     def submit(self, job: Job) -> Future[Outcome]:
         """Run the job in a process; a thread waits for it."""
@@ -92,9 +93,7 @@ class LocalPool(Workers):
     def _carry_out(self, job: Job) -> Outcome:
         place = self._places.get()
         try:
-            environment = {**job.environment, "OMP_NUM_THREADS": self._threads}
-            if place:
-                environment["CUDA_VISIBLE_DEVICES"] = place
+            environment = {**job.environment, "OMP_NUM_THREADS": self._threads, "CUDA_VISIBLE_DEVICES": place}
             return carry_out(replace(job, environment=environment), self._stopped.is_set)
         finally:
             self._places.put(place)
@@ -110,18 +109,23 @@ def threads_each(count: int) -> str:
     return os.environ.get("OMP_NUM_THREADS", str(max(1, num_cores() // count)))
 
 
-def gpus_of(number: int, resources: Resources, num_gpus: int) -> str:
+def visible_gpus(num_gpus: int) -> list[str]:
+    """Names of the GPUs of this process in ``CUDA_VISIBLE_DEVICES``, which may restrict it to some of the machine's."""
+    names = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    return (names.split(",") if names else list(map(str, range(num_gpus))))[:num_gpus]
+
+
+def gpus_of(number: int, resources: Resources, names: Sequence[str]) -> str:
     """Value of ``CUDA_VISIBLE_DEVICES`` for the worker ``number``; empty without GPUs.
 
     Whole GPUs are assigned round-robin; with fractions, as many trials as fit share one GPU.
     """
-    if not num_gpus or not resources.gpus:
+    if not names or not resources.gpus:
         return ""
     if resources.gpus >= 1:
         each = round(resources.gpus)
-        first = number * each % num_gpus
-        return ",".join(str((first + offset) % num_gpus) for offset in range(each))
-    return str(number // round(1 / resources.gpus) % num_gpus)
+        return ",".join(names[(number * each + offset) % len(names)] for offset in range(each))
+    return names[number // round(1 / resources.gpus) % len(names)]
 
 
 def local_count(workers: int, resources: Resources, num_gpus: int) -> int:

@@ -50,6 +50,13 @@ def result_table(result: dict[str, Any], info: DatasetInfo) -> ScoreTable:
     return score_table(rows, tasks_for(info, tuple(result["test"])), pretrained=pretrained)
 
 
+def budget(result: dict[str, Any]) -> str:
+    """Numbers of steps of a run and its baseline: ``600 steps each``."""
+    ours, theirs = result["steps"], result["baseline"]["steps"]
+    text = f"{ours} steps each" if ours == theirs else f"{ours} and {theirs} steps on the labelled images"
+    return f"up to {text}" if early_ends(result) else text
+
+
 def early_ends(result: dict[str, Any]) -> list[str]:
     """One line for each of the run and its baseline that was stopped early (`TrainingConfig.patience`)."""
     return [
