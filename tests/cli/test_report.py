@@ -12,7 +12,7 @@ from PIL import Image
 
 from mgm.cli.main import main
 from mgm.errors import RunError
-from mgm.experiments.study_records import ExperimentFolder
+from mgm.experiments.study_records import PREREQUISITE, ExperimentFolder
 from mgm.inference.model import TrainedModel
 from mgm.report.comparison import compare
 from mgm.report.figures.paper import draw_generation, stem
@@ -292,6 +292,50 @@ def test_result_that_lacks_something_costs_one_section(mgm, record):
     page = page_of(mgm, record)
     assert "result.json lacks 'constant'" in page.text
     assert "All settings" in page.text
+
+
+def test_parts_of_a_plugin_that_is_not_loaded_cost_their_sections(mgm, record):
+    config = record / "config.yaml"
+    config.write_text(re.sub(r"^  extra_images: .*$", "  extra_images: mine", config.read_text(), flags=re.MULTILINE))
+    confusion = json.loads((record / "confusion.json").read_text())
+    (record / "confusion.json").write_text(json.dumps({"mine": confusion["semantic"]}))
+    text = page_of(mgm, record).text
+    assert "unknown extra images 'mine'" in text
+    assert "unknown task 'mine'" in text
+    assert "One run of each" in text
+
+
+def test_damaged_metrics_log_of_an_unfinished_run_costs_its_sections(mgm, record):
+    (record / "result.json").unlink()
+    (record / "metrics.jsonl").write_text("nothing\n{}\n")
+    assert page_of(mgm, record).text.count("metrics.jsonl, line 1: no record") == 2
+
+
+@pytest.mark.parametrize(("steps", "text"), [(6, "at 6 steps each"), (9, "at 6 and 9 steps on the labelled images")])
+def test_steps_of_run_and_baseline(mgm, record, steps, text):
+    result = json.loads((record / "result.json").read_text())
+    result["steps"], result["baseline"]["steps"] = 6, steps
+    (record / "result.json").write_text(json.dumps(result))
+    assert f"mgm vs. mt {text}: " in page_of(mgm, record).text
+
+
+def test_prerequisites_are_no_models(mgm, experiment, monkeypatch):
+    """As in Table 6, with seven networks for TaskGrouping."""
+    record = json.loads((experiment / "experiment.json").read_text())
+    mt = record["trials"][2]
+    record["trials"] += [dict(mt, model=PREREQUISITE, setting="", name=f"candidate-{number}") for number in range(7)]
+    record["trials"] += [dict(mt, seed=1, model=f"MT {number}") for number in range(4)]
+    (experiment / "experiment.json").write_text(json.dumps(record))
+    shown = shown_trials(ExperimentFolder(experiment).record().in_table)
+    assert [trial.model for trial in shown] == ["ST", "MT", "MGM"]
+
+    def left_out(*_):
+        raise RunError("left out")
+
+    monkeypatch.setattr("mgm.report.html.experiment._predictions", left_out)
+    monkeypatch.setattr("mgm.report.html.experiment.stages_with_generator", lambda folder: ())
+    text = page_of(mgm, experiment).text
+    assert text.count(PREREQUISITE) == 7, "only in the list of trials"
 
 
 def test_experiment(mgm, experiment):

@@ -17,6 +17,7 @@ from mgm.experiments.plans import Plan, Trial
 from mgm.experiments.statistics import spread
 from mgm.experiments.study_records import (
     EXPERIMENT_FILE,
+    PREREQUISITE,
     TABLE_FILE,
     Cell,
     ExperimentRecord,
@@ -95,7 +96,7 @@ def _about(
     results = {name: read_result(run.result) if run.finished else {} for name, run in runs.items()}
     shown = [(cell.trial, cell.row.title, cell.setting, cell.seed) for cell in plan.cells]
     names = {cell.trial.name for cell in plan.cells}
-    shown += [(t, "(prerequisite)", "", t.experiment.seed) for t in plan.trials if t.name not in names]
+    shown += [(t, PREREQUISITE, "", t.experiment.seed) for t in plan.trials if t.name not in names]
 
     def record(trial: Trial, model: str, setting: str, seed: int) -> TrialRecord:
         result, error = results[trial.name], errors.get(trial.name)

@@ -11,6 +11,8 @@ from mgm.runs.folder import RunFolder, read_json
 EXPERIMENT_FILE = "experiment.json"
 TABLE_FILE = "table.json"
 FIGURE_FILE = "figure.png"
+PREREQUISITE = "(prerequisite)"
+"""In place of a model: a run that others depend on and that is no row of the table."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,11 @@ class ExperimentRecord:
     seconds_of_trials: float = 0.0
     from_paper: bool = True
     """Whether it repeats an experiment of the paper."""
+
+    @property
+    def in_table(self) -> list[TrialRecord]:
+        """The trials without the prerequisites."""
+        return [trial for trial in self.trials if trial.model != PREREQUISITE]
 
 
 @dataclass(frozen=True)

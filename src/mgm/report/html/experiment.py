@@ -38,8 +38,8 @@ def experiment_page(folder: ExperimentFolder) -> str:
     """
     record = folder.record()
     states = [trial.state for trial in record.trials]
-    shown = shown_trials(record.trials)
-    generating = _generating_trial(folder, record.trials)
+    shown = shown_trials(record.in_table)
+    generating = _generating_trial(folder, record.in_table)
     generator = folder.run(generating) if generating else None
     return render(
         "experiment.html",
@@ -71,7 +71,7 @@ def shown_trials(trials: list[TrialRecord]) -> list[TrialRecord]:
         groups[trial.setting, trial.seed].append(trial)
     if not groups:
         return []
-    chosen = max(groups.values(), key=lambda group: sum(trial.recipe in FIGURE_RECIPES for trial in group))
+    chosen = max(groups.values(), key=lambda group: len({trial.recipe for trial in group}.intersection(FIGURE_RECIPES)))
     known = [trial for recipe in FIGURE_RECIPES for trial in chosen if trial.recipe == recipe]
     return known if len(known) > 1 else chosen[:MOST_MODELS]
 
@@ -93,7 +93,7 @@ def _facts(record: ExperimentRecord) -> list[tuple[str, str]]:
         "Data": record.data,
         "Preset": record.preset,
         "Settings": ", ".join(record.settings),
-        "Models": ", ".join(dict.fromkeys(trial.model for trial in record.trials)),
+        "Models": ", ".join(dict.fromkeys(trial.model for trial in record.in_table)),
         record.repeats.capitalize(): f"{seeds} ({len(record.seeds)})" if record.seeds else "",
     }
     return [(name, value) for name, value in facts.items() if value]
@@ -161,8 +161,8 @@ def _texts(cells: list[Cell], info: MetricInfo) -> list[CellText]:
 
 def _charts(folder: ExperimentFolder, record: ExperimentRecord) -> list[tuple[str, list[Chart]]]:
     """Setting -> charts of the validation scores, with the mean and a band per model."""
-    groups: dict[str, dict[str, list[History]]] = {trial.setting: defaultdict(list) for trial in record.trials}
-    for trial in record.trials:
+    groups: dict[str, dict[str, list[History]]] = {trial.setting: defaultdict(list) for trial in record.in_table}
+    for trial in record.in_table:
         history = read_history(folder.run(trial).metrics_log)
         if history.scores:
             groups[trial.setting][trial.model].append(history)
@@ -185,10 +185,10 @@ def _predictions(folder: ExperimentFolder, shown: list[TrialRecord]) -> ImageTab
 def _costs(folder: ExperimentFolder, record: ExperimentRecord) -> list[Cost]:
     """One row per model and setting: the mean over seeds."""
     rows: list[Cost] = []
-    settings = dict.fromkeys(trial.setting for trial in record.trials)
-    models = dict.fromkeys(trial.model for trial in record.trials)
+    settings = dict.fromkeys(trial.setting for trial in record.in_table)
+    models = dict.fromkeys(trial.model for trial in record.in_table)
     for setting, model in product(settings, models):
-        trials = [trial for trial in _finished(record.trials) if (trial.setting, trial.model) == (setting, model)]
+        trials = [trial for trial in _finished(record.in_table) if (trial.setting, trial.model) == (setting, model)]
         costs = [cost(model, folder.run(trial)) for trial in trials if folder.run(trial).finished]
         if costs:
             title = f"{model}, {setting}" if setting else model

@@ -16,13 +16,13 @@ from mgm.report.history import read_history, stages_of, tasks_of
 from mgm.report.html.rendering import Chart, attempt, charts, confusion_chart, render
 from mgm.report.html.run_facts import Cost, cost, provenance, setting, state
 from mgm.report.pictures import MOST_MAPS, ImageTable, prediction_table
-from mgm.report.run_summary import early_ends, result_table, results_of
+from mgm.report.run_summary import budget, early_ends, result_table, results_of
 from mgm.report.tables import Column, known_scores, share
 from mgm.runs.diversity import diversity_sentence
 from mgm.runs.folder import RunFolder, read_json, read_result
 from mgm.runs.saved_generators import stages_with_generator
 from mgm.runs.settings import to_yaml
-from mgm.tasks import Confusion, Task, task_kinds, tasks_for
+from mgm.tasks import Confusion, Task, find_task, task_kinds, tasks_for
 from mgm.training.evaluate import task_gain
 
 NAMED = 5
@@ -38,13 +38,14 @@ def run_page(folder: RunFolder) -> str:
     experiment = folder.experiment()
     result = read_result(folder.result) if folder.finished else {}
     begun = {member.experiment().recipe: member for member in (folder.baseline, folder) if member.exists}
-    generates = EXTRA_IMAGES[experiment.method.extra_images].generator != "none" or stages_with_generator(folder)
+    extra = EXTRA_IMAGES.get(experiment.method.extra_images)  # None: of a plugin that is not loaded
+    generates = (extra and extra.generator != "none") or stages_with_generator(folder)
     return render(
         "run.html",
         title=experiment.recipe,
         description=RECIPES[experiment.recipe].description if experiment.recipe in RECIPES else "",
         name=folder.path.resolve().name,
-        state=state(folder),
+        state=attempt(lambda: state(folder)),
         finished=folder.finished,
         data=result.get("data", Path(experiment.data.data).name),
         num_labelled=result.get("num_labelled"),
@@ -121,7 +122,7 @@ def mistakes(folder: RunFolder) -> Mistakes:
             f"{true} is predicted as {taken}: {share(part)} of its pixels, {share(whole)} of all"
             for true, taken, part, whole in confusion.mistakes(NAMED)
         ]
-        shown.append((confusion_chart(kinds[name].title, confusion), sentences))
+        shown.append((confusion_chart(find_task(name, kinds).title, confusion), sentences))
     models = {result["recipe"]: folder}
     return Mistakes(shown, prediction_table(compare(models, wanted=result.get("worst", ())), most=MOST_MAPS))
 
@@ -162,16 +163,14 @@ def _sentences(result: dict[str, Any], columns: list[Column], tasks: dict[str, T
         {name: known_scores(scores) for name, scores in result[key].items()} for key in ("test", "constant")
     )
     poor = [task.title.lower() for name, task in tasks.items() if task_gain(test[name], constant[name], task) <= 0]
-    ends = early_ends(result)
-    remarks = [f"{line}." for line in ends]
+    remarks = [f"{line}." for line in early_ends(result)]
     remarks += [f"Not better than a constant prediction: {', '.join(poor)}."] if poor else []
     baseline = result.get("baseline")
     if not baseline:
         return ["No baseline was trained with this run, so the effect of its method is unknown.", *remarks]
-    length = "each until it stopped" if ends else "at the same number of updates"
     gains = ", ".join(f"{column.title.lower()} {column.gain}" for column in columns if column.primary)
     return [
-        f"{result['recipe']} vs. {baseline['recipe']}, {length}: {gains} (+ is better).",
+        f"{result['recipe']} vs. {baseline['recipe']} at {budget(result)}: {gains} (+ is better).",
         "One run of each: differences of a few per cent are within the variation between seeds. "
         "Only a paired comparison over several seeds can show a gain.",
         *remarks,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mgm.config import DataConfig, Experiment, ModelConfig
+from mgm.errors import choose
 from mgm.method.algorithm import stages
 from mgm.method.extra_images import EXTRA_IMAGES
 from mgm.method.recipes import RECIPES
@@ -42,7 +43,7 @@ MIXED = {
 def setting(experiment: Experiment, result: Mapping[str, Any], info: DatasetInfo) -> list[tuple[str, str]]:
     """Name and text of the most important settings, with details from the data set and from the result of a finished run."""
     data, model, method, training = experiment.data, experiment.model, experiment.method, experiment.training
-    recipe, extra = RECIPES.get(experiment.recipe), EXTRA_IMAGES[method.extra_images]
+    recipe, extra = RECIPES.get(experiment.recipe), choose("extra images", method.extra_images, EXTRA_IMAGES)
     height, width = data.size
     shape = "" if height == width else " (height × width)"
     steps = OPTIMIZER_STEPS[training.optimizer_step].description
