@@ -64,11 +64,14 @@ def test_an_exported_model_is_scored_on_no_folder_that_happens_to_have_the_name_
     model.save_pretrained(tmp_path / "model")
     write_nyuv2(tmp_path / "toys")
     config = json.loads((tmp_path / "model/config.json").read_text())
-    (tmp_path / "model/config.json").write_text(json.dumps(config | {"dataset": "toys"}))
     monkeypatch.chdir(tmp_path)
-    said = mgm.refused("evaluate", "model")
-    assert "model: an exported model carries no data (it learned from toys); give them with --data" in said
-    assert evaluated(mgm, "model", "--data", "toys")["num_images"]
+    for name in ("toys", "rooms"):  # a folder, and data that are always at hand
+        (tmp_path / "model/config.json").write_text(json.dumps(config | {"dataset": name}))
+        said = mgm.refused("evaluate", "model")
+        assert f"model: an exported model carries no data (it learned from {name}); give them with --data" in said
+    found = evaluated(mgm, "model", "--data", "toys")
+    assert found["num_images"]
+    assert "does not record the images that it learned from" in found["remarks"][0]
 
 
 def test_table_of_classes(mgm, run):

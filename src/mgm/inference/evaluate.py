@@ -221,7 +221,7 @@ def _choose(trained: TrainedModel, run: Path, data: str, split: str, *, usual: b
                 f"{run}: an exported model carries no data (it learned from {config.data}); give them with --data"
             )
         remarks.append(
-            "an exported model does not tell which images it was trained or selected on; scores on these are optimistic"
+            "an exported model does not record the images that it learned from; if some are among these, the scores are optimistic"
         )
     if data:
         source = open_source(data, config.num_images)
