@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -24,13 +25,14 @@ from torch import Tensor
 
 from mgm.data.images import read_rgb
 from mgm.data.resizing import resize_levels
-from mgm.inference.batch import Throughput, predict_many
+from mgm.inference.batch import predict_many
 from mgm.inference.model import TrainedModel
 from mgm.method.networks import build_model
 from mgm.method.recipes import make_experiment
 from mgm.tasks import make_tasks
 from mgm.types import DatasetInfo, Predictions
 
+T = TypeVar("T")
 TASKS = ("semantic", "depth", "normal")
 
 
@@ -61,10 +63,22 @@ def functions(
     return load, partial(model.predict_batch, flip_average=False), write
 
 
+def timed(work: Callable[..., T], seconds: list[float]) -> Callable[..., T]:
+    """The same function, which appends the duration of each call to ``seconds``; for several threads."""
+
+    def noted(*arguments: object) -> T:
+        begin = time.perf_counter()
+        result = work(*arguments)
+        seconds.append(time.perf_counter() - begin)
+        return result
+
+    return noted
+
+
 def measure(model: TrainedModel, images: list[Path], batch_size: int, workers: int, rounds: int) -> dict[str, object]:
     """Images per second of every method (best round), and the share of each part of the pipeline."""
     rates: dict[str, list[float]] = {}
-    parts: list[Throughput] = []
+    passes: list[tuple[float, dict[str, float]]] = []
     with tempfile.TemporaryDirectory() as folder:
         load, predict, write = functions(model, Path(folder))
         batch = torch.stack([load(path) for path in images[:batch_size]])
@@ -79,7 +93,17 @@ def measure(model: TrainedModel, images: list[Path], batch_size: int, workers: i
                 write(path, predict(load(path)[None]))
 
         def pipelined() -> None:
-            parts.append(predict_many(load, predict, write, images, batch_size, workers, show_progress=False))
+            spent = {"load": list[float](), "predict": list[float](), "write": list[float]()}
+            done = predict_many(
+                timed(load, spent["load"]),
+                timed(predict, spent["predict"]),
+                timed(write, spent["write"]),
+                images,
+                batch_size,
+                workers,
+                show_progress=False,
+            )
+            passes.append((done.seconds, {name: sum(seconds) for name, seconds in spent.items()}))
 
         def graph() -> None:
             with torch.no_grad():
@@ -101,13 +125,12 @@ def measure(model: TrainedModel, images: list[Path], batch_size: int, workers: i
                 start = time.perf_counter()
                 work()
                 rates.setdefault(name, []).append(len(images) / (time.perf_counter() - start))
-    best = min(parts, key=lambda part: part.seconds)
-    spent = best.load_s + best.predict_s + best.write_s
+    parts = min(passes, key=lambda one: one[0])[1]
     ratios = [several / one for several, one in zip(rates["pipeline"], rates["one by one"], strict=True)]
     return {
         "images_per_second": {name: max(found) for name, found in rates.items()},
         "pipeline_over_one_by_one": statistics.median(ratios),
-        "shares": {"load": best.load_s / spent, "predict": best.predict_s / spent, "write": best.write_s / spent},
+        "shares": {name: seconds / sum(parts.values()) for name, seconds in parts.items()},
         "exported_max_difference": difference,
         "load": os.getloadavg()[0],
     }

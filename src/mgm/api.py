@@ -113,12 +113,12 @@ def predict_files(
         written: Called with each file written; the calls come from several threads, one at a time.
 
     Returns:
-        Number of photographs, times, and the photographs skipped.
+        Number of photographs, the time, and the photographs skipped.
 
     Raises:
         ConfigError: If an option is unknown or does not fit the model, or results would overwrite photographs or each other.
-        DataError: If a photograph cannot be read, a result cannot be written, or there are no photographs.
-        RunError: If the folder contains no model.
+        DataError: If a photograph cannot be read, or there are no photographs.
+        RunError: If the folder contains no model, or a result cannot be written.
     """
     from mgm.report.prediction_files import CONFIDENCE, Predicted, choose_files, write_prediction
 

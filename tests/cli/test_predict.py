@@ -114,6 +114,17 @@ def test_bad_photographs_can_be_left_out(mgm, run, photos, tmp_path):
     assert "none of the images" in err
 
 
+def test_results_that_cannot_be_written_are_no_bad_photographs(mgm, run, photos, tmp_path):
+    out = tmp_path / "out"
+    (out / "a_depth_mm.png").mkdir(parents=True)
+    for skip in ((), ("--skip-bad",)):
+        code, text, err = mgm("predict", run, photos, "--out", out, "--save", "depth16", *skip)
+        assert code == 2
+        assert text.count("\n") == 2  # the other results
+        assert f"cannot write {out / 'a_depth_mm.png'} (it is a folder)" in err
+        assert "left out" not in err
+
+
 def test_a_turned_photograph_gives_turned_results(mgm, run, tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6

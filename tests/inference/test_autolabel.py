@@ -261,7 +261,9 @@ def test_what_is_refused(run, photos, tmp_path):
     done = autolabel(run, photos, tmp_path / "out", confidence=0.1, skip_bad=True, device="cpu")
     assert len(done.images) == 3
     assert (tmp_path / "out" / "dataset.yaml").is_file()
-    assert "bad.png" in done.failed[0][1]
+    ((name, reason),) = done.failed
+    assert name == "bad"
+    assert "bad.png" in reason
     with pytest.raises(DataError, match="already exists"):
         autolabel(run, photos, tmp_path / "out", skip_bad=True, device="cpu")
 

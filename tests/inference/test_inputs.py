@@ -32,7 +32,7 @@ def test_results_must_not_lie_among_the_photographs(tmp_path, monkeypatch, argum
     (tmp_path / "elsewhere").mkdir()
     Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / "photos/a.png")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConfigError, match="photos: is the folder of the images, .*such as photos/predictions"):
+    with pytest.raises(ConfigError, match="photos is the folder of the images; .*such as photos/predictions"):
         find_photographs([argument], [], Path("photos"))
     for out in ("photos/predictions", "."):
         assert len(find_photographs([argument], [], Path(out))) == 1

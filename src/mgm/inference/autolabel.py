@@ -22,8 +22,7 @@ from torch import Tensor
 
 from mgm.data.files import DRAFT, LONGEST_RESULT, write_atomically, write_text
 from mgm.data.sources.folder.settings import CONFIDENCE_FILE, FILE, parse_settings
-from mgm.errors import ConfigError, DataError, RunError
-from mgm.inference.fit import Size
+from mgm.errors import ConfigError, DataError
 from mgm.inference.inputs import PhotographFile, find_photographs
 from mgm.inference.model import TrainedModel
 from mgm.inference.predict import PhotographPredictor, PredictedPhotograph
@@ -31,7 +30,7 @@ from mgm.tasks.base import Task
 from mgm.tasks.own import OwnNumbers
 from mgm.tasks.segmentation import Segmentation
 from mgm.training.checkpoint import make_folder
-from mgm.types import IGNORE_INDEX, ImageFormat
+from mgm.types import IGNORE_INDEX, ImageFormat, Size
 
 JOURNAL = ".autolabel.jsonl"
 """Progress file of an unfinished folder: the first line identifies model and input, each further line a finished image."""
@@ -124,8 +123,6 @@ def autolabel(
                 shutil.rmtree(begun)
             raise
         failed = [(photograph.name, str(error)) for photograph in left]
-    if writer.broken:  # an error of the output folder, which no skipped image explains
-        raise writer.broken[0]
     images = dict(sorted(done.items(), key=lambda item: np.mean([share.confidence for share in item[1].values()])))
     write_text(begun / CONFIDENCE_FILE, _table(images, model.tasks))
     write_text(begun / FILE, settings)
@@ -229,19 +226,10 @@ class _Writer:
     tasks: Mapping[str, Task]
     confidence: float
     done: dict[str, Shares]
-    broken: list[OSError | RunError] = field(default_factory=list[OSError | RunError])
-    """Errors of writing files."""
     lock: Any = field(default_factory=Lock)
 
     def write(self, found: PredictedPhotograph) -> None:
         """Write the files of one image; called from several threads."""
-        try:
-            self._write(found)
-        except (OSError, RunError) as error:
-            self.broken.append(error)
-            raise
-
-    def _write(self, found: PredictedPhotograph) -> None:
         name, shares = found.photograph.name, Shares()
         for task, kind in self.tasks.items():
             sure = found.confidence[task]

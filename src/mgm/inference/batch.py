@@ -25,20 +25,16 @@ AHEAD = 2
 
 @dataclass
 class Throughput:
-    """Counts, failures and times of a pass over many images."""
+    """Counts, failures and time of a pass over many images."""
 
     images: int = 0
     """Images whose predictions were written."""
     failed: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
-    """Item and error message of each item that could not be loaded or written."""
+    """Item and error message of each item that could not be loaded."""
+    unwritten: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    """Item and error message of each item that could not be written."""
     seconds: float = 0.0
     """Wall time in seconds."""
-    load_s: float = 0.0
-    """Seconds of loading, summed over threads."""
-    predict_s: float = 0.0
-    """Seconds of prediction."""
-    write_s: float = 0.0
-    """Seconds of writing, summed over threads."""
 
     @property
     def images_per_second(self) -> float:
@@ -87,21 +83,22 @@ def predict_many(
             for batch in _batches(
                 _loaded(loaders, load, items, AHEAD * batch_size + workers, done, advance), batch_size
             ):
-                begin = time.perf_counter()
                 images = torch.stack([image for _, image in batch])
                 predictions = predict(images.pin_memory() if pin_memory else images)
-                done.predict_s += time.perf_counter() - begin
                 for row, (item, _) in enumerate(batch):
                     own = {task: values[row : row + 1] for task, values in predictions.items()}
-                    writing.append(_Job(item, writers.submit(_timed, write, item, own)))
+                    writing.append(_Job(item, writers.submit(write, item, own)))
                 while len(writing) > AHEAD * batch_size:
-                    _finish(writing.popleft(), done, advance)
-            while writing:
-                _finish(writing.popleft(), done, advance)
+                    writing.popleft().result(done.unwritten)
+                    advance(1)
+            for job in writing:
+                job.result(done.unwritten)
+                advance(1)
     finally:
         # after an error, pending jobs are cancelled
         loaders.shutdown(cancel_futures=True)
         writers.shutdown(cancel_futures=True)
+    done.images = len(items) - len(done.failed) - len(done.unwritten)
     done.seconds = time.perf_counter() - start
     return done
 
@@ -111,31 +108,18 @@ class _Job(Generic[T, R]):
     """A pending load or write of one item in a thread."""
 
     item: T
-    future: Future[tuple[R, float]]
+    future: Future[R]
 
-    def result(self, done: Throughput) -> tuple[R, float] | None:
-        """Its value and duration in seconds; None, with the error recorded, if it failed in a way that a user can fix."""
+    def result(self, failed: list[tuple[str, str]]) -> R | None:
+        """Its value; None, with the error recorded in ``failed``, if it failed in a way that a user can fix."""
         try:
             return self.future.result()
         except (MgmError, OSError) as error:
-            done.failed.append((str(self.item), str(error)))
+            failed.append((str(self.item), str(error)))
             return None
         except Exception as error:
             error.add_note(f"while working on {self.item}")
             raise
-
-
-def _timed(work: Callable[..., R], *arguments: object) -> tuple[R, float]:
-    begin = time.perf_counter()
-    return work(*arguments), time.perf_counter() - begin
-
-
-def _finish(job: _Job[T, None], done: Throughput, advance: Callable[[int], None]) -> None:
-    written = job.result(done)
-    advance(1)
-    if written:
-        done.images += 1
-        done.write_s += written[1]
 
 
 def _loaded(
@@ -150,16 +134,15 @@ def _loaded(
     waiting: deque[_Job[T, Tensor]] = deque()
     for number in range(len(items) + ahead):
         if number < len(items):
-            waiting.append(_Job(items[number], pool.submit(_timed, load, items[number])))
+            waiting.append(_Job(items[number], pool.submit(load, items[number])))
         if number < ahead or not waiting:
             continue
         job = waiting.popleft()
-        loaded = job.result(done)
+        loaded = job.result(done.failed)
         if loaded is None:
             advance(1)
-            continue
-        done.load_s += loaded[1]
-        yield job.item, loaded[0]
+        else:
+            yield job.item, loaded
 
 
 def _batches(loaded: Iterator[tuple[T, Tensor]], batch_size: int) -> Iterator[list[tuple[T, Tensor]]]:

@@ -25,6 +25,10 @@ class PhotographFile:
     name: str
     """Path relative to the folder that was given, without suffix, so that results keep the folder structure."""
 
+    def __str__(self) -> str:
+        """Its name, by which lists of images that were left out refer to it."""
+        return self.name
+
 
 def find_photographs(
     arguments: Sequence[str], lines: Iterable[str], out: Path, *, arrays: bool = False
@@ -47,7 +51,7 @@ def find_photographs(
         for photograph in _matching(argument, lines, out, ENDINGS if arrays else PICTURE_ENDINGS):
             # many file systems ignore case
             other = found.setdefault(photograph.name.casefold(), photograph)
-            if not _same_file(other.path, photograph.path):
+            if os.path.realpath(other.path) != os.path.realpath(photograph.path):
                 common = "" if other.path.parent == photograph.path.parent else "give their common folder, "
                 raise ConfigError(
                     f"{other.path} and {photograph.path} are both called {photograph.name!r}; their results would overwrite "
@@ -100,13 +104,9 @@ def _without_results(paths: list[Path], root: Path, out: Path) -> list[Path]:
     """The files outside the folder of results; it matters only if that folder lies below the one that is searched."""
     if root.resolve() == out.resolve():
         raise ConfigError(
-            f"{out}: is the folder of the images, where the results would count as images the next time; choose another folder "
+            f"{out} is the folder of the images; results there would count as images the next time, so choose another folder "
             f"with --out, such as {out / 'predictions'}"
         )
     if root.resolve() not in out.resolve().parents:
         return paths
     return [path for path in paths if out.resolve() not in path.resolve().parents]
-
-
-def _same_file(first: Path, second: Path) -> bool:
-    return first == second or os.path.realpath(first) == os.path.realpath(second)

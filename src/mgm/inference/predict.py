@@ -13,7 +13,7 @@ from torch import Tensor
 from mgm.data.channels import read_image
 from mgm.data.images import PICTURE_FORMATS
 from mgm.data.progress import progress_bar
-from mgm.errors import ConfigError, DataError, MgmError
+from mgm.errors import ConfigError, DataError, MgmError, RunError
 from mgm.inference.batch import Throughput, predict_many
 from mgm.inference.fit import Fit
 from mgm.inference.inputs import PhotographFile
@@ -85,10 +85,11 @@ class PhotographPredictor:
                 written if one of them cannot be read.
 
         Returns:
-            Counts and times, and with ``skip_bad`` the images that were left out.
+            Counts and the time, and with ``skip_bad`` the images that were left out.
 
         Raises:
-            DataError: If an image could not be read or written (with ``skip_bad``: if none could).
+            DataError: If an image could not be read (with ``skip_bad``: if none could).
+            RunError: If results could not be written, after those of the other images have been.
             ConfigError: If the size of an image does not suit the fit or the check.
         """
         if not skip_bad:
@@ -119,6 +120,8 @@ class PhotographPredictor:
             workers=max(1, min(len(photographs), os.cpu_count() or 1, at_once)),
             pin_memory=self.model.device.type == "cuda",
         )
+        if done.unwritten:
+            raise RunError(done.unwritten[0][1])
         if done.failed and not skip_bad:
             raise DataError(done.failed[0][1])
         if not done.images:
