@@ -146,15 +146,18 @@ def test_all_or_nothing(trained, tmp_path, monkeypatch):
         export_model(trained, tmp_path / "out", ["torch"], CardDetails(), Trials())
     assert list(tmp_path.iterdir()) == []
 
-    def lie(images):
-        return {name: value + 1 for name, value in PredictionGraph(trained)(images).items()}
+    for wrong, says in ((1.0, "1"), (torch.nan, "nan")):
 
-    monkeypatch.setitem(
-        GRAPHS, "torch", exporting.GraphFormat("", kind.file, lambda trained, path: None, lambda path: lie)
-    )
-    with pytest.raises(RunError, match="differs from PyTorch by 1"):
-        export_model(trained, tmp_path / "out", ["torch"], CardDetails(), Trials())
-    assert list(tmp_path.iterdir()) == []
+        def lie(images, wrong=wrong):
+            found = PredictionGraph(trained)(images)
+            return found | {"normal": found["normal"] + wrong}
+
+        monkeypatch.setitem(
+            GRAPHS, "torch", exporting.GraphFormat("", kind.file, lambda trained, path: None, lambda path, lie=lie: lie)
+        )
+        with pytest.raises(RunError, match=f"differs from PyTorch by {says}"):
+            export_model(trained, tmp_path / "out", ["torch"], CardDetails(), Trials())
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_occupied_places(trained, tmp_path):

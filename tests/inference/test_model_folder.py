@@ -15,8 +15,10 @@ from mgm.inference import hub
 from mgm.inference.model import TrainedModel
 from mgm.inference.model_card import CardDetails, Trials, model_card
 from mgm.inference.model_folder import ModelDescription, ModelFolder
-from mgm.runs.folder import RunFolder, read_result, write_json
-from trained_toys import CLASSES, toy_settings, write_run
+from mgm.runs.folder import RunFolder
+from mgm.runs.settings import to_yaml
+from mgm.tasks.segmentation import Segmentation
+from trained_toys import CLASSES, INFO, toy_settings, write_run
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +54,15 @@ def test_config_says_all_and_names_no_path_of_the_machine(run, folder):
     assert str(run.parent) not in (folder / "config.json").read_text() + (folder / "README.md").read_text()
 
 
+def test_classes_keep_their_colours(tmp_path):
+    colours = tuple((index, 0, 200) for index in range(len(CLASSES)))
+    trained = TrainedModel.load(write_run(tmp_path / "run", info=replace(INFO, colours=colours)))
+    trained.save_pretrained(tmp_path / "model")
+    classes = TrainedModel.load(tmp_path / "model").tasks["semantic"]
+    assert isinstance(classes, Segmentation)
+    assert classes.palette.tolist() == [list(colour) for colour in colours]
+
+
 def test_a_folder_that_was_loaded_is_saved_as_it_was(folder, tmp_path):
     (folder / "README.md").write_text("# edited by hand\n")
     TrainedModel.load(folder).save_pretrained(tmp_path / "copy")
@@ -81,6 +92,7 @@ BAD = [
     ({"colour": "red"}, ConfigError, "unknown field 'colour'"),
     ({"normalisation__mean": 0.0}, ConfigError, "this version supports only"),
     ({"model": 3}, RunError, "model: "),
+    ({"colours": [[0, 0, 256]]}, RunError, "colours.*less than or equal to 255"),
 ]
 
 
@@ -184,9 +196,17 @@ def test_runs_that_are_no_seeds_of_one_another(run, tmp_path):
     with pytest.raises(ConfigError, match="same seed"):
         Trials.read([RunFolder(run), RunFolder(run)])
     other = RunFolder(write_run(tmp_path / "other", toy_settings(seed=1)))
-    write_json(other.result, {**read_result(other.result), "fraction": 0.5})
-    with pytest.raises(ConfigError, match="fraction 0.5"):
-        Trials.read([RunFolder(run), other])
+    usual = other.experiment()
+    for changed, says in (
+        (replace(usual, data=replace(usual.data, fraction=0.5)), "fraction 0.5, .* 1.0"),
+        (replace(usual, training=replace(usual.training, learning_rate=7.0)), "learning_rate 7.0"),
+        (replace(usual, model=replace(usual.model, encoder_stride=32)), "encoder_stride 32"),
+    ):
+        other.config.write_text(to_yaml(changed))
+        with pytest.raises(ConfigError, match=says):
+            Trials.read([RunFolder(run), other])
+    other.config.write_text(to_yaml(replace(usual, data=replace(usual.data, split_seed=1, cache="elsewhere"))))
+    assert len(Trials.read([RunFolder(run), other]).results) == 2
 
 
 def test_card_is_what_the_hub_reads(run):

@@ -124,6 +124,7 @@ def test_images_of_other_channels_than_the_models_are_one_clear_error(run, tmp_p
 def test_a_graph_sees_numbers_as_the_network_does():
     kind = ImageFormat(2, "uint16", ((100, 300), (-1, 1)))
     values = np.stack([np.linspace(50, 350, 12), np.linspace(-2, 2, 12)], axis=1).reshape(3, 4, 2)
+    values[1, 1] = np.nan
     levels = torch.from_numpy(to_levels(values, kind, "a"))
     seen = GraphInput(kind)(torch.from_numpy(values).float().permute(2, 0, 1)[None])[0]
     torch.testing.assert_close(seen, normalise_levels(levels).permute(2, 0, 1), rtol=0, atol=1e-4)

@@ -15,6 +15,7 @@ from mgm.errors import ConfigError
 from mgm.inference.model_folder import ModelDescription, ModelFolder
 from mgm.runs.folder import RunFolder, read_result
 from mgm.runs.pretraining import footnotes, marked, pretraining
+from mgm.runs.settings import of_model, to_dict
 from mgm.tasks import tasks_for
 from mgm.tasks.base import Task
 from mgm.training.evaluate import Scores
@@ -52,14 +53,14 @@ class Trials:
             ConfigError: If the runs differ in more than their seed, or two have the same seed.
         """
         results = [read_result(run.result) for run in runs]
-        alike = ("recipe", "data", "fraction", "image_size", "aspect", "steps")
-        for run, result in zip(runs, results, strict=True):
-            for key in alike:
-                if result.get(key) != results[0].get(key):
-                    raise ConfigError(
-                        f"{run.path} has {key} {result.get(key)!r}, {runs[0].path} {results[0].get(key)!r}; "
-                        "the standard deviation needs runs that differ only in their seed"
-                    )
+        settings = [of_model(to_dict(run.experiment())) for run in runs]
+        for run, own in zip(runs, settings, strict=True):
+            if differing := [name for name, value in own.items() if value != settings[0][name]]:
+                name = differing[0]
+                raise ConfigError(
+                    f"{run.path} has {name} {own[name]!r}, {runs[0].path} {settings[0][name]!r}; "
+                    "the standard deviation needs runs that differ only in their seed"
+                )
         seeds = [result.get("seed") for result in results]
         if len(set(seeds)) < len(seeds):
             raise ConfigError(f"two of the runs have the same seed ({', '.join(map(str, seeds))}); give each run once")

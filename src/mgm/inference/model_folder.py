@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from torch import Tensor
 
 from mgm.config import MAX_IMAGE_SIZE, DataConfig, Experiment, ModelConfig
@@ -25,6 +25,7 @@ from mgm.version import __version__
 FORMAT = "mgm-model"
 FORMAT_VERSION = 1
 _METADATA = {"format": "pt"}  # safetensors readers expect this for weights from PyTorch
+Level = Annotated[int, Field(ge=0, le=255)]
 MAX_CONFIG_BYTES = 1 << 20
 """Size limit of config.json; a larger file is not read."""
 
@@ -51,6 +52,8 @@ class ModelDescription:
     """How training images of another shape were brought to that size."""
     classes: tuple[str, ...] = ()
     """Names of the semantic classes in index order."""
+    colours: tuple[tuple[Level, Level, Level], ...] = ()
+    """Display colours of the semantic classes, see `DatasetInfo.colours`."""
     own_tasks: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     """Custom task of the data set -> its definition, see `mgm.tasks.own.define`."""
     dataset: str = "unknown"
@@ -78,6 +81,7 @@ class ModelDescription:
             aspect=experiment.data.aspect,
             model=replace(experiment.model, flip_average=experiment.flip_average),
             classes=info.classes,
+            colours=info.colours,
             own_tasks=info.own_tasks,
             image=info.image,
             dataset=info.name,
@@ -94,7 +98,13 @@ class ModelDescription:
     def info(self) -> DatasetInfo:
         """Description of the data set, as far as it is known."""
         return DatasetInfo(
-            self.dataset, self.tasks, self.classes, notes=self.notes, own_tasks=self.own_tasks, image=self.image
+            self.dataset,
+            self.tasks,
+            self.classes,
+            notes=self.notes,
+            colours=self.colours,
+            own_tasks=self.own_tasks,
+            image=self.image,
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from mgm.types import is_mapping, is_sequence
 
 LARGEST_NUMBER = 1 << 31
 """Numbers in settings must be smaller than this in absolute value."""
+NO_DIFFERENCE = {"data": ("cache", "split_seed"), "training": ("device", "log", "checkpoint_every", "gradients_every")}
+"""Settings without influence on the model, such as the device, and the seed of the split."""
 GROUPS = {"data": DataConfig, "model": ModelConfig, "method": MethodConfig, "training": TrainingConfig}
 
 
@@ -31,6 +34,16 @@ def to_dict(experiment: Experiment) -> dict[str, Any]:
 def to_yaml(experiment: Experiment) -> str:
     """Convert settings to the text of a YAML file."""
     return yaml.safe_dump(to_dict(experiment), sort_keys=False)
+
+
+def of_model(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of `to_dict` without seeds and `NO_DIFFERENCE`, as one dictionary: equal for runs that differ in their seed only."""
+    return {"recipe": settings["recipe"]} | {
+        name: value
+        for group in ("data", "model", "method", "training")
+        for name, value in settings[group].items()
+        if name not in NO_DIFFERENCE.get(group, ()) and name != "backbone"
+    }
 
 
 def in_words(value: Any) -> str:
