@@ -94,7 +94,7 @@ def test_an_upload_during_another_prediction_is_what_box_and_predictions_show(an
     (answers, predict, settings), later = ann, []
     visitor = settings[0]
     answers.begin(*settings)
-    during(monkeypatch, "look", lambda: later.append(predict()))
+    during(monkeypatch, "predict_photograph", lambda: later.append(predict()))
     event = (SimpleNamespace(index=1),) if asked == "example" else ()
     assert getattr(answers, asked)(*settings, *event) == gr.skip()
     assert later[0][0].endswith("mine.png")

@@ -17,8 +17,8 @@ from mgm.demo.predictions import (
     comparison_html,
     confidence_html,
     legends_html,
-    look,
     points_figure,
+    predict_photograph,
     predictions_html,
     read_pixel,
     write_downloads,
@@ -30,7 +30,7 @@ from mgm.tasks import make_tasks
 
 @pytest.fixture
 def seen(served, photo):
-    return look(served.first, Photograph("holiday/a.jpg", photo))
+    return predict_photograph(served.first, Photograph("holiday/a.jpg", photo))
 
 
 def test_predictions_have_the_photographs_size_and_compact_types(served, seen, photo):
@@ -44,7 +44,7 @@ def test_predictions_have_the_photographs_size_and_compact_types(served, seen, p
 @pytest.mark.parametrize(("aspect", "fit"), [("squeeze", "resize"), ("letterbox", "pad"), ("crop", "tile")])
 def test_photographs_are_seen_as_in_training(tmp_path, photo, aspect, fit):
     run = open_runs([write_run(tmp_path / "run", image_size=(32, 64), aspect=aspect)], "cpu").first
-    seen = look(run, Photograph("a.jpg", photo))
+    seen = predict_photograph(run, Photograph("a.jpg", photo))
     for expected in (run.model.predict(photo, fit=fit), run.model.predict(photo)):
         assert torch.equal(seen.values["depth"], expected["depth"])
     assert "at 32 × 64" in run.summary
@@ -60,7 +60,7 @@ def test_all_tasks_stand_side_by_side(seen):
 
 
 def test_examples_come_with_their_truth(served):
-    shown = predictions_html(look(served.first, served.examples[0]))
+    shown = predictions_html(predict_photograph(served.first, served.examples[0]))
     assert "Ground truth of this example" in shown
     assert shown.count("<img") == 8
 
@@ -126,7 +126,7 @@ def test_points_have_the_wanted_colours_and_view(seen):
 def test_without_depth_there_are_no_points(tmp_path, photo):
     run = write_run(tmp_path / "run", info=replace(INFO, tasks=("semantic",)))
     served = open_runs([run], "cpu")
-    assert points_figure(look(served.first, Photograph("a", photo)), 60, "photograph") is None
+    assert points_figure(predict_photograph(served.first, Photograph("a", photo)), 60, "photograph") is None
 
 
 def test_downloads_hold_the_values(seen, tmp_path):
@@ -191,7 +191,7 @@ def test_own_tasks_are_shown_in_their_unit_and_true_values_only_where_they_mean_
         info = open_source(str(data)).info
         runs.append(write_run(tmp_path / "runs" / name, info=info, data=str(data)))
     served = open_runs(runs, "cpu")
-    own, other = (look(run, served.examples[0]) for run in served.runs.values())
+    own, other = (predict_photograph(run, served.examples[0]) for run in served.runs.values())
     line = read_pixel(own, 5, 20)
     assert line.count("(truth: ") == 4
     assert " · temperature: " in line

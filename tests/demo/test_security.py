@@ -205,6 +205,16 @@ def test_what_the_page_does_not_use_is_not_there(browse):
         assert browse.get(f"/{path}").status_code == 404
 
 
+def test_no_request_bypasses_the_queue(browse):
+    """Only those that compute nothing, such as reading the values at a pixel."""
+    direct = []
+    for event in events(browse):
+        body = {"data": [None] * len(event["inputs"]), "fn_index": event["id"], "session_hash": "s"}
+        if browse.post("/gradio_api/run/predict", json=body).status_code != 404:
+            direct.append(event)
+    assert {event["queue"] for event in direct} == {False}
+
+
 def test_only_files_of_the_page_can_be_fetched(browse, site, secret):
     path = uploaded(browse)
     assert browse.get(f"/gradio_api/file={path}").content == png()

@@ -107,9 +107,10 @@ def test_generated_images_come_through(site):
     assert shown.count("<img") == 2 * 4 + 2  # image and three tasks each, and the scales of depth and normals
 
 
-def test_errors_are_sentences(site):
-    with pytest.raises(AppError, match="less than minimum value 0") as caught:
-        connected(site).predict("attic", 2, -7, AFTER, api_name="/generate")
+@pytest.mark.parametrize("seed, says", [(-7, "less than minimum value 0"), (None, "enter a seed")])
+def test_errors_are_sentences(site, seed, says):
+    with pytest.raises(AppError, match=says) as caught:
+        connected(site).predict("attic", 2, seed, AFTER, api_name="/generate")
     assert "Traceback" not in str(caught.value)
 
 
@@ -129,7 +130,7 @@ def test_an_unforeseen_error_says_nothing_about_the_server(site, served, tmp_pat
     def broken(*_):
         raise RuntimeError("/secret/place")
 
-    monkeypatch.setattr("mgm.demo.visitors.look", broken)
+    monkeypatch.setattr("mgm.demo.visitors.predict_photograph", broken)
     answer = str(predict(connected(site), served, photo_file(tmp_path, 1)))
     assert "see its log" in answer
     assert "secret" not in answer
@@ -171,12 +172,18 @@ def test_the_server_connects_to_nobody(site, served, tmp_path):
     assert {host for host in site.hosts if "/" not in host} <= OURS
 
 
-def test_uploads_go_with_the_server(served, free_port):
-    before = threading.active_count()
-    with start(served, "127.0.0.1", free_port()):
-        folder = Path(os.environ["GRADIO_TEMP_DIR"])
-        assert folder.is_dir()
-    assert not folder.exists()
+def test_uploads_go_with_the_server_and_errors_of_the_caller_stay_what_they_are(served, free_port):
+    before, folders = threading.active_count(), list[Path]()
+
+    def fail():
+        with start(served, "127.0.0.1", free_port()):
+            folders.append(Path(os.environ["GRADIO_TEMP_DIR"]))
+            assert folders[0].is_dir()
+            raise OSError("of the caller")
+
+    with pytest.raises(OSError, match="of the caller"):
+        fail()
+    assert not folders[0].exists()
     assert threading.active_count() <= before + 2
 
 

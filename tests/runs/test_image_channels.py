@@ -16,7 +16,7 @@ from mgm.data import open_source
 from mgm.data.channels import to_levels
 from mgm.demo import photographs
 from mgm.demo.photographs import example_photographs, read_photograph
-from mgm.demo.predictions import look
+from mgm.demo.predictions import predict_photograph
 from mgm.demo.runs import open_runs
 from mgm.errors import ConfigError, DataError, RunError
 from mgm.functional.levels import normalise_levels
@@ -81,7 +81,7 @@ def test_from_files_to_model_report_page_and_export(kind, tmp_path):
     assert height.shape == (1, 32, 32)
     served = open_runs([run])
     assert len(served.examples) > 1
-    assert look(served.first, served.examples[0]).values["height"].shape == (1, 32, 32)
+    assert predict_photograph(served.first, served.examples[0]).values["height"].shape == (1, 32, 32)
     card = (tmp_path / "model" / "README.md").read_text()
     assert f"{channels} channel" in card
     assert "image.tif" in card
@@ -174,7 +174,7 @@ def test_the_page_takes_tiff_and_shows_the_chosen_channels(run, tmp_path, monkey
     assert shot.rgb.shape == (32, 32, 3)
     low, high = np.quantile(tile(0)[:, :, :3], (0.02, 0.98))  # 16-bit images are stretched for display
     assert np.abs(shot.rgb - ((tile(0)[:, :, 2::-1] - low) / (high - low)).clip(0, 1) * 255).max() <= 1
-    assert look(served.first, shot).values["height"].shape == (1, 32, 32)
+    assert predict_photograph(served.first, shot).values["height"].shape == (1, 32, 32)
     with monkeypatch.context() as patch:
         patch.setattr(photographs, "MAX_PIXELS", 10)
         with pytest.raises(DataError, match="claims to be"):  # before it is decoded

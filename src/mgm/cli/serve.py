@@ -22,7 +22,7 @@ class ServeOptions:
     """
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
-    """Folders of runs or of exported models; the first is selected at first. A single run is shown together with its baseline."""
+    """Folders of runs or of exported models; the page opens with the first. A single run is shown together with its baseline."""
     host: str = "127.0.0.1"
     """Address to listen on; 0.0.0.0: all networks of this machine (there is no password)."""
     allow_host: tyro.conf.UseAppendAction[tuple[str, ...]] = ()

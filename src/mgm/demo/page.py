@@ -15,7 +15,7 @@ from mgm.demo.predictions import LARGEST_VIEW_DEG, LEAST_VIEW_DEG, USUAL_VIEW_DE
 from mgm.demo.runs import Served, ServedRun
 from mgm.demo.uploads import KEEP_FOR, Uploads
 from mgm.demo.visitors import HOW_TO_READ, NOTHING_YET, Answers, Visitor, reported, unchanged
-from mgm.errors import RunError
+from mgm.errors import ConfigError, RunError
 from mgm.report.html.run import mistakes
 
 COMPARE = "Compare"
@@ -49,7 +49,8 @@ def make_page(served: Served, uploads: Uploads) -> gr.Blocks:
                     compare_tab(served, visitor, tabs, changes)
                 with gr.Tab("Mistakes") as tab:
                     mistakes_tab(served, tab)
-    return page.queue(max_size=IN_LINE, default_concurrency_limit=AT_ONCE)
+    # api_open=False: requests cannot bypass the queue, and with it these limits
+    return page.queue(max_size=IN_LINE, default_concurrency_limit=AT_ONCE, api_open=False)
 
 
 def source_column(served: Served) -> tuple[gr.Dropdown, gr.Image, gr.Gallery | None]:
@@ -80,7 +81,7 @@ def source_column(served: Served) -> tuple[gr.Dropdown, gr.Image, gr.Gallery | N
 
 
 def choice_of_run(served: Served, label: str, number: int = 0, visible: bool = True) -> gr.Dropdown:
-    """A menu of the runs, in which the one of this number is selected at first."""
+    """A menu of the runs; the page opens with the one of this number."""
     titles = list(served.runs)
     return gr.Dropdown(titles, value=titles[number], label=label, visible=visible, filterable=False)
 
@@ -168,7 +169,9 @@ def _generate_part(run: ServedRun) -> None:
     shown = gr.HTML(html("sentence", WHAT_TO_GENERATE), elem_classes="mgm-generated")
 
     @reported
-    def make(chosen: str | list[str] | None, count: float, number: float, when: str) -> str:
+    def make(chosen: str | list[str] | None, count: float, number: float | None, when: str) -> str:
+        if number is None:  # the field is empty
+            raise ConfigError("enter a seed, a whole number from 0")
         return generated_html(run, chosen, int(count), int(number), when)
 
     inputs = [scenes, num, seed, stage]

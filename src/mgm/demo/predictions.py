@@ -69,7 +69,7 @@ class Seen:
         return self.tasks[name].span(self.shown(name))
 
 
-def look(run: ServedRun, photograph: Photograph) -> Seen:
+def predict_photograph(run: ServedRun, photograph: Photograph) -> Seen:
     """Predict all tasks for an image. Ground truth of tasks that the run defines differently is dropped."""
     model, known = run.model, photograph.tasks
     other = [name for name, task in model.tasks.items() if name in known and not task.comparable(known[name])]
@@ -173,7 +173,7 @@ def comparison_html(photograph: Photograph, runs: tuple[ServedRun, ServedRun]) -
     common = {name: task for name, task in one.items() if name in other and task.comparable(other[name])}
     if not common:
         raise ConfigError(f"{first} and {second} have no task in common")
-    seen = [look(run, photograph) for run in runs]
+    seen = [predict_photograph(run, photograph) for run in runs]
     shown = ""
     for name, task in common.items():
         span = task.span([*seen[0].shown(name), seen[1].values[name]])

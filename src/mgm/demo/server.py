@@ -87,26 +87,29 @@ def start(served: Served, host: str, port: int, allow_hosts: Iterable[str] = ())
         ended = threading.Event()
         sweeper = threading.Thread(target=uploads.sweep_until, args=(ended.wait,), name="mgm-sweep", daemon=True)
         try:
-            _, address, _ = page.launch(
-                server_name=host,
-                server_port=port,
-                share=False,
-                prevent_thread_lock=True,
-                quiet=True,
-                ssr_mode=False,
-                mcp_server=False,
-                enable_monitoring=False,
-                max_file_size=MAX_UPLOAD,
-                state_session_capacity=SESSIONS,
-                footer_links=[],
-                theme=_theme(),
-                css=source_of("page.css"),
-                app_kwargs={"middleware": [Middleware(Gate, hosts=hosts, uploads=uploads)]},
-            )
+            try:
+                _, address, _ = page.launch(
+                    server_name=host,
+                    server_port=port,
+                    share=False,
+                    prevent_thread_lock=True,
+                    quiet=True,
+                    ssr_mode=False,
+                    mcp_server=False,
+                    enable_monitoring=False,
+                    max_file_size=MAX_UPLOAD,
+                    state_session_capacity=SESSIONS,
+                    footer_links=[],
+                    theme=_theme(),
+                    css=source_of("page.css"),
+                    app_kwargs={"middleware": [Middleware(Gate, hosts=hosts, uploads=uploads)]},
+                )
+            except OSError as error:  # another process took the port in the meantime
+                raise ConfigError(
+                    f"cannot listen on {host}, port {port} ({error}); choose another with --port"
+                ) from None
             sweeper.start()
             yield address
-        except OSError as error:  # another process took the port in the meantime
-            raise ConfigError(f"cannot listen on {host}, port {port} ({error}); choose another with --port") from None
         finally:
             ended.set()
             page.close(verbose=False)

@@ -18,8 +18,8 @@ from mgm.demo.predictions import (
     Seen,
     confidence_html,
     legends_html,
-    look,
     points_figure,
+    predict_photograph,
     predictions_html,
     read_pixel,
     write_downloads,
@@ -135,7 +135,7 @@ class Answers:
             finally:
                 chosen.set_result(image)
             if image is not None:
-                seen = look(choose("run", title, self._served.runs), image[1])
+                seen = predict_photograph(choose("run", title, self._served.runs), image[1])
                 shown, legend = predictions_html(seen), legends_html(seen)
                 points = points_figure(seen, view_deg, colours)
         except Exception as error:
