@@ -205,6 +205,20 @@ def test_export_writes_a_graph(mgm, run, tmp_path):
     assert "model.pt2 differs from PyTorch by no more than" in text
 
 
+def test_a_model_that_is_exported_again_keeps_its_card(mgm, run, tmp_path):
+    first, second, third = (tmp_path / name for name in ("first", "second", "third"))
+    mgm.done("export", run, "--out", first, "--license", "apache-2.0", "--name", "Toy rooms")
+    mgm.done("export", first, "--out", second, "--format", "torch")
+    card, graph = (first / "README.md").read_text(), "\n## Graphs\n\n- `model.pt2`: "
+    assert (second / "README.md").read_text().partition(graph)[0] == card
+    assert graph in (second / "README.md").read_text()
+    mgm.done("export", second, "--out", third)
+    assert (third / "README.md").read_text() == card
+    assert f"edit {tmp_path / 'm' / 'README.md'}" in mgm.refused(
+        "export", first, "--out", tmp_path / "m", "--license", "mit"
+    )
+
+
 def test_export_by_default_goes_to_models(mgm, run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert mgm("export", run)[0] == 0

@@ -16,7 +16,6 @@ from mgm.inference import export as exporting
 from mgm.inference.export import GRAPHS, PredictionGraph, disagreement, export_model
 from mgm.inference.fit import Resize
 from mgm.inference.model import TrainedModel
-from mgm.inference.model_card import CardDetails, Trials
 from trained_toys import toy_settings, write_run
 
 SIDE = 32
@@ -45,7 +44,7 @@ def exported(trained, tmp_path_factory):
     """A model folder with every graph that can be made here."""
     formats = [name for name in GRAPHS if name != "onnx" or find_spec("onnxruntime")]
     out = tmp_path_factory.mktemp("exported") / "new" / "model"
-    differences = export_model(trained, out, formats, CardDetails("toy"), Trials())
+    differences = export_model(trained, out, formats)
     assert differences.keys() == set(formats)
     assert max(differences.values()) < 1e-4
     return out
@@ -99,7 +98,7 @@ def test_every_architecture_can_be_exported(tmp_path, architecture, kind):
     if kind == "onnx":
         pytest.importorskip("onnxruntime")
     trained = TrainedModel.load(write_run(tmp_path / "run", toy_settings(architecture)), "cpu")
-    differences = export_model(trained, tmp_path / "out", [kind], CardDetails(), Trials())
+    differences = export_model(trained, tmp_path / "out", [kind])
     assert differences[kind] < 1e-4
 
 
@@ -143,7 +142,7 @@ def test_all_or_nothing(trained, tmp_path, monkeypatch):
     kind = GRAPHS["torch"]
     monkeypatch.setitem(GRAPHS, "torch", exporting.GraphFormat("", kind.file, broken, kind.open))
     with pytest.raises(RunError, match="disk full"):
-        export_model(trained, tmp_path / "out", ["torch"], CardDetails(), Trials())
+        export_model(trained, tmp_path / "out", ["torch"])
     assert list(tmp_path.iterdir()) == []
 
     for wrong, says in ((1.0, "1"), (torch.nan, "nan")):
@@ -156,7 +155,7 @@ def test_all_or_nothing(trained, tmp_path, monkeypatch):
             GRAPHS, "torch", exporting.GraphFormat("", kind.file, lambda trained, path: None, lambda path, lie=lie: lie)
         )
         with pytest.raises(RunError, match=f"differs from PyTorch by {says}"):
-            export_model(trained, tmp_path / "out", ["torch"], CardDetails(), Trials())
+            export_model(trained, tmp_path / "out", ["torch"])
         assert list(tmp_path.iterdir()) == []
 
 
@@ -166,11 +165,11 @@ def test_occupied_places(trained, tmp_path):
     (tmp_path / "file").write_text("mine")
     for name in ("full", "file"):
         with pytest.raises(RunError, match="not empty"):
-            export_model(trained, tmp_path / name, [], CardDetails(), Trials())
+            export_model(trained, tmp_path / name, [])
     with pytest.raises(RunError, match="cannot create"):
-        export_model(trained, Path("/proc/a/b"), [], CardDetails(), Trials())
+        export_model(trained, Path("/proc/a/b"), [])
     (tmp_path / "empty").mkdir()
-    export_model(trained, tmp_path / "empty", [], CardDetails(), Trials())
+    export_model(trained, tmp_path / "empty", [])
     assert TrainedModel.load(tmp_path / "empty").image_size == (SIDE, SIDE)
 
 
@@ -180,7 +179,7 @@ def test_a_folder_that_is_there_is_filled_and_not_replaced(trained, tmp_path, mo
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     before = Path(place).stat().st_ino
-    export_model(trained, Path(place), [], CardDetails(), Trials())
+    export_model(trained, Path(place), [])
     assert Path(place).stat().st_ino == before
     assert sorted(file.name for file in Path(place).iterdir()) == ["README.md", "config.json", "model.safetensors"]
     assert TrainedModel.load(place).description == trained.description
@@ -192,5 +191,5 @@ def test_onnx_names_its_extra(trained, tmp_path, monkeypatch):
 
     monkeypatch.setattr(exporting, "import_module", absent)
     with pytest.raises(ConfigError, match=r"pip install 'mgm\[onnx\]'"):
-        export_model(trained, tmp_path / "out", ["onnx"], CardDetails(), Trials())
+        export_model(trained, tmp_path / "out", ["onnx"])
     assert not (tmp_path / "out").exists()

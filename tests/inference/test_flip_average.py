@@ -11,7 +11,6 @@ import torch
 from mgm.config import Experiment
 from mgm.inference.export import PredictionGraph, export_model
 from mgm.inference.model import load
-from mgm.inference.model_card import CardDetails, Trials
 from mgm.method.recipes import make_experiment
 from mgm.report.html.run_facts import setting
 from trained_toys import INFO, toy_settings, write_run
@@ -46,7 +45,7 @@ def test_the_model_of_the_run_averages_and_so_do_the_folder_and_the_graph(tmp_pa
     shown = depth_of(run)
     assert torch.equal(shown, depth_of(run, flip_average=True))
     assert not torch.allclose(shown, depth_of(run, flip_average=False), atol=1e-4)
-    export_model(load(run, "cpu"), tmp_path / "model", [], CardDetails("toy"), Trials())
+    export_model(load(run, "cpu"), tmp_path / "model", [])
     assert torch.equal(depth_of(tmp_path / "model"), shown)
     assert "averaged with the prediction for the mirrored image" in (tmp_path / "model" / "README.md").read_text()
     graph = PredictionGraph(load(run, "cpu")).eval()
@@ -56,7 +55,7 @@ def test_the_model_of_the_run_averages_and_so_do_the_folder_and_the_graph(tmp_pa
 
 def test_an_exported_model_does_not_average_if_its_training_never_mirrored(tmp_path):
     run = write_run(tmp_path / "run", settings(flip=False))
-    export_model(load(run, "cpu"), tmp_path / "model", [], CardDetails("toy"), Trials())
+    export_model(load(run, "cpu"), tmp_path / "model", [])
     assert torch.equal(depth_of(tmp_path / "model"), depth_of(run, flip_average=False))
     assert "mirrored" not in (tmp_path / "model" / "README.md").read_text()
 

@@ -24,7 +24,7 @@ from mgm.data.files import move_files, write_atomically
 from mgm.errors import ConfigError, RunError, choose
 from mgm.functional.levels import normalise_levels
 from mgm.inference.model import TrainedModel
-from mgm.inference.model_card import CardDetails, Trials, model_card
+from mgm.inference.model_card import CardDetails, Trials, card_of, model_card, with_graphs
 from mgm.runs.folder import RunFolder
 from mgm.tasks.base import Task
 from mgm.training.checkpoint import make_folder
@@ -254,14 +254,16 @@ def export_run(
         out: The output folder; must be new or empty.
         formats: Keys of `GRAPHS`: graphs to write in addition to the weights.
         seeds: Finished runs that differ only in their seed, for the standard deviation of the scores on the card.
-        details: Title and licences for the card; default: the name of ``out`` and unknown licences.
+        details: Title and licences for the card; default: the name of ``out`` and unknown licences. An exported model keeps its
+            card.
 
     Returns:
         As for `export_model`.
 
     Raises:
         RunError: If there is no model, the folder is not empty or cannot be written to, or a graph differs too much.
-        ConfigError: If a format does not exist or its extra is not installed, or the runs differ in more than their seed.
+        ConfigError: If a format does not exist or its extra is not installed, the runs differ in more than their seed, or there
+            are ``details`` for an exported model.
     """
     folder, out = RunFolder(Path(run)), Path(out)
     for name in formats:
@@ -269,21 +271,25 @@ def export_run(
     trained = TrainedModel.load(run, "cpu")
     if seeds and not folder.finished:
         raise ConfigError(f"--seeds needs {run} to be a finished run, but it has no result.json")
-    trials = Trials.read([folder, *(RunFolder(Path(seed)) for seed in seeds)]) if folder.finished else Trials()
-    return export_model(trained, out, formats, details or CardDetails(out.resolve().name), trials)
+    card, usual = "", CardDetails(out.resolve().name)
+    if folder.exists:
+        trials = Trials.read([folder, *(RunFolder(Path(seed)) for seed in seeds)]) if folder.finished else Trials()
+        card = model_card(trained.description, trials, details or usual)
+    elif details not in (None, usual):
+        raise ConfigError(
+            f"{run} is an exported model and keeps its card, so title and licences cannot be given; edit {out / 'README.md'}"
+        )
+    return export_model(trained, out, formats, card)
 
 
-def export_model(
-    trained: TrainedModel, out: Path, formats: Sequence[str], details: CardDetails, trials: Trials
-) -> dict[str, float]:
+def export_model(trained: TrainedModel, out: Path, formats: Sequence[str], card: str = "") -> dict[str, float]:
     """Write a model folder with its graphs, completely or not at all.
 
     Args:
         trained: The model.
         out: The output folder; must be new or empty.
         formats: Keys of `GRAPHS`.
-        details: Title and licences for the card.
-        trials: Scores for the card.
+        card: Text of the card, without the graphs; empty: as for `TrainedModel.save_pretrained`.
 
     Returns:
         Format -> largest difference from PyTorch over all tasks on random images, see `disagreement`.
@@ -305,7 +311,8 @@ def export_model(
         for graph in graphs
     ]
     try:
-        trained.save_pretrained(staging, card=model_card(trained.description, trials, details, files))
+        card = with_graphs(card or card_of(trained.description, trained.origin), files)
+        trained.save_pretrained(staging, card=card)
         for graph in graphs:
             graph.write(trained, staging / graph.file)
         differences = {name: _checked(trained, GRAPHS[name], staging) for name in formats}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -91,14 +92,13 @@ def card_of(found: ModelDescription, origin: Path | None) -> str:
     return model_card(found, trials, CardDetails(name=origin.resolve().name))
 
 
-def model_card(found: ModelDescription, trials: Trials, details: CardDetails, files: Sequence[str] = ()) -> str:
+def model_card(found: ModelDescription, trials: Trials, details: CardDetails) -> str:
     """Render the template ``model_card.md.jinja``: Markdown with YAML front matter.
 
     Args:
         found: The model.
         trials: Scores on the test set; if there are none, the card calls them unknown.
         details: Title and licences.
-        files: Further files of the folder, one line each.
     """
     tasks = tasks_for(found.info())
     pretrained = pretraining(found.model)
@@ -120,7 +120,6 @@ def model_card(found: ModelDescription, trials: Trials, details: CardDetails, fi
         size="{} x {}".format(*parse_size(found.image_size)),
         details=details,
         tasks=tasks,
-        files=files,
         front_matter=yaml.safe_dump(_front_matter(found, tasks, trials, details), sort_keys=False, allow_unicode=True),
         encoder=f"pre-trained encoder ({pretrained})" if pretrained else f"ResNet-{found.model.depth} blocks",
         data_licence=details.data_licence or stated,
@@ -132,6 +131,14 @@ def model_card(found: ModelDescription, trials: Trials, details: CardDetails, fi
         footnotes=footnotes([pretrained]),
         useless=[task.title for name, task in tasks.items() if result and not _beats_constant(result, name, task)],
     )
+
+
+def with_graphs(card: str, graphs: Sequence[str]) -> str:
+    """The card with a section that describes the graphs in its folder, one line each, in place of an earlier one."""
+    kept = re.sub(r"\n## Graphs\n\n(- .*\n)*", "", card)
+    if not graphs:
+        return kept
+    return "\n".join([kept.rstrip(), "", "## Graphs", "", *(f"- {line}" for line in graphs), ""])
 
 
 def _front_matter(

@@ -14,7 +14,7 @@ from mgm.config import MAX_IMAGE_SIZE, DataConfig, Experiment, ModelConfig
 from mgm.data.files import check_bounded, read_bounded, schema, write_atomically, write_text
 from mgm.errors import ConfigError, RunError, first_problem
 from mgm.functional.levels import LEVEL_CENTRE
-from mgm.runs.folder import write_json
+from mgm.runs.folder import Inside, write_json
 from mgm.runs.settings import check_names, check_numbers
 from mgm.runs.starting_weights import required_stride
 from mgm.tasks import tasks_for
@@ -114,20 +114,12 @@ class ModelFolder:
 
     path: Path
 
-    @property
-    def config_file(self) -> Path:
-        """The description of the network."""
-        return self.path / "config.json"
-
-    @property
-    def weights_file(self) -> Path:
-        """The weights."""
-        return self.path / "model.safetensors"
-
-    @property
-    def card_file(self) -> Path:
-        """The model card."""
-        return self.path / "README.md"
+    config_file = Inside("config.json")
+    """The description of the network."""
+    weights_file = Inside("model.safetensors")
+    """The weights."""
+    card_file = Inside("README.md")
+    """The model card."""
 
     @property
     def exists(self) -> bool:

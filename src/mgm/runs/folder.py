@@ -116,13 +116,13 @@ class Failure(TypedDict):
     reason: str
 
 
-class _Inside:
-    """A file or folder with a fixed name inside a run folder."""
+class Inside:
+    """A file or folder with a fixed name inside the ``path`` of a `RunFolder` or a model folder."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def __get__(self, folder: RunFolder, kind: type[RunFolder]) -> Path:
+    def __get__(self, folder: Any, kind: type) -> Path:
         return folder.path / self.name
 
 
@@ -132,31 +132,31 @@ class RunFolder:
 
     path: Path
 
-    config = _Inside("config.yaml")
+    config = Inside("config.yaml")
     """Settings."""
-    dataset = _Inside("dataset.json")
+    dataset = Inside("dataset.json")
     """Description of the data set, so that prediction works without the data."""
-    beginning = _Inside("begun.json")
+    beginning = Inside("begun.json")
     """Command, settings and processes that the run was started with, see `Beginning`."""
-    images = _Inside("images.json")
+    images = Inside("images.json")
     """Images that the run uses, see `RunImages`."""
-    metrics_log = _Inside("metrics.jsonl")
+    metrics_log = Inside("metrics.jsonl")
     """The metrics log: losses and validation scores, one JSON record per line."""
-    checkpoints = _Inside("checkpoints")
+    checkpoints = Inside("checkpoints")
     """Folder of checkpoints."""
-    pictures = _Inside("pictures")
+    pictures = Inside("pictures")
     """Folder of figures."""
-    result = _Inside("result.json")
+    result = Inside("result.json")
     """Final scores; exists once the run is finished."""
-    test_images = _Inside("test_images.npz")
+    test_images = Inside("test_images.npz")
     """Indices of the test images (``images``) and the per-image sums from which scores are computed (``TASK.SUM``)."""
-    confusion = _Inside("confusion.json")
+    confusion = Inside("confusion.json")
     """Task -> `mgm.tasks.base.Confusion` on the test set, for tasks with classes."""
-    history = _Inside("metrics.csv")
+    history = Inside("metrics.csv")
     """The metrics log as a table."""
-    failure = _Inside("failure.json")
+    failure = Inside("failure.json")
     """Error with which the training failed; removed when it is resumed."""
-    _lock_file = _Inside(".lock")
+    _lock_file = Inside(".lock")
 
     @property
     def baseline(self) -> RunFolder:
