@@ -16,7 +16,7 @@ from mgm.experiments.statistics import Spread, spread
 from mgm.runs.folder import RunFolder, read_result
 from mgm.runs.images import Images, RunImages
 from mgm.runs.pretraining import pretraining
-from mgm.runs.settings import to_dict
+from mgm.runs.settings import of_model, to_dict
 from mgm.tasks import make_tasks
 from mgm.tasks.base import Task
 from mgm.training.evaluate import Scores
@@ -27,8 +27,6 @@ SAME_ARRAYS = ("data", "num_images", "image_size", "aspect", "skip_bad")
 """Settings that determine the converted data."""
 SAME_LABELS = ("fraction",)
 """Settings that determine the number of labels."""
-NO_DIFFERENCE = {"data": ("cache", "split_seed"), "training": ("device", "log", "checkpoint_every", "gradients_every")}
-"""Settings without influence on the model, such as the device."""
 
 
 @dataclass(frozen=True)
@@ -51,16 +49,7 @@ class FinishedRun:
     @property
     def kind(self) -> str:
         """Key of a group: equal for runs that differ only in their seeds."""
-        return json.dumps(self.flat(), sort_keys=True)
-
-    def flat(self) -> dict[str, Any]:
-        """Setting -> value, without seeds and `NO_DIFFERENCE`."""
-        return {"recipe": self.settings["recipe"]} | {
-            name: value
-            for group in ("data", "model", "method", "training")
-            for name, value in self.settings[group].items()
-            if name not in NO_DIFFERENCE.get(group, ()) and name != "backbone"
-        }
+        return json.dumps(of_model(self.settings), sort_keys=True)
 
 
 @dataclass(frozen=True)
@@ -172,7 +161,7 @@ def group(runs: Sequence[FinishedRun]) -> dict[str, list[FinishedRun]]:
 
 def differing_settings(groups: Mapping[str, Sequence[FinishedRun]]) -> dict[str, dict[str, Any]]:
     """Title -> setting -> value, where groups of the same recipe differ; values that are empty (nothing, no) are left out."""
-    flat = {title: runs[0].flat() for title, runs in groups.items()}
+    flat = {title: of_model(runs[0].settings) for title, runs in groups.items()}
     return {
         title: {
             name: value

@@ -9,9 +9,7 @@ from torch import Tensor
 from mgm.data.resizing import resize_levels, resize_nearest
 from mgm.tasks.base import ERROR_COLOURS, Span, Task
 from mgm.tasks.pictures import paint_scale
-
-Size = tuple[int, int]
-"""Height and width in pixels."""
+from mgm.types import Size
 
 
 def fitted_size(height: int, width: int, side: int) -> Size:
