@@ -1,5 +1,7 @@
 """Decoding label files: what a folder's tests do not reach."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -31,6 +33,21 @@ def test_vectors_without_a_direction_are_no_normals():
     normals = unit_normals(vectors)
     assert normals[0, 0].tolist() == [0, 0, -1]
     assert np.isnan(normals[0, 1:]).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("number", [-9999.9, 1e20, -3.4028235e38, 65535, 9999.9])
+def test_numbers_that_mark_missing_values_match_whatever_the_precision_of_the_file(dtype, number):
+    with np.errstate(over="ignore"):
+        values = np.array([[number] * 5, [1, 2, 3, 4, 5]]).astype(dtype)
+    for files in (NumberFiles(missing=(number,)), DepthFiles(missing=(number,))):
+        decoded = files.decode(values, 1, (), "a.npy")
+        assert np.isnan(decoded[:, :, 0]).tolist() == [[True] * 5, [False] * 5]
+        assert not files.remark(values, "a.npy")
+    if dtype == np.float32:
+        advised = re.search(r"set 'missing: (.*?)'", NumberFiles().remark(values, "a.npy"))
+        assert advised
+        assert np.float32(advised[1]) == values[0, 0]
 
 
 NUMBERS = np.arange(24.0).reshape(4, 6)

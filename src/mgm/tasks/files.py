@@ -246,12 +246,15 @@ class DepthFiles(FileSettings):
             if self.baseline_focal:
                 near = metres >= MIN_DISPARITY_PX
                 metres = np.where(near, self.baseline_focal / np.where(near, metres, 1), np.nan)
-            valid = np.isfinite(metres) & (metres > 0) & ~np.isin(values, self.missing)
+            valid = np.isfinite(metres) & (metres > 0) & ~_has_number(values, self.missing)
             if self.max_m:
                 valid &= metres <= self.max_m
         metres = np.where(valid, metres, np.nan)
         if (metres > np.finfo(np.float16).max).any():
-            raise DataError(f"{where}: a depth of {np.nanmax(metres):g} m is impossible; set the unit in dataset.yaml")
+            raise DataError(
+                f"{where}: a depth of {np.nanmax(metres):g} m is impossible; set the unit in dataset.yaml or, if it means no "
+                "value, 'missing' or 'max_m'"
+            )
         return metres[:, :, None].astype(np.float32)
 
     def encode(self, target: np.ndarray) -> np.ndarray:
@@ -295,7 +298,7 @@ class NumberFiles(FileSettings):
         values = _with_channels(values, channels, where)
         with np.errstate(over="ignore", invalid="ignore"):
             scaled = (values.astype(np.float64) * self.scale + self.offset).astype(np.float32)
-        known = np.isfinite(scaled) & ~np.isin(values, self.missing)
+        known = np.isfinite(scaled) & ~_has_number(values, self.missing)
         if self.outside == "missing":
             known &= (scaled >= self.range[0]) & (scaled <= self.range[1])
         return np.where(known.all(axis=2, keepdims=True), scaled, np.float32("nan"))
@@ -415,22 +418,29 @@ def odd_number(values: np.ndarray, missing: tuple[float, ...], where: str) -> st
     Suspicious is a maximum or minimum that many pixels have and that is far from all other numbers or in `UNKNOWN`; for both, few
     pixels are enough.
     """
-    known = values[np.isfinite(values) & ~np.isin(values, missing)]
+    known = values[np.isfinite(values) & ~_has_number(values, missing)]
     if not known.size:
         return f"{where}: holds no value, so it is no label"
     for number in (known.max(), known.min()):
         others = known[known != number]
-        share = 1 - others.size / known.size
-        if share < (FEW if number in UNKNOWN else MANY) or not others.size:
+        share, common = 1 - others.size / known.size, float(number) in UNKNOWN
+        if share < (FEW if common else MANY) or not others.size:
             continue
         low, high = float(others.min()), float(others.max())
         gap = max(float(number) - high, low - float(number))
-        if (number in UNKNOWN and share >= MANY) or (high > low and gap > high - low):
+        if (common and share >= MANY) or (high > low and gap > high - low):
+            shown = str(number).removesuffix(".0")  # all digits, so that what is copied into dataset.yaml matches
             return (
-                f"{where}: {100 * share:.2g} % of the pixels have the number {number:g}, all others {low:g} to {high:g}; if "
-                f"it means no value, set 'missing: {number:g}' for the task in dataset.yaml"
+                f"{where}: {100 * share:.2g} % of the pixels have the number {shown}, all others {low:g} to {high:g}; if it "
+                f"means no value, set 'missing: {shown}' for the task in dataset.yaml"
             )
     return ""
+
+
+def _has_number(values: np.ndarray, numbers: tuple[float, ...]) -> np.ndarray:
+    """Mask of the values that equal one of these numbers once they are rounded to the file's precision: float32 has no 1e20."""
+    with np.errstate(over="ignore"):
+        return np.isin(values, np.array(numbers, values.dtype if values.dtype.kind == "f" else np.float64))
 
 
 def unit_normals(vectors: np.ndarray, shortest: float = 0.1, longest: float = float("inf")) -> np.ndarray:
