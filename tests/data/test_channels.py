@@ -94,11 +94,13 @@ def test_grey_of_few_bits_and_of_any_maximum():
     assert np.array_equal(read_image(stream.getvalue(), ImageFormat(1), "a")[:, :, 0], (grey > 2000) * 255)
 
 
-@pytest.mark.parametrize("compression", ["lzw", "zlib"])
-def test_compressed_grey_is_read(compression):
+@pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate", "lzma", "zstd"])
+def test_compressed_grey_is_read(compression, monkeypatch):
     stream = io.BytesIO()
-    kind = {"lzw": "tiff_lzw", "zlib": "tiff_adobe_deflate"}[compression]
-    Image.fromarray(TILE[:, :, 0]).save(stream, "TIFF", compression=kind)
+    Image.fromarray(TILE[:, :, 0]).save(stream, "TIFF", compression=compression)
+    if compression in ("lzma", "zstd"):  # of which tifffile would decompress any amount
+        monkeypatch.setattr(channels, "find_spec", lambda name: None)
+        monkeypatch.setattr(tifffile.TiffPage, "asarray", lambda self, **options: pytest.fail("decoded"))
     assert np.array_equal(read_image(stream.getvalue(), ImageFormat(1, "uint16"), "a")[:, :, 0], TILE[:, :, 0])
 
 
@@ -157,15 +159,21 @@ def test_what_claims_to_be_too_large_is_refused_before_it_is_decoded(monkeypatch
         read_image(interleaved(TILE), DEEP, "a", most_pixels=10)
 
 
-def test_what_inflates_to_more_than_it_claims_is_refused():
+@pytest.mark.parametrize("deflate", [8, 32946, 50013])
+def test_what_inflates_to_more_than_it_claims_is_refused(deflate):
     content = bytearray(tiff(TILE, photometric="rgb", compression="zlib", rowsperstrip=TILE.shape[0]))
     bomb = zlib.compress(bytes(50_000_000))
     with tifffile.TiffFile(io.BytesIO(bytes(content))) as file:
         page = file.pages.first
         offsets, counts = page.tags["StripOffsets"].valueoffset, page.tags["StripByteCounts"].valueoffset
         small = page.tags["StripByteCounts"].dtype == 3
+        compression = page.tags["Compression"].valueoffset
     assert not small or len(bomb) < 65536
-    for place, value, size in ((offsets, len(content), 4), (counts, len(bomb), 2 if small else 4)):
+    for place, value, size in (
+        (offsets, len(content), 4),
+        (counts, len(bomb), 2 if small else 4),
+        (compression, deflate, 2),
+    ):
         content[place : place + size] = value.to_bytes(size, "little")
     with pytest.raises(DataError, match="holds more compressed data than it claims"):
         read_image(bytes(content) + bomb, DEEP, "a")

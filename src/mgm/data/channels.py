@@ -6,6 +6,7 @@ import io
 import logging
 import zlib
 from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
 from itertools import islice
 from math import prod
 from pathlib import Path
@@ -35,8 +36,10 @@ MOST_PAGES = 8192
 """Maximum number of pages of a TIFF file: one per channel, or one per row, as some software writes interleaved channels."""
 AXES = {"YX": None, "YXS": 2, "SYX": 0}
 """Axes of a page as named by tifffile -> index of the channel axis."""
-DEFLATE, LZMA = (8, 32946), 34925
+DEFLATE = (8, 32946, 50013)
 """Values of the compression tag of TIFF (259)."""
+UNLIMITED = (34925, 34926, 50000)
+"""Likewise of LZMA and Zstandard, which tifffile decompresses without a limit unless imagecodecs is installed."""
 _PLAIN_MODES = frozenset(["L", "LA", "RGB", "RGBA", "RGBX", "I", "I;16", "I;16B", "I;16L", "I;16N", "F"])
 """Pillow modes whose bands are the channels of the file; all others are converted to RGB."""
 
@@ -185,10 +188,10 @@ def _read_tiff(content: bytes, name: str, most_pixels: int) -> tuple[np.ndarray,
             found: Iterator[Any] = islice(file.pages, MOST_PAGES + 1)
             pages = [page for page in found if not page.is_reduced and not page.is_mask]
             first = pages[0]
-            palette = first.photometric == tifffile.PHOTOMETRIC.PALETTE
+            unlimited = not find_spec("imagecodecs") and any(page.compression in UNLIMITED for page in pages)
             if problem := _tiff_problem(content, pages, most_pixels):
                 raise DataError(f"{name}: {problem}")
-            if not palette:
+            if not unlimited and first.photometric != tifffile.PHOTOMETRIC.PALETTE:
                 planes = [page.asarray(maxworkers=1) for page in pages]
                 return (planes[0], AXES.get(first.axes)) if len(planes) == 1 else (np.stack(planes), None)
     except DataError:
@@ -196,7 +199,6 @@ def _read_tiff(content: bytes, name: str, most_pixels: int) -> tuple[np.ndarray,
     except Exception as error:  # decoders of damaged files raise nearly anything
         if "imagecodecs" not in str(error) and not isinstance(error, ImportError):
             raise DataError(f"{name}: is damaged or truncated ({error}); download or prepare it again") from error
-        palette = True
     # Pillow reads these exactly: palettes, and 8-bit grey and colours whose compression tifffile does not support
     image, _ = decode(content, name)
     if is_reduced(image):
@@ -224,8 +226,6 @@ def _tiff_problem(content: bytes, pages: Sequence[Any], most_pixels: int) -> str
         return "is stored rotated (tag Orientation); save it upright, like its labels"
     for page in pages:
         most = prod(page.chunks) * first.dtype.itemsize
-        if page.compression == LZMA:
-            return "has LZMA compression, which is not supported; save it with deflate, or without compression"
         for offset, count in (
             zip(page.dataoffsets, page.databytecounts, strict=True) if page.compression in DEFLATE else ()
         ):
