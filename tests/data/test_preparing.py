@@ -2,6 +2,7 @@
 
 import errno
 import shutil
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import numpy as np
@@ -176,6 +177,42 @@ def test_a_folder_that_is_there_is_filled_and_not_replaced(tmp_path, monkeypatch
     assert Path(place).stat().st_ino == before
     assert open_store(Path(place)).manifest == store.manifest
     assert {file.name for file in Path(place).iterdir() if file.name.startswith(".")} == {".lock"}
+
+
+@pytest.mark.parametrize("moved", [0, 1, 4, 8, 12])
+def test_killed_while_files_are_moved_into_a_folder_that_is_there(tmp_path, monkeypatch, moved, partly_bad):
+    original, listed, calls = Path.replace, Path.iterdir, []
+
+    def dies(file, target):
+        calls.append(target.parent == tmp_path)
+        if sum(calls) > moved:
+            raise KeyboardInterrupt
+        return original(file, target)
+
+    monkeypatch.setattr(Path, "replace", dies)
+    monkeypatch.setattr(Path, "iterdir", lambda folder: iter(sorted(listed(folder))))
+    with suppress(KeyboardInterrupt):
+        build_store(PartlyBad(), SIZE, tmp_path, workers=1, skip_bad=True)
+    monkeypatch.undo()
+    store = build_store(PartlyBad(), SIZE, tmp_path, workers=1, skip_bad=True)
+    assert store.manifest["checksums"] == partly_bad.manifest["checksums"]
+
+
+@pytest.mark.parametrize("beside", ["store.partial", "store.replaced"])
+@pytest.mark.parametrize("finished", [False, True])
+def test_other_folders_beside_a_store_are_left_alone(tmp_path, beside, finished):
+    if finished:
+        build_store(FakeSource(), SIZE, tmp_path / "store", workers=1)
+    (tmp_path / beside).mkdir()
+    (tmp_path / beside / "mine.npy").write_bytes(b"x")
+    in_the_way = finished or beside == "store.partial"
+    with pytest.raises(DataError, match=f"{beside}: is in the way.*move it elsewhere") if in_the_way else nullcontext():
+        build_store(FakeSource(seed=1), SIZE, tmp_path / "store", workers=1, replace=True)
+    assert (tmp_path / beside / "mine.npy").exists()
+    shutil.rmtree(tmp_path / beside)
+    store = build_store(FakeSource(seed=1), SIZE, tmp_path / "store", workers=1, replace=True)
+    assert store.fingerprint["seed"] == 1
+    assert {file.name for file in tmp_path.iterdir()} == {"store", ".store.lock"}
 
 
 def test_some_tasks_only(tmp_path):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mgm.data.base import DataSource
-from mgm.data.conversion import PLAN, Plan, cannot_write
+from mgm.data.conversion import PLAN, Plan, cannot_write, discard
 from mgm.data.files import move_files, write_text
 from mgm.data.manifest import (
     FORMAT_VERSION,
@@ -115,11 +115,13 @@ def _write_manifest(
 def _put_in_place(folder: Path, path: Path) -> None:
     """Rename the folder to ``path``; an older store there is removed once the new one is in place."""
     if folder.parent == path:
+        (folder / PLAN).unlink()  # first: a conversion must not continue with arrays of which some have been moved
         move_files(folder, path, MANIFEST)
         return
     old = path.with_name(f"{path.name}.replaced")
     if path.exists():
-        shutil.rmtree(old, ignore_errors=True)
+        discard(old)
         path.rename(old)
     folder.rename(path)
-    shutil.rmtree(old, ignore_errors=True)
+    with suppress(DataError, OSError):  # the new store is in place, whatever cannot be removed
+        discard(old)

@@ -21,7 +21,7 @@ import numpy as np
 
 from mgm.data.base import DataSource, read_checked
 from mgm.data.files import write_text
-from mgm.data.manifest import FORMAT_VERSION, Layouts, info_to_plain
+from mgm.data.manifest import FORMAT_VERSION, MANIFEST, Layouts, info_to_plain
 from mgm.data.progress import progress_bar
 from mgm.errors import DataError
 from mgm.tasks import find_task, task_kinds
@@ -107,6 +107,26 @@ def cannot_write(folder: Path, error: OSError) -> DataError:
     )
 
 
+def discard(folder: Path) -> None:
+    """Remove a folder that a conversion has made, if it is there; its plan or manifest goes last, because it is known by that.
+
+    Raises:
+        DataError: If the folder holds something else.
+    """
+    if not folder.exists():
+        return
+    marks = (folder / PLAN, folder / MANIFEST)
+    files = sorted(folder.iterdir(), key=marks.__contains__)
+    if files and files[-1] not in marks:
+        raise DataError(f"{folder}: is in the way, and is no store that mgm was making or replacing; move it elsewhere")
+    for file in files:
+        if file.is_dir():
+            shutil.rmtree(file)
+        else:
+            file.unlink()
+    folder.rmdir()
+
+
 def _lay_out(source: DataSource, size: Frame, folder: Path, skip_bad: bool) -> Plan:
     """Create the arrays, or continue with those of an unfinished conversion of the same data."""
     if len(source) == 0:
@@ -117,10 +137,10 @@ def _lay_out(source: DataSource, size: Frame, folder: Path, skip_bad: bool) -> P
     )
     plan_file = folder / PLAN
     try:
-        if folder.exists() and not (plan_file.is_file() and plan_file.read_text(encoding="utf-8") == identity):
-            shutil.rmtree(folder)
-        if not folder.exists():
+        if not (plan_file.is_file() and plan_file.read_text(encoding="utf-8") == identity):
+            discard(folder)
             folder.mkdir()
+            plan_file.touch()  # so that the folder is known as ours, although its arrays are incomplete
             for name, (dtype, shape) in layouts.items():
                 np.lib.format.open_memmap(folder / f"{name}.npy", mode="w+", dtype=dtype, shape=shape)
             write_text(plan_file, identity)
