@@ -81,6 +81,29 @@ def test_interrupted_build_resumes_to_the_same_bits(reference, tmp_path, fail_at
     assert contents(path) == contents(reference.path)
 
 
+class HalfEmptySource(FakeSource):
+    """Every second sample has targets whose numbers mean no label, although they are not NaN."""
+
+    @property
+    def info(self):
+        own = {"growth": {"range": [0.1, 300], "loss": "log"}}
+        return replace(super().info, tasks=(*super().info.tasks, "growth"), own_tasks=own)
+
+    def read(self, index: int, size: FrameLike) -> Sample:
+        sample = super().read(index, size)
+        targets = {**sample.targets, "growth": np.ones((1, SIZE, SIZE), np.float32)}
+        if index % 2:
+            targets = {name: np.zeros_like(target) for name, target in targets.items()}
+            targets["semantic"][:] = 255
+        return replace(sample, targets=targets)
+
+
+def test_targets_without_a_valid_pixel_are_no_labels(tmp_path):
+    store = build_store(HalfEmptySource(count=6), SIZE, tmp_path / "store")
+    assert store.manifest["labelled"] == dict.fromkeys(("semantic", "depth", "normal", "growth"), 3)
+    assert np.array_equal(store.labelled(("depth", "growth")), [[True] * 2, [False] * 2] * 3)
+
+
 def test_processes_make_the_same_bits(reference, tmp_path):
     store = build_store(FakeSource(), SIZE, tmp_path / "store", workers=2)
     assert contents(store.path) == contents(reference.path)

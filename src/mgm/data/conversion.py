@@ -24,7 +24,7 @@ from mgm.data.files import write_text
 from mgm.data.manifest import FORMAT_VERSION, MANIFEST, Layouts, info_to_plain
 from mgm.data.progress import progress_bar
 from mgm.errors import DataError
-from mgm.tasks import find_task, task_kinds
+from mgm.tasks import find_task, task_kinds, tasks_for
 from mgm.types import DatasetInfo, Frame, FrameLike
 
 CHUNK_SIZE = 32
@@ -285,7 +285,7 @@ def _convert_chunk(source: DataSource, plan: Plan, number: int) -> None:
     arrays = {name: np.zeros((len(rows), *shape[1:]), dtype) for name, (dtype, shape) in plan.layouts.items()}
     names, bad = [""] * len(rows), {}
     labelled = [[0] * len(plan.info.tasks) for _ in rows]
-    kinds = task_kinds(plan.info.own_tasks)
+    tasks = tasks_for(plan.info)
     for row, index in enumerate(rows):
         try:
             sample = read_checked(source, plan.info, index, plan.frame)
@@ -298,7 +298,7 @@ def _convert_chunk(source: DataSource, plan: Plan, number: int) -> None:
             arrays[name][row] = values
         names[row] = sample.name
         labelled[row] = [
-            int(kinds[task].has_labels(sample.targets[task], len(plan.info.classes))) for task in plan.info.tasks
+            int(task.valid(task.from_array(arrays[name][row])[None]).any()) for name, task in tasks.items()
         ]
     try:
         for name, values in arrays.items():

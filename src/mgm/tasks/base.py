@@ -208,11 +208,6 @@ class Task(ABC):
         return np.full(cls.target_shape(size), cls.missing_value, np.uint8 if cls.categorical else np.float32)
 
     @classmethod
-    def has_labels(cls, target: np.ndarray, num_classes: int) -> bool:
-        """Whether any pixel of a target is labelled."""
-        return bool(np.isfinite(target).any())
-
-    @classmethod
     def check_target(cls, target: np.ndarray, num_classes: int, where: str) -> None:
         """Raise `DataError` if a target has impossible values."""
         if (np.abs(target) > np.finfo(np.float16).max).any():

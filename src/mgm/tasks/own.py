@@ -267,11 +267,6 @@ class OwnClasses(OwnTask, Segmentation):
         super().__init__(self.own_classes, loss)
 
     @classmethod
-    def has_labels(cls, target: np.ndarray, num_classes: int) -> bool:
-        """Whether any pixel has a class of this task; ``num_classes``, that of ``semantic``, is ignored."""
-        return super().has_labels(target, len(cls.own_classes))
-
-    @classmethod
     def check_target(cls, target: np.ndarray, num_classes: int, where: str) -> None:
         """See `Segmentation.check_target`."""
         super().check_target(target, len(cls.own_classes), where)

@@ -159,11 +159,6 @@ class Segmentation(Task):
         return Frame.of(size).size
 
     @classmethod
-    def has_labels(cls, target: np.ndarray, num_classes: int) -> bool:
-        """Whether any pixel has a class."""
-        return bool((target < num_classes).any())
-
-    @classmethod
     def check_target(cls, target: np.ndarray, num_classes: int, where: str) -> None:
         """Raise `DataError` unless every label is a class index or `IGNORE_INDEX`."""
         check_labels(target, num_classes, where)
