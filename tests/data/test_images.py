@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -142,7 +143,7 @@ def test_grey_labels_in_three_channels_are_read():
         grey = np.repeat(LABELS[..., None], channels, axis=2)
         np.testing.assert_array_equal(read_labels(encoded(grey if channels > 1 else LABELS)), LABELS)
         np.testing.assert_array_equal(read_labels(encoded(np.dstack([grey, opaque]))), LABELS)
-        with pytest.raises(DataError, match="a.png: has transparent pixels.*255 where there is no class"):
+        with pytest.raises(DataError, match="a.png: has transparent pixels.*255 where there is none"):
             read_labels(encoded(np.dstack([grey, LABELS])), "a.png")
 
 
@@ -214,6 +215,28 @@ def test_grey_numbers_with_an_opaque_alpha_are_read_and_transparent_ones_refused
     picture.putpixel((1, 1), (3, 0))
     with pytest.raises(DataError, match="a.png: has transparent pixels"):
         read_numbers(encoded(picture), "a.png")
+
+
+@pytest.mark.parametrize(
+    ("mode", "read"),
+    [
+        ("L", read_labels), ("P", read_labels), ("I;16", read_labels), ("RGBA", read_labels),
+        ("L", read_numbers), ("I;16", read_numbers), ("LA", read_numbers), ("RGB", read_numbers), ("RGBA", read_numbers),
+        ("L", read_exact_rgb), ("P", read_exact_rgb), ("RGB", read_exact_rgb), ("RGBA", read_exact_rgb),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("used", [False, True])
+def test_labels_with_transparent_pixels_are_refused_in_every_mode(mode, read, used):
+    numbers = (LABELS > 6).astype(np.uint8)
+    picture = Image.fromarray(numbers.astype(np.uint16)) if mode == "I;16" else Image.fromarray(numbers).convert(mode)
+    key = 1 if used else 7
+    how = {"transparency": (key,) * 3 if mode == "RGB" else key}
+    if mode.endswith("A"):
+        how = {}
+        picture.putalpha(Image.fromarray(255 - numbers * used))
+    content = encoded(picture, **how)
+    with pytest.raises(DataError, match="a: has transparent pixels, .* where there is none") if used else nullcontext():
+        read(content, "a")
 
 
 def test_arrays_that_claim_more_than_they_hold(tmp_path):

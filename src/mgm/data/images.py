@@ -129,11 +129,7 @@ def read_labels(source: Path | bytes, name: str = "") -> np.ndarray:
         DataError: As by `decode`, or if the compression is lossy, or the image is coloured or has transparent pixels.
     """
     image, name = decode(source, name, exact=True)
-    if image.mode in ("LA", "RGBA") and np.array(image.getchannel("A")).min() < 255:
-        raise DataError(
-            f"{name}: has transparent pixels, and it is unknown whether they have a class; save it without transparency, with 255 "
-            "where there is no class"
-        )
+    _check_opaque(image, name, "255")
     if image.mode in ("RGB", "RGBA", "RGBX"):
         red, green, blue = (image.getchannel(channel) for channel in "RGB")
         image = red if red.tobytes() == green.tobytes() == blue.tobytes() else image
@@ -158,8 +154,10 @@ def read_palette(source: Path | bytes, name: str = "") -> list[tuple[int, int, i
 
 
 def read_exact_rgb(source: Path | bytes, name: str = "") -> np.ndarray:
-    """`read_rgb` for colours that encode something: lossy compression is an error."""
-    return _eight_bits(*decode(source, name, exact=True))
+    """`read_rgb` for colours that encode something: lossy compression and transparent pixels are errors."""
+    image, name = decode(source, name, exact=True)
+    _check_opaque(image, name, "one of the 'ignore_colours'")
+    return _eight_bits(image, name)
 
 
 def read_numbers(source: Path | bytes, name: str = "", *, exact: bool = True) -> np.ndarray:
@@ -168,25 +166,36 @@ def read_numbers(source: Path | bytes, name: str = "", *, exact: bool = True) ->
     16-bit RGB is rounded to 8 bits, or refused if the numbers must be ``exact``, as those of optical flow.
 
     Raises:
-        DataError: As by `decode`, or if it has a palette or other channels, or if it would not be exact.
+        DataError: As by `decode`, or if it has a palette, other channels or transparent pixels, or if it would not be exact.
     """
     image, name = decode(source, name)
     if exact and is_reduced(image):
         raise DataError(
             f"{name}: has 16-bit colours, whose numbers cannot be read exactly; save them as .npy [H, W, C]"
         )
-    if image.mode == "LA" and np.array(image.getchannel("A")).min() == 255:
-        image = image.getchannel("L")
+    _check_opaque(image, name, "a number that means no value")
     if image.mode == "LA":
-        raise DataError(
-            f"{name}: has transparent pixels, and it is unknown whether they have a value; save it without transparency, with a "
-            "number that means no value"
-        )
+        image = image.getchannel("L")
     if image.mode not in _NUMBER_MODES:
         raise DataError(
             f"{name}: mode {image.mode!r} does not hold plain numbers; save it as grey (8 or 16 bits) or RGB PNG"
         )
     return np.array(image.convert("RGB")) if image.mode in ("RGBA", "RGBX") else numbers_of(image)
+
+
+def _check_opaque(image: Image.Image, name: str, instead: str) -> None:
+    """Raise `DataError` if an image of labels has transparent pixels, which should have the value ``instead``."""
+    key = image.info.get("transparency")  # a grey value, colour or palette entry that is transparent
+    if image.mode in _DEEP_GREY_MODES:  # Pillow converts these wrongly
+        transparent = key is not None and (np.array(image) == key).any()
+    else:
+        masked = key is not None or "A" in image.getbands()
+        transparent = masked and np.array(image.convert("RGBA").getchannel("A")).min() < 255
+    if transparent:
+        raise DataError(
+            f"{name}: has transparent pixels, and it is unknown whether they have a label; save it without transparency, with "
+            f"{instead} where there is none"
+        )
 
 
 def numbers_of(image: Image.Image) -> np.ndarray:
