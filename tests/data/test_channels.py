@@ -111,6 +111,12 @@ def test_bands_of_16_bits_are_no_photograph_unless_they_are_declared():
     colours = tiff(bands[:, :, :3], photometric="rgb")
     with pytest.raises(DataError, match=r"a: has 16-bit colours with a maximum of about \d+ of 65535.*rgb: \{range"):
         read_rgb(colours, "a")
+    for content in (png(bands[:, :, 0]), tiff(bands[:, :, 0]), tiff(bands[:, :, 0].astype(np.int32))):
+        with pytest.raises(
+            DataError, match=r"a: has 16-bit grey values.* about \d+ of 65535.*rgb: \{channels: 1, range"
+        ):
+            read_rgb(content, "a")
+        assert not read_rgb(png(0 * bands[:, :, 0])).any()
     bright = read_rgb(tiff(16 * bands[:, :, :3], photometric="rgb"), "a")
     assert np.array_equal(bright, (16 * bands[:, :, :3]) >> 8)
 

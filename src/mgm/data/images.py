@@ -86,8 +86,8 @@ def read_rgb(source: Path | bytes, name: str = "") -> np.ndarray:
         ``[H, W, 3]`` uint8.
 
     Raises:
-        DataError: As by `decode`, or if the pixel format is not that of a photograph: 16-bit colours with a fourth channel, or
-            with numbers so small that the image is nearly black.
+        DataError: As by `decode`, or if the pixel format is not that of a photograph: 16-bit colours with a fourth channel, or 16
+            bits with numbers so small that the image is nearly black.
     """
     return _eight_bits(*decode(source, name))
 
@@ -100,6 +100,7 @@ def _eight_bits(image: Image.Image, name: str) -> np.ndarray:
                 f"{name}: has grey values of {levels.min()} to {levels.max()}, for which black and white are undefined; save it "
                 "with 8 or 16 bits, or declare the range in dataset.yaml ('rgb: {channels: 1, range: [LOWEST, HIGHEST]}')"
             )
+        _check_bright(levels.max(), name, "grey values", "channels: 1, range: [0, 4095]")
         return np.repeat(np.round(levels / 257).astype(np.uint8)[..., None], 3, axis=2)
     if image.mode not in _COLOUR_MODES:
         declare = ", or declare its range in dataset.yaml ('rgb: {channels: 1, range: [0, 1]}')" * (image.mode == "F")
@@ -114,12 +115,18 @@ def _eight_bits(image: Image.Image, name: str) -> np.ndarray:
             "dataset.yaml ('rgb: {channels: 4, range: [0, 4095]}'), or save it as 8-bit RGB"
         )
     levels = np.array(image if image.mode == "RGB" else image.convert("RGB"))
-    if is_reduced(image) and 0 < levels.max() < DARKEST:
-        raise DataError(
-            f"{name}: has 16-bit colours with a maximum of about {257 * int(levels.max())} of 65535, which networks would see as "
-            "black; declare the range in dataset.yaml ('rgb: {range: [0, 4095]}'), or save it as 8-bit RGB"
-        )
+    if is_reduced(image):
+        _check_bright(257 * int(levels.max()), name, "colours", "range: [0, 4095]")
     return levels
+
+
+def _check_bright(brightest: int, name: str, what: str, setting: str) -> None:
+    """Raise `DataError` if the largest number of a 16-bit photograph is small, but not 0; see `DARKEST`."""
+    if 0 < brightest < 257 * DARKEST:
+        raise DataError(
+            f"{name}: has 16-bit {what} with a maximum of about {brightest} of 65535, which networks would see as black; declare "
+            f"the range in dataset.yaml ('rgb: {{{setting}}}'), or save it with 8 bits"
+        )
 
 
 def read_labels(source: Path | bytes, name: str = "") -> np.ndarray:
