@@ -97,6 +97,14 @@ def test_areas_become_classes_the_smaller_or_upper_above(kind, tmp_path):
     np.testing.assert_array_equal(source.read(0, 16).targets["semantic"].shape[-2:], (16, 16))
 
 
+@pytest.mark.parametrize("name", ["void", "Void", "IGNORED"])
+def test_classes_that_mean_no_label_are_none_whatever_their_case(name, tmp_path):
+    categories = [{"id": 7, "name": "cell"}, {"id": 8, "name": name}]
+    export = write_coco(tmp_path / "export", categories=categories)
+    assert import_annotations("coco", export, tmp_path / "out").classes == ["background", "cell"]
+    assert np.asarray(Image.open(tmp_path / "out/semantic/one.png"))[7, 15] == 255
+
+
 def write_exported(folder: Path, file: str, image: str, file_name: str) -> None:
     """Annotations as a labelling tool exports them, which counts categories from 0 and knows no ``iscrowd``."""
     coco = json.loads((write_coco(folder / "plain", name=file_name) / "annotations/instances_train.json").read_text())

@@ -28,6 +28,13 @@ def test_labels_below_the_first_class_mean_no_class(first, wanted):
     assert labels.tolist() == [[*wanted, 255, 255, 255]]
 
 
+@pytest.mark.parametrize("files", [DepthFiles, NumberFiles])
+@pytest.mark.parametrize("offset", [np.nan, np.inf])
+def test_an_offset_is_a_finite_number(files, offset):
+    assert "offset" in files(offset=offset).problem()
+    assert not files(offset=-1).problem()
+
+
 def test_vectors_without_a_direction_are_no_normals():
     vectors = np.array([[[0.0, 0.0, -2.0], [0.05, 0.0, 0.0], [np.inf, 0.0, 0.0]]], np.float32)
     normals = unit_normals(vectors)

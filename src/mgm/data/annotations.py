@@ -44,7 +44,7 @@ LAYOUTS = {
 OUTSIDE = ("background", "ignore")
 """Meaning of pixels outside all annotations: the class background, or no label."""
 IGNORED = ("ignored", "void", "ignore")
-"""Names of classes that mean no label; Pascal VOC uses one for the borders of objects."""
+"""Names, in any case, of classes that mean no label; Pascal VOC uses one for the borders of objects."""
 NO_LABEL = 255
 
 
@@ -86,7 +86,7 @@ def import_annotations(kind: str, folder: Path, out: Path, *, outside: str = "ba
         raise DataError(
             f"{folder}: has categories of the same name: {', '.join(sorted(alike))}; rename or merge them in the labelling tool"
         )
-    classes = [name for name in names if name not in IGNORED]
+    classes = [name for name in names if name.casefold() not in IGNORED]
     background = next((name for name in classes if name.casefold() == "background"), "background")
     if outside == "background" and background not in classes:
         classes = [background, *classes]

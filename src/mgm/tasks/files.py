@@ -215,7 +215,7 @@ class DepthFiles(FileSettings):
             return "give unit or scale, not both"
         if not (0 <= self.scale < float("inf") and self.max_m >= 0 and 0 <= self.baseline_focal < float("inf")):
             return "scale, max_m and baseline_focal must be positive numbers"
-        return ""
+        return "" if np.isfinite(self.offset) else "offset must be a finite number"
 
     def remark(self, values: np.ndarray, where: str) -> str:
         """Warn of a file without any (positive) value, or of a frequent number that probably marks missing values."""
