@@ -51,7 +51,7 @@ class DataConfig:
     tasks: tuple[str, ...] = ()
     """Tasks to learn; empty: all tasks of the data set."""
     num_images: int = 0
-    """Maximum number of training images, labelled or not (rooms: number of images to render); 0: all."""
+    """Maximum number of training images, labelled or not (rooms: number of images to render, 0: 2,000); 0: all."""
     augment: bool = True
     """Augment labelled images, and their labels with them; off disables all augmentation settings below, mixing included."""
     flip: bool = True

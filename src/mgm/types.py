@@ -189,14 +189,14 @@ class DatasetInfo:
 class Sample:
     """One image with its labels, as NumPy arrays; the item of a data source and of a store.
 
-    A sample always has every task of its data set. Missing labels are invalid values: ``semantic`` all ``IGNORE_INDEX``, other
-    tasks all NaN, scene all NaN.
+    A sample always has every task of its data set. Missing labels are invalid values: all ``IGNORE_INDEX`` in tasks with
+    classes, all NaN in others, scene all NaN.
     """
 
     image: np.ndarray
     """``[C, H, W]`` in the format `DatasetInfo.image`; uint8 RGB by default."""
     targets: dict[str, np.ndarray]
-    """``semantic`` uint8 ``[H, W]``; every other task float32 ``[C, H, W]``, NaN where invalid."""
+    """Tasks with classes uint8 ``[H, W]``, `IGNORE_INDEX` where missing; all others float32 ``[C, H, W]``, NaN where missing."""
     scene: np.ndarray
     """``[K]`` float32: one-hot or multi-hot; NaN if unknown."""
     name: str = ""

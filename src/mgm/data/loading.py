@@ -77,7 +77,9 @@ class StoreReader:
         values = {task: self._rows(task, rows, on_device) for task in (self.tasks if tasks is None else tasks)}
         levels = self._rows("image", rows, on_device)
         images = levels.float().div_(level_centre(levels.dtype)).sub_(1)
-        converted = {task: rows.long() if rows.dtype == torch.uint8 else rows.float() for task, rows in values.items()}
+        converted = {
+            task: found.long() if found.dtype == torch.uint8 else found.float() for task, found in values.items()
+        }
         return Batch(images, converted, self._rows("scene", rows, on_device))
 
     def _rows(self, name: str, rows: np.ndarray, on_device: Tensor) -> Tensor:

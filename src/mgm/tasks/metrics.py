@@ -18,7 +18,8 @@ UNKNOWN = "–"
 class StreamingSums:
     """Named sums, accumulated batch by batch and summed over processes when read.
 
-    They are float64 (integers are exact up to 2^53), so results do not depend on the order or number of batches.
+    They are float64: counts are exact, and other sums depend on the division into batches in their last digits only. Apple GPUs
+    have float32 alone.
 
     Args:
         sizes: Name -> number of elements.
