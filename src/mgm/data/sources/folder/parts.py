@@ -46,9 +46,8 @@ def split_pictures(
         made = grouped_split(groups[free].tolist(), num_validation, num_test, seed)
     for name, found in (("validation", made.validation), ("test", made.test)):
         part[free[found]] = name
-        if (
-            groups is not None
-        ):  # an unlabelled image is not drawn, nor trained on if the others of its group are held out
+        if groups is not None:
+            # an unlabelled image is not drawn, nor trained on if the others of its group are held out
             part[np.isin(groups, groups[free[found]]) & np.isin(part, _FOR_TRAINING)] = "none"
     return _from_parts(part)
 
