@@ -43,10 +43,10 @@ def synthetic_batch(tasks: dict[str, Task], size: Size, count: int, device: torc
     random = random_generator(torch.device("cpu"), "synthetic", *names)
     targets: dict[str, Tensor] = {}
     for name, task in tasks.items():
-        if task.missing(1, 1, 1).is_floating_point():
-            targets[name] = torch.rand(count, task.channels, *size, generator=random) + 0.5
-        else:
+        if task.categorical:
             targets[name] = torch.randint(task.channels, (count, *size), generator=random)
+        else:
+            targets[name] = torch.rand(count, task.channels, *size, generator=random) + 0.5
     images = torch.rand(count, 3, *size, generator=random) * 2 - 1
     scene = torch.eye(NUM_SCENES)[torch.randint(NUM_SCENES, (count,), generator=random)]
     return Batch(images, targets, scene).to(device)

@@ -230,11 +230,11 @@ def test_labels_with_transparent_pixels_are_refused_in_every_mode(mode, read, us
     numbers = (LABELS > 6).astype(np.uint8)
     picture = Image.fromarray(numbers.astype(np.uint16)) if mode == "I;16" else Image.fromarray(numbers).convert(mode)
     key = 1 if used else 7
-    how = {"transparency": (key,) * 3 if mode == "RGB" else key}
     if mode.endswith("A"):
-        how = {}
         picture.putalpha(Image.fromarray(255 - numbers * used))
-    content = encoded(picture, **how)
+        content = encoded(picture)
+    else:
+        content = encoded(picture, transparency=(key,) * 3 if mode == "RGB" else key)
     with pytest.raises(DataError, match="a: has transparent pixels, .* where there is none") if used else nullcontext():
         read(content, "a")
 
