@@ -363,8 +363,8 @@ def main() -> None:
     lines = [
         "# Translator from labels to photographs",
         "",
-        f"Validation set; seeds and splits 0 to {options.seeds - 1}; one thread; commit {current_commit()}. Mean ± standard deviation "
-        f"over seeds. Made by `python benchmarks/translator.py --seeds {options.seeds} --steps {options.steps} "
+        f"Validation set; seeds and splits 0 to {options.seeds - 1}; one thread; commit {current_commit()}. Mean ± standard "
+        f"deviation over seeds. Made by `python benchmarks/translator.py --seeds {options.seeds} --steps {options.steps} "
         f"--rooms {options.rooms}`.",
         "",
         "| | " + " | ".join(SCORES) + " |",
