@@ -285,7 +285,7 @@ def _convert_chunk(source: DataSource, plan: Plan, number: int) -> None:
     arrays = {name: np.zeros((len(rows), *shape[1:]), dtype) for name, (dtype, shape) in plan.layouts.items()}
     names, bad = [""] * len(rows), {}
     labelled = [[0] * len(plan.info.tasks) for _ in rows]
-    tasks = tasks_for(plan.info)
+    tasks = tasks_for(plan.info) if plan.info.tasks else {}
     for row, index in enumerate(rows):
         try:
             sample = read_checked(source, plan.info, index, plan.frame)
