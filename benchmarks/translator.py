@@ -172,7 +172,7 @@ def train_translator(data: ExperimentData, folder: Path, steps: int, seed: int) 
         generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
         pick = torch.randint(len(data.labelled), (2, BATCH), generator=generator).numpy()
         batch = data.reader.batch(data.labelled[pick[0]])
-        other = data.reader.batch(data.splits.train[pick[1] % len(data.splits.train)], tasks=()).images
+        other = data.reader.batch(data.splits.train[pick[1] % len(data.splits.train)], targets=False).images
         if torch.rand(1, generator=generator) < 0.5:  # mirrored: normals change the sign of x
             flipped = {task: target.flip(-1) for task, target in batch.targets.items()}
             flipped["normal"] = flipped["normal"] * torch.tensor([-1.0, 1, 1]).view(1, 3, 1, 1)
@@ -251,7 +251,7 @@ def translated(
         targets = {task: torch.from_numpy(np.stack([s.targets[task] for s in part])) for task in TASKS}
         targets["semantic"] = targets["semantic"].long()
         rows = torch.randint(len(data.splits.train), (len(part),), generator=generator).numpy()
-        photographs = data.reader.batch(data.splits.train[rows], tasks=()).images
+        photographs = data.reader.batch(data.splits.train[rows], targets=False).images
         with torch.no_grad():
             images = networks[0](planes(targets, len(data.info.classes)), networks[1](photographs))
         levels = ((images + 1) * 127.5).round().clamp(0, 255).byte().numpy()

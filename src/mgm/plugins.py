@@ -17,9 +17,8 @@ GROUP = "mgm.plugins"
 """Group of the entry points by which installed packages name their plugin modules."""
 VARIABLE = "MGM_PLUGINS"
 """Environment variable with the plugins of this process and its children, separated as in PATH."""
-
-
 _loaded: dict[str, ModuleType] = {}
+"""Plugin -> its module."""
 
 
 def plugin_files() -> list[Path]:

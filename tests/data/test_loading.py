@@ -121,7 +121,7 @@ def test_batches_on_the_gpu(store, resident_bytes):
 
 
 def test_targets_may_be_left_out(store):
-    batch = StoreReader(store, TASKS).batch([1, 2], tasks=())
+    batch = StoreReader(store, TASKS).batch([1, 2], targets=False)
     assert batch.targets == {}
     torch.testing.assert_close(batch.images, StoreReader(store, TASKS).batch([1, 2]).images)
 

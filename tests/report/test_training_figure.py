@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -23,7 +25,7 @@ def model(data):
 
 
 def draw(sheet, model, done=1):
-    sheet.stage("joint", 0, 9)
+    sheet.stage("joint", 0, 9, -math.inf)
     sheet.validated(done, {}, 0.0, model)
     return pixels(sheet.path)
 

@@ -182,19 +182,16 @@ def test_extra_images_have_the_zoom_of_the_labelled_ones(photos, source):
 
 def test_labels_are_read_one_task_and_one_batch_at_a_time_for_the_constant_prediction(photos, monkeypatch):
     data, alive, most = load_data(experiment_on(photos, batch_size=2), CPU), [], []
-    read = StoreReader.batch
+    read = StoreReader.target
 
-    def batch(self, indices, **options):
-        found = read(self, indices, **options)
-        assert len(found.targets) == 1
-        alive.extend(map(weakref.ref, found.targets.values()))
-        most.append(sum(target() is not None for target in alive))
+    def target(self, task, rows):
+        found = read(self, task, rows)
+        alive.append(weakref.ref(found))
+        most.append(sum(one() is not None for one in alive))
         return found
 
-    expected = {
-        name: task.constant([data.reader.batch(data.labelled).targets[name]]) for name, task in data.tasks.items()
-    }
-    monkeypatch.setattr(StoreReader, "batch", batch)
+    expected = {name: task.constant([data.reader.target(name, data.labelled)]) for name, task in data.tasks.items()}
+    monkeypatch.setattr(StoreReader, "target", target)
     for name, constant in data.constants.items():
         torch.testing.assert_close(constant, expected[name])
     assert len(most) > 3 * len(expected)

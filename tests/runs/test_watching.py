@@ -1,5 +1,6 @@
 """What shows how a training goes: lines, bar, several at once."""
 
+import math
 import sys
 from unittest.mock import MagicMock
 
@@ -25,13 +26,13 @@ def test_plain_lines_where_there_is_no_terminal(capsys, monkeypatch):
     times = iter(range(0, 1000, 2))
     monkeypatch.setattr("mgm.runs.progress.time.monotonic", lambda: next(times))
     with progress() as shown:
-        shown.stage("joint", 0, 100)
+        shown.stage("joint", 0, 100, -math.inf)
         for done in range(1, 101):
             shown.step(done, {"task": 2.5, "refinement": 1.25})
         shown.validated(100, SCORES, 0.4, MODEL)
         shown.validated(100, SCORES, 0.3, MODEL)
         shown.stopped(90, 2)
-        shown.stage("continued", 0, 10)
+        shown.stage("continued", 0, 10, -math.inf)
         shown.validated(1, SCORES, 0.2, MODEL)
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "mgm joint 0/100"
@@ -80,7 +81,7 @@ def test_speed_counts_the_images_of_this_sitting(monkeypatch):
     now = [0.0]
     monkeypatch.setattr("mgm.runs.progress.time.monotonic", lambda: now[0])
     with progress() as shown:
-        shown.stage("joint", 40, 100)
+        shown.stage("joint", 40, 100, -math.inf)
         now[0] = 10.0
         assert shown._speed(60).startswith("0:00:20 left  8.0 img/s")  # 20 steps of 4 images in 10 s
 
@@ -90,7 +91,7 @@ def test_bar_in_a_terminal(capsys, monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "180")
     with progress() as shown:
-        shown.stage("joint", 0, 4)
+        shown.stage("joint", 0, 4, -math.inf)
         shown.step(4, {"task": 2.5})
         shown.validated(4, SCORES, 0.4, MODEL)
     err = capsys.readouterr().err

@@ -60,10 +60,8 @@ class StoreReader:
     def __len__(self) -> int:
         return len(self.store)
 
-    def batch(self, indices: np.ndarray | Sequence[int], *, tasks: Sequence[str] | None = None) -> Batch:
-        """Read the samples with these indices ``[B]``, in this order, with the targets of ``tasks``; None: of all tasks.
-
-        An index may be repeated.
+    def batch(self, indices: np.ndarray | Sequence[int], *, targets: bool = True) -> Batch:
+        """Read the samples with these indices ``[B]``, in this order, without targets if so wanted; an index may be repeated.
 
         Raises:
             DataError: If an index is out of range.
@@ -74,13 +72,14 @@ class StoreReader:
                 f"sample indices from {rows.min()} to {rows.max()} were requested, but {self.store.path} has {len(self)} samples"
             )
         on_device = to_device(torch.from_numpy(rows), self.device)
-        values = {task: self._rows(task, rows, on_device) for task in (self.tasks if tasks is None else tasks)}
         levels = self._rows("image", rows, on_device)
         images = levels.float().div_(level_centre(levels.dtype)).sub_(1)
-        converted = {
-            task: found.long() if found.dtype == torch.uint8 else found.float() for task, found in values.items()
-        }
-        return Batch(images, converted, self._rows("scene", rows, on_device))
+        found = {task: _as_target(self._rows(task, rows, on_device)) for task in (self.tasks if targets else ())}
+        return Batch(images, found, self._rows("scene", rows, on_device))
+
+    def target(self, task: str, rows: np.ndarray) -> Tensor:
+        """Read the targets of one task alone, see `mgm.types.Targets`, for valid indices ``rows`` ``[B]``."""
+        return _as_target(self._rows(task, rows, to_device(torch.from_numpy(rows), self.device)))
 
     def _rows(self, name: str, rows: np.ndarray, on_device: Tensor) -> Tensor:
         if name in self._resident:
@@ -90,6 +89,10 @@ class StoreReader:
                 return values.view(torch.int16).index_select(0, on_device).view(torch.uint16)
             return values.index_select(0, on_device)
         return torch.from_numpy(np.asarray(self.store.arrays[name][rows])).to(self.device)
+
+
+def _as_target(stored: Tensor) -> Tensor:
+    return stored.long() if stored.dtype == torch.uint8 else stored.float()
 
 
 class Prefetch:

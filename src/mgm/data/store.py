@@ -215,7 +215,7 @@ def build_store(
             something else. Samples converted so far are kept for the next attempt.
     """
     frame = Frame.of(size)
-    path = Path(path).expanduser().resolve()  # resolved, so that "." and ".." have a name
+    path = Path(os.path.expanduser(path)).resolve()  # resolved, so that "." and ".." have a name
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -286,7 +286,7 @@ def rows_of(store: Store, source: DataSource) -> DataSource:
 
 def cache_root(cache_dir: str = "") -> Path:
     """Folder of all cached stores: the given one, else ``$MGM_CACHE``, else ``~/.cache/mgm``."""
-    return Path(cache_dir or os.environ.get("MGM_CACHE", "") or "~/.cache/mgm").expanduser()
+    return Path(os.path.expanduser(cache_dir or os.environ.get("MGM_CACHE", "") or "~/.cache/mgm"))
 
 
 def store_path(source: DataSource, size: FrameLike, cache_dir: str = "") -> Path:

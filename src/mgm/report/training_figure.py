@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from functools import cached_property
 
@@ -41,7 +40,7 @@ class TrainingFigure(Progress):
         self._stage = ""
         self._next = 0.0
 
-    def stage(self, name: str, done: int, total: int, best: float = -math.inf) -> None:
+    def stage(self, name: str, done: int, total: int, best: float) -> None:
         """Remember the stage for the title of the figure."""
         self._stage = name
 

@@ -64,19 +64,18 @@ class ExperimentData:
 
     def batches(self, indices: np.ndarray) -> Iterator[Batch]:
         """Yield this process's share of the samples in order, without augmentation."""
-        return self._in_order(indices[rank() :: world_size()])
+        return map(self.reader.batch, self._in_order(indices[rank() :: world_size()]))
 
     @cached_property
     def constants(self) -> dict[str, torch.Tensor]:
         """Task -> best constant prediction ``[C]`` for the labelled images."""
         return {
-            name: task.constant(batch.targets[name] for batch in self._in_order(self.labelled, (name,)))
+            name: task.constant(self.reader.target(name, rows) for rows in self._in_order(self.labelled))
             for name, task in self.tasks.items()
         }
 
-    def _in_order(self, indices: np.ndarray, tasks: tuple[str, ...] | None = None) -> Iterator[Batch]:
-        for start in range(0, len(indices), self.batch_size):
-            yield self.reader.batch(indices[start : start + self.batch_size], tasks=tasks)
+    def _in_order(self, indices: np.ndarray) -> Iterator[np.ndarray]:
+        return (indices[start : start + self.batch_size] for start in range(0, len(indices), self.batch_size))
 
 
 def load_data(experiment: Experiment, device: torch.device | str) -> ExperimentData:

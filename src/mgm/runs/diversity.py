@@ -69,7 +69,7 @@ def generator_diversity(folder: RunFolder, data: ExperimentData, seed: int) -> d
         labels += [number] * len(found)
     return {
         "generated": diversity(torch.cat(generated), torch.arange(len(kinds)).repeat_interleave(PER_LABEL)),
-        "real": diversity(data.reader.batch(real, tasks=()).images, torch.tensor(labels)),
+        "real": diversity(data.reader.batch(real, targets=False).images, torch.tensor(labels)),
     }
 
 

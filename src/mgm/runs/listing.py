@@ -155,10 +155,9 @@ def _steps(experiment: Experiment, records: Sequence[Record]) -> int:
     last, done = records[-1], 0
     schedule = stages(experiment)
     for stage in schedule:
-        counts = stage.trains_model and stage.data == "labelled"
         if stage.name == last["stage"]:
-            return done + (int(last["step"]) if counts else 0)
-        done += stage.steps if counts else 0
+            return done + (int(last["step"]) if stage.trains_on_labels else 0)
+        done += stage.steps if stage.trains_on_labels else 0
     raise RunError(f"its metrics log names a stage {last['stage']!r} that its settings do not have")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -116,7 +116,7 @@ def _stored_images(
     if isinstance(images, OtherData):
         tasks, translate = translation(images, data, experiment.recipe)
         reader, images = StoreReader(images.store, tuple(tasks), reader.device), images.indices
-    draw = draws(reader, images, derive_seed(experiment.seed, stream, "order"), tasks=None if keep_targets else ())
+    draw = draws(reader, images, derive_seed(experiment.seed, stream, "order"), targets=keep_targets)
     augments = {
         (image_size, factor): augmentation(replace(config, image_size=image_size, zoom=factor), tasks)
         for image_size in progressive_sizes(experiment)
@@ -194,7 +194,7 @@ def progressive_sizes(experiment: Experiment) -> tuple[Size, ...]:
     return (*early, experiment.data.size)
 
 
-def draws(reader: StoreReader, indices: np.ndarray, seed: int, *, tasks: Sequence[str] | None = None) -> Loader:
+def draws(reader: StoreReader, indices: np.ndarray, seed: int, *, targets: bool = True) -> Loader:
     """A loader of this process's share of the samples ``indices`` in random order; prefetches if they are read from disk.
 
     Samples are repeated if there are fewer than the batch needs.
@@ -203,6 +203,6 @@ def draws(reader: StoreReader, indices: np.ndarray, seed: int, *, tasks: Sequenc
     def load(step: int, count: int) -> Batch:
         pool = np.tile(indices, -(-count // len(indices)))
         rows = epoch_indices(pool, count, step, seed, rank=rank(), world_size=world_size())
-        return reader.batch(rows, tasks=tasks)
+        return reader.batch(rows, targets=targets)
 
     return load if reader.is_resident else Prefetch(load)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import secrets
 import sys
@@ -210,7 +209,7 @@ class Logged(Progress):
         if self._open:
             self._try(self.logger.close)
 
-    def stage(self, name: str, done: int, total: int, best: float = -math.inf) -> None:
+    def stage(self, name: str, done: int, total: int, best: float) -> None:
         """A stage starts or resumes; the logger is opened with the first one."""
         self._start = self._starts[name]
         if not self._open:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -22,7 +23,7 @@ def pretraining(model: ModelConfig) -> str:
     found: list[str] = []
     if model.encoder != "resnet" and model.pretrained:
         source, _, name = model.encoder.rpartition(":")
-        short = Path(name).name if Path(name).expanduser().is_absolute() else name
+        short = Path(name).name if os.path.isabs(os.path.expanduser(name)) else name
         found.append(f"{source}:{short}" if source else f"ImageNet ({name})")
     return ", then ".join([*found, model.pretrained_on] if model.pretrained_on else found)
 

@@ -66,7 +66,7 @@ class RichProgress(TrainingProgress):
     def __exit__(self, *error: object) -> None:
         self.bar.stop()
 
-    def stage(self, name: str, done: int, total: int, best: float = -math.inf) -> None:
+    def stage(self, name: str, done: int, total: int, best: float) -> None:
         """A stage starts or resumes."""
         self._stage, self._total, self._begun, self._best = name, total, done, best
         self._clock = time.monotonic()

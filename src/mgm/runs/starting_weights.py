@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -166,7 +167,7 @@ def finished_run(run: str, setting: str) -> RunFolder:
     Raises:
         RunError: If there is no run, or it is not finished.
     """
-    folder = RunFolder(Path(run).expanduser())
+    folder = RunFolder(Path(os.path.expanduser(run)))
     if not folder.exists:
         raise RunError(f"{setting} {run}: no run folder (no config.yaml); runs are made by: mgm train --out {run}")
     if not folder.finished:

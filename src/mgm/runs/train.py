@@ -87,14 +87,14 @@ def train(
         check_stages_folder(shared)
     experiment = with_structure(with_absolute_paths(experiment))
     fabric = launch(experiment.training)
-    if not begun and fabric.is_global_zero:
-        folder.check_empty()
     if begun:
         begun.check(experiment, derived=True)
         experiment = folder.experiment()
         begun.check(experiment)
         open_run_data(folder).check_unchanged()
         baseline, minutes = begun.baseline, begun.minutes
+    elif fabric.is_global_zero:
+        folder.check_empty()
     data = load_data(experiment, fabric.device)
     if begun and data.pretraining and data.pretraining.fingerprint != RunImages.read(folder.images).pretrain:
         raise DataError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from contextlib import ExitStack
 
@@ -31,7 +30,7 @@ class Watchers(Progress):
     def __exit__(self, *error: object) -> None:
         self._entered.close()
 
-    def stage(self, name: str, done: int, total: int, best: float = -math.inf) -> None:
+    def stage(self, name: str, done: int, total: int, best: float) -> None:
         """A stage starts or resumes."""
         for member in self.members:
             member.stage(name, done, total, best)

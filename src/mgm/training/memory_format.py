@@ -33,7 +33,7 @@ def arrange(networks: nn.Module, layout: torch.memory_format) -> None:
 
 
 def in_format(loader: Callable[[int, int], Batch], stored: torch.memory_format) -> Callable[[int, int], Batch]:
-    """Wrap a loader so that its images have a memory format; the last batch is cached, because micro-batches share it."""
+    """Wrap a loader so that its images have a memory format; the last batch is cached, because a step may use it twice."""
 
     @lru_cache(maxsize=1)
     def load(step: int, count: int) -> Batch:

@@ -62,8 +62,8 @@ class Progress:
     def __exit__(self, *error: object) -> None:
         return None
 
-    def stage(self, name: str, done: int, total: int, best: float = -math.inf) -> None:
-        """A stage starts or resumes; ``done`` of its ``total`` steps are done, with ``best`` as best validation score."""
+    def stage(self, name: str, done: int, total: int, best: float) -> None:
+        """A stage starts or resumes; ``done`` of its ``total`` steps are done, with ``best`` as best score (-inf: none)."""
 
     def step(self, done: int, figures: dict[str, float]) -> None:
         """Losses or scores were logged after step ``done``."""

@@ -6,6 +6,7 @@ Cordts et al.: The Cityscapes Dataset for Semantic Urban Scene Understanding, CV
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,7 +78,7 @@ class CityscapesSource(DataSource):
     split_kinds = _KINDS
 
     def __init__(self, path: Path | str, cities: tuple[str, ...] = (), num_classes: int = 19) -> None:
-        path = Path(path).expanduser()
+        path = Path(os.path.expanduser(path))
         if path.absolute().parent.parent.name == "leftImg8bit":
             path, cities = path.absolute().parents[2], (path.name,)
         if num_classes not in (19, 30):

@@ -64,7 +64,7 @@ class NYUv2MatSource(DataSource):
     split_kinds = _KINDS
 
     def __init__(self, path: Path | str, num_classes: int = 40) -> None:
-        path = Path(path).expanduser()
+        path = Path(os.path.expanduser(path))
         if path.suffix.lower() == ".zip":
             raise DataError(
                 f"{path}: is a zip archive, from which a file of this size cannot be read in place; unpack it"
